@@ -1,0 +1,31 @@
+"""Points, cameras and the maps between them: differentiable multi-view geometry in PyTorch."""
+
+# Write points in homogeneous coordinates.
+from multiview_geom.homogeneous import from_homogeneous as from_homogeneous
+from multiview_geom.homogeneous import to_homogeneous as to_homogeneous
+
+# Build, apply, invert and compose transforms.
+from multiview_geom.transforms import Similarity as Similarity
+from multiview_geom.transforms import rigid_transform as rigid_transform
+from multiview_geom.transforms import invert_transform as invert_transform
+from multiview_geom.transforms import relative_transform as relative_transform
+from multiview_geom.transforms import transform_points as transform_points
+from multiview_geom.transforms import world_to_camera as world_to_camera
+from multiview_geom.transforms import camera_to_world as camera_to_world
+from multiview_geom.transforms import camera_to_camera as camera_to_camera
+from multiview_geom.transforms import look_at as look_at
+
+# Describe a rig.
+from multiview_geom.cameras import Cameras as Cameras
+from multiview_geom.cameras import Projection as Projection
+from multiview_geom.cameras import ring_of_cameras as ring_of_cameras
+
+# Project points.
+from multiview_geom.projection import project_points as project_points
+from multiview_geom.projection import point_depths as point_depths
+from multiview_geom.projection import in_front as in_front
+
+# Apply and remove the lens.
+from multiview_geom.distortion import Undistorted as Undistorted
+from multiview_geom.distortion import distort_points as distort_points
+from multiview_geom.distortion import undistort_points as undistort_points

@@ -1,0 +1,175 @@
+"""A rig of calibrated cameras, and rigs built from numbers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import tau
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from multiview_geom._validation import (
+    require_floating,
+    require_same_size,
+    require_trailing_shape,
+)
+from multiview_geom.distortion import Undistorted, distort_points, undistort_points
+from multiview_geom.projection import point_depths, project_points
+from multiview_geom.transforms import invert_transform, look_at
+
+
+class Projection(NamedTuple):
+    """Where each view sees each point, how far in front, and whether it can."""
+
+    pixels: Float[Tensor, "*batch views points 2"]
+    depths: Float[Tensor, "*batch views points"]
+    valid: Bool[Tensor, "*batch views points"]
+
+
+@dataclass(frozen=True)
+class Cameras:
+    """A rig of calibrated cameras.
+
+    Attributes:
+        intrinsics: Each view's K [px].
+        camera_from_world: Each view's rigid transform: x right, y down, z forward.
+        distortion: Each view's lens coefficients in OpenCV's order; None for pinholes.
+        image_size: Each view's width and height [px], where known.
+        names: What each view is called, in the order of the views.
+    """
+
+    intrinsics: Float[Tensor, "*batch views 3 3"]
+    camera_from_world: Float[Tensor, "*batch views 4 4"]
+    distortion: Float[Tensor, "*batch views coefficients"] | None = None
+    image_size: Int[Tensor, "*batch views 2"] | None = None
+    names: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        require_trailing_shape("intrinsics", self.intrinsics, "views", 3, 3)
+        require_trailing_shape("camera_from_world", self.camera_from_world, "views", 4, 4)
+        require_floating(intrinsics=self.intrinsics, camera_from_world=self.camera_from_world)
+        views = {"intrinsics": self.intrinsics.shape[-3]}
+        views["camera_from_world"] = self.camera_from_world.shape[-3]
+        if self.distortion is not None:
+            views["distortion"] = self.distortion.shape[-2]
+        if self.image_size is not None:
+            views["image_size"] = self.image_size.shape[-2]
+        if self.names is not None:
+            views["names"] = len(self.names)
+        require_same_size("views", **views)
+
+    @property
+    def projections(self) -> Float[Tensor, "*batch views 3 4"]:
+        """Each view's world-to-pixel matrix K [R | t], without the lens."""
+        return self.intrinsics @ self.camera_from_world[..., :3, :]
+
+    @property
+    def centers(self) -> Float[Tensor, "*batch views 3"]:
+        """Where each camera stands in the world."""
+        return invert_transform(self.camera_from_world)[..., :3, 3]
+
+    @property
+    def views(self) -> int:
+        """How many cameras there are."""
+        return self.intrinsics.shape[-3]
+
+    def project(self, points: Float[Tensor, "*#batch points 3"]) -> Projection:
+        """Project world points through every lens."""
+        ideal = project_points(self.projections, points)
+        depths = point_depths(self.projections, points)
+        if self.distortion is None:
+            return Projection(ideal, depths, depths > 0)
+        return Projection(
+            distort_points(self.intrinsics, self.distortion, ideal), depths, depths > 0
+        )
+
+    def undistort(self, pixels: Float[Tensor, "*#batch views points 2"]) -> Undistorted:
+        """Move pixels to where a pinhole with the same intrinsics would see them."""
+        if self.distortion is None:
+            return Undistorted(pixels, pixels.isfinite().all(dim=-1))
+        return undistort_points(self.intrinsics, self.distortion, pixels)
+
+    def select(self, views: Sequence[str] | Sequence[int]) -> "Cameras":
+        """Return the rig of the named or numbered views, in the order asked for."""
+        order = [self._index(view) for view in views]
+        return Cameras(
+            intrinsics=self.intrinsics[..., order, :, :],
+            camera_from_world=self.camera_from_world[..., order, :, :],
+            distortion=None if self.distortion is None else self.distortion[..., order, :],
+            image_size=None if self.image_size is None else self.image_size[..., order, :],
+            names=None if self.names is None else tuple(self.names[view] for view in order),
+        )
+
+    def to(self, target: torch.device | torch.dtype | str) -> "Cameras":
+        """Return the rig on another device, or in another floating dtype."""
+        size = self.image_size
+        if size is not None and not isinstance(target, torch.dtype):
+            size = size.to(target)
+        return replace(
+            self,
+            intrinsics=self.intrinsics.to(target),
+            camera_from_world=self.camera_from_world.to(target),
+            distortion=None if self.distortion is None else self.distortion.to(target),
+            image_size=size,
+        )
+
+    def _index(self, view: str | int) -> int:
+        if isinstance(view, int):
+            return view
+        if self.names is None or view not in self.names:
+            raise ValueError(f"no camera is named {view!r}; the rig has {self.names}")
+        return self.names.index(view)
+
+
+def ring_of_cameras(  # noqa: PLR0913 - all but the first three are options
+    views: int,
+    radius: float,
+    height: float,
+    *,
+    target_height: float = 0.0,
+    focal_length: float = 1145.0,
+    image_size: tuple[int, int] = (1000, 1000),
+    dtype: torch.dtype | None = None,
+) -> Cameras:
+    """Set cameras on a circle around the world's vertical axis z, all looking at it.
+
+    Args:
+        views: How many cameras, at equal angles; the first stands on the x axis.
+        radius: Distance of every camera from the axis.
+        height: Height of the cameras.
+        target_height: Height of the point on the axis they look at.
+        focal_length: Focal length [px]; by default about Human3.6M's.
+        image_size: Width and height [px]; the principal point is the middle.
+        dtype: Floating dtype of the rig; torch's default unless given.
+
+    Returns:
+        The rig, its views named "1", "2", ...
+
+    Example:
+        >>> ring_of_cameras(4, radius=4.0, height=1.0).centers.round(decimals=3) + 0.0
+        tensor([[ 4.,  0.,  1.],
+                [ 0.,  4.,  1.],
+                [-4.,  0.,  1.],
+                [ 0., -4.,  1.]])
+    """
+    angles = torch.arange(views, dtype=torch.float64) * (tau / views)
+    level = torch.full_like(angles, height)
+    position = torch.stack([radius * angles.cos(), radius * angles.sin(), level], dim=-1)
+    up = position.new_tensor([0.0, 0.0, 1.0])
+    camera_from_world = look_at(position, up * target_height, up)
+    width, tall = image_size
+    intrinsics = position.new_tensor(
+        [
+            [focal_length, 0.0, (width - 1) / 2],
+            [0.0, focal_length, (tall - 1) / 2],
+            [0.0, 0.0, 1.0],
+        ]
+    )
+    rig = Cameras(
+        intrinsics=intrinsics.repeat(views, 1, 1),
+        camera_from_world=camera_from_world,
+        image_size=torch.tensor([image_size]).repeat(views, 1),
+        names=tuple(str(view + 1) for view in range(views)),
+    )
+    return rig.to(dtype or torch.get_default_dtype())

@@ -1,0 +1,46 @@
+"""Append a one; divide by the last."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from multiview_geom._validation import for_computation, require_floating
+
+
+def to_homogeneous(points: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d+1"]:
+    """Append a one to each point.
+
+    Args:
+        points: Points in any number of dimensions.
+
+    Returns:
+        The same points in homogeneous coordinates.
+
+    Example:
+        >>> to_homogeneous(torch.tensor([[3.0, 4.0]]))
+        tensor([[3., 4., 1.]])
+    """
+    require_floating(points=points)
+    return torch.nn.functional.pad(points, (0, 1), value=1.0)
+
+
+def from_homogeneous(points: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d-1"]:
+    """Divide each point by its last coordinate.
+
+    Args:
+        points: Points in homogeneous coordinates.
+
+    Returns:
+        The same points without the last coordinate. A point at infinity, whose
+        last coordinate is zero, is NaN and passes no gradient.
+
+    Example:
+        >>> from_homogeneous(torch.tensor([[6.0, 8.0, 2.0]]))
+        tensor([[3., 4.]])
+    """
+    require_floating(points=points)
+    numerator, denominator = for_computation(points).split([points.shape[-1] - 1, 1], dim=-1)
+    finite = denominator != 0
+    # Doubled where: 0 * inf in the branch not taken would turn its gradient into NaN.
+    safe = torch.where(finite, denominator, 1.0)
+    return torch.where(finite, numerator / safe, torch.nan).to(points.dtype)

@@ -1,0 +1,243 @@
+"""Rigid and similarity transforms: build, apply, invert, compose."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from multiview_geom._validation import (
+    for_computation,
+    require_floating,
+    require_trailing_shape,
+)
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """A rotation, a translation and a scale: `scale * rotation @ point + translation`."""
+
+    rotation: Float[Tensor, "*batch d d"]
+    translation: Float[Tensor, "*batch d"]
+    scale: Float[Tensor, "*batch"]
+
+    def apply(self, points: Float[Tensor, "*#batch points d"]) -> Float[Tensor, "*#batch points d"]:
+        """Transform points."""
+        turned = points @ self.rotation.mT
+        return self.scale[..., None, None] * turned + self.translation[..., None, :]
+
+    def inverse(self) -> "Similarity":
+        """Return the transform that undoes this one."""
+        back = self.rotation.mT
+        shift = -(back @ self.translation[..., None])[..., 0] / self.scale[..., None]
+        return Similarity(rotation=back, translation=shift, scale=1 / self.scale)
+
+
+def rigid_transform(
+    rotation: Float[Tensor, "*#batch 3 3"], translation: Float[Tensor, "*#batch 3"]
+) -> Float[Tensor, "*#batch 4 4"]:
+    """Build the 4x4 matrix that rotates, then translates.
+
+    Args:
+        rotation: Rotation matrices.
+        translation: Translations [caller's unit of length].
+
+    Returns:
+        `b_from_a` where `rotation` and `translation` take a point from a to b.
+
+    Raises:
+        ValueError: If a shape or dtype disagrees.
+
+    Example:
+        >>> rigid_transform(torch.eye(3), torch.tensor([1.0, 2.0, 3.0]))[:, 3]
+        tensor([1., 2., 3., 1.])
+    """
+    require_trailing_shape("rotation", rotation, 3, 3)
+    require_trailing_shape("translation", translation, 3)
+    require_floating(rotation=rotation, translation=translation)
+    batch = torch.broadcast_shapes(rotation.shape[:-2], translation.shape[:-1])
+    column = translation[..., None].expand(*batch, 3, 1)
+    upper = torch.cat([rotation.expand(*batch, 3, 3), column], dim=-1)
+    last_row = upper.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(*batch, 1, 4)
+    return torch.cat([upper, last_row], dim=-2)
+
+
+def invert_transform(b_from_a: Float[Tensor, "*batch 4 4"]) -> Float[Tensor, "*batch 4 4"]:
+    """Invert a rigid transform.
+
+    Args:
+        b_from_a: Rigid transforms; the rotation must be orthonormal.
+
+    Returns:
+        `a_from_b`.
+
+    Raises:
+        ValueError: If the shape is wrong.
+
+    Example:
+        >>> lift = rigid_transform(torch.eye(3), torch.tensor([0.0, 0.0, 2.0]))
+        >>> invert_transform(lift)[:3, 3] + 0.0
+        tensor([ 0.,  0., -2.])
+    """
+    require_trailing_shape("b_from_a", b_from_a, 4, 4)
+    matrix = for_computation(b_from_a)
+    back = matrix[..., :3, :3].mT
+    return rigid_transform(back, -(back @ matrix[..., :3, 3:])[..., 0]).to(b_from_a.dtype)
+
+
+def relative_transform(
+    target_from_world: Float[Tensor, "*#batch 4 4"],
+    source_from_world: Float[Tensor, "*#batch 4 4"],
+) -> Float[Tensor, "*#batch 4 4"]:
+    """Compose the way from a source frame, through the world, to a target frame.
+
+    Args:
+        target_from_world: Rigid transforms into the target frame.
+        source_from_world: Rigid transforms into the source frame.
+
+    Returns:
+        `target_from_source`.
+
+    Raises:
+        ValueError: If a shape is wrong.
+    """
+    require_trailing_shape("target_from_world", target_from_world, 4, 4)
+    require_floating(target_from_world=target_from_world, source_from_world=source_from_world)
+    source = invert_transform(for_computation(source_from_world))
+    return (for_computation(target_from_world) @ source).to(target_from_world.dtype)
+
+
+def transform_points(
+    b_from_a: Float[Tensor, "*#batch 4 4"], points: Float[Tensor, "*#batch points 3"]
+) -> Float[Tensor, "*#batch points 3"]:
+    """Take points from frame a to frame b.
+
+    Args:
+        b_from_a: Affine transforms: their last row is (0, 0, 0, 1).
+        points: Points in frame a [unit of the translation].
+
+    Returns:
+        The points in frame b.
+
+    Raises:
+        ValueError: If a shape or dtype disagrees.
+    """
+    require_trailing_shape("b_from_a", b_from_a, 4, 4)
+    require_trailing_shape("points", points, "points", 3)
+    require_floating(b_from_a=b_from_a, points=points)
+    matrix = for_computation(b_from_a)
+    moved = for_computation(points) @ matrix[..., :3, :3].mT + matrix[..., None, :3, 3]
+    return moved.to(points.dtype)
+
+
+def world_to_camera(
+    camera_from_world: Float[Tensor, "*#batch views 4 4"],
+    points: Float[Tensor, "*#batch points 3"],
+) -> Float[Tensor, "*#batch views points 3"]:
+    """Take world points into the frame of every view: the paper's rho, world to camera.
+
+    Args:
+        camera_from_world: Each view's rigid transform.
+        points: World points [unit of the translations].
+
+    Returns:
+        The points as each view has them: x right, y down, z forward.
+
+    Raises:
+        ValueError: If a shape or dtype disagrees.
+
+    Reference:
+        Bouazizi et al., FG 2021, sec. III-A.
+    """
+    require_trailing_shape("camera_from_world", camera_from_world, "views", 4, 4)
+    require_trailing_shape("points", points, "points", 3)
+    return transform_points(camera_from_world, points[..., None, :, :])
+
+
+def camera_to_world(
+    camera_from_world: Float[Tensor, "*#batch 4 4"], points: Float[Tensor, "*#batch points 3"]
+) -> Float[Tensor, "*#batch points 3"]:
+    """Take points in a camera's frame back to the world: the paper's rho, camera to world.
+
+    Args:
+        camera_from_world: Rigid transforms.
+        points: Points in the camera's frame [unit of the translations].
+
+    Returns:
+        The points in the world.
+
+    Raises:
+        ValueError: If a shape or dtype disagrees.
+
+    Reference:
+        Bouazizi et al., FG 2021, sec. III-A.
+    """
+    return transform_points(invert_transform(camera_from_world), points)
+
+
+def camera_to_camera(
+    target_from_world: Float[Tensor, "*#batch 4 4"],
+    source_from_world: Float[Tensor, "*#batch 4 4"],
+    points: Float[Tensor, "*#batch points 3"],
+) -> Float[Tensor, "*#batch points 3"]:
+    """Take points from one camera's frame to another's: the paper's rho between cameras.
+
+    Args:
+        target_from_world: Rigid transforms of the cameras to go to.
+        source_from_world: Rigid transforms of the cameras the points are given in.
+        points: Points in the source camera's frame [unit of the translations].
+
+    Returns:
+        The points in the target camera's frame.
+
+    Raises:
+        ValueError: If a shape or dtype disagrees.
+
+    Reference:
+        Bouazizi et al., FG 2021, sec. III-A.
+    """
+    return transform_points(relative_transform(target_from_world, source_from_world), points)
+
+
+def look_at(
+    position: Float[Tensor, "*#batch 3"],
+    target: Float[Tensor, "*#batch 3"],
+    up: Float[Tensor, "*#batch 3"],
+) -> Float[Tensor, "*#batch 4 4"]:
+    """Aim a camera: at a place, looking at a target, with the image's top towards `up`.
+
+    Args:
+        position: Camera centres in the world.
+        target: What lies on the optical axis.
+        up: The direction that shall point to the top of the image, of any length.
+
+    Returns:
+        `camera_from_world`: x right, y down, z forward. NaN where the position is
+        the target, or where the line of sight runs along `up`.
+
+    Raises:
+        ValueError: If a shape or dtype disagrees.
+
+    Example:
+        >>> eye, target = torch.tensor([0.0, -4.0, 0.0]), torch.zeros(3)
+        >>> look_at(eye, target, torch.tensor([0.0, 0.0, 1.0]))[2]
+        tensor([0., 1., 0., 4.])
+    """
+    for name, vector in (("position", position), ("target", target), ("up", up)):
+        require_trailing_shape(name, vector, 3)
+    require_floating(position=position, target=target, up=up)
+    centre = for_computation(position)
+    forward = _unit(for_computation(target) - centre)
+    right = _unit(torch.linalg.cross(*torch.broadcast_tensors(forward, for_computation(up))))
+    down = torch.linalg.cross(forward, right)
+    rotation = torch.stack(torch.broadcast_tensors(right, down, forward), dim=-2)
+    pose = rigid_transform(rotation, -(rotation @ centre[..., None])[..., 0])
+    return pose.to(position.dtype)
+
+
+def _unit(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
+    squared = vector.square().sum(dim=-1, keepdim=True)
+    present = squared > 0
+    # Doubled where: sqrt has an infinite slope at zero.
+    length = torch.where(present, squared, 1.0).sqrt()
+    return torch.where(present, vector / length, torch.nan)
