@@ -29,3 +29,14 @@ from multiview_geom.projection import in_front as in_front
 from multiview_geom.distortion import Undistorted as Undistorted
 from multiview_geom.distortion import distort_points as distort_points
 from multiview_geom.distortion import undistort_points as undistort_points
+
+# Triangulate: pixels in many views to world points.
+from multiview_geom.triangulation import triangulate_dlt as triangulate_dlt
+
+# Align point sets.
+from multiview_geom.procrustes import align_rigid as align_rigid
+from multiview_geom.procrustes import align_similarity as align_similarity
+from multiview_geom.procrustes import nearest_rotation as nearest_rotation
+
+# Decompose small matrices.
+from multiview_geom.linalg import smallest_eigenvector as smallest_eigenvector

@@ -1,0 +1,148 @@
+"""The transform that best lays one point set on another."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from multiview_geom._validation import (
+    for_computation,
+    require_floating,
+    require_same_size,
+    require_trailing_shape,
+)
+from multiview_geom.transforms import Similarity
+
+
+def align_rigid(
+    source: Float[Tensor, "*#batch points d"],
+    target: Float[Tensor, "*#batch points d"],
+    *,
+    weights: Float[Tensor, "*#batch points"] | None = None,
+) -> Similarity:
+    """Find the rotation and translation that best lay one point set on another.
+
+    Minimises the sum of `weight * ‖rotation @ source + translation - target‖²`.
+
+    Args:
+        source: Points to move.
+        target: Where each of them should go.
+        weights: Trust in each pair, >= 0: it multiplies the squared distance, and
+            zero removes the pair. Equal by default.
+
+    Returns:
+        The transform from source to target, of scale one.
+
+    Raises:
+        ValueError: If a shape or dtype disagrees.
+
+    Note:
+        A pair with a coordinate that is not finite counts as weight zero.
+
+    Reference:
+        Umeyama, Least-squares estimation of transformation parameters, PAMI 1991.
+    """
+    rigid, _ = _alignment(source, target, weights)
+    return rigid
+
+
+def align_similarity(
+    source: Float[Tensor, "*#batch points d"],
+    target: Float[Tensor, "*#batch points d"],
+    *,
+    weights: Float[Tensor, "*#batch points"] | None = None,
+) -> Similarity:
+    """Find the rotation, translation and scale that best lay one point set on another.
+
+    Minimises the sum of `weight * ‖scale * rotation @ source + translation - target‖²`.
+
+    Args:
+        source: Points to move.
+        target: Where each of them should go.
+        weights: Trust in each pair, >= 0: it multiplies the squared distance, and
+            zero removes the pair. Equal by default.
+
+    Returns:
+        The transform from source to target.
+
+    Raises:
+        ValueError: If a shape or dtype disagrees.
+
+    Note:
+        A pair with a coordinate that is not finite counts as weight zero.
+
+    Reference:
+        Umeyama, Least-squares estimation of transformation parameters, PAMI 1991.
+    """
+    _, similar = _alignment(source, target, weights)
+    return similar
+
+
+def nearest_rotation(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """Find the rotation nearest to a matrix in the Frobenius norm.
+
+    Args:
+        matrix: Any 3x3 matrices.
+
+    Returns:
+        The rotation R that maximises tr(Rᵀ matrix).
+
+    Raises:
+        ValueError: If a matrix is not 3x3.
+
+    Example:
+        >>> nearest_rotation(2 * torch.eye(3))
+        tensor([[1., 0., 0.],
+                [0., 1., 0.],
+                [0., 0., 1.]])
+    """
+    require_trailing_shape("matrix", matrix, 3, 3)
+    require_floating(matrix=matrix)
+    return _rotation(for_computation(matrix)).to(matrix.dtype)
+
+
+def _rotation(matrix: Tensor) -> Tensor:
+    left, values, right = torch.linalg.svd(matrix.detach())
+    sign = torch.linalg.det(left @ right)
+    flip = torch.ones_like(values)
+    flip[..., -1] = sign
+    rotation = (left * flip[..., None, :]) @ right
+    signed = values * flip
+    sums = signed[..., :, None] + signed[..., None, :]
+    spread = left.mT @ (matrix - matrix.detach()) @ right.mT * flip[..., None, :]
+    safe = torch.where(sums > 0, sums, 1.0)
+    turn = torch.where(sums > 0, (spread - spread.mT) / safe, 0.0)
+    nearest: Tensor = rotation + left @ (turn * flip[..., None, :]) @ right
+    return nearest
+
+
+def _alignment(
+    source: Tensor, target: Tensor, weights: Tensor | None
+) -> tuple[Similarity, Similarity]:
+    require_trailing_shape("source", source, "points", "d")
+    require_trailing_shape("target", target, "points", source.shape[-1])
+    require_same_size("points", source=source.shape[-2], target=target.shape[-2])
+    require_floating(source=source, target=target)
+    dtype = source.dtype
+    known = (source.isfinite() & target.isfinite()).all(dim=-1)
+    trust = known.to(dtype) if weights is None else torch.where(known, weights, 0.0)
+    trust = for_computation(trust)[..., None]
+    source = for_computation(torch.where(known[..., None], source, 0.0))
+    target = for_computation(torch.where(known[..., None], target, 0.0))
+    total = trust.sum(dim=-2, keepdim=True)
+    share = trust / torch.where(total > 0, total, 1.0)
+    source_mean = (share * source).sum(dim=-2, keepdim=True)
+    target_mean = (share * target).sum(dim=-2, keepdim=True)
+    centred, goal = source - source_mean, target - target_mean
+    covariance = (share * goal).mT @ centred
+    rotation = _rotation(covariance)
+    variance = (share * centred.square()).sum(dim=(-2, -1))
+    overlap = (rotation * covariance).sum(dim=(-2, -1))
+    scale = torch.where(variance > 0, overlap / torch.where(variance > 0, variance, 1.0), 1.0)
+    turned = (rotation @ source_mean.mT)[..., 0]
+    rigid_shift = target_mean[..., 0, :] - turned
+    shift = target_mean[..., 0, :] - scale[..., None] * turned
+    rotation = rotation.to(dtype)
+    return (
+        Similarity(rotation, rigid_shift.to(dtype), torch.ones_like(scale).to(dtype)),
+        Similarity(rotation, shift.to(dtype), scale.to(dtype)),
+    )
