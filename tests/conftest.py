@@ -1,0 +1,39 @@
+"""Hypothesis profiles, chosen by HYPOTHESIS_PROFILE: dev (default), ci, nightly."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+
+settings.register_profile("dev", max_examples=25, deadline=None)
+settings.register_profile("ci", settings.get_profile("ci"), max_examples=100, deadline=None)
+settings.register_profile("nightly", max_examples=2000, deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "dev"))
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def _two_threads() -> None:
+    torch.set_num_threads(2)
+
+
+@pytest.fixture
+def capture_folder() -> Path:
+    """Return the real four-camera capture, or skip where it is not at hand."""
+    return _shared("capture-balancing")
+
+
+@pytest.fixture
+def mocap_folder() -> Path:
+    """Return the motion-capture clips, or skip where they are not at hand."""
+    return _shared("mocap-bvh")
+
+
+def _shared(name: str) -> Path:
+    folder = SHARED_DATA / name
+    if not folder.is_dir():
+        pytest.skip(f"{name} is not beside this checkout; its licence keeps it out of the project")
+    return folder

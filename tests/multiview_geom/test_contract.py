@@ -1,0 +1,255 @@
+"""What every public function promises, over the list of public names.
+
+A public name is either in CASES, with arguments built from a drawn scene, or in EXEMPT, with the
+reason. A new function that is in neither fails `test_every_public_name_is_under_contract`.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+import torch
+from hypothesis import given, settings
+from torch import Tensor
+from torch.autograd import gradcheck, gradgradcheck
+
+import multiview_geom as mg
+from tests.multiview_geom.strategies import UP, Cloud, Ring, Sightings, sightings
+
+Arguments = dict[str, Tensor]
+
+SIMPLEX = torch.cat([torch.eye(3, dtype=torch.float64), torch.zeros(1, 3, dtype=torch.float64)])
+
+
+@dataclass(frozen=True)
+class Case:
+    """A public function and how to call it on a scene; every argument is a float64 tensor.
+
+    Attributes:
+        name: The public name.
+        arguments: Builds the arguments, positional by order, from a drawn scene.
+        call: What to call; the public function itself unless it needs keywords.
+        differentiable: Whether a gradient exists.
+        twice: Whether the second derivative exists.
+    """
+
+    name: str
+    arguments: Callable[[Sightings], Arguments]
+    call: Callable[..., object] | None = None
+    differentiable: bool = True
+    twice: bool = True
+
+    def __call__(self, *arguments: Tensor) -> tuple[Tensor, ...]:
+        result = (self.call or getattr(mg, self.name))(*arguments)
+        return tuple(_tensors(result))
+
+
+def _tensors(result: object) -> Iterator[Tensor]:
+    """Walk through what a function returned: a tensor, a tuple, or a dataclass of tensors."""
+    if isinstance(result, Tensor):
+        yield result
+    elif isinstance(result, tuple):
+        for item in result:
+            yield from _tensors(item)
+    else:
+        for item in vars(result).values():
+            yield from _tensors(item)
+
+
+def _pair(scene: Sightings) -> Arguments:
+    """Two point sets, one a moved and noisy copy of the other, and weights."""
+    points = torch.cat([SIMPLEX, scene.cloud.points()])
+    noise = 0.01 * points.cos()
+    weights = 0.5 + points[:, 0].square()
+    return {"source": points, "target": points.roll(1, dims=-1) + noise, "weights": weights}
+
+
+def _views(scene: Sightings) -> Arguments:
+    return {
+        "projections": scene.projections(),
+        "pixels": scene.pixels(),
+        "weights": scene.trust(),
+    }
+
+
+def _matrices(scene: Sightings) -> Arguments:
+    """Well-conditioned symmetric matrices with a gap below."""
+    spread = torch.diag(torch.arange(1.0, 5.0, dtype=torch.float64))
+    tilt = 0.1 * torch.ones(4, 4, dtype=torch.float64)
+    return {"symmetric": scene.cloud.points()[:, 0, None, None] * tilt + spread}
+
+
+def _poses(scene: Sightings) -> Arguments:
+    transforms = scene.rig.cameras().camera_from_world
+    return {"target": transforms[0], "source": transforms[1]}
+
+
+CASES = [
+    Case("to_homogeneous", lambda s: {"points": s.cloud.points()}),
+    Case("from_homogeneous", lambda s: {"points": s.pixels()}),
+    Case(
+        "rigid_transform",
+        lambda s: {
+            "rotation": s.rig.cameras().camera_from_world[:, :3, :3],
+            "translation": s.rig.cameras().camera_from_world[:, :3, 3],
+        },
+    ),
+    Case("invert_transform", lambda s: {"b_from_a": s.rig.cameras().camera_from_world}),
+    Case("relative_transform", _poses),
+    Case(
+        "transform_points",
+        lambda s: {"b_from_a": _poses(s)["target"], "points": s.cloud.points()},
+    ),
+    Case(
+        "world_to_camera",
+        lambda s: {"rig": s.rig.cameras().camera_from_world, "points": s.cloud.points()},
+    ),
+    Case(
+        "camera_to_world",
+        lambda s: {"pose": _poses(s)["target"], "points": s.cloud.points()},
+    ),
+    Case("camera_to_camera", lambda s: {**_poses(s), "points": s.cloud.points()}),
+    Case(
+        "look_at",
+        lambda s: {
+            "position": s.rig.cameras().centers,
+            "target": 0 * s.rig.cameras().centers,
+            "up": UP.expand_as(s.rig.cameras().centers),
+        },
+    ),
+    Case(
+        "project_points",
+        lambda s: {"projections": s.projections(), "points": s.cloud.points()},
+    ),
+    Case(
+        "point_depths",
+        lambda s: {"projections": s.projections(), "points": s.cloud.points()},
+    ),
+    Case(
+        "in_front",
+        lambda s: {"projections": s.projections(), "points": s.cloud.points()},
+        differentiable=False,
+    ),
+    Case(
+        "triangulate_dlt",
+        _views,
+        lambda P, x, w: mg.triangulate_dlt(P, x, weights=w),
+    ),
+    Case(
+        "smallest_eigenvector",
+        _matrices,
+        lambda S: mg.smallest_eigenvector((S + S.mT) / 2),
+    ),
+    Case(
+        "nearest_rotation",
+        lambda s: {"matrix": s.rig.cameras().camera_from_world[:, :3, :3] + 0.1},
+    ),
+    Case("align_rigid", _pair, lambda a, b, w: mg.align_rigid(a, b, weights=w)),
+    Case("align_similarity", _pair, lambda a, b, w: mg.align_similarity(a, b, weights=w)),
+]
+
+EXEMPT = {
+    "Cameras": "a dataclass; its methods are one line over functions that are under contract",
+    "Projection": "a record",
+    "Similarity": "a dataclass; its laws are in test_transforms",
+    "Undistorted": "a record",
+    "distort_points": "under contract with its own lens scenes in test_distortion",
+    "undistort_points": "under contract with its own lens scenes in test_distortion",
+    "ring_of_cameras": "takes numbers, not tensors",
+}
+
+every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+differentiable = pytest.mark.parametrize(
+    "case", [case for case in CASES if case.differentiable], ids=lambda case: case.name
+)
+SCENE = Sightings(
+    Ring(views=3), Cloud(((0.1, 0.2, 0.3), (-0.4, 0.5, 0.1))), noise=(0.3, -0.7, 0.5, 0.2, -0.1)
+)
+
+
+def test_every_public_name_is_under_contract() -> None:
+    public = {name for name in vars(mg) if not name.startswith("_") and _is_public(name)}
+    assert public == {case.name for case in CASES} | EXEMPT.keys()
+
+
+def _is_public(name: str) -> bool:
+    return callable(getattr(mg, name))
+
+
+@every_case
+@given(scene=sightings)
+def test_a_batch_is_a_loop(case: Case, scene: Sightings) -> None:
+    single = tuple(case.arguments(scene).values())
+    for one, stacked in zip(case(*single), case(*_stacked(single)), strict=True):
+        torch.testing.assert_close(stacked, torch.stack([one, one]), equal_nan=True)
+
+
+@every_case
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_the_dtype_is_kept(case: Case, dtype: torch.dtype) -> None:
+    for result in case(*(argument.to(dtype) for argument in case.arguments(SCENE).values())):
+        assert result.dtype in {dtype, torch.bool}
+
+
+@every_case
+@given(scene=sightings)
+def test_inputs_are_left_alone(case: Case, scene: Sightings) -> None:
+    arguments = tuple(case.arguments(scene).values())
+    before = [argument.clone() for argument in arguments]
+    case(*arguments)
+    assert all(torch.equal(a, b) for a, b in zip(arguments, before, strict=True))
+
+
+@differentiable
+@settings(max_examples=5)
+@given(scene=sightings)
+def test_the_gradient_is_the_slope(case: Case, scene: Sightings) -> None:
+    assert gradcheck(_floating(case), _leaves(case, scene), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.differentiable and case.twice], ids=lambda c: c.name
+)
+def test_the_second_derivative_is_the_slope_of_the_gradient(case: Case) -> None:
+    assert gradgradcheck(_floating(case), _leaves(case, SCENE), atol=1e-4, rtol=1e-4)
+
+
+@differentiable
+def test_nan_in_one_element_leaves_its_neighbour_finite(case: Case) -> None:
+    arguments = _stacked(tuple(case.arguments(SCENE).values()))
+    spoilt = [argument.index_fill(0, torch.tensor([0]), torch.nan) for argument in arguments]
+    leaves = [argument.detach().requires_grad_() for argument in spoilt]
+    sum(result[1].sum() for result in _floating(case)(*leaves)).backward()
+    assert all(leaf.grad is None or leaf.grad[1].isfinite().all() for leaf in leaves)
+
+
+@every_case
+def test_vmap_is_a_loop(case: Case) -> None:
+    stacked = _stacked(tuple(case.arguments(SCENE).values()))
+    for mapped, batched in zip(torch.func.vmap(case)(*stacked), case(*stacked), strict=True):
+        torch.testing.assert_close(mapped, batched, equal_nan=True)
+
+
+@every_case
+def test_compiled_is_eager(case: Case) -> None:
+    torch.compiler.reset()
+    arguments = tuple(case.arguments(SCENE).values())
+    compiled = torch.compile(case, fullgraph=True, backend="aot_eager")
+    for actual, expected in zip(compiled(*arguments), case(*arguments), strict=True):
+        torch.testing.assert_close(actual, expected, equal_nan=True)
+
+
+def _stacked(arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(torch.stack([argument, argument]) for argument in arguments)
+
+
+def _leaves(case: Case, scene: Sightings) -> tuple[Tensor, ...]:
+    return tuple(
+        argument.detach().clone().requires_grad_() for argument in case.arguments(scene).values()
+    )
+
+
+def _floating(case: Case) -> Callable[..., tuple[Tensor, ...]]:
+    return lambda *arguments: tuple(
+        result for result in case(*arguments) if result.is_floating_point()
+    )
