@@ -1,0 +1,1 @@
+"""Train, evaluate, predict: the same verbs as the shell."""

@@ -1,0 +1,303 @@
+"""Joints, bones, left and right, root: all we know of a body."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """Joints, bones, left and right, root of one body.
+
+    Attributes:
+        name: What the skeleton is called.
+        joints: What each joint is called, in the order of the data.
+        parents: The joint that each joint hangs on; -1 where it hangs on nothing.
+        mirrored: Pairs of joints, left first, that change places in a mirror.
+        root: The joints whose mean is the root: one for a real pelvis, two hips for a virtual one.
+    """
+
+    name: str
+    joints: tuple[str, ...]
+    parents: tuple[int, ...]
+    mirrored: tuple[tuple[int, int], ...]
+    root: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        _require_distinct_joints(self)
+        if len(self.parents) != len(self.joints):
+            raise ValueError(
+                f"skeleton {self.name!r} has {len(self.joints)} joints, {len(self.parents)} parents"
+            )
+        _require_indices(self, "parents", (parent for parent in self.parents if parent != -1))
+        _require_indices(self, "mirrored", (joint for pair in self.mirrored for joint in pair))
+        _require_indices(self, "root", self.root)
+        if not self.root:
+            raise ValueError(f"skeleton {self.name!r} names no root joint")
+        _require_tree(self)
+
+    @property
+    def bones(self) -> tuple[tuple[int, int], ...]:
+        """Each bone as its parent joint and its child joint."""
+        return tuple((parent, joint) for joint, parent in enumerate(self.parents) if parent >= 0)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain lists, strings and numbers, for files and checkpoints."""
+        return {
+            "name": self.name,
+            "joints": list(self.joints),
+            "parents": list(self.parents),
+            "mirrored": [list(pair) for pair in self.mirrored],
+            "root": list(self.root),
+        }
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> "Skeleton":
+        """Build the skeleton that `as_dict` wrote."""
+        missing = {"name", "joints", "parents", "mirrored", "root"} - set(plain)
+        if missing:
+            raise ValueError(f"a skeleton needs {', '.join(sorted(missing))}, got {sorted(plain)}")
+        return cls(
+            name=str(plain["name"]),
+            joints=tuple(str(joint) for joint in plain["joints"]),
+            parents=tuple(int(parent) for parent in plain["parents"]),
+            mirrored=tuple((int(left), int(right)) for left, right in plain["mirrored"]),
+            root=tuple(int(joint) for joint in plain["root"]),
+        )
+
+
+def joint_mapping(source: Skeleton, target: Skeleton) -> Float[Tensor, "target source"]:
+    """Find the matrix that takes the joints of one skeleton to those of another.
+
+    Args:
+        source: The skeleton of the data.
+        target: The skeleton wanted.
+
+    Returns:
+        One row per target joint: the shares of the source joints whose mean it is.
+
+    Raises:
+        ValueError: If nothing in the source stands for a target joint, or if the same joints
+            would stand for two.
+
+    Note:
+        A joint is found by its name, else made of others as MMPose and MotionBERT do: the pelvis
+        is the middle of the hips, the thorax that of the shoulders, the spine halfway between.
+        The middle of the eyes stands for the top of the head where nothing better is known; it
+        lies too low.
+    """
+    rows = {joint: _shares(source, joint) for joint in target.joints}
+    missing = [joint for joint, row in rows.items() if not row]
+    if missing:
+        raise ValueError(
+            f"no joint of {source.name!r} stands for {', '.join(missing)} of {target.name!r}"
+        )
+    _require_distinct_rows(source, target, rows)
+    mapping = torch.zeros(len(target.joints), len(source.joints))
+    for place, joint in enumerate(target.joints):
+        for used, share in rows[joint].items():
+            mapping[place, source.joints.index(used)] = share
+    return mapping
+
+
+# What may stand for a joint that a skeleton lacks, best first: the mean of the named joints.
+_STAND_INS: Mapping[str, tuple[tuple[str, ...], ...]] = MappingProxyType(
+    {
+        "pelvis": (("left_hip", "right_hip"),),
+        "thorax": (("neck",), ("left_shoulder", "right_shoulder")),
+        "neck": (("thorax",), ("left_shoulder", "right_shoulder")),
+        "spine": (("pelvis", "thorax"),),
+        "nose": (("upper_neck",), ("head",)),
+        "head_top": (("head",), ("left_eye", "right_eye")),
+        "head": (("head_top",), ("left_eye", "right_eye")),
+    }
+)
+
+
+def _shares(source: Skeleton, joint: str, asked: tuple[str, ...] = ()) -> dict[str, float]:
+    """Write a joint as shares of source joints; empty where nothing stands for it."""
+    if joint in source.joints:
+        return {joint: 1.0}
+    if joint in asked:
+        return {}
+    for stand_in in _STAND_INS.get(joint, ()):
+        parts = [_shares(source, part, (*asked, joint)) for part in stand_in]
+        if all(parts):
+            return _mean_of(parts)
+    return {}
+
+
+def _mean_of(parts: list[dict[str, float]]) -> dict[str, float]:
+    mean: dict[str, float] = {}
+    for part in parts:
+        for joint, share in part.items():
+            mean[joint] = mean.get(joint, 0.0) + share / len(parts)
+    return mean
+
+
+def _require_distinct_rows(
+    source: Skeleton, target: Skeleton, rows: Mapping[str, Mapping[str, float]]
+) -> None:
+    seen: dict[frozenset[tuple[str, float]], str] = {}
+    for joint in target.joints:
+        row = frozenset(rows[joint].items())
+        if row in seen:
+            raise ValueError(
+                f"nothing in {source.name!r} tells {joint} from {seen[row]} of {target.name!r}"
+            )
+        seen[row] = joint
+
+
+def _require_distinct_joints(skeleton: Skeleton) -> None:
+    twice = sorted({joint for joint in skeleton.joints if skeleton.joints.count(joint) > 1})
+    if not skeleton.joints or twice:
+        wrong = f"names {', '.join(twice)} twice" if twice else "has no joints"
+        raise ValueError(f"skeleton {skeleton.name!r} {wrong}")
+
+
+def _require_indices(skeleton: Skeleton, field: str, indices: Iterable[int]) -> None:
+    for index in indices:
+        if not 0 <= index < len(skeleton.joints):
+            raise ValueError(
+                f"`{field}` of skeleton {skeleton.name!r} must name joints 0 to "
+                f"{len(skeleton.joints) - 1}, got {index}"
+            )
+
+
+def _require_tree(skeleton: Skeleton) -> None:
+    for joint in range(len(skeleton.joints)):
+        ancestor, steps = joint, 0
+        while ancestor >= 0 and steps <= len(skeleton.joints):
+            ancestor, steps = skeleton.parents[ancestor], steps + 1
+        if ancestor >= 0:
+            raise ValueError(
+                f"the bones of skeleton {skeleton.name!r} close a loop at {skeleton.joints[joint]}"
+            )
+
+
+def mirrored_by_name(joints: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
+    """Pair every `left_x` with its `right_x`."""
+    return tuple(
+        (place, joints.index("right_" + joint.removeprefix("left_")))
+        for place, joint in enumerate(joints)
+        if joint.startswith("left_") and "right_" + joint.removeprefix("left_") in joints
+    )
+
+
+def _skeleton(name: str, tree: str, *root: str) -> Skeleton:
+    """Read `joint` or `joint<parent`, separated by spaces, in the order of the data."""
+    pairs = [word.partition("<") for word in tree.split()]
+    joints = tuple(joint for joint, _, _ in pairs)
+    return Skeleton(
+        name=name,
+        joints=joints,
+        parents=tuple(joints.index(parent) if parent else -1 for _, _, parent in pairs),
+        mirrored=mirrored_by_name(joints),
+        root=tuple(joints.index(joint) for joint in root),
+    )
+
+
+_FACE = "nose left_eye<nose right_eye<nose left_ear<left_eye right_ear<right_eye"
+_LIMBS = """
+    left_shoulder<left_hip right_shoulder<right_hip left_elbow<left_shoulder
+    right_elbow<right_shoulder left_wrist<left_elbow right_wrist<right_elbow
+    left_hip right_hip<left_hip left_knee<left_hip right_knee<right_hip
+    left_ankle<left_knee right_ankle<right_knee
+"""
+_OPENPOSE_ARMS = """
+    right_shoulder<neck right_elbow<right_shoulder right_wrist<right_elbow
+    left_shoulder<neck left_elbow<left_shoulder left_wrist<left_elbow
+"""
+_OPENPOSE_FACE = "right_eye<nose left_eye<nose right_ear<right_eye left_ear<left_eye"
+_OPENPOSE_FEET = """
+    left_big_toe<left_ankle left_small_toe<left_big_toe left_heel<left_ankle
+    right_big_toe<right_ankle right_small_toe<right_big_toe right_heel<right_ankle
+"""
+_HIPS = ("left_hip", "right_hip")
+
+# The joint orders of the datasets and detectors themselves. "neck" lies between the shoulders,
+# "upper_neck" below the skull: detectors call both "Neck".
+_BUILT_IN = (
+    _skeleton(
+        "h36m17",
+        """
+        pelvis right_hip<pelvis right_knee<right_hip right_ankle<right_knee
+        left_hip<pelvis left_knee<left_hip left_ankle<left_knee
+        spine<pelvis thorax<spine nose<thorax head_top<nose
+        left_shoulder<thorax left_elbow<left_shoulder left_wrist<left_elbow
+        right_shoulder<thorax right_elbow<right_shoulder right_wrist<right_elbow
+        """,
+        "pelvis",
+    ),
+    _skeleton("coco17", f"{_FACE} {_LIMBS}", *_HIPS),
+    _skeleton(
+        "coco18",
+        f"""
+        nose<neck neck {_OPENPOSE_ARMS} right_hip<neck right_knee<right_hip
+        right_ankle<right_knee left_hip<neck left_knee<left_hip left_ankle<left_knee
+        {_OPENPOSE_FACE}
+        """,
+        *_HIPS,
+    ),
+    _skeleton(
+        "body25",
+        f"""
+        nose<neck neck<pelvis {_OPENPOSE_ARMS} pelvis right_hip<pelvis right_knee<right_hip
+        right_ankle<right_knee left_hip<pelvis left_knee<left_hip left_ankle<left_knee
+        {_OPENPOSE_FACE} {_OPENPOSE_FEET}
+        """,
+        "pelvis",
+    ),
+    _skeleton(
+        "body25b",
+        f"{_FACE} {_LIMBS} upper_neck head_top<upper_neck {_OPENPOSE_FEET}",
+        *_HIPS,
+    ),
+    _skeleton(
+        "halpe26",
+        f"""
+        {_FACE} {_LIMBS} head_top<neck neck<pelvis pelvis
+        left_big_toe<left_ankle right_big_toe<right_ankle left_small_toe<left_big_toe
+        right_small_toe<right_big_toe left_heel<left_ankle right_heel<right_ankle
+        """,
+        "pelvis",
+    ),
+    _skeleton(
+        "mpii16",
+        """
+        right_ankle<right_knee right_knee<right_hip right_hip<pelvis
+        left_hip<pelvis left_knee<left_hip left_ankle<left_knee
+        pelvis thorax<pelvis upper_neck<thorax head_top<upper_neck
+        right_wrist<right_elbow right_elbow<right_shoulder right_shoulder<thorax
+        left_shoulder<thorax left_elbow<left_shoulder left_wrist<left_elbow
+        """,
+        "pelvis",
+    ),
+    _skeleton(
+        "mpi_inf_3dhp17",
+        """
+        head_top<head neck<spine right_shoulder<neck right_elbow<right_shoulder
+        right_wrist<right_elbow left_shoulder<neck left_elbow<left_shoulder
+        left_wrist<left_elbow right_hip<pelvis right_knee<right_hip right_ankle<right_knee
+        left_hip<pelvis left_knee<left_hip left_ankle<left_knee pelvis spine<pelvis head<neck
+        """,
+        "pelvis",
+    ),
+    _skeleton(
+        "humaneva15",
+        """
+        pelvis thorax<pelvis left_shoulder<thorax left_elbow<left_shoulder left_wrist<left_elbow
+        right_shoulder<thorax right_elbow<right_shoulder right_wrist<right_elbow
+        left_hip<pelvis left_knee<left_hip left_ankle<left_knee
+        right_hip<pelvis right_knee<right_hip right_ankle<right_knee head<thorax
+        """,
+        "pelvis",
+    ),
+)
+
+SKELETONS: Mapping[str, Skeleton] = MappingProxyType({body.name: body for body in _BUILT_IN})
