@@ -40,3 +40,8 @@ from multiview_geom.procrustes import nearest_rotation as nearest_rotation
 
 # Decompose small matrices.
 from multiview_geom.linalg import smallest_eigenvector as smallest_eigenvector
+
+# Read and write calibration files.
+from multiview_geom.camera_files import CameraFileError as CameraFileError
+from multiview_geom.camera_files import load_cameras as load_cameras
+from multiview_geom.camera_files import save_cameras as save_cameras

@@ -1,0 +1,1 @@
+"""Calibration file formats: one module per family of tools."""
