@@ -1,7 +1,9 @@
 """Joints, bones, left and right, root: all we know of a body."""
 
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -301,3 +303,75 @@ _BUILT_IN = (
 )
 
 SKELETONS: Mapping[str, Skeleton] = MappingProxyType({body.name: body for body in _BUILT_IN})
+
+
+def find_skeleton(name: str) -> Skeleton:
+    """Return a built-in skeleton, or the one that a TOML file describes.
+
+    Args:
+        name: A name in `SKELETONS`, or the path of a `.toml` file for `load_skeleton`.
+
+    Returns:
+        The skeleton.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    if name in SKELETONS:
+        return SKELETONS[name]
+    if name.endswith(".toml"):
+        return load_skeleton(Path(name))
+    raise ValueError(
+        f"no skeleton is called {name!r}; known are {', '.join(SKELETONS)}, or a .toml file"
+    )
+
+
+def load_skeleton(path: Path) -> Skeleton:
+    """Read a skeleton of your own.
+
+    The file names `joints` in the order of the data, `bones` as pairs of names, parent first, and
+    `root` as the names whose mean is the root. `mirrored` holds pairs of names, left first; without
+    it every `left_x` is paired with its `right_x`. `name` is the file's own unless given.
+
+    Args:
+        path: The TOML file.
+
+    Returns:
+        The skeleton.
+
+    Raises:
+        ValueError: If the file is no TOML, a key is unknown or missing, or a joint is.
+    """
+    try:
+        plain = tomllib.loads(path.read_text(encoding="utf-8"))
+        return _skeleton_from_toml(plain, path.stem)
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"skeleton file {path}: {error}") from error
+
+
+def _skeleton_from_toml(plain: Mapping[str, Any], name: str) -> Skeleton:
+    unknown = set(plain) - {"name", "joints", "bones", "mirrored", "root"}
+    missing = {"joints", "bones", "root"} - set(plain)
+    if unknown or missing:
+        wrong = sorted(f"unknown key {key}" for key in unknown)
+        raise ValueError(", ".join(wrong + sorted(f"missing key {key}" for key in missing)))
+    joints = tuple(str(joint) for joint in plain["joints"])
+    parents = dict.fromkeys(range(len(joints)), -1)
+    for parent, child in plain["bones"]:
+        parents[_place(joints, child)] = _place(joints, parent)
+    pairs = plain.get("mirrored")
+    return Skeleton(
+        name=str(plain.get("name", name)),
+        joints=joints,
+        parents=tuple(parents.values()),
+        mirrored=mirrored_by_name(joints)
+        if pairs is None
+        else tuple((_place(joints, left), _place(joints, right)) for left, right in pairs),
+        root=tuple(_place(joints, joint) for joint in plain["root"]),
+    )
+
+
+def _place(joints: tuple[str, ...], joint: str) -> int:
+    if joint not in joints:
+        raise ValueError(f"{joint!r} is none of the joints {', '.join(joints)}")
+    return joints.index(joint)

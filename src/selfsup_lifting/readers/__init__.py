@@ -1,0 +1,102 @@
+"""Which reader understands this path?"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Protocol
+
+import torch
+
+from selfsup_lifting.config import ReadSettings
+from selfsup_lifting.readers import native, synthetic
+from selfsup_lifting.recordings import ReadError as ReadError
+from selfsup_lifting.recordings import Recording
+from selfsup_lifting.skeletons import find_skeleton
+
+
+class Reader(Protocol):
+    """What each module of this package offers."""
+
+    def recognises(self, path: Path, /) -> bool:
+        """Tell whether a path holds this reader's files."""
+
+    def read(self, path: Path, settings: ReadSettings, /) -> list[Recording]:
+        """Read the takes that lie there."""
+
+
+# In the order in which they are asked: the surest first.
+READERS: Mapping[str, Reader] = MappingProxyType({"native": native, "synthetic": synthetic})
+
+
+def read_recordings(sources: Sequence[str], settings: ReadSettings) -> list[Recording]:
+    """Read every take that the sources hold.
+
+    Args:
+        sources: Files or folders, recognised by what lies there; `kind:path` forces a reader;
+            none, or the word "synthetic", stands for the embedded synthetic takes.
+        settings: What to make of them.
+
+    Returns:
+        The takes, in the order of the sources, ready for use: sightings of low confidence
+        removed, thinned out and mapped to another skeleton where the settings say so.
+
+    Raises:
+        ReadError: If something cannot be read; the sentence says where and the likely cause.
+    """
+    takes = [take for source in sources or ["synthetic"] for take in _read(source, settings)]
+    return [_prepared(take, settings) for take in takes]
+
+
+def _read(source: str, settings: ReadSettings) -> list[Recording]:
+    kind, path = find_reader(source)
+    takes = READERS[kind].read(path, settings)
+    if not takes:
+        raise ReadError(f"{path} holds no recording that the reader `{kind}` understands")
+    return takes
+
+
+def find_reader(source: str) -> tuple[str, Path]:
+    """Find the name of the reader for a source, and the path it shall read."""
+    kind, colon, rest = source.partition(":")
+    if source == "synthetic" or (colon and kind in READERS):
+        return kind, _existing(rest) if kind != "synthetic" else Path()
+    path = _existing(source)
+    for name, reader in READERS.items():
+        if reader.recognises(path):
+            return name, path
+    raise ReadError(
+        f"{path} is of no kind that is known here; `kind:{path}` forces one of {', '.join(READERS)}"
+    )
+
+
+def _existing(path: str) -> Path:
+    if not Path(path).exists():
+        raise ReadError(f"there is no file or folder {path}")
+    return Path(path)
+
+
+def _prepared(take: Recording, settings: ReadSettings) -> Recording:
+    if settings.min_confidence > 0:
+        take = _without_doubtful(take, settings.min_confidence)
+    if settings.fps is not None:
+        take = take.frames(slice(None, None, max(1, round(take.fps / settings.fps))))
+    if settings.skeleton is not None:
+        take = _mapped(take, settings.skeleton)
+    return take
+
+
+def _without_doubtful(take: Recording, least: float) -> Recording:
+    doubtful = take.confidence < least
+    return replace(
+        take,
+        keypoints=torch.where(doubtful[..., None], torch.nan, take.keypoints),
+        confidence=torch.where(doubtful, 0.0, take.confidence),
+    )
+
+
+def _mapped(take: Recording, skeleton: str) -> Recording:
+    try:
+        return take.to_skeleton(find_skeleton(skeleton))
+    except ValueError as error:
+        raise ReadError(f"{take.name}: {error}") from error

@@ -1,0 +1,98 @@
+"""Laws of the synthetic takes."""
+
+from functools import cache
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.testing import assert_close
+
+from selfsup_lifting.config import NoiseSettings, ReadSettings, RigSettings
+from selfsup_lifting.readers import read_recordings
+from selfsup_lifting.readers.synthetic import ANKLE_HEIGHT, SUBJECTS
+from selfsup_lifting.recordings import Recording
+from selfsup_lifting.skeletons import SKELETONS
+
+H36M = SKELETONS["h36m17"]
+EXACT = NoiseSettings(jitter_px=0.0, bias_px=0.0, outlier_share=0.0)
+
+
+@cache
+def takes(seed: int = 0, views: int = 4) -> list[Recording]:
+    settings = ReadSettings(seed=seed, noise=EXACT, rig=RigSettings(views=views))
+    return read_recordings([], settings)
+
+
+def truth_of(take: Recording) -> Tensor:
+    assert take.truth is not None
+    return take.truth
+
+
+def bone_lengths(take: Recording) -> Tensor:
+    parents, children = zip(*H36M.bones, strict=True)
+    return (truth_of(take)[:, parents] - truth_of(take)[:, children]).norm(dim=-1)
+
+
+synthetic_takes = st.integers(0, 11).map(lambda which: takes()[which])
+
+
+@given(synthetic_takes)
+def test_truth_projects_to_the_keypoints(take: Recording) -> None:
+    pixels = take.cameras.project(truth_of(take)[50].double()).pixels
+    assert_close(take.keypoints[50], pixels.float(), rtol=0, atol=1e-3)
+
+
+@given(synthetic_takes)
+def test_bones_keep_their_length(take: Recording) -> None:
+    lengths = bone_lengths(take)
+    assert_close(lengths, lengths[:1].expand_as(lengths), rtol=0, atol=1e-5)
+
+
+@given(synthetic_takes)
+def test_left_is_built_as_right(take: Recording) -> None:
+    lengths = dict(zip(H36M.bones, bone_lengths(take)[0], strict=True))
+    assert_close(lengths[1, 2], lengths[4, 5])
+    assert_close(lengths[11, 12], lengths[14, 15])
+
+
+@given(synthetic_takes)
+def test_the_lower_foot_stands_on_the_floor(take: Recording) -> None:
+    ankles = truth_of(take)[:, [3, 6], 2].amin(dim=1)
+    assert_close(ankles, torch.full_like(ankles, ANKLE_HEIGHT), rtol=0, atol=1e-5)
+
+
+@given(synthetic_takes)
+def test_nobody_moves_faster_than_a_person(take: Recording) -> None:
+    speed = truth_of(take).diff(dim=0).norm(dim=-1) * take.fps
+    assert speed.max() < 8.0
+
+
+@given(synthetic_takes)
+def test_everybody_stays_in_every_picture(take: Recording) -> None:
+    assert take.keypoints.isfinite().all()
+
+
+@given(synthetic_takes)
+def test_a_walker_faces_where_he_walks(take: Recording) -> None:
+    hips = truth_of(take)[:, 4] - truth_of(take)[:, 1]
+    forward = torch.stack([hips[:, 1], -hips[:, 0]], dim=-1)
+    step = truth_of(take)[:, 0, :2].diff(dim=0)
+    if take.action == "walking":
+        assert (step * forward[1:]).sum(dim=-1).gt(0).float().mean() > 0.95
+
+
+def test_subjects_differ_in_build() -> None:
+    builds = {take.subject: tuple(bone_lengths(take)[0].tolist()) for take in takes()}
+    assert tuple(builds) == SUBJECTS
+    assert len(set(builds.values())) == len(SUBJECTS)
+
+
+def test_another_seed_moves_otherwise_and_the_same_one_alike() -> None:
+    again = read_recordings(["synthetic"], ReadSettings(noise=EXACT))
+    assert torch.equal(again[0].keypoints, takes()[0].keypoints)
+    assert not torch.equal(takes(seed=1)[0].keypoints, takes()[0].keypoints)
+
+
+def test_the_rig_is_the_users() -> None:
+    assert takes(views=2)[0].cameras.views == 2
