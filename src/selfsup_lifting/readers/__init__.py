@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 
 from selfsup_lifting.config import ReadSettings
-from selfsup_lifting.readers import native, synthetic
+from selfsup_lifting.readers import mocap, native, synthetic
 from selfsup_lifting.recordings import ReadError as ReadError
 from selfsup_lifting.recordings import Recording
 from selfsup_lifting.skeletons import find_skeleton
@@ -26,7 +26,9 @@ class Reader(Protocol):
 
 
 # In the order in which they are asked: the surest first.
-READERS: Mapping[str, Reader] = MappingProxyType({"native": native, "synthetic": synthetic})
+READERS: Mapping[str, Reader] = MappingProxyType(
+    {"native": native, "synthetic": synthetic, "mocap": mocap}
+)
 
 
 def read_recordings(sources: Sequence[str], settings: ReadSettings) -> list[Recording]:

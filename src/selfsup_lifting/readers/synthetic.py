@@ -9,9 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from multiview_geom import Cameras, ring_of_cameras
-from selfsup_lifting.config import ReadSettings, RigSettings
+from multiview_geom import Cameras
+from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.detector_noise import film, generator_for
+from selfsup_lifting.readers.rigs import filming_rig
 from selfsup_lifting.recordings import Recording
 from selfsup_lifting.skeletons import SKELETONS, Skeleton
 
@@ -80,21 +81,8 @@ def recognises(_: object) -> bool:
 
 def read(_: object, settings: ReadSettings) -> list[Recording]:
     """Film every subject doing everything; the same seed gives the same takes."""
-    cameras = build_rig(settings.rig)
+    cameras = filming_rig(settings)
     return [_take(subject, action, cameras, settings) for subject in SUBJECTS for action in ACTIONS]
-
-
-def build_rig(rig: RigSettings) -> Cameras:
-    """Set the simulated cameras in their ring, in float64."""
-    return ring_of_cameras(
-        rig.views,
-        rig.radius,
-        rig.height,
-        target_height=rig.target_height,
-        focal_length=rig.focal_length,
-        image_size=(rig.width, rig.tall),
-        dtype=torch.float64,
-    )
 
 
 def _take(subject: str, action: str, cameras: Cameras, settings: ReadSettings) -> Recording:
