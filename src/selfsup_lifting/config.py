@@ -1,7 +1,10 @@
 """Every setting of a run, with its unit and where it comes from: paper, code or ours."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
 from pathlib import Path
+from types import MappingProxyType
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,177 @@ class ReadSettings:
         require_positive(source_fps=self.source_fps)
         if self.fps is not None:
             require_positive(fps=self.fps)
+
+
+class Labels(Enum):
+    """What the network is compared with in the first loss."""
+
+    TRIANGULATED = "triangulated"
+    TRUTH = "truth"
+
+
+class Norm(Enum):
+    """How a deviation becomes a number."""
+
+    SQUARED_L2 = "squared_l2"
+    L1 = "l1"
+    HUBER = "huber"
+
+
+@dataclass(frozen=True)
+class LifterSettings:
+    """The residual MLP.
+
+    Attributes:
+        width: Numbers in each hidden layer [paper: 1024].
+        blocks: Residual blocks in all, encoder and decoder together [code: 4; the paper's text
+            can be read as 8].
+        dropout: Share of hidden numbers dropped while training [code: 0.5; unsaid in the paper].
+    """
+
+    width: int = 1024
+    blocks: int = 4
+    dropout: float = 0.5
+
+    def __post_init__(self) -> None:
+        require_at_least(1, width=self.width, blocks=self.blocks)
+        require_share(dropout=self.dropout)
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """The four losses and their weights; a weight of zero leaves its loss out.
+
+    Attributes:
+        input: Weight of L_in, against the triangulated input [paper: 1].
+        projection: Weight of L_proj, between projections and detections [paper: 1].
+        consistency: Weight of L_con, between the views' predictions [paper: 0.001].
+        output: Weight of L_out, against the triangulated output [paper: 0.01].
+        labels: What L_in compares with; truth makes training supervised [paper: triangulated].
+        input_norm: Norm of L_in and L_out [paper: squared L2, as far as it can be read].
+        output_share: Last share of the epochs in which L_out takes part [paper: 0.1].
+        detach_targets: Whether the poses that L_con and L_out compare with pass no gradient
+            [ours: yes; the paper says "as ground truth"].
+    """
+
+    input: float = 1.0
+    projection: float = 1.0
+    consistency: float = 0.001
+    output: float = 0.01
+    labels: Labels = Labels.TRIANGULATED
+    input_norm: Norm = Norm.SQUARED_L2
+    output_share: float = 0.1
+    detach_targets: bool = True
+
+    def __post_init__(self) -> None:
+        require_at_least(
+            0,
+            input=self.input,
+            projection=self.projection,
+            consistency=self.consistency,
+            output=self.output,
+        )
+        require_share(output_share=self.output_share)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weight of each loss that takes part, by the paper's name for it."""
+        named = {
+            "L_in": self.input,
+            "L_proj": self.projection,
+            "L_con": self.consistency,
+            "L_out": self.output,
+        }
+        return {name: weight for name, weight in named.items() if weight > 0}
+
+    def at(self, progress: float) -> "LossSettings":
+        """Return the losses in force after a share of the epochs: L_out comes in late."""
+        return self if progress >= 1 - self.output_share else replace(self, output=0.0)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Every setting of a training run.
+
+    Attributes:
+        data: What to learn from: folders or files, `kind:path` to force a reader; by default
+            embedded synthetic takes.
+        hold_out: Subjects, actions or takes kept for evaluation; by default the last of several
+            subjects, else the last fifth of every take.
+        epochs: Passes over the data [paper: 500 on Human3.6M]; instead of `steps`.
+        steps: Weight updates, rounded up to whole epochs; where `epochs` is not given.
+        frames_per_batch: Frames of all views in one update [paper: 2048, 8192 view-poses].
+        learning_rate: Step length of Adam [paper: 0.001].
+        seed: Seed of weights, order and dropout.
+        device: Where to train: cpu, cuda, cuda:1, ...
+        run: Folder to write to; by default a new one in runs/.
+        overwrite: Replace the run folder if it exists.
+        read: How the data are read.
+        lifter: The network.
+        losses: The losses.
+    """
+
+    data: tuple[str, ...] = ()
+    hold_out: tuple[str, ...] = ()
+    epochs: int | None = None
+    steps: int = 4000
+    frames_per_batch: int = 2048
+    learning_rate: float = 1e-3
+    seed: int = 0
+    device: str = "cpu"
+    run: Path | None = None
+    overwrite: bool = False
+    read: ReadSettings = field(default_factory=ReadSettings)
+    lifter: LifterSettings = field(default_factory=LifterSettings)
+    losses: LossSettings = field(default_factory=LossSettings)
+
+    def __post_init__(self) -> None:
+        require_at_least(1, steps=self.steps, frames_per_batch=self.frames_per_batch)
+        require_positive(learning_rate=self.learning_rate)
+        if self.epochs is not None:
+            require_at_least(1, epochs=self.epochs)
+
+
+def paper(config: Config) -> Config:
+    """Learn from all four losses, as the paper does."""
+    return config
+
+
+def pseudo_label(config: Config) -> Config:
+    """Learn from the triangulated input alone (Kocabas et al. 2019): the floor."""
+    alone = replace(config.losses, projection=0.0, consistency=0.0, output=0.0)
+    return replace(config, losses=alone)
+
+
+def supervised(config: Config) -> Config:
+    """Learn from the truth where a recording has it: the ceiling."""
+    floor = pseudo_label(config)
+    return replace(floor, losses=replace(floor.losses, labels=Labels.TRUTH))
+
+
+def demo(config: Config) -> Config:
+    """Train a small network for a minute or two on two cores."""
+    small = replace(config.lifter, width=256, dropout=0.1)
+    return replace(config, lifter=small, steps=1200, frames_per_batch=64)
+
+
+def quick(config: Config) -> Config:
+    """Train a middle-sized network for some minutes on two cores."""
+    medium = replace(config.lifter, width=512, dropout=0.1)
+    return replace(config, lifter=medium, steps=4000, frames_per_batch=64)
+
+
+def full(config: Config) -> Config:
+    """Train as long and wide as the paper: 500 epochs of 2048 frames, 1024 wide."""
+    return replace(config, epochs=500)
+
+
+RECIPES: Mapping[str, Callable[[Config], Config]] = MappingProxyType(
+    {"paper": paper, "pseudo-label": pseudo_label, "supervised": supervised}
+)
+PRESETS: Mapping[str, Callable[[Config], Config]] = MappingProxyType(
+    {"demo": demo, "quick": quick, "full": full}
+)
 
 
 def require_positive(**settings: float) -> None:

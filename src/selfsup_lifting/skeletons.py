@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 
@@ -105,6 +105,35 @@ def joint_mapping(source: Skeleton, target: Skeleton) -> Float[Tensor, "target s
         for used, share in rows[joint].items():
             mapping[place, source.joints.index(used)] = share
     return mapping
+
+
+def root_position(
+    joints: Float[Tensor, "*batch joints d"], root: tuple[int, ...]
+) -> Float[Tensor, "*batch 1 d"]:
+    """Return where the root is: the mean of the joints that make it."""
+    return joints[..., list(root), :].mean(dim=-2, keepdim=True)
+
+
+def centred_on_root(
+    image: Float[Tensor, "*batch joints 2"],
+    seen: Bool[Tensor, "*batch joints"],
+    root: tuple[int, ...],
+) -> Float[Tensor, "*batch joints 2"]:
+    """Move the root, or the middle of what is seen where the root is not, to the origin.
+
+    Args:
+        image: Keypoints in an image, in any unit.
+        seen: Which of them there are.
+        root: The joints whose mean is the root.
+
+    Returns:
+        The centred keypoints, zero where not seen.
+    """
+    present = torch.where(seen[..., None], image, 0.0)
+    share = seen[..., None].to(image.dtype)
+    whole_root = seen[..., list(root)].all(dim=-1)[..., None, None]
+    middle = present.sum(dim=-2, keepdim=True) / share.sum(dim=-2, keepdim=True).clamp(min=1)
+    return (present - torch.where(whole_root, root_position(present, root), middle)) * share
 
 
 # What may stand for a joint that a skeleton lacks, best first: the mean of the named joints.

@@ -1,0 +1,65 @@
+"""2D joints to 3D joints: the residual MLP."""
+
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from selfsup_lifting.config import LifterSettings
+from selfsup_lifting.skeletons import Skeleton, centred_on_root, root_position
+
+
+class Lifter(nn.Module):
+    """Lift one view's 2D pose to a 3D pose in that camera's axes, its root at the origin.
+
+    Reference:
+        Martinez et al., A simple yet effective baseline for 3d human pose estimation, ICCV 2017;
+        Bouazizi et al., FG 2021, sec. III-C.
+    """
+
+    def __init__(self, skeleton: Skeleton, settings: LifterSettings) -> None:
+        super().__init__()
+        self.skeleton = skeleton
+        self.settings = settings
+        joints, width = len(skeleton.joints), settings.width
+        self.layers = nn.Sequential(
+            *_linear_unit(2 * joints, width, settings.dropout),
+            *(_ResidualBlock(width, settings.dropout) for _ in range(settings.blocks)),
+            nn.Linear(width, 3 * joints),
+        )
+
+    def forward(
+        self,
+        image: Float[Tensor, "*batch joints 2"],
+        seen: Bool[Tensor, "*batch joints"],
+    ) -> Float[Tensor, "*batch joints 3"]:
+        """Lift poses.
+
+        Args:
+            image: Undistorted keypoints, divided by the intrinsics [focal lengths]; anything,
+                NaN too, where not seen.
+            seen: Which keypoints there are.
+
+        Returns:
+            The joints relative to the root, in the camera's axes [m]. A pose of which nothing
+            is seen is the network's answer to nothing: see `inference.lift`.
+        """
+        centred = centred_on_root(image, seen, self.skeleton.root)
+        poses = self.layers(centred.flatten(0, -3).flatten(1)).unflatten(1, (-1, 3))
+        poses = poses - root_position(poses, self.skeleton.root)
+        return poses.reshape(*image.shape[:-1], 3)  # type: ignore[no-any-return]
+
+
+class _ResidualBlock(nn.Module):
+    """Two linear units and a way around them."""
+
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            *_linear_unit(width, width, dropout), *_linear_unit(width, width, dropout)
+        )
+
+    def forward(self, features: Float[Tensor, "poses width"]) -> Float[Tensor, "poses width"]:
+        return features + self.layers(features)  # type: ignore[no-any-return]
+
+
+def _linear_unit(inputs: int, outputs: int, dropout: float) -> tuple[nn.Module, ...]:
+    return nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU(), nn.Dropout(dropout)

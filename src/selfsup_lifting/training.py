@@ -1,0 +1,149 @@
+"""The loop, on one page."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from time import monotonic
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from selfsup_lifting.checkpoint import load_state, save_checkpoint
+from selfsup_lifting.config import Config, LossSettings
+from selfsup_lifting.dataset import (
+    Frames,
+    batch_count,
+    build_dataset,
+    centred_image,
+    common_skeleton,
+    usable_views,
+)
+from selfsup_lifting.lifter import Lifter
+from selfsup_lifting.losses import (
+    consistency_loss,
+    input_triangulation_loss,
+    output_triangulation_loss,
+    projection_loss,
+    turns_of,
+)
+from selfsup_lifting.recordings import Recording
+from selfsup_lifting.run_log import RunLog
+from selfsup_lifting.skeletons import Skeleton
+
+Terms = Mapping[str, Float[Tensor, ""]]
+
+# A crash costs at most this much work [s].
+SAVE_EVERY = 60.0
+
+
+def train(
+    config: Config, recordings: Sequence[Recording], run: Path, *, resume: bool = False
+) -> Lifter:
+    """Train a lifter from multi-view 2D tracks, and keep a checkpoint of it.
+
+    Args:
+        config: Every setting of the run.
+        recordings: What to learn from. Their truth is looked at only where
+            `config.losses.labels` asks for it.
+        run: An existing folder for checkpoint, metrics and curves.
+        resume: Whether to go on from the checkpoint that lies there.
+
+    Returns:
+        The trained network, in evaluation mode. An interrupted training saves what it has.
+
+    Raises:
+        ValueError: If nothing can be learned from the recordings.
+    """
+    dataset = build_dataset(recordings, config.losses.labels).to(config.device)
+    epochs = epoch_count(config, len(dataset))
+    lifter = untrained_lifter(common_skeleton(recordings), config).train()
+    optimizer = torch.optim.Adam(lifter.parameters(), lr=config.learning_rate)
+    done = load_state(run, lifter, optimizer) if resume else 0
+    saved = monotonic()
+    try:
+        with RunLog(run, epochs=epochs, done=done) as log:
+            for epoch in range(done, epochs):
+                losses = config.losses.at(epoch / epochs)
+                for batch in dataset.shuffled_batches(config.frames_per_batch, config.seed + epoch):
+                    poses = lifter(batch.image, batch.seen)
+                    terms = loss_terms(poses, batch, lifter.skeleton, losses)
+                    log.step(terms, partial(gradient_shares, poses, terms, losses.weights))
+                    optimizer.zero_grad(set_to_none=True)
+                    weighted_sum(terms, losses.weights).backward()
+                    optimizer.step()
+                log.epoch()
+                done = epoch + 1
+                if monotonic() - saved > SAVE_EVERY:
+                    save_checkpoint(run, lifter, optimizer, config, done)
+                    saved = monotonic()
+    finally:
+        save_checkpoint(run, lifter, optimizer, config, done)
+    return lifter.eval()
+
+
+def untrained_lifter(skeleton: Skeleton, config: Config) -> Lifter:
+    """Build the network that a training of these settings starts from."""
+    torch.manual_seed(config.seed)
+    return Lifter(skeleton, config.lifter).to(config.device)
+
+
+def epoch_count(config: Config, frames: int) -> int:
+    """Tell how many epochs there are: as set, or as many as the steps need."""
+    return config.epochs or -(-config.steps // batch_count(frames, config.frames_per_batch))
+
+
+def loss_terms(
+    poses: Float[Tensor, "frames views joints 3"],
+    batch: Frames,
+    skeleton: Skeleton,
+    settings: LossSettings,
+) -> dict[str, Float[Tensor, ""]]:
+    """Evaluate each loss that has a weight, before weighting."""
+    root, usable = skeleton.root, usable_views(batch, skeleton.root)
+    turns = turns_of(batch.camera_from_root)
+    losses = {
+        "L_in": lambda: input_triangulation_loss(
+            poses,
+            batch.labels,
+            turns,
+            usable[..., None] & batch.labelled[:, None],
+            settings.input_norm,
+        ),
+        "L_proj": lambda: projection_loss(
+            poses,
+            centred_image(batch, root),
+            batch.camera_from_root,
+            usable[:, :, None, None] & (usable[..., None] & batch.seen)[:, None],
+            root=root,
+        ),
+        "L_con": lambda: consistency_loss(
+            poses, turns, usable, detach_targets=settings.detach_targets
+        ),
+        "L_out": lambda: output_triangulation_loss(
+            poses,
+            batch.camera_from_root,
+            usable,
+            root=root,
+            norm=settings.input_norm,
+            detach_targets=settings.detach_targets,
+        ),
+    }
+    return {name: losses[name]() for name in settings.weights}
+
+
+def weighted_sum(terms: Terms, weights: Mapping[str, float]) -> Float[Tensor, ""]:
+    """Add up the losses (Bouazizi et al., FG 2021, eq. 1)."""
+    return torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+
+
+def gradient_shares(
+    poses: Float[Tensor, "frames views joints 3"], terms: Terms, weights: Mapping[str, float]
+) -> dict[str, float]:
+    """Tell how much of the gradient at the network's output comes from each weighted loss."""
+    sizes = {
+        name: weights[name] * torch.autograd.grad(term, poses, retain_graph=True)[0].norm().item()
+        for name, term in terms.items()
+    }
+    whole = sum(sizes.values()) or 1.0
+    return {name: size / whole for name, size in sizes.items()}
