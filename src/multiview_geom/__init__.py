@@ -24,6 +24,8 @@ from multiview_geom.cameras import ring_of_cameras as ring_of_cameras
 from multiview_geom.projection import project_points as project_points
 from multiview_geom.projection import point_depths as point_depths
 from multiview_geom.projection import in_front as in_front
+from multiview_geom.projection import reprojection_error as reprojection_error
+from multiview_geom.projection import triangulation_angle as triangulation_angle
 
 # Apply and remove the lens.
 from multiview_geom.distortion import Undistorted as Undistorted
@@ -32,6 +34,9 @@ from multiview_geom.distortion import undistort_points as undistort_points
 
 # Triangulate: pixels in many views to world points.
 from multiview_geom.triangulation import triangulate_dlt as triangulate_dlt
+from multiview_geom.reweighting import triangulate_iterative as triangulate_iterative
+from multiview_geom.midpoint import triangulate_midpoint as triangulate_midpoint
+from multiview_geom.two_view import triangulate_two_view as triangulate_two_view
 
 # Align point sets.
 from multiview_geom.procrustes import align_rigid as align_rigid

@@ -72,6 +72,15 @@ def _views(scene: Sightings) -> Arguments:
     }
 
 
+def _residuals(scene: Sightings) -> Arguments:
+    """Points and pixels well off their projections: at zero distance there is no slope."""
+    return {
+        "projections": scene.projections(),
+        "points": scene.cloud.points(),
+        "pixels": scene.pixels() + 10.0,
+    }
+
+
 def _matrices(scene: Sightings) -> Arguments:
     """Well-conditioned symmetric matrices with a gap below."""
     spread = torch.diag(torch.arange(1.0, 5.0, dtype=torch.float64))
@@ -130,10 +139,31 @@ CASES = [
         lambda s: {"projections": s.projections(), "points": s.cloud.points()},
         differentiable=False,
     ),
+    Case("reprojection_error", _residuals),
+    Case(
+        "triangulation_angle",
+        # Two views: with more, equal angles make the largest a kink.
+        lambda s: {"centers": s.rig.cameras().centers[:2], "points": s.cloud.points()},
+    ),
     Case(
         "triangulate_dlt",
         _views,
         lambda P, x, w: mg.triangulate_dlt(P, x, weights=w),
+    ),
+    Case(
+        "triangulate_iterative",
+        _views,
+        lambda P, x, w: mg.triangulate_iterative(P, x, weights=w, steps=1),
+    ),
+    Case(
+        "triangulate_midpoint",
+        _views,
+        lambda P, x, w: mg.triangulate_midpoint(P, x, weights=w),
+    ),
+    Case(
+        "triangulate_two_view",
+        lambda s: {name: argument[:2] for name, argument in _views(s).items()},
+        lambda P, x, w: mg.triangulate_two_view(P, x, weights=w),
     ),
     Case(
         "smallest_eigenvector",

@@ -1,0 +1,132 @@
+"""Pixels in many views to world points: linear equations, reweighted until they mean pixels."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from multiview_geom._sightings import (
+    COLUMNS,
+    ROWS,
+    fixes_a_point,
+    require_sightings,
+    solve_symmetric,
+    unit_axes,
+    usable_sightings,
+)
+from multiview_geom._validation import for_computation
+from multiview_geom.projection import camera_centers, in_front
+
+
+def triangulate_iterative(
+    projections: Float[Tensor, "*#batch views 3 4"],
+    pixels: Float[Tensor, "*#batch views points 2"],
+    *,
+    weights: Float[Tensor, "*#batch views points"] | None = None,
+    steps: int = 2,
+) -> Float[Tensor, "*#batch points 3"]:
+    """Find the world points whose projections lie nearest to what the views saw.
+
+    The linear equations of a view measure pixels times depth. Solving them once more with
+    each divided by its depth makes them measure pixels, so that two steps reach the
+    maximum-likelihood point to within its own uncertainty.
+
+    Args:
+        projections: Each view's world-to-pixel matrix, of any scale or sign.
+        pixels: Where each view saw each point [px].
+        weights: Trust in each sighting, >= 0: it multiplies the squared residual,
+            and zero removes the sighting. Equal by default.
+        steps: How often to reweight; zero gives the linear solution.
+
+    Returns:
+        The points [unit of the projections' translations].
+
+    Raises:
+        ValueError: If a shape or dtype disagrees.
+
+    Note:
+        Solved with the point's last homogeneous coordinate held at one, so the answer
+        does not depend on the world's origin, as `triangulate_dlt`'s does, slightly.
+        A pixel that is not finite counts as weight zero. A point seen from fewer than two
+        places, along rays that are parallel to round-off, or behind every view that saw it
+        is NaN and passes no gradient.
+
+    Reference:
+        Hartley and Sturm, Triangulation, CVIU 1997, sec. 4.2 (Iterative-LS).
+
+    Example:
+        >>> left, right = torch.eye(3, 4), torch.eye(3, 4)
+        >>> right[0, 3] = -1.0
+        >>> pixels = torch.tensor([[[0.0, 0.0]], [[-0.5, 0.0]]])
+        >>> triangulate_iterative(torch.stack([left, right]), pixels).round(decimals=4).abs()
+        tensor([[0., 0., 2.]])
+    """
+    require_sightings(projections, pixels, weights)
+    image, trust = usable_sightings(pixels, weights)
+    rig = for_computation(projections)
+    trust = torch.where(fixes_a_point(rig, trust)[..., None, :], trust, 0.0)
+    start = camera_centers(rig).mean(dim=-2, keepdim=True)
+    points, known = solve_linearly(unit_axes(rig), image, trust, start)
+    for _ in range(steps):
+        points, known = solve_reweighted(rig, image, trust, points)
+    faced = (in_front(rig, points) & (trust > 0)).any(dim=-2)
+    return torch.where((known & faced)[..., None], points, torch.nan).to(pixels.dtype)
+
+
+def solve_reweighted(
+    projections: Float[Tensor, "*#batch views 3 4"],
+    pixels: Float[Tensor, "*#batch views points 2"],
+    trust: Float[Tensor, "*#batch views points"],
+    points: Float[Tensor, "*#batch points 3"],
+) -> tuple[Float[Tensor, "*#batch points 3"], Bool[Tensor, "*#batch points"]]:
+    """Solve the linear equations divided by the depths of the points so far."""
+    scale = (projections[..., 2:, :3] @ points.mT[..., None, :, :])[..., 0, :]
+    scale = scale + projections[..., 2, 3:]
+    # Doubled where: a point in the plane of a camera's centre would have infinite weight.
+    some = scale != 0
+    share = torch.where(some, trust / torch.where(some, scale, 1.0).square(), 0.0)
+    return solve_linearly(projections, pixels, share, points)
+
+
+def solve_linearly(
+    projections: Float[Tensor, "*#batch views 3 4"],
+    pixels: Float[Tensor, "*#batch views points 2"],
+    trust: Float[Tensor, "*#batch views points"],
+    origin: Float[Tensor, "*#batch points 3"],
+) -> tuple[Float[Tensor, "*#batch points 3"], Bool[Tensor, "*#batch points"]]:
+    """Solve the linear equations about an origin; tell where they have one solution.
+
+    The move from the origin minimises the sum over the views of `trust` times the squares of
+    `(u p3 - p1) X` and `(v p3 - p2) X`. The origin decides nothing but the round-off.
+    """
+    left, image = projections[..., :3], pixels.mT
+    # Views and rows as one axis: one matrix product projects, another sums over the views.
+    rows, columns = left.flatten(-3, -2), origin.mT
+    seen = (rows @ columns + projections[..., 3:].flatten(-3, -2)).unflatten(-2, (-1, 3))
+    off = image * seen[..., 2:, :] - seen[..., :2, :]
+    pull = torch.cat([-off, (image * off).sum(dim=-2, keepdim=True)], dim=-2)
+    slope = rows.mT @ (trust[..., None, :] * pull).flatten(-3, -2)
+    move, known = solve_symmetric(_curvature(left, image, trust), slope)
+    return (columns - move).mT, known
+
+
+def _curvature(
+    left: Float[Tensor, "*#batch views 3 3"],
+    image: Float[Tensor, "*#batch views 2 points"],
+    trust: Float[Tensor, "*#batch views points"],
+) -> Float[Tensor, "*#batch 6 points"]:
+    """Sum the squared left sides of the equations: quadratic polynomials of the pixels."""
+    squared = image.square().sum(dim=-2, keepdim=True)
+    powers = torch.cat([squared, -2 * image, torch.ones_like(squared)], dim=-2)
+    across, down, axis = left.unbind(dim=-2)
+    constant = _outer(across, across) + _outer(down, down)
+    terms = [_outer(axis, axis), _outer(across, axis), _outer(down, axis), constant]
+    coefficients = torch.stack(terms, dim=-2).flatten(-3, -2)
+    return coefficients.mT @ (trust[..., None, :] * powers).flatten(-3, -2)
+
+
+def _outer(
+    first: Float[Tensor, "*batch 3"], second: Float[Tensor, "*batch 3"]
+) -> Float[Tensor, "*batch 6"]:
+    """Write the symmetric part of an outer product as its six numbers."""
+    product = first[..., ROWS] * second[..., COLUMNS] + second[..., ROWS] * first[..., COLUMNS]
+    return product / 2
