@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 
 from selfsup_lifting.config import ReadSettings
-from selfsup_lifting.readers import mocap, native, synthetic
+from selfsup_lifting.readers import capture, mocap, native, synthetic
 from selfsup_lifting.recordings import ReadError as ReadError
 from selfsup_lifting.recordings import Recording
 from selfsup_lifting.skeletons import find_skeleton
@@ -27,7 +27,7 @@ class Reader(Protocol):
 
 # In the order in which they are asked: the surest first.
 READERS: Mapping[str, Reader] = MappingProxyType(
-    {"native": native, "synthetic": synthetic, "mocap": mocap}
+    {"native": native, "synthetic": synthetic, "mocap": mocap, "capture": capture}
 )
 
 
