@@ -1,0 +1,148 @@
+"""Tracks as NPZ, CSV, TRC."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from selfsup_lifting.files import replacing
+from selfsup_lifting.skeletons import Skeleton
+
+FORMAT_VERSION = 1
+
+# What the coordinates are, per frame of reference.
+AXES: Mapping[str, str] = MappingProxyType(
+    {
+        "camera": "x right, y down, z forward; origin in the camera",
+        "root": "x right, y down, z forward as in the camera; origin in the root joint",
+        "world": "as in the calibration",
+    }
+)
+
+
+@dataclass(frozen=True)
+class _Tracks:
+    """What is written, whatever the format."""
+
+    points: Float[Tensor, "frames joints 3"]
+    skeleton: Skeleton
+    fps: float
+    frame: str
+
+
+def save_tracks(
+    path: Path,
+    tracks: Float[Tensor, "frames joints 3"],
+    *,
+    skeleton: Skeleton,
+    fps: float,
+    frame: str,
+    overwrite: bool = False,
+) -> None:
+    """Write 3D tracks in metres; unit and frame of reference stand in the file.
+
+    Args:
+        path: Where to; `.npz`, `.csv` or `.trc` chooses the format.
+        tracks: Where each joint is [m]; NaN where unknown.
+        skeleton: What the joints are.
+        fps: Frames per second [1/s].
+        frame: The frame of reference: "camera", "root" or "world".
+        overwrite: Whether a file that lies there may be replaced.
+
+    Raises:
+        FileExistsError: If a file lies there and must not be replaced.
+        ValueError: If the suffix or the frame of reference is unknown, or the joints do not fit.
+
+    Note:
+        A `.trc` is y up, as OpenSim wants it: a camera's (x, y, z) is written as (x, -y, -z),
+        the world's, z up, as (y, z, x), which is what Pose2Sim does.
+    """
+    path = Path(path)
+    require_writable(path, overwrite=overwrite)
+    if frame not in AXES:
+        raise ValueError(f"`frame` must be one of {', '.join(AXES)}, got {frame!r}")
+    if tracks.dim() != 3 or tracks.shape[1:] != (len(skeleton.joints), 3):  # noqa: PLR2004 - axes
+        raise ValueError(
+            f"`tracks` must have shape (frames, {len(skeleton.joints)}, 3), "
+            f"got {tuple(tracks.shape)}"
+        )
+    with replacing(path) as temporary:
+        _WRITERS[path.suffix](
+            temporary, _Tracks(tracks.detach().cpu(), skeleton, fps, frame), path.name
+        )
+
+
+def require_writable(path: Path, *, overwrite: bool = False) -> None:
+    """Refuse, before any work is done, a path that tracks could not be written to."""
+    if path.suffix not in _WRITERS:
+        raise ValueError(
+            f"{path}: tracks are written as {', '.join(_WRITERS)}, not {path.suffix!r}"
+        )
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists; --overwrite replaces it")
+
+
+def _write_npz(path: Path, tracks: _Tracks, _: str) -> None:
+    with path.open("wb") as file:
+        np.savez_compressed(
+            file,
+            description=np.array(json.dumps(_description(tracks))),
+            tracks=tracks.points.numpy(),
+        )
+
+
+def _write_csv(path: Path, tracks: _Tracks, _: str) -> None:
+    columns = [f"{joint}_{axis}" for joint in tracks.skeleton.joints for axis in "xyz"]
+    described = json.dumps(_description(tracks))
+    lines = [f"# {described}", ",".join(["frame", "time", *columns])]
+    for frame, numbers in enumerate(tracks.points.flatten(1).tolist()):
+        cells = [f"{number:.6f}" for number in numbers]
+        lines.append(",".join([str(frame), f"{frame / tracks.fps:.6f}", *cells]))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _write_trc(path: Path, tracks: _Tracks, name: str) -> None:
+    points, joints = _y_up(tracks), tracks.skeleton.joints
+    frames, rate = len(points), f"{tracks.fps:g}"
+    header = ["DataRate", "CameraRate", "NumFrames", "NumMarkers", "Units"]
+    original = ["OrigDataRate", "OrigDataStartFrame", "OrigNumFrames"]
+    lines = [
+        ["PathFileType", "4", "(X/Y/Z)", f"{name} ({tracks.frame} frame, y up)"],
+        [*header, *original],
+        [rate, rate, str(frames), str(len(joints)), "m", rate, "1", str(frames)],
+        ["Frame#", "Time", *(cell for joint in joints for cell in (joint, "", ""))],
+        ["", "", *(f"{axis}{marker + 1}" for marker in range(len(joints)) for axis in "XYZ")],
+    ]
+    for frame, numbers in enumerate(points.flatten(1).tolist()):
+        cells = [f"{number:.6f}" if isfinite(number) else "" for number in numbers]
+        lines.append([str(frame + 1), f"{frame / tracks.fps:.6f}", *cells])
+    path.write_text("\n".join("\t".join(line) for line in lines) + "\n", encoding="utf-8")
+
+
+def _y_up(tracks: _Tracks) -> Float[Tensor, "frames joints 3"]:
+    x, y, z = tracks.points.unbind(dim=-1)
+    turned = (y, z, x) if tracks.frame == "world" else (x, -y, -z)
+    return torch.stack(turned, dim=-1)
+
+
+def _description(tracks: _Tracks) -> dict[str, object]:
+    return {
+        "format": FORMAT_VERSION,
+        "unit": "m",
+        "frame": tracks.frame,
+        "axes": AXES[tracks.frame],
+        "fps": tracks.fps,
+        "skeleton": tracks.skeleton.as_dict(),
+    }
+
+
+_WRITERS: Mapping[str, Callable[[Path, _Tracks, str], None]] = MappingProxyType(
+    {".npz": _write_npz, ".csv": _write_csv, ".trc": _write_trc}
+)

@@ -1,0 +1,140 @@
+"""Laws of exported tracks."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.testing import assert_close
+
+from selfsup_lifting.export import save_tracks
+from selfsup_lifting.skeletons import SKELETONS
+from tests.selfsup_lifting.strategies import Scene, scenes
+
+frames_of_reference = st.sampled_from(["camera", "root", "world"])
+
+
+def saved(path: Path, scene: Scene, frame: str = "camera", missing: int | None = None) -> Tensor:
+    tracks = scene.truth()
+    if missing is not None:
+        tracks[0, missing] = torch.nan
+    save_tracks(path, tracks, skeleton=SKELETONS[scene.skeleton], fps=50.0, frame=frame)
+    return tracks
+
+
+def read_trc(path: Path) -> tuple[list[str], Tensor]:
+    """Read the markers of a TRC as a spreadsheet would."""
+    lines = [line.split("\t") for line in path.read_text().splitlines()]
+    rows = [[float(cell) if cell else np.nan for cell in line] for line in lines[5:]]
+    return lines[3][2::3], torch.tensor(rows)[:, 2:].unflatten(1, (-1, 3))
+
+
+@given(scenes, frames_of_reference)
+def test_npz_gives_back_the_tracks_and_says_what_they_are(
+    tmp_path_factory: pytest.TempPathFactory, scene: Scene, frame: str
+) -> None:
+    path = tmp_path_factory.mktemp("tracks") / "x.npz"
+    tracks = saved(path, scene, frame)
+    with np.load(path, allow_pickle=False) as file:
+        described = json.loads(str(file["description"]))
+        assert_close(torch.from_numpy(file["tracks"]), tracks, rtol=0, atol=0)
+    assert (described["unit"], described["frame"], described["fps"]) == ("m", frame, 50.0)
+    assert tuple(described["skeleton"]["joints"]) == SKELETONS[scene.skeleton].joints
+
+
+@given(scenes, frames_of_reference)
+def test_csv_gives_back_the_tracks_and_says_what_they_are(
+    tmp_path_factory: pytest.TempPathFactory, scene: Scene, frame: str
+) -> None:
+    path = tmp_path_factory.mktemp("tracks") / "x.csv"
+    tracks = saved(path, scene, frame, missing=1)
+    numbers = np.loadtxt(path, delimiter=",", skiprows=2, ndmin=2)
+    read = torch.from_numpy(numbers[:, 2:]).float().unflatten(1, (-1, 3))
+    assert_close(read, tracks, rtol=0, atol=1e-6, equal_nan=True)
+    described, names = path.read_text().splitlines()[:2]
+    assert json.loads(described.removeprefix("# "))["frame"] == frame
+    assert names.split(",")[2] == f"{SKELETONS[scene.skeleton].joints[0]}_x"
+
+
+@given(scenes)
+def test_trc_of_a_world_is_laid_out_as_pose2sim_does(
+    tmp_path_factory: pytest.TempPathFactory, scene: Scene
+) -> None:
+    path = tmp_path_factory.mktemp("tracks") / "x.trc"
+    tracks = saved(path, scene, "world", missing=1)
+    names, read = read_trc(path)
+    assert_close(read, tracks[..., [1, 2, 0]], rtol=0, atol=1e-6, equal_nan=True)
+    assert tuple(names) == SKELETONS[scene.skeleton].joints
+
+
+@given(scenes, st.sampled_from(["camera", "root"]))
+def test_trc_of_a_camera_turns_y_up(
+    tmp_path_factory: pytest.TempPathFactory, scene: Scene, frame: str
+) -> None:
+    path = tmp_path_factory.mktemp("tracks") / "x.trc"
+    tracks = saved(path, scene, frame)
+    _, read = read_trc(path)
+    assert_close(read, tracks * torch.tensor([1.0, -1.0, -1.0]), rtol=0, atol=1e-6)
+
+
+def test_trc_has_the_five_header_lines_of_the_format(tmp_path: Path) -> None:
+    saved(tmp_path / "x.trc", Scene(frames=2), "world")
+    lines = (tmp_path / "x.trc").read_text().splitlines()
+    assert lines[0] == "PathFileType\t4\t(X/Y/Z)\tx.trc (world frame, y up)"
+    assert lines[2].split("\t") == ["50", "50", "2", "17", "m", "50", "1", "2"]
+    assert lines[3].startswith("Frame#\tTime\tpelvis\t\t\tright_hip\t\t\t")
+    assert lines[4].startswith("\t\tX1\tY1\tZ1\tX2")
+    assert [line.split("\t")[:2] for line in lines[5:]] == [["1", "0.000000"], ["2", "0.020000"]]
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("suffix", [".npz", ".csv", ".trc"])
+def test_an_existing_file_is_not_replaced_unasked(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"x{suffix}"
+    path.write_text("mine")
+    with pytest.raises(FileExistsError, match="exists; --overwrite replaces it"):
+        saved(path, Scene())
+    assert path.read_text() == "mine"
+
+
+def test_an_existing_file_is_replaced_when_asked(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("old")
+    body = SKELETONS["h36m17"]
+    save_tracks(path, Scene().truth(), skeleton=body, fps=1.0, frame="root", overwrite=True)
+    assert path.read_text().startswith("# {")
+
+
+@pytest.mark.rejects
+def test_a_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        save_tracks(
+            tmp_path / "x.csv",
+            Scene().truth(),
+            skeleton=SKELETONS["h36m17"],
+            fps=0.0,
+            frame="root",
+        )
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("name", "frame", "body", "sentence"),
+    [
+        ("x.mat", "camera", "h36m17", r"are written as \.npz, \.csv, \.trc, not '\.mat'"),
+        ("x.csv", "moon", "h36m17", "`frame` must be one of camera, root, world, got 'moon'"),
+        ("x.csv", "camera", "body25", r"`tracks` must have shape \(frames, 25, 3\)"),
+    ],
+)
+def test_wrong_arguments_are_refused(
+    tmp_path: Path, name: str, frame: str, body: str, sentence: str
+) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        save_tracks(
+            tmp_path / name, Scene().truth(), skeleton=SKELETONS[body], fps=1.0, frame=frame
+        )
