@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from selfsup_lifting.config import Config, LifterSettings
-from selfsup_lifting.config_file import as_plain, from_plain
+from selfsup_lifting.config_file import as_plain, from_plain, load_settings
 from selfsup_lifting.files import replacing
 from selfsup_lifting.lifter import Lifter
 from selfsup_lifting.skeletons import Skeleton
@@ -18,6 +18,7 @@ from selfsup_lifting.skeletons import Skeleton
 FORMAT = "selfsup-lifting 1"
 WEIGHTS_FILE = "model.safetensors"
 STATE_FILE = "state.pt"
+CONFIG_FILE = "config.toml"
 
 
 def save_checkpoint(
@@ -36,7 +37,7 @@ def save_checkpoint(
         "format": FORMAT,
         "skeleton": json.dumps(lifter.skeleton.as_dict()),
         "lifter": json.dumps(as_plain(lifter.settings)),
-        "config": json.dumps(as_plain(config)),
+        "config": json.dumps(as_plain(config), sort_keys=True),
     }
     with replacing(run / WEIGHTS_FILE) as path:
         save_file(lifter.state_dict(), path, metadata=metadata)
@@ -71,6 +72,21 @@ def load_lifter(run: Path) -> Lifter:
     return lifter.eval()
 
 
+def load_config(run: Path) -> Config:
+    """Read the settings that a run was trained with.
+
+    Args:
+        run: The run folder.
+
+    Returns:
+        The settings.
+
+    Raises:
+        ValueError: If there are none, or they are not understood.
+    """
+    return load_settings(run / CONFIG_FILE, Config())
+
+
 def load_state(run: Path, lifter: Lifter, optimizer: torch.optim.Optimizer) -> int:
     """Put a training back where its last checkpoint left it.
 
@@ -101,4 +117,4 @@ def _built_from(metadata: Mapping[str, str], path: Path) -> Lifter:
             f"{path}: expected a checkpoint of format {FORMAT!r}, got {metadata.get('format')!r}"
         )
     skeleton = Skeleton.from_dict(json.loads(metadata["skeleton"]))
-    return Lifter(skeleton, from_plain(json.loads(metadata["lifter"]), LifterSettings))
+    return Lifter(skeleton, from_plain(json.loads(metadata["lifter"]), LifterSettings()))

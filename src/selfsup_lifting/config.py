@@ -5,6 +5,9 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from types import MappingProxyType
+from typing import Annotated
+
+from tyro.conf import arg
 
 
 @dataclass(frozen=True)
@@ -225,7 +228,7 @@ class Config:
     device: str = "cpu"
     run: Path | None = None
     overwrite: bool = False
-    read: ReadSettings = field(default_factory=ReadSettings)
+    read: Annotated[ReadSettings, arg(name="")] = field(default_factory=ReadSettings)
     lifter: LifterSettings = field(default_factory=LifterSettings)
     losses: LossSettings = field(default_factory=LossSettings)
 
@@ -278,21 +281,21 @@ PRESETS: Mapping[str, Callable[[Config], Config]] = MappingProxyType(
 )
 
 
-def require_positive(**settings: float) -> None:
+def require_positive(**settings: float | int) -> None:
     """Refuse settings that are zero, negative or not numbers."""
     for name, value in settings.items():
         if not value > 0:
             raise ValueError(f"setting `{name}` must be above 0, got {value}")
 
 
-def require_at_least(least: float, **settings: float) -> None:
+def require_at_least(least: float | int, **settings: float | int) -> None:
     """Refuse settings below a bound."""
     for name, value in settings.items():
         if not value >= least:
             raise ValueError(f"setting `{name}` must be at least {least}, got {value}")
 
 
-def require_share(**settings: float) -> None:
+def require_share(**settings: float | int) -> None:
     """Refuse settings that are not shares, from 0 to 1."""
     for name, value in settings.items():
         if not 0 <= value <= 1:

@@ -1,10 +1,11 @@
 """A run's settings as TOML: written whole, read strictly."""
 
 import difflib
+import re
 import tomllib
 import types
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -19,12 +20,12 @@ def save_settings(path: Path, settings: object) -> None:
     path.write_text(tomli_w.dumps(as_plain(settings)), encoding="utf-8")
 
 
-def load_settings(path: Path, kind: type[Settings]) -> Settings:
-    """Read a dataclass of settings from TOML.
+def load_settings(path: Path, defaults: Settings) -> Settings:
+    """Read settings from TOML.
 
     Args:
-        path: The file; what it does not set keeps its default.
-        kind: The dataclass.
+        path: The file.
+        defaults: What holds for everything that the file does not set.
 
     Returns:
         The settings.
@@ -40,7 +41,7 @@ def load_settings(path: Path, kind: type[Settings]) -> Settings:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not a TOML file: {error}") from None
     try:
-        return from_plain(plain, kind)
+        return from_plain(plain, defaults)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
@@ -57,12 +58,12 @@ def as_plain(settings: object) -> Any:  # noqa: ANN401 - whatever TOML and JSON 
     return str(settings) if isinstance(settings, Path) else settings
 
 
-def from_plain(plain: Mapping[str, Any], kind: type[Settings], table: str = "") -> Settings:
-    """Build a dataclass of settings from tables, lists, strings and numbers.
+def from_plain(plain: Mapping[str, Any], defaults: Settings, table: str = "") -> Settings:
+    """Change settings by tables, lists, strings and numbers.
 
     Args:
         plain: What `as_plain` wrote, or part of it.
-        kind: The dataclass.
+        defaults: A dataclass of settings: what holds where `plain` says nothing.
         table: The name of the table that `plain` is, for messages.
 
     Returns:
@@ -71,26 +72,55 @@ def from_plain(plain: Mapping[str, Any], kind: type[Settings], table: str = "") 
     Raises:
         ValueError: If a setting does not exist, or cannot have the value.
     """
-    kinds = get_type_hints(kind)
+    kinds = get_type_hints(type(defaults))
     for name in plain:
         if name not in kinds:
             close = difflib.get_close_matches(name, kinds, n=1)
             hint = f"; did you mean `{table}{close[0]}`?" if close else ""
             raise ValueError(f"unknown setting `{table}{name}`{hint}")
-    return kind(**{name: _value(plain[name], kinds[name], table + name) for name in plain})
+    changed = {
+        name: _value(value, kinds[name], getattr(defaults, name), table + name)
+        for name, value in plain.items()
+    }
+    return replace(defaults, **changed)  # type: ignore[type-var]
 
 
-def _value(plain: object, kind: Any, name: str) -> object:  # noqa: ANN401 - any annotation
+def explained(settings: object, table: str = "") -> Iterator[str]:
+    """Say, a line each, what the choices are that the paper, its code or we made.
+
+    Args:
+        settings: A dataclass of settings; its docstring gives the source of a default in
+            brackets, as [paper: 500].
+        table: The name of the table that it is.
+
+    Yields:
+        Name, value and source.
+    """
+    words = " ".join((type(settings).__doc__ or "").split())
+    for setting in fields(settings):  # type: ignore[arg-type]
+        value = getattr(settings, setting.name)
+        if is_dataclass(value):
+            yield from explained(value, f"{table}{setting.name}.")
+        note = re.search(rf"\b{setting.name}: [^\[]*\[((?:paper|code|ours)[^\]]*)\]", words)
+        if note:
+            yield f"{table}{setting.name} = {as_plain(value)}  ({note[1]})"
+
+
+def _value(plain: object, kind: Any, default: object, name: str) -> object:  # noqa: ANN401
     if get_origin(kind) in {Union, types.UnionType}:
         kind = next(option for option in get_args(kind) if option is not type(None))
-    if is_dataclass(kind) and isinstance(plain, Mapping):
-        return from_plain(plain, kind, name + ".")  # type: ignore[arg-type]
+    if is_dataclass(kind):
+        if not isinstance(plain, Mapping):
+            raise ValueError(f"setting `{name}` must be a table of settings, got {plain!r}")
+        return from_plain(plain, default, name + ".")
     if get_origin(kind) is tuple and isinstance(plain, list):
-        return tuple(_value(item, get_args(kind)[0], name) for item in plain)
+        return tuple(_plain_value(item, get_args(kind)[0], name) for item in plain)
     return _plain_value(plain, kind, name)
 
 
 def _plain_value(plain: object, kind: Any, name: str) -> object:  # noqa: ANN401 - any class
+    if get_origin(kind) is tuple:
+        raise ValueError(f"setting `{name}` must be a list, got {plain!r}")
     if issubclass(kind, Enum):
         choices = [option.value for option in kind]
         if plain in choices:

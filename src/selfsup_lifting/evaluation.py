@@ -58,13 +58,16 @@ class Evaluation:
         return {**plain.pop("total"), **plain}
 
 
-def evaluate_lifter(lifter: Lifter, recordings: Sequence[Recording]) -> Evaluation:
+def evaluate_lifter(
+    lifter: Lifter, recordings: Sequence[Recording], *, view: str | None = None
+) -> Evaluation:
     """Compare a lifter's single-view predictions with the truth, or with all views together.
 
     Args:
         lifter: A trained network in evaluation mode.
         recordings: Takes of the lifter's skeleton. Where one has no truth, the triangulation of
             its detections is the reference for all.
+        view: The one camera to lift from; by default each in turn.
 
     Returns:
         The errors.
@@ -74,7 +77,7 @@ def evaluate_lifter(lifter: Lifter, recordings: Sequence[Recording]) -> Evaluati
     """
     _require_skeleton(lifter, recordings)
     labelled = all(recording.truth is not None for recording in recordings)
-    rows = [_pose_errors(lifter, recording, labelled=labelled) for recording in recordings]
+    rows = [_pose_errors(lifter, recording, view, labelled=labelled) for recording in recordings]
     actions = sorted({recording.action for recording in recordings})
     per_action = {
         action: _mean(
@@ -93,21 +96,15 @@ def evaluate_lifter(lifter: Lifter, recordings: Sequence[Recording]) -> Evaluati
     )
 
 
-def reference_poses(
-    recording: Recording, *, labelled: bool
-) -> Float[Tensor, "frames views joints 3"]:
-    """Return the poses to compare with, in every camera's axes [m]."""
-    world = recording.truth if labelled else None
-    poses = triangulate_recording(recording) if world is None else world.double()
-    return world_to_camera(turns_of(recording.cameras.camera_from_world), poses).float()
-
-
 def _pose_errors(
-    lifter: Lifter, recording: Recording, *, labelled: bool
+    lifter: Lifter, recording: Recording, view: str | None, *, labelled: bool
 ) -> Float[Tensor, "2 poses"]:
     """Return the two errors of every pose of a take, NaN where they cannot be known."""
-    predicted = lift(lifter, recording.cameras, recording.keypoints)
-    reference = reference_poses(recording, labelled=labelled)
+    truth = recording.truth if labelled else None
+    world = triangulate_recording(recording) if truth is None else truth.double()
+    seen = recording if view is None else recording.select_views([view])
+    reference = world_to_camera(turns_of(seen.cameras.camera_from_world), world).float()
+    predicted = lift(lifter, seen.cameras, seen.keypoints)
     absolute = mpjpe(predicted, reference, lifter.skeleton.root)
     return torch.stack([absolute.flatten(), p_mpjpe(predicted, reference).flatten()])
 

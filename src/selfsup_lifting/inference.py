@@ -40,3 +40,32 @@ def lift(
     )
     poses = torch.where(seen.any(dim=-1)[:, None, None], poses, torch.nan)
     return poses.reshape(*keypoints.shape[:-1], 3)
+
+
+def placed_in_camera(
+    poses: Float[Tensor, "*batch joints 3"], image: Float[Tensor, "*batch joints 2"]
+) -> Float[Tensor, "*batch joints 3"]:
+    """Move each pose to where it fits its image best.
+
+    Finds the translation t that minimises the sum over joints of |(X + t) - (Z + t_z) (u, v, 1)|^2,
+    which is linear in t; the size of the pose gives the distance.
+
+    Args:
+        poses: Joints relative to the root, in the camera's axes [m].
+        image: Where the camera saw them [focal lengths]; NaN where missing.
+
+    Returns:
+        The poses in the camera's frame [m]; NaN where fewer than two joints were seen.
+    """
+    seen = image.isfinite().all(dim=-1)
+    place = torch.where(seen[..., None], image, 0.0)
+    share = seen[..., None, None].to(poses.dtype)
+    upright = torch.eye(2).to(poses).expand(*place.shape[:-1], 2, 2)
+    equations = share * torch.cat([upright, -place[..., None]], dim=-1)
+    offsets = -(equations @ poses[..., None])
+    normal = (equations.mT @ equations).sum(dim=-3)
+    enough = seen.sum(dim=-1) >= 2  # noqa: PLR2004 - two joints give four equations for three
+    normal = torch.where(enough[..., None, None], normal, torch.eye(3).to(normal))
+    right = (equations.mT @ offsets).sum(dim=-3)
+    translation = torch.linalg.solve(normal, right)[..., 0]
+    return torch.where(enough[..., None, None], poses + translation[..., None, :], torch.nan)

@@ -289,6 +289,20 @@ _BUILT_IN = (
         f"{_FACE} {_LIMBS} upper_neck head_top<upper_neck {_OPENPOSE_FEET}",
         *_HIPS,
     ),
+    # What Pose2Sim triangulates of BODY_25B, in the order of its TRC files: no eyes, no ears.
+    _skeleton(
+        "pose2sim21",
+        """
+        right_hip right_knee<right_hip right_ankle<right_knee right_big_toe<right_ankle
+        right_small_toe<right_big_toe right_heel<right_ankle
+        left_hip<right_hip left_knee<left_hip left_ankle<left_knee left_big_toe<left_ankle
+        left_small_toe<left_big_toe left_heel<left_ankle
+        upper_neck<right_hip head_top<upper_neck nose<upper_neck
+        right_shoulder<upper_neck right_elbow<right_shoulder right_wrist<right_elbow
+        left_shoulder<upper_neck left_elbow<left_shoulder left_wrist<left_elbow
+        """,
+        *_HIPS,
+    ),
     _skeleton(
         "halpe26",
         f"""

@@ -29,6 +29,7 @@ from selfsup_lifting.losses import (
 )
 from selfsup_lifting.recordings import Recording
 from selfsup_lifting.run_log import RunLog
+from selfsup_lifting.runs import start_run
 from selfsup_lifting.skeletons import Skeleton
 
 Terms = Mapping[str, Float[Tensor, ""]]
@@ -46,7 +47,8 @@ def train(
         config: Every setting of the run.
         recordings: What to learn from. Their truth is looked at only where
             `config.losses.labels` asks for it.
-        run: An existing folder for checkpoint, metrics and curves.
+        run: The folder for checkpoint, metrics and curves; created, in the place of an older
+            run, once the recordings are known to be good.
         resume: Whether to go on from the checkpoint that lies there.
 
     Returns:
@@ -59,7 +61,7 @@ def train(
     epochs = epoch_count(config, len(dataset))
     lifter = untrained_lifter(common_skeleton(recordings), config).train()
     optimizer = torch.optim.Adam(lifter.parameters(), lr=config.learning_rate)
-    done = load_state(run, lifter, optimizer) if resume else 0
+    done = load_state(run, lifter, optimizer) if resume else start_run(run, config)
     saved = monotonic()
     try:
         with RunLog(run, epochs=epochs, done=done) as log:

@@ -44,7 +44,8 @@ def read(path: Path, settings: ReadSettings) -> list[Recording]:
     views = [read_openpose_folder(folder, skeleton) for folder in folders]
     views = _in_order_of(cameras, calibration, views)
     _require_agreement(views)
-    return [_recording(project, cameras, views, _frame_rate(project, config, settings))]
+    take = _recording(project, cameras, views, _frame_rate(project, config, settings))
+    return [_without_face(take) if _says_pose_model(config, settings) else take]
 
 
 def _recording(project: Path, cameras: Cameras, views: list[ViewTracks], fps: float) -> Recording:
@@ -60,6 +61,13 @@ def _recording(project: Path, cameras: Cameras, views: list[ViewTracks], fps: fl
         keypoints=torch.stack([keypoints for keypoints, _ in chosen], dim=1),
         confidence=torch.stack([confidence for _, confidence in chosen], dim=1),
     )
+
+
+def _without_face(take: Recording) -> Recording:
+    """Leave out eyes and ears, as Pose2Sim does when it triangulates BODY_25B."""
+    if take.skeleton != SKELETONS["body25b"]:
+        return take
+    return take.to_skeleton(SKELETONS["pose2sim21"])
 
 
 def _detections(path: Path) -> Path:
@@ -160,6 +168,11 @@ def _skeleton(config: dict[str, Any], settings: ReadSettings) -> Skeleton | None
         return find_skeleton(settings.detected_skeleton)
     model = str(config.get("pose", {}).get("pose_model", ""))
     return SKELETONS.get(re.sub(r"[^a-z0-9]", "", model.lower()))
+
+
+def _says_pose_model(config: dict[str, Any], settings: ReadSettings) -> bool:
+    """Tell whether it was Pose2Sim, and not the user, that named the skeleton."""
+    return settings.detected_skeleton is None and "pose_model" in config.get("pose", {})
 
 
 def _frame_rate(project: Path, config: dict[str, Any], settings: ReadSettings) -> float:

@@ -1,0 +1,264 @@
+"""The shell: one function per command."""
+
+import argparse
+import difflib
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import tyro
+from jaxtyping import Float
+from rich.console import Console
+from torch import Tensor
+
+from multiview_geom import camera_to_world
+from selfsup_lifting.checkpoint import load_config, load_lifter
+from selfsup_lifting.config import PRESETS, RECIPES, Config, ReadSettings
+from selfsup_lifting.config_file import explained, load_settings
+from selfsup_lifting.dataset import normalised_image
+from selfsup_lifting.evaluation import Evaluation, evaluate_lifter
+from selfsup_lifting.export import require_writable, save_tracks
+from selfsup_lifting.holding_out import hold_out
+from selfsup_lifting.inference import lift, placed_in_camera
+from selfsup_lifting.lifter import Lifter
+from selfsup_lifting.options import (
+    EvaluateOptions,
+    PredictOptions,
+    TrainOptions,
+    TriangulateOptions,
+    chosen_frames,
+)
+from selfsup_lifting.readers import read_recordings
+from selfsup_lifting.reconstruction import reconstruct
+from selfsup_lifting.recordings import Recording
+from selfsup_lifting.runs import planned_run
+from selfsup_lifting.tables import compared_with, error_table, residual_tables
+from selfsup_lifting.training import train as train_lifter
+from selfsup_lifting.training import untrained_lifter
+
+PROGRAM = "selfsup-lifting"
+WRONG_INPUT, INTERRUPTED = 2, 130
+
+Choice = TypeVar("Choice")
+RunOptions = TypeVar("RunOptions", EvaluateOptions, PredictOptions)
+
+_messages = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+_results = Console(highlight=False)
+
+
+def train(arguments: Sequence[str]) -> None:
+    """Learn to lift one camera's 2D pose to 3D, from many cameras and no label."""
+    defaults = TrainOptions(settings=_settings_before_options(arguments))
+    options = tyro.cli(TrainOptions, prog=f"{PROGRAM} train", args=arguments, default=defaults)
+    config = options.settings
+    run = options.resume or planned_run(config, options.recipe)
+    split = hold_out(read_recordings(config.data, config.read), config.hold_out)
+    _messages.print("\n".join([split.told, *explained(config)]))
+    untrained = untrained_lifter(split.learned[0].skeleton, config).eval()
+    before = evaluate_lifter(untrained, split.kept_out)
+    try:
+        lifter = train_lifter(config, split.learned, run, resume=options.resume is not None)
+    except KeyboardInterrupt:
+        _messages.print(f"interrupted; go on with: {PROGRAM} train --resume {run}")
+        raise
+    after = evaluate_lifter(lifter, split.kept_out)
+    if options.json:
+        _print_json({"run": str(run), "before": before.as_dict(), "after": after.as_dict()})
+        return
+    _results.print(
+        error_table("Kept-out poses", {"untrained": before.total, "trained": after.total})
+    )
+    _results.print(compared_with(after))
+    _results.print(f"run folder: {run}", soft_wrap=True)
+
+
+def evaluate(arguments: Sequence[str]) -> None:
+    """Compare a lifter's single-view predictions with the truth, or with all views together."""
+    options = _with_read_settings_of_run("evaluate", arguments, EvaluateOptions)
+    lifter, config = load_lifter(options.run), load_config(options.run)
+    takes = read_recordings(options.data or config.data, options.read)
+    if not options.data:
+        takes = hold_out(takes, config.hold_out).kept_out
+    chosen = chosen_frames(options.frames)
+    evaluation = evaluate_lifter(lifter, [take.frames(chosen) for take in takes])
+    if options.json:
+        _print_json(evaluation.as_dict())
+        return
+    rows = {**evaluation.per_action, "all": evaluation.total}
+    _results.print(error_table("Single-view predictions", rows))
+    _results.print(compared_with(evaluation))
+
+
+def predict(arguments: Sequence[str]) -> None:
+    """Lift one camera's 2D track to 3D."""
+    options = _with_read_settings_of_run("predict", arguments, PredictOptions)
+    _require_writable(options.out, overwrite=options.overwrite)
+    lifter = load_lifter(options.run)
+    take = _take(options.keypoints, options.read, options.frames)
+    if take.skeleton.joints != lifter.skeleton.joints:
+        take = take.to_skeleton(lifter.skeleton)
+    view = options.view or (take.cameras.names or ("",))[0]
+    seen = take.select_views([view])
+    poses = lift(lifter, seen.cameras, seen.keypoints)[:, 0]
+    tracks = _told_in(options.frame, poses, seen)
+    _save(options.out, tracks, take, options.frame, overwrite=options.overwrite)
+    blind = int(poses.isnan().flatten(1).any(dim=1).sum())
+    errors = _distance_from_other_views(lifter, options.run, take, view)
+    if options.json:
+        plain = {name: evaluation.as_dict() for name, evaluation in errors.items()}
+        _print_json({"view": view, "frames": take.frame_count, "blind_frames": blind, **plain})
+        return
+    _results.print(f"lifted {take.frame_count} frames of {view} alone; {blind} saw nothing")
+    if errors:
+        rows = {name: evaluation.total for name, evaluation in errors.items()}
+        _results.print(error_table("How far the lifted poses lie off", rows))
+        _results.print(compared_with(errors["trained"]))
+
+
+def triangulate(arguments: Sequence[str]) -> None:
+    """Triangulate a take from all its views, and tell each camera's reprojection error."""
+    options = tyro.cli(TriangulateOptions, prog=f"{PROGRAM} triangulate", args=arguments)
+    _require_writable(options.out, overwrite=options.overwrite)
+    take = _take(options.path, options.read, options.frames)
+    reconstruction = reconstruct(take)
+    tracks = reconstruction.points.float()
+    _save(options.out, tracks, take, "world", overwrite=options.overwrite)
+    if options.json:
+        _print_json(reconstruction.as_dict())
+        return
+    for table in residual_tables(reconstruction):
+        _results.print(table)
+
+
+COMMANDS: Mapping[str, Callable[[Sequence[str]], None]] = MappingProxyType(
+    {"train": train, "evaluate": evaluate, "predict": predict, "triangulate": triangulate}
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command; wrong input ends it with one sentence and exit status 2."""
+    name, *rest = [*(sys.argv[1:] if arguments is None else arguments), ""]
+    if name in {"", "-h", "--help"}:
+        _results.print(_overview(), markup=False, soft_wrap=True)
+        return
+    try:
+        _command(name)(rest[:-1])
+    except (ValueError, OSError) as error:
+        _messages.print(f"{PROGRAM}: {error}")
+        sys.exit(WRONG_INPUT)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def _command(name: str) -> Callable[[Sequence[str]], None]:
+    if name not in COMMANDS:
+        close = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise ValueError(f"no command {name!r}{hint}; commands are {', '.join(COMMANDS)}")
+    return COMMANDS[name]
+
+
+def _overview() -> str:
+    told = [
+        f"  {name:12} {(function.__doc__ or '').strip()}" for name, function in COMMANDS.items()
+    ]
+    return "\n".join(
+        [f"usage: {PROGRAM} COMMAND ...", "", *told, "", f"{PROGRAM} COMMAND --help tells more."]
+    )
+
+
+def _settings_before_options(arguments: Sequence[str]) -> Config:
+    """Return the settings that single options then change: of a recipe, a preset, a file, a run."""
+    early = argparse.ArgumentParser(prog=f"{PROGRAM} train", add_help=False, allow_abbrev=False)
+    for option in ("--recipe", "--preset"):
+        early.add_argument(option)
+    for option in ("--config", "--resume"):
+        early.add_argument(option, type=Path)
+    early.add_argument("--data", nargs="*")
+    told, _ = early.parse_known_args(arguments)
+    if told.resume is not None:
+        return load_config(told.resume)
+    preset = told.preset or ("quick" if told.data or told.config else "demo")
+    recipe = _named(RECIPES, told.recipe or "paper", "recipe")
+    config = recipe(_named(PRESETS, preset, "preset")(Config()))
+    return config if told.config is None else load_settings(told.config, config)
+
+
+def _named(choices: Mapping[str, Choice], name: str, what: str) -> Choice:
+    if name not in choices:
+        raise ValueError(f"`{what}` must be one of {', '.join(choices)}, got {name!r}")
+    return choices[name]
+
+
+def _with_read_settings_of_run(
+    command: str, arguments: Sequence[str], kind: type[RunOptions]
+) -> RunOptions:
+    """Parse the options of a command that reads data as a run did, unless told otherwise."""
+    prog = f"{PROGRAM} {command}"
+    options = tyro.cli(kind, prog=prog, args=arguments)
+    read = replace(load_config(options.run).read, cameras=None)
+    return tyro.cli(kind, prog=prog, args=arguments, default=replace(options, read=read))
+
+
+def _take(path: str, read: ReadSettings, frames: str) -> Recording:
+    takes = read_recordings([path], read)
+    if len(takes) > 1:
+        names = ", ".join(take.name for take in takes[:3])
+        raise ValueError(f"{path} holds {len(takes)} takes ({names}, ...); name one of them")
+    return takes[0].frames(chosen_frames(frames))
+
+
+def _told_in(
+    frame: str, poses: Float[Tensor, "frames joints 3"], seen: Recording
+) -> Float[Tensor, "frames joints 3"]:
+    """Tell root-relative poses of one view in another frame of reference."""
+    if frame == "root":
+        return poses
+    image = normalised_image(seen.cameras, seen.keypoints)[:, 0].float()
+    placed = placed_in_camera(poses, image)
+    if frame == "camera":
+        return placed
+    if frame == "world":
+        return camera_to_world(seen.cameras.camera_from_world[0].float(), placed)
+    raise ValueError(f"`frame` must be one of root, camera, world, got {frame!r}")
+
+
+def _distance_from_other_views(
+    lifter: Lifter, run: Path, take: Recording, view: str
+) -> dict[str, Evaluation]:
+    """Compare with all views together, beside what the network knew before training."""
+    if take.cameras.views < 2:  # noqa: PLR2004 - one view has no other
+        return {}
+    untrained = untrained_lifter(lifter.skeleton, load_config(run)).cpu().eval()
+    return {
+        "untrained": evaluate_lifter(untrained, [take], view=view),
+        "trained": evaluate_lifter(lifter, [take], view=view),
+    }
+
+
+def _require_writable(paths: Sequence[Path], *, overwrite: bool) -> None:
+    for path in paths:
+        require_writable(path, overwrite=overwrite)
+
+
+def _save(
+    paths: Sequence[Path],
+    tracks: Float[Tensor, "frames joints 3"],
+    take: Recording,
+    frame: str,
+    *,
+    overwrite: bool,
+) -> None:
+    for path in paths:
+        save_tracks(
+            path, tracks, skeleton=take.skeleton, fps=take.fps, frame=frame, overwrite=overwrite
+        )
+        _messages.print(f"wrote {path}")
+
+
+def _print_json(report: Mapping[str, Any]) -> None:
+    sys.stdout.write(json.dumps(report) + "\n")

@@ -1,0 +1,124 @@
+"""What each command of the shell can be told."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from selfsup_lifting.config import Config, ReadSettings
+
+# `triangulate` uses no weights, so it leaves doubtful detections out.
+LEAST_CONFIDENCE = 0.3
+
+Read = Annotated[ReadSettings, arg(name="")]
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Train a lifter from multi-view 2D tracks; without --data, on embedded synthetic takes.
+
+    Attributes:
+        settings: Every setting of the run.
+        recipe: What is learned from: paper, pseudo-label or supervised.
+        preset: How much is computed: demo (a minute or two on two cores; the default without
+            --data), quick (some minutes; the default with --data), full (as the paper).
+        config: A TOML file of settings; the command line overrides it.
+        resume: Go on with the training in this run folder.
+        json: Print one JSON object and nothing else.
+    """
+
+    settings: Annotated[Config, arg(name="")] = field(default_factory=Config)
+    recipe: str = "paper"
+    preset: str | None = None
+    config: Path | None = None
+    resume: Path | None = None
+    json: bool = False
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Compare a lifter's single-view predictions with the truth, or with all views together.
+
+    Attributes:
+        run: The run folder.
+        data: What to evaluate on; by default what the run kept out of training.
+        frames: Frames to use: first:end, or 80: for all from frame 80 on.
+        json: Print one JSON object and nothing else.
+        read: How the data are read; by default as the run read them.
+    """
+
+    run: Positional[Path]
+    data: tuple[str, ...] = ()
+    frames: str = ":"
+    json: bool = False
+    read: Read = field(default_factory=ReadSettings)
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """Lift one camera's 2D track to 3D.
+
+    Attributes:
+        run: The run folder.
+        keypoints: The track: anything that can be read, with one camera or more.
+        view: The camera to lift from; by default the first.
+        frames: Frames to lift: first:end, or 80: for all from frame 80 on.
+        frame: Where the joints are told: root (relative to the root, in the camera's axes),
+            camera (the root placed where the pose fits the image best) or world (the same, by
+            the camera's extrinsics).
+        out: Files to write: .npz, .csv, .trc.
+        overwrite: Replace files that exist.
+        json: Print one JSON object and nothing else.
+        read: How the data are read; by default as the run read them.
+    """
+
+    run: Positional[Path]
+    keypoints: Positional[str]
+    view: str | None = None
+    frames: str = ":"
+    frame: str = "root"
+    out: tuple[Path, ...] = ()
+    overwrite: bool = False
+    json: bool = False
+    read: Read = field(default_factory=ReadSettings)
+
+
+@dataclass(frozen=True)
+class TriangulateOptions:
+    """Triangulate a take from all its views, and tell each camera's reprojection error.
+
+    Attributes:
+        path: The take.
+        frames: Frames to use: first:end, or 80: for all from frame 80 on.
+        out: Files to write: .npz, .csv, .trc.
+        overwrite: Replace files that exist.
+        json: Print one JSON object and nothing else.
+        read: How the data are read.
+    """
+
+    path: Positional[str]
+    frames: str = ":"
+    out: tuple[Path, ...] = ()
+    overwrite: bool = False
+    json: bool = False
+    read: Read = field(default_factory=lambda: ReadSettings(min_confidence=LEAST_CONFIDENCE))
+
+
+def chosen_frames(written: str) -> slice:
+    """Read `first:end`, either of which may be left out.
+
+    Args:
+        written: What the user wrote.
+
+    Returns:
+        The frames meant.
+
+    Raises:
+        ValueError: If it is not understood.
+    """
+    if not re.fullmatch(r"-?\d*:-?\d*", written):
+        raise ValueError(f"`frames` must be written first:end, as 80:100 or 80:, got {written!r}")
+    first, end = (int(number) if number else None for number in written.split(":"))
+    return slice(first, end)
