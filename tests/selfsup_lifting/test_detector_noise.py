@@ -69,7 +69,7 @@ def test_occlusion_has_its_share(share: float) -> None:
 
 
 def test_occlusion_comes_in_runs() -> None:
-    lost = detected(NoiseSettings(occluded_share=0.3, occlusion_frames=10)).confidence == 0
+    lost = detected(NoiseSettings(occluded_share=0.3, occlusion_frames=10.0)).confidence == 0
     begins = (lost[1:] & ~lost[:-1]).sum()
     assert_close(lost[1:].sum() / begins, torch.tensor(10.0), rtol=0.2, atol=0)
 

@@ -70,7 +70,7 @@ def _film_clip(
     if settings.cameras is None:
         truth = _turned(truth, pi / cameras.views)
     subject, action = labels.get(clip.name) or _from_name(clip.stem)
-    seen = film(cameras, truth, settings.noise, generator_for(settings.seed, clip.stem))
+    seen = film(cameras, truth, settings.noise, generator_for(settings.simulation_seed, clip.stem))
     return Recording(
         name=clip.stem,
         subject=subject,

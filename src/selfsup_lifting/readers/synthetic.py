@@ -87,8 +87,8 @@ def read(_: object, settings: ReadSettings) -> list[Recording]:
 
 def _take(subject: str, action: str, cameras: Cameras, settings: ReadSettings) -> Recording:
     skeleton = SKELETONS["h36m17"]
-    generator = generator_for(settings.seed, f"{subject} {action}")
-    body = _body_of(subject, settings.seed, skeleton)
+    generator = generator_for(settings.simulation_seed, f"{subject} {action}")
+    body = _body_of(subject, settings.simulation_seed, skeleton)
     truth = pose(ACTIONS[action](generator), body, skeleton)
     seen = film(cameras, truth, settings.noise, generator)
     return Recording(
@@ -208,9 +208,9 @@ def _lean(forward: Angle, left: Angle) -> Float[Tensor, "frames 3 3"]:
 def _walking(generator: Generator) -> Posture:
     """Walk a round of about a metre and a half, arms against legs."""
     draw = _Draw(generator)
-    stride = draw.between(0.85, 1.15) * tau * draw.seconds + draw.between(0, tau)
+    stride = draw.between(0.85, 1.15) * tau * draw.seconds + draw.between(0.0, tau)
     swing, turn = draw.between(0.35, 0.55), draw.sign() * draw.between(0.35, 0.6)
-    round_angle = turn * draw.seconds + draw.between(0, tau)
+    round_angle = turn * draw.seconds + draw.between(0.0, tau)
     radius = draw.between(1.0, 1.6)
     return Posture(
         heading=round_angle + (tau / 4 if turn > 0 else -tau / 4) + draw.drift(0.15),
@@ -237,7 +237,7 @@ def _reaching(generator: Generator) -> Posture:
     draw = _Draw(generator)
     crouch = draw.drift(0.35).abs()
     return Posture(
-        heading=draw.between(0, tau) + draw.drift(0.6),
+        heading=draw.between(0.0, tau) + draw.drift(0.6),
         lean=0.25 + draw.drift(0.35),
         sway=draw.drift(0.2),
         twist=draw.drift(0.5),
@@ -257,7 +257,7 @@ def _turning(generator: Generator) -> Posture:
     stride = draw.between(1.0, 1.4) * tau * draw.seconds
     turn = draw.sign() * draw.between(0.7, 1.2)
     return Posture(
-        heading=turn * draw.seconds + draw.between(0, tau) + draw.drift(0.3),
+        heading=turn * draw.seconds + draw.between(0.0, tau) + draw.drift(0.3),
         lean=0.05 + draw.drift(0.1),
         sway=draw.drift(0.12),
         twist=0.2 * turn + draw.drift(0.25),
@@ -287,11 +287,11 @@ class _Draw:
         return low + (high - low) * torch.rand((), generator=self.generator).item()
 
     def sign(self) -> float:
-        return 1.0 if self.between(-1, 1) > 0 else -1.0
+        return 1.0 if self.between(-1.0, 1.0) > 0 else -1.0
 
     def drift(self, size: float) -> Angle:
         """Wander slowly: waves of 0.1 to 0.8 Hz, together of the given deviation."""
         hertz = torch.tensor([self.between(0.1, 0.8) for _ in range(4)], dtype=torch.float64)
-        phase = torch.tensor([self.between(0, tau) for _ in range(4)], dtype=torch.float64)
+        phase = torch.tensor([self.between(0.0, tau) for _ in range(4)], dtype=torch.float64)
         waves = (tau * hertz * self.seconds[:, None] + phase).sin()
         return size * waves.sum(dim=1) / 2**0.5

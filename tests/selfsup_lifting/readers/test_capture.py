@@ -139,7 +139,7 @@ def person_of(body: str) -> list[float]:
 
 @pytest.mark.parametrize(
     ("config", "body"),
-    [("BODY_25", "body25"), ("BODY_25B", "body25b")],
+    [("BODY_25", "body25"), ("BODY_25B", "pose2sim21")],
 )
 def test_the_project_says_which_model_it_was(tmp_path: Path, config: str, body: str) -> None:
     settings = f"[pose]\npose_model = '{config}'\n[project]\nframe_rate = 120\n"
