@@ -17,7 +17,9 @@ from multiview_geom.transforms import look_at as look_at
 
 # Describe a rig.
 from multiview_geom.cameras import Cameras as Cameras
+from multiview_geom.cameras import Lens as Lens
 from multiview_geom.cameras import Projection as Projection
+from multiview_geom.cameras import Rays as Rays
 from multiview_geom.cameras import ring_of_cameras as ring_of_cameras
 
 # Project points.
@@ -31,12 +33,20 @@ from multiview_geom.projection import triangulation_angle as triangulation_angle
 from multiview_geom.distortion import Undistorted as Undistorted
 from multiview_geom.distortion import distort_points as distort_points
 from multiview_geom.distortion import undistort_points as undistort_points
+from multiview_geom.fisheye import project_fisheye as project_fisheye
+from multiview_geom.fisheye import unproject_fisheye as unproject_fisheye
+from multiview_geom.fisheye import distort_fisheye as distort_fisheye
+from multiview_geom.fisheye import undistort_fisheye as undistort_fisheye
+from multiview_geom.distortion import Directions as Directions
+from multiview_geom.distortion import Seen as Seen
 
 # Triangulate: pixels in many views to world points.
 from multiview_geom.triangulation import triangulate_dlt as triangulate_dlt
 from multiview_geom.reweighting import triangulate_iterative as triangulate_iterative
 from multiview_geom.midpoint import triangulate_midpoint as triangulate_midpoint
 from multiview_geom.two_view import triangulate_two_view as triangulate_two_view
+from multiview_geom.robust import RobustPoints as RobustPoints
+from multiview_geom.robust import triangulate_robust as triangulate_robust
 
 # Align point sets.
 from multiview_geom.procrustes import align_rigid as align_rigid

@@ -12,7 +12,7 @@ from multiview_geom._validation import (
     require_same_size,
     require_trailing_shape,
 )
-from multiview_geom.projection import camera_centers
+from multiview_geom.projection import camera_centers, determinant
 
 FEWEST_VIEWS = 2
 SAME_PLACE = 16.0
@@ -80,9 +80,18 @@ def fixes_a_point(
 def unit_axes(
     projections: Float[Tensor, "*batch views 3 4"],
 ) -> Float[Tensor, "*batch views 3 4"]:
-    """Scale each projection so that its third row measures depth, up to sign."""
+    """Scale each projection so that its third row measures depth, positive in front."""
     axis = projections[..., 2:, :3].square().sum(dim=-1, keepdim=True).sqrt()
-    return projections / axis
+    orientation = determinant(projections[..., :3]).sign()[..., None, None]
+    return projections * orientation / axis
+
+
+def image_columns(
+    projections: Float[Tensor, "*#batch views 3 4"], columns: Float[Tensor, "*#batch 3 points"]
+) -> Float[Tensor, "*#batch views 3 points"]:
+    """Project points that stand as columns: views and rows are one axis of one product."""
+    rows = projections.flatten(-3, -2)
+    return (rows[..., :3] @ columns + rows[..., 3:]).unflatten(-2, (-1, 3))
 
 
 def solve_symmetric(

@@ -61,7 +61,7 @@ def point_depths(
     along_axis = _image_points(projections, points)[..., 2]
     left = for_computation(projections)[..., :3]
     length = left[..., 2, :].square().sum(dim=-1).sqrt()
-    orientation = _determinant(left).sign()
+    orientation = determinant(left).sign()
     return (along_axis * (orientation / length)[..., None]).to(points.dtype)
 
 
@@ -169,7 +169,7 @@ def camera_centers(
     """Find where a projection's camera stands: the one world point it cannot project."""
     left = projections[..., :3]
     scaled = (adjugate(left) @ projections[..., 3:])[..., 0]
-    return -scaled / _determinant(left)[..., None]
+    return -scaled / determinant(left)[..., None]
 
 
 def ray_directions(
@@ -226,6 +226,7 @@ def adjugate(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]
     return torch.stack(columns, dim=-1)
 
 
-def _determinant(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch"]:
+def determinant(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch"]:
+    """Return the volume that the rows span."""
     first, second, third = matrix.unbind(dim=-2)
     return (first * second.cross(third, dim=-1)).sum(dim=-1)

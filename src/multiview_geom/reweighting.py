@@ -8,6 +8,7 @@ from multiview_geom._sightings import (
     COLUMNS,
     ROWS,
     fixes_a_point,
+    image_columns,
     require_sightings,
     solve_symmetric,
     unit_axes,
@@ -62,10 +63,10 @@ def triangulate_iterative(
     """
     require_sightings(projections, pixels, weights)
     image, trust = usable_sightings(pixels, weights)
-    rig = for_computation(projections)
+    rig = unit_axes(for_computation(projections))
     trust = torch.where(fixes_a_point(rig, trust)[..., None, :], trust, 0.0)
     start = camera_centers(rig).mean(dim=-2, keepdim=True)
-    points, known = solve_linearly(unit_axes(rig), image, trust, start)
+    points, known = solve_linearly(rig, image, trust, start)
     for _ in range(steps):
         points, known = solve_reweighted(rig, image, trust, points)
     faced = (in_front(rig, points) & (trust > 0)).any(dim=-2)
@@ -79,11 +80,10 @@ def solve_reweighted(
     points: Float[Tensor, "*#batch points 3"],
 ) -> tuple[Float[Tensor, "*#batch points 3"], Bool[Tensor, "*#batch points"]]:
     """Solve the linear equations divided by the depths of the points so far."""
-    scale = (projections[..., 2:, :3] @ points.mT[..., None, :, :])[..., 0, :]
-    scale = scale + projections[..., 2, 3:]
+    depths = image_columns(projections, points.mT)[..., 2, :]
     # Doubled where: a point in the plane of a camera's centre would have infinite weight.
-    some = scale != 0
-    share = torch.where(some, trust / torch.where(some, scale, 1.0).square(), 0.0)
+    some = depths != 0
+    share = torch.where(some, trust / torch.where(some, depths, 1.0).square(), 0.0)
     return solve_linearly(projections, pixels, share, points)
 
 
@@ -99,14 +99,12 @@ def solve_linearly(
     `(u p3 - p1) X` and `(v p3 - p2) X`. The origin decides nothing but the round-off.
     """
     left, image = projections[..., :3], pixels.mT
-    # Views and rows as one axis: one matrix product projects, another sums over the views.
-    rows, columns = left.flatten(-3, -2), origin.mT
-    seen = (rows @ columns + projections[..., 3:].flatten(-3, -2)).unflatten(-2, (-1, 3))
+    seen = image_columns(projections, origin.mT)
     off = image * seen[..., 2:, :] - seen[..., :2, :]
     pull = torch.cat([-off, (image * off).sum(dim=-2, keepdim=True)], dim=-2)
-    slope = rows.mT @ (trust[..., None, :] * pull).flatten(-3, -2)
+    slope = left.flatten(-3, -2).mT @ (trust[..., None, :] * pull).flatten(-3, -2)
     move, known = solve_symmetric(_curvature(left, image, trust), slope)
-    return (columns - move).mT, known
+    return origin - move.mT, known
 
 
 def _curvature(

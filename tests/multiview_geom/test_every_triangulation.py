@@ -14,6 +14,7 @@ from multiview_geom import (
     transform_points,
     triangulate_iterative,
     triangulate_midpoint,
+    triangulate_robust,
     triangulate_two_view,
 )
 from tests.multiview_geom.strategies import (
@@ -35,6 +36,7 @@ Solver = Callable[[Tensor, Tensor, Tensor], Tensor]
 SOLVERS: dict[str, Solver] = {
     "iterative": lambda P, x, w: triangulate_iterative(P, x, weights=w),
     "midpoint": lambda P, x, w: triangulate_midpoint(P, x, weights=w),
+    "robust": lambda P, x, w: triangulate_robust(P, x, weights=w, threshold=50.0).points,
     "two_view": lambda P, x, w: triangulate_two_view(P[:2], x[:2], weights=w[:2]),
 }
 SCENE = Sightings(
@@ -42,9 +44,8 @@ SCENE = Sightings(
 )
 
 every_solver = pytest.mark.parametrize("solve", SOLVERS.values(), ids=SOLVERS.keys())
-n_view_solvers = pytest.mark.parametrize(
-    "solve", [SOLVERS["iterative"], SOLVERS["midpoint"]], ids=["iterative", "midpoint"]
-)
+N_VIEW = ("iterative", "midpoint", "robust")
+n_view_solvers = pytest.mark.parametrize("solve", [SOLVERS[name] for name in N_VIEW], ids=N_VIEW)
 
 
 def seen(scene: Sightings) -> tuple[Tensor, Tensor, Tensor]:
