@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from math import tau
 from typing import NamedTuple
 
@@ -14,9 +15,26 @@ from multiview_geom._validation import (
     require_same_size,
     require_trailing_shape,
 )
-from multiview_geom.distortion import Undistorted, distort_points, undistort_points
+from multiview_geom.distortion import (
+    Undistorted,
+    project_distorted,
+    require_coefficients,
+    undistort_points,
+    unproject_distorted,
+)
+from multiview_geom.fisheye import COEFFICIENTS as FISHEYE_COEFFICIENTS
+from multiview_geom.fisheye import project_fisheye, undistort_fisheye, unproject_fisheye
 from multiview_geom.projection import point_depths, project_points
-from multiview_geom.transforms import invert_transform, look_at
+from multiview_geom.transforms import invert_transform, look_at, world_to_camera
+
+
+class Lens(Enum):
+    """What the coefficients of a rig's lenses mean."""
+
+    OPENCV = "opencv"
+    """k1, k2, p1, p2[, k3[, k4, k5, k6[, s1, s2, s3, s4[, tau_x, tau_y]]]]."""
+    FISHEYE = "fisheye"
+    """k1, k2, k3, k4 of Kannala and Brandt: powers of the angle from the axis."""
 
 
 class Projection(NamedTuple):
@@ -24,6 +42,14 @@ class Projection(NamedTuple):
 
     pixels: Float[Tensor, "*batch views points 2"]
     depths: Float[Tensor, "*batch views points"]
+    valid: Bool[Tensor, "*batch views points"]
+
+
+class Rays(NamedTuple):
+    """Where the light that made each pixel came from, in the world."""
+
+    origins: Float[Tensor, "*batch views points 3"]
+    directions: Float[Tensor, "*batch views points 3"]
     valid: Bool[Tensor, "*batch views points"]
 
 
@@ -35,6 +61,7 @@ class Cameras:
         intrinsics: Each view's K [px].
         camera_from_world: Each view's rigid transform: x right, y down, z forward.
         distortion: Each view's lens coefficients in OpenCV's order; None for pinholes.
+        lens: What the coefficients mean, for all views.
         image_size: Each view's width and height [px], where known.
         names: What each view is called, in the order of the views.
     """
@@ -44,15 +71,20 @@ class Cameras:
     distortion: Float[Tensor, "*batch views coefficients"] | None = None
     image_size: Int[Tensor, "*batch views 2"] | None = None
     names: tuple[str, ...] | None = None
+    lens: Lens = Lens.OPENCV
 
     def __post_init__(self) -> None:
         require_trailing_shape("intrinsics", self.intrinsics, "views", 3, 3)
         require_trailing_shape("camera_from_world", self.camera_from_world, "views", 4, 4)
-        require_floating(intrinsics=self.intrinsics, camera_from_world=self.camera_from_world)
-        views = {"intrinsics": self.intrinsics.shape[-3]}
-        views["camera_from_world"] = self.camera_from_world.shape[-3]
+        floating = {"intrinsics": self.intrinsics, "camera_from_world": self.camera_from_world}
+        views = {name: tensor.shape[-3] for name, tensor in floating.items()}
         if self.distortion is not None:
+            self._require_coefficients(self.distortion)
+            floating["distortion"] = self.distortion
             views["distortion"] = self.distortion.shape[-2]
+        elif self.lens is Lens.FISHEYE:
+            raise ValueError("`distortion` must be given for fisheye lenses, got None")
+        require_floating(**floating)
         if self.image_size is not None:
             views["image_size"] = self.image_size.shape[-2]
         if self.names is not None:
@@ -75,25 +107,78 @@ class Cameras:
         return self.intrinsics.shape[-3]
 
     def project(self, points: Float[Tensor, "*#batch points 3"]) -> Projection:
-        """Project world points through every lens."""
-        ideal = project_points(self.projections, points)
-        depths = point_depths(self.projections, points)
+        """Project world points through every lens.
+
+        Args:
+            points: World points [unit of the translations].
+
+        Returns:
+            Pixels [px], depths along each optical axis, and which points a view can see:
+            those in front of it (for a fisheye: those the lens reaches, in front or not),
+            before the lens folds back. The other pixels are what the equations give.
+
+        Raises:
+            ValueError: If a shape or dtype disagrees.
+        """
         if self.distortion is None:
-            return Projection(ideal, depths, depths > 0)
-        return Projection(
-            distort_points(self.intrinsics, self.distortion, ideal), depths, depths > 0
-        )
+            depths = point_depths(self.projections, points)
+            return Projection(project_points(self.projections, points), depths, depths > 0)
+        project = project_fisheye if self.lens is Lens.FISHEYE else project_distorted
+        places = world_to_camera(self.camera_from_world, points)
+        pixels, valid = project(self.intrinsics, self.distortion, places)
+        return Projection(pixels, places[..., 2], valid)
 
     def undistort(self, pixels: Float[Tensor, "*#batch views points 2"]) -> Undistorted:
-        """Move pixels to where a pinhole with the same intrinsics would see them."""
+        """Move pixels to where a pinhole with the same intrinsics would see them.
+
+        Args:
+            pixels: Where each view saw each point [px].
+
+        Returns:
+            The ideal pixels; NaN, and not valid, where the lens shows nothing a pinhole sees.
+
+        Raises:
+            ValueError: If a shape or dtype disagrees.
+        """
         if self.distortion is None:
+            require_trailing_shape("pixels", pixels, self.views, "points", 2)
             return Undistorted(pixels, pixels.isfinite().all(dim=-1))
-        return undistort_points(self.intrinsics, self.distortion, pixels)
+        undistort = undistort_fisheye if self.lens is Lens.FISHEYE else undistort_points
+        return undistort(self.intrinsics, self.distortion, pixels)
+
+    def rays(self, pixels: Float[Tensor, "*#batch views points 2"]) -> Rays:
+        """Follow pixels back into the world.
+
+        Args:
+            pixels: Where each view saw each point [px].
+
+        Returns:
+            Camera centres, unit directions in the world, and which are valid; the others
+            are NaN.
+
+        Raises:
+            ValueError: If a shape or dtype disagrees.
+
+        Example:
+            >>> rays = ring_of_cameras(2, radius=4.0, height=0.0).rays(torch.full((2, 1, 2), 499.5))
+            >>> rays.directions[0, 0].round(decimals=4) + 0.0
+            tensor([-1.,  0.,  0.])
+        """
+        require_trailing_shape("pixels", pixels, self.views, "points", 2)
+        require_floating(intrinsics=self.intrinsics, pixels=pixels)
+        if self.lens is Lens.FISHEYE and self.distortion is not None:
+            local, valid = unproject_fisheye(self.intrinsics, self.distortion, pixels)
+        else:
+            local, valid = unproject_distorted(self.intrinsics, self.distortion, pixels)
+        directions = local @ self.camera_from_world[..., :3, :3]
+        origins = self.centers[..., :, None, :].expand(directions.shape)
+        return Rays(origins, directions, valid)
 
     def select(self, views: Sequence[str] | Sequence[int]) -> "Cameras":
         """Return the rig of the named or numbered views, in the order asked for."""
         order = [self._index(view) for view in views]
-        return Cameras(
+        return replace(
+            self,
             intrinsics=self.intrinsics[..., order, :, :],
             camera_from_world=self.camera_from_world[..., order, :, :],
             distortion=None if self.distortion is None else self.distortion[..., order, :],
@@ -113,6 +198,13 @@ class Cameras:
             distortion=None if self.distortion is None else self.distortion.to(target),
             image_size=size,
         )
+
+    def _require_coefficients(self, distortion: Tensor) -> None:
+        require_trailing_shape("distortion", distortion, "views", "coefficients")
+        if self.lens is Lens.OPENCV:
+            require_coefficients(distortion)
+        else:
+            require_trailing_shape("distortion", distortion, "views", FISHEYE_COEFFICIENTS)
 
     def _index(self, view: str | int) -> int:
         if isinstance(view, int):

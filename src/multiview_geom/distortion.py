@@ -1,24 +1,46 @@
 """Lens distortion, applied and removed."""
 
+from functools import partial
+from math import radians
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from multiview_geom._point_blocks import solve_points
+from multiview_geom._polynomial_lens import (
+    Coefficients,
+    bend,
+    keeps_orientation,
+    newton_step,
+    radial_profile,
+    tilt,
+    untilt,
+)
+from multiview_geom._radial_inverse import (
+    RadialInverse,
+    first_fold,
+    guessed_ratio,
+    radial_inverse,
+)
 from multiview_geom._validation import (
     for_computation,
     require_floating,
     require_same_size,
     require_trailing_shape,
 )
+from multiview_geom.homogeneous import from_homogeneous, to_homogeneous
 
-COEFFICIENT_COUNTS = (4, 5)
-NEWTON_STEPS = 12
-LARGEST_STEP = 0.2
-"""Longest Newton step, in units of the focal length."""
-RESIDUAL = {torch.float32: 3e-7, torch.float64: 1e-12}
-"""How near the distorted answer must lie to the seen point, in units of the focal length."""
+COEFFICIENT_COUNTS = (4, 5, 8, 12, 14)
+WIDEST = radians(89.9)
+"""Angle from the axis up to which folds are looked for."""
+FARTHEST = 1e4
+"""Points farther from the axis, in units of the focal length, count as at infinity."""
+STEPS = 6
+"""Newton steps from the first guess; the two recorded ones come on top."""
+CLOSE = {torch.float32: 1e-6, torch.float64: 1e-11}
+"""By how much the answer, distorted again, may miss the seen point, in focal lengths."""
 
 
 class Undistorted(NamedTuple):
@@ -28,16 +50,56 @@ class Undistorted(NamedTuple):
     valid: Bool[Tensor, "*batch views points"]
 
 
+class Seen(NamedTuple):
+    """Where a lens shows points, and which of them it can see."""
+
+    pixels: Float[Tensor, "*batch views points 2"]
+    valid: Bool[Tensor, "*batch views points"]
+
+
+class Directions(NamedTuple):
+    """Unit vectors in each camera's frame, and which of them the lens can have seen."""
+
+    directions: Float[Tensor, "*batch views points 3"]
+    valid: Bool[Tensor, "*batch views points"]
+
+
 def distort_points(
     intrinsics: Float[Tensor, "*#batch views 3 3"],
     distortion: Float[Tensor, "*#batch views coefficients"],
     pixels: Float[Tensor, "*#batch views points 2"],
 ) -> Float[Tensor, "*#batch views points 2"]:
-    """Move ideal pixels to where the lens shows them."""
+    """Move ideal pixels to where the lens shows them.
+
+    Args:
+        intrinsics: Each view's K, upper triangular with a last row 0, 0, 1.
+        distortion: Each view's 4, 5, 8, 12 or 14 coefficients in OpenCV's order.
+        pixels: Where a pinhole with the same intrinsics would see the points [px].
+
+    Returns:
+        Where the lens shows them [px]; NaN for a pixel that is not finite or as good as
+        90 degrees from the axis.
+
+    Raises:
+        ValueError: If a shape, a dtype or the number of coefficients disagrees.
+
+    Note:
+        Far from the centre a polynomial folds back, and points there are shown where no real
+        lens would: `Cameras.project` and `undistort_points` tell which ones.
+
+    Reference:
+        Brown, Decentering distortion of lenses, 1966; OpenCV, module calib, `projectPoints`.
+
+    Example:
+        >>> K = torch.tensor([[[100.0, 0.0, 50.0], [0.0, 100.0, 50.0], [0.0, 0.0, 1.0]]])
+        >>> barrel = torch.tensor([[-0.2, 0.0, 0.0, 0.0]])
+        >>> distort_points(K, barrel, torch.tensor([[[50.0, 50.0], [100.0, 50.0]]]))
+        tensor([[[50.0000, 50.0000],
+                 [97.5000, 50.0000]]])
+    """
     _require_lens(intrinsics, distortion, pixels)
     K, k, ideal = (for_computation(tensor) for tensor in (intrinsics, distortion, pixels))
-    x, y = _normalized(K, ideal)
-    return _pixels(K, *_distorted(k, x, y)).to(pixels.dtype)
+    return to_pixels(K, distort_normalized(k, from_pixels(K, ideal))).to(pixels.dtype)
 
 
 def undistort_points(
@@ -45,24 +107,178 @@ def undistort_points(
     distortion: Float[Tensor, "*#batch views coefficients"],
     pixels: Float[Tensor, "*#batch views points 2"],
 ) -> Undistorted:
-    """Move seen pixels to where a pinhole with the same intrinsics would see them."""
+    """Move seen pixels to where a pinhole with the same intrinsics would see them.
+
+    Args:
+        intrinsics: Each view's K, upper triangular with a last row 0, 0, 1.
+        distortion: Each view's 4, 5, 8, 12 or 14 coefficients in OpenCV's order.
+        pixels: Where the lens shows the points [px].
+
+    Returns:
+        The ideal pixels, and which are valid: those that `distort_points` takes back to the
+        seen pixel, on the near side of the fold. The others are NaN and pass no gradient.
+
+    Raises:
+        ValueError: If a shape, a dtype or the number of coefficients disagrees.
+
+    Note:
+        The derivative is that of the inverse map, not of the steps that found it; the second
+        derivative is right too.
+
+    Example:
+        >>> K = torch.tensor([[[100.0, 0.0, 50.0], [0.0, 100.0, 50.0], [0.0, 0.0, 1.0]]])
+        >>> barrel = torch.tensor([[-0.2, 0.0, 0.0, 0.0]])
+        >>> seen = torch.tensor([[[97.5, 50.0], [500.0, 50.0]]])
+        >>> undistort_points(K, barrel, seen)
+        Undistorted(pixels=tensor([[[100.,  50.],
+                 [ nan,  nan]]]), valid=tensor([[ True, False]]))
+    """
     _require_lens(intrinsics, distortion, pixels)
     K, k, seen = (for_computation(tensor) for tensor in (intrinsics, distortion, pixels))
-    finite = seen.isfinite().all(dim=-1)
+    ideal, valid = undistort_normalized(k, from_pixels(K, seen))
+    return Undistorted(to_pixels(K, ideal).to(pixels.dtype), valid)
+
+
+def project_distorted(
+    intrinsics: Float[Tensor, "*#batch views 3 3"],
+    distortion: Float[Tensor, "*#batch views coefficients"],
+    points: Float[Tensor, "*#batch views points 3"],
+) -> Seen:
+    """Project points of each camera's frame through its lens.
+
+    Args:
+        intrinsics: Each view's K, upper triangular with a last row 0, 0, 1.
+        distortion: Each view's 4, 5, 8, 12 or 14 coefficients in OpenCV's order.
+        points: Points in each camera's own frame: x right, y down, z forward.
+
+    Returns:
+        Pixels [px] as the equations have them, and which points lie in front of the camera
+        and before the lens folds.
+    """
+    K, k, place = (for_computation(tensor) for tensor in (intrinsics, distortion, points))
+    ideal = from_homogeneous(place)
+    valid = (place[..., 2] > 0) & before_fold(k, ideal)
+    return Seen(to_pixels(K, distort_normalized(k, ideal)).to(points.dtype), valid)
+
+
+def unproject_distorted(
+    intrinsics: Float[Tensor, "*#batch views 3 3"],
+    distortion: Float[Tensor, "*#batch views coefficients"] | None,
+    pixels: Float[Tensor, "*#batch views points 2"],
+) -> Directions:
+    """Find the directions in which a lens sees pixels.
+
+    Args:
+        intrinsics: Each view's K, upper triangular with a last row 0, 0, 1.
+        distortion: Each view's 4, 5, 8, 12 or 14 coefficients; None for pinholes.
+        pixels: Where the lens shows the points [px].
+
+    Returns:
+        Unit vectors in each camera's own frame; NaN where not valid.
+    """
+    K, seen = for_computation(intrinsics), for_computation(pixels)
+    points = from_pixels(K, seen)
+    valid = points.isfinite().all(dim=-1)
+    if distortion is not None:
+        points, valid = undistort_normalized(for_computation(distortion), points)
     # Doubled where: NaN in the branch not taken would turn its gradient into NaN.
-    u, v = _normalized(K, torch.where(finite[..., None], seen, 0.0))
+    ahead = to_homogeneous(torch.where(valid[..., None], points, 0.0))
+    unit = ahead / ahead.square().sum(dim=-1, keepdim=True).sqrt()
+    return Directions(torch.where(valid[..., None], unit, torch.nan).to(pixels.dtype), valid)
+
+
+def from_pixels(
+    intrinsics: Float[Tensor, "*#batch views 3 3"], pixels: Float[Tensor, "*#batch views points 2"]
+) -> Float[Tensor, "*#batch views points 2"]:
+    """Divide pixels by the focal length, after moving the principal point to the origin."""
+    K = intrinsics[..., None, :, :]
+    y = (pixels[..., 1] - K[..., 1, 2]) / K[..., 1, 1]
+    x = (pixels[..., 0] - K[..., 0, 2] - K[..., 0, 1] * y) / K[..., 0, 0]
+    return torch.stack([x, y], dim=-1)
+
+
+def to_pixels(
+    intrinsics: Float[Tensor, "*#batch views 3 3"], points: Float[Tensor, "*#batch views points 2"]
+) -> Float[Tensor, "*#batch views points 2"]:
+    """Undo `from_pixels`."""
+    K = intrinsics[..., None, :, :]
+    x, y = points.unbind(dim=-1)
+    u = K[..., 0, 0] * x + K[..., 0, 1] * y + K[..., 0, 2]
+    return torch.stack([u, K[..., 1, 1] * y + K[..., 1, 2]], dim=-1)
+
+
+def distort_normalized(
+    distortion: Float[Tensor, "*#batch views coefficients"],
+    points: Float[Tensor, "*#batch views points 2"],
+) -> Float[Tensor, "*#batch views points 2"]:
+    """Distort points of the plane at depth one."""
+    lens = _lens(distortion)
+    sound = (points.abs() <= FARTHEST).all(dim=-1)
+    # Doubled where: the powers of a point at infinity would turn its gradient into NaN.
+    x, y = torch.where(sound[..., None], points, 0.0).unbind(dim=-1)
+    seen = torch.stack(tilt(lens, *bend(lens, x, y)), dim=-1)
+    return torch.where(sound[..., None], seen, torch.nan)
+
+
+def before_fold(
+    distortion: Float[Tensor, "*#batch views coefficients"],
+    points: Float[Tensor, "*#batch views points 2"],
+) -> Bool[Tensor, "*#batch views points"]:
+    """Tell which points of the plane at depth one a real lens of this kind shows once."""
+    lens = _lens(distortion)
+    _, beyond = first_fold(partial(radial_profile, lens), distortion.new_tensor(WIDEST))
+    x, y = points.unbind(dim=-1)
+    return keeps_orientation(lens, x, y) & (x.square() + y.square() < beyond.square())
+
+
+def undistort_normalized(
+    distortion: Float[Tensor, "*#batch views coefficients"],
+    points: Float[Tensor, "*#batch views points 2"],
+) -> Undistorted:
+    """Find the points of the plane at depth one that a lens shows at the given ones."""
+    inverse = radial_inverse(
+        partial(radial_profile, _lens(distortion.detach())), distortion.new_tensor(WIDEST)
+    )
+    solve = partial(_unbent, distortion, inverse)
+    return Undistorted(*solve_points(solve, points, shared_lenses=distortion.ndim == 2))  # noqa: PLR2004
+
+
+def _unbent(distortion: Tensor, inverse: RadialInverse, points: Tensor) -> Undistorted:
+    lens = _lens(distortion)
+    finite = points.isfinite().all(dim=-1)
+    seen_x, seen_y = untilt(lens, *torch.where(finite[..., None], points, 0.0).unbind(dim=-1))
     with torch.no_grad():
-        x, y = u.detach(), v.detach()
-        for _ in range(NEWTON_STEPS):
-            x, y, _ = _newton_step(k.detach(), x, y, u.detach(), v.detach())
-    # Two recorded steps from the detached root: first and second derivatives of the inverse.
-    x, y, _ = _newton_step(k, x, y, u, v)
-    x, y, unfolded = _newton_step(k, x, y, u, v)
-    again_x, again_y = _distorted(k, x, y)
-    near = (again_x - u).abs() + (again_y - v).abs() <= RESIDUAL[u.dtype] * (1 + u.abs() + v.abs())
-    valid = finite & unfolded & near
-    ideal = torch.where(valid[..., None], _pixels(K, x, y), torch.nan)
-    return Undistorted(ideal.to(pixels.dtype), valid)
+        root = _root(_lens(distortion.detach()), inverse, seen_x.detach(), seen_y.detach())
+    valid = finite & root.valid
+    # Doubled where: a point that has no root takes part as the centre, which always has one.
+    x, y, seen_x, seen_y = (
+        torch.where(valid, coordinate, 0.0)
+        for coordinate in (*root.pixels.unbind(dim=-1), seen_x, seen_y)
+    )
+    # From the root, two recorded steps have the first and second derivatives of the inverse.
+    for _ in range(2):
+        x, y = newton_step(lens, x, y, seen_x, seen_y)
+    ideal = torch.stack([x, y], dim=-1)
+    return Undistorted(torch.where(valid[..., None], ideal, torch.nan), valid)
+
+
+def _root(
+    lens: Coefficients, inverse: RadialInverse, seen_x: Tensor, seen_y: Tensor
+) -> Undistorted:
+    ratio = guessed_ratio(inverse, seen_x.square() + seen_y.square())
+    x, y = seen_x * ratio, seen_y * ratio
+    for _ in range(STEPS):
+        x, y = newton_step(lens, x, y, seen_x, seen_y)
+    again_x, again_y = bend(lens, x, y)
+    miss = torch.maximum((again_x - seen_x).abs(), (again_y - seen_y).abs())
+    hit = miss <= CLOSE[miss.dtype] * (1 + seen_x.abs() + seen_y.abs())
+    valid = hit & keeps_orientation(lens, x, y)
+    valid = valid & (x.square() + y.square() < inverse.beyond_fold.square())
+    return Undistorted(torch.stack([x, y], dim=-1), valid)
+
+
+def _lens(distortion: Float[Tensor, "*batch views coefficients"]) -> Coefficients:
+    return distortion[..., None].unbind(dim=-2)
 
 
 def _require_lens(intrinsics: Tensor, distortion: Tensor, pixels: Tensor) -> None:
@@ -72,54 +288,11 @@ def _require_lens(intrinsics: Tensor, distortion: Tensor, pixels: Tensor) -> Non
     require_floating(intrinsics=intrinsics, distortion=distortion, pixels=pixels)
     views = {"intrinsics": intrinsics.shape[-3], "distortion": distortion.shape[-2]}
     require_same_size("views", **views, pixels=pixels.shape[-3])
-    if distortion.shape[-1] not in COEFFICIENT_COUNTS:
-        counts = ", ".join(str(count) for count in COEFFICIENT_COUNTS)
-        raise ValueError(
-            f"`distortion` must have {counts} coefficients, got {distortion.shape[-1]}"
-        )
+    require_coefficients(distortion)
 
 
-def _normalized(K: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    y = (pixels[..., 1] - K[..., 1, 2, None]) / K[..., 1, 1, None]
-    x = (pixels[..., 0] - K[..., 0, 2, None] - K[..., 0, 1, None] * y) / K[..., 0, 0, None]
-    return x, y
-
-
-def _pixels(K: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    u = K[..., 0, 0, None] * x + K[..., 0, 1, None] * y + K[..., 0, 2, None]
-    v = K[..., 1, 1, None] * y + K[..., 1, 2, None]
-    return torch.stack([u, v], dim=-1)
-
-
-def _distorted(k: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    k1, k2, p1, p2, *rest = k[..., None].unbind(dim=-2)
-    k3 = rest[0] if rest else 0.0
-    squared = x * x + y * y
-    radial = 1 + squared * (k1 + squared * (k2 + squared * k3))
-    u = x * radial + 2 * p1 * x * y + p2 * (squared + 2 * x * x)
-    v = y * radial + p1 * (squared + 2 * y * y) + 2 * p2 * x * y
-    return u, v
-
-
-def _newton_step(
-    k: Tensor, x: Tensor, y: Tensor, u: Tensor, v: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    k1, k2, p1, p2, *rest = k[..., None].unbind(dim=-2)
-    k3 = rest[0] if rest else 0.0
-    squared = x * x + y * y
-    radial = 1 + squared * (k1 + squared * (k2 + squared * k3))
-    slope = 2 * (k1 + squared * (2 * k2 + squared * 3 * k3))
-    to_x, to_y = _distorted(k, x, y)
-    across = slope * x * y + 2 * (p1 * x + p2 * y)
-    along_x = radial + slope * x * x + 2 * p1 * y + 6 * p2 * x
-    along_y = radial + slope * y * y + 6 * p1 * y + 2 * p2 * x
-    determinant = along_x * along_y - across * across
-    unfolded = (determinant > 0) & (along_x + along_y > 0)
-    # Doubled where: dividing by zero in the branch not taken would poison its gradient.
-    safe = torch.where(unfolded, determinant, 1.0)
-    off_x, off_y = u - to_x, v - to_y
-    step_x = (along_y * off_x - across * off_y) / safe
-    step_y = (along_x * off_y - across * off_x) / safe
-    length = (step_x.detach().square() + step_y.detach().square()).sqrt()
-    cap = (LARGEST_STEP / length).clamp(max=1.0)
-    return x + cap * step_x, y + cap * step_y, unfolded
+def require_coefficients(distortion: Float[Tensor, "*batch views coefficients"]) -> None:
+    """Refuse a number of coefficients that OpenCV's lens does not have."""
+    count = distortion.shape[-1]
+    if count not in COEFFICIENT_COUNTS:
+        raise ValueError(f"`distortion` must have 4, 5, 8, 12 or 14 coefficients, got {count}")
