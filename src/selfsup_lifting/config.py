@@ -90,7 +90,7 @@ class ReadSettings:
         min_confidence: Sightings below this confidence count as missing.
         fps: Thin out faster recordings to about this many frames per second [1/s].
         source_fps: Frames per second of files that do not say [1/s].
-        seed: Seed of everything that is simulated.
+        simulation_seed: Seed of everything that is simulated.
     """
 
     cameras: Path | None = None
@@ -101,7 +101,7 @@ class ReadSettings:
     min_confidence: float = 0.0
     fps: float | None = None
     source_fps: float = 60.0
-    seed: int = 0
+    simulation_seed: int = 0
 
     def __post_init__(self) -> None:
         require_share(min_confidence=self.min_confidence)

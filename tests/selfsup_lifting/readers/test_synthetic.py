@@ -104,7 +104,7 @@ def test_subjects_differ_in_build() -> None:
 def test_another_seed_moves_otherwise_and_the_same_one_alike() -> None:
     again = read_recordings(["synthetic"], ReadSettings(noise=EXACT))
     assert torch.equal(again[0].keypoints, takes()[0].keypoints)
-    assert not torch.equal(takes(simulation_seed=1)[0].keypoints, takes()[0].keypoints)
+    assert not torch.equal(takes(seed=1)[0].keypoints, takes()[0].keypoints)
 
 
 def test_the_rig_is_the_users() -> None:
