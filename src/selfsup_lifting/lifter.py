@@ -1,10 +1,15 @@
 """2D joints to 3D joints: the residual MLP."""
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from selfsup_lifting.config import LifterSettings
 from selfsup_lifting.skeletons import Skeleton, centred_on_root, root_position
+
+# The usual initialisation gives first poses metres wide, some of them behind a camera, where no
+# projection means anything; a tenth of it starts near the root.
+FIRST_SIZE = 0.1
 
 
 class Lifter(nn.Module):
@@ -23,7 +28,7 @@ class Lifter(nn.Module):
         self.layers = nn.Sequential(
             *_linear_unit(2 * joints, width, settings.dropout),
             *(_ResidualBlock(width, settings.dropout) for _ in range(settings.blocks)),
-            nn.Linear(width, 3 * joints),
+            _output_layer(width, 3 * joints),
         )
 
     def forward(
@@ -59,6 +64,14 @@ class _ResidualBlock(nn.Module):
 
     def forward(self, features: Float[Tensor, "poses width"]) -> Float[Tensor, "poses width"]:
         return features + self.layers(features)  # type: ignore[no-any-return]
+
+
+def _output_layer(inputs: int, outputs: int) -> nn.Linear:
+    layer = nn.Linear(inputs, outputs)
+    with torch.no_grad():
+        layer.weight *= FIRST_SIZE
+        layer.bias *= FIRST_SIZE
+    return layer
 
 
 def _linear_unit(inputs: int, outputs: int, dropout: float) -> tuple[nn.Module, ...]:

@@ -30,7 +30,7 @@ HUBER_DELTA = 0.05
 
 # Predictions nearer to a camera than this share of the root's depth are not projected into it:
 # early in training they may lie anywhere, and the other losses bring them back.
-NEAREST_SHARE = 0.25
+NEAREST_SHARE = 0.5
 
 
 def input_triangulation_loss(
