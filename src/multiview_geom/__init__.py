@@ -47,6 +47,7 @@ from multiview_geom.midpoint import triangulate_midpoint as triangulate_midpoint
 from multiview_geom.two_view import triangulate_two_view as triangulate_two_view
 from multiview_geom.robust import RobustPoints as RobustPoints
 from multiview_geom.robust import triangulate_robust as triangulate_robust
+from multiview_geom.uncertainty import point_covariance as point_covariance
 
 # Align point sets.
 from multiview_geom.procrustes import align_rigid as align_rigid

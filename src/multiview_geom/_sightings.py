@@ -21,15 +21,24 @@ SAME_CENTER = 4096.0
 """The same, in squared round-offs of the centres' coordinates, which a division gave."""
 ROWS, COLUMNS = (0, 0, 0, 1, 1, 2), (0, 1, 2, 1, 2, 2)
 """Where in a symmetric 3x3 matrix its six numbers stand."""
-DIAGONAL = torch.tensor([1.0, 0.0, 0.0, 1.0, 0.0, 1.0])
-"""Which of the six are on the diagonal."""
+DIAGONAL = (0, 3, 5)
+"""Which of the six stand on the diagonal."""
+FULL = (0, 1, 2, 1, 3, 4, 2, 4, 5)
+"""Which of the six stands where in the whole matrix."""
 PARALLEL = 16.0
 """How many round-offs the determinant of a matrix of mean one may be and count as zero."""
 
 
 class Sightings(NamedTuple):
-    """Pixels that are finite everywhere, and how far to trust each: zero where it is absent."""
+    """What is left to compute with: finite everywhere, and trust zero where it is absent.
 
+    Attributes:
+        projections: World-to-pixel matrices whose third rows measure depth.
+        pixels: Where each view saw each point, or zero.
+        trust: Weight of each sighting.
+    """
+
+    projections: Float[Tensor, "*rigs views 3 4"]
     pixels: Float[Tensor, "*batch views points 2"]
     trust: Float[Tensor, "*batch views points"]
 
@@ -46,18 +55,38 @@ def require_sightings(projections: Tensor, pixels: Tensor, weights: Tensor | Non
 
 
 def usable_sightings(
+    projections: Float[Tensor, "*#batch views 3 4"],
     pixels: Float[Tensor, "*#batch views points 2"],
     weights: Float[Tensor, "*#batch views points"] | None,
 ) -> Sightings:
-    """Give weight zero, and a pixel that harms nobody, to what was not seen."""
+    """Give weight zero, and numbers that harm nobody, to what was not seen."""
+    rig, calibrated = usable_rig(projections)
     image = for_computation(pixels)
-    seen = image.isfinite().all(dim=-1)
+    seen = image.isfinite().all(dim=-1) & calibrated[..., None]
     if weights is None:
         trust = seen.to(image.dtype)
     else:
         trust = for_computation(weights)
         trust = torch.where(seen & (trust > 0), trust, 0.0)
-    return Sightings(torch.where(seen[..., None], image, 0.0), trust)
+    return Sightings(rig, torch.where(image.isfinite(), image, 0.0), trust)
+
+
+def usable_rig(
+    projections: Float[Tensor, "*batch views 3 4"],
+) -> tuple[Float[Tensor, "*batch views 3 4"], Bool[Tensor, "*batch views"]]:
+    """Scale each projection so that its third row measures depth, positive in front.
+
+    A view without a centre, for a number that is not finite or a matrix that is singular, is
+    told as False, and a camera at the origin stands in for it.
+    """
+    rig = for_computation(projections)
+    orientation = determinant(rig[..., :3]).detach().sign()
+    calibrated = rig.isfinite().all(dim=-1).all(dim=-1) & (orientation != 0)
+    substitute = torch.eye(3, 4, dtype=rig.dtype, device=rig.device)
+    rig = torch.where(calibrated[..., None, None], rig, substitute)
+    axis = rig[..., 2:, :3].square().sum(dim=-1, keepdim=True).sqrt()
+    direction = torch.where(calibrated, orientation, 1.0)
+    return rig * direction[..., None, None] / axis, calibrated
 
 
 def fixes_a_point(
@@ -77,41 +106,68 @@ def fixes_a_point(
     return ((trust > 0).sum(dim=-2) >= FEWEST_VIEWS) & (baseline_squared > nothing)
 
 
-def unit_axes(
-    projections: Float[Tensor, "*batch views 3 4"],
-) -> Float[Tensor, "*batch views 3 4"]:
-    """Scale each projection so that its third row measures depth, positive in front."""
-    axis = projections[..., 2:, :3].square().sum(dim=-1, keepdim=True).sqrt()
-    orientation = determinant(projections[..., :3]).sign()[..., None, None]
-    return projections * orientation / axis
-
-
 def image_columns(
     projections: Float[Tensor, "*#batch views 3 4"], columns: Float[Tensor, "*#batch 3 points"]
 ) -> Float[Tensor, "*#batch views 3 points"]:
     """Project points that stand as columns: views and rows are one axis of one product."""
     rows = projections.flatten(-3, -2)
-    return (rows[..., :3] @ columns + rows[..., 3:]).unflatten(-2, (-1, 3))
+    stacked = rows[..., :3] @ columns + rows[..., 3:]
+    image: Tensor = stacked.unflatten(-2, (-1, 3))
+    return image
 
 
-def solve_symmetric(
-    matrix: Float[Tensor, "*batch 6 points"], vector: Float[Tensor, "*batch 3 points"]
-) -> tuple[Float[Tensor, "*batch 3 points"], Bool[Tensor, "*batch points"]]:
-    """Solve positive 3x3 systems by cofactors; zero and False where singular to round-off.
+def symmetric_curvature(
+    left: Float[Tensor, "*#batch views 3 3"],
+    image: Float[Tensor, "*#batch views 2 points"],
+    trust: Float[Tensor, "*#batch views points"],
+) -> Float[Tensor, "*#batch 6 points"]:
+    """Sum over the views the squares of `u p3 - p1` and `v p3 - p2`, weighted.
+
+    They are quadratic polynomials of the pixel, so all views are summed by one product.
+    """
+    squared = image.square().sum(dim=-2, keepdim=True)
+    powers = torch.cat([squared, -2 * image, torch.ones_like(squared)], dim=-2)
+    across, down, axis = left.unbind(dim=-2)
+    constant = _outer(across, across) + _outer(down, down)
+    terms = [_outer(axis, axis), _outer(across, axis), _outer(down, axis), constant]
+    coefficients = torch.stack(terms, dim=-2).flatten(-3, -2)
+    return coefficients.mT @ (trust[..., None, :] * powers).flatten(-3, -2)
+
+
+def invert_symmetric(
+    matrix: Float[Tensor, "*batch 6 points"],
+) -> tuple[Float[Tensor, "*batch 6 points"], Bool[Tensor, "*batch points"]]:
+    """Invert positive 3x3 matrices by cofactors; zero and False where they are not positive.
 
     A matrix is given by its entries (0,0), (0,1), (0,2), (1,1), (1,2), (2,2).
     """
-    mean = (matrix[..., 0, :] + matrix[..., 3, :] + matrix[..., 5, :])[..., None, :] / 3
-    positive = mean > 0
-    scale = torch.where(positive, mean, 1.0)
+    mean = matrix[..., DIAGONAL, :].mean(dim=-2, keepdim=True)
+    scale = torch.where(mean > 0, mean, 1.0)
     a, b, c, d, e, f = (matrix / scale).unbind(dim=-2)
-    x, y, z = (vector / scale).unbind(dim=-2)
     first, second, third = d * f - e * e, c * e - b * f, b * e - c * d
+    rest = [a * f - c * c, b * c - a * e, a * d - b * b]
     determinant = a * first + b * second + c * third
-    regular = positive[..., 0, :] & (determinant > PARALLEL * torch.finfo(matrix.dtype).eps)
+    nothing = PARALLEL * torch.finfo(matrix.dtype).eps
+    positive = (mean[..., 0, :] > 0) & (a > 0) & (rest[-1] > 0) & (determinant > nothing)
     # Doubled where: dividing by zero would turn the gradients of the others into NaN.
-    inverse = torch.where(regular, 1 / torch.where(regular, determinant, 1.0), 0.0)
-    across = first * x + second * y + third * z
-    down = second * x + (a * f - c * c) * y + (b * c - a * e) * z
-    deep = third * x + (b * c - a * e) * y + (a * d - b * b) * z
-    return torch.stack([across, down, deep], dim=-2) * inverse[..., None, :], regular
+    inverse = torch.where(positive, 1 / torch.where(positive, determinant, 1.0), 0.0)
+    cofactors = torch.stack([first, second, third, *rest], dim=-2)
+    return cofactors * (inverse[..., None, :] / scale), positive
+
+
+def solve_symmetric(
+    matrix: Float[Tensor, "*#batch 6 points"], vector: Float[Tensor, "*#batch 3 points"]
+) -> tuple[Float[Tensor, "*#batch 3 points"], Bool[Tensor, "*#batch points"]]:
+    """Solve positive 3x3 systems; zero and False where the matrix is not positive."""
+    inverse, positive = invert_symmetric(matrix)
+    full = inverse[..., FULL, :].unflatten(-2, (3, 3))
+    solution: Tensor = (full * vector[..., None, :, :]).sum(dim=-2)
+    return solution, positive
+
+
+def _outer(
+    first: Float[Tensor, "*batch 3"], second: Float[Tensor, "*batch 3"]
+) -> Float[Tensor, "*batch 6"]:
+    """Write the symmetric part of an outer product as its six numbers."""
+    product = first[..., ROWS] * second[..., COLUMNS] + second[..., ROWS] * first[..., COLUMNS]
+    return product / 2

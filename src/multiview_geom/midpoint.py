@@ -6,14 +6,12 @@ from torch import Tensor
 
 from multiview_geom._sightings import (
     COLUMNS,
-    DIAGONAL,
     ROWS,
     fixes_a_point,
     require_sightings,
     solve_symmetric,
     usable_sightings,
 )
-from multiview_geom._validation import for_computation
 from multiview_geom.projection import camera_centers, in_front, ray_directions
 
 
@@ -57,16 +55,15 @@ def triangulate_midpoint(
         tensor([[0., 0., 2.]])
     """
     require_sightings(projections, pixels, weights)
-    image, trust = usable_sightings(pixels, weights)
-    rig = for_computation(projections)
+    rig, image, trust = usable_sightings(projections, pixels, weights)
     trust = torch.where(fixes_a_point(rig, trust)[..., None, :], trust, 0.0)
     centers = camera_centers(rig)
     origin = centers.mean(dim=-2, keepdim=True)
     rays, apart = ray_directions(rig, image).mT, (centers - origin)[..., None]
-    share = trust[..., None, :]
+    share, identity = trust[..., None, :], torch.eye(3).to(rays)[ROWS, COLUMNS, None]
     pull = (share * (apart - rays * (rays * apart).sum(dim=-2, keepdim=True))).sum(dim=-3)
-    across = share * (DIAGONAL.to(rays)[:, None] - rays[..., ROWS, :] * rays[..., COLUMNS, :])
-    move, known = solve_symmetric(across.sum(dim=-3), pull)
+    across = (share * (identity - rays[..., ROWS, :] * rays[..., COLUMNS, :])).sum(dim=-3)
+    move, known = solve_symmetric(across, pull)
     points = origin + move.mT
     faced = (in_front(rig, points) & (trust > 0)).any(dim=-2)
     return torch.where((known & faced)[..., None], points, torch.nan).to(pixels.dtype)

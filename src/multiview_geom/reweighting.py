@@ -5,16 +5,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from multiview_geom._sightings import (
-    COLUMNS,
-    ROWS,
     fixes_a_point,
     image_columns,
     require_sightings,
     solve_symmetric,
-    unit_axes,
+    symmetric_curvature,
     usable_sightings,
 )
-from multiview_geom._validation import for_computation
 from multiview_geom.projection import camera_centers, in_front
 
 
@@ -62,8 +59,7 @@ def triangulate_iterative(
         tensor([[0., 0., 2.]])
     """
     require_sightings(projections, pixels, weights)
-    image, trust = usable_sightings(pixels, weights)
-    rig = unit_axes(for_computation(projections))
+    rig, image, trust = usable_sightings(projections, pixels, weights)
     trust = torch.where(fixes_a_point(rig, trust)[..., None, :], trust, 0.0)
     start = camera_centers(rig).mean(dim=-2, keepdim=True)
     points, known = solve_linearly(rig, image, trust, start)
@@ -103,28 +99,5 @@ def solve_linearly(
     off = image * seen[..., 2:, :] - seen[..., :2, :]
     pull = torch.cat([-off, (image * off).sum(dim=-2, keepdim=True)], dim=-2)
     slope = left.flatten(-3, -2).mT @ (trust[..., None, :] * pull).flatten(-3, -2)
-    move, known = solve_symmetric(_curvature(left, image, trust), slope)
+    move, known = solve_symmetric(symmetric_curvature(left, image, trust), slope)
     return origin - move.mT, known
-
-
-def _curvature(
-    left: Float[Tensor, "*#batch views 3 3"],
-    image: Float[Tensor, "*#batch views 2 points"],
-    trust: Float[Tensor, "*#batch views points"],
-) -> Float[Tensor, "*#batch 6 points"]:
-    """Sum the squared left sides of the equations: quadratic polynomials of the pixels."""
-    squared = image.square().sum(dim=-2, keepdim=True)
-    powers = torch.cat([squared, -2 * image, torch.ones_like(squared)], dim=-2)
-    across, down, axis = left.unbind(dim=-2)
-    constant = _outer(across, across) + _outer(down, down)
-    terms = [_outer(axis, axis), _outer(across, axis), _outer(down, axis), constant]
-    coefficients = torch.stack(terms, dim=-2).flatten(-3, -2)
-    return coefficients.mT @ (trust[..., None, :] * powers).flatten(-3, -2)
-
-
-def _outer(
-    first: Float[Tensor, "*batch 3"], second: Float[Tensor, "*batch 3"]
-) -> Float[Tensor, "*batch 6"]:
-    """Write the symmetric part of an outer product as its six numbers."""
-    product = first[..., ROWS] * second[..., COLUMNS] + second[..., ROWS] * first[..., COLUMNS]
-    return product / 2

@@ -10,7 +10,6 @@ from multiview_geom._sightings import (
     Sightings,
     image_columns,
     require_sightings,
-    unit_axes,
     usable_sightings,
 )
 from multiview_geom._validation import for_computation
@@ -97,34 +96,34 @@ def triangulate_robust(
     require_sightings(projections, pixels, weights)
     if not threshold > 0:
         raise ValueError(f"`threshold` must be positive, got {threshold}")
-    rig, (image, trust) = for_computation(projections), usable_sightings(pixels, weights)
-    still, seen = unit_axes(rig.detach()), Sightings(image.detach(), trust.detach())
-    proposals = _best_proposals(still, seen, threshold, max_pairs)
-    inliers = _agreeing(still, seen, proposals, threshold)
-    points = triangulate_iterative(rig, image, weights=torch.where(inliers, trust, 0.0))
-    residuals = reprojection_error(rig, points, for_computation(pixels))
+    seen = usable_sightings(projections, pixels, weights)
+    still = Sightings(*(tensor.detach() for tensor in seen))
+    inliers = _agreeing(still, _best_proposals(still, threshold, max_pairs), threshold)
+    share = torch.where(inliers, seen.trust, 0.0)
+    points = triangulate_iterative(seen.projections, seen.pixels, weights=share)
+    residuals = reprojection_error(seen.projections, points, for_computation(pixels))
     inliers = inliers & points.isfinite().all(dim=-1)[..., None, :]
     return RobustPoints(points.to(pixels.dtype), inliers, residuals.to(pixels.dtype))
 
 
 def _agreeing(
-    projections: Float[Tensor, "*#batch views 3 4"],
     seen: Sightings,
     points: Float[Tensor, "*#batch points 3"],
     threshold: float,
 ) -> Bool[Tensor, "*#batch views points"]:
     """Solve with all views that agree, and ask again which do."""
     for widening in WIDENINGS:
-        agree = _squared_residuals(projections, seen.pixels, points) < (widening * threshold) ** 2
+        agree = (
+            _squared_residuals(seen.projections, seen.pixels, points) < (widening * threshold) ** 2
+        )
         share = torch.where(agree, seen.trust, 0.0)
-        solved, known = solve_reweighted(projections, seen.pixels, share, points)
+        solved, known = solve_reweighted(seen.projections, seen.pixels, share, points)
         points = torch.where(known[..., None], solved, points)
-    agree = _squared_residuals(projections, seen.pixels, points) < threshold**2
+    agree = _squared_residuals(seen.projections, seen.pixels, points) < threshold**2
     return agree & (seen.trust > 0)
 
 
 def _best_proposals(
-    projections: Float[Tensor, "*#batch views 3 4"],
     seen: Sightings,
     threshold: float,
     max_pairs: int,
@@ -132,39 +131,40 @@ def _best_proposals(
     """Find each point's best proposal; with one rig for all frames, frames are but more points."""
     shape = torch.broadcast_shapes(seen.pixels.shape[:-1], seen.trust.shape)
     image, trust = seen.pixels.expand(*shape, 2), seen.trust.expand(shape)
-    if projections.ndim > SHARED:
-        return _best_in_blocks(projections, Sightings(image, trust), threshold, max_pairs)
-    folded = Sightings(image.movedim(-3, 0).flatten(1, -2), trust.movedim(-2, 0).flatten(1))
-    best = _best_in_blocks(projections, folded, threshold, max_pairs)
+    if seen.projections.ndim > SHARED:
+        whole = Sightings(seen.projections, image, trust)
+        return _best_in_blocks(whole, threshold, max_pairs)
+    image, trust = image.movedim(-3, 0).flatten(1, -2), trust.movedim(-2, 0).flatten(1)
+    best = _best_in_blocks(Sightings(seen.projections, image, trust), threshold, max_pairs)
     return best.reshape(*shape[:-2], shape[-1], 3)
 
 
 def _best_in_blocks(
-    projections: Float[Tensor, "*#batch views 3 4"],
     seen: Sightings,
     threshold: float,
     max_pairs: int,
 ) -> Float[Tensor, "*#batch points 3"]:
     """Find the best proposals a block of points at a time."""
-    views = projections.shape[-3]
+    views = seen.projections.shape[-3]
     per_view = min(max(max_pairs // views, 1), views // 2)
     batch = seen.trust.shape[:-2].numel()
     size = max(BLOCK // (per_view * views**2 * batch), 1)
     blocks = zip(seen.pixels.split(size, dim=-2), seen.trust.split(size, dim=-1), strict=True)
-    best = [_best_of_block(projections, Sightings(*block), threshold, per_view) for block in blocks]
+    best = [
+        _best_of_block(Sightings(seen.projections, *block), threshold, per_view) for block in blocks
+    ]
     return torch.cat(best, dim=-2)
 
 
 def _best_of_block(
-    projections: Float[Tensor, "*#batch views 3 4"],
     seen: Sightings,
     threshold: float,
     per_view: int,
 ) -> Float[Tensor, "*#batch points 3"]:
-    proposals = _proposals(projections, seen, per_view)
+    proposals = _proposals(seen, per_view)
     # Every proposal is scored as if it were one more scene of the batch.
     squared = _squared_residuals(
-        projections[..., None, :, :, :], seen.pixels[..., None, :, :, :], proposals
+        seen.projections[..., None, :, :, :], seen.pixels[..., None, :, :, :], proposals
     )
     truncated = squared.clamp(max=threshold**2)
     score = (seen.trust[..., None, :, :] * truncated).sum(dim=-2)
@@ -172,18 +172,16 @@ def _best_of_block(
     return _pick(proposals, best, dim=-3).squeeze(-3)
 
 
-def _proposals(
-    projections: Float[Tensor, "*#batch views 3 4"], seen: Sightings, per_view: int
-) -> Float[Tensor, "*#batch pairs points 3"]:
+def _proposals(seen: Sightings, per_view: int) -> Float[Tensor, "*#batch pairs points 3"]:
     """Propose, for every view, the midpoints with its partners of widest angle.
 
     Every pair of views is some number of views apart, at most half the way round: it belongs
     to the view that starts this way.
     """
-    centers = camera_centers(projections)[..., None, :]
-    rays = ray_directions(projections, seen.pixels)
+    centers = camera_centers(seen.projections)[..., None, :]
+    rays = ray_directions(seen.projections, seen.pixels)
     midpoints, widths = [], []
-    for step in range(1, projections.shape[-3] // 2 + 1):
+    for step in range(1, centers.shape[-3] // 2 + 1):
         partner, its_center = rays.roll(step, dims=-3), centers.roll(step, dims=-3)
         points, squared_sine = _midpoint(centers, rays, its_center, partner)
         both = (seen.trust > 0) & (seen.trust.roll(step, dims=-2) > 0)

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom._sightings import require_sightings, usable_sightings
-from multiview_geom._validation import for_computation, require_trailing_shape
+from multiview_geom._validation import require_trailing_shape
 from multiview_geom.projection import adjugate, camera_centers
 from multiview_geom.reweighting import triangulate_iterative
 
@@ -48,8 +48,7 @@ def triangulate_two_view(
     """
     require_trailing_shape("projections", projections, 2, 3, 4)
     require_sightings(projections, pixels, weights)
-    image, trust = usable_sightings(pixels, weights)
-    rig = for_computation(projections)
+    rig, image, trust = usable_sightings(projections, pixels, weights)
     both = (trust > 0).all(dim=-2, keepdim=True)
     middle = _principal_points(rig)[..., None, :]
     trust = torch.where(both, trust, 1.0)

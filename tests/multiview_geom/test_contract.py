@@ -199,6 +199,11 @@ CASES = [
         lambda P, x, w: mg.triangulate_two_view(P, x, weights=w),
     ),
     Case(
+        "point_covariance",
+        lambda s: {"P": s.projections(), "X": s.cloud.points(), "weights": s.trust()},
+        lambda P, X, w: mg.point_covariance(P, X, sigma=2.0, weights=w),
+    ),
+    Case(
         "smallest_eigenvector",
         _matrices,
         lambda S: mg.smallest_eigenvector((S + S.mT) / 2),

@@ -131,6 +131,15 @@ def test_a_pixel_that_is_not_finite_is_an_absent_view(solve: Solver, missing: fl
     assert_close(solve(projections, pixels, weights)[1], expected, atol=POINT_ROUND_OFF)
 
 
+@n_view_solvers
+@pytest.mark.parametrize("broken", [torch.nan, 0.0])
+def test_a_view_without_calibration_is_an_absent_view(solve: Solver, broken: float) -> None:
+    projections, pixels, weights = seen(SCENE)
+    spoilt = projections.index_fill(0, torch.tensor([0]), broken)
+    expected = solve(projections[1:], pixels[1:], weights[1:])
+    assert_close(solve(spoilt, pixels, weights), expected, atol=POINT_ROUND_OFF)
+
+
 @every_solver
 @pytest.mark.parametrize("left", [0.0, 1.0], ids=["never", "once"])
 def test_a_point_seen_once_or_never_is_nan_alone(solve: Solver, left: float) -> None:
