@@ -41,7 +41,7 @@ def save_checkpoint(
     }
     with replacing(run / WEIGHTS_FILE) as path:
         save_file(lifter.state_dict(), path, metadata=metadata)
-    state = {"epoch": epoch, "optimizer": optimizer.state_dict(), "rng": torch.get_rng_state()}
+    state = {"epoch": epoch, "optimizer": optimizer.state_dict()}
     with replacing(run / STATE_FILE) as path:
         torch.save(state, path)
 
@@ -107,7 +107,6 @@ def load_state(run: Path, lifter: Lifter, optimizer: torch.optim.Optimizer) -> i
     state: dict[str, Any] = torch.load(path, weights_only=True)
     lifter.load_state_dict(load_lifter(run).state_dict())
     optimizer.load_state_dict(state["optimizer"])
-    torch.set_rng_state(state["rng"])
     return int(state["epoch"])
 
 

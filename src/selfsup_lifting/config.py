@@ -131,13 +131,13 @@ class LifterSettings:
 
     Attributes:
         width: Numbers in each hidden layer [paper: 1024].
-        blocks: Residual blocks in all, encoder and decoder together [code: 4; the paper's text
-            can be read as 8].
+        blocks: Residual blocks in the encoder, and as many in the decoder [code: 2; the paper's
+            text can be read as 4].
         dropout: Share of hidden numbers dropped while training [code: 0.5; unsaid in the paper].
     """
 
     width: int = 1024
-    blocks: int = 4
+    blocks: int = 2
     dropout: float = 0.5
 
     def __post_init__(self) -> None:

@@ -25,11 +25,8 @@ class Lifter(nn.Module):
         self.skeleton = skeleton
         self.settings = settings
         joints, width = len(skeleton.joints), settings.width
-        self.layers = nn.Sequential(
-            *_linear_unit(2 * joints, width, settings.dropout),
-            *(_ResidualBlock(width, settings.dropout) for _ in range(settings.blocks)),
-            _output_layer(width, 3 * joints),
-        )
+        self.encoder = _Coder(2 * joints, nn.Linear(width, width), settings)
+        self.decoder = _Coder(width, _output_layer(width, 3 * joints), settings)
 
     def forward(
         self,
@@ -48,9 +45,26 @@ class Lifter(nn.Module):
             is seen is the network's answer to nothing: see `inference.lift`.
         """
         centred = centred_on_root(image, seen, self.skeleton.root)
-        poses = self.layers(centred.flatten(0, -3).flatten(1)).unflatten(1, (-1, 3))
+        latent = self.encoder(centred.flatten(0, -3).flatten(1))
+        poses = self.decoder(latent).unflatten(1, (-1, 3))
         poses = poses - root_position(poses, self.skeleton.root)
         return poses.reshape(*image.shape[:-1], 3)  # type: ignore[no-any-return]
+
+
+class _Coder(nn.Module):
+    """A linear unit, residual blocks, and a last layer: the encoder, and the decoder alike."""
+
+    def __init__(self, inputs: int, last: nn.Linear, settings: LifterSettings) -> None:
+        super().__init__()
+        width, dropout = settings.width, settings.dropout
+        self.layers = nn.Sequential(
+            *_linear_unit(inputs, width, dropout),
+            *(_ResidualBlock(width, dropout) for _ in range(settings.blocks)),
+            last,
+        )
+
+    def forward(self, features: Float[Tensor, "poses inputs"]) -> Float[Tensor, "poses outputs"]:
+        return self.layers(features)  # type: ignore[no-any-return]
 
 
 class _ResidualBlock(nn.Module):

@@ -37,6 +37,9 @@ Terms = Mapping[str, Float[Tensor, ""]]
 # A crash costs at most this much work [s].
 SAVE_EVERY = 60.0
 
+# Every epoch of every run has random numbers of its own, so a resumed run goes on as if unbroken.
+EPOCH_SEEDS = 1_000_003
+
 
 def train(
     config: Config, recordings: Sequence[Recording], run: Path, *, resume: bool = False
@@ -52,7 +55,8 @@ def train(
         resume: Whether to go on from the checkpoint that lies there.
 
     Returns:
-        The trained network, in evaluation mode. An interrupted training saves what it has.
+        The trained network, in evaluation mode. An interrupted training saves what it has; the
+        interrupted epoch is begun again when it is resumed.
 
     Raises:
         ValueError: If nothing can be learned from the recordings.
@@ -67,7 +71,9 @@ def train(
         with RunLog(run, epochs=epochs, done=done) as log:
             for epoch in range(done, epochs):
                 losses = config.losses.at(epoch / epochs)
-                for batch in dataset.shuffled_batches(config.frames_per_batch, config.seed + epoch):
+                seed = config.seed * EPOCH_SEEDS + epoch
+                torch.manual_seed(seed)
+                for batch in dataset.shuffled_batches(config.frames_per_batch, seed):
                     poses = lifter(batch.image, batch.seen)
                     terms = loss_terms(poses, batch, lifter.skeleton, losses)
                     log.step(terms, partial(gradient_shares, poses, terms, losses.weights))
