@@ -47,6 +47,11 @@ from multiview_geom.midpoint import triangulate_midpoint as triangulate_midpoint
 from multiview_geom.two_view import triangulate_two_view as triangulate_two_view
 from multiview_geom.robust import RobustPoints as RobustPoints
 from multiview_geom.robust import triangulate_robust as triangulate_robust
+from multiview_geom.refinement import RefinedPoints as RefinedPoints
+from multiview_geom.refinement import refine_points as refine_points
+from multiview_geom.residual_losses import LinearLoss as LinearLoss
+from multiview_geom.residual_losses import HuberLoss as HuberLoss
+from multiview_geom.residual_losses import CauchyLoss as CauchyLoss
 from multiview_geom.uncertainty import point_covariance as point_covariance
 
 # Align point sets.
@@ -58,6 +63,9 @@ from multiview_geom.procrustes import nearest_rotation as nearest_rotation
 from multiview_geom.linalg import smallest_eigenvector as smallest_eigenvector
 
 # Read and write calibration files.
+from multiview_geom.camera_files import CameraFile as CameraFile
 from multiview_geom.camera_files import CameraFileError as CameraFileError
+from multiview_geom.camera_files import CameraFormat as CameraFormat
 from multiview_geom.camera_files import load_cameras as load_cameras
+from multiview_geom.camera_files import read_camera_file as read_camera_file
 from multiview_geom.camera_files import save_cameras as save_cameras
