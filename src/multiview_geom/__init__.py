@@ -47,11 +47,6 @@ from multiview_geom.midpoint import triangulate_midpoint as triangulate_midpoint
 from multiview_geom.two_view import triangulate_two_view as triangulate_two_view
 from multiview_geom.robust import RobustPoints as RobustPoints
 from multiview_geom.robust import triangulate_robust as triangulate_robust
-from multiview_geom.refinement import RefinedPoints as RefinedPoints
-from multiview_geom.refinement import refine_points as refine_points
-from multiview_geom.residual_losses import LinearLoss as LinearLoss
-from multiview_geom.residual_losses import HuberLoss as HuberLoss
-from multiview_geom.residual_losses import CauchyLoss as CauchyLoss
 from multiview_geom.uncertainty import point_covariance as point_covariance
 
 # Align point sets.
