@@ -1,4 +1,4 @@
-"""Hypothesis profiles, chosen by HYPOTHESIS_PROFILE: dev (default), ci, nightly."""
+"""Hypothesis profiles, chosen by HYPOTHESIS_PROFILE: dev (default), ci, nightly, shapes."""
 
 import os
 from pathlib import Path
@@ -9,6 +9,8 @@ from hypothesis import settings
 settings.register_profile("dev", max_examples=25, deadline=None)
 settings.register_profile("ci", settings.get_profile("ci"), max_examples=100, deadline=None)
 settings.register_profile("nightly", max_examples=2000, deadline=None, print_blob=True)
+# The shape-checked run asks what every annotation says, which few examples tell.
+settings.register_profile("shapes", max_examples=3, deadline=None, derandomize=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "dev"))
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"

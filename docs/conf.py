@@ -1,0 +1,25 @@
+"""How the pages are built."""
+
+import tomllib
+from pathlib import Path
+
+_project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+
+project = "multiview-geom"
+author = "The multiview-geom authors"
+release = _project["version"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+]
+html_theme = "furo"
+html_title = f"multiview-geom {release}"
+exclude_patterns = ["figures/*.py"]
+myst_enable_extensions = ["dollarmath", "colon_fence"]
+myst_heading_anchors = 3
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+# Annotations of other libraries, whose own pages are not at hand when the docs are built offline.
+nitpick_ignore_regex = [("py:.*", r"(torch|jaxtyping|collections|pathlib|typing|types|enum)\..*")]
+nitpick_ignore = [("py:class", name) for name in ("Tensor", "Float", "Bool", "Int")]
