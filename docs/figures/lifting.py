@@ -1,0 +1,65 @@
+"""Draw the README's figure: four cameras teach, one camera lifts.
+
+Run from the checkout: python docs/figures/lifting.py RUN, where RUN is a run folder that
+`selfsup-lifting train` left.
+"""
+
+import sys
+from pathlib import Path
+
+import matplotlib as mpl
+import torch
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+from mpl_toolkits.mplot3d import Axes3D
+
+from multiview_geom import camera_to_world
+from selfsup_lifting import ReadSettings, lift, load_lifter, read_recordings
+from selfsup_lifting.losses import turns_of
+from selfsup_lifting.plots import draw_image, draw_pose
+from selfsup_lifting.skeletons import root_position
+
+TAKE, FRAME = "synthetic S4 reaching", 60
+WINDOW = 300
+
+
+def main(run: Path) -> None:
+    """Draw one frame that the lifter of a run never learned from."""
+    take = next(take for take in read_recordings([], ReadSettings()) if take.name == TAKE)
+    take = take.frames(slice(FRAME, FRAME + 1))
+    poses = lift(load_lifter(run), take.cameras, take.keypoints)
+    turns = turns_of(take.cameras.camera_from_world).float()
+    lifted = camera_to_world(turns[0], poses[0, 0])
+    truth = take.truth[0] - root_position(take.truth[0], take.skeleton.root)
+
+    figure = plt.figure(figsize=(11, 2.9), layout="constrained")
+    grid = figure.add_gridspec(1, 6, width_ratios=[1, 1, 1, 1, 1.6, 1.6])
+    for view in range(4):
+        axes = figure.add_subplot(grid[view])
+        draw_image(axes, take.keypoints[0, view], take.skeleton)
+        x, y = take.keypoints[0, view].nanmean(dim=0).tolist()
+        axes.set_xlim(x - WINDOW, x + WINDOW)
+        axes.set_ylim(y + WINDOW, y - WINDOW)
+        axes.set_title(f"camera {view + 1}", fontsize=9)
+    for place, pose, title in ((4, lifted, "lifted from camera 1 alone"), (5, truth, "truth")):
+        axes = figure.add_subplot(grid[place], projection="3d")
+        _draw_in_space(axes, pose, take.skeleton, title)
+    figure.savefig(Path(__file__).with_suffix(".png"), dpi=130)
+
+
+def _draw_in_space(axes: Axes3D, pose: torch.Tensor, skeleton: object, title: str) -> None:
+    draw_pose(axes, pose, skeleton)
+    axes.set(xlim=(-0.7, 0.7), ylim=(-0.7, 0.7), zlim=(-1, 0.9))
+    axes.set_box_aspect((1.4, 1.4, 1.9), zoom=1.35)
+    axes.view_init(elev=12, azim=35)
+    axes.tick_params(labelsize=0, length=0)
+    axes.set_xticklabels([])
+    axes.set_yticklabels([])
+    axes.set_zticklabels([])
+    axes.set_title(title, fontsize=9)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
