@@ -192,9 +192,12 @@ def from_pixels(
 ) -> Float[Tensor, "*#batch views points 2"]:
     """Divide pixels by the focal length, after moving the principal point to the origin."""
     K = intrinsics[..., None, :, :]
-    y = (pixels[..., 1] - K[..., 1, 2]) / K[..., 1, 1]
-    x = (pixels[..., 0] - K[..., 0, 2] - K[..., 0, 1] * y) / K[..., 0, 0]
-    return torch.stack([x, y], dim=-1)
+    finite = pixels.isfinite().all(dim=-1, keepdim=True)
+    # Doubled where: a pixel that is not a number would turn the intrinsics' gradient into NaN.
+    u, v = torch.where(finite, pixels, 0.0).unbind(dim=-1)
+    y = (v - K[..., 1, 2]) / K[..., 1, 1]
+    x = (u - K[..., 0, 2] - K[..., 0, 1] * y) / K[..., 0, 0]
+    return torch.where(finite, torch.stack([x, y], dim=-1), torch.nan)
 
 
 def to_pixels(
@@ -202,9 +205,12 @@ def to_pixels(
 ) -> Float[Tensor, "*#batch views points 2"]:
     """Undo `from_pixels`."""
     K = intrinsics[..., None, :, :]
-    x, y = points.unbind(dim=-1)
+    finite = points.isfinite().all(dim=-1, keepdim=True)
+    # Doubled where, as above.
+    x, y = torch.where(finite, points, 0.0).unbind(dim=-1)
     u = K[..., 0, 0] * x + K[..., 0, 1] * y + K[..., 0, 2]
-    return torch.stack([u, K[..., 1, 1] * y + K[..., 1, 2]], dim=-1)
+    v = K[..., 1, 1] * y + K[..., 1, 2]
+    return torch.where(finite, torch.stack([u, v], dim=-1), torch.nan)
 
 
 def distort_normalized(
