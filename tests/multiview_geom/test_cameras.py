@@ -1,0 +1,178 @@
+"""Laws of a rig of cameras."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from torch import Tensor
+
+from multiview_geom import Cameras, Lens, project_points, ring_of_cameras, world_to_camera
+from tests.multiview_geom.lenses import (
+    BARREL,
+    Glass,
+    fisheyes,
+    glasses,
+    seen_by_opencv,
+    seen_by_opencv_fisheye,
+)
+from tests.multiview_geom.strategies import Cloud, Ring, clouds, rings
+from tests.multiview_geom.tolerances import assert_close
+
+AS_OPENCV_PX = 1e-8
+
+MILD = Glass((-0.1, 0.03, 0.0, 0.0))
+
+
+def with_lens(ring: Ring, glass: Glass, lens: Lens = Lens.OPENCV) -> Cameras:
+    """Put the same lens on every camera of a ring."""
+    rig = ring.cameras()
+    K = glass.intrinsics().expand(rig.views, 3, 3)
+    return replace(
+        rig, intrinsics=K, distortion=glass.distortion().expand(rig.views, -1), lens=lens
+    )
+
+
+def meeting_points(rig: Cameras, pixels: Tensor, distances: Tensor) -> Tensor:
+    """Walk along the rays of pixels."""
+    rays = rig.rays(pixels)
+    return rays.origins + distances[..., None] * rays.directions
+
+
+@given(ring=rings, glass=glasses, cloud=clouds())
+def test_rays_pass_through_what_was_seen(ring: Ring, glass: Glass, cloud: Cloud) -> None:
+    rig, points = with_lens(ring, glass), 0.2 * cloud.points()
+    pixels = rig.project(points).pixels
+    distances = (points - rig.centers[:, None]).norm(dim=-1)
+    met = meeting_points(rig, pixels, distances)
+    assert_close(met, points.expand(met.shape), atol=1e-8)
+
+
+@given(ring=rings, glass=fisheyes, cloud=clouds(reach=3.0))
+def test_fisheye_rays_pass_through_the_points_that_were_seen(
+    ring: Ring, glass: Glass, cloud: Cloud
+) -> None:
+    rig, points = with_lens(ring, glass, Lens.FISHEYE), cloud.points()
+    pixels, _, valid = rig.project(points)
+    distances = (points - rig.centers[:, None]).norm(dim=-1)
+    met = meeting_points(rig, pixels, distances)
+    assert_close(met[valid], points.expand(met.shape)[valid], atol=1e-8)
+
+
+@given(ring=rings, cloud=clouds())
+def test_without_a_lens_rays_pass_through_the_points_that_were_seen(
+    ring: Ring, cloud: Cloud
+) -> None:
+    rig, points = ring.cameras(), cloud.points()
+    distances = (points - rig.centers[:, None]).norm(dim=-1)
+    met = meeting_points(rig, rig.project(points).pixels, distances)
+    assert_close(met, points.expand(met.shape), atol=1e-8)
+
+
+@given(ring=rings, glass=glasses, cloud=clouds())
+def test_undistorted_pixels_are_those_of_a_pinhole(ring: Ring, glass: Glass, cloud: Cloud) -> None:
+    rig, points = with_lens(ring, glass), 0.2 * cloud.points()
+    ideal, valid = rig.undistort(rig.project(points).pixels)
+    assert valid.all()
+    assert_close(ideal, project_points(rig.projections, points), atol=1e-6)
+
+
+@given(ring=rings, glass=glasses)
+def test_the_order_of_views_is_the_order_of_pixels(ring: Ring, glass: Glass) -> None:
+    rig, points = with_lens(ring, glass), Cloud(((0.1, 0.2, 0.3),)).points()
+    order = [2, 0, 1]
+    selected = rig.select(order).project(points).pixels
+    assert_close(selected, rig.project(points).pixels[order], atol=0)
+
+
+@given(ring=rings, glass=glasses, cloud=clouds())
+def test_it_projects_as_opencv_does(ring: Ring, glass: Glass, cloud: Cloud) -> None:
+    rig, points = with_lens(ring, glass), 0.3 * cloud.points()
+    places = world_to_camera(rig.camera_from_world, points)
+    expected = torch.stack([seen_by_opencv(glass, view) for view in places])
+    assert_close(rig.project(points).pixels, expected, atol=AS_OPENCV_PX)
+
+
+@given(ring=rings, glass=fisheyes, cloud=clouds())
+def test_a_fisheye_projects_as_opencv_does(ring: Ring, glass: Glass, cloud: Cloud) -> None:
+    rig, points = with_lens(ring, glass, Lens.FISHEYE), cloud.points()
+    places = world_to_camera(rig.camera_from_world, points)
+    expected = torch.stack([seen_by_opencv_fisheye(glass, view) for view in places])
+    assert_close(rig.project(points).pixels, expected, atol=AS_OPENCV_PX)
+
+
+def test_a_batch_of_frames_sees_what_each_frame_sees() -> None:
+    rig, frames = with_lens(Ring(), BARREL), torch.linspace(-0.3, 0.3, 30).double().reshape(2, 5, 3)
+    each = torch.stack([rig.project(frame).pixels for frame in frames])
+    assert_close(rig.project(frames).pixels, each, atol=0)
+    again = torch.stack([rig.undistort(pixels).pixels for pixels in each])
+    assert_close(rig.undistort(each).pixels, again, atol=1e-10)
+
+
+@pytest.mark.parametrize("lens", [None, MILD], ids=["pinhole", "mild"])
+def test_points_behind_a_camera_are_not_seen(lens: Glass | None) -> None:
+    rig = Ring().cameras() if lens is None else with_lens(Ring(), lens)
+    behind = 3 * rig.centers[:1]
+    assert rig.project(behind).valid[:, 0].tolist() == [False, True, True, True]
+
+
+def test_points_beyond_the_fold_are_not_seen() -> None:
+    rig = with_lens(Ring(height=0.0), BARREL)
+    _, _, valid = rig.project(torch.tensor([[0.0, 0.0, 3.0], [0.0, 0.0, 6.0]]).double())
+    assert valid[0].tolist() == [True, False]
+
+
+def test_a_fisheye_sees_beside_itself() -> None:
+    rig = with_lens(Ring(height=0.0), Glass(focal_length=300.0), Lens.FISHEYE)
+    beside = rig.centers[:1] + torch.tensor([[0.1, 0.0, 1.0]])
+    projection = rig.project(beside)
+    assert projection.depths[0, 0] < 0
+    assert projection.valid[0, 0]
+
+
+def test_another_dtype_and_device_keep_the_rest() -> None:
+    rig = with_lens(Ring(), Glass(focal_length=300.0), Lens.FISHEYE)
+    moved = rig.to(torch.float32).to("cpu")
+    assert moved.lens is Lens.FISHEYE
+    assert moved.names == rig.names
+    assert moved.project(torch.zeros(1, 3)).pixels.dtype == torch.float32
+
+
+def test_cameras_are_selected_by_name() -> None:
+    rig = ring_of_cameras(4, radius=4.0, height=1.0)
+    assert rig.select(["3", "1"]).names == ("3", "1")
+
+
+@given(ring=rings, glass=glasses)
+def test_projection_and_rays_have_gradients_for_the_whole_rig(ring: Ring, glass: Glass) -> None:
+    rig = with_lens(ring, glass)
+    fields = ("intrinsics", "camera_from_world", "distortion")
+    leaves = {name: getattr(rig, name).clone().requires_grad_() for name in fields}
+    live = replace(rig, **leaves)
+    pixels = live.project(torch.tensor([[0.1, 0.0, 0.2]]).double()).pixels
+    (live.rays(pixels.detach() + 1).directions.sum() + pixels.sum()).backward()
+    assert all(leaf.grad is not None and leaf.grad.isfinite().all() for leaf in leaves.values())
+
+
+@pytest.mark.rejects
+def test_a_fisheye_rig_has_coefficients() -> None:
+    with pytest.raises(ValueError, match="`distortion` must be given for fisheye lenses"):
+        replace(Ring().cameras(), lens=Lens.FISHEYE)
+
+
+@pytest.mark.rejects
+def test_a_rig_has_as_many_coefficients_as_its_lens() -> None:
+    with pytest.raises(ValueError, match="4, 5, 8, 12 or 14 coefficients, got 7"):
+        replace(Ring().cameras(), distortion=torch.zeros(4, 7).double())
+
+
+@pytest.mark.rejects
+def test_every_view_has_a_pixel() -> None:
+    with pytest.raises(ValueError, match=r"`pixels` must have shape \(\.\.\., 4, points, 2\)"):
+        Ring().cameras().rays(torch.zeros(3, 1, 2).double())
+
+
+@pytest.mark.rejects
+def test_an_unknown_name_is_told() -> None:
+    with pytest.raises(ValueError, match="no camera is named 'left'"):
+        Ring().cameras().select(["left"])
