@@ -77,6 +77,15 @@ class NoiseSettings:
         require_at_least(1, occlusion_frames=self.occlusion_frames)
 
 
+class People(Enum):
+    """Who is meant where several people are seen."""
+
+    CONSISTENT = "consistent"
+    """Whoever the cameras agree on, frame after frame."""
+    LARGEST = "largest"
+    """Whoever appears largest, in every frame and view by itself."""
+
+
 @dataclass(frozen=True)
 class ReadSettings:
     """How other people's files become recordings.
@@ -86,7 +95,11 @@ class ReadSettings:
         rig: The simulated rig that films motion capture and the synthetic takes.
         noise: The simulated 2D detector behind that rig.
         skeleton: Map every recording to this skeleton: a built-in name or a TOML file.
-        detected_skeleton: What the detector's joints are, where counting them is ambiguous.
+        detected_skeleton: What the detector's joints are, where counting them is ambiguous: a
+            built-in name or a TOML file.
+        people: Who is meant where several people are seen.
+        person: The one who is meant, as the tracker calls it; or the place in the file's list.
+        filmed_by: Which camera of the calibration filmed a track that stands alone.
         min_confidence: Sightings below this confidence count as missing.
         fps: Thin out faster recordings to about this many frames per second [1/s].
         source_fps: Frames per second of files that do not say [1/s].
@@ -98,6 +111,9 @@ class ReadSettings:
     noise: NoiseSettings = field(default_factory=NoiseSettings)
     skeleton: str | None = None
     detected_skeleton: str | None = None
+    people: People = People.CONSISTENT
+    person: str | None = None
+    filmed_by: str | None = None
     min_confidence: float = 0.0
     fps: float | None = None
     source_fps: float = 60.0

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from multiview_geom import Cameras
+from multiview_geom import Cameras, Lens
 from selfsup_lifting.files import replacing
 from selfsup_lifting.skeletons import Skeleton, joint_mapping
 
@@ -133,6 +133,7 @@ def save_recording(path: Path, recording: Recording) -> None:
         "fps": recording.fps,
         "skeleton": recording.skeleton.as_dict(),
         "cameras": None if cameras.names is None else list(cameras.names),
+        "lens": cameras.lens.value,
         "units": {"keypoints": "px", "truth": "m", "cameras": "m"},
     }
     arrays = {
@@ -191,6 +192,7 @@ def _recording_of(description: dict[str, Any], arrays: dict[str, NDArray[Any]]) 
             distortion=tensors.get("distortion"),
             image_size=tensors.get("image_size"),
             names=None if names is None else tuple(names),
+            lens=Lens(description.get("lens", Lens.OPENCV.value)),
         ),
         keypoints=tensors["keypoints"],
         confidence=tensors["confidence"],

@@ -1,5 +1,6 @@
 """Which reader understands this path?"""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Protocol
 import torch
 
 from selfsup_lifting.config import ReadSettings
-from selfsup_lifting.readers import capture, mocap, native, synthetic
+from selfsup_lifting.readers import capture, detections, mocap, native, synthetic
+from selfsup_lifting.readers.takes import Take
 from selfsup_lifting.recordings import ReadError as ReadError
 from selfsup_lifting.recordings import Recording
 from selfsup_lifting.skeletons import find_skeleton
@@ -21,14 +23,22 @@ class Reader(Protocol):
     def recognises(self, path: Path, /) -> bool:
         """Tell whether a path holds this reader's files."""
 
-    def read(self, path: Path, settings: ReadSettings, /) -> list[Recording]:
+    def read(self, path: Path, settings: ReadSettings, /) -> list[Take]:
         """Read the takes that lie there."""
 
 
 # In the order in which they are asked: the surest first.
 READERS: Mapping[str, Reader] = MappingProxyType(
-    {"native": native, "synthetic": synthetic, "mocap": mocap, "capture": capture}
+    {
+        "native": native,
+        "synthetic": synthetic,
+        "mocap": mocap,
+        "detections": detections,
+        "capture": capture,
+    }
 )
+
+_log = logging.getLogger(__name__)
 
 
 def read_recordings(sources: Sequence[str], settings: ReadSettings) -> list[Recording]:
@@ -46,16 +56,30 @@ def read_recordings(sources: Sequence[str], settings: ReadSettings) -> list[Reco
     Raises:
         ReadError: If something cannot be read; the sentence says where and the likely cause.
     """
-    takes = [take for source in sources or ["synthetic"] for take in _read(source, settings)]
-    return [_prepared(take, settings) for take in takes]
+    takes = [take for source in sources or ["synthetic"] for take in read_takes(source, settings)]
+    for note in dict.fromkeys(note for take in takes for note in take.notes):
+        _log.warning("%s", note)
+    return [take.recording for take in takes]
 
 
-def _read(source: str, settings: ReadSettings) -> list[Recording]:
+def read_takes(source: str, settings: ReadSettings) -> list[Take]:
+    """Read every take of one source, with what a user should know about the reading.
+
+    Args:
+        source: A file or folder, or `kind:path`, or "synthetic".
+        settings: What to make of it.
+
+    Returns:
+        The takes, ready for use.
+
+    Raises:
+        ReadError: If something cannot be read.
+    """
     kind, path = find_reader(source)
     takes = READERS[kind].read(path, settings)
     if not takes:
         raise ReadError(f"{path} holds no recording that the reader `{kind}` understands")
-    return takes
+    return [replace(take, recording=_prepared(take.recording, settings)) for take in takes]
 
 
 def find_reader(source: str) -> tuple[str, Path]:

@@ -1,132 +1,156 @@
 """A folder of detections and a calibration file (Pose2Sim, anipose)."""
 
-import logging
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from multiview_geom import Cameras
 from selfsup_lifting.config import ReadSettings
-from selfsup_lifting.readers.openpose import frame_number, is_openpose_folder, read_openpose_folder
-from selfsup_lifting.readers.people import largest_person
-from selfsup_lifting.readers.rigs import load_rig
-from selfsup_lifting.readers.tracks import ViewTracks
-from selfsup_lifting.recordings import ReadError, Recording
-from selfsup_lifting.skeletons import SKELETONS, Skeleton, find_skeleton
+from selfsup_lifting.readers import openpose
+from selfsup_lifting.readers.assembly import assemble
+from selfsup_lifting.readers.detections import find_layout, read_views
+from selfsup_lifting.readers.json_files import read_text
+from selfsup_lifting.readers.matching import match_cameras, require_same_cameras
+from selfsup_lifting.readers.openpose import frame_number
+from selfsup_lifting.readers.rigs import Rig, find_calibration, load_rig
+from selfsup_lifting.readers.takes import Take
+from selfsup_lifting.recordings import ReadError
+from selfsup_lifting.skeletons import SKELETONS
 
-# Where Pose2Sim keeps detections, the most refined first.
-DETECTIONS = ("pose-associated", "pose-sync", "pose")
-_SUFFIXES = re.compile(r"[^a-z0-9]*(json|pose|keypoints)$")
-
-_log = logging.getLogger(__name__)
+# Where Pose2Sim and anipose keep detections, the most refined first.
+DETECTIONS = (
+    "pose-associated", "pose-sync", "pose", "pose-2d-proj", "pose-2d-filtered", "pose-2d",
+)  # fmt: skip
+CONFIGS = ("Config.toml", "config.toml")
+# How far below the folder named a project may begin, and how far above its configuration.
+DEEPEST, HIGHEST_PARENT = 4, 3
 
 
 def recognises(path: Path) -> bool:
-    """Tell a project with detections, or the folder of detections itself."""
-    return path.is_dir() and bool(_camera_folders(_detections(path)))
+    """Tell a project with detections, a folder of projects, or the folder of detections."""
+    return path.is_dir() and bool(_detections(path))
 
 
-def read(path: Path, settings: ReadSettings) -> list[Recording]:
-    """Read one capture: everybody's detections, the calibration, and the two together."""
-    detections = _detections(path)
-    folders = _camera_folders(detections)
+def read(path: Path, settings: ReadSettings) -> list[Take]:
+    """Read captures: everybody's detections, the calibration, and the two together.
+
+    Args:
+        path: A project of Pose2Sim or anipose, a folder of such, or any folder with one track file
+            or folder per camera.
+        settings: Where the calibration is if not beside the data, and who is meant.
+
+    Returns:
+        The takes: one per folder of detections, or several where its files name several.
+
+    Raises:
+        ReadError: If something is damaged, or detections and calibration do not fit.
+    """
+    folders = _detections(path)
     if not folders:
-        raise ReadError(f"{path}: no folder there holds detections, one JSON file per frame")
-    project = _project(detections)
+        raise ReadError(f"{path}: no folder there holds detections, one file or folder per camera")
+    return [take for folder in folders for take in _read_detections(folder, settings)]
+
+
+def _read_detections(folder: Path, settings: ReadSettings) -> list[Take]:
+    project = folder.resolve().parent if folder.name in DETECTIONS else folder
     config = _config(project)
-    calibration = settings.cameras or _calibration(project)
-    cameras = load_rig(calibration)
-    _require_same_frames(folders)
-    skeleton = _skeleton(config, settings)
-    views = [read_openpose_folder(folder, skeleton) for folder in folders]
-    views = _in_order_of(cameras, calibration, views)
-    _require_agreement(views)
-    take = _recording(project, cameras, views, _frame_rate(project, config, settings))
-    return [_without_face(take) if _says_pose_model(config, settings) else take]
-
-
-def _recording(project: Path, cameras: Cameras, views: list[ViewTracks], fps: float) -> Recording:
-    chosen = [largest_person(view) for view in views]
-    name = project.resolve().name
-    return Recording(
-        name=name,
-        subject=name,
-        action="capture",
-        fps=fps,
-        skeleton=views[0].skeleton,
-        cameras=cameras,
-        keypoints=torch.stack([keypoints for keypoints, _ in chosen], dim=1),
-        confidence=torch.stack([confidence for _, confidence in chosen], dim=1),
-    )
-
-
-def _without_face(take: Recording) -> Recording:
-    """Leave out eyes and ears, as Pose2Sim does when it triangulates BODY_25B."""
-    if take.skeleton != SKELETONS["body25b"]:
-        return take
-    return take.to_skeleton(SKELETONS["pose2sim21"])
-
-
-def _detections(path: Path) -> Path:
-    """Find the folder that holds the cameras' folders."""
-    inside = [path / name for name in DETECTIONS if _camera_folders(path / name)]
-    return inside[0] if inside else path
-
-
-def _camera_folders(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return []
-    return [folder for folder in sorted(path.iterdir()) if is_openpose_folder(folder)]
-
-
-def _project(detections: Path) -> Path:
-    """Find the folder that holds detections, calibration and `Config.toml`."""
-    return detections.resolve().parent if detections.name in DETECTIONS else detections
-
-
-def _calibration(project: Path) -> Path:
-    found = sorted({*project.glob("calibration/*.toml"), *project.glob("[Cc]alib*.toml")})
-    if not found:
+    calibration = settings.cameras or find_calibration(project)
+    if calibration is None:
         raise ReadError(
             f"{project}: no calibration lies there (calibration/*.toml or calib*.toml); "
-            "name one with `cameras`"
+            "name one with --cameras"
         )
-    if len(found) > 1:
-        names = ", ".join(str(file.relative_to(project)) for file in found)
-        raise ReadError(
-            f"{project}: several calibrations lie there: {names}; choose with `cameras`"
-        )
-    return found[0]
+    rig = load_rig(calibration)
+    told = _with_pose_model(settings, config)
+    groups = _by_take(folder, rig, _value(config, "triangulation", "cam_regex"))
+    return [
+        _without_face(_read_take(project, rest, sources, rig, told, config), settings, config)
+        for rest, sources in groups.items()
+    ]
 
 
-def _in_order_of(cameras: Cameras, calibration: Path, views: list[ViewTracks]) -> list[ViewTracks]:
-    """Sort the views as the calibration does, by names without punctuation and leading zeros."""
-    by_name = {_plain(view.camera): view for view in views}
-    names = [_plain(name) for name in cameras.names or ()]
-    lacking = [name for name in cameras.names or () if _plain(name) not in by_name]
-    unknown = [view.camera for view in views if _plain(view.camera) not in names]
-    if lacking or unknown or len(by_name) < len(views):
-        raise ReadError(
-            f"{calibration} and {views[0].source.parent} do not name the same cameras: "
-            f"without detections: {', '.join(lacking) or 'none'}; "
-            f"without calibration: {', '.join(unknown) or 'none'}"
-        )
-    return [by_name[name] for name in names]
+def _read_take(
+    project: Path,
+    rest: str,
+    sources: dict[str, Path],
+    rig: Rig,
+    settings: ReadSettings,
+    config: dict[str, Any],
+) -> Take:
+    name = project.resolve().name + (f" {rest}" if rest else "")
+    cameras = rig.cameras.names or ()
+    _require_same_frames([sources[camera] for camera in cameras])
+    views = []
+    for camera in cameras:
+        found = read_views(sources[camera], settings)
+        if len(found) > 1:
+            raise ReadError(f"{sources[camera]}: expected one camera, found {len(found)}")
+        views.append(replace(found[0], camera=sources[camera].name))
+    rate = _value(config, "project", "frame_rate")
+    fps = float(rate) if isinstance(rate, int | float) and rate > 0 else None
+    return assemble(name, rig.cameras, views, settings, fps=fps, notes=rig.notes)
 
 
-def _plain(name: str) -> str:
-    """Write `cam01_json`, `cam_01` and `Cam-1` alike."""
-    words = re.findall(r"[a-z]+|\d+", _SUFFIXES.sub("", name.lower()))
-    return " ".join(word.lstrip("0") or "0" if word.isdigit() else word for word in words)
+def _by_take(folder: Path, rig: Rig, pattern: Any) -> dict[str, dict[str, Path]]:  # noqa: ANN401 - whatever the TOML holds
+    """Sort the sources of a folder by the take and the camera that their names tell."""
+    sources = _sources(folder)
+    names = rig.cameras.names or ()
+    told = pattern if isinstance(pattern, str) and _is_pattern(pattern) else None
+    matches = match_cameras(names, [_plain_name(source) for source in sources], told)
+    groups: dict[str, dict[str, Path]] = {}
+    cameras: dict[str, list[str]] = {}
+    for source, match in zip(sources, matches, strict=True):
+        if match is not None:
+            camera, rest = match
+            groups.setdefault(rest, {})[camera] = source
+            cameras.setdefault(rest, []).append(camera)
+    lost = [source.name for source, match in zip(sources, matches, strict=True) if match is None]
+    if lost or not groups:
+        require_same_cameras(
+            rig.source, names, folder, [camera for all_of in cameras.values() for camera in all_of],
+            lost or [source.name for source in sources],
+        )  # fmt: skip
+    for rest in groups:
+        require_same_cameras(rig.source, names, folder, cameras[rest], [])
+    return groups
 
 
-def _require_same_frames(folders: list[Path]) -> None:
+def _detections(path: Path, depth: int = 0) -> list[Path]:
+    """Find the folders that hold one source per camera."""
+    for name in DETECTIONS:
+        if _sources(path / name):
+            return [path / name]
+    if _sources(path):
+        return [path]
+    if depth == DEEPEST or find_layout(path) is not None:
+        return []
+    below = [folder for folder in sorted(path.iterdir()) if folder.is_dir()]
+    return [found for folder in below for found in _detections(folder, depth + 1)]
+
+
+def _sources(folder: Path) -> list[Path]:
+    """List what lies in a folder in the layout of a detector."""
+    if not folder.is_dir() or find_layout(folder) is not None:
+        return []
+    return [source for source in sorted(folder.iterdir()) if find_layout(source) is not None]
+
+
+def _plain_name(source: Path) -> str:
+    """Leave out what says only that it holds detections: `cam01_json`, `cam1DLC_resnet50_...`."""
+    name = source.stem if source.is_file() else source.name
+    return re.sub(r"(?i)(dlc_|[^a-z0-9](json|pose|keypoints|predictions|analysis)\b).*$", "", name)
+
+
+def _require_same_frames(sources: list[Path]) -> None:
     """Refuse folders with more files than others: which frames belong together is unknown."""
-    numbers = {folder: [frame_number(file) for file in folder.glob("*.json")] for folder in folders}
-    fewest, most = (extreme(folders, key=lambda at: len(numbers[at])) for extreme in (min, max))
+    if not all(openpose.recognises(source) for source in sources):
+        return
+    numbers = {
+        source: [frame_number(file.stem, file) for file in source.glob("*.json")]
+        for source in sources
+    }
+    fewest, most = (extreme(sources, key=lambda at: len(numbers[at])) for extreme in (min, max))
     if len(numbers[fewest]) < len(numbers[most]):
         lost = sorted(set(numbers[most]) - set(numbers[fewest]))
         raise ReadError(
@@ -136,50 +160,46 @@ def _require_same_frames(folders: list[Path]) -> None:
         )
 
 
-def _require_agreement(views: list[ViewTracks]) -> None:
-    """Refuse views that differ in what a person's joints are or in how long they last."""
-    first = views[0]
-    for view in views[1:]:
-        if view.skeleton != first.skeleton:
-            raise ReadError(
-                f"camera {view.camera} has the skeleton {view.skeleton.name!r}, "
-                f"camera {first.camera} {first.skeleton.name!r}; detect all with one model"
-            )
-        if view.frame_count != first.frame_count:
-            raise ReadError(
-                f"camera {view.camera} counts {view.frame_count} frames from its first to its "
-                f"last file, camera {first.camera} {first.frame_count}; the frame numbers have gaps"
-            )
-
-
 def _config(project: Path) -> dict[str, Any]:
-    path = project / "Config.toml"
-    if not path.is_file():
-        return {}
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ReadError(f"{path}: {error}") from error
+    """Read the nearest configuration of Pose2Sim or anipose, there or above."""
+    places = (project, *project.resolve().parents[:HIGHEST_PARENT])
+    for path in (place / name for place in places for name in CONFIGS):
+        if path.is_file():
+            try:
+                return tomllib.loads(read_text(path))
+            except ValueError as error:
+                raise ReadError(f"{path}: {error}") from error
+    return {}
 
 
-def _skeleton(config: dict[str, Any], settings: ReadSettings) -> Skeleton | None:
-    """Return what the joints are where somebody says it: the settings, else `Config.toml`."""
+def _value(config: dict[str, Any], section: str, key: str) -> Any:  # noqa: ANN401 - whatever TOML holds
+    table = config.get(section)
+    return table.get(key) if isinstance(table, dict) else None
+
+
+def _pose_model(config: dict[str, Any]) -> str | None:
+    """Return the skeleton that Pose2Sim's configuration names, where it is known here."""
+    model = re.sub(r"[^a-z0-9]", "", str(_value(config, "pose", "pose_model")).lower())
+    return model if model in SKELETONS else None
+
+
+def _with_pose_model(settings: ReadSettings, config: dict[str, Any]) -> ReadSettings:
+    """Let the project say what the joints are, unless the user does."""
     if settings.detected_skeleton is not None:
-        return find_skeleton(settings.detected_skeleton)
-    model = str(config.get("pose", {}).get("pose_model", ""))
-    return SKELETONS.get(re.sub(r"[^a-z0-9]", "", model.lower()))
+        return settings
+    return replace(settings, detected_skeleton=_pose_model(config))
 
 
-def _says_pose_model(config: dict[str, Any], settings: ReadSettings) -> bool:
-    """Tell whether it was Pose2Sim, and not the user, that named the skeleton."""
-    return settings.detected_skeleton is None and "pose_model" in config.get("pose", {})
+def _without_face(take: Take, settings: ReadSettings, config: dict[str, Any]) -> Take:
+    """Leave out eyes and ears, as Pose2Sim does when it triangulates BODY_25B."""
+    if settings.detected_skeleton is not None or _pose_model(config) != "body25b":
+        return take
+    return replace(take, recording=take.recording.to_skeleton(SKELETONS["pose2sim21"]))
 
 
-def _frame_rate(project: Path, config: dict[str, Any], settings: ReadSettings) -> float:
-    rate = config.get("project", {}).get("frame_rate")
-    if isinstance(rate, int | float) and rate > 0:
-        return float(rate)
-    _log.warning(
-        "%s: nothing says how many frames a second has; taken as %g", project, settings.source_fps
-    )
-    return settings.source_fps
+def _is_pattern(pattern: str) -> bool:
+    try:
+        re.compile(pattern)
+    except re.error:
+        return False
+    return True

@@ -16,6 +16,7 @@ from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.detector_noise import film, generator_for
 from selfsup_lifting.readers.bvh import Motion, Placed, load_bvh, place
 from selfsup_lifting.readers.rigs import filming_rig
+from selfsup_lifting.readers.takes import Take
 from selfsup_lifting.recordings import ReadError, Recording
 from selfsup_lifting.skeletons import SKELETONS
 
@@ -51,11 +52,11 @@ def recognises(path: Path) -> bool:
     return path.suffix.lower() == ".bvh" or (path.is_dir() and bool(_clips(path)))
 
 
-def read(path: Path, settings: ReadSettings) -> list[Recording]:
+def read(path: Path, settings: ReadSettings) -> list[Take]:
     """Film one clip, or every clip of a folder; the same seed films the same."""
     cameras = filming_rig(settings)
     labels = _manifest(path if path.is_dir() else path.parent)
-    return [_film_clip(clip, labels, cameras, settings) for clip in _clips(path)]
+    return [Take(_film_clip(clip, labels, cameras, settings), "BVH") for clip in _clips(path)]
 
 
 def _clips(path: Path) -> list[Path]:

@@ -4,7 +4,8 @@ from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
 from selfsup_lifting.config import ReadSettings
-from selfsup_lifting.recordings import Recording, load_recording
+from selfsup_lifting.readers.takes import Take
+from selfsup_lifting.recordings import load_recording
 
 
 def recognises(path: Path) -> bool:
@@ -14,10 +15,10 @@ def recognises(path: Path) -> bool:
     return path.suffix == ".npz" and _is_native(path)
 
 
-def read(path: Path, _: ReadSettings) -> list[Recording]:
+def read(path: Path, _: ReadSettings) -> list[Take]:
     """Read one native file, or every one in a folder."""
     files = sorted(path.glob("*.npz")) if path.is_dir() else [path]
-    return [load_recording(file) for file in files]
+    return [Take(load_recording(file), "native") for file in files]
 
 
 def _is_native(path: Path) -> bool:

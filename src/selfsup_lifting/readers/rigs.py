@@ -1,7 +1,9 @@
 """The cameras of a take: a simulated ring, or those of a calibration file, in metres."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,12 +16,28 @@ from selfsup_lifting.recordings import ReadError
 # calibration counts in millimetres, as anipose and Human3.6M do.
 WIDEST_RIG = 100.0
 MILLIMETRE = 0.001
+# Human3.6M's focal length over the width of its pictures: what is assumed without calibration.
+USUAL_FOCAL_LENGTH = 1.145
+
+# Where calibrations lie beside data, the surest first.
+FOLDERS = ("calibration", "*[Cc]alib*")
+FILES = ("*[Cc]alib*", "[Cc]amera*")
+SUFFIXES = (".toml", ".yaml", ".yml", ".json", ".xml", ".cal", ".h5", ".txt")
+HIGHEST_PARENT = 3
+
+
+class Rig(NamedTuple):
+    """A rig, where it comes from, and what a user should know about the reading."""
+
+    cameras: Cameras
+    source: Path
+    notes: tuple[str, ...]
 
 
 def filming_rig(settings: ReadSettings) -> Cameras:
     """Return the rig that films what has no pictures: the calibration given, else the ring."""
     if settings.cameras is not None:
-        return load_rig(settings.cameras)
+        return load_rig(settings.cameras).cameras
     return ring(settings.rig)
 
 
@@ -36,7 +54,7 @@ def ring(rig: RigSettings) -> Cameras:
     )
 
 
-def load_rig(path: Path) -> Cameras:
+def load_rig(path: Path) -> Rig:
     """Read a calibration file, in metres, with image sizes and names.
 
     Args:
@@ -50,31 +68,82 @@ def load_rig(path: Path) -> Cameras:
         ReadError: If it is no calibration, or something in it is not a finite number.
     """
     try:
-        cameras = load_cameras(path).to(torch.float64)
+        cameras = _named(load_cameras(path).to(torch.float64))
     except (OSError, ValueError) as error:
         raise ReadError(f"calibration {error}") from error
-    return _in_metres(_sized(_named(cameras)))
+    notes = []
+    if cameras.image_size is None:
+        middle = cameras.intrinsics[:, :2, 2]
+        cameras = replace(cameras, image_size=(2 * middle + 1).round().long())
+        notes.append(f"{path}: tells no image size; taken as twice the principal point")
+    if widest_distance(cameras) > WIDEST_RIG:
+        scaled: Tensor = cameras.camera_from_world.clone()
+        scaled[:, :3, 3] *= MILLIMETRE
+        cameras = replace(cameras, camera_from_world=scaled)
+        notes.append(f"{path}: counts in millimetres; converted to metres")
+    return Rig(cameras, path, tuple(notes))
+
+
+def find_calibration(folder: Path) -> Path | None:
+    """Find the calibration that belongs to a folder: there, or up to three folders above.
+
+    Args:
+        folder: Where the detections lie.
+
+    Returns:
+        The file, or None where there is none.
+
+    Raises:
+        ReadError: If several are equally near; the sentence names them.
+    """
+    folder = folder.resolve()
+    for place in (folder, *folder.parents[:HIGHEST_PARENT]):
+        found = _calibrations_in(place)
+        if len(found) > 1:
+            names = ", ".join(str(file.relative_to(place)) for file in found)
+            raise ReadError(
+                f"{place}: several calibrations lie there: {names}; choose with --cameras"
+            )
+        if found:
+            return found[0]
+    return None
+
+
+def _calibrations_in(place: Path) -> list[Path]:
+    """List the calibrations of one place, of the surest kind only."""
+    inside = [
+        place,
+        *(folder for name in FOLDERS for folder in place.glob(name) if folder.is_dir()),
+    ]
+    for holder in dict.fromkeys(inside[1:2] + inside[:1] + inside[2:]):
+        patterns: Sequence[str] = FILES if holder == place else ("*",)
+        files = [file for name in patterns for file in sorted(holder.glob(name)) if file.is_file()]
+        for suffix in SUFFIXES:
+            found = sorted({file for file in files if file.suffix.lower() == suffix})
+            if found:
+                return found
+    return []
+
+
+def assumed_camera(name: str, image_size: tuple[int, int]) -> Cameras:
+    """Make up a camera for a track without calibration: no lens, a usual focal length."""
+    width, tall = image_size
+    focal = USUAL_FOCAL_LENGTH * max(width, tall)
+    return Cameras(
+        intrinsics=torch.tensor(
+            [[[focal, 0.0, (width - 1) / 2], [0.0, focal, (tall - 1) / 2], [0.0, 0.0, 1.0]]],
+            dtype=torch.float64,
+        ),
+        camera_from_world=torch.eye(4, dtype=torch.float64)[None],
+        image_size=torch.tensor([image_size]),
+        names=(name,),
+    )
 
 
 def _named(cameras: Cameras) -> Cameras:
     if cameras.names is not None:
         return cameras
     return replace(cameras, names=tuple(f"cam_{view + 1}" for view in range(cameras.views)))
-
-
-def _sized(cameras: Cameras) -> Cameras:
-    if cameras.image_size is not None:
-        return cameras
-    middle = cameras.intrinsics[:, :2, 2]
-    return replace(cameras, image_size=(2 * middle + 1).round().long())
-
-
-def _in_metres(cameras: Cameras) -> Cameras:
-    if widest_distance(cameras) <= WIDEST_RIG:
-        return cameras
-    scaled: Tensor = cameras.camera_from_world.clone()
-    scaled[:, :3, 3] *= MILLIMETRE
-    return replace(cameras, camera_from_world=scaled)
 
 
 def widest_distance(cameras: Cameras) -> float:

@@ -13,6 +13,7 @@ from multiview_geom import Cameras
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.detector_noise import film, generator_for
 from selfsup_lifting.readers.rigs import filming_rig
+from selfsup_lifting.readers.takes import Take
 from selfsup_lifting.recordings import Recording
 from selfsup_lifting.skeletons import SKELETONS, Skeleton
 
@@ -79,13 +80,17 @@ def recognises(_: object) -> bool:
     return False
 
 
-def read(_: object, settings: ReadSettings) -> list[Recording]:
+def read(_: object, settings: ReadSettings) -> list[Take]:
     """Film every subject doing everything; the same seed gives the same takes."""
     cameras = filming_rig(settings)
-    return [_take(subject, action, cameras, settings) for subject in SUBJECTS for action in ACTIONS]
+    return [
+        Take(_film_take(subject, action, cameras, settings), "synthetic")
+        for subject in SUBJECTS
+        for action in ACTIONS
+    ]
 
 
-def _take(subject: str, action: str, cameras: Cameras, settings: ReadSettings) -> Recording:
+def _film_take(subject: str, action: str, cameras: Cameras, settings: ReadSettings) -> Recording:
     skeleton = SKELETONS["h36m17"]
     generator = generator_for(settings.simulation_seed, f"{subject} {action}")
     body = _body_of(subject, settings.simulation_seed, skeleton)

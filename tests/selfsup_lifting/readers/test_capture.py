@@ -193,17 +193,21 @@ DAMAGES = [
     Damage("calibration/Other.toml", "", "several calibrations lie there: .*Calib.*Other"),
     Damage(FIRST, '{"version": 1.3, "people": [{"pose_keyp', r"cam01\.0000\.json is no JSON"),
     Damage(FIRST, '{"version": 1.3}', r"cam01\.0000\.json: expected `people`"),
-    Damage(FIRST, "[1, 2]", r"cam01\.0000\.json: expected `people`"),
+    Damage(FIRST, "[1, 2]", r"cam01\.0000\.json, \[0\]: expected an object, got 1"),
     Damage(
         FIRST,
         '{"people": [{"pose_keypoints_2d": [1, 2, 0.5, 3, 4, 0.5]}]}',
         r"cam01\.0001\.json: expected 2 keypoints as in cam01\.0000\.json, got 25",
     ),
     Damage(
-        FIRST, '{"people": [{"pose_keypoints_2d": [1, 2]}]}', r"0000\.json, person 0: expected numb"
+        FIRST,
+        '{"people": [{"pose_keypoints_2d": [1, 2]}]}',
+        r"0000\.json, people\[0\]\.pose_keypoints_2d: expected x, y and confidence",
     ),
     Damage(
-        FIRST, '{"people": [{"pose_keypoints_2d": ["a"]}]}', r"0000\.json, person 0: expected numb"
+        FIRST,
+        '{"people": [{"pose_keypoints_2d": ["a"]}]}',
+        r"0000\.json, people\[0\]\.pose_keypoints_2d: expected n numbers, got \['a'\]",
     ),
     Damage(
         "pose/cam02_json/cam02.0003.json",
@@ -215,7 +219,11 @@ DAMAGES = [
         None,
         "camera cam02_json has 3 frames, camera cam01_json 4; frame 1 is the first",
     ),
-    Damage("pose/cam04_json/cam04.0000.json", '{"people": []}', "camera cam04_json has 1 frames"),
+    Damage(
+        "pose/cam04_json/cam04.0000.json",
+        '{"people": []}',
+        "without detections: none; without calibration: cam04_json",
+    ),
     Damage("Config.toml", "[pose", r"Config\.toml: "),
 ]
 
