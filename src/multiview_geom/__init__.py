@@ -64,3 +64,9 @@ from multiview_geom.camera_files import CameraFormat as CameraFormat
 from multiview_geom.camera_files import load_cameras as load_cameras
 from multiview_geom.camera_files import read_camera_file as read_camera_file
 from multiview_geom.camera_files import save_cameras as save_cameras
+# Look a rig over.
+from multiview_geom.rig_checks import CameraSummary as CameraSummary
+from multiview_geom.rig_checks import Finding as Finding
+from multiview_geom.rig_checks import Problem as Problem
+from multiview_geom.rig_checks import check_cameras as check_cameras
+from multiview_geom.rig_checks import summarize_cameras as summarize_cameras

@@ -1,0 +1,133 @@
+"""Laws of what is told about a rig."""
+
+from dataclasses import replace
+from math import degrees
+
+import pytest
+import torch
+from hypothesis import given
+
+from multiview_geom import Cameras, Lens, Problem, check_cameras, ring_of_cameras, summarize_cameras
+from tests.multiview_geom.lenses import KORNIA_3273, WIDE, Glass
+from tests.multiview_geom.strategies import Ring, rings
+
+FOUR = Ring()
+
+
+def with_image(ring: Ring = FOUR, glass: Glass = WIDE, lens: Lens = Lens.OPENCV) -> Cameras:
+    """Give the cameras of a ring a lens and an image."""
+    rig = ring.cameras()
+    return replace(
+        rig,
+        intrinsics=glass.intrinsics().repeat(rig.views, 1, 1),
+        distortion=glass.distortion().repeat(rig.views, 1),
+        image_size=torch.tensor([[glass.width, glass.height]]).repeat(rig.views, 1),
+        lens=lens,
+    )
+
+
+def moved(rig: Cameras, view: int, scale: float) -> Cameras:
+    """Scale the translation of one view."""
+    poses = rig.camera_from_world.clone()
+    poses[view, :3, 3] *= scale
+    return replace(rig, camera_from_world=poses)
+
+
+def problems(rig: Cameras) -> list[tuple[Problem, tuple[str, ...]]]:
+    return [(finding.problem, finding.cameras) for finding in check_cameras(rig)]
+
+
+@given(ring=rings)
+def test_a_rig_that_may_be_right_is_left_alone(ring: Ring) -> None:
+    assert check_cameras(ring.cameras()) == ()
+    assert check_cameras(with_image(ring)) == ()
+
+
+@given(ring=rings)
+def test_positions_are_those_of_the_cameras(ring: Ring) -> None:
+    rig = ring.cameras()
+    assert [summary.position for summary in summarize_cameras(rig)] == list(
+        map(tuple, rig.centers.tolist())
+    )
+
+
+def test_the_field_of_view_of_a_pinhole_is_that_of_its_image() -> None:
+    (summary,) = summarize_cameras(ring_of_cameras(1, 4.0, 1.0, focal_length=500.0))
+    assert summary.field_of_view is not None
+    assert [degrees(angle) for angle in summary.field_of_view] == pytest.approx([90.0, 90.0])
+
+
+def test_the_field_of_view_of_a_fisheye_may_exceed_180_degrees() -> None:
+    glass = Glass(focal_length=500.0)
+    (summary, *_) = summarize_cameras(with_image(glass=glass, lens=Lens.FISHEYE))
+    assert summary.field_of_view is not None
+    assert degrees(summary.field_of_view[0]) == pytest.approx(degrees(1920 / 500))
+
+
+def test_without_an_image_there_is_no_field_of_view() -> None:
+    rig = replace(Ring().cameras(), image_size=None, names=None)
+    assert [summary.field_of_view for summary in summarize_cameras(rig)] == [None] * 4
+    assert [summary.name for summary in summarize_cameras(rig)] == ["0", "1", "2", "3"]
+
+
+def test_a_matrix_that_is_no_rotation_is_found() -> None:
+    poses = Ring().cameras().camera_from_world.clone()
+    poses[1, :3, :3] *= 1.01
+    rig = replace(Ring().cameras(), camera_from_world=poses)
+    assert (Problem.NOT_A_ROTATION, ("2",)) in problems(rig)
+
+
+def test_a_mirror_is_found() -> None:
+    poses = Ring().cameras().camera_from_world.clone()
+    poses[2, 0, :3] *= -1
+    rig = replace(Ring().cameras(), camera_from_world=poses)
+    assert (Problem.NOT_A_ROTATION, ("3",)) in problems(rig)
+
+
+def test_a_principal_point_outside_the_image_is_found() -> None:
+    rig = with_image()
+    rig.intrinsics[3, 0, 2] = 2500.0
+    assert (Problem.PRINCIPAL_POINT, ("4",)) in problems(rig)
+
+
+def test_a_focal_length_that_is_not_positive_is_found() -> None:
+    rig = Ring().cameras()
+    rig.intrinsics[0, 1, 1] *= -1
+    assert problems(rig) == [(Problem.FOCAL_LENGTH, ("1",))]
+
+
+def test_cameras_at_one_place_are_found() -> None:
+    rig = Ring().cameras().select([0, 1, 1])
+    assert problems(replace(rig, names=("a", "b", "c"))) == [(Problem.SAME_PLACE, ("b", "c"))]
+
+
+def test_millimetres_beside_metres_are_found() -> None:
+    assert (Problem.UNIT, ("2",)) in problems(moved(Ring().cameras(), 1, 1000.0))
+
+
+def test_metres_beside_millimetres_are_found() -> None:
+    rig = Ring().cameras()
+    for view in (0, 1, 3):
+        rig = moved(rig, view, 1000.0)
+    assert (Problem.UNIT, ("3",)) in problems(rig)
+
+
+def test_a_lens_that_folds_inside_the_image_is_found() -> None:
+    found = check_cameras(with_image(glass=KORNIA_3273))
+    assert [finding.problem for finding in found] == [Problem.LENS_FOLDS] * 4
+    assert "1: the lens folds inside the image" in found[0].sentence
+
+
+def test_what_is_not_a_number_is_found_first() -> None:
+    rig = with_image()
+    assert rig.distortion is not None
+    rig.distortion[1, 2] = torch.nan
+    assert problems(rig) == [(Problem.NOT_A_NUMBER, ("2",))]
+
+
+@pytest.mark.rejects
+def test_a_batch_of_rigs_is_refused() -> None:
+    rig = Ring().cameras()
+    batch = Cameras(rig.intrinsics[None], rig.camera_from_world[None])
+    with pytest.raises(ValueError, match="`cameras` must have no batch axes"):
+        check_cameras(batch)
