@@ -83,8 +83,8 @@ class _ResidualBlock(nn.Module):
 def _output_layer(inputs: int, outputs: int) -> nn.Linear:
     layer = nn.Linear(inputs, outputs)
     with torch.no_grad():
-        layer.weight *= FIRST_SIZE
-        layer.bias *= FIRST_SIZE
+        layer.weight.mul_(FIRST_SIZE)
+        layer.bias.mul_(FIRST_SIZE)
     return layer
 
 
