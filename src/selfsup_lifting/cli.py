@@ -16,6 +16,8 @@ from rich.console import Console
 from torch import Tensor
 
 from multiview_geom import camera_to_world
+from selfsup_lifting.ablation import ablate as run_ablation
+from selfsup_lifting.ablation import loss_steps, varied
 from selfsup_lifting.checkpoint import load_config, load_lifter
 from selfsup_lifting.config import PRESETS, RECIPES, Config, ReadSettings
 from selfsup_lifting.config_file import explained, load_settings
@@ -26,6 +28,7 @@ from selfsup_lifting.holding_out import hold_out
 from selfsup_lifting.inference import lift, placed_in_camera
 from selfsup_lifting.lifter import Lifter
 from selfsup_lifting.options import (
+    AblateOptions,
     EvaluateOptions,
     PredictOptions,
     TrainOptions,
@@ -36,7 +39,13 @@ from selfsup_lifting.readers import read_recordings
 from selfsup_lifting.reconstruction import reconstruct
 from selfsup_lifting.recordings import Recording
 from selfsup_lifting.runs import planned_run
-from selfsup_lifting.tables import compared_with, error_table, residual_tables
+from selfsup_lifting.tables import (
+    ablation_cells,
+    compared_with,
+    error_table,
+    plain_table,
+    residual_tables,
+)
 from selfsup_lifting.training import train as train_lifter
 from selfsup_lifting.training import untrained_lifter
 
@@ -134,8 +143,28 @@ def triangulate(arguments: Sequence[str]) -> None:
         _results.print(table)
 
 
+def ablate(arguments: Sequence[str]) -> None:
+    """Train with ever more of the paper's losses, or with several values of a setting."""
+    defaults = AblateOptions(settings=_settings_before_options(arguments, "demo"))
+    options = tyro.cli(AblateOptions, prog=f"{PROGRAM} ablate", args=arguments, default=defaults)
+    config = replace(options.settings, run=None)
+    variants = loss_steps(config) if options.vary is None else varied(config, options.vary)
+    folder = options.settings.run or Path("runs") / "ablation"
+    rows = run_ablation(variants, options.seeds, folder, jobs=options.jobs, tell=_messages.print)
+    if options.json:
+        _print_json({"run": str(folder), "rows": [vars(row) for row in rows]})
+        return
+    _results.print(plain_table("Ablation", *ablation_cells(rows)))
+
+
 COMMANDS: Mapping[str, Callable[[Sequence[str]], None]] = MappingProxyType(
-    {"train": train, "evaluate": evaluate, "predict": predict, "triangulate": triangulate}
+    {
+        "train": train,
+        "evaluate": evaluate,
+        "predict": predict,
+        "triangulate": triangulate,
+        "ablate": ablate,
+    }
 )
 
 
@@ -171,7 +200,7 @@ def _overview() -> str:
     )
 
 
-def _settings_before_options(arguments: Sequence[str]) -> Config:
+def _settings_before_options(arguments: Sequence[str], preset: str | None = None) -> Config:
     """Return the settings that single options then change: of a recipe, a preset, a file, a run."""
     early = argparse.ArgumentParser(prog=f"{PROGRAM} train", add_help=False, allow_abbrev=False)
     for option in ("--recipe", "--preset"):
@@ -182,7 +211,7 @@ def _settings_before_options(arguments: Sequence[str]) -> Config:
     told, _ = early.parse_known_args(arguments)
     if told.resume is not None:
         return load_config(told.resume)
-    preset = told.preset or ("quick" if told.data or told.config else "demo")
+    preset = told.preset or preset or ("quick" if told.data or told.config else "demo")
     recipe = _named(RECIPES, told.recipe or "paper", "recipe")
     config = recipe(_named(PRESETS, preset, "preset")(Config()))
     return config if told.config is None else load_settings(told.config, config)

@@ -226,6 +226,7 @@ class Config:
         frames_per_batch: Frames of all views in one update [paper: 2048, 8192 view-poses].
         learning_rate: Step length of Adam [paper: 0.001].
         seed: Seed of weights, order and dropout.
+        cameras_learned: Learn from the first so many cameras of each take; by default from all.
         device: Where to train: cpu, cuda, cuda:1, ...
         run: Folder to write to; by default a new one in runs/.
         overwrite: Replace the run folder if it exists.
@@ -241,6 +242,7 @@ class Config:
     frames_per_batch: int = 2048
     learning_rate: float = 1e-3
     seed: int = 0
+    cameras_learned: int | None = None
     device: str = "cpu"
     run: Path | None = None
     overwrite: bool = False
@@ -253,6 +255,8 @@ class Config:
         require_positive(learning_rate=self.learning_rate)
         if self.epochs is not None:
             require_at_least(1, epochs=self.epochs)
+        if self.cameras_learned is not None:
+            require_at_least(2, cameras_learned=self.cameras_learned)
 
 
 def paper(config: Config) -> Config:

@@ -38,6 +38,33 @@ class TrainOptions:
 
 
 @dataclass(frozen=True)
+class AblateOptions:
+    """Train with ever more of the paper's losses, or with several values of a setting.
+
+    Attributes:
+        settings: Every setting of the runs; `run` is the folder that holds them all, and what is
+            done there already is not done again.
+        recipe: Where the settings start from.
+        preset: How much each training computes: demo (the default), quick, full.
+        config: A TOML file of settings; the command line overrides it.
+        seeds: Trainings per variant; a difference is taken seed by seed.
+        vary: A setting and its values instead of the losses, as cameras=2,3,4 or
+            undistort=on,off or losses.consistency=0.001,0.1.
+        jobs: Trainings at a time, each in a process of its own.
+        json: Print one JSON object and nothing else.
+    """
+
+    settings: Annotated[Config, arg(name="")] = field(default_factory=Config)
+    recipe: str = "paper"
+    preset: str = "demo"
+    config: Path | None = None
+    seeds: int = 3
+    vary: str | None = None
+    jobs: int = 1
+    json: bool = False
+
+
+@dataclass(frozen=True)
 class EvaluateOptions:
     """Compare a lifter's single-view predictions with the truth, or with all views together.
 

@@ -1,10 +1,12 @@
 """Results as tables a person can read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from statistics import mean, stdev
 
 from rich.table import Table
 from rich.text import Text
 
+from selfsup_lifting.ablation import PUBLISHED, Row, interval
 from selfsup_lifting.evaluation import Errors, Evaluation
 from selfsup_lifting.reconstruction import Reconstruction, Residuals
 
@@ -17,6 +19,34 @@ def error_table(title: str, rows: Mapping[str, Errors]) -> Table:
     return table
 
 
+def ablation_cells(rows: Sequence[Row]) -> list[tuple[str, ...]]:
+    """Lay out an ablation, the headings first: errors over seeds, gains, shares of the gradient."""
+    published = any(row.name in PUBLISHED for row in rows)
+    losses = list(dict.fromkeys(loss for row in rows for loss in row.gradient_shares))
+    heads = ("", "P-MPJPE [mm]", "MPJPE [mm]", "gain [mm]", "certain", *losses)
+    cells = [(*heads, "paper [mm]") if published else heads]
+    for row in rows:
+        shares = (
+            f"{row.gradient_shares[x]:.1%}" if x in row.gradient_shares else "" for x in losses
+        )
+        line = (row.name, spread(row.p_mpjpe_mm), spread(row.mpjpe_mm), *gain(row), *shares)
+        cells.append((*line, f"{PUBLISHED[row.name]:.1f}") if published else line)
+    return cells
+
+
+def spread(values: Sequence[float]) -> str:
+    """Write a mean over seeds and its deviation."""
+    return f"{mean(values):.1f} ± {stdev(values):.1f}" if len(values) > 1 else f"{values[0]:.1f}"
+
+
+def gain(row: Row) -> tuple[str, str]:
+    """Write the mean gain over the row above with its 95 % interval; is it other than zero?"""
+    if not row.gains_mm:
+        return "", ""
+    middle, half = mean(row.gains_mm), interval(row.gains_mm)
+    return f"{middle:+.2f} ± {half:.2f}", "yes" if abs(middle) > half else "no"
+
+
 def compared_with(evaluation: Evaluation) -> str:
     """Say what was evaluated against what."""
     reference = {
@@ -25,6 +55,14 @@ def compared_with(evaluation: Evaluation) -> str:
     }[evaluation.reference]
     blind = f"; {evaluation.blind} poses left out" if evaluation.blind else ""
     return f"{evaluation.frames} frames, {evaluation.joints} joints, against {reference}{blind}"
+
+
+def plain_table(title: str, headings: Sequence[str], *lines: Sequence[str]) -> Table:
+    """Lay out what is written already."""
+    table = _table(title, *headings)
+    for line in lines:
+        table.add_row(*line)
+    return table
 
 
 def residual_tables(reconstruction: Reconstruction) -> tuple[Table, Table]:

@@ -61,6 +61,7 @@ def train(
     Raises:
         ValueError: If nothing can be learned from the recordings.
     """
+    recordings = with_cameras(recordings, config.cameras_learned)
     dataset = build_dataset(recordings, config.losses.labels).to(config.device)
     epochs = epoch_count(config, len(dataset))
     lifter = untrained_lifter(common_skeleton(recordings), config).train()
@@ -88,6 +89,14 @@ def train(
     finally:
         save_checkpoint(run, lifter, optimizer, config, done)
     return lifter.eval()
+
+
+def with_cameras(recordings: Sequence[Recording], count: int | None) -> list[Recording]:
+    """Return what the first cameras of each take saw; all of them where no number is given."""
+    return [
+        take if count is None else take.select_views((take.cameras.names or ())[:count])
+        for take in recordings
+    ]
 
 
 def untrained_lifter(skeleton: Skeleton, config: Config) -> Lifter:
