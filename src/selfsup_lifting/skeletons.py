@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from selfsup_lifting.joint_orders import JOINT_ORDERS
+
 
 @dataclass(frozen=True)
 class Skeleton:
@@ -233,119 +235,9 @@ def _skeleton(name: str, tree: str, *root: str) -> Skeleton:
     )
 
 
-_FACE = "nose left_eye<nose right_eye<nose left_ear<left_eye right_ear<right_eye"
-_LIMBS = """
-    left_shoulder<left_hip right_shoulder<right_hip left_elbow<left_shoulder
-    right_elbow<right_shoulder left_wrist<left_elbow right_wrist<right_elbow
-    left_hip right_hip<left_hip left_knee<left_hip right_knee<right_hip
-    left_ankle<left_knee right_ankle<right_knee
-"""
-_OPENPOSE_ARMS = """
-    right_shoulder<neck right_elbow<right_shoulder right_wrist<right_elbow
-    left_shoulder<neck left_elbow<left_shoulder left_wrist<left_elbow
-"""
-_OPENPOSE_FACE = "right_eye<nose left_eye<nose right_ear<right_eye left_ear<left_eye"
-_OPENPOSE_FEET = """
-    left_big_toe<left_ankle left_small_toe<left_big_toe left_heel<left_ankle
-    right_big_toe<right_ankle right_small_toe<right_big_toe right_heel<right_ankle
-"""
-_HIPS = ("left_hip", "right_hip")
-
-# The joint orders of the datasets and detectors themselves. "neck" lies between the shoulders,
-# "upper_neck" below the skull: detectors call both "Neck".
-_BUILT_IN = (
-    _skeleton(
-        "h36m17",
-        """
-        pelvis right_hip<pelvis right_knee<right_hip right_ankle<right_knee
-        left_hip<pelvis left_knee<left_hip left_ankle<left_knee
-        spine<pelvis thorax<spine nose<thorax head_top<nose
-        left_shoulder<thorax left_elbow<left_shoulder left_wrist<left_elbow
-        right_shoulder<thorax right_elbow<right_shoulder right_wrist<right_elbow
-        """,
-        "pelvis",
-    ),
-    _skeleton("coco17", f"{_FACE} {_LIMBS}", *_HIPS),
-    _skeleton(
-        "coco18",
-        f"""
-        nose<neck neck {_OPENPOSE_ARMS} right_hip<neck right_knee<right_hip
-        right_ankle<right_knee left_hip<neck left_knee<left_hip left_ankle<left_knee
-        {_OPENPOSE_FACE}
-        """,
-        *_HIPS,
-    ),
-    _skeleton(
-        "body25",
-        f"""
-        nose<neck neck<pelvis {_OPENPOSE_ARMS} pelvis right_hip<pelvis right_knee<right_hip
-        right_ankle<right_knee left_hip<pelvis left_knee<left_hip left_ankle<left_knee
-        {_OPENPOSE_FACE} {_OPENPOSE_FEET}
-        """,
-        "pelvis",
-    ),
-    _skeleton(
-        "body25b",
-        f"{_FACE} {_LIMBS} upper_neck head_top<upper_neck {_OPENPOSE_FEET}",
-        *_HIPS,
-    ),
-    # What Pose2Sim triangulates of BODY_25B, in the order of its TRC files: no eyes, no ears.
-    _skeleton(
-        "pose2sim21",
-        """
-        right_hip right_knee<right_hip right_ankle<right_knee right_big_toe<right_ankle
-        right_small_toe<right_big_toe right_heel<right_ankle
-        left_hip<right_hip left_knee<left_hip left_ankle<left_knee left_big_toe<left_ankle
-        left_small_toe<left_big_toe left_heel<left_ankle
-        upper_neck<right_hip head_top<upper_neck nose<upper_neck
-        right_shoulder<upper_neck right_elbow<right_shoulder right_wrist<right_elbow
-        left_shoulder<upper_neck left_elbow<left_shoulder left_wrist<left_elbow
-        """,
-        *_HIPS,
-    ),
-    _skeleton(
-        "halpe26",
-        f"""
-        {_FACE} {_LIMBS} head_top<neck neck<pelvis pelvis
-        left_big_toe<left_ankle right_big_toe<right_ankle left_small_toe<left_big_toe
-        right_small_toe<right_big_toe left_heel<left_ankle right_heel<right_ankle
-        """,
-        "pelvis",
-    ),
-    _skeleton(
-        "mpii16",
-        """
-        right_ankle<right_knee right_knee<right_hip right_hip<pelvis
-        left_hip<pelvis left_knee<left_hip left_ankle<left_knee
-        pelvis thorax<pelvis upper_neck<thorax head_top<upper_neck
-        right_wrist<right_elbow right_elbow<right_shoulder right_shoulder<thorax
-        left_shoulder<thorax left_elbow<left_shoulder left_wrist<left_elbow
-        """,
-        "pelvis",
-    ),
-    _skeleton(
-        "mpi_inf_3dhp17",
-        """
-        head_top<head neck<spine right_shoulder<neck right_elbow<right_shoulder
-        right_wrist<right_elbow left_shoulder<neck left_elbow<left_shoulder
-        left_wrist<left_elbow right_hip<pelvis right_knee<right_hip right_ankle<right_knee
-        left_hip<pelvis left_knee<left_hip left_ankle<left_knee pelvis spine<pelvis head<neck
-        """,
-        "pelvis",
-    ),
-    _skeleton(
-        "humaneva15",
-        """
-        pelvis thorax<pelvis left_shoulder<thorax left_elbow<left_shoulder left_wrist<left_elbow
-        right_shoulder<thorax right_elbow<right_shoulder right_wrist<right_elbow
-        left_hip<pelvis left_knee<left_hip left_ankle<left_knee
-        right_hip<pelvis right_knee<right_hip right_ankle<right_knee head<thorax
-        """,
-        "pelvis",
-    ),
+SKELETONS: Mapping[str, Skeleton] = MappingProxyType(
+    {name: _skeleton(name, tree, *root) for name, (tree, *root) in JOINT_ORDERS.items()}
 )
-
-SKELETONS: Mapping[str, Skeleton] = MappingProxyType({body.name: body for body in _BUILT_IN})
 
 
 def find_skeleton(name: str) -> Skeleton:

@@ -26,14 +26,15 @@ BEGINNING = 4096
 
 # What OpenPose's layout and AlphaPose's "cmu" call a frame's people, and their keypoints.
 PEOPLE: Mapping[str, str] = {"people": "pose_keypoints_2d", "bodies": "joints"}
-_MARKS = ('"people"', '"bodies"', '"keypoint_scores"')
+# What stands in a list of instances of one picture, and what in one of many frames.
+_INSTANCE, _FRAMES = '"keypoint_scores"', ('"instances"', '"image_id"')
 
 
 def recognises(path: Path) -> bool:
     """Tell a folder with one JSON per frame, each with its people; one may be damaged."""
     files = sorted(path.glob("*.json")) if path.is_dir() else []
     sample = {files[at] for at in (0, len(files) // 2, -1)} if files else set()
-    return any(mark in _beginning(file) for file in sample for mark in _MARKS)
+    return any(_tells_one_frame(_beginning(file)) for file in sample)
 
 
 def read_views(path: Path, told: Skeleton | None) -> list[ViewTracks]:
@@ -109,6 +110,14 @@ def _require_one_count(files: Mapping[int, Path], sightings: list[Sighting]) -> 
                 f"{files[sighting.frame]}: expected {expected} keypoints as in "
                 f"{files[sightings[0].frame].name}, got {came}; they are of another skeleton"
             )
+
+
+def _tells_one_frame(beginning: str) -> bool:
+    """Tell the people of one frame, outermost in the file, from those of many frames."""
+    if beginning.lstrip().startswith("["):
+        return _INSTANCE in beginning and not any(mark in beginning for mark in _FRAMES)
+    before = [beginning.partition(f'"{group}"') for group in PEOPLE]
+    return any(mark and outside.count("{") == 1 + outside.count("}") for outside, mark, _ in before)
 
 
 def _beginning(path: Path) -> str:
