@@ -4,14 +4,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from multiview_geom._dlt_derivatives import linear_triangulation
 from multiview_geom._validation import (
     for_computation,
     require_floating,
     require_same_size,
     require_trailing_shape,
 )
-from multiview_geom.homogeneous import from_homogeneous
-from multiview_geom.linalg import smallest_eigenvector
 
 
 def triangulate_dlt(
@@ -55,15 +54,26 @@ def triangulate_dlt(
     require_trailing_shape("pixels", pixels, "views", "points", 2)
     require_same_size("views", projections=projections.shape[-3], pixels=pixels.shape[-3])
     require_floating(projections=projections, pixels=pixels)
-    seen = pixels.isfinite().all(dim=-1)
-    trust = seen.to(pixels.dtype) if weights is None else torch.where(seen, weights, 0.0)
-    enough = (trust > 0).sum(dim=-2) >= 2  # noqa: PLR2004
-    matrix = for_computation(projections)[..., None, :, :]
-    image = for_computation(torch.where(seen[..., None], pixels, 0.0))
-    equations = image[..., None] * matrix[..., 2:, :] - matrix[..., :2, :]
-    moments = torch.einsum(
-        "...vn,...vnri,...vnrj->...nij", for_computation(trust), equations, equations
+    leading = [projections.shape[:-3], pixels.shape[:-3]]
+    if weights is not None:
+        require_trailing_shape("weights", weights, *pixels.shape[-3:-1])
+        require_floating(pixels=pixels, weights=weights)
+        leading.append(weights.shape[:-2])
+    batch = torch.broadcast_shapes(*leading)
+    points = linear_triangulation(
+        _as_frames(projections, batch, 3, shared=True),
+        _as_frames(pixels, batch, 3),
+        None if weights is None else _as_frames(weights, batch, 2),
     )
-    moments = torch.where(enough[..., None, None], moments, torch.eye(4).to(moments))
-    points = from_homogeneous(smallest_eigenvector(moments))
-    return torch.where(enough[..., None], points, torch.nan).to(pixels.dtype)
+    return points.reshape(*batch, *points.shape[1:]).to(pixels.dtype)
+
+
+def _as_frames(
+    tensor: Tensor, batch: torch.Size, trailing: int, *, shared: bool = False
+) -> Float[Tensor, "frames ..."]:
+    """Flatten the leading axes into one; a rig that all frames share stays one."""
+    tensor = for_computation(tensor)
+    own = tensor.shape[-trailing:]
+    if shared and tensor.shape[:-trailing].numel() == 1:
+        return tensor.reshape(1, *own)
+    return tensor.expand(*batch, *own).reshape(-1, *own)

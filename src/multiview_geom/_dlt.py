@@ -1,0 +1,262 @@
+"""The kernel of linear triangulation: many small eigenproblems without a decomposition.
+
+With A the equations of a point in homogeneous coordinates X = (x, 1), the sum of squares is a
+quadratic form, ‖A X‖² = xᵀB x + 2 b·x + d, and (B - λ) x = -b where λ is the smallest
+eigenvalue of AᵀA. Three facts make this fast and safe:
+
+- A is linear in the pixel (u, v) once the camera is known, so B, b and d of every point are one
+  matrix product of (u² + v², u, v, 1) per view with constants of the rig.
+- With the solution of B x = -b as a basis vector, λ is the smallest root of a quartic with
+  short coefficients. Laguerre's iteration climbs to it from zero and never past it, so B - λ
+  stays positive definite even for points so far away that x is nearly infinite.
+- AᵀA has half the digits of A. The last step starts from the residuals A X themselves, which
+  gives the digits back (the corrected seminormal equations of Björck 1987).
+
+Everything is invariant to the scale of the rig, to the place of the origin (the length of X is
+taken in the caller's frame) and to where in the image the pixels are counted from. So all three
+are chosen for accuracy, and no derivative flows through the choice.
+
+Arrays are `(rows, frames, points)`: rows of memory are long, whatever the number of views.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from multiview_geom._symmetric import Symmetric, inner
+
+# Laguerre's iteration triples the correct digits of a simple root; the first step is free.
+LAGUERRE_STEPS = {torch.float32: 2, torch.float64: 4}
+
+# How much B is lifted above its round-off, relative to its trace, to stay definite.
+LIFT = 4
+
+# How much the point nearest to all optical axes is drawn to the world's origin, relative to
+# the trace: parallel axes are near to each other everywhere.
+ORIGIN_PULL = 1e-5
+
+
+class Rig(NamedTuple):
+    """Constants of a rig, or of one rig per frame: `r` is 1 or the number of frames."""
+
+    scale: Float[Tensor, "r 1"]
+    centers: Float[Tensor, "2 views r 1"]
+    origin: Float[Tensor, "3 r 1"]
+    equations: Float[Tensor, "r 3*views 4"]
+    moments: Float[Tensor, "r 14 4*views"]
+
+
+class Sightings(NamedTuple):
+    """Pixels counted from the rig's image centres, the trust in each, and in what unit."""
+
+    image: Float[Tensor, "2 views frames points"]
+    trust: Float[Tensor, "views frames points"]
+    unit_of_trust: Float[Tensor, "frames points"]
+
+
+def prepare_rig(projections: Float[Tensor, "r views 3 4"]) -> Rig:
+    """Find the constants of a rig: frame and scale chosen, equations and moments in them."""
+    centers, origin, scale = _chosen_frame(projections.detach())
+    axis = projections[..., 2:, :]
+    across = centers[..., None] * axis - projections[..., :2, :]
+    rows = scale[:, None, None, None] * torch.cat([axis, across], dim=-2).transpose(1, 2)
+    last = rows[..., 3] + (rows[..., :3] @ origin[:, None, :, None])[..., 0]
+    equations = torch.cat([rows[..., :3], last[..., None]], dim=-1)
+    return Rig(
+        scale=scale[:, None],
+        centers=centers.permute(2, 1, 0)[..., None],
+        origin=origin.mT[..., None],
+        equations=equations.flatten(1, 2),
+        moments=_moments(equations),
+    )
+
+
+def prepare_sightings(
+    rig: Rig,
+    pixels: Float[Tensor, "frames views points 2"],
+    weights: Float[Tensor, "frames views points"] | None,
+) -> Sightings:
+    """Count pixels from the image centres; a pixel that is not finite weighs nothing.
+
+    Weights are divided by the largest of their point, lest their unit overflow.
+    """
+    image = pixels.permute(3, 1, 0, 2).contiguous() - rig.centers
+    seen = (image[0].detach() - image[1].detach()).isfinite()
+    image = torch.where(seen, image, 0.0)
+    if weights is None:
+        trust = seen.to(image.dtype)
+        return Sightings(image, trust, torch.ones_like(trust[0]))
+    trust = torch.where(seen, weights.transpose(0, 1), 0.0)
+    largest = trust.detach().amax(dim=0)
+    unit = torch.where(largest > 0, largest, 1.0)
+    return Sightings(image, trust / unit, unit)
+
+
+def minimise(rig: Rig, sightings: Sightings) -> Float[Tensor, "3 frames points"]:
+    """Find the point of least ‖A X‖ / ‖X‖, in the world."""
+    stretch, slope, constant = _normal_equations(rig, sightings)
+    adjugate, determinant = stretch.adjugate()
+    start = adjugate.times(slope) * -determinant.reciprocal()
+    gap = constant + inner(slope, start)
+    shift = _smallest_eigenvalue(stretch, adjugate, determinant, start + rig.origin, gap)
+    adjugate, determinant = stretch.minus(shift).adjugate()
+    minus_reciprocal = -determinant.reciprocal()
+    point = adjugate.times(slope - shift * rig.origin) * minus_reciprocal
+    definite = determinant > 0
+    point = torch.where(definite, point, start)
+    world = point + rig.origin
+    slope, squares = _residual_form(rig, sightings, point)
+    quotient = squares / (1 + inner(world, world))
+    step = adjugate.times(slope - quotient * world) * minus_reciprocal
+    # B step is known without a product: that gives slope and quotient at the end of the step.
+    end, end_slope = world + step, quotient * world + shift * step
+    fallen = squares + inner(slope + end_slope, step)
+    end_quotient = fallen / (1 + inner(end, end))
+    step = step + adjugate.times(end_slope - end_quotient * end) * minus_reciprocal
+    return torch.where(definite, world + step, world)
+
+
+def residuals(
+    rig: Rig, sightings: Sightings, vector: Float[Tensor, "4 frames points"]
+) -> tuple[Float[Tensor, "2 views frames points"], Float[Tensor, "1 views frames points"]]:
+    """Multiply A with homogeneous vectors of the rig's frame; return their depths too."""
+    return _residuals_and_depths(sightings, applied(rig.equations, vector))
+
+
+def inverse_of_curvature(
+    rig: Rig, sightings: Sightings, quotient: Tensor, vector: Tensor, valid: Tensor
+) -> Tensor:
+    """Multiply the inverse of B - λ with a vector; zero where there is no minimum."""
+    stretch, _, _ = _normal_equations(rig, sightings)
+    adjugate, determinant = stretch.minus(quotient).adjugate()
+    sharp = LIFT * torch.finfo(vector.dtype).eps * stretch.trace() ** 3
+    valid = valid & (determinant > sharp)
+    # Doubled where: the inverse of a singular matrix would turn zero gradients into NaN.
+    reciprocal = torch.where(valid, determinant, 1.0).reciprocal()
+    return torch.where(valid, adjugate.times(vector) * reciprocal, 0.0)
+
+
+def applied(
+    constants: Float[Tensor, "r m k"], rows: Float[Tensor, "k frames points"]
+) -> Float[Tensor, "m frames points"]:
+    """Multiply the rig's constants with every point's row."""
+    if constants.shape[0] == 1:
+        flat = constants[0] @ rows.flatten(1)
+        return flat.reshape(-1, *rows.shape[1:])
+    return (constants @ rows.movedim(0, 1)).movedim(0, 1)
+
+
+def _normal_equations(rig: Rig, sightings: Sightings) -> tuple[Symmetric, Tensor, Tensor]:
+    image, trust, _ = sightings
+    trusted = trust * image
+    squares = torch.addcmul(trusted[0] * image[0], trusted[1], image[1])
+    entries = applied(rig.moments, torch.cat([squares, trusted.flatten(0, 1), trust]))
+    diagonal, opposite, slope, constant = entries.split([5, 5, 3, 1])
+    return Symmetric(diagonal, opposite), slope, constant[0]
+
+
+def _residual_form(
+    rig: Rig, sightings: Sightings, point: Float[Tensor, "3 frames points"]
+) -> tuple[Float[Tensor, "3 frames points"], Float[Tensor, "frames points"]]:
+    """Return B x + b and ‖A X‖² from the residuals, in full precision."""
+    homogeneous = torch.cat([point, torch.ones_like(point[:1])])
+    found, _ = residuals(rig, sightings, homogeneous)
+    trusted = sightings.trust * found
+    slope = pulled_back(rig, sightings, trusted)
+    return slope[:3], inner(slope, point) + slope[3]
+
+
+def pulled_back(
+    rig: Rig, sightings: Sightings, trusted: Float[Tensor, "2 views frames points"]
+) -> Float[Tensor, "4 frames points"]:
+    """Multiply the transpose of A with residuals."""
+    image = sightings.image
+    along = torch.addcmul(image[0] * trusted[0], image[1], trusted[1])
+    return applied(rig.equations.mT, torch.cat([along, trusted.flatten(0, 1)]))
+
+
+def _residuals_and_depths(
+    sightings: Sightings, rows: Float[Tensor, "3*views frames points"]
+) -> tuple[Float[Tensor, "2 views frames points"], Float[Tensor, "1 views frames points"]]:
+    depths, offsets = rows.unflatten(0, (3, -1)).split([1, 2])
+    return torch.addcmul(offsets, sightings.image, depths), depths
+
+
+def _smallest_eigenvalue(
+    stretch: Symmetric, adjugate: Symmetric, determinant: Tensor, world: Tensor, gap: Tensor
+) -> Tensor:
+    """Find the smallest eigenvalue of AᵀA from B, its adjugate, x where B x = -b, and ‖A X‖².
+
+    In the basis of X = (x, 1) and the three axes the off-diagonal block of AᵀA is zero, so
+    det(AᵀA - λ) = λ⁴ - third λ³ + second λ² - first λ + zeroth has few terms.
+    """
+    gap = gap.clamp(min=0)
+    cofactors, trace = adjugate.trace(), stretch.trace()
+    length = 1 + inner(world, world)
+    zeroth = gap * determinant
+    first = gap * cofactors + length * determinant
+    second = gap * trace + length * cofactors - inner(world, adjugate.times(world))
+    third = gap + trace + inner(world, stretch.times(world))
+    eigenvalue = _laguerre_step(zeroth, first, second)
+    for _ in range(LAGUERRE_STEPS[gap.dtype]):
+        value = ((eigenvalue - third) * eigenvalue + second) * eigenvalue - first
+        value = (value * eigenvalue + zeroth).clamp(min=0)
+        fall = ((3 * third - 4 * eigenvalue) * eigenvalue - 2 * second) * eigenvalue + first
+        half_bend = (6 * eigenvalue - 3 * third) * eigenvalue + second
+        eigenvalue = eigenvalue + _laguerre_step(value, fall, half_bend)
+    return eigenvalue
+
+
+def _laguerre_step(value: Tensor, fall: Tensor, half_bend: Tensor) -> Tensor:
+    """Step right towards the smallest root of a quartic with real roots, never past it.
+
+    Reference:
+        Parlett, Laguerre's method applied to the matrix eigenvalue problem, 1964.
+    """
+    spread = (9 * fall.square() - 24 * value * half_bend).clamp(min=0)
+    return 4 * value / (fall + spread.sqrt())
+
+
+def _moments(equations: Float[Tensor, "r 3 views 4"]) -> Float[Tensor, "r 14 4*views"]:
+    """Expand (u p3 - p1)(u p3 - p1)ᵀ + (v p3 - p2)(v p3 - p2)ᵀ in powers of u and v.
+
+    Rows: diagonal and opposite entries of B, each with two of them again, b, and d.
+    """
+    body, last = equations[..., :3], equations[..., 3:]
+    nexts, others = body.roll(-1, -1), body.roll(-2, -1)
+    left = torch.cat([body, body[..., :2], nexts, nexts[..., :2], body, last], dim=-1)
+    right = torch.cat(
+        [body, body[..., :2], others, others[..., :2], last.expand_as(body), last], dim=-1
+    )
+    (axis_left, across_left), (axis_right, across_right) = (
+        side.split([1, 2], dim=1) for side in (left, right)
+    )
+    linear = axis_left * across_right + across_left * axis_right
+    constant = (across_left * across_right).sum(dim=1, keepdim=True)
+    powers = torch.cat([axis_left * axis_right, linear, constant], dim=1)
+    lift = LIFT * torch.finfo(powers.dtype).eps * powers[..., :3].sum(dim=-1, keepdim=True)
+    powers = torch.cat([powers[..., :5] + lift.detach(), powers[..., 5:]], dim=-1)
+    return powers.flatten(1, 2).mT
+
+
+def _chosen_frame(projections: Float[Tensor, "r views 3 4"]) -> tuple[Tensor, Tensor, Tensor]:
+    """Choose image centres on the optical axes, the origin nearest to them, and unit scale."""
+    axis, across = projections[..., 2:, :3], projections[..., :2, :3]
+    squared = axis.square().sum(dim=-1)
+    centers = (across * axis).sum(dim=-1) / torch.where(squared > 0, squared, 1.0)
+    rows = (projections[..., :2, :] - centers[..., None] * projections[..., 2:, :]).flatten(1, 2)
+    power = rows[..., :3].square().mean(dim=(-2, -1))
+    scale = torch.where(power > 0, power, 1.0).rsqrt()
+    return centers, _nearest_to_axes(rows * scale[:, None, None]), scale
+
+
+def _nearest_to_axes(rows: Float[Tensor, "r rows 4"]) -> Float[Tensor, "r 3"]:
+    normal = (rows[..., :3].mT @ rows).movedim(0, -1)
+    xx, yy, zz = normal[0, 0], normal[1, 1], normal[2, 2]
+    yz, zx, xy = normal[1, 2], normal[2, 0], normal[0, 1]
+    stretch = Symmetric(torch.stack([xx, yy, zz, xx, yy]), torch.stack([yz, zx, xy, yz, zx]))
+    adjugate, determinant = stretch.minus(-ORIGIN_PULL * stretch.trace()).adjugate()
+    reciprocal = torch.where(determinant > 0, determinant, torch.inf).reciprocal()
+    return (adjugate.times(normal[:, 3]) * -reciprocal).mT
