@@ -14,27 +14,22 @@ from torch import Tensor
 from multiview_geom._camera_formats.records import (
     CameraRecord,
     Place,
-    focal_matrix,
     image_size,
     parsed_numbers,
 )
 from multiview_geom.cameras import Cameras, Lens
+from multiview_geom.conventions import (
+    COLMAP_PARAMETERS,
+    ColmapCameras,
+    from_colmap,
+    rotation_of_quaternion,
+    to_colmap,
+)
 
 CAMERAS, IMAGES = "cameras.txt", "images.txt"
-HALF_PIXEL = 0.5
 LONGEST_LINE = 4096
 """Characters of a line that are looked at; lines of 2D points are longer, and passed over."""
 MOST_IMAGES = 10_000
-PARAMETERS = {
-    "SIMPLE_PINHOLE": ("f", "cx", "cy"),
-    "PINHOLE": ("fx", "fy", "cx", "cy"),
-    "SIMPLE_RADIAL": ("f", "cx", "cy", "k1"),
-    "RADIAL": ("f", "cx", "cy", "k1", "k2"),
-    "OPENCV": ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2"),
-    "FULL_OPENCV": ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6"),
-    "OPENCV_FISHEYE": ("fx", "fy", "cx", "cy", "k1", "k2", "k3", "k4"),
-}
-COEFFICIENTS = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
 POSE, IMAGE = 7, 10
 """Numbers of a pose, and words of an image's first line."""
 
@@ -54,19 +49,17 @@ def write(folder: Path, cameras: Cameras) -> None:
     """Write both files into a folder, which is made if need be."""
     if cameras.image_size is None:
         raise ValueError("`cameras` must have an image size for COLMAP's format")
-    if cameras.intrinsics[:, 0, 1].any():
-        raise ValueError("`cameras` must have no skew for COLMAP's format")
+    colmap = to_colmap(cameras)
     names = cameras.names or tuple(str(view + 1) for view in range(cameras.views))
     folder.mkdir(parents=True, exist_ok=True)
-    model, k = _model(cameras)
     lenses = ["# CAMERA_ID MODEL WIDTH HEIGHT PARAMS[]"]
     images = ["# IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME", "# POINTS2D[] as X Y POINT3D_ID"]
     for view, name in enumerate(names):
         width, height = cameras.image_size[view].tolist()
-        K = cameras.intrinsics[view]
-        row = [K[0, 0], K[1, 1], K[0, 2] + HALF_PIXEL, K[1, 2] + HALF_PIXEL, *k[view]]
-        lenses.append(f"{view + 1} {model} {width} {height} {_written(row)}")
-        images += [f"{view + 1} {_written(_pose(cameras, view))} {view + 1} {name}", ""]
+        parameters = _written(colmap.parameters[view])
+        pose = f"{_written(colmap.quaternions[view])} {_written(colmap.translations[view])}"
+        lenses.append(f"{view + 1} {colmap.model} {width} {height} {parameters}")
+        images += [f"{view + 1} {pose} {view + 1} {name}", ""]
     (folder / CAMERAS).write_text("\n".join([*lenses, ""]), encoding="utf-8")
     (folder / IMAGES).write_text("\n".join([*images, ""]), encoding="utf-8")
 
@@ -101,18 +94,15 @@ def _lens(
     place: Place, words: list[str]
 ) -> tuple[Tensor, tuple[float, ...], tuple[int, int], Lens]:
     model, *row = words or [""]
-    names = PARAMETERS.get(model)
+    names = COLMAP_PARAMETERS.get(model)
     if names is None:
-        raise place.expected(f"one of the models {', '.join(PARAMETERS)}", model)
+        raise place.expected(f"one of the models {', '.join(COLMAP_PARAMETERS)}", model)
     width, height, *values = parsed_numbers(place, row, 2 + len(names)).tolist()
-    told = dict(zip(names, values, strict=True))
-    fx, fy = told.get("fx", told.get("f", 0.0)), told.get("fy", told.get("f", 0.0))
-    K = focal_matrix(fx, fy, told["cx"] - HALF_PIXEL, told["cy"] - HALF_PIXEL)
-    size = image_size(place, width, height)
-    if model == "OPENCV_FISHEYE":
-        return K, tuple(values[4:]), size, Lens.FISHEYE
-    count = 0 if "k1" not in told else 8 if "k3" in told else 4
-    return K, tuple(told.get(name, 0.0) for name in COEFFICIENTS[:count]), size, Lens.OPENCV
+    parameters = torch.tensor([values], dtype=torch.float64)
+    unturned, unmoved = parameters.new_tensor([[1.0, 0.0, 0.0, 0.0]]), parameters.new_zeros(1, 3)
+    camera = from_colmap(ColmapCameras(model, parameters, unturned, unmoved))
+    k = () if camera.distortion is None else tuple(camera.distortion[0].tolist())
+    return camera.intrinsics[0], k, image_size(place, width, height), camera.lens
 
 
 def _record(place: Place, line: str, lenses: Lenses) -> CameraRecord:
@@ -126,37 +116,8 @@ def _record(place: Place, line: str, lenses: Lenses) -> CameraRecord:
     pose = parsed_numbers(place, row, POSE)
     if not pose[:4].any():
         raise place.expected("a quaternion that is not zero", row)
-    return CameraRecord(name, K, _rotation(pose[:4]), pose[4:], k, size, lens)
+    return CameraRecord(name, K, rotation_of_quaternion(pose[:4]), pose[4:], k, size, lens)
 
 
-def _rotation(quaternion: Tensor) -> Tensor:
-    from scipy.spatial.transform import Rotation
-
-    turn = Rotation.from_quat(quaternion.numpy(), scalar_first=True)
-    return torch.from_numpy(turn.as_matrix())
-
-
-def _pose(cameras: Cameras, view: int) -> list[float]:
-    from scipy.spatial.transform import Rotation
-
-    pose = cameras.camera_from_world[view]
-    turn = Rotation.from_matrix(pose[:3, :3].numpy())
-    return [*turn.as_quat(canonical=True, scalar_first=True), *pose[:3, 3]]
-
-
-def _model(cameras: Cameras) -> tuple[str, Tensor]:
-    k = cameras.distortion
-    if k is None:
-        return "PINHOLE", torch.zeros(cameras.views, 0)
-    if cameras.lens is Lens.FISHEYE:
-        return "OPENCV_FISHEYE", k
-    if k.shape[-1] == len(COEFFICIENTS) // 2:
-        return "OPENCV", k
-    if k[:, len(COEFFICIENTS) :].any():
-        raise ValueError("`cameras` must have at most 8 lens coefficients for COLMAP's format")
-    k = torch.nn.functional.pad(k, (0, len(COEFFICIENTS)))
-    return "FULL_OPENCV", k[:, : len(COEFFICIENTS)]
-
-
-def _written(row: list[float]) -> str:
-    return " ".join(repr(float(value)) for value in row)
+def _written(row: Tensor) -> str:
+    return " ".join(repr(value) for value in row.tolist())

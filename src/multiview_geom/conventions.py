@@ -1,0 +1,352 @@
+"""Cameras as OpenGL, PyTorch3D, COLMAP and kornia write them, and back.
+
+Here a camera looks along z, x to the right and y down, points are columns, and the centre of the
+first pixel is (0, 0). Where another convention counts pixels from the image's corner, that pixel's
+centre is (0.5, 0.5), and the principal point moves by half a pixel on the way.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from multiview_geom._validation import require_trailing_shape
+from multiview_geom.cameras import Cameras, Lens
+from multiview_geom.transforms import rigid_transform
+
+HALF_PIXEL = 0.5
+COLMAP_PARAMETERS = {
+    "SIMPLE_PINHOLE": ("f", "cx", "cy"),
+    "PINHOLE": ("fx", "fy", "cx", "cy"),
+    "SIMPLE_RADIAL": ("f", "cx", "cy", "k1"),
+    "RADIAL": ("f", "cx", "cy", "k1", "k2"),
+    "OPENCV": ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2"),
+    "FULL_OPENCV": ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6"),
+    "OPENCV_FISHEYE": ("fx", "fy", "cx", "cy", "k1", "k2", "k3", "k4"),
+}
+"""The models of COLMAP that are read, and their parameters in order."""
+COEFFICIENTS = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
+
+
+class OpenGLCameras(NamedTuple):
+    """Matrices for columns (x, y, z, 1); a camera looks along -z, y up; clip space is [-1, 1]."""
+
+    view: Float[Tensor, "*batch views 4 4"]
+    projection: Float[Tensor, "*batch views 4 4"]
+
+
+class PyTorch3DCameras(NamedTuple):
+    """Arguments of `PerspectiveCameras` in its NDC; X_camera = X_world R + T, x left, y up."""
+
+    R: Float[Tensor, "*batch views 3 3"]
+    T: Float[Tensor, "*batch views 3"]
+    focal_length: Float[Tensor, "*batch views 2"]
+    principal_point: Float[Tensor, "*batch views 2"]
+    image_size: Int[Tensor, "*batch views 2"]
+    """Height and width, in PyTorch3D's order."""
+
+
+class ColmapCameras(NamedTuple):
+    """A model with its parameters, and poses as in `images.txt`: world to camera."""
+
+    model: str
+    parameters: Float[Tensor, "*batch views parameters"]
+    quaternions: Float[Tensor, "*batch views 4"]
+    """w, x, y, z."""
+    translations: Float[Tensor, "*batch views 3"]
+
+
+class KorniaCameras(NamedTuple):
+    """Arguments of `PinholeCamera`: the same axes and pixels as here, matrices 4x4."""
+
+    intrinsics: Float[Tensor, "*batch views 4 4"]
+    extrinsics: Float[Tensor, "*batch views 4 4"]
+    height: Float[Tensor, "*batch views"]
+    width: Float[Tensor, "*batch views"]
+
+
+def to_opengl(cameras: Cameras, near: float, far: float) -> OpenGLCameras:
+    """Write pinholes as OpenGL's view and projection matrices.
+
+    Args:
+        cameras: Pinholes with an image size.
+        near: Depth of the near plane [unit of the translations].
+        far: Depth of the far plane.
+
+    Returns:
+        The matrices. The image's top left corner is (-1, 1) in clip space.
+
+    Raises:
+        ValueError: If the cameras have a lens, or no image size.
+    """
+    width, height = _pinhole_size(cameras, "OpenGL").unbind(dim=-1)
+    K = cameras.intrinsics
+    projection = K.new_zeros(*K.shape[:-2], 4, 4)
+    projection[..., 0, 0] = 2 * K[..., 0, 0] / width
+    projection[..., 0, 1] = -2 * K[..., 0, 1] / width
+    projection[..., 0, 2] = 1 - 2 * (K[..., 0, 2] + HALF_PIXEL) / width
+    projection[..., 1, 1] = 2 * K[..., 1, 1] / height
+    projection[..., 1, 2] = 2 * (K[..., 1, 2] + HALF_PIXEL) / height - 1
+    projection[..., 2, 2] = -(far + near) / (far - near)
+    projection[..., 2, 3] = -2 * far * near / (far - near)
+    projection[..., 3, 2] = -1
+    return OpenGLCameras(_flip(K, 1, -1, -1, 1) @ cameras.camera_from_world, projection)
+
+
+def from_opengl(matrices: OpenGLCameras, image_size: Int[Tensor, "*#batch views 2"]) -> Cameras:
+    """Read pinholes from OpenGL's view and projection matrices.
+
+    Args:
+        matrices: View and projection, for column vectors.
+        image_size: Width and height of each view [px].
+
+    Returns:
+        The cameras, without names.
+
+    Raises:
+        ValueError: If a shape disagrees.
+    """
+    view, projection = matrices
+    require_trailing_shape("view", view, "views", 4, 4)
+    require_trailing_shape("projection", projection, "views", 4, 4)
+    width, height = image_size.to(view.dtype).unbind(dim=-1)
+    K = torch.zeros_like(view[..., :3, :3])
+    K[..., 0, 0] = projection[..., 0, 0] * width / 2
+    K[..., 0, 1] = -projection[..., 0, 1] * width / 2
+    K[..., 0, 2] = (1 - projection[..., 0, 2]) * width / 2 - HALF_PIXEL
+    K[..., 1, 1] = projection[..., 1, 1] * height / 2
+    K[..., 1, 2] = (1 + projection[..., 1, 2]) * height / 2 - HALF_PIXEL
+    K[..., 2, 2] = 1
+    return Cameras(K, _flip(view, 1, -1, -1, 1) @ view, image_size=image_size)
+
+
+def to_pytorch3d(cameras: Cameras) -> PyTorch3DCameras:
+    """Write pinholes as PyTorch3D's `PerspectiveCameras` takes them.
+
+    Args:
+        cameras: Pinholes with an image size and no skew.
+
+    Returns:
+        The arguments: `PerspectiveCameras(**to_pytorch3d(cameras)._asdict())`.
+
+    Raises:
+        ValueError: If the cameras have a lens, skew or no image size.
+
+    Note:
+        The shorter side of the image spans two units, counted from corner to corner.
+        PyTorch3D's own converter from OpenCV leaves out the half pixel between a corner and
+        the centre of a pixel.
+    """
+    size = _pinhole_size(cameras, "PyTorch3D")
+    K = cameras.intrinsics
+    _refuse_skew(K, "PyTorch3D")
+    scale = size.amin(dim=-1, keepdim=True) / 2
+    pose = _flip(K, -1, -1, 1, 1) @ cameras.camera_from_world
+    return PyTorch3DCameras(
+        R=pose[..., :3, :3].mT,
+        T=pose[..., :3, 3],
+        focal_length=K.diagonal(dim1=-2, dim2=-1)[..., :2] / scale,
+        principal_point=(size / 2 - HALF_PIXEL - K[..., :2, 2]) / scale,
+        image_size=_image_size(cameras).flip(-1),
+    )
+
+
+def from_pytorch3d(arguments: PyTorch3DCameras) -> Cameras:
+    """Read pinholes from the arguments of PyTorch3D's `PerspectiveCameras` in its NDC.
+
+    Args:
+        arguments: R, T, focal length, principal point, and height and width.
+
+    Returns:
+        The cameras, without names.
+
+    Raises:
+        ValueError: If a shape disagrees.
+    """
+    R, T, focal, principal, tall_wide = arguments
+    require_trailing_shape("R", R, "views", 3, 3)
+    require_trailing_shape("T", T, "views", 3)
+    size = tall_wide.flip(-1).to(R.dtype)
+    scale = size.amin(dim=-1, keepdim=True) / 2
+    center = size / 2 - HALF_PIXEL - principal * scale
+    pose = _flip(R, -1, -1, 1, 1) @ rigid_transform(R.mT, T)
+    return Cameras(_intrinsics(focal * scale, center), pose, image_size=tall_wide.flip(-1))
+
+
+def to_colmap(cameras: Cameras) -> ColmapCameras:
+    """Write cameras as one of COLMAP's models, with its poses.
+
+    Args:
+        cameras: A rig without skew.
+
+    Returns:
+        PINHOLE, OPENCV, FULL_OPENCV or OPENCV_FISHEYE with parameters and poses.
+
+    Raises:
+        ValueError: If no model of COLMAP has so many coefficients, or the cameras have skew.
+    """
+    K = cameras.intrinsics
+    _refuse_skew(K, "COLMAP")
+    model, coefficients = _colmap_lens(cameras)
+    focal = K.diagonal(dim1=-2, dim2=-1)[..., :2]
+    parameters = [focal, K[..., :2, 2] + HALF_PIXEL, coefficients]
+    return ColmapCameras(
+        model=model,
+        parameters=torch.cat(parameters, dim=-1),
+        quaternions=_quaternion(cameras.camera_from_world[..., :3, :3]),
+        translations=cameras.camera_from_world[..., :3, 3],
+    )
+
+
+def from_colmap(
+    colmap: ColmapCameras, image_size: Int[Tensor, "*#batch views 2"] | None = None
+) -> Cameras:
+    """Read cameras of one of COLMAP's models, with its poses.
+
+    Args:
+        colmap: Model, parameters, quaternions (w, x, y, z) and translations.
+        image_size: Width and height of each view [px], where known.
+
+    Returns:
+        The cameras, without names.
+
+    Raises:
+        ValueError: If the model is not one of `COLMAP_PARAMETERS`, or a shape disagrees.
+    """
+    names = COLMAP_PARAMETERS.get(colmap.model)
+    if names is None:
+        known = ", ".join(COLMAP_PARAMETERS)
+        raise ValueError(f"`model` must be one of {known}, got {colmap.model!r}")
+    require_trailing_shape("parameters", colmap.parameters, "views", len(names))
+    require_trailing_shape("quaternions", colmap.quaternions, "views", 4)
+    told = dict(zip(names, colmap.parameters.unbind(dim=-1), strict=True))
+    fx, fy = (told[name if name in told else "f"] for name in ("fx", "fy"))
+    center = torch.stack([told["cx"], told["cy"]], dim=-1) - HALF_PIXEL
+    fisheye = colmap.model == "OPENCV_FISHEYE"
+    rotation = rotation_of_quaternion(colmap.quaternions)
+    return Cameras(
+        intrinsics=_intrinsics(torch.stack([fx, fy], dim=-1), center),
+        camera_from_world=rigid_transform(rotation, colmap.translations),
+        distortion=colmap.parameters[..., 4:] if fisheye else _opencv_coefficients(told),
+        image_size=image_size,
+        lens=Lens.FISHEYE if fisheye else Lens.OPENCV,
+    )
+
+
+def to_kornia(cameras: Cameras) -> KorniaCameras:
+    """Write pinholes as kornia's `PinholeCamera` takes them.
+
+    Args:
+        cameras: Pinholes with an image size.
+
+    Returns:
+        The arguments: `PinholeCamera(*to_kornia(cameras))`.
+
+    Raises:
+        ValueError: If the cameras have a lens, or no image size.
+    """
+    width, height = _pinhole_size(cameras, "kornia").unbind(dim=-1)
+    K = torch.nn.functional.pad(cameras.intrinsics, (0, 1, 0, 1))
+    K[..., 3, 3] = 1
+    return KorniaCameras(K, cameras.camera_from_world, height, width)
+
+
+def from_kornia(arguments: KorniaCameras) -> Cameras:
+    """Read pinholes from the arguments of kornia's `PinholeCamera`.
+
+    Args:
+        arguments: Intrinsics, extrinsics, heights and widths.
+
+    Returns:
+        The cameras, without names.
+
+    Raises:
+        ValueError: If a shape disagrees.
+    """
+    intrinsics, extrinsics, height, width = arguments
+    require_trailing_shape("intrinsics", intrinsics, "views", 4, 4)
+    size = torch.stack([width, height], dim=-1).long()
+    return Cameras(intrinsics[..., :3, :3], extrinsics, image_size=size)
+
+
+def rotation_of_quaternion(
+    quaternion: Float[Tensor, "*batch 4"],
+) -> Float[Tensor, "*batch 3 3"]:
+    """Build the rotation of a quaternion (w, x, y, z) of any length."""
+    w, x, y, z = (quaternion / quaternion.norm(dim=-1, keepdim=True)).unbind(dim=-1)
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
+
+
+def _flip(like: Tensor, *signs: int) -> Tensor:
+    return torch.diag(like.new_tensor(signs))
+
+
+def _intrinsics(focal: Tensor, center: Tensor) -> Tensor:
+    K = torch.diag_embed(torch.nn.functional.pad(focal, (0, 1), value=1.0))
+    column = torch.nn.functional.pad(center, (0, 1), value=1.0)[..., None]
+    return torch.cat([K[..., :2], column], dim=-1)
+
+
+def _image_size(cameras: Cameras) -> Tensor:
+    if cameras.image_size is None:
+        raise ValueError("`cameras` must have an image size, got None")
+    return cameras.image_size
+
+
+def _pinhole_size(cameras: Cameras, convention: str) -> Tensor:
+    k = cameras.distortion
+    if k is not None and (cameras.lens is Lens.FISHEYE or k.any()):
+        raise ValueError(f"`cameras` must be pinholes for {convention}: undistort first")
+    return _image_size(cameras).to(cameras.intrinsics.dtype)
+
+
+def _refuse_skew(K: Tensor, convention: str) -> None:
+    if K[..., 0, 1].any():
+        raise ValueError(f"`cameras` must have no skew for {convention}")
+
+
+def _colmap_lens(cameras: Cameras) -> tuple[str, Tensor]:
+    k = cameras.distortion
+    if k is None:
+        return "PINHOLE", cameras.intrinsics[..., 0, :0]
+    if cameras.lens is Lens.FISHEYE:
+        return "OPENCV_FISHEYE", k
+    if k[..., len(COEFFICIENTS) :].any():
+        raise ValueError("`cameras` must have at most 8 lens coefficients for COLMAP")
+    if not k[..., 4:].any():
+        return "OPENCV", k[..., :4]
+    k = torch.nn.functional.pad(k, (0, len(COEFFICIENTS)))
+    return "FULL_OPENCV", k[..., : len(COEFFICIENTS)]
+
+
+def _opencv_coefficients(told: dict[str, Tensor]) -> Tensor | None:
+    if "k1" not in told:
+        return None
+    count = len(COEFFICIENTS) if "k3" in told else 4
+    zero = torch.zeros_like(told["k1"])
+    return torch.stack([told.get(name, zero) for name in COEFFICIENTS[:count]], dim=-1)
+
+
+def _quaternion(R: Tensor) -> Tensor:
+    """Read w, x, y, z off the row of 4 q q^T that is largest on the diagonal."""
+    xx, yy, zz = R.diagonal(dim1=-2, dim2=-1).unbind(dim=-1)
+    odd, even = R - R.mT, R + R.mT
+    wx, wy, wz = odd[..., 2, 1], odd[..., 0, 2], odd[..., 1, 0]
+    xy, xz, yz = even[..., 0, 1], even[..., 0, 2], even[..., 1, 2]
+    rows = [
+        [1 + xx + yy + zz, wx, wy, wz],
+        [wx, 1 + xx - yy - zz, xy, xz],
+        [wy, xy, 1 - xx + yy - zz, yz],
+        [wz, xz, yz, 1 - xx - yy + zz],
+    ]
+    outer = torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
+    largest = outer.diagonal(dim1=-2, dim2=-1).argmax(dim=-1)
+    row = outer.take_along_dim(largest[..., None, None], dim=-2)[..., 0, :]
+    unit = row / row.norm(dim=-1, keepdim=True)
+    return torch.where(unit[..., :1] < 0, -unit, unit)
