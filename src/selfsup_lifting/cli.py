@@ -21,7 +21,6 @@ from selfsup_lifting.ablation import loss_steps, varied
 from selfsup_lifting.checkpoint import load_config, load_lifter
 from selfsup_lifting.config import PRESETS, RECIPES, Config, ReadSettings
 from selfsup_lifting.config_file import explained, load_settings
-from selfsup_lifting.dataset import normalised_image
 from selfsup_lifting.evaluation import Evaluation, evaluate_lifter
 from selfsup_lifting.export import require_writable, save_tracks
 from selfsup_lifting.holding_out import hold_out
@@ -43,16 +42,19 @@ from selfsup_lifting.tables import (
     ablation_cells,
     compared_with,
     error_table,
+    expected_error,
     plain_table,
     residual_tables,
 )
 from selfsup_lifting.training import train as train_lifter
 from selfsup_lifting.training import untrained_lifter
+from selfsup_lifting.triangulating import normalised_image
 
 PROGRAM = "selfsup-lifting"
 WRONG_INPUT, INTERRUPTED = 2, 130
 
 Choice = TypeVar("Choice")
+Options = TypeVar("Options")
 RunOptions = TypeVar("RunOptions", EvaluateOptions, PredictOptions)
 
 _messages = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
@@ -62,7 +64,7 @@ _results = Console(highlight=False)
 def train(arguments: Sequence[str]) -> None:
     """Learn to lift one camera's 2D pose to 3D, from many cameras and no label."""
     defaults = TrainOptions(settings=_settings_before_options(arguments))
-    options = tyro.cli(TrainOptions, prog=f"{PROGRAM} train", args=arguments, default=defaults)
+    options = _parsed("train", arguments, TrainOptions, defaults)
     config = options.settings
     run = options.resume or planned_run(config, options.recipe)
     split = hold_out(read_recordings(config.data, config.read), config.hold_out)
@@ -130,10 +132,10 @@ def predict(arguments: Sequence[str]) -> None:
 
 def triangulate(arguments: Sequence[str]) -> None:
     """Triangulate a take from all its views, and tell each camera's reprojection error."""
-    options = tyro.cli(TriangulateOptions, prog=f"{PROGRAM} triangulate", args=arguments)
+    options = _parsed("triangulate", arguments, TriangulateOptions)
     _require_writable(options.out, overwrite=options.overwrite)
     take = _take(options.path, options.read, options.frames)
-    reconstruction = reconstruct(take)
+    reconstruction = reconstruct(take, options.triangulation)
     tracks = reconstruction.points.float()
     _save(options.out, tracks, take, "world", overwrite=options.overwrite)
     if options.json:
@@ -141,12 +143,13 @@ def triangulate(arguments: Sequence[str]) -> None:
         return
     for table in residual_tables(reconstruction):
         _results.print(table)
+    _results.print(expected_error(reconstruction))
 
 
 def ablate(arguments: Sequence[str]) -> None:
     """Train with ever more of the paper's losses, or with several values of a setting."""
     defaults = AblateOptions(settings=_settings_before_options(arguments, "demo"))
-    options = tyro.cli(AblateOptions, prog=f"{PROGRAM} ablate", args=arguments, default=defaults)
+    options = _parsed("ablate", arguments, AblateOptions, defaults)
     config = replace(options.settings, run=None)
     variants = loss_steps(config) if options.vary is None else varied(config, options.vary)
     folder = options.settings.run or Path("runs") / "ablation"
@@ -223,14 +226,26 @@ def _named(choices: Mapping[str, Choice], name: str, what: str) -> Choice:
     return choices[name]
 
 
+def _parsed(
+    command: str, arguments: Sequence[str], kind: type[Options], default: Options | None = None
+) -> Options:
+    """Read what a command was told, from scratch or as changes to options it starts from."""
+    return tyro.cli(
+        kind,
+        prog=f"{PROGRAM} {command}",
+        args=arguments,
+        default=tyro.MISSING_NONPROP if default is None else default,
+        config=(tyro.conf.EnumChoicesFromValues,),
+    )
+
+
 def _with_read_settings_of_run(
     command: str, arguments: Sequence[str], kind: type[RunOptions]
 ) -> RunOptions:
     """Parse the options of a command that reads data as a run did, unless told otherwise."""
-    prog = f"{PROGRAM} {command}"
-    options = tyro.cli(kind, prog=prog, args=arguments)
+    options = _parsed(command, arguments, kind)
     read = replace(load_config(options.run).read, cameras=None)
-    return tyro.cli(kind, prog=prog, args=arguments, default=replace(options, read=read))
+    return _parsed(command, arguments, kind, replace(options, read=read))
 
 
 def _take(path: str, read: ReadSettings, frames: str) -> Recording:

@@ -102,6 +102,10 @@ class ReadSettings:
         filmed_by: Which camera of the calibration filmed a track that stands alone.
         min_confidence: Sightings below this confidence count as missing.
         fps: Thin out faster recordings to about this many frames per second [1/s].
+        fps_phase: The first frame that is kept when a benchmark is thinned out [ours: 0; the
+            paper says 50 to 10 frames per second, and not which].
+        universal_truth: Whether MPI-INF-3DHP's truth is the one scaled to the universal skeleton,
+            which its official script compares with [ours: yes; unsaid in the paper].
         source_fps: Frames per second of files that do not say [1/s].
         simulation_seed: Seed of everything that is simulated.
     """
@@ -116,12 +120,15 @@ class ReadSettings:
     filmed_by: str | None = None
     min_confidence: float = 0.0
     fps: float | None = None
+    fps_phase: int = 0
+    universal_truth: bool = True
     source_fps: float = 60.0
     simulation_seed: int = 0
 
     def __post_init__(self) -> None:
         require_share(min_confidence=self.min_confidence)
         require_positive(source_fps=self.source_fps)
+        require_at_least(0, fps_phase=self.fps_phase)
         if self.fps is not None:
             require_positive(fps=self.fps)
 
@@ -133,12 +140,41 @@ class Labels(Enum):
     TRUTH = "truth"
 
 
+class Method(Enum):
+    """How many views become one point."""
+
+    DLT = "dlt"
+    ITERATIVE = "iterative"
+    ROBUST = "robust"
+    REFINED = "refined"
+
+
 class Norm(Enum):
     """How a deviation becomes a number."""
 
     SQUARED_L2 = "squared_l2"
     L1 = "l1"
     HUBER = "huber"
+
+
+@dataclass(frozen=True)
+class TriangulationSettings:
+    """How the detections of all views become points in the world.
+
+    Attributes:
+        method: dlt (linear), iterative (linear, reweighted by depth), robust (wrong sightings left
+            out) or refined (robust, then the best reprojection through the lenses)
+            [paper: dlt].
+        threshold_px: Residual above which robust and refined leave a sighting out [px].
+        weighted: Whether a sighting counts by the square of its confidence.
+    """
+
+    method: Method = Method.DLT
+    threshold_px: float = 30.0
+    weighted: bool = False
+
+    def __post_init__(self) -> None:
+        require_positive(threshold_px=self.threshold_px)
 
 
 @dataclass(frozen=True)
@@ -233,6 +269,7 @@ class Config:
         read: How the data are read.
         lifter: The network.
         losses: The losses.
+        triangulation: How the pseudo-labels are triangulated.
     """
 
     data: tuple[str, ...] = ()
@@ -249,6 +286,9 @@ class Config:
     read: Annotated[ReadSettings, arg(name="")] = field(default_factory=ReadSettings)
     lifter: LifterSettings = field(default_factory=LifterSettings)
     losses: LossSettings = field(default_factory=LossSettings)
+    triangulation: Annotated[TriangulationSettings, arg(name="")] = field(
+        default_factory=TriangulationSettings
+    )
 
     def __post_init__(self) -> None:
         require_at_least(1, steps=self.steps, frames_per_batch=self.frames_per_batch)

@@ -10,15 +10,13 @@ from torch.nn.functional import pad
 
 from multiview_geom import (
     Cameras,
-    from_homogeneous,
     relative_transform,
     rigid_transform,
-    to_homogeneous,
-    triangulate_dlt,
 )
-from selfsup_lifting.config import Labels
+from selfsup_lifting.config import Labels, TriangulationSettings
 from selfsup_lifting.recordings import Recording
 from selfsup_lifting.skeletons import Skeleton, centred_on_root, root_position
+from selfsup_lifting.triangulating import PLAIN, normalised_image, triangulate_recording
 
 # A view that sees less of the body than this share of the joints is no input to learn from.
 LEAST_SEEN_SHARE = 0.5
@@ -74,12 +72,17 @@ def batch_count(frames: int, frames_per_batch: int) -> int:
     return max(1, -(-frames // frames_per_batch))
 
 
-def build_dataset(recordings: Sequence[Recording], labels: Labels = Labels.TRIANGULATED) -> Frames:
+def build_dataset(
+    recordings: Sequence[Recording],
+    labels: Labels = Labels.TRIANGULATED,
+    triangulation: TriangulationSettings = PLAIN,
+) -> Frames:
     """Undistort, normalise and label recordings of one skeleton.
 
     Args:
         recordings: Takes of one skeleton, with any number of cameras each.
         labels: Where the labels come from; triangulated labels never look at the truth.
+        triangulation: How they are triangulated.
 
     Returns:
         The frames that can teach something: the root is labelled, and some view sees enough.
@@ -88,7 +91,9 @@ def build_dataset(recordings: Sequence[Recording], labels: Labels = Labels.TRIAN
         ValueError: If there is no such frame, skeletons differ, or a truth asked for is missing.
     """
     skeleton = common_skeleton(recordings)
-    takes = [_label_take(recording, labels) for recording in recordings]
+    takes = [
+        _frames(recording, _world(recording, labels, triangulation)) for recording in recordings
+    ]
     views = max(take.image.shape[1] for take in takes)
     frames = _joined([_padded(take, views) for take in takes])
     frames = frames.select(usable_views(frames, skeleton.root).any(dim=1))
@@ -116,53 +121,17 @@ def common_skeleton(recordings: Sequence[Recording]) -> Skeleton:
     return first.skeleton
 
 
-def normalised_image(
-    cameras: Cameras, keypoints: Float[Tensor, "frames views joints 2"]
-) -> Float[Tensor, "frames views joints 2"]:
-    """Undistort pixels and divide them by the intrinsics.
-
-    Args:
-        cameras: The rig.
-        keypoints: What it saw [px].
-
-    Returns:
-        Keypoints on the plane at depth one [focal lengths]; NaN where missing or where the
-        lens cannot have produced them.
-    """
-    ideal, valid = cameras.undistort(keypoints.to(cameras.intrinsics.dtype))
-    rays = to_homogeneous(ideal) @ torch.linalg.inv(cameras.intrinsics).mT
-    return torch.where(valid[..., None], from_homogeneous(rays), torch.nan)
-
-
-def triangulate_recording(
-    recording: Recording, *, weights: Float[Tensor, "frames views joints"] | None = None
-) -> Float[Tensor, "frames joints 3"]:
-    """Triangulate the detections of all views, lens removed.
-
-    Args:
-        recording: A take of at least two views.
-        weights: Trust in each sighting; equal by default.
-
-    Returns:
-        Joints in the world [m], float64; NaN where fewer than two views saw them.
-    """
-    image = normalised_image(recording.cameras, recording.keypoints)
-    trust = None if weights is None else weights.to(image.dtype)
-    return triangulate_dlt(recording.cameras.camera_from_world[:, :3], image, weights=trust)
-
-
 def usable_views(frames: Frames, root: tuple[int, ...]) -> Bool[Tensor, "frames views"]:
     """Tell which views see the root and enough of the body to be learned from."""
     enough = frames.seen.float().mean(dim=-1) >= LEAST_SEEN_SHARE
     return enough & frames.seen[..., list(root)].all(dim=-1)
 
 
-def _label_take(recording: Recording, labels: Labels) -> Frames:
-    """Turn one recording into frames; those whose root has no label are left out."""
+def _frames(recording: Recording, world: Float[Tensor, "frames joints 3"]) -> Frames:
+    """Turn a take and its labels into frames; those whose root has no label are left out."""
     root = recording.skeleton.root
     image = normalised_image(recording.cameras, recording.keypoints)
     seen = image.isfinite().all(dim=-1)
-    world = _truth(recording) if labels is Labels.TRUTH else triangulate_recording(recording)
     origin = root_position(world, root)
     rooted = origin.isfinite().all(dim=-1)[:, 0]
     labelled = world.isfinite().all(dim=-1)
@@ -178,7 +147,11 @@ def _label_take(recording: Recording, labels: Labels) -> Frames:
     return frames.select(rooted)
 
 
-def _truth(recording: Recording) -> Float[Tensor, "frames joints 3"]:
+def _world(
+    recording: Recording, labels: Labels, triangulation: TriangulationSettings
+) -> Float[Tensor, "frames joints 3"]:
+    if labels is Labels.TRIANGULATED:
+        return triangulate_recording(recording, triangulation).points
     if recording.truth is None:
         raise ValueError(f"supervised training needs a truth, {recording.name} has none")
     return recording.truth.double()

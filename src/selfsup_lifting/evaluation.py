@@ -9,12 +9,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom import world_to_camera
-from selfsup_lifting.dataset import common_skeleton, triangulate_recording
+from selfsup_lifting.dataset import common_skeleton
 from selfsup_lifting.inference import lift
 from selfsup_lifting.lifter import Lifter
 from selfsup_lifting.losses import turns_of
 from selfsup_lifting.metrics import mpjpe, p_mpjpe
 from selfsup_lifting.recordings import Recording
+from selfsup_lifting.triangulating import triangulate_recording
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def _pose_errors(
 ) -> Float[Tensor, "2 poses"]:
     """Return the two errors of every pose of a take, NaN where they cannot be known."""
     truth = recording.truth if labelled else None
-    world = triangulate_recording(recording) if truth is None else truth.double()
+    world = triangulate_recording(recording).points if truth is None else truth.double()
     seen = recording if view is None else recording.select_views([view])
     reference = world_to_camera(turns_of(seen.cameras.camera_from_world), world).float()
     predicted = lift(lifter, seen.cameras, seen.keypoints)

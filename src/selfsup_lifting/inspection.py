@@ -10,10 +10,10 @@ from torch import Tensor
 
 from multiview_geom import world_to_camera
 from selfsup_lifting.config import ReadSettings
-from selfsup_lifting.dataset import triangulate_recording
 from selfsup_lifting.readers import find_reader, read_takes
 from selfsup_lifting.readers.takes import Take
 from selfsup_lifting.recordings import Recording
+from selfsup_lifting.triangulating import triangulate_recording
 
 HISTOGRAM_BINS = 10
 # A camera that sees less than this is worth a word.
@@ -165,7 +165,7 @@ def _units(recordings: Sequence[Recording]) -> dict[str, str]:
     if wide:
         centers = wide[0].cameras.centers
         units["rig"] = f"{float(torch.cdist(centers, centers).max()):.3g} m across"
-        size = _subject_size(triangulate_recording(_some_frames(wide[0])))
+        size = _subject_size(triangulate_recording(_some_frames(wide[0])).points)
         units["subject"] = f"{size:.3g} m across"
     return units
 
@@ -220,7 +220,7 @@ def _warnings_about_gaps(recording: Recording) -> list[str]:
 
 
 def _warnings_about_geometry(recording: Recording) -> list[str]:
-    points = triangulate_recording(recording)
+    points = triangulate_recording(recording).points
     size = _subject_size(points)
     warnings = []
     if not SMALLEST_SUBJECT <= size <= LARGEST_SUBJECT:
@@ -265,7 +265,7 @@ def _suspect_camera(recording: Recording) -> str | None:
 
 
 def _median_error(recording: Recording) -> float:
-    points = triangulate_recording(recording)
+    points = triangulate_recording(recording).points
     projected = recording.cameras.project(points).pixels
     error = (projected - recording.keypoints).square().sum(dim=-1).sqrt()
     known = error[error.isfinite()]

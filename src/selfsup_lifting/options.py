@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from selfsup_lifting.config import Config, ReadSettings
+from selfsup_lifting.config import Config, ReadSettings, TriangulationSettings
 
 # `triangulate` uses no weights, so it leaves doubtful detections out.
 LEAST_CONFIDENCE = 0.3
@@ -123,6 +123,7 @@ class TriangulateOptions:
         overwrite: Replace files that exist.
         json: Print one JSON object and nothing else.
         read: How the data are read.
+        triangulation: How the points are found.
     """
 
     path: Positional[str]
@@ -131,6 +132,9 @@ class TriangulateOptions:
     overwrite: bool = False
     json: bool = False
     read: Read = field(default_factory=lambda: ReadSettings(min_confidence=LEAST_CONFIDENCE))
+    triangulation: Annotated[TriangulationSettings, arg(name="")] = field(
+        default_factory=TriangulationSettings
+    )
 
 
 def chosen_frames(written: str) -> slice:

@@ -74,15 +74,24 @@ def residual_tables(reconstruction: Reconstruction) -> tuple[Table, Table]:
     )
 
 
+def expected_error(reconstruction: Reconstruction) -> str:
+    """Say how far the points may lie from the truth, if the calibration is right."""
+    kept = reconstruction.total.kept_share
+    return (
+        f"{kept:.1%} of the detections used; their noise of {reconstruction.sigma_px:.1f} px puts "
+        f"a point {reconstruction.expected_error_mm:.1f} mm (RMS) from the truth"
+    )
+
+
 def _residual_table(what: str, rows: Mapping[str, Residuals]) -> Table:
-    table = _table("Reprojection error", what, "median [px]", "90 % [px]", "sightings", "seen")
+    table = _table("Reprojection error", what, "median [px]", "90 % [px]", "seen", "kept")
     for name, row in rows.items():
         table.add_row(
             name,
             f"{row.median_px:.1f}",
             f"{row.p90_px:.1f}",
-            f"{row.sightings}",
             f"{row.seen_share:.1%}",
+            f"{row.kept_share:.1%}",
         )
     return table
 

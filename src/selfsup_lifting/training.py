@@ -62,7 +62,8 @@ def train(
         ValueError: If nothing can be learned from the recordings.
     """
     recordings = with_cameras(recordings, config.cameras_learned)
-    dataset = build_dataset(recordings, config.losses.labels).to(config.device)
+    dataset = build_dataset(recordings, config.losses.labels, config.triangulation)
+    dataset = dataset.to(config.device)
     epochs = epoch_count(config, len(dataset))
     lifter = untrained_lifter(common_skeleton(recordings), config).train()
     optimizer = torch.optim.Adam(lifter.parameters(), lr=config.learning_rate)

@@ -96,22 +96,24 @@ def test_a_lifted_pose_can_be_placed(tmp_path: Path, run: Path, take: Path, fram
 def test_triangulate_finds_exact_points(
     tmp_path: Path, take: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    main(
-        [
-            "triangulate",
-            str(take),
-            "--min-confidence",
-            "0",
-            "--out",
-            str(tmp_path / "p.npz"),
-            "--json",
-        ]
-    )
+    out = tmp_path / "points.npz"
+    main(["triangulate", str(take), "--min-confidence", "0", "--out", str(out), "--json"])
     report = printed(capsys)
     assert report["reprojection"]["median_px"] < 0.01
     assert report["reprojection"]["per_camera"].keys() == {"1", "2", "3"}
     truth = Scene(views=3, frames=20).truth().numpy()
     np.testing.assert_allclose(np.load(out)["tracks"], truth, atol=1e-3)
+
+
+@pytest.mark.parametrize("method", ["iterative", "robust", "refined"])
+def test_triangulate_knows_other_methods(
+    take: Path, method: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exact = ["--min-confidence", "0", "--method", method, "--weighted", "--json"]
+    main(["triangulate", str(take), *exact])
+    report = printed(capsys)
+    assert report["inlier_share"] == 1.0
+    assert report["expected_error_mm"] < 0.1
 
 
 def test_a_run_goes_on(run: Path, take: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,9 +7,10 @@ import torch
 from hypothesis import given
 
 from multiview_geom import world_to_camera
-from selfsup_lifting.config import Labels
-from selfsup_lifting.dataset import build_dataset, triangulate_recording, usable_views
+from selfsup_lifting.config import Labels, Method, TriangulationSettings
+from selfsup_lifting.dataset import build_dataset, usable_views
 from selfsup_lifting.losses import turns_of
+from selfsup_lifting.triangulating import triangulate_recording
 from tests.selfsup_lifting.strategies import Scene, scenes
 
 EXACT = 1e-4
@@ -72,11 +73,23 @@ def test_every_frame_comes_once_an_epoch_and_views_stay_together() -> None:
     assert turned.shape == (3, 2, 17, 3)
 
 
-def test_triangulation_answers_in_world_metres() -> None:
+@pytest.mark.parametrize("method", Method)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_every_method_answers_in_world_metres(method: Method, weighted: bool) -> None:  # noqa: FBT001
     scene = Scene(views=3, frames=2)
-    torch.testing.assert_close(
-        triangulate_recording(scene.recording()), scene.truth().double(), rtol=0, atol=EXACT
-    )
+    settings = TriangulationSettings(method=method, weighted=weighted)
+    points, kept = triangulate_recording(scene.recording(), settings)
+    torch.testing.assert_close(points, scene.truth().double(), rtol=0, atol=EXACT)
+    assert kept.all()
+
+
+@pytest.mark.parametrize("method", [Method.ROBUST, Method.REFINED])
+def test_robust_methods_leave_a_wrong_sighting_out(method: Method) -> None:
+    scene, take = Scene(views=4, frames=2), Scene(views=4, frames=2).recording()
+    take.keypoints[1, 2, 3] += 200.0
+    points, kept = triangulate_recording(take, TriangulationSettings(method=method))
+    torch.testing.assert_close(points, scene.truth().double(), rtol=0, atol=EXACT)
+    assert kept.logical_not().nonzero().tolist() == [[1, 2, 3]]
 
 
 @pytest.mark.rejects

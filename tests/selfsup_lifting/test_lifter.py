@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfsup_lifting.config import LifterSettings
-from selfsup_lifting.dataset import normalised_image
 from selfsup_lifting.inference import lift, placed_in_camera
 from selfsup_lifting.lifter import Lifter
 from selfsup_lifting.skeletons import SKELETONS
+from selfsup_lifting.triangulating import normalised_image
 from tests.selfsup_lifting.strategies import Scene, scenes
 
 SMALL = LifterSettings(width=8, blocks=1)
