@@ -10,7 +10,16 @@ from typing import Protocol
 import torch
 
 from selfsup_lifting.config import ReadSettings
-from selfsup_lifting.readers import capture, detections, mocap, native, synthetic
+from selfsup_lifting.readers import (
+    capture,
+    detections,
+    human36m,
+    humaneva,
+    mocap,
+    mpi_inf_3dhp,
+    native,
+    synthetic,
+)
 from selfsup_lifting.readers.takes import Take
 from selfsup_lifting.recordings import ReadError as ReadError
 from selfsup_lifting.recordings import Recording
@@ -32,6 +41,9 @@ READERS: Mapping[str, Reader] = MappingProxyType(
     {
         "native": native,
         "synthetic": synthetic,
+        "human36m": human36m,
+        "humaneva": humaneva,
+        "mpi_inf_3dhp": mpi_inf_3dhp,
         "mocap": mocap,
         "detections": detections,
         "capture": capture,
@@ -106,7 +118,8 @@ def _prepared(take: Recording, settings: ReadSettings) -> Recording:
     if settings.min_confidence > 0:
         take = _without_doubtful(take, settings.min_confidence)
     if settings.fps is not None:
-        take = take.frames(slice(None, None, max(1, round(take.fps / settings.fps))))
+        step = max(1, round(take.fps / settings.fps))
+        take = take.frames(slice(settings.fps_phase % step, None, step))
     if settings.skeleton is not None:
         take = _mapped(take, settings.skeleton)
     return take

@@ -1,0 +1,131 @@
+"""HumanEva-I as VideoPose3D prepares it: 15 joints, three cameras, `.cal` files."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+
+import torch
+
+from multiview_geom import Cameras, load_cameras
+from selfsup_lifting.config import ReadSettings
+from selfsup_lifting.readers.human36m import MILLIMETRE, wanted_frames, with_truth
+from selfsup_lifting.readers.subject_tables import (
+    Table2D,
+    find_2d_table,
+    is_2d_table,
+    keypoints_of,
+    read_2d_table,
+    read_3d_table,
+    shortest_take,
+)
+from selfsup_lifting.readers.takes import Take
+from selfsup_lifting.recordings import ReadError, Recording
+
+PREFIX, TRUTH_FILE = "data_2d_humaneva15_", "data_3d_humaneva15.npz"
+# What VideoPose3D publishes beside the true 2D poses; taken where a folder holds several files.
+USUAL_DETECTOR = "detectron_pt_coco"
+CAMERAS = ("C1", "C2", "C3")
+IMAGE_SIZE = (640, 480)
+FPS = 60.0
+# Where the calibration of a subject lies, in the data set itself or beside the npz.
+CALIBRATIONS = ("{subject}/Calibration_Data", "{subject}")
+SKELETON = "humaneva15"
+
+
+def recognises(path: Path) -> bool:
+    """Tell a 2D file of HumanEva, or a folder that holds one."""
+    if path.is_dir():
+        return any(is_2d_table(file, PREFIX) for file in path.glob(f"{PREFIX}*.npz"))
+    return is_2d_table(path, PREFIX)
+
+
+def read(path: Path, settings: ReadSettings) -> list[Take]:
+    """Read every chunk of the parts Train and Validate; the unlabelled chunks are left out."""
+    file = find_2d_table(path, PREFIX, USUAL_DETECTOR)
+    table = read_2d_table(file, settings.detected_skeleton)
+    truth_file = file.parent / TRUTH_FILE
+    truth = read_3d_table(truth_file) if truth_file.is_file() else {}
+    takes = []
+    for subject, actions in table.poses.items():
+        if subject.startswith("Unlabeled"):
+            continue
+        cameras = subject_cameras(settings.cameras or file.parent, subject.rpartition("/")[2])
+        for action in actions:
+            captured = truth.get(subject, {}).get(action)
+            take = _take(table, subject, action, cameras, settings)
+            if captured is not None:
+                shortest = shortest_take(table, subject, action)
+                frames = wanted_frames(settings, FPS, min(shortest, len(captured)), None)
+                poses = torch.from_numpy(captured[frames].astype("float32"))
+                take = with_truth(take.frames(slice(len(poses))), poses, SKELETON)
+            takes += [Take(part, "HumanEva") for part in _valid_runs(take)]
+    note = f"{file}: 2D poses of {table.skeleton.name}"
+    return [replace(take, notes=(note,)) for take in takes]
+
+
+def subject_cameras(folder: Path, subject: str) -> Cameras:
+    """Read the three colour cameras of a subject, in metres.
+
+    Args:
+        folder: Where `S1/Calibration_Data/C1.cal` and so on lie, or the folder of the `.cal` files.
+        subject: Whose, such as "S1".
+
+    Returns:
+        The rig.
+
+    Raises:
+        ReadError: If a camera is missing or its file is none.
+    """
+    places = [folder / part.format(subject=subject) for part in CALIBRATIONS]
+    home = next((place for place in places if any(place.glob("*.cal"))), folder)
+    if not home.is_dir() or not any(home.glob("*.cal")):
+        raise ReadError(
+            f"{folder}: no calibration {subject}/Calibration_Data/C1.cal lies there; "
+            "name its folder with --cameras"
+        )
+    try:
+        cameras = load_cameras(home).select(CAMERAS)
+    except (OSError, ValueError) as error:
+        raise ReadError(f"calibration {home}: {error}") from error
+    metric = cameras.camera_from_world.clone()
+    metric[:, :3, 3] *= MILLIMETRE
+    return replace(
+        cameras,
+        camera_from_world=metric,
+        image_size=torch.tensor([IMAGE_SIZE] * len(CAMERAS)),
+    )
+
+
+def _take(
+    table: Table2D,
+    subject: str,
+    action: str,
+    cameras: Cameras,
+    settings: ReadSettings,
+) -> Recording:
+    frames = wanted_frames(settings, FPS, shortest_take(table, subject, action), None)
+    keypoints, confidence = keypoints_of(table, subject, action, frames, cameras.views)
+    return Recording(
+        name=f"{subject} {action}",
+        subject=subject,
+        action=re.sub(r" \d+( chunk\d+)?$", "", action),
+        fps=FPS / (frames.step or 1),
+        skeleton=table.skeleton,
+        cameras=cameras,
+        keypoints=keypoints,
+        confidence=confidence,
+    )
+
+
+def _valid_runs(take: Recording) -> Iterator[Recording]:
+    """Drop the frames in which the motion capture failed; what stays contiguous stays a take."""
+    if take.truth is None:
+        yield take
+        return
+    valid = take.truth.isfinite().flatten(1).all(dim=1).tolist()
+    for good, run in groupby(enumerate(valid), key=lambda frame: frame[1]):
+        if good:
+            places = [place for place, _ in run]
+            yield take.frames(slice(places[0], places[-1] + 1))
