@@ -47,6 +47,11 @@ from multiview_geom.midpoint import triangulate_midpoint as triangulate_midpoint
 from multiview_geom.two_view import triangulate_two_view as triangulate_two_view
 from multiview_geom.robust import RobustPoints as RobustPoints
 from multiview_geom.robust import triangulate_robust as triangulate_robust
+from multiview_geom.refinement import RefinedPoints as RefinedPoints
+from multiview_geom.refinement import refine_points as refine_points
+from multiview_geom.residual_losses import LinearLoss as LinearLoss
+from multiview_geom.residual_losses import HuberLoss as HuberLoss
+from multiview_geom.residual_losses import CauchyLoss as CauchyLoss
 from multiview_geom.uncertainty import point_covariance as point_covariance
 
 # Align point sets.
@@ -64,12 +69,14 @@ from multiview_geom.camera_files import CameraFormat as CameraFormat
 from multiview_geom.camera_files import load_cameras as load_cameras
 from multiview_geom.camera_files import read_camera_file as read_camera_file
 from multiview_geom.camera_files import save_cameras as save_cameras
+
 # Look a rig over.
 from multiview_geom.rig_checks import CameraSummary as CameraSummary
 from multiview_geom.rig_checks import Finding as Finding
 from multiview_geom.rig_checks import Problem as Problem
 from multiview_geom.rig_checks import check_cameras as check_cameras
 from multiview_geom.rig_checks import summarize_cameras as summarize_cameras
+
 # Speak to other libraries' cameras.
 from multiview_geom.conventions import ColmapCameras as ColmapCameras
 from multiview_geom.conventions import KorniaCameras as KorniaCameras
