@@ -101,6 +101,8 @@ class ReadSettings:
         person: The one who is meant, as the tracker calls it; or the place in the file's list.
         filmed_by: Which camera of the calibration filmed a track that stands alone.
         min_confidence: Sightings below this confidence count as missing.
+        fill_gaps: Gaps in a joint's track of up to so many frames are filled along a straight line
+            in time; 0 fills none.
         fps: Thin out faster recordings to about this many frames per second [1/s].
         fps_phase: The first frame that is kept when a benchmark is thinned out [ours: 0; the
             paper says 50 to 10 frames per second, and not which].
@@ -119,6 +121,7 @@ class ReadSettings:
     person: str | None = None
     filmed_by: str | None = None
     min_confidence: float = 0.0
+    fill_gaps: int = 0
     fps: float | None = None
     fps_phase: int = 0
     universal_truth: bool = True
@@ -128,7 +131,7 @@ class ReadSettings:
     def __post_init__(self) -> None:
         require_share(min_confidence=self.min_confidence)
         require_positive(source_fps=self.source_fps)
-        require_at_least(0, fps_phase=self.fps_phase)
+        require_at_least(0, fps_phase=self.fps_phase, fill_gaps=self.fill_gaps)
         if self.fps is not None:
             require_positive(fps=self.fps)
 

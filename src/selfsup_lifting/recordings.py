@@ -1,6 +1,7 @@
 """One take: cameras, 2D tracks, confidences, maybe truth. The native file."""
 
 import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from selfsup_lifting.files import replacing
 from selfsup_lifting.skeletons import Skeleton, joint_mapping
 
 FORMAT_VERSION = 1
+# What a sighting that was filled in is worth, beside those around it.
+FILLED_TRUST = 0.5
 
 
 class ReadError(ValueError):
@@ -112,6 +115,19 @@ class Recording:
             truth=None if self.truth is None else _map_joints(mapping, self.truth),
         )
 
+    def with_gaps_filled(self, longest: int) -> "Recording":
+        """Return the take with short gaps of a track filled along a straight line in time.
+
+        Args:
+            longest: Gaps of up to so many frames are filled; those at an end of the take never.
+
+        Returns:
+            The take; a filled sighting is trusted half as much as the less trusted of the two
+            sightings around it.
+        """
+        filled = _filled_in_time(self.keypoints, self.confidence, longest)
+        return replace(self, keypoints=filled[0], confidence=filled[1])
+
     def without_truth(self) -> "Recording":
         """Return the take as a self-supervised trainer may see it."""
         return replace(self, truth=None)
@@ -171,7 +187,10 @@ def load_recording(path: Path) -> Recording:
         description = json.loads(str(arrays.pop("description")))
         _require_known_format(path, description)
         return _recording_of(description, arrays)
-    except (OSError, EOFError, BadZipFile, KeyError, TypeError, ValueError) as error:
+    except (
+        OSError, EOFError, BadZipFile, zlib.error, KeyError, TypeError, ValueError,
+        NotImplementedError, RuntimeError, AttributeError,
+    ) as error:  # fmt: skip
         if isinstance(error, ReadError | FileNotFoundError):
             raise
         raise ReadError(f"{path} is not a recording, or is damaged: {error}") from error
@@ -206,6 +225,29 @@ def _require_known_format(path: Path, description: dict[str, Any]) -> None:
             f"{path} is a recording of format {description.get('format')}; "
             f"this version reads format {FORMAT_VERSION}"
         )
+
+
+def _filled_in_time(
+    keypoints: Float[Tensor, "frames views joints 2"],
+    confidence: Float[Tensor, "frames views joints"],
+    longest: int,
+) -> tuple[Float[Tensor, "frames views joints 2"], Float[Tensor, "frames views joints"]]:
+    frames = len(keypoints)
+    time = torch.arange(frames)[:, None, None].expand(confidence.shape)
+    seen = keypoints.isfinite().all(dim=-1)
+    before = torch.where(seen, time, -1).cummax(dim=0).values
+    after = torch.where(seen, time, frames).flip(0).cummin(dim=0).values.flip(0)
+    gap = ~seen & (before >= 0) & (after < frames) & (after - before <= longest + 1)
+    before, after = before.clamp(min=0), after.clamp(max=frames - 1)
+    share = ((time - before) / (after - before).clamp(min=1))[..., None]
+    start, end = (
+        keypoints.gather(0, at[..., None].expand(keypoints.shape)) for at in (before, after)
+    )
+    trust = torch.minimum(confidence.gather(0, before), confidence.gather(0, after))
+    return (
+        torch.where(gap[..., None], start + share * (end - start), keypoints),
+        torch.where(gap, trust * FILLED_TRUST, confidence),
+    )
 
 
 def _map_joints(

@@ -97,6 +97,40 @@ def test_scores_travel_with_the_same_operator(scene: Scene) -> None:
     assert_close(mapped.keypoints[:, :, 0], take.keypoints[:, :, [11, 12]].mean(dim=-2))
 
 
+def track(*places: float) -> Recording:
+    """Let one joint of one view move along x; NaN is a gap. Everything else stays seen."""
+    take = Scene(views=2, frames=len(places)).recording()
+    take.keypoints[:, 0, 3, 0] = torch.tensor(places)
+    take.keypoints[:, 0, 3, 1] = torch.tensor(places)
+    take.confidence[:, 0, 3] = torch.tensor(places).isfinite() * 0.8
+    return take
+
+
+def filled(*places: float, longest: int) -> list[float]:
+    return track(*places).with_gaps_filled(longest).keypoints[:, 0, 3, 0].tolist()
+
+
+def test_a_short_gap_is_filled_along_a_line() -> None:
+    gap = float("nan")
+    assert filled(1.0, gap, gap, 4.0, longest=2) == [1.0, 2.0, 3.0, 4.0]
+    assert track(1.0, gap, 3.0).with_gaps_filled(1).confidence[1, 0, 3] == pytest.approx(0.4)
+
+
+def test_a_long_gap_and_an_open_end_stay_missing() -> None:
+    gap = float("nan")
+    places = filled(gap, 1.0, gap, gap, 4.0, gap, longest=1)
+    assert torch.tensor(places).isnan().tolist() == [True, False, True, True, False, True]
+
+
+@given(scenes)
+def test_filling_gaps_touches_nothing_that_was_seen(scene: Scene) -> None:
+    take = scene.recording()
+    seen = take.keypoints.isfinite()
+    mended = take.with_gaps_filled(3)
+    assert torch.equal(mended.keypoints[seen], take.keypoints[seen])
+    assert torch.equal(mended.keypoints.isfinite().all(dim=-1), mended.confidence > 0)
+
+
 def test_one_lost_joint_spoils_no_other() -> None:
     take = Scene(skeleton="coco17").recording()
     take.keypoints[0, 0, 11] = torch.nan

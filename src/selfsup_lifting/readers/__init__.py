@@ -117,6 +117,8 @@ def _existing(path: str) -> Path:
 def _prepared(take: Recording, settings: ReadSettings) -> Recording:
     if settings.min_confidence > 0:
         take = _without_doubtful(take, settings.min_confidence)
+    if settings.fill_gaps:
+        take = take.with_gaps_filled(settings.fill_gaps)
     if settings.fps is not None:
         step = max(1, round(take.fps / settings.fps))
         take = take.frames(slice(settings.fps_phase % step, None, step))

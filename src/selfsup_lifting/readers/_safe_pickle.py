@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -114,7 +115,9 @@ def load_npz_with_objects(path: Path) -> dict[str, Any]:
     try:
         with ZipFile(path) as archive:
             members = {name: archive.read(name) for name in archive.namelist()}
-    except (BadZipFile, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
+    except (
+        BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError,
+    ) as error:  # fmt: skip
         raise ReadError(f"{path} is no npz, or is damaged: {error}") from None
     return {
         name.removesuffix(".npy"): _array(path, content)

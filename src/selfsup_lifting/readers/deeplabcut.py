@@ -54,6 +54,7 @@ def read_views(path: Path, told: Skeleton | None) -> list[ViewTracks]:
     """
     index, columns, values = _read_csv(path) if path.suffix == ".csv" else _read_h5(path)
     _require_columns(path, columns)
+    _require_table(path, values, len(index), len(columns))
     people = _distinct(column[-3] for column in columns) if _is_multi(columns) else ("",)
     people = tuple(person for person in people if person != NOBODYS or len(people) == 1)
     parts = _distinct(column[-2] for column in columns)
@@ -109,6 +110,13 @@ def _require_columns(path: Path, columns: Sequence[Column]) -> None:
     if len(set(columns)) < len(columns):
         twice = next(column for column in columns if columns.count(column) > 1)
         raise ReadError(f"{path}: column {'/'.join(twice)} stands there twice")
+
+
+def _require_table(path: Path, values: NDArray[np.float64], rows: int, columns: int) -> None:
+    if values.shape != (rows, columns) or not rows:
+        raise ReadError(
+            f"{path}: expected a table of {rows} rows and {columns} columns, got {values.shape}"
+        )
 
 
 def _read_csv(path: Path) -> tuple[list[int], list[Column], NDArray[np.float64]]:
