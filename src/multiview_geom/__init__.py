@@ -58,6 +58,8 @@ from multiview_geom.uncertainty import point_covariance as point_covariance
 from multiview_geom.procrustes import align_rigid as align_rigid
 from multiview_geom.procrustes import align_similarity as align_similarity
 from multiview_geom.procrustes import nearest_rotation as nearest_rotation
+from multiview_geom.generalized_procrustes import Consensus as Consensus
+from multiview_geom.generalized_procrustes import generalized_procrustes as generalized_procrustes
 
 # Decompose small matrices.
 from multiview_geom.linalg import smallest_eigenvector as smallest_eigenvector

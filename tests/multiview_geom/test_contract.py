@@ -66,6 +66,13 @@ def _pair(scene: Sightings) -> Arguments:
     return {"source": points, "target": points.roll(1, dims=-1) + noise, "weights": weights}
 
 
+def _copies(scene: Sightings) -> Arguments:
+    """Three point sets, noisy copies of one shape, and weights."""
+    points = torch.cat([SIMPLEX, scene.cloud.points()[:1]])
+    sets = torch.stack([points, points.roll(1, dims=-1) + 0.1 * points.cos(), 2 * points + 1])
+    return {"sets": sets, "weights": 0.5 + sets[..., 0].square()}
+
+
 def _views(scene: Sightings) -> Arguments:
     return {
         "projections": scene.projections(),
@@ -229,11 +236,17 @@ CASES = [
         "nearest_rotation",
         lambda s: {"matrix": s.rig.cameras().camera_from_world[:, :3, :3] + 0.1},
     ),
+    Case(
+        "generalized_procrustes",
+        _copies,
+        lambda sets, w: mg.generalized_procrustes(sets, weights=w, steps=2)[:2],
+    ),
     Case("align_rigid", _pair, lambda a, b, w: mg.align_rigid(a, b, weights=w)),
     Case("align_similarity", _pair, lambda a, b, w: mg.align_similarity(a, b, weights=w)),
 ]
 
 EXEMPT = {
+    "Consensus": "a record",
     "CauchyLoss": "a dataclass; its laws are in test_residual_losses",
     "HuberLoss": "a dataclass; its laws are in test_residual_losses",
     "LinearLoss": "a dataclass; its laws are in test_residual_losses",
