@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import tyro
 from jaxtyping import Float
 from rich.console import Console
+from rich.text import Text
 from torch import Tensor
 
 from multiview_geom import camera_to_world
@@ -25,10 +26,17 @@ from selfsup_lifting.evaluation import Evaluation, evaluate_lifter
 from selfsup_lifting.export import require_writable, save_tracks
 from selfsup_lifting.holding_out import hold_out
 from selfsup_lifting.inference import lift, placed_in_camera
+from selfsup_lifting.inspection import (
+    Inspection,
+    RigInspection,
+    inspect_calibration,
+    inspect_source,
+)
 from selfsup_lifting.lifter import Lifter
 from selfsup_lifting.options import (
     AblateOptions,
     EvaluateOptions,
+    InspectOptions,
     PredictOptions,
     TrainOptions,
     TriangulateOptions,
@@ -36,13 +44,14 @@ from selfsup_lifting.options import (
 )
 from selfsup_lifting.readers import read_recordings
 from selfsup_lifting.reconstruction import reconstruct
-from selfsup_lifting.recordings import Recording
+from selfsup_lifting.recordings import ReadError, Recording
 from selfsup_lifting.runs import planned_run
 from selfsup_lifting.tables import (
     ablation_cells,
     compared_with,
     error_table,
     expected_error,
+    inspection_parts,
     plain_table,
     residual_tables,
 )
@@ -146,6 +155,23 @@ def triangulate(arguments: Sequence[str]) -> None:
     _results.print(expected_error(reconstruction))
 
 
+def inspect(arguments: Sequence[str]) -> None:
+    """Tell what lies in a file or folder, what is missing, and which camera looks wrong."""
+    options = _parsed("inspect", arguments, InspectOptions)
+    try:
+        found: Inspection | RigInspection = inspect_source(options.path, options.read)
+    except ReadError as unread:
+        try:
+            found = inspect_calibration(Path(options.path))
+        except (ValueError, OSError):
+            raise unread from None
+    if options.json:
+        _print_json(found.as_dict())
+        return
+    for part in inspection_parts(found):
+        _results.print(part, soft_wrap=isinstance(part, Text))
+
+
 def ablate(arguments: Sequence[str]) -> None:
     """Train with ever more of the paper's losses, or with several values of a setting."""
     defaults = AblateOptions(settings=_settings_before_options(arguments, "demo"))
@@ -166,6 +192,7 @@ COMMANDS: Mapping[str, Callable[[Sequence[str]], None]] = MappingProxyType(
         "evaluate": evaluate,
         "predict": predict,
         "triangulate": triangulate,
+        "inspect": inspect,
         "ablate": ablate,
     }
 )

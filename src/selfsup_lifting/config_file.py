@@ -96,14 +96,16 @@ def explained(settings: object, table: str = "") -> Iterator[str]:
     Yields:
         Name, value and source.
     """
-    words = " ".join((type(settings).__doc__ or "").split())
+    words = re.split(r"\n {8}(\w+): ", type(settings).__doc__ or "")
+    said = dict(zip(words[1::2], words[2::2], strict=True))
     for setting in fields(settings):  # type: ignore[arg-type]
         value = getattr(settings, setting.name)
         if is_dataclass(value):
             yield from explained(value, f"{table}{setting.name}.")
-        note = re.search(rf"\b{setting.name}: [^\[]*\[((?:paper|code|ours)[^\]]*)\]", words)
+        note = re.search(r"\[((?:paper|code|ours)[^\]]*)\]", said.get(setting.name, ""))
         if note:
-            yield f"{table}{setting.name} = {as_plain(value)}  ({note[1]})"
+            source = " ".join(note[1].split())
+            yield f"{table}{setting.name} = {as_plain(value)}  ({source})"
 
 
 def _value(plain: object, kind: Any, default: object, name: str) -> object:  # noqa: ANN401

@@ -2,13 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multiview_geom import world_to_camera
+from multiview_geom import (
+    CameraSummary,
+    check_cameras,
+    read_camera_file,
+    summarize_cameras,
+    world_to_camera,
+)
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.readers import find_reader, read_takes
 from selfsup_lifting.readers.takes import Take
@@ -49,6 +56,7 @@ class Inspection:
         units: What pixels, lengths and times count in, and the sizes that follow from it.
         truth: Whether there is a 3D truth.
         warnings: What was guessed and what looks wrong, a sentence each.
+        rig: The cameras of the first take in numbers; lengths in metres.
     """
 
     reader: str
@@ -67,6 +75,7 @@ class Inspection:
     units: Mapping[str, str]
     truth: bool
     warnings: tuple[str, ...]
+    rig: tuple[CameraSummary, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for `--json`."""
@@ -107,6 +116,49 @@ def inspect_source(source: str, settings: ReadSettings) -> Inspection:
         units=_units(recordings),
         truth=any(recording.truth is not None for recording in recordings),
         warnings=tuple(dict.fromkeys(warning for take in takes for warning in _warnings(take))),
+        rig=summarize_cameras(first.cameras),
+    )
+
+
+@dataclass(frozen=True)
+class RigInspection:
+    """What lies in a calibration file.
+
+    Attributes:
+        format: Who wrote it.
+        unit: What its lengths count in, where the format says so.
+        rig: The cameras in numbers; lengths in the file's unit.
+        warnings: What cannot be right, a sentence each.
+    """
+
+    format: str
+    unit: str | None
+    rig: tuple[CameraSummary, ...]
+    warnings: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, for `--json`."""
+        return asdict(self)
+
+
+def inspect_calibration(path: Path) -> RigInspection:
+    """Say what lies in a calibration file.
+
+    Args:
+        path: What `load_cameras` reads.
+
+    Returns:
+        Its cameras, and what cannot be right about them.
+
+    Raises:
+        ValueError: If it cannot be read.
+    """
+    file = read_camera_file(path)
+    return RigInspection(
+        format=file.format.value,
+        unit=file.unit,
+        rig=summarize_cameras(file.cameras),
+        warnings=tuple(finding.sentence for finding in check_cameras(file.cameras)),
     )
 
 
@@ -192,6 +244,7 @@ def _warnings(take: Take) -> list[str]:
         warnings.append(
             f"{recording.name}: several people in {', '.join(crowded)}; one of them was chosen"
         )
+    warnings += [finding.sentence for finding in check_cameras(recording.cameras)]
     warnings += _warnings_about_gaps(recording)
     if recording.cameras.views > 1:
         warnings += _warnings_about_geometry(_some_frames(recording))

@@ -137,6 +137,21 @@ class TriangulateOptions:
     )
 
 
+@dataclass(frozen=True)
+class InspectOptions:
+    """Tell what lies in a file or folder, what is missing, and which camera looks wrong.
+
+    Attributes:
+        path: Detections with or without their calibration, or a calibration alone.
+        json: Print one JSON object and nothing else.
+        read: How the data are read.
+    """
+
+    path: Positional[str]
+    json: bool = False
+    read: Read = field(default_factory=ReadSettings)
+
+
 def chosen_frames(written: str) -> slice:
     """Read `first:end`, either of which may be left out.
 

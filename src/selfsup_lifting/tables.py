@@ -1,6 +1,7 @@
 """Results as tables a person can read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from math import degrees
 from statistics import mean, stdev
 
 from rich.table import Table
@@ -8,6 +9,7 @@ from rich.text import Text
 
 from selfsup_lifting.ablation import PUBLISHED, Row, interval
 from selfsup_lifting.evaluation import Errors, Evaluation
+from selfsup_lifting.inspection import Inspection, RigInspection
 from selfsup_lifting.reconstruction import Reconstruction, Residuals
 
 
@@ -81,6 +83,56 @@ def expected_error(reconstruction: Reconstruction) -> str:
         f"{kept:.1%} of the detections used; their noise of {reconstruction.sigma_px:.1f} px puts "
         f"a point {reconstruction.expected_error_mm:.1f} mm (RMS) from the truth"
     )
+
+
+def inspection_parts(found: Inspection | RigInspection) -> Iterator[Table | Text]:
+    """Lay out what was found in a source, and what looks wrong with it."""
+    if isinstance(found, Inspection):
+        yield Text(_recognised(found))
+    else:
+        yield Text(f"{found.format} calibration, lengths in {found.unit or 'an unknown unit'}")
+    yield _rig_table(found)
+    if isinstance(found, Inspection):
+        joints = _table("Joints", "", "missing")
+        for joint, share in found.missing_per_joint.items():
+            joints.add_row(joint, f"{share:.1%}")
+        yield joints
+        yield Text(_confidences(found.confidence_histogram))
+    for warning in found.warnings:
+        yield Text(f"warning: {warning}", style="yellow")
+
+
+def _recognised(found: Inspection) -> str:
+    rates = " and ".join(f"{fps:g}" for fps in found.fps)
+    sizes = ", ".join(f"{what} in {unit}" for what, unit in found.units.items())
+    return (
+        f"{found.format}, read as {found.reader}: {len(found.takes)} takes, {found.frames} frames "
+        f"at {rates} per second, {len(found.cameras)} cameras, {len(found.joints)} joints "
+        f"({found.skeleton}), {'with' if found.truth else 'without'} truth\n"
+        f"{sizes}\n{found.missing_share:.1%} of the sightings are missing"
+    )
+
+
+def _rig_table(found: Inspection | RigInspection) -> Table:
+    heads = ("size [px]", "focal length [px]", "field of view [deg]", "position", "missing")
+    table = _table("Cameras", "", *heads, "people")
+    seen = found if isinstance(found, Inspection) else None
+    for camera in found.rig:
+        table.add_row(
+            camera.name,
+            "unknown" if camera.image_size is None else "x".join(map(str, camera.image_size)),
+            " ".join(f"{length:.0f}" for length in camera.focal_length),
+            " ".join(f"{degrees(angle):.0f}" for angle in camera.field_of_view or ()),
+            " ".join(f"{coordinate:.2f}" for coordinate in camera.position),
+            "" if seen is None else f"{seen.missing_per_camera.get(camera.name, 1.0):.1%}",
+            "" if seen is None else str(seen.people.get(camera.name, "")),
+        )
+    return table
+
+
+def _confidences(histogram: Sequence[float]) -> str:
+    steps = "  ".join(f"{tenth / 10:.1f}: {share:.0%}" for tenth, share in enumerate(histogram))
+    return f"confidence from  {steps}"
 
 
 def _residual_table(what: str, rows: Mapping[str, Residuals]) -> Table:

@@ -116,6 +116,21 @@ def test_triangulate_knows_other_methods(
     assert report["expected_error_mm"] < 0.1
 
 
+def test_inspect_tells_what_a_take_is(take: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["inspect", str(take), "--json"])
+    report = printed(capsys)
+    assert (report["frames"], report["skeleton"], report["missing_share"]) == (20, "h36m17", 0.0)
+    assert report.keys() >= {"format", "cameras", "warnings"}
+
+
+def test_inspect_tells_what_a_calibration_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = Session().write(tmp_path / "session")
+    main(["inspect", str(project / "calibration" / "Calib.toml")])
+    assert "cam_03" in capsys.readouterr().out
+
+
 def test_a_run_goes_on(run: Path, take: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["train", "--resume", str(run), "--epochs", "3"])
     lines = (run / "metrics.jsonl").read_text().splitlines()
