@@ -1,0 +1,175 @@
+"""How far from the truth is each triangulation, and does its covariance know?
+
+Simulated rigs with a focal length of 1145 px film points of a cube of one metre; Gaussian noise of
+one pixel (five, where the cameras stand five degrees apart). Errors are root mean squares over the
+same points for all. The optimum is the maximum-likelihood point that `refine_points` converges to.
+
+    python benchmarks/accuracy.py [--points 20000]
+"""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import radians
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from multiview_geom import (
+    Cameras,
+    look_at,
+    point_covariance,
+    project_points,
+    refine_points,
+    reprojection_error,
+    ring_of_cameras,
+    triangulate_dlt,
+    triangulate_iterative,
+    triangulate_midpoint,
+    triangulate_two_view,
+)
+
+FOCAL_LENGTH = 1145.0
+
+SOLVERS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "triangulate_dlt": triangulate_dlt,
+    "triangulate_midpoint": triangulate_midpoint,
+    "triangulate_iterative": triangulate_iterative,
+}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A rig, true points, and what was seen of them."""
+
+    name: str
+    cameras: Cameras
+    points: Tensor
+    pixels: Tensor
+    noise_px: float
+
+
+def rigs() -> dict[str, tuple[Cameras, float]]:
+    """Return each rig and the noise it is tried with [px]."""
+    return {
+        "4-camera ring, 4.5 m": (ring_of_cameras(4, 4.5, 1.0, dtype=torch.float64), 1.0),
+        "8-camera ring, 4.5 m": (ring_of_cameras(8, 4.5, 1.0, dtype=torch.float64), 1.0),
+        "cameras at 1.5, 3, 6, 9 m": (arc((1.5, 3.0, 6.0, 9.0), step_deg=40.0), 1.0),
+        "2 cameras, 90 degrees": (arc((4.5, 4.5), step_deg=90.0), 1.0),
+        "2 cameras, 5 degrees": (arc((4.5, 4.5), step_deg=5.0), 5.0),
+    }
+
+
+def arc(distances: tuple[float, ...], step_deg: float) -> Cameras:
+    """Aim cameras at the origin from given distances, at equal angles beside each other."""
+    distance = torch.tensor(distances, dtype=torch.float64)
+    angle = torch.arange(len(distances), dtype=torch.float64) * radians(step_deg)
+    position = torch.stack([angle.cos(), angle.sin(), 0 * angle], dim=-1) * distance[:, None]
+    up = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
+    intrinsics = torch.tensor([FOCAL_LENGTH, FOCAL_LENGTH, 1.0], dtype=torch.float64).diag()
+    return Cameras(intrinsics.repeat(len(distances), 1, 1), look_at(position, 0 * up, up))
+
+
+def filmed(
+    name: str, cameras: Cameras, noise_px: float, count: int, weights: Tensor | None = None
+) -> Scene:
+    """Film random points with Gaussian noise, smaller where the weight is larger."""
+    generator = torch.Generator().manual_seed(0)
+    points = torch.rand(count, 3, generator=generator, dtype=torch.float64) - 0.5
+    exact = project_points(cameras.projections, points)
+    noise = noise_px * torch.randn(exact.shape, generator=generator, dtype=torch.float64)
+    if weights is not None:
+        noise = noise / weights.sqrt()[:, None, None]
+    return Scene(name, cameras, points, exact + noise, noise_px)
+
+
+def rms_mm(points: Tensor, scene: Scene) -> float:
+    """Return the root mean square distance from the truth [mm]."""
+    squared = (points - scene.points).square().sum(dim=-1)
+    return 1000 * float(squared.mean().sqrt())
+
+
+def print_errors(count: int) -> None:
+    """Print the error of every solver on every rig, and how far above the optimum it is."""
+    print(f"{'RMS error [mm]':28s}" + "".join(f"{name:>24s}" for name in [*SOLVERS, "optimum"]))
+    for name, (cameras, noise_px) in rigs().items():
+        scene = filmed(name, cameras, noise_px, count)
+        found = {key: solve(cameras.projections, scene.pixels) for key, solve in SOLVERS.items()}
+        best = refine_points(cameras, found["triangulate_iterative"], scene.pixels)
+        optimum = rms_mm(best.points, scene)
+        errors = [rms_mm(points, scene) for points in found.values()]
+        cells = [f"{error:10.3f} ({100 * (error / optimum - 1):+7.3f} %)" for error in errors]
+        settled = f"{100 * float(best.converged.double().mean()):.2f} % converged"
+        print(f"{name:28s}" + "".join(f"{cell:>24s}" for cell in cells), end="")
+        print(f"{optimum:24.3f}  {settled}")
+
+
+def print_two_view(count: int) -> None:
+    """Print how the cost of `triangulate_two_view` compares with OpenCV's `correctMatches`."""
+    print("\ntriangulate_two_view: relative excess of its cost over correctMatches + DLT, largest")
+    for name, (cameras, noise_px) in rigs().items():
+        scene = filmed(name, cameras.select([0, 1]), noise_px, count)
+        projections = scene.cameras.projections
+        ours, theirs = (
+            reprojection_error(projections, points, scene.pixels).square().sum(dim=0)
+            for points in (
+                triangulate_two_view(projections, scene.pixels),
+                opencv_two_view(projections, scene.pixels),
+            )
+        )
+        print(f"{name:28s}{float((ours / theirs - 1).max()):12.1e}")
+
+
+def opencv_two_view(projections: Tensor, pixels: Tensor) -> Tensor:
+    """Correct the matches by Hartley and Sturm's polynomial, then triangulate linearly."""
+    first, second = projections.numpy()
+    x, y, z = second @ np.linalg.svd(first)[2][-1]
+    skew = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    fundamental = skew @ second @ np.linalg.pinv(first)
+    matches = cv2.correctMatches(
+        fundamental / np.abs(fundamental).max(), pixels[:1].numpy(), pixels[1:].numpy()
+    )
+    left, right = (np.ascontiguousarray(match[0].T) for match in matches)
+    homogeneous = cv2.triangulatePoints(first, second, left, right)
+    return torch.from_numpy((homogeneous[:3] / homogeneous[3]).T)
+
+
+def print_covariance(count: int) -> None:
+    """Print the mean squared Mahalanobis distance of simulated errors: three, if all is right."""
+    print(f"\npoint_covariance: mean squared Mahalanobis distance of {count} errors (3 expected)")
+    print(f"{'':28s}{'equal':>12s}{'weighted':>12s}{'predicted':>12s}{'observed':>12s} RMS [mm]")
+    for name, (cameras, _) in rigs().items():
+        equal = torch.ones(cameras.views, dtype=torch.float64)
+        unequal = torch.tensor([1.0, 0.25, 4.0, 0.5] * 2, dtype=torch.float64)[: cameras.views]
+        rows = [mahalanobis(name, cameras, weights, count) for weights in (equal, unequal)]
+        print(f"{name:28s}{rows[0][0]:12.3f}{rows[1][0]:12.3f}{rows[0][1]:12.3f}{rows[0][2]:12.3f}")
+
+
+def mahalanobis(
+    name: str, cameras: Cameras, weights: Tensor, count: int
+) -> tuple[float, float, float]:
+    """Return the mean squared distance, and the predicted and the observed RMS error [mm]."""
+    scene = filmed(name, cameras, 1.0, count, weights)
+    trust = weights[:, None].expand(-1, count)
+    found = triangulate_iterative(cameras.projections, scene.pixels, weights=trust)
+    covariance = point_covariance(cameras.projections, found, sigma=1.0, weights=trust)
+    error = (found - scene.points)[..., None]
+    squared = (error.mT @ torch.linalg.solve(covariance, error)).mean()
+    predicted = covariance.diagonal(dim1=-2, dim2=-1).sum(dim=-1).mean().sqrt()
+    return float(squared), 1000 * float(predicted), rms_mm(found, scene)
+
+
+def main() -> None:
+    """Print the three tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--points", type=int, default=20_000)
+    count = parser.parse_args().points
+    print_errors(count)
+    print_two_view(count)
+    print_covariance(5 * count)
+
+
+if __name__ == "__main__":
+    main()
