@@ -111,7 +111,7 @@ class LinearTriangulation(LinearTriangulationInGraph):
             merged(pixels, in_dims[1]),
             None if weights is None else merged(weights, in_dims[2]),
         )
-        return points.unflatten(0, (info.batch_size, frames)), 0
+        return points.reshape(info.batch_size, frames, *points.shape[1:]), 0
 
 
 def _joined(

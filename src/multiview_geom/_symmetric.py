@@ -43,6 +43,12 @@ class Symmetric(NamedTuple):
         determinant = torch.addcmul(determinant, opposite[2], beside[2])
         return Symmetric(facing, beside), determinant
 
+    def full(self) -> list[list[Float[Tensor, "*points"]]]:
+        """Return the nine entries, row by row."""
+        xx, yy, zz = self.diagonal[:3]
+        yz, zx, xy = self.opposite[:3]
+        return [[xx, xy, zx], [xy, yy, yz], [zx, yz, zz]]
+
     def trace(self) -> Float[Tensor, "*points"]:
         """Sum the eigenvalues."""
         return self.diagonal[0] + self.diagonal[1] + self.diagonal[2]

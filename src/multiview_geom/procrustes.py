@@ -4,6 +4,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from multiview_geom._rotation import rotation_nearest
+from multiview_geom._rotation_any_size import (
+    rotation_nearest_in_plane,
+    rotation_nearest_in_space,
+)
 from multiview_geom._validation import (
     for_computation,
     require_floating,
@@ -36,7 +41,10 @@ def align_rigid(
         ValueError: If a shape or dtype disagrees.
 
     Note:
-        A pair with a coordinate that is not finite counts as weight zero.
+        A pair with a coordinate that is not finite counts as weight zero. Points that do not
+        determine the transform (one point, a line, none at all) get one of the best: no turn,
+        no shift and scale one where nothing says otherwise; what is not determined passes no
+        gradient.
 
     Reference:
         Umeyama, Least-squares estimation of transformation parameters, PAMI 1991.
@@ -68,7 +76,10 @@ def align_similarity(
         ValueError: If a shape or dtype disagrees.
 
     Note:
-        A pair with a coordinate that is not finite counts as weight zero.
+        A pair with a coordinate that is not finite counts as weight zero. Points that do not
+        determine the transform (one point, a line, none at all) get one of the best: no turn,
+        no shift and scale one where nothing says otherwise; what is not determined passes no
+        gradient.
 
     Reference:
         Umeyama, Least-squares estimation of transformation parameters, PAMI 1991.
@@ -86,6 +97,17 @@ def nearest_rotation(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*bat
     Returns:
         The rotation R that maximises tr(Rᵀ matrix).
 
+    Note:
+        Where several rotations are equally near (a zero matrix, a rank of one, a mirror image
+        with two equal least singular values) one of them comes back, and no gradient passes.
+        The gradient scales as one over the matrix. Single precision is computed in double
+        inside: how far a rounding turns the rotation is one over s₂ ± s₃, without bound.
+
+    Reference:
+        Horn, Closed-form solution of absolute orientation using unit quaternions, JOSA 1987;
+        Theobald, Rapid calculation of RMSDs using a quaternion-based characteristic
+        polynomial, Acta Cryst. A 2005.
+
     Raises:
         ValueError: If a matrix is not 3x3.
 
@@ -97,22 +119,21 @@ def nearest_rotation(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*bat
     """
     require_trailing_shape("matrix", matrix, 3, 3)
     require_floating(matrix=matrix)
-    return _rotation(for_computation(matrix)).to(matrix.dtype)
+    return _nearest(for_computation(matrix)).to(matrix.dtype)
 
 
-def _rotation(matrix: Tensor) -> Tensor:
-    left, values, right = torch.linalg.svd(matrix.detach())
-    sign = torch.linalg.det(left @ right)
-    flip = torch.ones_like(values)
-    flip[..., -1] = sign
-    rotation = (left * flip[..., None, :]) @ right
-    signed = values * flip
-    sums = signed[..., :, None] + signed[..., None, :]
-    spread = left.mT @ (matrix - matrix.detach()) @ right.mT * flip[..., None, :]
-    safe = torch.where(sums > 0, sums, 1.0)
-    turn = torch.where(sums > 0, (spread - spread.mT) / safe, 0.0)
-    nearest: Tensor = rotation + left @ (turn * flip[..., None, :]) @ right
-    return nearest
+def _nearest(matrix: Float[Tensor, "*batch d d"]) -> Float[Tensor, "*batch d d"]:
+    size = matrix.shape[-1]
+    solve = {2: rotation_nearest_in_plane, 3: rotation_nearest}.get(size, rotation_nearest_in_space)
+    return solve(matrix.reshape(-1, size, size)).reshape(matrix.shape)
+
+
+def _squared_round_off(
+    share: Float[Tensor, "*batch points 1"], points: Float[Tensor, "*batch points d"]
+) -> Float[Tensor, "*batch"]:
+    """Return how much points that are all one may seem to differ, squared."""
+    size = (share * points.square()).sum(dim=(-2, -1))
+    return size * torch.finfo(points.dtype).eps ** 2
 
 
 def _alignment(
@@ -134,10 +155,12 @@ def _alignment(
     target_mean = (share * target).sum(dim=-2, keepdim=True)
     centred, goal = source - source_mean, target - target_mean
     covariance = (share * goal).mT @ centred
-    rotation = _rotation(covariance)
+    rotation = _nearest(covariance)
     variance = (share * centred.square()).sum(dim=(-2, -1))
     overlap = (rotation * covariance).sum(dim=(-2, -1))
-    scale = torch.where(variance > 0, overlap / torch.where(variance > 0, variance, 1.0), 1.0)
+    # Doubled where: one point has no scale, and 0 / 0 no gradient.
+    spread = variance > _squared_round_off(share, source)
+    scale = torch.where(spread, overlap / torch.where(spread, variance, 1.0), 1.0)
     turned = (rotation @ source_mean.mT)[..., 0]
     rigid_shift = target_mean[..., 0, :] - turned
     shift = target_mean[..., 0, :] - scale[..., None] * turned
