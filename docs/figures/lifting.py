@@ -29,7 +29,7 @@ def main(run: Path) -> None:
     """Draw one frame that the lifter of a run never learned from."""
     take = next(take for take in read_recordings([], ReadSettings()) if take.name == TAKE)
     take = take.frames(slice(FRAME, FRAME + 1))
-    poses = lift(load_lifter(run), take.cameras, take.keypoints)
+    poses = lift(load_lifter(run), take.cameras, take.keypoints, take.confidence)
     turns = turns_of(take.cameras.camera_from_world).float()
     lifted = camera_to_world(turns[0], poses[0, 0])
     truth = take.truth[0] - root_position(take.truth[0], take.skeleton.root)

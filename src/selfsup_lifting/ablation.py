@@ -16,12 +16,14 @@ from typing import Any
 import torch
 
 from selfsup_lifting.checkpoint import CONFIG_FILE, STATE_FILE, load_config
-from selfsup_lifting.config import RECIPES, Config, LossSettings, ReadSettings
+from selfsup_lifting.config import Config, LossSettings, ReadSettings
 from selfsup_lifting.config_file import from_plain
 from selfsup_lifting.evaluation import evaluate_lifter
 from selfsup_lifting.files import replacing
-from selfsup_lifting.holding_out import Split, hold_out
+from selfsup_lifting.protocols import split_for
 from selfsup_lifting.readers import read_recordings
+from selfsup_lifting.recordings import Recording
+from selfsup_lifting.recipes import RECIPES
 from selfsup_lifting.run_log import METRICS_FILE
 from selfsup_lifting.training import train
 
@@ -182,7 +184,7 @@ def learn_and_judge(config: Config, run: Path) -> Outcome:
     done = run / OUTCOME_FILE
     if done.is_file():
         return Outcome(**json.loads(done.read_text(encoding="utf-8")))
-    split = _split(config.data, config.read, config.hold_out)
+    split = split_for(config, _recordings(config.data, config.read))
     started = monotonic()
     lifter = train(config, split.learned, run, resume=(run / STATE_FILE).is_file())
     seconds = monotonic() - started
@@ -214,9 +216,9 @@ def _outcomes(runs: Sequence[tuple[Config, Path]], jobs: int) -> Iterator[Outcom
 
 
 @lru_cache(maxsize=1)
-def _split(data: tuple[str, ...], read: ReadSettings, names: tuple[str, ...]) -> Split:
-    """Read and split the data once for all variants that see the same."""
-    return hold_out(read_recordings(data, read), names)
+def _recordings(data: tuple[str, ...], read: ReadSettings) -> list[Recording]:
+    """Read the data once for all variants that see the same."""
+    return read_recordings(data, read)
 
 
 def _compared(names: Sequence[str], outcomes: Sequence[Sequence[Outcome]]) -> list[Row]:

@@ -19,12 +19,11 @@ from torch import Tensor
 from multiview_geom import camera_to_world
 from selfsup_lifting.ablation import ablate as run_ablation
 from selfsup_lifting.ablation import loss_steps, varied
-from selfsup_lifting.checkpoint import load_config, load_lifter
-from selfsup_lifting.config import PRESETS, RECIPES, Config, ReadSettings
+from selfsup_lifting.checkpoint import BEST_FILE, WEIGHTS_FILE, load_config, load_lifter
+from selfsup_lifting.config import Config, ReadSettings
 from selfsup_lifting.config_file import explained, load_settings
 from selfsup_lifting.evaluation import Evaluation, evaluate_lifter
 from selfsup_lifting.export import require_writable, save_tracks
-from selfsup_lifting.holding_out import hold_out
 from selfsup_lifting.inference import lift, placed_in_camera
 from selfsup_lifting.inspection import (
     Inspection,
@@ -42,12 +41,15 @@ from selfsup_lifting.options import (
     TriangulateOptions,
     chosen_frames,
 )
+from selfsup_lifting.protocols import evaluate_for, save_tables, split_for
 from selfsup_lifting.readers import read_recordings
+from selfsup_lifting.recipes import PRESETS, RECIPES
 from selfsup_lifting.reconstruction import reconstruct
 from selfsup_lifting.recordings import ReadError, Recording
 from selfsup_lifting.runs import planned_run
 from selfsup_lifting.tables import (
     ablation_cells,
+    benchmark_table,
     compared_with,
     error_table,
     expected_error,
@@ -76,7 +78,7 @@ def train(arguments: Sequence[str]) -> None:
     options = _parsed("train", arguments, TrainOptions, defaults)
     config = options.settings
     run = options.resume or planned_run(config, options.recipe)
-    split = hold_out(read_recordings(config.data, config.read), config.hold_out)
+    split = split_for(config, read_recordings(config.data, config.read))
     _messages.print("\n".join([split.told, *explained(config)]))
     untrained = untrained_lifter(split.learned[0].skeleton, config).eval()
     before = evaluate_lifter(untrained, split.kept_out)
@@ -99,17 +101,22 @@ def train(arguments: Sequence[str]) -> None:
 def evaluate(arguments: Sequence[str]) -> None:
     """Compare a lifter's single-view predictions with the truth, or with all views together."""
     options = _with_read_settings_of_run("evaluate", arguments, EvaluateOptions)
-    lifter, config = load_lifter(options.run), load_config(options.run)
+    _require_writable(options.out, overwrite=options.overwrite)
+    weights = _named({"last": WEIGHTS_FILE, "best": BEST_FILE}, options.weights, "weights")
+    lifter, config = load_lifter(options.run / weights), load_config(options.run)
     takes = read_recordings(options.data or config.data, options.read)
     if not options.data:
-        takes = hold_out(takes, config.hold_out).kept_out
-    chosen = chosen_frames(options.frames)
-    evaluation = evaluate_lifter(lifter, [take.frames(chosen) for take in takes])
+        takes = split_for(config, takes).kept_out
+    takes = [take.frames(chosen_frames(options.frames)) for take in takes]
+    evaluation, tables = evaluate_for(options.data or config.data, lifter, takes, config)
+    for path in options.out:
+        save_tables(path, evaluation, tables)
+        _messages.print(f"wrote {path}")
     if options.json:
         _print_json(evaluation.as_dict())
         return
-    rows = {**evaluation.per_action, "all": evaluation.total}
-    _results.print(error_table("Single-view predictions", rows))
+    for table in tables:
+        _results.print(benchmark_table(table), *table.notes, sep="\n")
     _results.print(compared_with(evaluation))
 
 
@@ -123,7 +130,7 @@ def predict(arguments: Sequence[str]) -> None:
         take = take.to_skeleton(lifter.skeleton)
     view = options.view or (take.cameras.names or ("",))[0]
     seen = take.select_views([view])
-    poses = lift(lifter, seen.cameras, seen.keypoints)[:, 0]
+    poses = lift(lifter, seen.cameras, seen.keypoints, seen.confidence)[:, 0]
     tracks = _told_in(options.frame, poses, seen)
     _save(options.out, tracks, take, options.frame, overwrite=options.overwrite)
     blind = int(poses.isnan().flatten(1).any(dim=1).sum())

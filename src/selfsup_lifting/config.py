@@ -1,10 +1,9 @@
 """Every setting of a run, with its unit and where it comes from: paper, code or ours."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from math import cos, pi
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated
 
 from tyro.conf import arg
@@ -181,6 +180,24 @@ class TriangulationSettings:
 
 
 @dataclass(frozen=True)
+class AugmentationSettings:
+    """What is changed about a batch each time it is seen.
+
+    Attributes:
+        mirror: Whether half of the frames are mirrored, cameras and all [ours: off; the code has
+            a flip that nothing calls].
+        hidden_share: Share of the keypoints that the network is not shown, so that it learns to
+            do without.
+    """
+
+    mirror: bool = False
+    hidden_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        require_share(hidden_share=self.hidden_share)
+
+
+@dataclass(frozen=True)
 class LifterSettings:
     """The residual MLP.
 
@@ -189,11 +206,14 @@ class LifterSettings:
         blocks: Residual blocks in the encoder, and as many in the decoder [code: 2; the paper's
             text can be read as 4].
         dropout: Share of hidden numbers dropped while training [code: 0.5; unsaid in the paper].
+        confidence_input: Whether the network is told each keypoint's confidence, zero where it is
+            missing [ours: off; unsaid in the paper].
     """
 
     width: int = 1024
     blocks: int = 2
     dropout: float = 0.5
+    confidence_input: bool = False
 
     def __post_init__(self) -> None:
         require_at_least(1, width=self.width, blocks=self.blocks)
@@ -264,6 +284,7 @@ class Config:
         steps: Weight updates, rounded up to whole epochs; where `epochs` is not given.
         frames_per_batch: Frames of all views in one update [paper: 2048, 8192 view-poses].
         learning_rate: Step length of Adam [paper: 0.001].
+        decay: Whether the step length falls to zero along a cosine [ours: no; unsaid in the paper].
         seed: Seed of weights, order and dropout.
         cameras_learned: Learn from the first so many cameras of each take; by default from all.
         device: Where to train: cpu, cuda, cuda:1, ...
@@ -273,6 +294,7 @@ class Config:
         lifter: The network.
         losses: The losses.
         triangulation: How the pseudo-labels are triangulated.
+        augmentation: What is changed about a batch.
     """
 
     data: tuple[str, ...] = ()
@@ -281,6 +303,7 @@ class Config:
     steps: int = 4000
     frames_per_batch: int = 2048
     learning_rate: float = 1e-3
+    decay: bool = False
     seed: int = 0
     cameras_learned: int | None = None
     device: str = "cpu"
@@ -292,6 +315,7 @@ class Config:
     triangulation: Annotated[TriangulationSettings, arg(name="")] = field(
         default_factory=TriangulationSettings
     )
+    augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
 
     def __post_init__(self) -> None:
         require_at_least(1, steps=self.steps, frames_per_batch=self.frames_per_batch)
@@ -301,47 +325,9 @@ class Config:
         if self.cameras_learned is not None:
             require_at_least(2, cameras_learned=self.cameras_learned)
 
-
-def paper(config: Config) -> Config:
-    """Learn from all four losses, as the paper does."""
-    return config
-
-
-def pseudo_label(config: Config) -> Config:
-    """Learn from the triangulated input alone (Kocabas et al. 2019): the floor."""
-    alone = replace(config.losses, projection=0.0, consistency=0.0, output=0.0)
-    return replace(config, losses=alone)
-
-
-def supervised(config: Config) -> Config:
-    """Learn from the truth where a recording has it: the ceiling."""
-    floor = pseudo_label(config)
-    return replace(floor, losses=replace(floor.losses, labels=Labels.TRUTH))
-
-
-def demo(config: Config) -> Config:
-    """Train a small network for a minute or two on two cores."""
-    small = replace(config.lifter, width=256, dropout=0.1)
-    return replace(config, lifter=small, steps=1200, frames_per_batch=64)
-
-
-def quick(config: Config) -> Config:
-    """Train a middle-sized network for some minutes on two cores."""
-    medium = replace(config.lifter, width=512, dropout=0.1)
-    return replace(config, lifter=medium, steps=4000, frames_per_batch=64)
-
-
-def full(config: Config) -> Config:
-    """Train as long and wide as the paper: 500 epochs of 2048 frames, 1024 wide."""
-    return replace(config, epochs=500)
-
-
-RECIPES: Mapping[str, Callable[[Config], Config]] = MappingProxyType(
-    {"paper": paper, "pseudo-label": pseudo_label, "supervised": supervised}
-)
-PRESETS: Mapping[str, Callable[[Config], Config]] = MappingProxyType(
-    {"demo": demo, "quick": quick, "full": full}
-)
+    def learning_rate_at(self, progress: float) -> float:
+        """Return the step length after a share of the epochs."""
+        return self.learning_rate * (0.5 + 0.5 * cos(pi * progress) if self.decay else 1.0)
 
 
 def require_positive(**settings: float | int) -> None:

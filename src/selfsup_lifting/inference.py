@@ -17,6 +17,7 @@ def lift(
     lifter: Lifter,
     cameras: Cameras,
     keypoints: Float[Tensor, "frames views joints 2"],
+    confidence: Float[Tensor, "frames views joints"] | None = None,
 ) -> Float[Tensor, "frames views joints 3"]:
     """Lift each view's 2D track by itself.
 
@@ -24,6 +25,7 @@ def lift(
         lifter: A trained network in evaluation mode.
         cameras: The views' calibration; of the extrinsics nothing is used.
         keypoints: What each view saw, lens included [px]; NaN where missing.
+        confidence: The detector's trust in each; full trust by default.
 
     Returns:
         The joints relative to the root, in each camera's axes [m]; NaN where a view saw nothing
@@ -32,12 +34,9 @@ def lift(
     device = next(lifter.parameters()).device
     image = normalised_image(cameras, keypoints).float().flatten(0, 1)
     seen = image.isfinite().all(dim=-1)
-    poses = torch.cat(
-        [
-            lifter(part.to(device), there.to(device)).cpu()
-            for part, there in zip(image.split(CHUNK), seen.split(CHUNK), strict=True)
-        ]
-    )
+    trust = seen.float() if confidence is None else confidence.float().flatten(0, 1)
+    parts = zip(*(numbers.split(CHUNK) for numbers in (image, seen, trust)), strict=True)
+    poses = torch.cat([lifter(*(numbers.to(device) for numbers in part)).cpu() for part in parts])
     poses = torch.where(seen.any(dim=-1)[:, None, None], poses, torch.nan)
     return poses.reshape(*keypoints.shape[:-1], 3)
 

@@ -25,13 +25,15 @@ class Lifter(nn.Module):
         self.skeleton = skeleton
         self.settings = settings
         joints, width = len(skeleton.joints), settings.width
-        self.encoder = _Coder(2 * joints, nn.Linear(width, width), settings)
+        numbers = 3 if settings.confidence_input else 2
+        self.encoder = _Coder(numbers * joints, nn.Linear(width, width), settings)
         self.decoder = _Coder(width, _output_layer(width, 3 * joints), settings)
 
     def forward(
         self,
         image: Float[Tensor, "*batch joints 2"],
         seen: Bool[Tensor, "*batch joints"],
+        confidence: Float[Tensor, "*batch joints"] | None = None,
     ) -> Float[Tensor, "*batch joints 3"]:
         """Lift poses.
 
@@ -39,12 +41,17 @@ class Lifter(nn.Module):
             image: Undistorted keypoints, divided by the intrinsics [focal lengths]; anything,
                 NaN too, where not seen.
             seen: Which keypoints there are.
+            confidence: The detector's trust in each; looked at where the settings say so; full
+                trust by default.
 
         Returns:
             The joints relative to the root, in the camera's axes [m]. A pose of which nothing
             is seen is the network's answer to nothing: see `inference.lift`.
         """
         centred = centred_on_root(image, seen, self.skeleton.root)
+        if self.settings.confidence_input:
+            trust = seen.to(image.dtype) * (1.0 if confidence is None else confidence)
+            centred = torch.cat([centred, trust[..., None]], dim=-1)
         latent = self.encoder(centred.flatten(0, -3).flatten(1))
         poses = self.decoder(latent).unflatten(1, (-1, 3))
         poses = poses - root_position(poses, self.skeleton.root)

@@ -21,7 +21,7 @@ class TrainOptions:
 
     Attributes:
         settings: Every setting of the run.
-        recipe: What is learned from: paper, pseudo-label or supervised.
+        recipe: What is learned from: paper, robust, pseudo-label or supervised.
         preset: How much is computed: demo (a minute or two on two cores; the default without
             --data), quick (some minutes; the default with --data), full (as the paper).
         config: A TOML file of settings; the command line overrides it.
@@ -70,8 +70,13 @@ class EvaluateOptions:
 
     Attributes:
         run: The run folder.
-        data: What to evaluate on; by default what the run kept out of training.
+        data: What to evaluate on; by default what the run kept out of training. Of a benchmark
+            its test alone is taken.
         frames: Frames to use: first:end, or 80: for all from frame 80 on.
+        weights: Which weights of the run: last, or best (by the reprojection error on the takes
+            of --select-on).
+        out: Files to write the tables to: .json, .csv, .tex.
+        overwrite: Replace files that exist.
         json: Print one JSON object and nothing else.
         read: How the data are read; by default as the run read them.
     """
@@ -79,6 +84,9 @@ class EvaluateOptions:
     run: Positional[Path]
     data: tuple[str, ...] = ()
     frames: str = ":"
+    weights: str = "last"
+    out: tuple[Path, ...] = ()
+    overwrite: bool = False
     json: bool = False
     read: Read = field(default_factory=ReadSettings)
 

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from selfsup_lifting.augmentation import augmented, shown
 from selfsup_lifting.checkpoint import load_state, save_checkpoint
 from selfsup_lifting.config import Config, LossSettings
 from selfsup_lifting.dataset import (
@@ -65,7 +66,8 @@ def train(
     dataset = build_dataset(recordings, config.losses.labels, config.triangulation)
     dataset = dataset.to(config.device)
     epochs = epoch_count(config, len(dataset))
-    lifter = untrained_lifter(common_skeleton(recordings), config).train()
+    skeleton = common_skeleton(recordings)
+    lifter = untrained_lifter(skeleton, config).train()
     optimizer = torch.optim.Adam(lifter.parameters(), lr=config.learning_rate)
     done = load_state(run, lifter, optimizer) if resume else start_run(run, config)
     saved = monotonic()
@@ -75,9 +77,13 @@ def train(
                 losses = config.losses.at(epoch / epochs)
                 seed = config.seed * EPOCH_SEEDS + epoch
                 torch.manual_seed(seed)
-                for batch in dataset.shuffled_batches(config.frames_per_batch, seed):
-                    poses = lifter(batch.image, batch.seen)
-                    terms = loss_terms(poses, batch, lifter.skeleton, losses)
+                for group in optimizer.param_groups:
+                    group["lr"] = config.learning_rate_at(epoch / epochs)
+                for frames in dataset.shuffled_batches(config.frames_per_batch, seed):
+                    batch = augmented(frames, skeleton, config.augmentation)
+                    seen = shown(batch, config.augmentation)
+                    poses = lifter(batch.image, seen, batch.confidence)
+                    terms = loss_terms(poses, batch, skeleton, losses)
                     log.step(terms, partial(gradient_shares, poses, terms, losses.weights))
                     optimizer.zero_grad(set_to_none=True)
                     weighted_sum(terms, losses.weights).backward()

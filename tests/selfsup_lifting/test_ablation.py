@@ -12,7 +12,8 @@ from scipy.stats import ttest_1samp
 
 from selfsup_lifting.ablation import ablate, interval, loss_steps, varied
 from selfsup_lifting.cli import main
-from selfsup_lifting.config import RECIPES, Config, LifterSettings, LossSettings
+from selfsup_lifting.config import Config, LifterSettings, LossSettings
+from selfsup_lifting.recipes import RECIPES
 from selfsup_lifting.recordings import save_recording
 from selfsup_lifting.tables import ablation_cells
 from tests.selfsup_lifting.strategies import Scene

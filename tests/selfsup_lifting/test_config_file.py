@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfsup_lifting.config import PRESETS, RECIPES, Config, LossSettings, ReadSettings
+from selfsup_lifting.config import Config, LossSettings, ReadSettings
 from selfsup_lifting.config_file import (
     as_plain,
     explained,
@@ -15,6 +15,7 @@ from selfsup_lifting.config_file import (
     load_settings,
     save_settings,
 )
+from selfsup_lifting.recipes import PRESETS, RECIPES
 
 configs = st.builds(
     Config,

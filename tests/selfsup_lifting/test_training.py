@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from selfsup_lifting.checkpoint import load_config, load_lifter
-from selfsup_lifting.config import RECIPES, Config, LifterSettings, LossSettings
+from selfsup_lifting.config import Config, LifterSettings, LossSettings
 from selfsup_lifting.dataset import Frames
 from selfsup_lifting.evaluation import evaluate_lifter
+from selfsup_lifting.recipes import RECIPES
 from selfsup_lifting.recordings import Recording
 from selfsup_lifting.training import epoch_count, train, untrained_lifter
 from tests.selfsup_lifting.strategies import Scene

@@ -1,0 +1,65 @@
+"""What is learned from, and how much is computed: named changes to the settings."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from selfsup_lifting.config import AugmentationSettings, Config, Labels, Method, Norm
+
+
+def paper(config: Config) -> Config:
+    """Learn from all four losses, as the paper does."""
+    return config
+
+
+def pseudo_label(config: Config) -> Config:
+    """Learn from the triangulated input alone (Kocabas et al. 2019): the floor."""
+    alone = replace(config.losses, projection=0.0, consistency=0.0, output=0.0)
+    return replace(config, losses=alone)
+
+
+def supervised(config: Config) -> Config:
+    """Learn from the truth where a recording has it: the ceiling."""
+    floor = pseudo_label(config)
+    return replace(floor, losses=replace(floor.losses, labels=Labels.TRUTH))
+
+
+def robust(config: Config) -> Config:
+    """Learn from all four losses, as well as we know how."""
+    losses = replace(config.losses, input_norm=Norm.HUBER)
+    triangulation = replace(config.triangulation, method=Method.ROBUST, weighted=True)
+    augmentation = AugmentationSettings(mirror=True, hidden_share=0.1)
+    lifter = replace(config.lifter, confidence_input=True)
+    return replace(
+        config,
+        decay=True,
+        losses=losses,
+        triangulation=triangulation,
+        augmentation=augmentation,
+        lifter=lifter,
+    )
+
+
+def demo(config: Config) -> Config:
+    """Train a small network for a minute or two on two cores."""
+    small = replace(config.lifter, width=256, dropout=0.1)
+    return replace(config, lifter=small, steps=1200, frames_per_batch=64)
+
+
+def quick(config: Config) -> Config:
+    """Train a middle-sized network for some minutes on two cores."""
+    medium = replace(config.lifter, width=512, dropout=0.1)
+    return replace(config, lifter=medium, steps=4000, frames_per_batch=64)
+
+
+def full(config: Config) -> Config:
+    """Train as long and wide as the paper: 500 epochs of 2048 frames, 1024 wide."""
+    return replace(config, epochs=500)
+
+
+RECIPES: Mapping[str, Callable[[Config], Config]] = MappingProxyType(
+    {"paper": paper, "robust": robust, "pseudo-label": pseudo_label, "supervised": supervised}
+)
+PRESETS: Mapping[str, Callable[[Config], Config]] = MappingProxyType(
+    {"demo": demo, "quick": quick, "full": full}
+)
