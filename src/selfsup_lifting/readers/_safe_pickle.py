@@ -97,7 +97,8 @@ def unpickle(content: bytes, source: Path) -> Any:  # noqa: ANN401 - whatever th
         pickle.UnpicklingError, EOFError, AttributeError, IndexError, KeyError, TypeError,
         ValueError, OverflowError, MemoryError, UnicodeDecodeError,
     ) as error:  # fmt: skip
-        raise ReadError(f"{source}: its pickle is damaged or not harmless: {error}") from None
+        told = " ".join(str(error).split())
+        raise ReadError(f"{source}: its pickle is damaged or not harmless: {told}") from None
 
 
 def load_npz_with_objects(path: Path) -> dict[str, Any]:

@@ -111,6 +111,10 @@ def _by_take(folder: Path, rig: Rig, pattern: Any) -> dict[str, dict[str, Path]]
             rig.source, names, folder, [camera for all_of in cameras.values() for camera in all_of],
             lost or [source.name for source in sources],
         )  # fmt: skip
+    if sorted(camera for all_of in cameras.values() for camera in all_of) == sorted(names):
+        return {
+            "": {camera: source for group in groups.values() for camera, source in group.items()}
+        }
     for rest in groups:
         require_same_cameras(rig.source, names, folder, cameras[rest], [])
     return groups

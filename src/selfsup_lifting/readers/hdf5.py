@@ -32,7 +32,8 @@ def opened_h5(path: Path, layout: str) -> Iterator[Any]:
         OSError, KeyError, AttributeError, TypeError, IndexError, ValueError, OverflowError,
         RuntimeError, MemoryError,
     ) as error:  # fmt: skip
-        raise ReadError(f"{path} is damaged, or not laid out as {layout} does: {error}") from None
+        told = " ".join(str(error).split())
+        raise ReadError(f"{path} is damaged, or not laid out as {layout} does: {told}") from None
 
 
 def holds(path: Path, condition: Callable[[Any], bool]) -> bool:

@@ -65,19 +65,18 @@ def _matched(names: Sequence[str], file: str, pattern: str | None) -> tuple[str,
         found = re.search(pattern, file)
         if found and found.groups() and found[1].strip() in names:
             return found[1].strip(), " ".join(_words(file[: found.start()] + file[found.end() :]))
-    for prefixes in (_PREFIXES[:1], _PREFIXES[1:]):
-        fits = [
-            (name, rest)
-            for name in names
-            for prefix in prefixes
-            for rest in [_without(_words(file), _words(prefix + name))]
-            if rest is not None
-        ]
-        longest = max((len(_words(name)) for name, _ in fits), default=0)
-        fits = [(name, rest) for name, rest in fits if len(_words(name)) == longest]
-        if len({name for name, _ in fits}) == 1:
-            return fits[0]
-    return None
+    words = _words(file)
+    fits = {
+        (name, rest)
+        for name in names
+        for prefix in _PREFIXES
+        for part in (_words(prefix + name), _words(prefix) + _words(name))
+        for rest in [_without(words, part)]
+        if rest is not None
+    }
+    shortest = min((len(rest.split()) for _, rest in fits), default=0)
+    best = sorted((name, rest) for name, rest in fits if len(rest.split()) == shortest)
+    return best[0] if len({name for name, _ in best}) == 1 else None
 
 
 def _words(name: str) -> list[str]:

@@ -19,9 +19,9 @@ MILLIMETRE = 0.001
 # Human3.6M's focal length over the width of its pictures: what is assumed without calibration.
 USUAL_FOCAL_LENGTH = 1.145
 
-# Where calibrations lie beside data, the surest first.
-FOLDERS = ("calibration", "*[Cc]alib*")
-FILES = ("*[Cc]alib*", "[Cc]amera*")
+# Where calibrations lie beside data: `calibration/`, Pose2Sim's `S00_Calibration/`, `calib.toml`.
+FOLDERS = ("[Cc]alibration", "[Cc]alib", "*_[Cc]alibration")
+FILES = ("[Cc]alib*", "[Cc]amera*")
 SUFFIXES = (".toml", ".yaml", ".yml", ".json", ".xml", ".cal", ".h5", ".txt")
 HIGHEST_PARENT = 3
 
@@ -115,7 +115,7 @@ def _calibrations_in(place: Path) -> list[Path]:
         place,
         *(folder for name in FOLDERS for folder in place.glob(name) if folder.is_dir()),
     ]
-    for holder in dict.fromkeys(inside[1:2] + inside[:1] + inside[2:]):
+    for holder in inside:
         patterns: Sequence[str] = FILES if holder == place else ("*",)
         files = [file for name in patterns for file in sorted(holder.glob(name)) if file.is_file()]
         for suffix in SUFFIXES:
