@@ -111,11 +111,8 @@ def find_calibration(folder: Path) -> Path | None:
 
 def _calibrations_in(place: Path) -> list[Path]:
     """List the calibrations of one place, of the surest kind only."""
-    inside = [
-        place,
-        *(folder for name in FOLDERS for folder in place.glob(name) if folder.is_dir()),
-    ]
-    for holder in inside:
+    inside = [folder for name in FOLDERS for folder in place.glob(name) if folder.is_dir()]
+    for holder in (*inside, place):
         patterns: Sequence[str] = FILES if holder == place else ("*",)
         files = [file for name in patterns for file in sorted(holder.glob(name)) if file.is_file()]
         for suffix in SUFFIXES:
