@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from selfsup_lifting.skeletons import Skeleton
 
 FORMAT = "selfsup-lifting 1"
 WEIGHTS_FILE = "model.safetensors"
+BEST_FILE = "best.safetensors"
 STATE_FILE = "state.pt"
 CONFIG_FILE = "config.toml"
 
@@ -33,17 +35,38 @@ def save_checkpoint(
         config: The settings of the run.
         epoch: How many epochs are done.
     """
+    save_weights(run / WEIGHTS_FILE, lifter, config)
+    state = {"epoch": epoch, "optimizer": optimizer.state_dict()}
+    with replacing(run / STATE_FILE) as path:
+        torch.save(state, path)
+
+
+def save_weights(path: Path, lifter: Lifter, config: Config, **noted: float) -> None:
+    """Write a lifter's weights with all it needs.
+
+    Args:
+        path: The file.
+        lifter: The network.
+        config: The settings of the run.
+        noted: Numbers to note beside them.
+    """
     metadata = {
         "format": FORMAT,
         "skeleton": json.dumps(lifter.skeleton.as_dict()),
         "lifter": json.dumps(as_plain(lifter.settings)),
         "config": json.dumps(as_plain(config), sort_keys=True),
+        **{name: repr(number) for name, number in noted.items()},
     }
-    with replacing(run / WEIGHTS_FILE) as path:
-        save_file(lifter.state_dict(), path, metadata=metadata)
-    state = {"epoch": epoch, "optimizer": optimizer.state_dict()}
-    with replacing(run / STATE_FILE) as path:
-        torch.save(state, path)
+    with replacing(path) as temporary:
+        save_file(lifter.state_dict(), temporary, metadata=metadata)
+
+
+def noted_number(path: Path, name: str) -> float:
+    """Read a number that `save_weights` noted; infinity where there is no such file."""
+    if not path.is_file():
+        return inf
+    with safe_open(path, framework="pt") as file:
+        return float((file.metadata() or {}).get(name, inf))
 
 
 def load_lifter(run: Path) -> Lifter:

@@ -286,6 +286,8 @@ class Config:
         learning_rate: Step length of Adam [paper: 0.001].
         decay: Whether the step length falls to zero along a cosine [ours: no; unsaid in the paper].
         seed: Seed of weights, order and dropout.
+        select_on: Subjects, actions or takes set apart from learning; the weights that the other
+            cameras confirm best on them are kept as well [ours: none; unsaid in the paper].
         cameras_learned: Learn from the first so many cameras of each take; by default from all.
         device: Where to train: cpu, cuda, cuda:1, ...
         run: Folder to write to; by default a new one in runs/.
@@ -305,6 +307,7 @@ class Config:
     learning_rate: float = 1e-3
     decay: bool = False
     seed: int = 0
+    select_on: tuple[str, ...] = ()
     cameras_learned: int | None = None
     device: str = "cpu"
     run: Path | None = None

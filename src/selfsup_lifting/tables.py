@@ -9,8 +9,12 @@ from rich.text import Text
 
 from selfsup_lifting.ablation import PUBLISHED, Row, interval
 from selfsup_lifting.evaluation import Errors, Evaluation
+from selfsup_lifting.protocols import BenchmarkTable, written
 from selfsup_lifting.inspection import Inspection, RigInspection
 from selfsup_lifting.reconstruction import Reconstruction, Residuals
+
+# A table with more columns of numbers than this is turned, so that it fits a screen.
+WIDEST_TABLE = 6
 
 
 def error_table(title: str, rows: Mapping[str, Errors]) -> Table:
@@ -57,6 +61,14 @@ def compared_with(evaluation: Evaluation) -> str:
     }[evaluation.reference]
     blind = f"; {evaluation.blind} poses left out" if evaluation.blind else ""
     return f"{evaluation.frames} frames, {evaluation.joints} joints, against {reference}{blind}"
+
+
+def benchmark_table(table: BenchmarkTable) -> Table:
+    """Lay out a table of a benchmark, upright where it would be too wide."""
+    cells = [("", *table.columns)]
+    cells += [(name, *map(written, numbers)) for name, numbers in table.rows]
+    upright = len(table.columns) > WIDEST_TABLE
+    return plain_table(table.title, *(zip(*cells, strict=True) if upright else cells))
 
 
 def plain_table(title: str, headings: Sequence[str], *lines: Sequence[str]) -> Table:
