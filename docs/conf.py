@@ -20,6 +20,16 @@ myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-# Annotations of other libraries, whose own pages are not at hand when the docs are built offline.
-nitpick_ignore_regex = [("py:.*", r"(torch|jaxtyping|collections|pathlib|typing|types|enum)\..*")]
-nitpick_ignore = [("py:class", name) for name in ("Tensor", "Float", "Bool", "Int")]
+# Shapes stand in the signature; repeated below it, their stars would be read as emphasis.
+napoleon_attr_annotations = False
+# "Pixels [px]: ..." in a Returns section is a sentence, not a type.
+napoleon_use_rtype = False
+# Names of other libraries, whose pages are not at hand offline, of axes, and of what is not public.
+nitpick_ignore_regex = [
+    ("py:.*", r"(torch|jaxtyping|collections|pathlib|typing|types|enum|selfsup_lifting)\..*"),
+    ("py:class", r".*['\[].*"),
+]
+nitpick_ignore = [
+    *(("py:class", name) for name in ("Tensor", "Float", "Bool", "Int", "Path")),
+    ("py:exc", "ReadError"),
+]
