@@ -23,6 +23,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from multiview_geom._null_vector import largest_column, least_stretched, unit, wide
 from multiview_geom._symmetric import Symmetric, inner
 
 # The closed form is off by a root of double round-off at a multiple root; so the iteration
@@ -93,32 +94,16 @@ class NearestRotation(NearestRotationInGraph):
 
 
 def _nearest(matrices: Float[Tensor, "n 3 3"]) -> Float[Tensor, "n 3 3"]:
-    entries = matrices.permute(1, 2, 0).to(_wide(matrices), memory_format=torch.contiguous_format)
+    entries = matrices.permute(1, 2, 0).to(wide(matrices), memory_format=torch.contiguous_format)
     length = entries.square().sum(dim=(0, 1)).sqrt()
     identity = torch.eye(3, dtype=entries.dtype, device=entries.device)[..., None]
     entries = torch.where(length > 0, entries / torch.where(length > 0, length, 1.0), identity)
-    quaternion = _best_quaternion(_lifted_form(entries))
+    quaternion = least_stretched(_lifted_form(entries))
     for _ in range(POLISHING_STEPS[matrices.dtype]):
         quaternion = _polished(entries, _twisted(entries, quaternion))
     rows = _rotation_of(quaternion).flatten(0, 1).unbind()
     rotation = torch.stack([row.to(matrices.dtype) for row in rows], dim=-1)
     return rotation.reshape(-1, 3, 3)
-
-
-def _wide(matrices: Tensor) -> torch.dtype:
-    """Choose the dtype to compute in; one kind of accelerator has no double precision."""
-    return torch.float32 if matrices.device.type == "mps" else torch.float64
-
-
-def _best_quaternion(upper: list[list[Tensor]]) -> Float[Tensor, "4 n"]:
-    """Find the vector that λ - K stretches least: a column of its squared cofactors."""
-    cofactors = _cofactors(upper)
-    w, x, y, z = _largest_column(cofactors)
-    rows = [
-        torch.addcmul(torch.addcmul(torch.addcmul(a * w, b, x), c, y), d, z)
-        for a, b, c, d in cofactors
-    ]
-    return _unit(torch.stack(rows))
 
 
 def _lifted_form(entries: Float[Tensor, "3 3 n"]) -> list[list[Tensor]]:
@@ -178,41 +163,6 @@ def _smallest_squared_value(squared_determinant: Tensor, squared_cofactors: Tens
     return root.clamp(min=0)
 
 
-def _cofactors(upper: list[list[Tensor]]) -> list[list[Tensor]]:
-    """Return the cofactors of symmetric 4x4 matrices, in full."""
-    (a, b, c, d), (e, f, g), (h, i), (j,) = upper
-    # The 2x2 minors of the last two rows, and of the first two.
-    l01, l02, l03 = c * g - f * d, c * i - h * d, c * j - i * d
-    l12, l13, l23 = f * i - h * g, f * j - i * g, h * j - i * i
-    u01, u02, u03 = a * e - b * b, a * f - c * b, a * g - d * b
-    u12, u13 = b * f - c * e, b * g - d * e
-    c01 = f * l03 - b * l23 - g * l02
-    c02 = b * l13 - e * l03 + g * l01
-    c03 = e * l02 - b * l12 - f * l01
-    c12 = b * l03 - a * l13 - d * l01
-    c13 = a * l12 - b * l02 + c * l01
-    c23 = g * u02 - d * u12 - i * u01
-    c00 = e * l23 - f * l13 + g * l12
-    c11 = a * l23 - c * l03 + d * l02
-    c22 = d * u13 - g * u03 + j * u01
-    c33 = c * u12 - f * u02 + h * u01
-    return [[c00, c01, c02, c03], [c01, c11, c12, c13], [c02, c12, c22, c23], [c03, c13, c23, c33]]
-
-
-def _largest_column(columns: list[list[Tensor]]) -> Float[Tensor, "k n"]:
-    """Take the column with the largest diagonal entry, at unit length."""
-    chosen, largest = columns[0], columns[0][0]
-    for index, column in enumerate(columns):
-        better = column[index] > largest
-        chosen = [torch.where(better, new, old) for new, old in zip(column, chosen, strict=True)]
-        largest = torch.maximum(column[index], largest)
-    return _unit(torch.stack(chosen))
-
-
-def _unit(vector: Float[Tensor, "k n"]) -> Float[Tensor, "k n"]:
-    return vector / vector.square().sum(dim=0).sqrt()
-
-
 def _rotation_of(quaternion: Float[Tensor, "4 n"]) -> Float[Tensor, "3 3 n"]:
     w, x, y, z = quaternion
     x2, y2, z2 = 2 * x, 2 * y, 2 * z
@@ -242,7 +192,7 @@ def _twisted(
     """Turn about the axis that matters least by the best angle, which a near-tie leaves open."""
     product = _transposed_times(_rotation_of(quaternion), entries)
     stretch = _stretch_of(product)
-    axis = _largest_column(stretch.adjugate()[0].full())
+    axis = largest_column(stretch.adjugate()[0].full())
     sine = inner(_skew_vector(product), axis)
     cosine = inner(stretch.times(axis), axis)
     half_angle = torch.atan2(sine, cosine) / 2
@@ -257,7 +207,7 @@ def _after_turn(
     around, turned = torch.cat([vector, vector[:2]]), torch.cat([imaginary, imaginary[:2]])
     cross = around[1:4] * turned[2:5] - around[2:5] * turned[1:4]
     first = w * real - inner(vector, imaginary)
-    return _unit(torch.cat([first[None], real * vector + w * imaginary + cross]))
+    return unit(torch.cat([first[None], real * vector + w * imaginary + cross]))
 
 
 def _turned(

@@ -73,7 +73,8 @@ def _turned(matrices: Tensor, rotations: Tensor, change: Tensor) -> Tensor:
     sums = sums + (lift + empty)[..., None, None] * torch.eye(size**2).to(matrices)
     moved = rotations.mT @ change
     turn = torch.linalg.solve(sums, (moved - moved.mT).flatten(-2)[..., None])[..., 0]
-    return rotations @ turn.reshape(matrices.shape)
+    turned: Tensor = rotations @ turn.reshape(matrices.shape)
+    return turned
 
 
 def _kronecker(left: Float[Tensor, "*n d d"], right: Float[Tensor, "*n d d"]) -> Tensor:
