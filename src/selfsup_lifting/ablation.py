@@ -22,8 +22,8 @@ from selfsup_lifting.evaluation import evaluate_lifter
 from selfsup_lifting.files import replacing
 from selfsup_lifting.protocols import split_for
 from selfsup_lifting.readers import read_recordings
-from selfsup_lifting.recordings import Recording
 from selfsup_lifting.recipes import RECIPES
+from selfsup_lifting.recordings import Recording
 from selfsup_lifting.run_log import METRICS_FILE
 from selfsup_lifting.training import train
 

@@ -41,7 +41,7 @@ from selfsup_lifting.options import (
     TriangulateOptions,
     chosen_frames,
 )
-from selfsup_lifting.protocols import evaluate_for, save_tables, split_for
+from selfsup_lifting.protocols import evaluate_for, require_table, save_tables, split_for
 from selfsup_lifting.readers import read_recordings
 from selfsup_lifting.recipes import PRESETS, RECIPES
 from selfsup_lifting.reconstruction import reconstruct
@@ -101,7 +101,8 @@ def train(arguments: Sequence[str]) -> None:
 def evaluate(arguments: Sequence[str]) -> None:
     """Compare a lifter's single-view predictions with the truth, or with all views together."""
     options = _with_read_settings_of_run("evaluate", arguments, EvaluateOptions)
-    _require_writable(options.out, overwrite=options.overwrite)
+    for path in options.out:
+        require_table(path, overwrite=options.overwrite)
     weights = _named({"last": WEIGHTS_FILE, "best": BEST_FILE}, options.weights, "weights")
     lifter, config = load_lifter(options.run / weights), load_config(options.run)
     takes = read_recordings(options.data or config.data, options.read)

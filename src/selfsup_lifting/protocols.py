@@ -268,17 +268,20 @@ def save_tables(path: Path, evaluation: Evaluation, tables: Sequence[BenchmarkTa
     """Write an evaluation with its tables as JSON, or its tables as CSV or LaTeX.
 
     Args:
-        path: Where to; the suffix says what: .json, .csv or .tex.
+        path: Where to, as `require_table` allowed it; the suffix says what.
         evaluation: The evaluation.
         tables: Its tables.
-
-    Raises:
-        ValueError: If the suffix is none of them.
     """
-    if path.suffix not in WRITERS:
-        raise ValueError(f"{path}: tables are written as {', '.join(WRITERS)}")
     with replacing(path) as temporary:
         WRITERS[path.suffix](temporary, evaluation, tables)
+
+
+def require_table(path: Path, *, overwrite: bool = False) -> None:
+    """Refuse, before any work is done, a path that tables could not be written to."""
+    if path.suffix not in WRITERS:
+        raise ValueError(f"{path}: tables are written as {', '.join(WRITERS)}")
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists; --overwrite replaces it")
 
 
 def written(number: float) -> str:

@@ -4,7 +4,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from selfsup_lifting.config import AugmentationSettings, Config, Labels, Method, Norm
+from selfsup_lifting.config import (
+    AugmentationSettings,
+    Config,
+    Labels,
+    LifterSettings,
+    Method,
+    Norm,
+)
 
 
 def paper(config: Config) -> Config:
@@ -40,6 +47,20 @@ def robust(config: Config) -> Config:
     )
 
 
+def paper_human36m(config: Config) -> Config:
+    """Train on Human3.6M with the paper's numbers: 500 epochs of 8192 view-poses at 10 a second."""
+    learned = replace(config, epochs=500, frames_per_batch=2048, learning_rate=1e-3)
+    read = replace(config.read, fps=10.0)
+    return replace(learned, read=read, lifter=LifterSettings(), hold_out=("S9", "S11"))
+
+
+def paper_humaneva(config: Config) -> Config:
+    """Train on HumanEva with the paper's numbers: 5000 epochs of 1600 view-poses of 3 cameras."""
+    parts = ("Validate/S1", "Validate/S2", "Validate/S3")
+    learned = paper_human36m(config)
+    return replace(learned, epochs=5000, frames_per_batch=1600 // 3, hold_out=parts)
+
+
 def demo(config: Config) -> Config:
     """Train a small network for a minute or two on two cores."""
     small = replace(config.lifter, width=256, dropout=0.1)
@@ -58,7 +79,14 @@ def full(config: Config) -> Config:
 
 
 RECIPES: Mapping[str, Callable[[Config], Config]] = MappingProxyType(
-    {"paper": paper, "robust": robust, "pseudo-label": pseudo_label, "supervised": supervised}
+    {
+        "paper": paper,
+        "robust": robust,
+        "pseudo-label": pseudo_label,
+        "supervised": supervised,
+        "paper-h36m": paper_human36m,
+        "paper-humaneva": paper_humaneva,
+    }
 )
 PRESETS: Mapping[str, Callable[[Config], Config]] = MappingProxyType(
     {"demo": demo, "quick": quick, "full": full}

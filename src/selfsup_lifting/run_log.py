@@ -56,14 +56,16 @@ class RunLog:
             self._shares = shares()
         self._steps.append(torch.stack([term.detach() for term in terms.values()]))
 
-    def epoch(self) -> None:
-        """Note that an epoch is over: each loss term, and its share of the gradient."""
+    def epoch(self, noted: Mapping[str, float]) -> None:
+        """Note that an epoch is over: loss terms, shares of the gradient, and what else is told."""
         means = torch.stack(self._steps).mean(dim=0).tolist()
         terms = dict(zip(self._shares, means, strict=True))
         self._steps.clear()
         self._done += 1
-        row = {"epoch": self._done, "losses": terms, "gradient_shares": dict(self._shares)}
+        row = {"epoch": self._done, "losses": terms, "gradient_shares": dict(self._shares), **noted}
         self._metrics.write(json.dumps(row) + "\n")
+        for name, value in noted.items():
+            self._curves.add_scalar(name, value, self._done)
         for name, value in terms.items():
             self._curves.add_scalar(f"losses/{name}", value, self._done)
             self._curves.add_scalar(f"gradient_shares/{name}", self._shares[name], self._done)

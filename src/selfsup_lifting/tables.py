@@ -9,8 +9,8 @@ from rich.text import Text
 
 from selfsup_lifting.ablation import PUBLISHED, Row, interval
 from selfsup_lifting.evaluation import Errors, Evaluation
-from selfsup_lifting.protocols import BenchmarkTable, written
 from selfsup_lifting.inspection import Inspection, RigInspection
+from selfsup_lifting.protocols import BenchmarkTable, written
 from selfsup_lifting.reconstruction import Reconstruction, Residuals
 
 # A table with more columns of numbers than this is turned, so that it fits a screen.

@@ -31,6 +31,7 @@ from selfsup_lifting.losses import (
 from selfsup_lifting.recordings import Recording
 from selfsup_lifting.run_log import RunLog
 from selfsup_lifting.runs import start_run
+from selfsup_lifting.selection import Selection
 from selfsup_lifting.skeletons import Skeleton
 
 Terms = Mapping[str, Float[Tensor, ""]]
@@ -62,7 +63,8 @@ def train(
     Raises:
         ValueError: If nothing can be learned from the recordings.
     """
-    recordings = with_cameras(recordings, config.cameras_learned)
+    selection = Selection(config, with_cameras(recordings, config.cameras_learned), run)
+    recordings = selection.learned
     dataset = build_dataset(recordings, config.losses.labels, config.triangulation)
     dataset = dataset.to(config.device)
     epochs = epoch_count(config, len(dataset))
@@ -88,7 +90,7 @@ def train(
                     optimizer.zero_grad(set_to_none=True)
                     weighted_sum(terms, losses.weights).backward()
                     optimizer.step()
-                log.epoch()
+                log.epoch(selection.judge(lifter))
                 done = epoch + 1
                 if monotonic() - saved > SAVE_EVERY:
                     save_checkpoint(run, lifter, optimizer, config, done)

@@ -1,6 +1,7 @@
 """Laws of the metrics."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +9,16 @@ from numpy.typing import NDArray
 from scipy.spatial import procrustes
 from torch import Tensor
 
-from selfsup_lifting.metrics import mpjpe, p_mpjpe, procrustes_aligned
+from selfsup_lifting.metrics import (
+    auc,
+    joint_errors,
+    mpjpe,
+    n_mpjpe,
+    p_mpjpe,
+    pck,
+    procrustes_aligned,
+    velocity_errors,
+)
 from tests.multiview_geom.strategies import Cloud, Pose, numbers, poses, spread_clouds
 
 
@@ -62,3 +72,64 @@ def test_unknown_joints_take_no_part(cloud: Cloud, unknown: int) -> None:
 def distances(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
     length: NDArray[np.float64] = np.linalg.norm(one - other, axis=-1)
     return length
+
+
+@given(spread_clouds(), numbers(0.2, 5.0))
+def test_the_scaled_error_does_not_know_the_size(cloud: Cloud, size: float) -> None:
+    predicted = noisy(cloud, 0.1)
+    expected = n_mpjpe(predicted, cloud.points(), (0,))
+    torch.testing.assert_close(n_mpjpe(size * predicted, cloud.points(), (0,)), expected)
+
+
+@given(spread_clouds(), numbers(0.01, 0.3), numbers(0.8, 1.2))
+def test_no_other_scale_fits_better(cloud: Cloud, noise: float, other: float) -> None:
+    truth, predicted = cloud.points(), noisy(cloud, noise)
+    p, t = predicted - predicted[0], truth - truth[0]
+    best = (p * t).sum() / (p * p).sum()
+    misfit = ((best * other * p - t) ** 2).sum()
+    assert misfit >= ((best * p - t) ** 2).sum()
+    torch.testing.assert_close(mpjpe(best * p, t, (0,)), n_mpjpe(predicted, truth, (0,)))
+
+
+@given(spread_clouds(), spread_clouds())
+def test_a_constant_offset_has_no_velocity(cloud: Cloud, other: Cloud) -> None:
+    joints = min(len(cloud.points()), len(other.points()))
+    motion = torch.stack([cloud.points()[:joints], other.points()[:joints]])
+    offset = 0.1 * torch.sin(torch.arange(3.0 * joints, dtype=torch.float64)).reshape(joints, 3)
+    assert velocity_errors(motion + offset, motion, (0,)).max() < 1e-6
+
+
+distances_mm = st.lists(
+    st.one_of(
+        st.integers(0, 200).map(float), st.floats(0, 200), st.sampled_from([150.0, 5.0, 0.0])
+    ),
+    min_size=1,
+    max_size=14,
+)
+
+
+@given(st.lists(distances_mm, min_size=1, max_size=5))
+def test_correct_joints_are_counted_as_published(poses: list[list[float]]) -> None:
+    for errors in poses:
+        curve = [sum(error < 5 * step for error in errors) / len(errors) for step in range(31)]
+        ours = torch.tensor(errors, dtype=torch.float64)
+        assert float(pck(ours)) == pytest.approx(curve[-1])
+        assert float(auc(ours)) == pytest.approx(sum(curve) / 31)
+
+
+def test_a_joint_at_the_threshold_is_not_correct() -> None:
+    truth = torch.zeros(4, 3)
+    predicted = torch.tensor([[0, 0, 0], [0.09, 0.12, 0], [0.15, 0, 0], [0.1499, 0, 0]])
+    assert joint_errors(predicted, truth)[1:3].tolist() == [150.0, 150.0]
+    assert float(pck(joint_errors(predicted, truth))) == 0.5
+
+
+def test_a_perfect_pose_has_an_area_of_thirty_in_thirty_one() -> None:
+    assert float(auc(torch.zeros(14))) == pytest.approx(30 / 31)
+
+
+@given(distances_mm)
+def test_unknown_joints_are_neither_correct_nor_wrong(errors: list[float]) -> None:
+    known = torch.tensor(errors)
+    padded = torch.cat([known, torch.tensor([torch.nan])])
+    assert (pck(padded), auc(padded)) == (pck(known), auc(known))
