@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -26,6 +26,7 @@ from selfsup_lifting.recordings import Recording
 from selfsup_lifting.skeletons import find_skeleton
 
 
+@runtime_checkable
 class Reader(Protocol):
     """What each module of this package offers."""
 

@@ -10,6 +10,7 @@ from typing import Any
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
+from numpy.typing import NDArray
 
 from selfsup_lifting.recordings import ReadError
 
@@ -30,7 +31,7 @@ def _encode(text: str, encoding: str = "latin1") -> bytes:
     return text.encode("latin1")
 
 
-def _reconstruct(subtype: object, shape: tuple[int, ...], kind: bytes) -> np.ndarray[Any, Any]:
+def _reconstruct(subtype: object, shape: tuple[int, ...], kind: bytes) -> NDArray[Any]:
     """Stand in for numpy's own: only an empty array, which its state then fills."""
     if subtype is not NDARRAY or int(np.prod(shape, dtype=object)) > LARGEST_ARRAY:
         raise pickle.UnpicklingError(f"an array of {subtype} and shape {shape} is not allowed")
@@ -39,7 +40,7 @@ def _reconstruct(subtype: object, shape: tuple[int, ...], kind: bytes) -> np.nda
 
 def _from_buffer(
     buffer: bytes, dtype: np.dtype[Any], shape: tuple[int, ...], order: str
-) -> np.ndarray[Any, Any]:
+) -> NDArray[Any]:
     """Stand in for numpy's own, which pickles of protocol 5 write arrays with."""
     flat = np.frombuffer(buffer, dtype=dtype)
     return flat.reshape(shape, order="F" if order == "F" else "C").copy()

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from selfsup_lifting.recordings import ReadError
@@ -243,7 +244,7 @@ def _numbers(
     return torch.from_numpy(_finite(path, rows))
 
 
-def _finite(path: Path, rows: list[list[str]]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def _finite(path: Path, rows: list[list[str]]) -> NDArray[np.float64]:
     try:
         numbers = np.array(rows, dtype=np.float64)
     except ValueError as error:

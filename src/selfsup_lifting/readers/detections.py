@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from multiview_geom import Cameras
 from selfsup_lifting.config import ReadSettings
@@ -32,6 +32,7 @@ VIDEO_SIZES = (
 )  # fmt: skip
 
 
+@runtime_checkable
 class Layout(Protocol):
     """What the module of every layout offers."""
 
