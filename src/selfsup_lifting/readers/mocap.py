@@ -14,11 +14,12 @@ from torch import Tensor
 from multiview_geom import Cameras
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.detector_noise import film, generator_for
+from selfsup_lifting.readers.bodies import body_by_names
 from selfsup_lifting.readers.bvh import Motion, Placed, load_bvh, place
 from selfsup_lifting.readers.rigs import filming_rig
 from selfsup_lifting.readers.takes import Take
 from selfsup_lifting.recordings import ReadError, Recording
-from selfsup_lifting.skeletons import SKELETONS
+from selfsup_lifting.skeletons import SKELETONS, Skeleton, find_skeleton, root_position
 
 # How far the top of the head lies beyond the head joint where the file's End Site has no
 # length: what the Bandai Namco files say that do give one [m].
@@ -26,6 +27,8 @@ HEAD_LENGTH = 0.10
 
 # How long a leg is from hip to ankle, from which the unit of the file is told [m].
 SHORTEST_LEG, LONGEST_LEG = 0.2, 1.9
+# How large a body of any other kind is, across; the first unit that fits is taken [m].
+SMALLEST_BODY, LARGEST_BODY = 0.1, 5.0
 UNITS = MappingProxyType({"cm": 0.01, "m": 1.0, "mm": 0.001})
 
 # The joints of motion capture that stand for one of Human3.6M's, best first: the mean of the
@@ -67,7 +70,8 @@ def _film_clip(
     clip: Path, labels: Mapping[str, tuple[str, str]], cameras: Cameras, settings: ReadSettings
 ) -> Recording:
     motion = load_bvh(clip)
-    truth = _centred(human_joints(clip, motion))
+    skeleton, points = _joints(clip, motion, settings)
+    truth = _centred(points, skeleton)
     if settings.cameras is None:
         truth = _turned(truth, pi / cameras.views)
     subject, action = labels.get(clip.name) or _from_name(clip.stem)
@@ -77,12 +81,47 @@ def _film_clip(
         subject=subject,
         action=action,
         fps=motion.fps,
-        skeleton=SKELETONS["h36m17"],
+        skeleton=skeleton,
         cameras=cameras,
         keypoints=seen.keypoints,
         confidence=seen.confidence,
         truth=truth.float(),
     )
+
+
+def _joints(
+    clip: Path, motion: Motion, settings: ReadSettings
+) -> tuple[Skeleton, Float[Tensor, "frames joints 3"]]:
+    """Find the joints of the skeleton that the user names, else a human's."""
+    if settings.detected_skeleton is None:
+        return SKELETONS["h36m17"], human_joints(clip, motion)
+    told = find_skeleton(settings.detected_skeleton)
+    return told, named_joints(clip, motion, told)
+
+
+def named_joints(
+    clip: Path, motion: Motion, skeleton: Skeleton
+) -> Float[Tensor, "frames joints 3"]:
+    """Find the joints that a skeleton names among those of a motion, in metres, z up.
+
+    Args:
+        clip: Where the motion comes from, for the sentence of an error.
+        motion: Hierarchy and channels, y up.
+        skeleton: Whose joints are called as the file calls them.
+
+    Returns:
+        The joints in the order of the skeleton; the unit is told from the size of the body.
+
+    Raises:
+        ReadError: If the file lacks a joint.
+    """
+    body = body_by_names(clip, [joint.name for joint in motion.joints], told=skeleton)
+    positions = place(motion).positions[:, list(body.order)]
+    size = (positions.amax(dim=1) - positions.amin(dim=1)).norm(dim=-1).median()
+    fitting = [metre for metre in UNITS.values() if SMALLEST_BODY <= size * metre < LARGEST_BODY]
+    if not fitting:
+        raise ReadError(f"{clip}: a body {float(size):g} large is none in {', '.join(UNITS)}")
+    return _z_up(positions * fitting[0])
 
 
 def human_joints(clip: Path, motion: Motion) -> Float[Tensor, "frames joints 3"]:
@@ -109,9 +148,16 @@ def human_joints(clip: Path, motion: Motion) -> Float[Tensor, "frames joints 3"]
     missing = [joint for joint, position in found.items() if position is None]
     if missing:
         names = ", ".join(joint.name for joint in motion.joints)
-        raise ReadError(f"{clip}: nothing stands for {', '.join(missing)} among {names}")
+        raise ReadError(
+            f"{clip}: nothing stands for {', '.join(missing)} among {names}; what is no human "
+            "needs a skeleton of its own, --detected-skeleton FILE.toml"
+        )
     stacked = torch.stack([place for place in found.values() if place is not None], dim=1)
-    x, y, z = (stacked * metre).unbind(dim=-1)
+    return _z_up(stacked * metre)
+
+
+def _z_up(points: Float[Tensor, "frames joints 3"]) -> Float[Tensor, "frames joints 3"]:
+    x, y, z = points.unbind(dim=-1)
     return torch.stack([x, -z, y], dim=-1)
 
 
@@ -167,9 +213,11 @@ def _metre(clip: Path, known: Mapping[str, Tensor]) -> float:
     raise ReadError(f"{clip}: a leg {length:g} long is none in {', '.join(UNITS)}")
 
 
-def _centred(points: Float[Tensor, "frames joints 3"]) -> Float[Tensor, "frames joints 3"]:
+def _centred(
+    points: Float[Tensor, "frames joints 3"], skeleton: Skeleton
+) -> Float[Tensor, "frames joints 3"]:
     """Move the middle of the path over the floor to the middle of the room."""
-    path = points[:, 0, :2]
+    path = root_position(points, skeleton.root)[:, 0, :2]
     middle = (path.amin(dim=0) + path.amax(dim=0)) / 2
     return points - torch.cat([middle, middle.new_zeros(1)])
 

@@ -149,6 +149,20 @@ def test_left_is_left_of_where_the_actor_faces(tmp_path: Path) -> None:
     assert seen[4, 0] < seen[1, 0]
 
 
+def test_a_skeleton_of_your_own_is_found_by_name(tmp_path: Path) -> None:
+    (tmp_path / "clip.bvh").write_text(actor())
+    (tmp_path / "leg.toml").write_text(
+        'joints = ["Hips", "upper_leg_left", "FootL", "Neck"]\nroot = ["Hips"]\n'
+        'bones = [["Hips", "upper_leg_left"], ["upper_leg_left", "FootL"], ["Hips", "Neck"]]\n'
+    )
+    settings = ReadSettings(noise=EXACT, detected_skeleton=str(tmp_path / "leg.toml"))
+    (take,) = read_recordings([str(tmp_path / "clip.bvh")], settings)
+    assert take.truth is not None
+    assert take.skeleton.joints == ("Hips", "upper_leg_left", "FootL", "Neck")
+    heights = take.truth[0, :, 2].tolist()
+    assert [round(height, 4) for height in heights] == [0.94, 0.92, 0.11, 1.4]
+
+
 def test_who_does_what_comes_from_the_file_name(tmp_path: Path) -> None:
     (tmp_path / "dataset-1_walk-back_happy_001.bvh").write_text(actor())
     (take,) = read_recordings([f"mocap:{tmp_path}"], ReadSettings())
