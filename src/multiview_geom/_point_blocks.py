@@ -3,22 +3,19 @@
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 BLOCK = 32_768
 """Points in a block, so that what a solver needs for them stays in the cache."""
 
-Solved = tuple[Tensor, Tensor]
-"""Coordinates, and which of them are valid."""
+Solver = Callable[[Tensor], tuple[Tensor, ...]]
+"""Takes points, and returns what it finds with the same axes up to that of the points."""
 
 
 def solve_points(
-    solve: Callable[[Tensor], Solved],
-    points: Float[Tensor, "*batch views points d"],
-    *,
-    shared_lenses: bool,
-) -> tuple[Float[Tensor, "*batch views points e"], Bool[Tensor, "*batch views points"]]:
+    solve: Solver, points: Float[Tensor, "*batch views points d"], *, shared_lenses: bool
+) -> tuple[Tensor, ...]:
     """Solve for every point, where one does not depend on another.
 
     Args:
@@ -33,18 +30,18 @@ def solve_points(
     # A compiler fuses the steps by itself, and would unroll the loop over blocks.
     if points.numel() <= BLOCK * points.shape[-1] or torch.compiler.is_compiling():
         return solve(points)
-    if not shared_lenses or points.ndim == 3:  # noqa: PLR2004 - views, points, coordinate
+    frames = points.shape[:-3]
+    if not shared_lenses or not frames:
         return _in_blocks(solve, points)
-    frames_points = points.shape[:-3] + points.shape[-2:-1]
-    coordinates, valid = _in_blocks(solve, points.movedim(-3, 0).flatten(1, -2))
-    return (
-        coordinates.unflatten(1, frames_points).movedim(0, -3),
-        valid.unflatten(1, frames_points).movedim(0, -2),
+    rows = points.movedim(-3, 0).flatten(1, -2)
+    return tuple(
+        found.unflatten(1, (*frames, points.shape[-2])).movedim(0, len(frames))
+        for found in _in_blocks(solve, rows)
     )
 
 
-def _in_blocks(solve: Callable[[Tensor], Solved], points: Tensor) -> Solved:
-    rows = points.numel() // (points.shape[-1] * points.shape[-2])
-    blocks = [solve(block) for block in points.split(max(1, BLOCK // rows), dim=-2)]
-    coordinates, valid = zip(*blocks, strict=True)
-    return torch.cat(coordinates, dim=-2), torch.cat(valid, dim=-1)
+def _in_blocks(solve: Solver, points: Tensor) -> tuple[Tensor, ...]:
+    along = points.ndim - 2
+    rows = points.shape[:along].numel()
+    blocks = [solve(block) for block in points.split(max(1, BLOCK // rows), dim=along)]
+    return tuple(torch.cat(parts, dim=along) for parts in zip(*blocks, strict=True))

@@ -2,8 +2,6 @@
 
 The coefficients are k1, k2, p1, p2, k3 (radial and tangential; Brown 1966), k4, k5, k6 (the
 denominator of a rational radial term), s1, s2, s3, s4 (thin prism), tau_x, tau_y (tilted sensor).
-`Coefficients` are the first 4, 5, 8, 12 or 14, each with a last axis of length one that
-broadcasts over points.
 """
 
 from typing import NamedTuple
@@ -13,14 +11,48 @@ from torch import Tensor
 
 from multiview_geom._radial_inverse import Profile
 
-RATIONAL, PRISM, TILTED = 8, 12, 14
-"""From how many coefficients on a lens has a denominator, a thin prism, a tilted sensor."""
 FLATTEST = 1e-6
 """Determinant of the Jacobian at which a lens counts as folding."""
 LONGEST_STEP = 0.2
 """Cap of a Newton step along each axis, in units of the focal length."""
 
-Coefficients = tuple[Tensor, ...]
+Row = tuple[Tensor, ...]
+
+
+class Coefficients(NamedTuple):
+    """The coefficients of a lens by what they do, each broadcasting over points.
+
+    The slopes are those by x and y together, 2 d/d(x^2 + y^2), for the Jacobian; what a lens of
+    few coefficients lacks is empty.
+    """
+
+    radial: Row
+    radial_slope: Row
+    tangential: Row
+    twice_tangential: Row
+    denominator: Row
+    denominator_slope: Row
+    prism: Row
+    prism_slope: Row
+    tilt: Row
+
+
+def coefficients_of(distortion: Tensor) -> Coefficients:
+    """Sort 4, 5, 8, 12 or 14 coefficients, the last axis, by what they do."""
+    k1, k2, p1, p2, *more = distortion[..., None].unbind(dim=-2)
+    k3 = more[0] if more else torch.zeros_like(k1)
+    bottom, prism, turn = tuple(more[1:4]), tuple(more[4:8]), tuple(more[8:])
+    return Coefficients(
+        radial=(k1, k2, k3),
+        radial_slope=(2 * k1, 4 * k2, 6 * k3),
+        tangential=(p1, p2),
+        twice_tangential=(2 * p1, 2 * p2),
+        denominator=bottom,
+        denominator_slope=tuple(2 * n * k for n, k in enumerate(bottom, start=1)),
+        prism=prism,
+        prism_slope=tuple(n * s for n, s in zip((2, 4, 2, 4), prism, strict=False)),
+        tilt=turn,
+    )
 
 
 class _Terms(NamedTuple):
@@ -29,6 +61,18 @@ class _Terms(NamedTuple):
     squared: Tensor
     radial_slope: Tensor
     scale: Tensor
+
+
+class _Linear(NamedTuple):
+    """What is still missed at a point, the Jacobian there and its determinant."""
+
+    off_x: Tensor
+    off_y: Tensor
+    xx: Tensor
+    xy: Tensor
+    yx: Tensor
+    yy: Tensor
+    determinant: Tensor
 
 
 def bend(lens: Coefficients, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -40,13 +84,33 @@ def newton_step(
     lens: Coefficients, x: Tensor, y: Tensor, seen_x: Tensor, seen_y: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Bring ideal points nearer to those that the lens shows at the seen points."""
+    return _stepped(x, y, _linearized(lens, x, y, seen_x, seen_y))
+
+
+def checked_step(
+    lens: Coefficients, x: Tensor, y: Tensor, seen_x: Tensor, seen_y: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Take a Newton step; tell how far off its start was, and whether the lens folds there."""
+    there = _linearized(lens, x, y, seen_x, seen_y)
+    miss = torch.maximum(there.off_x.abs(), there.off_y.abs())
+    unfolded = (there.determinant > FLATTEST) & (there.xx + there.yy > 0)
+    return *_stepped(x, y, there), miss, unfolded
+
+
+def _linearized(
+    lens: Coefficients, x: Tensor, y: Tensor, seen_x: Tensor, seen_y: Tensor
+) -> _Linear:
     terms = _terms(lens, x, y)
     bent_x, bent_y = _bent(lens, x, y, terms)
-    off_x, off_y = seen_x - bent_x, seen_y - bent_y
     xx, xy, yx, yy = _jacobian(lens, x, y, terms)
-    determinant = (xx * yy - xy * yx).clamp(min=FLATTEST)
-    step_x = (yy * off_x - xy * off_y) / determinant
-    step_y = (xx * off_y - yx * off_x) / determinant
+    return _Linear(seen_x - bent_x, seen_y - bent_y, xx, xy, yx, yy, xx * yy - xy * yx)
+
+
+def _stepped(x: Tensor, y: Tensor, there: _Linear) -> tuple[Tensor, Tensor]:
+    off_x, off_y, xx, xy, yx, yy, determinant = there
+    inverse = 1 / determinant.clamp(min=FLATTEST)
+    step_x = (yy * off_x - xy * off_y) * inverse
+    step_y = (xx * off_y - yx * off_x) * inverse
     x = x + step_x.clamp(-LONGEST_STEP, LONGEST_STEP)
     return x, y + step_y.clamp(-LONGEST_STEP, LONGEST_STEP)
 
@@ -62,20 +126,20 @@ def radial_profile(lens: Coefficients, angles: Tensor) -> Profile:
     ideal = angles.tan()
     squared = ideal.square()
     radial, slope = _radial(lens, squared)
-    growing = (radial > 0) & (radial + 2 * squared * slope > 0)
+    growing = (radial > 0) & (radial + squared * slope > 0)
     return Profile(ideal.expand(radial.shape), ideal * radial, growing)
 
 
 def tilt(lens: Coefficients, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Move points from an upright sensor to the lens's own."""
-    if len(lens) < TILTED:
+    if not lens.tilt:
         return x, y
     return _through(_tilt(lens), x, y)
 
 
 def untilt(lens: Coefficients, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Move points from the lens's own sensor to an upright one."""
-    if len(lens) < TILTED:
+    if not lens.tilt:
         return x, y
     rows = _tilt(lens)
     columns = [torch.linalg.cross(rows[i], rows[i - 2], dim=0) for i in (1, 2, 0)]
@@ -83,49 +147,50 @@ def untilt(lens: Coefficients, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _terms(lens: Coefficients, x: Tensor, y: Tensor) -> _Terms:
-    p1, p2 = lens[2:4]
+    twice_p1, twice_p2 = lens.twice_tangential
     squared = x * x + y * y
     radial, slope = _radial(lens, squared)
-    return _Terms(squared, slope, radial + 2 * (p1 * y + p2 * x))
+    return _Terms(squared, slope, radial + (twice_p1 * y + twice_p2 * x))
 
 
 def _radial(lens: Coefficients, squared: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the factor on the radius and its derivative by the squared radius."""
-    k1, k2, _, _, *more = lens
-    k3 = more[0] if more else torch.zeros_like(k1)
+    """Return the factor on the radius, and twice its derivative by the squared radius."""
+    k1, k2, k3 = lens.radial
+    by_k1, by_k2, by_k3 = lens.radial_slope
     numerator = 1 + squared * (k1 + squared * (k2 + squared * k3))
-    slope = k1 + squared * (2 * k2 + squared * (3 * k3))
-    if len(lens) < RATIONAL:
+    slope = by_k1 + squared * (by_k2 + squared * by_k3)
+    if not lens.denominator:
         return numerator, slope
-    k4, k5, k6 = more[1:4]
+    k4, k5, k6 = lens.denominator
+    by_k4, by_k5, by_k6 = lens.denominator_slope
     denominator = 1 + squared * (k4 + squared * (k5 + squared * k6))
-    denominator_slope = k4 + squared * (2 * k5 + squared * (3 * k6))
+    denominator_slope = by_k4 + squared * (by_k5 + squared * by_k6)
     radial = numerator / denominator
     return radial, (slope - radial * denominator_slope) / denominator
 
 
 def _bent(lens: Coefficients, x: Tensor, y: Tensor, terms: _Terms) -> tuple[Tensor, Tensor]:
-    p1, p2 = lens[2:4]
+    p1, p2 = lens.tangential
     squared, _, scale = terms
-    if len(lens) < PRISM:
+    if not lens.prism:
         return x * scale + p2 * squared, y * scale + p1 * squared
-    s1, s2, s3, s4 = lens[8:12]
+    s1, s2, s3, s4 = lens.prism
     bent_x = x * scale + squared * (p2 + s1 + s2 * squared)
     return bent_x, y * scale + squared * (p1 + s3 + s4 * squared)
 
 
 def _jacobian(lens: Coefficients, x: Tensor, y: Tensor, terms: _Terms) -> tuple[Tensor, ...]:
     """Return d bent_x / dx, d bent_x / dy, d bent_y / dx, d bent_y / dy."""
-    p1, p2 = lens[2:4]
+    twice_p1, twice_p2 = lens.twice_tangential
     squared, slope, scale = terms
-    by_x, by_y = 2 * (x * slope + p2), 2 * (y * slope + p1)
-    xx = scale + x * by_x + 2 * p2 * x
-    xy = x * by_y + 2 * p2 * y
-    yy = scale + y * by_y + 2 * p1 * y
-    if len(lens) < PRISM:
+    by_x, by_y = x * slope + twice_p2, y * slope + twice_p1
+    xx = scale + x * (by_x + twice_p2)
+    xy = x * by_y + twice_p2 * y
+    yy = scale + y * (by_y + twice_p1)
+    if not lens.prism:
         return xx, xy, xy, yy
-    s1, s2, s3, s4 = lens[8:12]
-    prism_x, prism_y = 2 * (s1 + 2 * s2 * squared), 2 * (s3 + 2 * s4 * squared)
+    s1, s2, s3, s4 = lens.prism_slope
+    prism_x, prism_y = s1 + s2 * squared, s3 + s4 * squared
     return xx + x * prism_x, xy + y * prism_x, xy + x * prism_y, yy + y * prism_y
 
 
@@ -136,8 +201,8 @@ def _tilt(lens: Coefficients) -> Tensor:
         Louhichi et al., A mathematical model for Scheimpflug imaging, MST 2007; OpenCV's
         documentation of its calibration module gives the same product.
     """
-    sin_x, sin_y = lens[12].sin(), lens[13].sin()
-    cos_x, cos_y = lens[12].cos(), lens[13].cos()
+    tau_x, tau_y = lens.tilt
+    sin_x, sin_y, cos_x, cos_y = tau_x.sin(), tau_y.sin(), tau_x.cos(), tau_y.cos()
     zero = torch.zeros_like(sin_x)
     turn = [
         [cos_y, sin_y * sin_x, -sin_y * cos_x],

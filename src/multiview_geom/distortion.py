@@ -12,6 +12,8 @@ from multiview_geom._point_blocks import solve_points
 from multiview_geom._polynomial_lens import (
     Coefficients,
     bend,
+    checked_step,
+    coefficients_of,
     keeps_orientation,
     newton_step,
     radial_profile,
@@ -38,7 +40,7 @@ WIDEST = radians(89.9)
 FARTHEST = 1e4
 """Points farther from the axis, in units of the focal length, count as at infinity."""
 STEPS = 6
-"""Newton steps from the first guess; the two recorded ones come on top."""
+"""Newton steps from the first guess; a checked one and two recorded ones come on top."""
 CLOSE = {torch.float32: 1e-6, torch.float64: 1e-11}
 """By how much the answer, distorted again, may miss the seen point, in focal lengths."""
 
@@ -62,6 +64,14 @@ class Directions(NamedTuple):
 
     directions: Float[Tensor, "*batch views points 3"]
     valid: Bool[Tensor, "*batch views points"]
+
+
+class Masked(NamedTuple):
+    """Coordinates, and which points they are good for."""
+
+    valid: Bool[Tensor, "*batch"]
+    x: Float[Tensor, "*batch"]
+    y: Float[Tensor, "*batch"]
 
 
 def distort_points(
@@ -99,7 +109,16 @@ def distort_points(
     """
     _require_lens(intrinsics, distortion, pixels)
     K, k, ideal = (for_computation(tensor) for tensor in (intrinsics, distortion, pixels))
-    return to_pixels(K, distort_normalized(k, from_pixels(K, ideal))).to(pixels.dtype)
+
+    lens = coefficients_of(k)
+
+    def distorted(block: Tensor) -> tuple[Tensor]:
+        finite, u, v = split(block)
+        near, x, y = _bent(lens, *_normalized(K, u, v))
+        return (joined(finite & near, *_in_pixels(K, x, y)),)
+
+    (seen,) = solve_points(distorted, ideal, shared_lenses=_shared(K, k[..., None]))
+    return seen.to(pixels.dtype)
 
 
 def undistort_points(
@@ -135,8 +154,15 @@ def undistort_points(
     """
     _require_lens(intrinsics, distortion, pixels)
     K, k, seen = (for_computation(tensor) for tensor in (intrinsics, distortion, pixels))
-    ideal, valid = undistort_normalized(k, from_pixels(K, seen))
-    return Undistorted(to_pixels(K, ideal).to(pixels.dtype), valid)
+    inverse = _inverse(k)
+
+    def undistorted(block: Tensor) -> tuple[Tensor, Tensor]:
+        finite, u, v = split(block)
+        found, x, y = _unbent(k, inverse, *_normalized(K, u, v))
+        return joined(finite & found, *_in_pixels(K, x, y)), finite & found
+
+    ideal, valid = solve_points(undistorted, seen, shared_lenses=_shared(K, k[..., None]))
+    return Undistorted(ideal.to(pixels.dtype), valid)
 
 
 def project_distorted(
@@ -191,26 +217,31 @@ def from_pixels(
     intrinsics: Float[Tensor, "*#batch views 3 3"], pixels: Float[Tensor, "*#batch views points 2"]
 ) -> Float[Tensor, "*#batch views points 2"]:
     """Divide pixels by the focal length, after moving the principal point to the origin."""
-    K = intrinsics[..., None, :, :]
-    finite = pixels.isfinite().all(dim=-1, keepdim=True)
-    # Doubled where: a pixel that is not a number would turn the intrinsics' gradient into NaN.
-    u, v = torch.where(finite, pixels, 0.0).unbind(dim=-1)
-    y = (v - K[..., 1, 2]) / K[..., 1, 1]
-    x = (u - K[..., 0, 2] - K[..., 0, 1] * y) / K[..., 0, 0]
-    return torch.where(finite, torch.stack([x, y], dim=-1), torch.nan)
+    finite, u, v = split(pixels)
+    return joined(finite, *_normalized(intrinsics, u, v))
 
 
 def to_pixels(
     intrinsics: Float[Tensor, "*#batch views 3 3"], points: Float[Tensor, "*#batch views points 2"]
 ) -> Float[Tensor, "*#batch views points 2"]:
     """Undo `from_pixels`."""
-    K = intrinsics[..., None, :, :]
-    finite = points.isfinite().all(dim=-1, keepdim=True)
-    # Doubled where, as above.
-    x, y = torch.where(finite, points, 0.0).unbind(dim=-1)
-    u = K[..., 0, 0] * x + K[..., 0, 1] * y + K[..., 0, 2]
-    v = K[..., 1, 1] * y + K[..., 1, 2]
-    return torch.where(finite, torch.stack([u, v], dim=-1), torch.nan)
+    finite, x, y = split(points)
+    return joined(finite, *_in_pixels(intrinsics, x, y))
+
+
+def split(points: Float[Tensor, "*batch 2"]) -> Masked:
+    """Tell which points are finite, and return their coordinates, zero where they are not."""
+    x, y = points.unbind(dim=-1)
+    finite = x.isfinite() & y.isfinite()
+    # Doubled where, with `joined`: what is not a number would turn every gradient into NaN.
+    return Masked(finite, torch.where(finite, x, 0.0), torch.where(finite, y, 0.0))
+
+
+def joined(
+    valid: Bool[Tensor, "*batch"], x: Float[Tensor, "*batch"], y: Float[Tensor, "*batch"]
+) -> Float[Tensor, "*batch 2"]:
+    """Return points of two coordinates, NaN where they are not valid."""
+    return torch.stack([torch.where(valid, x, torch.nan), torch.where(valid, y, torch.nan)], dim=-1)
 
 
 def distort_normalized(
@@ -218,12 +249,9 @@ def distort_normalized(
     points: Float[Tensor, "*#batch views points 2"],
 ) -> Float[Tensor, "*#batch views points 2"]:
     """Distort points of the plane at depth one."""
-    lens = _lens(distortion)
-    sound = (points.abs() <= FARTHEST).all(dim=-1)
-    # Doubled where: the powers of a point at infinity would turn its gradient into NaN.
-    x, y = torch.where(sound[..., None], points, 0.0).unbind(dim=-1)
-    seen = torch.stack(tilt(lens, *bend(lens, x, y)), dim=-1)
-    return torch.where(sound[..., None], seen, torch.nan)
+    finite, x, y = split(points)
+    near, x, y = _bent(coefficients_of(distortion), x, y)
+    return joined(finite & near, x, y)
 
 
 def before_fold(
@@ -231,7 +259,7 @@ def before_fold(
     points: Float[Tensor, "*#batch views points 2"],
 ) -> Bool[Tensor, "*#batch views points"]:
     """Tell which points of the plane at depth one a real lens of this kind shows once."""
-    lens = _lens(distortion)
+    lens = coefficients_of(distortion)
     _, beyond = first_fold(partial(radial_profile, lens), distortion.new_tensor(WIDEST))
     x, y = points.unbind(dim=-1)
     return keeps_orientation(lens, x, y) & (x.square() + y.square() < beyond.square())
@@ -242,49 +270,73 @@ def undistort_normalized(
     points: Float[Tensor, "*#batch views points 2"],
 ) -> Undistorted:
     """Find the points of the plane at depth one that a lens shows at the given ones."""
-    inverse = radial_inverse(
-        partial(radial_profile, _lens(distortion.detach())), distortion.new_tensor(WIDEST)
-    )
-    solve = partial(_unbent, distortion, inverse)
-    return Undistorted(*solve_points(solve, points, shared_lenses=distortion.ndim == 2))  # noqa: PLR2004
+    inverse = _inverse(distortion)
+
+    def undistorted(block: Tensor) -> tuple[Tensor, Tensor]:
+        finite, seen_x, seen_y = split(block)
+        found, x, y = _unbent(distortion, inverse, seen_x, seen_y)
+        return joined(finite & found, x, y), finite & found
+
+    ideal, valid = solve_points(undistorted, points, shared_lenses=_shared(distortion[..., None]))
+    return Undistorted(ideal, valid)
 
 
-def _unbent(distortion: Tensor, inverse: RadialInverse, points: Tensor) -> Undistorted:
-    lens = _lens(distortion)
-    finite = points.isfinite().all(dim=-1)
-    seen_x, seen_y = untilt(lens, *torch.where(finite[..., None], points, 0.0).unbind(dim=-1))
+def _normalized(intrinsics: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    K = intrinsics[..., None, :, :]
+    y = (v - K[..., 1, 2]) / K[..., 1, 1]
+    return (u - K[..., 0, 2] - K[..., 0, 1] * y) / K[..., 0, 0], y
+
+
+def _in_pixels(intrinsics: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    K = intrinsics[..., None, :, :]
+    u = K[..., 0, 0] * x + K[..., 0, 1] * y + K[..., 0, 2]
+    return u, K[..., 1, 1] * y + K[..., 1, 2]
+
+
+def _bent(lens: Coefficients, x: Tensor, y: Tensor) -> Masked:
+    """Distort points that are not as good as at infinity, where powers overflow."""
+    near = (x.abs() <= FARTHEST) & (y.abs() <= FARTHEST)
+    # Doubled where, with `joined`.
+    x, y = torch.where(near, x, 0.0), torch.where(near, y, 0.0)
+    return Masked(near, *tilt(lens, *bend(lens, x, y)))
+
+
+def _shared(*matrices: Float[Tensor, "*batch views rows columns"]) -> bool:
+    """Tell whether all frames are seen through the same lenses."""
+    return all(matrix.ndim == 3 for matrix in matrices)  # noqa: PLR2004 - views, rows, columns
+
+
+def _inverse(distortion: Float[Tensor, "*batch views coefficients"]) -> RadialInverse:
+    fixed = distortion.detach()
+    return radial_inverse(partial(radial_profile, coefficients_of(fixed)), fixed.new_tensor(WIDEST))
+
+
+def _unbent(distortion: Tensor, inverse: RadialInverse, seen_x: Tensor, seen_y: Tensor) -> Masked:
+    lens = coefficients_of(distortion)
+    seen_x, seen_y = untilt(lens, seen_x, seen_y)
     with torch.no_grad():
-        root = _root(_lens(distortion.detach()), inverse, seen_x.detach(), seen_y.detach())
-    valid = finite & root.valid
-    # Doubled where: a point that has no root takes part as the centre, which always has one.
-    x, y, seen_x, seen_y = (
-        torch.where(valid, coordinate, 0.0)
-        for coordinate in (*root.pixels.unbind(dim=-1), seen_x, seen_y)
-    )
+        root = _root(
+            coefficients_of(distortion.detach()), inverse, seen_x.detach(), seen_y.detach()
+        )
+    valid = root.valid
+    # Doubled where, with `joined`: a point without a root takes part as the centre, which has one.
+    x, y = torch.where(valid, root.x, 0.0), torch.where(valid, root.y, 0.0)
+    seen_x, seen_y = torch.where(valid, seen_x, 0.0), torch.where(valid, seen_y, 0.0)
     # From the root, two recorded steps have the first and second derivatives of the inverse.
     for _ in range(2):
         x, y = newton_step(lens, x, y, seen_x, seen_y)
-    ideal = torch.stack([x, y], dim=-1)
-    return Undistorted(torch.where(valid[..., None], ideal, torch.nan), valid)
+    return Masked(valid, x, y)
 
 
-def _root(
-    lens: Coefficients, inverse: RadialInverse, seen_x: Tensor, seen_y: Tensor
-) -> Undistorted:
+def _root(lens: Coefficients, inverse: RadialInverse, seen_x: Tensor, seen_y: Tensor) -> Masked:
     ratio = guessed_ratio(inverse, seen_x.square() + seen_y.square())
     x, y = seen_x * ratio, seen_y * ratio
     for _ in range(STEPS):
         x, y = newton_step(lens, x, y, seen_x, seen_y)
-    again_x, again_y = bend(lens, x, y)
-    miss = torch.maximum((again_x - seen_x).abs(), (again_y - seen_y).abs())
+    inside = x * x + y * y < inverse.beyond_fold.square()
+    x, y, miss, unfolded = checked_step(lens, x, y, seen_x, seen_y)
     hit = miss <= CLOSE[miss.dtype] * (1 + seen_x.abs() + seen_y.abs())
-    valid = hit & keeps_orientation(lens, x, y)
-    valid = valid & (x.square() + y.square() < inverse.beyond_fold.square())
-    return Undistorted(torch.stack([x, y], dim=-1), valid)
-
-
-def _lens(distortion: Float[Tensor, "*batch views coefficients"]) -> Coefficients:
-    return distortion[..., None].unbind(dim=-2)
+    return Masked(hit & unfolded & inside, x, y)
 
 
 def _require_lens(intrinsics: Tensor, distortion: Tensor, pixels: Tensor) -> None:

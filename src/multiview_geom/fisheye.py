@@ -189,7 +189,9 @@ def unbend_directions(
     fixed = distortion.detach()[..., None].unbind(dim=-2)
     inverse = radial_inverse(partial(_profile, fixed), distortion.new_tensor(pi))
     solve = partial(_unbent, distortion, inverse)
-    return Directions(*solve_points(solve, points, shared_lenses=distortion.ndim == 2))  # noqa: PLR2004
+    shared = distortion.ndim == 2  # noqa: PLR2004 - views and coefficients
+    directions, valid = solve_points(solve, points, shared_lenses=shared)
+    return Directions(directions, valid)
 
 
 def _unbent(distortion: Tensor, inverse: RadialInverse, points: Tensor) -> tuple[Tensor, Tensor]:
