@@ -107,6 +107,8 @@ class ReadSettings:
             paper says 50 to 10 frames per second, and not which].
         universal_truth: Whether MPI-INF-3DHP's truth is the one scaled to the universal skeleton,
             which its official script compares with [ours: yes; unsaid in the paper].
+        undistort: Whether lenses are undistorted; otherwise all are taken for pinholes [ours: yes;
+            code: no; unsaid in the paper].
         source_fps: Frames per second of files that do not say [1/s].
         simulation_seed: Seed of everything that is simulated.
     """
@@ -124,6 +126,7 @@ class ReadSettings:
     fps: float | None = None
     fps_phase: int = 0
     universal_truth: bool = True
+    undistort: bool = True
     source_fps: float = 60.0
     simulation_seed: int = 0
 
@@ -208,15 +211,18 @@ class LifterSettings:
         dropout: Share of hidden numbers dropped while training [code: 0.5; unsaid in the paper].
         confidence_input: Whether the network is told each keypoint's confidence, zero where it is
             missing [ours: off; unsaid in the paper].
+        output_unit: The length that an output of one stands for [m] [ours: 1; code: 0.001].
     """
 
     width: int = 1024
     blocks: int = 2
     dropout: float = 0.5
     confidence_input: bool = False
+    output_unit: float = 1.0
 
     def __post_init__(self) -> None:
         require_at_least(1, width=self.width, blocks=self.blocks)
+        require_positive(output_unit=self.output_unit)
         require_share(dropout=self.dropout)
 
 
@@ -234,6 +240,10 @@ class LossSettings:
         output_share: Last share of the epochs in which L_out takes part [paper: 0.1].
         detach_targets: Whether the poses that L_con and L_out compare with pass no gradient
             [ours: yes; the paper says "as ground truth"].
+        consistency_with_labels: Whether L_con compares with the triangulated input instead of
+            another view's prediction [paper: no; code: yes].
+        output_of_detections: Whether L_out triangulates the detections instead of the projected
+            predictions [paper: no; code: yes].
     """
 
     input: float = 1.0
@@ -244,6 +254,8 @@ class LossSettings:
     input_norm: Norm = Norm.SQUARED_L2
     output_share: float = 0.1
     detach_targets: bool = True
+    consistency_with_labels: bool = False
+    output_of_detections: bool = False
 
     def __post_init__(self) -> None:
         require_at_least(
@@ -284,6 +296,10 @@ class Config:
         steps: Weight updates, rounded up to whole epochs; where `epochs` is not given.
         frames_per_batch: Frames of all views in one update [paper: 2048, 8192 view-poses].
         learning_rate: Step length of Adam [paper: 0.001].
+        adam_forgets: Whether Adam starts anew at every step, which makes it follow the sign of
+            the gradient [paper: no; code: yes].
+        shuffle: Whether every epoch sees the frames in another order [ours: yes; code: no].
+        views_apart: Whether batch normalisation sees one view at a time [ours: no; code: yes].
         decay: Whether the step length falls to zero along a cosine [ours: no; unsaid in the paper].
         seed: Seed of weights, order and dropout.
         select_on: Subjects, actions or takes set apart from learning; the weights that the other
@@ -305,6 +321,9 @@ class Config:
     steps: int = 4000
     frames_per_batch: int = 2048
     learning_rate: float = 1e-3
+    adam_forgets: bool = False
+    shuffle: bool = True
+    views_apart: bool = False
     decay: bool = False
     seed: int = 0
     select_on: tuple[str, ...] = ()

@@ -66,6 +66,12 @@ class Frames:
         for chosen in order.tensor_split(batch_count(len(self), frames_per_batch)):
             yield self.select(chosen.to(self.image.device))
 
+    def ordered_batches(self, frames_per_batch: int) -> Iterator["Frames"]:
+        """Go through the frames once, in the order of the takes, all views of a frame together."""
+        order = torch.arange(len(self), device=self.image.device)
+        for chosen in order.tensor_split(batch_count(len(self), frames_per_batch)):
+            yield self.select(chosen)
+
 
 def batch_count(frames: int, frames_per_batch: int) -> int:
     """Tell how many batches an epoch has."""

@@ -53,7 +53,7 @@ class Lifter(nn.Module):
             trust = seen.to(image.dtype) * (1.0 if confidence is None else confidence)
             centred = torch.cat([centred, trust[..., None]], dim=-1)
         latent = self.encoder(centred.flatten(0, -3).flatten(1))
-        poses = self.decoder(latent).unflatten(1, (-1, 3))
+        poses = self.settings.output_unit * self.decoder(latent).unflatten(1, (-1, 3))
         poses = poses - root_position(poses, self.skeleton.root)
         return poses.reshape(*image.shape[:-1], 3)  # type: ignore[no-any-return]
 

@@ -97,6 +97,8 @@ def consistency_loss(
     turns: Float[Tensor, "frames views 4 4"],
     usable: Bool[Tensor, "frames views"],
     *,
+    labels: Float[Tensor, "frames joints 3"] | None = None,
+    labelled: Bool[Tensor, "frames joints"] | None = None,
     detach_targets: bool = True,
 ) -> Float[Tensor, ""]:
     """Compare each view's prediction with every other view's, turned into its axes: L_con.
@@ -105,6 +107,9 @@ def consistency_loss(
         poses: Each view's prediction, in its own axes [m].
         turns: Each view's rotation.
         usable: Which views' predictions count.
+        labels: Poses in the world's axes, relative to the root, to compare with instead of the
+            other views' [m].
+        labelled: Which of these there are.
         detach_targets: Whether the view compared with passes no gradient.
 
     Returns:
@@ -114,12 +119,17 @@ def consistency_loss(
         Bouazizi et al., FG 2021, eq. 4.
     """
     targets = poses.detach() if detach_targets else poses
+    if labels is not None:
+        targets = world_to_camera(turns, labels)
     # Axes: frames, target view, source view.
     turned = camera_to_camera(turns[:, :, None], turns[:, None], poses[:, None])
     others = ~torch.eye(poses.shape[1], dtype=torch.bool, device=poses.device)
     pairs = usable[:, :, None] & usable[:, None] & others
     deviations = _size(targets[:, :, None] - turned, Norm.L1)
-    return _masked_mean(deviations, pairs[..., None].expand(deviations.shape))
+    counted = pairs[..., None].expand(deviations.shape)
+    if labels is not None and labelled is not None:
+        counted = counted & labelled[:, None, None]
+    return _masked_mean(deviations, counted)
 
 
 def output_triangulation_loss(

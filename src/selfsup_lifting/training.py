@@ -1,12 +1,12 @@
 """The loop, on one page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from time import monotonic
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from selfsup_lifting.augmentation import augmented, shown
@@ -81,14 +81,16 @@ def train(
                 torch.manual_seed(seed)
                 for group in optimizer.param_groups:
                     group["lr"] = config.learning_rate_at(epoch / epochs)
-                for frames in dataset.shuffled_batches(config.frames_per_batch, seed):
+                for frames in _batches(dataset, config, seed):
                     batch = augmented(frames, skeleton, config.augmentation)
                     seen = shown(batch, config.augmentation)
-                    poses = lifter(batch.image, seen, batch.confidence)
+                    poses = lift_views(lifter, batch, seen, apart=config.views_apart)
                     terms = loss_terms(poses, batch, skeleton, losses)
                     log.step(terms, partial(gradient_shares, poses, terms, losses.weights))
                     optimizer.zero_grad(set_to_none=True)
                     weighted_sum(terms, losses.weights).backward()
+                    if config.adam_forgets:
+                        optimizer.state.clear()
                     optimizer.step()
                 log.epoch(selection.judge(lifter))
                 done = epoch + 1
@@ -98,6 +100,34 @@ def train(
     finally:
         save_checkpoint(run, lifter, optimizer, config, done)
     return lifter.eval()
+
+
+def _batches(dataset: Frames, config: Config, seed: int) -> Iterator[Frames]:
+    if config.shuffle:
+        return dataset.shuffled_batches(config.frames_per_batch, seed)
+    return dataset.ordered_batches(config.frames_per_batch)
+
+
+def lift_views(
+    lifter: Lifter, batch: Frames, seen: Bool[Tensor, "frames views joints"], *, apart: bool
+) -> Float[Tensor, "frames views joints 3"]:
+    """Lift every view of a batch: all at once, or one after the other.
+
+    Args:
+        lifter: The network; in training its normalisation looks at what comes at once.
+        batch: The frames.
+        seen: Which keypoints it is shown.
+        apart: Whether each view comes by itself.
+
+    Returns:
+        Each view's prediction, in its own axes [m].
+    """
+    if not apart:
+        return lifter(batch.image, seen, batch.confidence)  # type: ignore[no-any-return]
+    views = zip(
+        *(numbers.unbind(dim=1) for numbers in (batch.image, seen, batch.confidence)), strict=True
+    )
+    return torch.stack([lifter(*view) for view in views], dim=1)
 
 
 def with_cameras(recordings: Sequence[Recording], count: int | None) -> list[Recording]:
@@ -144,7 +174,12 @@ def loss_terms(
             root=root,
         ),
         "L_con": lambda: consistency_loss(
-            poses, turns, usable, detach_targets=settings.detach_targets
+            poses,
+            turns,
+            usable,
+            labels=batch.labels if settings.consistency_with_labels else None,
+            labelled=batch.labelled,
+            detach_targets=settings.detach_targets,
         ),
         "L_out": lambda: output_triangulation_loss(
             poses,
@@ -155,6 +190,8 @@ def loss_terms(
             detach_targets=settings.detach_targets,
         ),
     }
+    if settings.output_of_detections:
+        losses["L_out"] = losses["L_in"]
     return {name: losses[name]() for name in settings.weights}
 
 

@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
+from multiview_geom import Lens
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.readers import (
     capture,
@@ -116,6 +117,8 @@ def _existing(path: str) -> Path:
 
 
 def _prepared(take: Recording, settings: ReadSettings) -> Recording:
+    if not settings.undistort:
+        take = replace(take, cameras=replace(take.cameras, distortion=None, lens=Lens.OPENCV))
     if settings.min_confidence > 0:
         take = _without_doubtful(take, settings.min_confidence)
     if settings.fill_gaps:
