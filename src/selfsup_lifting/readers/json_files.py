@@ -79,16 +79,24 @@ def whole_number_at(place: Place, value: object) -> int:
 def numbers_at(place: Place, values: object, *shape: int) -> Tensor:
     """Return numbers of the given shape as float32; -1 allows any size; null is NaN."""
     what = f"{' x '.join('n' if size < 0 else str(size) for size in shape)} numbers"
-    try:
-        tensor = torch.tensor(_without_null(values), dtype=torch.float64)
-    except (TypeError, ValueError, RuntimeError, OverflowError):
-        raise place.expected(what, values) from None
+    tensor = _tensor(values)
+    if tensor is None:  # nulls are rare, and looking for them is slow
+        tensor = _tensor(_without_null(values))
+    if tensor is None:
+        raise place.expected(what, values)
     fits = tensor.dim() == len(shape) and all(
         size in {-1, came} for size, came in zip(shape, tensor.shape, strict=True)
     )
     if not fits:
         raise place.expected(what, values)
     return torch.where(tensor.abs() <= LARGEST_NUMBER, tensor, torch.nan).float()
+
+
+def _tensor(values: object) -> Tensor | None:
+    try:
+        return torch.tensor(values, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        return None
 
 
 def _without_null(values: object) -> object:
