@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-BLOCK = 32_768
+BLOCK = 65_536
 """Points in a block, so that what a solver needs for them stays in the cache."""
 
 Solver = Callable[[Tensor], tuple[Tensor, ...]]

@@ -39,8 +39,8 @@ WIDEST = radians(89.9)
 """Angle from the axis up to which folds are looked for."""
 FARTHEST = 1e4
 """Points farther from the axis, in units of the focal length, count as at infinity."""
-STEPS = 6
-"""Newton steps from the first guess; a checked one and two recorded ones come on top."""
+STEPS = 5
+"""Newton steps from the first guess; two recorded ones come on top."""
 CLOSE = {torch.float32: 1e-6, torch.float64: 1e-11}
 """By how much the answer, distorted again, may miss the seen point, in focal lengths."""
 
@@ -314,29 +314,28 @@ def _inverse(distortion: Float[Tensor, "*batch views coefficients"]) -> RadialIn
 def _unbent(distortion: Tensor, inverse: RadialInverse, seen_x: Tensor, seen_y: Tensor) -> Masked:
     lens = coefficients_of(distortion)
     seen_x, seen_y = untilt(lens, seen_x, seen_y)
+    near = (seen_x.abs() <= FARTHEST) & (seen_y.abs() <= FARTHEST)
+    # Doubled where, with `joined`.
+    seen_x, seen_y = torch.where(near, seen_x, 0.0), torch.where(near, seen_y, 0.0)
     with torch.no_grad():
-        root = _root(
-            coefficients_of(distortion.detach()), inverse, seen_x.detach(), seen_y.detach()
-        )
-    valid = root.valid
-    # Doubled where, with `joined`: a point without a root takes part as the centre, which has one.
-    x, y = torch.where(valid, root.x, 0.0), torch.where(valid, root.y, 0.0)
-    seen_x, seen_y = torch.where(valid, seen_x, 0.0), torch.where(valid, seen_y, 0.0)
+        fixed = coefficients_of(distortion.detach())
+        x, y = _near_root(fixed, inverse, seen_x.detach(), seen_y.detach())
     # From the root, two recorded steps have the first and second derivatives of the inverse.
-    for _ in range(2):
-        x, y = newton_step(lens, x, y, seen_x, seen_y)
-    return Masked(valid, x, y)
+    x, y = newton_step(lens, x, y, seen_x, seen_y)
+    x, y, miss, unfolded = checked_step(lens, x, y, seen_x, seen_y)
+    hit = miss <= CLOSE[miss.dtype] * (1 + seen_x.abs() + seen_y.abs())
+    inside = x * x + y * y < inverse.beyond_fold.square()
+    return Masked(near & hit & unfolded & inside, x, y)
 
 
-def _root(lens: Coefficients, inverse: RadialInverse, seen_x: Tensor, seen_y: Tensor) -> Masked:
+def _near_root(
+    lens: Coefficients, inverse: RadialInverse, seen_x: Tensor, seen_y: Tensor
+) -> tuple[Tensor, Tensor]:
     ratio = guessed_ratio(inverse, seen_x.square() + seen_y.square())
     x, y = seen_x * ratio, seen_y * ratio
     for _ in range(STEPS):
         x, y = newton_step(lens, x, y, seen_x, seen_y)
-    inside = x * x + y * y < inverse.beyond_fold.square()
-    x, y, miss, unfolded = checked_step(lens, x, y, seen_x, seen_y)
-    hit = miss <= CLOSE[miss.dtype] * (1 + seen_x.abs() + seen_y.abs())
-    return Masked(hit & unfolded & inside, x, y)
+    return x, y
 
 
 def _require_lens(intrinsics: Tensor, distortion: Tensor, pixels: Tensor) -> None:

@@ -1,0 +1,201 @@
+"""How fast, and how wrong, is each way through a lens?
+
+Every pixel of an image-wide grid is undistorted by each library, and distorted again by the
+equations in float64: how far it lands from where it was is the error, over the pixels that can be
+undistorted at all. kornia and OpenCV are shown with their default number of iterations and with
+forty.
+
+    python benchmarks/projection.py [--points 1000000] [--threads 2] [--device cpu] [--save]
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import cv2
+import kornia
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.benchmark import Timer
+
+from multiview_geom import distort_points, undistort_points
+
+FORTY = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 40, 1e-12)
+SECONDS = 2.0
+"""How long each way is timed for."""
+
+
+@dataclass(frozen=True)
+class Glass:
+    """A lens and the image behind it."""
+
+    name: str
+    focal_length: float
+    size: tuple[int, int]
+    coefficients: tuple[float, ...]
+
+    def scene(self, points: int, dtype: torch.dtype, device: str) -> tuple[Tensor, Tensor, Tensor]:
+        """Return intrinsics, coefficients, and about as many pixels spread over the image."""
+        width, height = self.size
+        f, x, y = self.focal_length, (width - 1) / 2, (height - 1) / 2
+        K = torch.tensor([[[f, 0.0, x], [0.0, f, y], [0.0, 0.0, 1.0]]], dtype=dtype)
+        across = round((points * width / height) ** 0.5)
+        columns = torch.linspace(0, width - 1, across, dtype=dtype)
+        rows = torch.linspace(0, height - 1, points // across, dtype=dtype)
+        pixels = torch.cartesian_prod(columns, rows)[None]
+        k = torch.tensor([self.coefficients], dtype=dtype)
+        return K.to(device), k.to(device), pixels.to(device)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    way: str
+    lens: str
+    points: int
+    dtype: str
+    milliseconds: float
+    spread: float
+    worst_px: float
+    share_above_thousandth_px: float
+
+
+GLASSES = (
+    Glass("Human3.6M-like", 1145.0, (1000, 1000), (-0.2, 0.24, -0.001, -0.001, -0.003)),
+    Glass("wide", 880.0, (1920, 1080), (-0.25, 0.08, 0.0, 0.0)),
+)
+
+
+def ours(K: Tensor, k: Tensor, pixels: Tensor) -> Tensor:
+    """Undistort with this library."""
+    return undistort_points(K, k, pixels).pixels
+
+
+def by_kornia(iterations: int) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """Undistort with kornia."""
+
+    def undistort(K: Tensor, k: Tensor, pixels: Tensor) -> Tensor:
+        return kornia.geometry.undistort_points(pixels, K, k, num_iters=iterations)
+
+    return undistort
+
+
+def by_opencv(K: Tensor, k: Tensor, pixels: Tensor) -> Tensor:
+    """Undistort with OpenCV as it comes."""
+    return _from_opencv(cv2.undistortPoints(pixels[0].numpy(), *_in_numpy(K, k), P=K[0].numpy()))
+
+
+def by_opencv_forty(K: Tensor, k: Tensor, pixels: Tensor) -> Tensor:
+    """Undistort with OpenCV until it hardly moves."""
+    eye = np.eye(3)
+    found = cv2.undistortPoints(
+        pixels[0].numpy(), *_in_numpy(K, k), R=eye, P=K[0].numpy(), criteria=FORTY
+    )
+    return _from_opencv(found)
+
+
+WAYS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "ours": ours,
+    "kornia": by_kornia(5),
+    "kornia, 40 steps": by_kornia(40),
+    "OpenCV": by_opencv,
+    "OpenCV, 40 steps": by_opencv_forty,
+}
+
+
+def measured(way: str, glass: Glass, points: int, dtype: torch.dtype, device: str) -> Row:
+    """Time one way, and ask how far its pixels land from where they were."""
+    K, k, pixels = glass.scene(points, dtype, device)
+    undistort = WAYS[way]
+    timer = Timer("undistort(K, k, pixels)", globals=locals(), num_threads=torch.get_num_threads())
+    times = timer.blocked_autorange(min_run_time=SECONDS)
+    distance = error_px(glass, undistort(K, k, pixels).double().cpu(), pixels.double().cpu())
+    return Row(
+        way=way,
+        lens=glass.name,
+        points=pixels.shape[1],
+        dtype=str(dtype).removeprefix("torch."),
+        milliseconds=1000 * times.median,
+        spread=times.iqr / times.median,
+        worst_px=float(distance.max()),
+        share_above_thousandth_px=float((distance > 1e-3).double().mean()),
+    )
+
+
+def error_px(glass: Glass, ideal: Tensor, pixels: Tensor) -> Tensor:
+    """Distort again in float64; return the distances of the pixels that have an answer."""
+    K, k, _ = glass.scene(1, torch.float64, "cpu")
+    solvable = undistort_points(K, k, pixels).valid
+    return (distort_points(K, k, ideal) - pixels).norm(dim=-1)[solvable]
+
+
+def ways_for(device: str) -> list[str]:
+    """Name the ways that run on a device: OpenCV's points stay on the CPU."""
+    return [way for way in WAYS if device == "cpu" or "OpenCV" not in way]
+
+
+def save(rows: list[Row], device: str) -> Path:
+    """Write what was measured, with what it was measured on."""
+    machine = f"{platform.machine()}-{os.cpu_count()}-cores"
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    names = ("multiview-geom", "torch", "kornia", "opencv-python-headless")
+    result = {
+        "question": (__doc__ or "").splitlines()[0],
+        "commit": commit.stdout.strip(),
+        "versions": {name: version(name) for name in names},
+        "threads": torch.get_num_threads(),
+        "load": os.getloadavg()[0],
+        "rows": [asdict(row) for row in rows],
+    }
+    folder = Path(__file__).parent / "results" / version("multiview-geom")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"projection--{machine}--{device}.json"
+    path.write_text(json.dumps(result, indent=2) + "\n")
+    return path
+
+
+def _in_numpy(K: Tensor, k: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    return K[0].numpy(), k[0].numpy()
+
+
+def _from_opencv(found: np.ndarray) -> Tensor:
+    return torch.from_numpy(found).reshape(1, -1, 2)
+
+
+def main() -> None:
+    """Measure every way on every lens, and print them beside each other."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--points", type=int, default=1_000_000)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--save", action="store_true")
+    settings = parser.parse_args()
+    torch.set_num_threads(settings.threads)
+    rows = []
+    print(f"{'':18s}{'lens':16s}{'dtype':9s}{'time':>12s}{'worst':>12s}{'> 0.001 px':>12s}")
+    for glass in GLASSES:
+        for dtype in (torch.float64, torch.float32):
+            for way in ways_for(settings.device):
+                row = measured(way, glass, settings.points, dtype, settings.device)
+                rows.append(row)
+                told = f"{row.way:18s}{row.lens:16s}{row.dtype:9s}{row.milliseconds:9.1f} ms"
+                print(f"{told}{row.worst_px:9.1e} px{row.share_above_thousandth_px:12.2%}")
+    if settings.save:
+        print(save(rows, settings.device))
+
+
+if __name__ == "__main__":
+    main()
