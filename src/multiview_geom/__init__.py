@@ -42,6 +42,7 @@ from multiview_geom.distortion import Seen as Seen
 
 # Triangulate: pixels in many views to world points.
 from multiview_geom.triangulation import triangulate_dlt as triangulate_dlt
+from multiview_geom.triangulation import triangulate_dlt_svd as triangulate_dlt_svd
 from multiview_geom.reweighting import triangulate_iterative as triangulate_iterative
 from multiview_geom.midpoint import triangulate_midpoint as triangulate_midpoint
 from multiview_geom.two_view import triangulate_two_view as triangulate_two_view

@@ -51,8 +51,9 @@ def largest_column(columns: list[list[Tensor]]) -> Float[Tensor, "k n"]:
 
 
 def unit(vector: Float[Tensor, "k n"]) -> Float[Tensor, "k n"]:
-    """Scale vectors to unit length."""
-    return vector / vector.square().sum(dim=0).sqrt()
+    """Scale vectors to unit length; leave zero at zero."""
+    length = vector.square().sum(dim=0).sqrt()
+    return vector / torch.where(length > 0, length, 1.0)
 
 
 def wide(matrices: Tensor) -> torch.dtype:
