@@ -58,6 +58,8 @@ OPENCV_20736 = Glass((2.9972, -6.0929, 5.7e-4, -4.9e-5, -1.2619, 3.5341, -4.2708
 BARREL = Glass((-0.3, 0.0, 1e-3, -2e-3), 500.0)
 HUMP = Glass((0.5, -0.5, 0.0, 0.0), 500.0)
 """Stretches near the centre, squeezes farther out, then folds."""
+FOLDS_AND_GROWS = Glass((-0.5, 0.08, 0.0, 0.0), 500.0)
+"""Shows everything beyond its fold a second time, farther out."""
 PRISM = Glass((-0.28, 0.11, 1e-3, -7e-4, 0.0, 0.0, 0.0, 0.0, 2e-3, -1e-3, 1e-3, 5e-4), 600.0)
 
 known = {
@@ -67,6 +69,7 @@ known = {
     "opencv-20736": OPENCV_20736,
     "barrel": BARREL,
     "hump": HUMP,
+    "folds-and-grows": FOLDS_AND_GROWS,
     "prism": PRISM,
 }
 
