@@ -87,7 +87,7 @@ def solve_linearly(
     projections: Float[Tensor, "*#batch views 3 4"],
     pixels: Float[Tensor, "*#batch views points 2"],
     trust: Float[Tensor, "*#batch views points"],
-    origin: Float[Tensor, "*#batch points 3"],
+    origin: Float[Tensor, "*#batch #points 3"],
 ) -> tuple[Float[Tensor, "*#batch points 3"], Bool[Tensor, "*#batch points"]]:
     """Solve the linear equations about an origin; tell where they have one solution.
 
