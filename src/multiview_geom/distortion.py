@@ -301,7 +301,7 @@ def _bent(lens: Coefficients, x: Tensor, y: Tensor) -> Masked:
     return Masked(near, *tilt(lens, *bend(lens, x, y)))
 
 
-def _shared(*matrices: Float[Tensor, "*batch views rows columns"]) -> bool:
+def _shared(*matrices: Float[Tensor, "*_ _ _ _"]) -> bool:
     """Tell whether all frames are seen through the same lenses."""
     return all(matrix.ndim == 3 for matrix in matrices)  # noqa: PLR2004 - views, rows, columns
 
