@@ -290,8 +290,8 @@ class Config:
     Attributes:
         data: What to learn from: folders or files, `kind:path` to force a reader; by default
             embedded synthetic takes.
-        hold_out: Subjects, actions or takes kept for evaluation; by default the last of several
-            subjects, else the last fifth of every take.
+        hold_out: Subjects, actions or takes kept for evaluation; by default what a benchmark
+            tests, else the last of several subjects, else the last fifth of every take.
         epochs: Passes over the data [paper: 500 on Human3.6M]; instead of `steps`.
         steps: Weight updates, rounded up to whole epochs; where `epochs` is not given.
         frames_per_batch: Frames of all views in one update [paper: 2048, 8192 view-poses].

@@ -21,7 +21,8 @@ class TrainOptions:
 
     Attributes:
         settings: Every setting of the run.
-        recipe: What is learned from: paper, robust, pseudo-label or supervised.
+        recipe: What is learned from: paper, robust, pseudo-label, supervised, or for a benchmark
+            paper-h36m, paper-humaneva, code-compat.
         preset: How much is computed: demo (a minute or two on two cores; the default without
             --data), quick (some minutes; the default with --data), full (as the paper).
         config: A TOML file of settings; the command line overrides it.

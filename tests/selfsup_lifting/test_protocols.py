@@ -238,6 +238,21 @@ def test_training_evaluating_and_tabulating_is_one_command_each(
     assert f"{mean:.1f} \\\\" in Path(out[2]).read_text()
 
 
+def test_a_lifter_of_one_benchmark_is_judged_on_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, run = Human36M(frames=20).write(tmp_path / "data"), tmp_path / "run"
+    main(
+        ["train", "--data", str(folder), "--run", str(run), "--epochs", "1", "--fps", "10", *SMALL]
+    )
+    other = str(Judged3DHP().write(tmp_path / "test"))
+    capsys.readouterr()
+    main(["evaluate", str(run), "--data", other, "--skeleton", "h36m17", "--fps", "None"])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "150 frames at 25 per second, 17 joints" in printed
+    assert "the 14 joints counted: head_top, thorax, right_shoulder" in printed
+
+
 def test_data_of_no_benchmark_have_a_table_too(tmp_path: Path) -> None:
     from selfsup_lifting.recordings import save_recording
     from tests.selfsup_lifting.strategies import Scene

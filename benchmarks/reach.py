@@ -1,0 +1,75 @@
+"""What limits a lifter: its labels, its input, or what it was shown?
+
+Judges every training of an ablation on the takes that were kept out, on those it learned from, on
+the same filmed anew with other noise, and on both filmed without noise.
+
+    python benchmarks/reach.py runs/ablation --data mocap:clips/ --out reach.json
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean
+
+from selfsup_lifting.checkpoint import load_config, load_lifter
+from selfsup_lifting.config import Config, NoiseSettings
+from selfsup_lifting.evaluation import evaluate_lifter
+from selfsup_lifting.protocols import split_for
+from selfsup_lifting.readers import read_recordings
+from selfsup_lifting.recordings import Recording
+
+NOISELESS = NoiseSettings(jitter_px=0.0, bias_px=0.0, outlier_share=0.0)
+
+
+def filmed(config: Config, data: Sequence[str]) -> Mapping[str, Sequence[Recording]]:
+    """Film the data as they were learned from, anew, and without noise."""
+    anew = replace(config.read, simulation_seed=config.read.simulation_seed + 1)
+    clean = replace(config.read, noise=NOISELESS)
+    plain, again, exact = (
+        split_for(replace(config, data=tuple(data)), read_recordings(data, read))
+        for read in (config.read, anew, clean)
+    )
+    return {
+        "kept out": plain.kept_out,
+        "kept out, no noise": exact.kept_out,
+        "learned from": plain.learned,
+        "learned from, filmed anew": again.learned,
+        "learned from, no noise": exact.learned,
+    }
+
+
+def judged(variant: Path, parts: Mapping[str, Sequence[Recording]]) -> dict[str, dict[str, float]]:
+    """Judge all seeds of a variant on every part, and average."""
+    lifters = [load_lifter(run) for run in sorted(variant.glob("seed-*"))]
+    told = {}
+    for name, takes in parts.items():
+        totals = [evaluate_lifter(lifter, takes).total for lifter in lifters]
+        told[name] = {
+            "p_mpjpe_mm": mean(total.p_mpjpe_mm for total in totals),
+            "mpjpe_mm": mean(total.mpjpe_mm for total in totals),
+        }
+    return told
+
+
+def main() -> None:
+    """Judge, print and keep the figures."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("--data", nargs="+", required=True)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    variants = sorted(path for path in options.runs.iterdir() if any(path.glob("seed-*")))
+    parts = filmed(load_config(next(variants[0].glob("seed-*"))), options.data)
+    rows = {variant.name: judged(variant, parts) for variant in variants}
+    for name, row in rows.items():
+        for part, errors in row.items():
+            print(f"{name:25} {part:27} {errors['p_mpjpe_mm']:6.1f} {errors['mpjpe_mm']:6.1f} mm")
+    if options.out is not None:
+        report = {"question": (__doc__ or "").splitlines()[0], "rows": rows}
+        options.out.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

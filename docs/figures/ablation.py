@@ -1,0 +1,68 @@
+"""Write the ablation's tables into docs/training.md, from what the command left.
+
+Run from the checkout: python docs/figures/ablation.py
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from selfsup_lifting.ablation import Row
+from selfsup_lifting.tables import ablation_cells
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results" / version("multiview-geom")
+PAGE = ROOT / "docs" / "training.md"
+BEGIN, END = "<!-- ablation: generated -->", "<!-- end of ablation -->"
+
+
+def generated() -> str:
+    """Return every table: the ablations in the order of their files, then the reach."""
+    parts = []
+    for file in sorted(RESULTS.glob("ablation-*.json")):
+        report = json.loads(file.read_text())
+        rows = [Row(**row) for row in report["rows"]]
+        minutes = sum(row.seconds * len(row.p_mpjpe_mm) for row in rows) / 60
+        told = f"{report['title']} ({minutes:.0f} minutes of training in all):"
+        parts += [told, *fenced(report["command"]), *markdown(ablation_cells(rows))]
+    for file in sorted(RESULTS.glob("reach-*.json")):
+        report = json.loads(file.read_text())
+        parts += [f"{report['title']}:", *fenced(report["command"]), *markdown(reach(report))]
+    return "\n".join(parts)
+
+
+def reach(report: dict) -> list[tuple[str, ...]]:
+    """Lay out how each variant does on each part: P-MPJPE / MPJPE."""
+    columns = list(next(iter(report["rows"].values())))
+    lines = [("P-MPJPE / MPJPE [mm]", *columns)]
+    for name, row in report["rows"].items():
+        cells = (f"{one['p_mpjpe_mm']:.1f} / {one['mpjpe_mm']:.1f}" for one in row.values())
+        lines.append((name, *cells))
+    return lines
+
+
+def markdown(cells: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Write a table, the headings first."""
+    heads, *lines = cells
+    yield ""
+    yield "| " + " | ".join(heads) + " |"
+    yield "|---" * len(heads) + "|"
+    yield from ("| " + " | ".join(line) + " |" for line in lines)
+    yield ""
+
+
+def fenced(command: str) -> Iterator[str]:
+    """Write a command as a block of its own."""
+    yield from ("", "```console", command, "```")
+
+
+def main() -> None:
+    """Replace what stands between the marks."""
+    before, rest = PAGE.read_text().split(BEGIN)
+    _, after = rest.split(END)
+    PAGE.write_text(f"{before}{BEGIN}\n{generated()}\n{END}{after}")
+
+
+if __name__ == "__main__":
+    main()
