@@ -47,6 +47,7 @@ def test_a_setting_takes_its_values_in_turn() -> None:
     ("written", "changed"),
     [
         ("cameras=3", replace(TINY, cameras_learned=3)),
+        ("undistort=off", replace(TINY, read=replace(TINY.read, undistort=False))),
         (
             "rig.views=3",
             replace(TINY, read=replace(TINY.read, rig=replace(TINY.read.rig, views=3))),

@@ -27,7 +27,12 @@ from selfsup_lifting.protocols import (
 )
 from selfsup_lifting.readers import read_recordings
 from selfsup_lifting.recordings import Recording
-from tests.selfsup_lifting.readers.benchmark_files import Human36M, HumanEva, Judged3DHP
+from tests.selfsup_lifting.readers.benchmark_files import (
+    Human36M,
+    HumanEva,
+    Judged3DHP,
+    Learned3DHP,
+)
 
 SMALL = ["--lifter.width", "16", "--lifter.blocks", "1", "--frames-per-batch", "32"]
 Array = NDArray[Any]
@@ -236,6 +241,22 @@ def test_training_evaluating_and_tabulating_is_one_command_each(
     assert mean == pytest.approx(report["p_mpjpe_mm"])
     assert [line[-1] for line in lines if line[0] == "this run, P-MPJPE"] == [repr(mean)]
     assert f"{mean:.1f} \\\\" in Path(out[2]).read_text()
+
+
+def test_mpi_inf_3dhp_teaches_and_tests(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, run = tmp_path / "data", tmp_path / "run"
+    Learned3DHP().write(folder)
+    Judged3DHP().write(folder)
+    main(["train", "--data", str(folder), "--run", str(run), "--epochs", "1", *SMALL])
+    out = tmp_path / "table.json"
+    main(["evaluate", str(run), "--out", str(out)])
+    report = json.loads(out.read_text())
+    assert report["per_subject"].keys() == {"TS1", "TS2", "TS5"}
+    assert report["tables"][0]["rows"]["Bouazizi et al. 2021, trained on Human3.6M"][:2] == [
+        65.9,
+        32.5,
+    ]
+    assert "DIFFERS" in capsys.readouterr().out
 
 
 def test_a_lifter_of_one_benchmark_is_judged_on_another(
