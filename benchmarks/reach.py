@@ -1,7 +1,8 @@
 """What limits a lifter: its labels, its input, or what it was shown?
 
-Judges every training of an ablation on the takes that were kept out, on those it learned from, on
-the same filmed anew with other noise, and on both filmed without noise.
+Judges every training of an ablation on the takes that were kept out and on those it learned from,
+filmed anew with other noise; on all poses, on those of which the view sees every joint, and on
+these without any noise.
 
     python benchmarks/reach.py runs/ablation --data mocap:clips/ --out reach.json
 """
@@ -12,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
+
+import torch
 
 from selfsup_lifting.checkpoint import load_config, load_lifter
 from selfsup_lifting.config import Config, NoiseSettings
@@ -24,20 +27,26 @@ NOISELESS = NoiseSettings(jitter_px=0.0, bias_px=0.0, outlier_share=0.0)
 
 
 def filmed(config: Config, data: Sequence[str]) -> Mapping[str, Sequence[Recording]]:
-    """Film the data as they were learned from, anew, and without noise."""
+    """Film the data anew, with noise and without."""
     anew = replace(config.read, simulation_seed=config.read.simulation_seed + 1)
     clean = replace(config.read, noise=NOISELESS)
-    plain, again, exact = (
+    again, exact = (
         split_for(replace(config, data=tuple(data)), read_recordings(data, read))
-        for read in (config.read, anew, clean)
+        for read in (anew, clean)
     )
     return {
-        "kept out": plain.kept_out,
-        "kept out, no noise": exact.kept_out,
-        "learned from": plain.learned,
-        "learned from, filmed anew": again.learned,
-        "learned from, no noise": exact.learned,
+        "kept out": again.kept_out,
+        "whole bodies": [whole_bodies(take) for take in again.kept_out],
+        "without noise": [whole_bodies(take) for take in exact.kept_out],
+        "learned from": again.learned,
+        "whole bodies learned from": [whole_bodies(take) for take in again.learned],
     }
+
+
+def whole_bodies(take: Recording) -> Recording:
+    """Blind every view in the frames in which it misses a joint."""
+    seen = take.keypoints.isfinite().all(dim=-1).all(dim=-1)
+    return replace(take, keypoints=torch.where(seen[..., None, None], take.keypoints, torch.nan))
 
 
 def judged(variant: Path, parts: Mapping[str, Sequence[Recording]]) -> dict[str, dict[str, float]]:

@@ -2,11 +2,11 @@
 
 Writes files of the size and the layout of VideoPose3D's, of random poses: the five training
 subjects at 50 frames per second, 1,559,752 view-poses and as many frames of 32 true joints. Then
-a process of its own reads them at 10 frames per second; another one also makes the training data:
-undistorted, normalised, triangulated; a third only unpacks the files with NumPy, pickles and all,
-which is the least that any reader does.
+a process of its own reads them at 10 frames per second; another one only unpacks the files with
+NumPy, pickles and all, which is the least that any reader does; with `--dataset` a third one also
+makes the training data: undistorted, normalised, triangulated.
 
-    python benchmarks/reading.py [--frames 389938]
+    python benchmarks/reading.py [--frames 389938] [--dataset]
 """
 
 import argparse
@@ -105,10 +105,12 @@ def main() -> None:
     """Write, read, print and keep the figures."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--frames", type=int, default=TRAINING_FRAMES)
-    frames = parser.parse_args().frames
+    parser.add_argument("--dataset", action="store_true")
+    options = parser.parse_args()
+    parts = ("unpack", "read", "dataset") if options.dataset else ("unpack", "read")
     with tempfile.TemporaryDirectory() as folder:
-        write_files(Path(folder), frames)
-        figures = {what: measured(Path(folder), what) for what in ("unpack", "read", "dataset")}
+        write_files(Path(folder), options.frames)
+        figures = {what: measured(Path(folder), what) for what in parts}
     for what, row in figures.items():
         told = f"{row['seconds']:.1f} s, of a processor {row['processor_seconds']:.1f} s"
         peak = f"at most {row['peak_bytes'] / GIBIBYTE:.2f} GiB"
