@@ -155,11 +155,13 @@ def test_a_point_of_nan_pixels_is_nan_alone(solve: Solver) -> None:
     assert_nan_alone(solve, projections, pixels, weights)
 
 
-@every_solver
-def test_a_weight_that_is_nan_is_zero(solve: Solver) -> None:
+@n_view_solvers
+@pytest.mark.parametrize("weight", [torch.nan, -1.0])
+def test_a_weight_that_is_no_weight_is_zero(solve: Solver, weight: float) -> None:
     projections, pixels, weights = seen(SCENE)
-    weights[:, 0] = torch.nan
-    assert_nan_alone(solve, projections, pixels, weights)
+    weights[0, 1] = weight
+    expected = solve(projections[1:], pixels[1:], weights[1:])[1]
+    assert_close(solve(projections, pixels, weights)[1], expected, atol=POINT_ROUND_OFF)
 
 
 @n_view_solvers

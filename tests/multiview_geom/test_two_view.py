@@ -33,6 +33,24 @@ def test_its_cost_is_that_of_opencv_correct_matches(scene: Sightings) -> None:
     assert (ours <= theirs * (1 + AGREEMENT) + 1e-12).all()
 
 
+def test_it_is_optimal_beside_the_epipole() -> None:
+    generator = torch.Generator().manual_seed(0)
+    forward = torch.eye(3, 4, dtype=torch.float64).repeat(2, 1, 1)
+    forward[1, 2, 3] = -1.0
+    projections = torch.tensor([1000.0, 1000.0, 1.0], dtype=torch.float64).diag() @ forward
+    points = torch.rand(2000, 3, generator=generator, dtype=torch.float64)
+    exact = project_points(projections, 2 * points + torch.tensor([-1.0, -1.0, 3.0]))
+    pixels = exact + 5 * torch.randn(exact.shape, generator=generator, dtype=torch.float64)
+    found = triangulate_two_view(projections, pixels)
+    ours, theirs = (
+        reprojection_error(projections, places, pixels).square().sum(dim=0)
+        for places in (found, opencv(projections, pixels))
+    )
+    in_front = found.isfinite().all(dim=-1)
+    assert in_front.double().mean() > 0.95
+    assert (ours <= theirs * (1 + 1e-9))[in_front].all()
+
+
 @given(sightings)
 def test_a_heavy_view_is_hit_exactly(scene: Sightings) -> None:
     projections, pixels, weights = two(scene)
