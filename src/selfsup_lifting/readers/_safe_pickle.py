@@ -31,6 +31,11 @@ def _encode(text: str, encoding: str = "latin1") -> bytes:
     return text.encode("latin1")
 
 
+def _no_bytes() -> bytes:
+    """Stand in for `bytes`, which old pickles write empty bytes with."""
+    return b""
+
+
 def _reconstruct(subtype: object, shape: tuple[int, ...], kind: bytes) -> NDArray[Any]:
     """Stand in for numpy's own: only an empty array, which its state then fills."""
     if subtype is not NDARRAY or int(np.prod(shape, dtype=object)) > LARGEST_ARRAY:
@@ -59,6 +64,7 @@ _ALLOWED: Mapping[tuple[str, str], Any] = MappingProxyType(
         ("numpy", "ndarray"): NDARRAY,
         ("numpy", "dtype"): np.dtype,
         ("_codecs", "encode"): _encode,
+        ("__builtin__", "bytes"): _no_bytes,
     }
     | {
         (f"{core}.multiarray", name): stand_in

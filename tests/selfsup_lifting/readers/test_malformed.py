@@ -70,7 +70,6 @@ def test_one_damaged_file_of_a_session(
 
 @pytest.mark.rejects
 @pytest.mark.parametrize("layout", sorted(WRITERS))
-@forty
 @given(data=st.data())
 def test_one_damaged_file_alone(
     tmp_path_factory: pytest.TempPathFactory, layout: str, data: st.DataObject
