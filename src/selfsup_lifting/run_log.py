@@ -7,7 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from typing import Self
 
 import torch
 from rich.console import Console
@@ -35,7 +34,7 @@ class RunLog:
         self._console = Console(file=sys.stderr, highlight=False)
         self._screen = Live(console=self._console, auto_refresh=False, transient=True)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "RunLog":
         if self._console.is_terminal:
             self._screen.start()
         return self
