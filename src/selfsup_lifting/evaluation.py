@@ -28,8 +28,8 @@ from selfsup_lifting.metrics import (
 from selfsup_lifting.recordings import Recording
 from selfsup_lifting.triangulating import triangulate_recording
 
-# The shape of the errors of a take: one row a measure, for every frame of every view.
-TakeErrors = Float[Tensor, "measures frames views"]
+# The errors of a take: one row a measure, for every frame of every view; takes differ in both.
+TakeErrors = Float[Tensor, "measures _frames _views"]
 
 
 @dataclass(frozen=True)
