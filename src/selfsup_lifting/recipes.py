@@ -15,6 +15,10 @@ from selfsup_lifting.config import (
 )
 
 
+# Over so few frames a joint moves nearly along a line.
+LONGEST_GAP = 8
+
+
 def paper(config: Config) -> Config:
     """Learn from all four losses, as the paper does."""
     return config
@@ -40,6 +44,7 @@ def robust(config: Config) -> Config:
     lifter = replace(config.lifter, confidence_input=True)
     return replace(
         config,
+        read=replace(config.read, fill_gaps=LONGEST_GAP),
         decay=True,
         losses=losses,
         triangulation=triangulation,
