@@ -14,7 +14,6 @@ from selfsup_lifting.config import (
     Norm,
 )
 
-
 # Over so few frames a joint moves nearly along a line.
 LONGEST_GAP = 8
 
