@@ -22,10 +22,10 @@ Arrays are `(rows, frames, points)`: rows of memory are long, whatever the numbe
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from multiview_geom._symmetric import Symmetric, inner
+from multiview_geom._symmetric import Symmetric, added, chosen, inner, scaled
 
 # Laguerre's iteration triples the correct digits of a simple root; the first step is free.
 LAGUERRE_STEPS = {torch.float32: 2, torch.float64: 4}
@@ -53,7 +53,7 @@ class Sightings(NamedTuple):
 
     image: Float[Tensor, "2 views frames points"]
     trust: Float[Tensor, "views frames points"]
-    unit_of_trust: Float[Tensor, "frames points"]
+    unit_of_trust: Float[Tensor, "1 #frames #points"]
 
 
 def prepare_rig(projections: Float[Tensor, "r views 3 4"]) -> Rig:
@@ -84,38 +84,60 @@ def prepare_sightings(
     """
     image = pixels.permute(3, 1, 0, 2).contiguous() - rig.centers
     seen = (image[0].detach() - image[1].detach()).isfinite()
-    image = torch.where(seen, image, 0.0)
+    image = image.nan_to_num(0.0, 0.0, 0.0)
     if weights is None:
         trust = seen.to(image.dtype)
-        return Sightings(image, trust, torch.ones_like(trust[0]))
+        return Sightings(image, trust, torch.ones_like(trust[:1, ..., :1]))
     trust = torch.where(seen, weights.transpose(0, 1), 0.0)
-    largest = trust.detach().amax(dim=0)
+    largest = trust.detach().amax(dim=0, keepdim=True)
     unit = torch.where(largest > 0, largest, 1.0)
     return Sightings(image, trust / unit, unit)
 
 
-def minimise(rig: Rig, sightings: Sightings) -> Float[Tensor, "3 frames points"]:
-    """Find the point of least ‖A X‖ / ‖X‖, in the world."""
+def minimise(rig: Rig, sightings: Sightings) -> list[Float[Tensor, "frames points"]]:
+    """Find the point of least ‖A X‖ / ‖X‖, in the world, row by row."""
     stretch, slope, constant = _normal_equations(rig, sightings)
     adjugate, determinant = stretch.adjugate()
-    start = adjugate.times(slope) * -determinant.reciprocal()
+    start = scaled(adjugate.times(slope), -determinant.reciprocal())
     gap = constant + inner(slope, start)
-    shift = _smallest_eigenvalue(stretch, adjugate, determinant, start + rig.origin, gap)
+    world = added(start, rig.origin)
+    shift = _smallest_eigenvalue(stretch, adjugate, determinant, world, gap)
     adjugate, determinant = stretch.minus(shift).adjugate()
-    minus_reciprocal = -determinant.reciprocal()
-    point = adjugate.times(slope - shift * rig.origin) * minus_reciprocal
-    definite = determinant > 0
-    point = torch.where(definite, point, start)
-    world = point + rig.origin
-    slope, squares = _residual_form(rig, sightings, point)
+    definite, factor = determinant > 0, -determinant.reciprocal()
+    point = scaled(adjugate.times(added(slope, rig.origin, -shift)), factor)
+    return _polished(
+        rig,
+        sightings,
+        chosen(definite, point, start),
+        _Curvature(adjugate, factor, shift, definite),
+    )
+
+
+class _Curvature(NamedTuple):
+    """The inverse of B - shift, as its adjugate times a factor of the other sign."""
+
+    adjugate: Symmetric
+    minus_factor: Float[Tensor, "frames points"]
+    shift: Float[Tensor, "frames points"]
+    definite: Bool[Tensor, "frames points"]
+
+
+def _polished(
+    rig: Rig, sightings: Sightings, point: list[Tensor], curvature: _Curvature
+) -> list[Float[Tensor, "frames points"]]:
+    """Take two steps of Rayleigh quotient iteration, the first from the residuals."""
+    adjugate, factor, shift, definite = curvature
+    world = added(point, rig.origin)
+    slope, squares = _residual_form(rig, sightings, torch.stack(point))
     quotient = squares / (1 + inner(world, world))
-    step = adjugate.times(slope - quotient * world) * minus_reciprocal
+    step = scaled(adjugate.times(added(slope, world, -quotient)), factor)
     # B step is known without a product: that gives slope and quotient at the end of the step.
-    end, end_slope = world + step, quotient * world + shift * step
-    fallen = squares + inner(slope + end_slope, step)
+    end = added(world, step)
+    end_slope = added(scaled(world, quotient), step, shift)
+    fallen = squares + inner(added(slope, end_slope), step)
     end_quotient = fallen / (1 + inner(end, end))
-    step = step + adjugate.times(end_slope - end_quotient * end) * minus_reciprocal
-    return torch.where(definite, world + step, world)
+    turn = adjugate.times(added(end_slope, end, -end_quotient))
+    return chosen(definite, added(end, turn, factor), world)
 
 
 def residuals(
@@ -135,7 +157,8 @@ def inverse_of_curvature(
     valid = valid & (determinant > sharp)
     # Doubled where: the inverse of a singular matrix would turn zero gradients into NaN.
     reciprocal = torch.where(valid, determinant, 1.0).reciprocal()
-    return torch.where(valid, adjugate.times(vector) * reciprocal, 0.0)
+    solved = torch.stack(scaled(adjugate.times(vector), reciprocal))
+    return torch.where(valid, solved, 0.0)
 
 
 def applied(
@@ -185,7 +208,7 @@ def _residuals_and_depths(
 
 
 def _smallest_eigenvalue(
-    stretch: Symmetric, adjugate: Symmetric, determinant: Tensor, world: Tensor, gap: Tensor
+    stretch: Symmetric, adjugate: Symmetric, determinant: Tensor, world: list[Tensor], gap: Tensor
 ) -> Tensor:
     """Find the smallest eigenvalue of AᵀA from B, its adjugate, x where B x = -b, and ‖A X‖².
 
@@ -194,17 +217,19 @@ def _smallest_eigenvalue(
     """
     gap = gap.clamp(min=0)
     cofactors, trace = adjugate.trace(), stretch.trace()
-    length = 1 + inner(world, world)
+    length = inner(world, world).add_(1)
     zeroth = gap * determinant
-    first = gap * cofactors + length * determinant
-    second = gap * trace + length * cofactors - inner(world, adjugate.times(world))
-    third = gap + trace + inner(world, stretch.times(world))
+    first = torch.addcmul(gap * cofactors, length, determinant)
+    second = torch.addcmul(gap * trace, length, cofactors)
+    second = second - inner(world, adjugate.times(world))
+    third = (gap + trace).add_(inner(world, stretch.times(world)))
     eigenvalue = _laguerre_step(zeroth, first, second)
     for _ in range(LAGUERRE_STEPS[gap.dtype]):
-        value = ((eigenvalue - third) * eigenvalue + second) * eigenvalue - first
-        value = (value * eigenvalue + zeroth).clamp(min=0)
-        fall = ((3 * third - 4 * eigenvalue) * eigenvalue - 2 * second) * eigenvalue + first
-        half_bend = (6 * eigenvalue - 3 * third) * eigenvalue + second
+        value = (eigenvalue - third).mul_(eigenvalue).add_(second).mul_(eigenvalue).sub_(first)
+        value = value.mul_(eigenvalue).add_(zeroth).clamp_(min=0)
+        fall = (3 * third).sub_(eigenvalue, alpha=4).mul_(eigenvalue).sub_(second, alpha=2)
+        fall = fall.mul_(eigenvalue).add_(first)
+        half_bend = (6 * eigenvalue).sub_(third, alpha=3).mul_(eigenvalue).add_(second)
         eigenvalue = eigenvalue + _laguerre_step(value, fall, half_bend)
     return eigenvalue
 
@@ -215,8 +240,8 @@ def _laguerre_step(value: Tensor, fall: Tensor, half_bend: Tensor) -> Tensor:
     Reference:
         Parlett, Laguerre's method applied to the matrix eigenvalue problem, 1964.
     """
-    spread = (9 * fall.square() - 24 * value * half_bend).clamp(min=0)
-    return 4 * value / (fall + spread.sqrt())
+    spread = torch.addcmul(9 * fall.square(), value, half_bend, value=-24).clamp_(min=0)
+    return (4 * value).div_(spread.sqrt_().add_(fall))
 
 
 def _moments(equations: Float[Tensor, "r 3 views 4"]) -> Float[Tensor, "r 14 4*views"]:
@@ -259,4 +284,4 @@ def _nearest_to_axes(rows: Float[Tensor, "r rows 4"]) -> Float[Tensor, "r 3"]:
     stretch = Symmetric(torch.stack([xx, yy, zz, xx, yy]), torch.stack([yz, zx, xy, yz, zx]))
     adjugate, determinant = stretch.minus(-ORIGIN_PULL * stretch.trace()).adjugate()
     reciprocal = torch.where(determinant > 0, determinant, torch.inf).reciprocal()
-    return (adjugate.times(normal[:, 3]) * -reciprocal).mT
+    return torch.stack(scaled(adjugate.times(normal[:, 3]), -reciprocal)).mT

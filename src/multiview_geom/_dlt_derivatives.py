@@ -25,7 +25,7 @@ from multiview_geom._dlt import (
     pulled_back,
     residuals,
 )
-from multiview_geom._symmetric import inner
+from multiview_geom._symmetric import in_rows, inner, interleaved
 
 # Points in a block: what a block needs stays in the last cache of a processor; an accelerator
 # has no such cache and wants long rows.
@@ -75,10 +75,11 @@ class LinearTriangulationInGraph(torch.autograd.Function):
         if in_rig:
             of_rig = _rig_gradient(projections, pixels, weights, points, gradient)
         of_pixels = of_weights = None
-        if in_pixels or in_weights:
+        if in_weights:
             both = _joined(_sighting_gradient, projections, pixels, weights, points, gradient)
-            of_pixels = both[..., :2] if in_pixels else None
-            of_weights = both[..., 2] if in_weights else None
+            of_pixels, of_weights = both[..., :2], both[..., 2]
+        elif in_pixels:
+            of_pixels = _joined(_pixel_gradient, projections, pixels, weights, points, gradient)
         return of_rig, of_pixels, of_weights
 
 
@@ -157,8 +158,8 @@ def _stitched(blocks: list[Tensor], frames: int) -> Tensor:
 
 def _points_of_block(rig: Rig, pixels: Tensor, weights: Tensor | None) -> Tensor:
     sightings = prepare_sightings(rig, pixels, weights)
-    world = torch.where(_seen_enough(sightings), minimise(rig, sightings), torch.nan)
-    return torch.stack(world.unbind(), dim=-1)
+    seen = _seen_enough(sightings)
+    return interleaved([torch.where(seen, row, torch.nan) for row in minimise(rig, sightings)])
 
 
 def _seen_enough(sightings: Sightings) -> Bool[Tensor, "frames points"]:
@@ -173,7 +174,7 @@ class _Minimum:
     ) -> None:
         self.rig = rig
         self.sightings = prepare_sightings(rig, pixels, weights)
-        world = points.movedim(-1, 0)
+        world = in_rows(points)
         self.valid = _seen_enough(self.sightings) & world.isfinite().all(dim=0)
         # Doubled where: a NaN point would leave NaN where zero belongs.
         self.world = torch.where(self.valid, world, 0.0)
@@ -192,7 +193,7 @@ class _Minimum:
 
     def test_vector(self, gradient: Float[Tensor, "f n 3"]) -> tuple[Tensor, Tensor]:
         """Return Z: its first three coordinates, and the last."""
-        asked = torch.where(self.valid, gradient.movedim(-1, 0), 0.0)
+        asked = torch.where(self.valid, in_rows(gradient), 0.0)
         pull = self.curved_back(asked)
         last = (inner(pull, self.world) / self.length)[None]
         return last * self.world - pull, last
@@ -206,11 +207,26 @@ def _sighting_gradient(
 ) -> Float[Tensor, "frames views points 3"]:
     """Return the gradient in u, in v and in the weight of every sighting."""
     minimum = _Minimum(rig, pixels, weights, points)
-    tested, tested_depths = minimum.residuals(*minimum.test_vector(gradient))
-    by_depth = torch.addcmul(minimum.found * tested_depths, tested, minimum.depths)
-    of_image = minimum.sightings.trust * by_depth
+    tested, depths = minimum.residuals(*minimum.test_vector(gradient))
     of_weight = _both_axes(minimum.found, tested) / minimum.sightings.unit_of_trust
-    return torch.stack([*of_image, of_weight], dim=-1).transpose(0, 1)
+    rows = [*_image_gradient(minimum, tested, depths), of_weight]
+    return interleaved(rows).transpose(0, 1)
+
+
+def _pixel_gradient(
+    rig: Rig, pixels: Tensor, weights: Tensor | None, points: Tensor, gradient: Tensor
+) -> Float[Tensor, "frames views points 2"]:
+    """Return the gradient in u and in v alone."""
+    minimum = _Minimum(rig, pixels, weights, points)
+    tested, depths = minimum.residuals(*minimum.test_vector(gradient))
+    return interleaved(_image_gradient(minimum, tested, depths).unbind()).transpose(0, 1)
+
+
+def _image_gradient(
+    minimum: _Minimum, tested: Tensor, depths: Tensor
+) -> Float[Tensor, "2 views f n"]:
+    by_depth = torch.addcmul(minimum.found * depths, tested, minimum.depths)
+    return minimum.sightings.trust * by_depth
 
 
 def _both_axes(left: Float[Tensor, "2 ..."], right: Float[Tensor, "2 ..."]) -> Tensor:

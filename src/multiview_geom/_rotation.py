@@ -24,7 +24,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom._null_vector import largest_column, least_stretched, unit, wide
-from multiview_geom._symmetric import Symmetric, inner
+from multiview_geom._symmetric import Symmetric, inner, interleaved, scaled
 
 # The closed form is off by a root of double round-off at a multiple root; so the iteration
 # starts this far right of it, relative to ‖M‖, and triples the correct digits of a simple root.
@@ -102,7 +102,7 @@ def _nearest(matrices: Float[Tensor, "n 3 3"]) -> Float[Tensor, "n 3 3"]:
     for _ in range(POLISHING_STEPS[matrices.dtype]):
         quaternion = _polished(entries, _twisted(entries, quaternion))
     rows = _rotation_of(quaternion).flatten(0, 1).unbind()
-    rotation = torch.stack([row.to(matrices.dtype) for row in rows], dim=-1)
+    rotation = interleaved([row.to(matrices.dtype) for row in rows])
     return rotation.reshape(-1, 3, 3)
 
 
@@ -224,7 +224,7 @@ def _turned(
     x, y, z = angle
     first, second, third = rotation[:, 0], rotation[:, 1], rotation[:, 2]
     columns = [second * z - third * y, third * x - first * z, first * y - second * x]
-    turned = torch.stack([column[row] for row in range(3) for column in columns], dim=-1)
+    turned = interleaved([column[row] for row in range(3) for column in columns])
     return turned.reshape(-1, 3, 3)
 
 
@@ -236,7 +236,8 @@ def _turn(product: Float[Tensor, "3 3 n"], vector: Float[Tensor, "3 n"]) -> Floa
     unique = determinant > TIE * torch.finfo(product.dtype).eps * volume
     # Doubled where: the inverse of a singular matrix would turn zero gradients into NaN.
     reciprocal = torch.where(unique, determinant, 1.0).reciprocal()
-    return torch.where(unique, adjugate.times(vector) * reciprocal, 0.0)
+    solved = torch.stack(scaled(adjugate.times(vector), reciprocal))
+    return torch.where(unique, solved, 0.0)
 
 
 def _stretch_of(product: Float[Tensor, "3 3 n"]) -> Symmetric:
