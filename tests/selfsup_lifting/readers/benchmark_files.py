@@ -55,7 +55,7 @@ def eyes(count: int, seed: int, *, lens: bool = True, size: int = 1000) -> list[
         right = np.cross(forward, [0, 0, 1.0])
         right /= np.linalg.norm(right)
         R = np.stack([right, np.cross(forward, right), forward])
-        k = np.array([-0.2, 0.24, -0.001, -0.0012, -0.003]) if lens else np.zeros(5)
+        k = np.array([-0.2, 0.24, -0.001, 0.002, -0.003]) if lens else np.zeros(5)
         f = np.array([1.145, 1.144]) * size
         made.append(Eye(R, -R @ centre, f, np.array([0.512, 0.508]) * size, k))
     return made
