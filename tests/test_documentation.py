@@ -1,5 +1,6 @@
 """The README and the pages run and print what they say."""
 
+import runpy
 import tomllib
 from pathlib import Path
 
@@ -28,6 +29,11 @@ def test_the_readme_names_the_two_commands() -> None:
 def test_every_command_is_documented() -> None:
     page = (ROOT / "docs" / "training.md").read_text()
     assert [command for command in COMMANDS if f"selfsup-lifting {command}" not in page] == []
+
+
+def test_the_tables_of_the_ablation_are_those_of_its_files() -> None:
+    generated = runpy.run_path(str(ROOT / "docs" / "figures" / "ablation.py"))["generated"]()
+    assert generated in (ROOT / "docs" / "training.md").read_text()
 
 
 def test_every_direct_dependency_is_pinned() -> None:
