@@ -1,16 +1,19 @@
-"""HumanEva-I as VideoPose3D prepares it: 15 joints, three cameras, `.cal` files."""
+"""HumanEva-I as VideoPose3D prepares it, npz or MATLAB: 15 joints, three cameras, `.cal` files."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 
 from multiview_geom import Cameras, load_cameras
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.readers.human36m import MILLIMETRE, wanted_frames, with_truth
+from selfsup_lifting.readers.matlab import matlab_variable
 from selfsup_lifting.readers.subject_tables import (
     Table2D,
     find_2d_table,
@@ -22,6 +25,7 @@ from selfsup_lifting.readers.subject_tables import (
 )
 from selfsup_lifting.readers.takes import Take
 from selfsup_lifting.recordings import ReadError, Recording
+from selfsup_lifting.skeletons import SKELETONS
 
 PREFIX, TRUTH_FILE = "data_2d_humaneva15_", "data_3d_humaneva15.npz"
 # What VideoPose3D publishes beside the true 2D poses; taken where a folder holds several files.
@@ -35,23 +39,22 @@ SKELETON = "humaneva15"
 
 
 def recognises(path: Path) -> bool:
-    """Tell a 2D file of HumanEva, or a folder that holds one."""
+    """Tell a 2D file of HumanEva, a folder that holds one, or the folder of MATLAB files."""
     if path.is_dir():
-        return any(is_2d_table(file, PREFIX) for file in path.glob(f"{PREFIX}*.npz"))
+        tables = (is_2d_table(file, PREFIX) for file in path.glob(f"{PREFIX}*.npz"))
+        return any(tables) or bool(_converted_files(path))
     return is_2d_table(path, PREFIX)
 
 
 def read(path: Path, settings: ReadSettings) -> list[Take]:
     """Read every chunk of the parts Train and Validate; the unlabelled chunks are left out."""
-    file = find_2d_table(path, PREFIX, USUAL_DETECTOR)
-    table = read_2d_table(file, settings.detected_skeleton)
-    truth_file = file.parent / TRUTH_FILE
-    truth = read_3d_table(truth_file) if truth_file.is_file() else {}
+    table, truth = _tables(path, settings)
+    home = path if path.is_dir() else path.parent
     takes = []
     for subject, actions in table.poses.items():
         if subject.startswith("Unlabeled"):
             continue
-        cameras = subject_cameras(settings.cameras or file.parent, subject.rpartition("/")[2])
+        cameras = subject_cameras(settings.cameras or home, subject.rpartition("/")[2])
         for action in actions:
             captured = truth.get(subject, {}).get(action)
             take = _take(table, subject, action, cameras, settings)
@@ -61,8 +64,49 @@ def read(path: Path, settings: ReadSettings) -> list[Take]:
                 poses = torch.from_numpy(captured[frames].astype("float32"))
                 take = with_truth(take.frames(slice(len(poses))), poses, SKELETON)
             takes += [Take(part, "HumanEva") for part in _valid_runs(take)]
-    note = f"{file}: 2D poses of {table.skeleton.name}"
+    note = f"{table.path}: 2D poses of {table.skeleton.name}"
     return [replace(take, notes=(note,)) for take in takes]
+
+
+def _tables(
+    path: Path, settings: ReadSettings
+) -> tuple[Table2D, Mapping[str, Mapping[str, NDArray[Any]]]]:
+    """Read 2D and 3D poses by subject and action, from the npz files where there are any."""
+    if path.is_dir() and not any(path.glob(f"{PREFIX}*.npz")):
+        return _converted_tables(path)
+    file = find_2d_table(path, PREFIX, USUAL_DETECTOR)
+    truth_file = file.parent / TRUTH_FILE
+    truth = read_3d_table(truth_file) if truth_file.is_file() else {}
+    return read_2d_table(file, settings.detected_skeleton), truth
+
+
+def _converted_files(path: Path) -> list[Path]:
+    return sorted(path.glob("Train/S*/*.mat")) + sorted(path.glob("Validate/S*/*.mat"))
+
+
+def _converted_tables(path: Path) -> tuple[Table2D, dict[str, dict[str, NDArray[Any]]]]:
+    """Read the MATLAB files that VideoPose3D's converter writes; NaN where capture failed."""
+    body = SKELETONS[SKELETON]
+    flat: dict[str, dict[str, list[NDArray[Any]]]] = {}
+    deep: dict[str, dict[str, NDArray[Any]]] = {}
+    for file in _converted_files(path):
+        subject = f"{file.parent.parent.name}/{file.parent.name}"
+        action = file.stem.replace("_", " ")
+        poses = _poses(file, "poses_3d", (len(body.joints), 3))
+        pixels = _poses(file, "poses_2d", (len(poses), len(body.joints), 2))
+        if len(pixels) != len(CAMERAS):
+            raise ReadError(f"{file}: `poses_2d` must tell {len(CAMERAS)} cameras")
+        flat.setdefault(subject, {})[action] = list(pixels)
+        deep.setdefault(subject, {})[action] = MILLIMETRE * poses
+    return Table2D(path, body, flat), deep
+
+
+def _poses(file: Path, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    numbers = matlab_variable(file, name)
+    if numbers.dtype.kind not in "fiu" or numbers.shape[1:] != shape:
+        wanted = ", ".join(map(str, shape))
+        raise ReadError(f"{file}: `{name}` must be of shape (..., {wanted}), got {numbers.shape}")
+    return numbers
 
 
 def subject_cameras(folder: Path, subject: str) -> Cameras:

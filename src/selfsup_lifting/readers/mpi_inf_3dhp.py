@@ -19,6 +19,7 @@ from multiview_geom import Cameras, camera_to_world, load_cameras
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.readers._safe_pickle import load_npz_with_objects
 from selfsup_lifting.readers.hdf5 import opened_h5
+from selfsup_lifting.readers.matlab import matlab_variable
 from selfsup_lifting.readers.takes import Take
 from selfsup_lifting.recordings import ReadError, Recording
 from selfsup_lifting.skeletons import SKELETONS
@@ -277,25 +278,11 @@ def _train_cameras(calibration: Path) -> Cameras:
 
 def _cells(file: Path, name: str, coordinates: int) -> Sequence[NDArray[Any]]:
     """Read a cell of one matrix per camera: frames x (28 joints x coordinates)."""
-    cells = _matlab_variable(file, name)
+    cells = matlab_variable(file, name).ravel()
+    if cells.dtype != object:
+        raise ReadError(f"{file}: `{name}` must be a cell, one matrix per camera")
     chosen = cells[list(USUAL_CAMERAS)] if len(cells) > len(USUAL_CAMERAS) else cells
     return [_cell(file, name, cell, coordinates) for cell in chosen]
-
-
-def _matlab_variable(file: Path, name: str) -> NDArray[Any]:
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    try:
-        content = loadmat(file, variable_names=[name])
-    except NotImplementedError:
-        raise ReadError(f"{file}: is a MATLAB 7.3 file, expected version 5") from None
-    except (OSError, ValueError, TypeError, MatReadError, MemoryError, EOFError) as error:
-        raise ReadError(f"{file}: no MATLAB file of version 5, or damaged: {error}") from None
-    if name not in content or content[name].dtype != object:
-        raise ReadError(f"{file}: lacks the cell `{name}`, one matrix per camera")
-    cells: NDArray[Any] = content[name].ravel()
-    return cells
 
 
 def _cell(file: Path, name: str, cell: Any, coordinates: int) -> NDArray[Any]:  # noqa: ANN401 - whatever the file holds

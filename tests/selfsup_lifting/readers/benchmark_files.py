@@ -192,6 +192,21 @@ class HumanEva:
         np.savez_compressed(folder / "data_3d_humaneva15.npz", positions_3d=deep)
         return folder
 
+    def write_matlab(self, folder: Path) -> Path:
+        """Write what VideoPose3D's converter leaves: a file per action, NaN in the third frame."""
+        for subject in self.subjects:
+            self.write_cal(folder / subject / "Calibration_Data", self.eyes(subject))
+            for part in ("Train", "Validate"):
+                (folder / part / subject).mkdir(parents=True)
+                for action in self.actions:
+                    world = self.world(f"{part}/{subject}", action)
+                    seen = np.stack([eye.project(world) for eye in self.eyes(subject)])
+                    world[2], seen[:, 2] = np.nan, np.nan
+                    name = action.rpartition(" ")[0].replace(" ", "_")
+                    content = {"poses_3d": world, "poses_2d": seen}
+                    savemat(folder / part / subject / f"{name}.mat", content)
+        return folder
+
     def write_cal(self, folder: Path, cameras: list[Eye]) -> None:
         folder.mkdir(parents=True)
         for name, eye in zip(("BW1", "C1", "C2", "C3"), [cameras[0], *cameras], strict=True):

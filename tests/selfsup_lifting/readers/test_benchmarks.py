@@ -10,6 +10,7 @@ import pytest
 import torch
 from scipy.io import savemat
 
+from selfsup_lifting.cli import main
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.readers import ReadError, find_reader, read_recordings
 from selfsup_lifting.recordings import Recording
@@ -165,6 +166,23 @@ def test_humaneva_names_actions_without_chunks_and_drops_the_unlabelled(tmp_path
     assert {take.subject.partition("/")[0] for take in takes} == {"Train", "Validate"}
 
 
+def test_matlab_files_of_humaneva_say_the_same_less_the_lost_frames(tmp_path: Path) -> None:
+    npz = read(HumanEva().write(tmp_path / "npz"))["Validate/S2 Jog 1 chunk1"]
+    takes = read_recordings([str(HumanEva().write_matlab(tmp_path / "mat"))], ReadSettings())
+    jogs = [take for take in takes if take.name == "Validate/S2 Jog 1"]
+    assert [take.frame_count for take in jogs] == [2, 37]
+    torch.testing.assert_close(jogs[1].keypoints, npz.keypoints[3:])
+    torch.testing.assert_close(jogs[1].truth, npz.truth[3:])
+
+
+@pytest.mark.rejects
+def test_matlab_poses_of_other_joints_are_told(tmp_path: Path) -> None:
+    folder = HumanEva().write_matlab(tmp_path)
+    savemat(folder / "Train" / "S1" / "Jog_1.mat", {"poses_3d": np.zeros((5, 20, 3))})
+    with pytest.raises(ReadError, match=r"`poses_3d` must be of shape .*got \(5, 20, 3\)"):
+        read(folder)
+
+
 def test_frames_without_motion_capture_split_a_take(tmp_path: Path) -> None:
     folder = HumanEva().write(tmp_path)
     file = folder / "data_3d_humaneva15.npz"
@@ -268,6 +286,25 @@ def test_no_protocol_of_pickle_runs_anything(tmp_path: Path, protocol: int) -> N
     with pytest.raises(ReadError, match="not harmless"):
         unpickle(pickle.dumps(CreatesAFile(tmp_path / "witness"), protocol), tmp_path)
     assert not (tmp_path / "witness").exists()
+
+
+@pytest.mark.rejects
+def test_the_shell_tells_of_a_malicious_file_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, witness, run = (
+        Human36M().write(tmp_path / "data"),
+        tmp_path / "witness",
+        tmp_path / "run",
+    )
+    save_2d(next(folder.glob("data_2d_*.npz")), {"S1": {"Walking": [CreatesAFile(witness)]}}, {})
+    with pytest.raises(SystemExit):
+        main(["train", "--data", str(folder), "--run", str(run)])
+    told = capsys.readouterr().err.strip()
+    assert "not harmless" in told
+    assert len(told.splitlines()) == 1
+    assert not witness.exists()
+    assert not run.exists()
 
 
 @pytest.mark.rejects
