@@ -25,7 +25,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from multiview_geom._symmetric import Symmetric, added, chosen, inner, scaled
+from multiview_geom._symmetric import Symmetric, added, chosen, in_rows, inner, scaled
 
 # Laguerre's iteration triples the correct digits of a simple root; the first step is free.
 LAGUERRE_STEPS = {torch.float32: 2, torch.float64: 4}
@@ -82,7 +82,7 @@ def prepare_sightings(
 
     Weights are divided by the largest of their point, lest their unit overflow.
     """
-    image = pixels.permute(3, 1, 0, 2).contiguous() - rig.centers
+    image = in_rows(pixels.transpose(0, 1)) - rig.centers
     seen = (image[0].detach() - image[1].detach()).isfinite()
     image = image.nan_to_num(0.0, 0.0, 0.0)
     if weights is None:

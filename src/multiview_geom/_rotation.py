@@ -24,7 +24,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom._null_vector import largest_column, least_stretched, unit, wide
-from multiview_geom._symmetric import Symmetric, inner, interleaved, scaled
+from multiview_geom._symmetric import Symmetric, in_rows, inner, interleaved, scaled
 
 # The closed form is off by a root of double round-off at a multiple root; so the iteration
 # starts this far right of it, relative to ‖M‖, and triples the correct digits of a simple root.
@@ -94,7 +94,7 @@ class NearestRotation(NearestRotationInGraph):
 
 
 def _nearest(matrices: Float[Tensor, "n 3 3"]) -> Float[Tensor, "n 3 3"]:
-    entries = matrices.permute(1, 2, 0).to(wide(matrices), memory_format=torch.contiguous_format)
+    entries = in_rows(matrices.flatten(1)).to(wide(matrices)).reshape(3, 3, -1)
     length = entries.square().sum(dim=(0, 1)).sqrt()
     identity = torch.eye(3, dtype=entries.dtype, device=entries.device)[..., None]
     entries = torch.where(length > 0, entries / torch.where(length > 0, length, 1.0), identity)
@@ -217,7 +217,7 @@ def _turned(
 ) -> Float[Tensor, "n 3 3"]:
     """Turn the rotations as a change of the matrices does; the adjoint is the same map."""
     entries, rotation, moved = (
-        tensor.permute(1, 2, 0).contiguous() for tensor in (matrices, rotations, change)
+        in_rows(tensor.flatten(1)).reshape(3, 3, -1) for tensor in (matrices, rotations, change)
     )
     product = _transposed_times(rotation, entries)
     angle = _turn(product, _skew_vector(_transposed_times(rotation, moved)))

@@ -62,16 +62,11 @@ class Symmetric(NamedTuple):
 
 def interleaved(rows: Sequence[Float[Tensor, "*points"]]) -> Float[Tensor, "*points k"]:
     """Put rows side by side, so that what belongs to one point lies together."""
-    if torch.compiler.is_compiling():
-        # A compiler would otherwise compute every row again for every column.
-        return torch.stack(list(rows)).movedim(0, -1).contiguous()
     return torch.stack(list(rows), dim=-1)
 
 
 def in_rows(table: Float[Tensor, "*points k"]) -> Float[Tensor, "k *points"]:
     """Gather what lies side by side into rows."""
-    if torch.compiler.is_compiling():
-        return table.movedim(-1, 0).contiguous()
     return torch.stack(table.unbind(-1))
 
 
