@@ -78,7 +78,8 @@ def measure(call: Callable[[], object], runs: int) -> Timing:
     """Time a call; `Timer` warms up and synchronises."""
     timer = Timer("call()", globals={"call": call}, num_threads=torch.get_num_threads())
     first = timer.timeit(1).median
-    times = [timer.timeit(1).median for _ in range(max(runs, min(100, int(SECONDS / first))))]
+    count = runs if runs < RUNS else max(runs, min(100, int(SECONDS / first)))
+    times = [timer.timeit(1).median for _ in range(count)]
     quartiles = torch.tensor(times).double().quantile(torch.tensor([0.25, 0.5, 0.75]).double())
     return Timing(float(quartiles[1]), float(quartiles[2] - quartiles[0]), len(times))
 

@@ -1,0 +1,124 @@
+"""What do the result files say? Write the tables of benchmarks/README.md and docs/kernels.md.
+
+Between `<!-- table: NAME -->` and `<!-- end -->` each page gets the table NAME, for every result
+file of the version.
+
+    python benchmarks/tables.py
+"""
+
+import json
+import re
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+PAGES = (ROOT / "benchmarks" / "README.md", ROOT / "docs" / "kernels.md")
+HEADLINE_POINTS, HEADLINE_MATRICES = 139_264, 100_000
+
+Row = dict[str, Any]
+
+
+def triangulation(rows: list[Row]) -> list[list[str]]:
+    """Compare the solvers on the headline scene."""
+    some = [row for row in rows if row["points"] == HEADLINE_POINTS and row["rig"] == "ring"]
+    return _compared(_last_of_each(some), "torch SVD", "views", "m")
+
+
+def two_views(rows: list[Row]) -> list[list[str]]:
+    """Compare the solvers on two views, where kornia and OpenCV take part."""
+    some = [row for row in rows if row["rig"] == "ring of 2"]
+    return _compared(some, "torch SVD", "views", "m")
+
+
+def accuracy(rows: list[Row]) -> list[list[str]]:
+    """Show the largest error on each rig in single precision."""
+    some = [row for row in rows if row["dtype"] == "float32" and row["largest_error"] is not None]
+    some = [row for row in some if row["points"] == HEADLINE_POINTS and not row["compiled"]]
+    body = [["rig", "solver", "largest error [m]"], ["---", "---", "--:"]]
+    for rig in ("ring", "5 degrees", "1.5, 3, 6, 9 m"):
+        found = {row["solver"]: row["largest_error"] for row in some if row["rig"] == rig}
+        body += [[rig, solver, f"{error:.1e}"] for solver, error in found.items()]
+    return body
+
+
+def growth(rows: list[Row]) -> list[list[str]]:
+    """Show how time and memory grow with the points and with the views."""
+    some = [row for row in rows if row["solver"] == "ours" and row["mode"] == "forward"]
+    some = _last_of_each([row for row in some if row["dtype"] == "float32" and not row["compiled"]])
+    body = [["views", "points", "time [ms]", "points per second", "memory / pixels"]]
+    body.append(["--:"] * 5)
+    for row in sorted(some, key=lambda row: (row["views"], row["points"])):
+        if not row["rig"].startswith("ring"):
+            continue
+        rate = row["points"] / row["milliseconds"] / 1e3
+        pixels = row["points"] * row["views"] * 8 / 1e6
+        memory = f"{row['peak_megabytes'] / pixels:.1f}"
+        size = f"{row['points']:,}"
+        body.append(
+            [str(row["views"]), size, f"{row['milliseconds']:.2f}", f"{rate:.1f} M", memory]
+        )
+    return body
+
+
+def procrustes(rows: list[Row]) -> list[list[str]]:
+    """Compare the nearest rotations."""
+    some = [row for row in rows if row["matrices"] == HEADLINE_MATRICES]
+    return _compared(_last_of_each(some), "torch SVD", "matrices", "")
+
+
+TABLES: dict[str, tuple[str, Callable[[list[Row]], list[list[str]]]]] = {
+    "triangulation": ("triangulation", triangulation),
+    "two views": ("triangulation", two_views),
+    "accuracy": ("triangulation", accuracy),
+    "growth": ("triangulation", growth),
+    "procrustes": ("procrustes", procrustes),
+}
+
+
+def _last_of_each(rows: list[Row]) -> list[Row]:
+    """Keep one row of each kind: a scene may be measured in several parts of a suite."""
+    kinds = ("solver", "rig", "views", "points", "matrices", "dtype", "mode", "compiled")
+    return list({tuple(row.get(kind) for kind in kinds): row for row in rows}.values())
+
+
+def _compared(rows: list[Row], rival: str, of: str, unit: str) -> list[list[str]]:
+    head = ["solver", of, "dtype", "mode", "time [ms]", f"times {rival}", f"largest error {unit}"]
+    body = [head, ["---", "--:", "---", "---", "--:", "--:", "--:"]]
+    slow = {(r["dtype"], r["mode"]): r["milliseconds"] for r in rows if r["solver"] == rival}
+    for row in rows:
+        times = slow[row["dtype"], row["mode"]] / row["milliseconds"]
+        error = "" if row["largest_error"] is None else f"{row['largest_error']:.1e}"
+        name = row["solver"] + (", compiled" if row["compiled"] else "")
+        taken = f"{row['milliseconds']:.2f} ± {row['spread'] / 2:.2f}"
+        body.append([name, str(row[of]), row["dtype"], row["mode"], taken, f"{times:.1f}", error])
+    return body
+
+
+def written(name: str) -> str:
+    """Write one table for every machine it was measured on."""
+    suite, tabulate = TABLES[name]
+    parts = []
+    for path in sorted((RESULTS / version("multiview-geom")).glob(f"{suite}--*.json")):
+        record = json.loads(path.read_text())
+        where = f"{record['processor']}, {record['device']}, {record['threads']} threads"
+        lines = [f"| {' | '.join(row)} |" for row in tabulate(record["rows"])]
+        parts.append(f"{where}, commit {record['commit']}\n\n" + "\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def main() -> None:
+    """Fill the tables of every page."""
+    for page in PAGES:
+        text = page.read_text()
+        for name in re.findall(r"<!-- table: (.*?) -->", text):
+            marks = rf"(<!-- table: {re.escape(name)} -->\n).*?(<!-- end -->)"
+            table = written(name)
+            text = re.sub(marks, lambda m, t=table: f"{m[1]}\n{t}\n\n{m[2]}", text, flags=re.DOTALL)
+        page.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
