@@ -16,8 +16,9 @@ from math import radians
 import cv2
 import numpy as np
 import torch
+from measure import RUNS, measure
+from tables import Table, keep
 from torch import Tensor
-from torch.utils.benchmark import Timer
 
 from multiview_geom import (
     Cameras,
@@ -94,23 +95,39 @@ def rms_mm(points: Tensor, scene: Scene) -> float:
     return 1000 * float(squared.mean().sqrt())
 
 
-def print_errors(count: int) -> None:
-    """Print the error of every solver on every rig, and how far above the optimum it is."""
-    print(f"{'RMS error [mm]':28s}" + "".join(f"{name:>24s}" for name in [*SOLVERS, "optimum"]))
+def errors(count: int) -> Table:
+    """Compare the error of every solver with that of the optimum."""
+    columns = [f"{name} [mm]" for name in [*SOLVERS, "optimum"]]
+    table = Table("RMS error", (*columns, "iterative over optimum [%]", "converged [%]"))
     for name, (cameras, noise_px) in rigs().items():
         scene = filmed(name, cameras, noise_px, count)
         found = {key: solve(cameras.projections, scene.pixels) for key, solve in SOLVERS.items()}
         best = refine_points(cameras, found["triangulate_iterative"], scene.pixels)
-        optimum = rms_mm(best.points, scene)
-        errors = [rms_mm(points, scene) for points in found.values()]
-        cells = [f"{error:10.3f} ({100 * (error / optimum - 1):+7.3f} %)" for error in errors]
-        settled = f"{100 * float(best.converged.double().mean()):.2f} % converged"
-        print(f"{name:28s}" + "".join(f"{cell:>24s}" for cell in cells), end="")
-        print(f"{optimum:24.3f}  {settled}")
+        off = [rms_mm(points, scene) for points in (*found.values(), best.points)]
+        excess = 100 * (rms_mm(found["triangulate_iterative"], scene) / off[-1] - 1)
+        table.rows[name] = [*off, excess, 100 * float(best.converged.double().mean())]
+    return table
 
 
-def print_times(count: int) -> None:
-    """Print what each solver takes on a ring of four cameras in float32, on one thread."""
+def two_view(count: int) -> Table:
+    """Compare the cost of `triangulate_two_view` with that of OpenCV's `correctMatches`."""
+    table = Table("triangulate_two_view", ("largest relative excess over correctMatches + DLT",))
+    for name, (cameras, noise_px) in rigs().items():
+        scene = filmed(name, cameras.select([0, 1]), noise_px, count)
+        projections = scene.cameras.projections
+        ours, theirs = (
+            reprojection_error(projections, points, scene.pixels).square().sum(dim=0)
+            for points in (
+                triangulate_two_view(projections, scene.pixels),
+                opencv_two_view(projections, scene.pixels),
+            )
+        )
+        table.rows[name] = [float((ours / theirs - 1).max())]
+    return table
+
+
+def times(count: int) -> Table:
+    """Time each solver on a ring of four cameras in float32, on one thread."""
     torch.set_num_threads(1)
     scene = filmed("", ring_of_cameras(4, 4.5, 1.0, dtype=torch.float64), 1.0, count)
     cameras, pixels = scene.cameras.to(torch.float32), scene.pixels.float()
@@ -123,26 +140,12 @@ def print_times(count: int) -> None:
     )
     tried["refine_points"] = lambda: refine_points(cameras, start, pixels)
     tried["point_covariance"] = lambda: point_covariance(cameras.projections, start, sigma=1.0)
-    print(f"\nTime per point, 4 cameras, {count} points, float32, one thread, forward")
+    table = Table(f"4 cameras, {count} points, float32, one thread", ("us / point", "of DLT"))
     for name, solve in tried.items():
-        seconds = Timer("solve()", globals={"solve": solve}).blocked_autorange(min_run_time=1.0)
-        print(f"{name:28s}{1e6 * seconds.median / count:10.3f} us")
-
-
-def print_two_view(count: int) -> None:
-    """Print how the cost of `triangulate_two_view` compares with OpenCV's `correctMatches`."""
-    print("\ntriangulate_two_view: relative excess of its cost over correctMatches + DLT, largest")
-    for name, (cameras, noise_px) in rigs().items():
-        scene = filmed(name, cameras.select([0, 1]), noise_px, count)
-        projections = scene.cameras.projections
-        ours, theirs = (
-            reprojection_error(projections, points, scene.pixels).square().sum(dim=0)
-            for points in (
-                triangulate_two_view(projections, scene.pixels),
-                opencv_two_view(projections, scene.pixels),
-            )
-        )
-        print(f"{name:28s}{float((ours / theirs - 1).max()):12.1e}")
+        taken = 1e6 * measure(solve, RUNS).median / count
+        first = next(iter(table.rows.values()), [taken])[0]
+        table.rows[name] = [taken, taken / first]
+    return table
 
 
 def opencv_two_view(projections: Tensor, pixels: Tensor) -> Tensor:
@@ -159,15 +162,21 @@ def opencv_two_view(projections: Tensor, pixels: Tensor) -> Tensor:
     return torch.from_numpy((homogeneous[:3] / homogeneous[3]).T)
 
 
-def print_covariance(count: int) -> None:
-    """Print the mean squared Mahalanobis distance of simulated errors: three, if all is right."""
-    print(f"\npoint_covariance: mean squared Mahalanobis distance of {count} errors (3 expected)")
-    print(f"{'':28s}{'equal':>12s}{'weighted':>12s}{'predicted':>12s}{'observed':>12s} RMS [mm]")
+def covariances(count: int) -> Table:
+    """Measure the squared Mahalanobis distance of simulated errors: three, if all is right."""
+    columns = ("equal weights", "unequal", "predicted RMS [mm]", "observed RMS [mm]")
+    table = Table(f"Mean squared Mahalanobis distance of {count} errors", columns)
     for name, (cameras, _) in rigs().items():
         equal = torch.ones(cameras.views, dtype=torch.float64)
         unequal = torch.tensor([1.0, 0.25, 4.0, 0.5] * 2, dtype=torch.float64)[: cameras.views]
-        rows = [mahalanobis(name, cameras, weights, count) for weights in (equal, unequal)]
-        print(f"{name:28s}{rows[0][0]:12.3f}{rows[1][0]:12.3f}{rows[0][1]:12.3f}{rows[0][2]:12.3f}")
+        squared, predicted, observed = mahalanobis(name, cameras, equal, count)
+        table.rows[name] = [
+            squared,
+            mahalanobis(name, cameras, unequal, count)[0],
+            predicted,
+            observed,
+        ]
+    return table
 
 
 def mahalanobis(
@@ -185,14 +194,17 @@ def mahalanobis(
 
 
 def main() -> None:
-    """Print the tables."""
+    """Print the tables and keep them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--points", type=int, default=20_000)
-    count = parser.parse_args().points
-    print_errors(count)
-    print_two_view(count)
-    print_covariance(5 * count)
-    print_times(count)
+    parser.add_argument("--quick", action="store_true", help="a smoke run: small, nothing kept")
+    options = parser.parse_args()
+    count = 500 if options.quick else options.points
+    tables = [errors(count), two_view(count), covariances(5 * count), times(count)]
+    for table in tables:
+        table.show()
+    if not options.quick:
+        keep("accuracy", tables)
 
 
 if __name__ == "__main__":

@@ -11,14 +11,15 @@ its own, on the same pixels.
 import argparse
 import json
 import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 import torch
+from measure import RUNS, measure
+from tables import Table, keep
 from torch import Tensor
 
 from multiview_geom import (
@@ -56,91 +57,85 @@ def filmed(views: int, count: int, wrong_share: float, dtype: torch.dtype = torc
     return Scene(cameras.to(dtype), points.to(dtype), pixels.to(dtype), wrong)
 
 
-def error_mm(points: Tensor, scene: Scene) -> Tensor:
-    """Return the distances from the truth [mm]."""
-    return 1000 * (points - scene.points).square().sum(dim=-1).sqrt()
+def rms_mm(points: Tensor, scene: Scene) -> float:
+    """Return the root mean square distance from the truth [mm]."""
+    return 1000 * float((points - scene.points).square().sum(dim=-1).mean().sqrt())
 
 
-def print_clean(count: int) -> None:
-    """Print what is kept where nothing is wrong."""
-    print("No wrong sightings, 5 cameras, 2 px noise")
-    print(f"{'threshold':>12s}{'kept':>12s}{'RMS error':>12s}{'with all':>12s}{'excess':>10s}")
+def median_mm(points: Tensor, scene: Scene) -> float:
+    """Return the median distance from the truth of the points that were found [mm]."""
+    return 1000 * float((points - scene.points).square().sum(dim=-1).sqrt().nanmedian())
+
+
+def clean(count: int) -> Table:
+    """Find what is kept where nothing is wrong."""
+    columns = ("kept [%]", "RMS error [mm]", "with all [mm]", "excess [%]")
+    table = Table("Nothing wrong, 5 cameras: threshold", columns)
     scene = filmed(5, count, 0.0)
-    with_all = triangulate_iterative(scene.cameras.projections, scene.pixels)
-    best = float(error_mm(with_all, scene).square().mean().sqrt())
-    for sigmas in (3.0, 4.0, 5.0):
-        found = triangulate_robust(
-            scene.cameras.projections, scene.pixels, threshold=sigmas * NOISE_PX
-        )
-        ours = float(error_mm(found.points, scene).square().mean().sqrt())
-        kept = 100 * float(found.inliers.double().mean())
-        told = f"{sigmas:9.0f} sd{kept:10.2f} %{ours:9.3f} mm{best:9.3f} mm"
-        print(f"{told}{100 * (ours / best - 1):8.2f} %")
+    P = scene.cameras.projections
+    best = rms_mm(triangulate_iterative(P, scene.pixels), scene)
+    for deviations in (3, 4, 5):
+        found = triangulate_robust(P, scene.pixels, threshold=deviations * NOISE_PX)
+        ours, kept = rms_mm(found.points, scene), float(found.inliers.double().mean())
+        row = [100 * kept, ours, best, 100 * (ours / best - 1)]
+        table.rows[f"{deviations} standard deviations"] = row
+    return table
 
 
-def print_wrong(count: int) -> None:
-    """Print the error where much is wrong, beside the oracle's."""
-    print("\n30 % wrong sightings, threshold of 4 standard deviations")
-    print(f"{'cameras':>12s}{'median':>12s}{'oracle':>12s}{'excess':>10s}", end="")
-    print(f"{'good kept':>12s}{'wrong kept':>12s}")
+def wrong(count: int) -> Table:
+    """Compare the error where much is wrong with an oracle's that knows what."""
+    columns = ("median [mm]", "oracle [mm]", "excess [%]", "good kept [%]", "wrong kept [%]")
+    table = Table("30 % wrong, threshold of 4 standard deviations", columns)
     for views in (5, 8, 16):
         scene = filmed(views, count, 0.3)
         P = scene.cameras.projections
         found = triangulate_robust(P, scene.pixels, threshold=4 * NOISE_PX)
         knowing = triangulate_iterative(P, scene.pixels, weights=(~scene.wrong).to(P.dtype))
-        ours, oracle = (
-            float(error_mm(points, scene).nanmedian()) for points in (found.points, knowing)
-        )
-        good = 100 * float(found.inliers[~scene.wrong].double().mean())
-        wrong = 100 * float(found.inliers[scene.wrong].double().mean())
-        told = f"{views:12d}{ours:9.3f} mm{oracle:9.3f} mm{100 * (ours / oracle - 1):8.2f} %"
-        print(f"{told}{good:10.2f} %{wrong:10.2f} %")
+        ours, oracle = median_mm(found.points, scene), median_mm(knowing, scene)
+        kept = [found.inliers[which].double().mean() for which in (~scene.wrong, scene.wrong)]
+        shares = [100 * float(share) for share in kept]
+        table.rows[f"{views} cameras"] = [ours, oracle, 100 * (ours / oracle - 1), *shares]
+    return table
 
 
-def print_pairs(count: int) -> None:
-    """Print how time grows with the pairs that are tried."""
-    print(f"\nTime and the number of pairs tried: {count} points, 30 % wrong, float32, one thread")
-    print(f"{'cameras':>12s}{'max_pairs':>12s}{'tried':>12s}{'us / point':>12s}", end="")
-    print(f"{'ns / pair, view':>18s}{'median':>12s}")
+def pairs(count: int) -> Table:
+    """Find how time grows with the pairs that are tried."""
+    columns = ("us / point", "ns / pair and view", "median [mm]")
+    table = Table(f"Pairs tried: {count} points, 30 % wrong, float32, one thread", columns)
     for views, limits in ((16, (16, 32, 64, 128)), (64, (64, 128, 256, 512, 1024, 2048))):
         scene = filmed(views, count, 0.3, torch.float32)
         for limit in limits:
-            tried = views * min(max(limit // views, 1), views // 2)
             seconds, points = timed(scene, max_pairs=limit)
-            each = 1e9 * seconds / (count * tried * views)
-            median = float(error_mm(points, scene).nanmedian())
-            told = f"{views:12d}{limit:12d}{tried:12d}{1e6 * seconds / count:12.1f}{each:18.2f}"
-            print(f"{told}{median:9.3f} mm")
+            each = 1e9 * seconds / (count * limit * views)
+            row = [1e6 * seconds / count, each, median_mm(points, scene)]
+            table.rows[f"{views} cameras, {limit} pairs"] = row
+    return table
 
 
 def timed(scene: Scene, max_pairs: int = 128) -> tuple[float, Tensor]:
-    """Return the least of three times [s], and the points."""
-    seconds = []
-    for _ in range(3):
-        start = perf_counter()
-        found = triangulate_robust(
-            scene.cameras.projections, scene.pixels, threshold=4 * NOISE_PX, max_pairs=max_pairs
-        )
-        seconds.append(perf_counter() - start)
-    return min(seconds), found.points
+    """Return the median time [s], and the points."""
+    solve = partial(
+        triangulate_robust,
+        scene.cameras.projections,
+        scene.pixels,
+        threshold=4 * NOISE_PX,
+        max_pairs=max_pairs,
+    )
+    return measure(solve, RUNS).median, solve().points
 
 
-def print_peer(python: Path, count: int) -> None:
-    """Print aniposelib's answer to the same pixels, and its time, beside ours."""
-    print(f"\naniposelib's triangulate_ransac on {count} points, 5 cameras, 2 px, beside ours")
-    print(f"{'wrong':>12s}{'theirs':>12s}{'ours':>12s}{'theirs':>16s}{'ours':>16s}{'faster':>10s}")
+def beside_peer(python: Path, count: int) -> Table:
+    """Give aniposelib the same pixels in the same run."""
+    columns = ("theirs [mm]", "ours [mm]", "theirs [us / point]", "ours [us / point]", "faster [x]")
+    table = Table(f"aniposelib's triangulate_ransac, 5 cameras, {count} points", columns)
     for share in (0.0, 0.2):
-        scene = filmed(5, count, share)
+        scene, many = filmed(5, count, share), filmed(5, 100 * count, share)
         theirs, their_seconds = peer(python, scene)
-        many = filmed(5, 100 * count, share)
-        seconds, points = timed(many)
-        errors = (
-            float(error_mm(theirs, scene).nanmedian()),
-            float(error_mm(points, many).nanmedian()),
-        )
-        times = 1e3 * their_seconds / count, 1e3 * seconds / (100 * count)
-        told = f"{100 * share:10.0f} %{errors[0]:9.3f} mm{errors[1]:9.3f} mm"
-        print(f"{told}{times[0]:10.4f} ms/pt{times[1]:10.4f} ms/pt{times[0] / times[1]:9.0f}x")
+        our_seconds, points = timed(many)
+        slow, fast = 1e6 * their_seconds / count, 1e6 * our_seconds / (100 * count)
+        medians = [median_mm(theirs, scene), median_mm(points, many)]
+        table.rows[f"{100 * share:.0f} % wrong"] = [*medians, slow, fast, slow / fast]
+    return table
 
 
 def peer(python: Path, scene: Scene) -> tuple[Tensor, float]:
@@ -162,18 +157,22 @@ def peer(python: Path, scene: Scene) -> tuple[Tensor, float]:
 
 
 def main() -> None:
-    """Print the tables."""
+    """Print the tables and keep them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--points", type=int, default=20_000)
     parser.add_argument("--peer-python", type=Path, help="Python of an environment with aniposelib")
+    parser.add_argument("--quick", action="store_true", help="a smoke run: small, nothing kept")
     options = parser.parse_args()
+    count = 500 if options.quick else options.points
     torch.set_num_threads(1)
-    print_clean(options.points)
-    print_wrong(options.points)
-    print_pairs(options.points // 10)
+    tables = [clean(count), wrong(count), pairs(count // 10)]
     if options.peer_python is not None:
-        print_peer(options.peer_python, options.points // 100)
+        tables.append(beside_peer(options.peer_python, count // 100))
+    for table in tables:
+        table.show()
+    if not options.quick:
+        keep("robust", tables)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
