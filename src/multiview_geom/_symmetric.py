@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Vector = Float[Tensor, "3 *points"] | Sequence[Float[Tensor, "*points"]]
+Vector = Float[Tensor, "3 *#points"] | Sequence[Float[Tensor, "*#points"]]
 """Three rows, in one piece or not."""
 
 
