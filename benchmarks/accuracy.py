@@ -16,8 +16,8 @@ from math import radians
 import cv2
 import numpy as np
 import torch
+from findings import Table, keep
 from measure import RUNS, measure
-from tables import Table, keep
 from torch import Tensor
 
 from multiview_geom import (

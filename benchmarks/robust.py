@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from findings import Table, keep
 from measure import RUNS, measure
-from tables import Table, keep
 from torch import Tensor
 
 from multiview_geom import (
