@@ -44,8 +44,8 @@ class Rig(NamedTuple):
     scale: Float[Tensor, "r 1"]
     centers: Float[Tensor, "2 views r 1"]
     origin: Float[Tensor, "3 r 1"]
-    equations: Float[Tensor, "r 3*views 4"]
-    moments: Float[Tensor, "r 14 4*views"]
+    equations: Float[Tensor, "r equations 4"]
+    moments: Float[Tensor, "r 14 terms"]
 
 
 class Sightings(NamedTuple):
@@ -201,7 +201,7 @@ def pulled_back(
 
 
 def _residuals_and_depths(
-    sightings: Sightings, rows: Float[Tensor, "3*views frames points"]
+    sightings: Sightings, rows: Float[Tensor, "equations frames points"]
 ) -> tuple[Float[Tensor, "2 views frames points"], Float[Tensor, "1 views frames points"]]:
     depths, offsets = rows.unflatten(0, (3, -1)).split([1, 2])
     return torch.addcmul(offsets, sightings.image, depths), depths
@@ -244,7 +244,7 @@ def _laguerre_step(value: Tensor, fall: Tensor, half_bend: Tensor) -> Tensor:
     return (4 * value).div_(spread.sqrt_().add_(fall))
 
 
-def _moments(equations: Float[Tensor, "r 3 views 4"]) -> Float[Tensor, "r 14 4*views"]:
+def _moments(equations: Float[Tensor, "r 3 views 4"]) -> Float[Tensor, "r 14 terms"]:
     """Expand (u p3 - p1)(u p3 - p1)ᵀ + (v p3 - p2)(v p3 - p2)ᵀ in powers of u and v.
 
     Rows: diagonal and opposite entries of B, each with two of them again, b, and d.
