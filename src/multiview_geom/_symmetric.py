@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Vector = Float[Tensor, "3 *#points"] | Sequence[Float[Tensor, "*#points"]]
-"""Three rows, in one piece or not."""
+Vector = Float[Tensor, "_ *#points"] | Sequence[Float[Tensor, "*#points"]]
+"""Three rows, in one piece or not; rows beyond the third are not looked at."""
 
 
 class Symmetric(NamedTuple):
