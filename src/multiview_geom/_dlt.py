@@ -19,6 +19,7 @@ are chosen for accuracy, and no derivative flows through the choice.
 Arrays are `(rows, frames, points)`: rows of memory are long, whatever the number of views.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -29,6 +30,10 @@ from multiview_geom._symmetric import Symmetric, added, chosen, in_rows, inner, 
 
 # Laguerre's iteration triples the correct digits of a simple root; the first step is free.
 LAGUERRE_STEPS = {torch.float32: 2, torch.float64: 4}
+
+# A rig of its own for fewer points than this is multiplied row by row: small matrix products
+# are slower than that.
+POINTS_FOR_A_PRODUCT = 8
 
 # How much B is lifted above its round-off, relative to its trace, to stay definite.
 LIFT = 4
@@ -41,11 +46,11 @@ ORIGIN_PULL = 1e-5
 class Rig(NamedTuple):
     """Constants of a rig, or of one rig per frame: `r` is 1 or the number of frames."""
 
-    scale: Float[Tensor, "r 1"]
+    scale: Float[Tensor, "r"]
     centers: Float[Tensor, "2 views r 1"]
     origin: Float[Tensor, "3 r 1"]
-    equations: Float[Tensor, "r equations 4"]
-    moments: Float[Tensor, "r 14 terms"]
+    equations: Float[Tensor, "equations 4 r"]
+    moments: Float[Tensor, "14 terms r"]
 
 
 class Sightings(NamedTuple):
@@ -58,17 +63,18 @@ class Sightings(NamedTuple):
 
 def prepare_rig(projections: Float[Tensor, "r views 3 4"]) -> Rig:
     """Find the constants of a rig: frame and scale chosen, equations and moments in them."""
-    centers, origin, scale = _chosen_frame(projections.detach())
-    axis = projections[..., 2:, :]
-    across = centers[..., None] * axis - projections[..., :2, :]
-    rows = scale[:, None, None, None] * torch.cat([axis, across], dim=-2).transpose(1, 2)
-    last = rows[..., 3] + (rows[..., :3] @ origin[:, None, :, None])[..., 0]
-    equations = torch.cat([rows[..., :3], last[..., None]], dim=-1)
+    rows = projections.permute(1, 2, 3, 0).contiguous()
+    centers, origin, scale = _chosen_frame(rows.detach())
+    axis = rows[:, 2:]
+    equations = scale * torch.cat([axis, centers * axis - rows[:, :2]], dim=1).transpose(0, 1)
+    body = equations[:, :, :3]
+    last = equations[:, :, 3:] + (body * origin).sum(dim=2, keepdim=True)
+    equations = torch.cat([body, last], dim=2)
     return Rig(
-        scale=scale[:, None],
-        centers=centers.permute(2, 1, 0)[..., None],
-        origin=origin.mT[..., None],
-        equations=equations.flatten(1, 2),
+        scale=scale,
+        centers=centers.transpose(0, 1).squeeze(2)[..., None],
+        origin=origin[..., None],
+        equations=equations.flatten(0, 1),
         moments=_moments(equations),
     )
 
@@ -162,13 +168,26 @@ def inverse_of_curvature(
 
 
 def applied(
-    constants: Float[Tensor, "r m k"], rows: Float[Tensor, "k frames points"]
+    constants: Float[Tensor, "m k r"], rows: Float[Tensor, "k frames points"]
 ) -> Float[Tensor, "m frames points"]:
     """Multiply the rig's constants with every point's row."""
-    if constants.shape[0] == 1:
-        flat = constants[0] @ rows.flatten(1)
+    if constants.shape[-1] == 1:
+        flat = constants[..., 0] @ rows.flatten(1)
         return flat.reshape(-1, *rows.shape[1:])
-    return (constants @ rows.movedim(0, 1)).movedim(0, 1)
+    if rows.shape[-1] >= POINTS_FOR_A_PRODUCT:
+        product = constants.permute(2, 0, 1).contiguous() @ rows.transpose(0, 1).contiguous()
+        return product.transpose(0, 1).contiguous()
+    return _sum_of_products(constants.unbind(1), rows.unbind())
+
+
+def _sum_of_products(
+    columns: Sequence[Float[Tensor, "m r"]], rows: Sequence[Float[Tensor, "r points"]]
+) -> Float[Tensor, "m r points"]:
+    """Multiply matrices of few columns with vectors, row of memory by row."""
+    product = columns[0][..., None] * rows[0]
+    for column, row in zip(columns[1:], rows[1:], strict=True):
+        product = torch.addcmul(product, column[..., None], row)
+    return product
 
 
 def _normal_equations(rig: Rig, sightings: Sightings) -> tuple[Symmetric, Tensor, Tensor]:
@@ -197,7 +216,7 @@ def pulled_back(
     """Multiply the transpose of A with residuals."""
     image = sightings.image
     along = torch.addcmul(image[0] * trusted[0], image[1], trusted[1])
-    return applied(rig.equations.mT, torch.cat([along, trusted.flatten(0, 1)]))
+    return applied(rig.equations.transpose(0, 1), torch.cat([along, trusted.flatten(0, 1)]))
 
 
 def _residuals_and_depths(
@@ -244,44 +263,41 @@ def _laguerre_step(value: Tensor, fall: Tensor, half_bend: Tensor) -> Tensor:
     return (4 * value).div_(spread.sqrt_().add_(fall))
 
 
-def _moments(equations: Float[Tensor, "r 3 views 4"]) -> Float[Tensor, "r 14 terms"]:
+def _moments(equations: Float[Tensor, "3 views 4 r"]) -> Float[Tensor, "14 terms r"]:
     """Expand (u p3 - p1)(u p3 - p1)ᵀ + (v p3 - p2)(v p3 - p2)ᵀ in powers of u and v.
 
     Rows: diagonal and opposite entries of B, each with two of them again, b, and d.
     """
-    body, last = equations[..., :3], equations[..., 3:]
-    nexts, others = body.roll(-1, -1), body.roll(-2, -1)
-    left = torch.cat([body, body[..., :2], nexts, nexts[..., :2], body, last], dim=-1)
-    right = torch.cat(
-        [body, body[..., :2], others, others[..., :2], last.expand_as(body), last], dim=-1
-    )
+    x, y, z, w = equations.unbind(2)
+    left = torch.stack([x, y, z, x, y, y, z, x, y, z, x, y, z, w])
+    right = torch.stack([x, y, z, x, y, z, x, y, z, x, w, w, w, w])
     (axis_left, across_left), (axis_right, across_right) = (
         side.split([1, 2], dim=1) for side in (left, right)
     )
     linear = axis_left * across_right + across_left * axis_right
     constant = (across_left * across_right).sum(dim=1, keepdim=True)
-    powers = torch.cat([axis_left * axis_right, linear, constant], dim=1)
-    lift = LIFT * torch.finfo(powers.dtype).eps * powers[..., :3].sum(dim=-1, keepdim=True)
-    powers = torch.cat([powers[..., :5] + lift.detach(), powers[..., 5:]], dim=-1)
-    return powers.flatten(1, 2).mT
+    powers = torch.cat([axis_left * axis_right, linear, constant], dim=1).flatten(1, 2)
+    lift = LIFT * torch.finfo(powers.dtype).eps * powers[:3].detach().sum(dim=0)
+    return torch.cat([powers[:5] + lift, powers[5:]])
 
 
-def _chosen_frame(projections: Float[Tensor, "r views 3 4"]) -> tuple[Tensor, Tensor, Tensor]:
+def _chosen_frame(rows: Float[Tensor, "views 3 4 r"]) -> tuple[Tensor, Tensor, Tensor]:
     """Choose image centres on the optical axes, the origin nearest to them, and unit scale."""
-    axis, across = projections[..., 2:, :3], projections[..., :2, :3]
-    squared = axis.square().sum(dim=-1)
-    centers = (across * axis).sum(dim=-1) / torch.where(squared > 0, squared, 1.0)
-    rows = (projections[..., :2, :] - centers[..., None] * projections[..., 2:, :]).flatten(1, 2)
-    power = rows[..., :3].square().mean(dim=(-2, -1))
+    axis, across = rows[:, 2:, :3], rows[:, :2, :3]
+    squared = axis.square().sum(dim=2, keepdim=True)
+    centers = (across * axis).sum(dim=2, keepdim=True) / torch.where(squared > 0, squared, 1.0)
+    offsets = (rows[:, :2] - centers * rows[:, 2:]).flatten(0, 1)
+    power = offsets[:, :3].square().mean(dim=(0, 1))
     scale = torch.where(power > 0, power, 1.0).rsqrt()
-    return centers, _nearest_to_axes(rows * scale[:, None, None]), scale
+    return centers, _nearest_to_axes(offsets * scale), scale
 
 
-def _nearest_to_axes(rows: Float[Tensor, "r rows 4"]) -> Float[Tensor, "r 3"]:
-    normal = (rows[..., :3].mT @ rows).movedim(0, -1)
-    xx, yy, zz = normal[0, 0], normal[1, 1], normal[2, 2]
-    yz, zx, xy = normal[1, 2], normal[2, 0], normal[0, 1]
+def _nearest_to_axes(rows: Float[Tensor, "rows 4 r"]) -> Float[Tensor, "3 r"]:
+    x, y, z, w = rows.unbind(1)
+    xx, yy, zz = (x * x).sum(dim=0), (y * y).sum(dim=0), (z * z).sum(dim=0)
+    yz, zx, xy = (y * z).sum(dim=0), (z * x).sum(dim=0), (x * y).sum(dim=0)
     stretch = Symmetric(torch.stack([xx, yy, zz, xx, yy]), torch.stack([yz, zx, xy, yz, zx]))
     adjugate, determinant = stretch.minus(-ORIGIN_PULL * stretch.trace()).adjugate()
     reciprocal = torch.where(determinant > 0, determinant, torch.inf).reciprocal()
-    return torch.stack(scaled(adjugate.times(normal[:, 3]), -reciprocal)).mT
+    slope = [(row * w).sum(dim=0) for row in (x, y, z)]
+    return torch.stack(scaled(adjugate.times(slope), -reciprocal))

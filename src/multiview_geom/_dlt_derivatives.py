@@ -31,6 +31,9 @@ from multiview_geom._symmetric import in_rows, inner, interleaved
 # has no such cache and wants long rows.
 POINTS_IN_BLOCK, POINTS_IN_ACCELERATOR_BLOCK = 32_768, 1_048_576
 
+# Rigs in a block, where every frame has its own: the constants of one fill a thousand bytes.
+RIGS_IN_BLOCK = 2_048
+
 VIEWS_NEEDED = 2
 
 Block = tuple[slice, slice]
@@ -128,7 +131,7 @@ def _joined(
         return solve(prepare_rig(projections), pixels, weights, *of_points)
     shared = prepare_rig(projections) if projections.shape[0] == 1 else None
     rows = []
-    for frames, points in _blocks(pixels):
+    for frames, points in _blocks(pixels, one_rig=shared is not None):
         rig = prepare_rig(projections[frames]) if shared is None else shared
         some = [None if weights is None else weights[frames, :, points]]
         some += [tensor[frames, points] for tensor in of_points]
@@ -136,11 +139,14 @@ def _joined(
     return _stitched(rows, pixels.shape[0])
 
 
-def _blocks(pixels: Float[Tensor, "frames views points 2"]) -> Iterator[Block]:
+def _blocks(pixels: Float[Tensor, "frames views points 2"], *, one_rig: bool) -> Iterator[Block]:
     """Walk over whole frames, or over parts of one frame after the other."""
     frames, _, points, _ = pixels.shape
-    size = POINTS_IN_BLOCK if pixels.device.type == "cpu" else POINTS_IN_ACCELERATOR_BLOCK
+    cpu = pixels.device.type == "cpu"
+    size = POINTS_IN_BLOCK if cpu else POINTS_IN_ACCELERATOR_BLOCK
     frame_step, point_step = max(1, size // points), min(size, points)
+    if cpu and not one_rig:
+        frame_step = min(frame_step, RIGS_IN_BLOCK)
     for frame in range(0, frames, frame_step):
         for point in range(0, points, point_step):
             yield slice(frame, frame + frame_step), slice(point, point + point_step)
@@ -246,7 +252,7 @@ def _rig_gradient(
     rows = torch.einsum(form, _weighted_rows(minimum, minimum.found), torch.cat([test, last]))
     here = torch.cat([minimum.world, minimum.one])
     rows = rows + torch.einsum(form, _weighted_rows(minimum, tested), here)
-    rows = rig.scale[..., None, None] * (rows[None] if shared else rows)
+    rows = rig.scale[:, None, None, None] * (rows[None] if shared else rows)
     return torch.cat([rows[:, 1:], rows[:, :1]], dim=1).transpose(1, 2)
 
 
@@ -274,13 +280,15 @@ def _points_tangent(  # noqa: PLR0913, PLR0917 - three inputs, the points, and t
     change, force = torch.zeros_like(found), torch.zeros_like(minimum.world)
     if moved_pixels is not None:
         image = torch.where(seen, moved_pixels.permute(3, 1, 0, 2), 0.0)
-        axis = rig.equations[:, : projections.shape[1], :3].mT
+        axis = rig.equations[: projections.shape[1], :3].transpose(0, 1)
         change = change + image * minimum.depths
         force = force + applied(axis, _both_axes(image, minimum.trusted))
     if moved_rig is not None:
         rows = _moved_equations(rig, moved_rig)
         change = change + _moved_residuals(rows, minimum)
-        force = force + applied(rows[..., :3].mT, _weighted_rows(minimum, found, -1).flatten(0, 1))
+        force = force + applied(
+            rows[:, :3].transpose(0, 1), _weighted_rows(minimum, found, -1).flatten(0, 1)
+        )
     push = sightings.trust * change
     growth = 2 * (found * push).sum(dim=(0, 1))
     if moved_weights is not None:
@@ -292,12 +300,12 @@ def _points_tangent(  # noqa: PLR0913, PLR0917 - three inputs, the points, and t
     return -minimum.curved_back(force - growth_of_quotient * minimum.world).movedim(0, -1)
 
 
-def _moved_equations(rig: Rig, moved: Float[Tensor, "r views 3 4"]) -> Float[Tensor, "r 3v 4"]:
-    rows = torch.cat([moved[:, :, 2:], -moved[:, :, :2]], dim=2).transpose(1, 2)
-    return (rig.scale[..., None, None] * rows).flatten(1, 2)
+def _moved_equations(rig: Rig, moved: Float[Tensor, "r views 3 4"]) -> Float[Tensor, "equations 4 r"]:
+    rows = torch.cat([moved[:, :, 2:], -moved[:, :, :2]], dim=2).permute(2, 1, 3, 0)
+    return (rig.scale * rows).flatten(0, 1)
 
 
-def _moved_residuals(rows: Float[Tensor, "r 3v 4"], minimum: _Minimum) -> Tensor:
+def _moved_residuals(rows: Float[Tensor, "equations 4 r"], minimum: _Minimum) -> Tensor:
     here = torch.cat([minimum.world, minimum.one])
     depths, offsets = applied(rows, here).unflatten(0, (3, -1)).split([1, 2])
     return torch.addcmul(offsets, minimum.whole_pixels(), depths)
