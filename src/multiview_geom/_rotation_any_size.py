@@ -77,6 +77,6 @@ def _turned(matrices: Tensor, rotations: Tensor, change: Tensor) -> Tensor:
     return turned
 
 
-def _kronecker(left: Float[Tensor, "*n d d"], right: Float[Tensor, "*n d d"]) -> Tensor:
+def _kronecker(left: Float[Tensor, "*#n d d"], right: Float[Tensor, "*#n d d"]) -> Tensor:
     product = left[..., :, None, :, None] * right[..., None, :, None, :]
     return product.flatten(-4, -3).flatten(-2, -1)
