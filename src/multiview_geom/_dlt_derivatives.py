@@ -300,7 +300,7 @@ def _points_tangent(  # noqa: PLR0913, PLR0917 - three inputs, the points, and t
     return -minimum.curved_back(force - growth_of_quotient * minimum.world).movedim(0, -1)
 
 
-def _moved_equations(rig: Rig, moved: Float[Tensor, "r views 3 4"]) -> Float[Tensor, "equations 4 r"]:
+def _moved_equations(rig: Rig, moved: Float[Tensor, "r views 3 4"]) -> Float[Tensor, "rows 4 n"]:
     rows = torch.cat([moved[:, :, 2:], -moved[:, :, :2]], dim=2).permute(2, 1, 3, 0)
     return (rig.scale * rows).flatten(0, 1)
 
