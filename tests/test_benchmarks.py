@@ -20,6 +20,14 @@ def test_a_quick_run_ends_well(script: str) -> None:
     assert "solver='ours'" in ended.stdout
 
 
+@pytest.mark.slow
+def test_the_accuracy_of_triangulation_is_found() -> None:
+    command = [sys.executable, "benchmarks/accuracy.py", "--quick"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "2 cameras, 5 degrees" in ended.stdout
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_table_of_a_page_is_written_by_the_script(page: Path) -> None:
     names = re.findall(r"<!-- table: (.*?) -->", page.read_text())
