@@ -25,5 +25,5 @@ def _is_native(path: Path) -> bool:
     try:
         with ZipFile(path) as archive:
             return {"description.npy", "keypoints.npy"} <= set(archive.namelist())
-    except (BadZipFile, OSError):
+    except (BadZipFile, OSError, NotImplementedError):
         return False

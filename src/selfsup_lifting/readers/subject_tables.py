@@ -200,7 +200,7 @@ def _has_member(path: Path, name: str) -> bool:
     try:
         with ZipFile(path) as archive:
             return name in archive.namelist()
-    except (BadZipFile, OSError):
+    except (BadZipFile, OSError, NotImplementedError):
         return False
 
 

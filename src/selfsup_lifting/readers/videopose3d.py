@@ -27,7 +27,7 @@ def recognises(path: Path) -> bool:
     try:
         with ZipFile(path) as archive:
             return "positions_2d.npy" in archive.namelist()
-    except (BadZipFile, OSError):
+    except (BadZipFile, OSError, NotImplementedError):
         return False
 
 
