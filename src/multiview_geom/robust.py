@@ -28,8 +28,7 @@ WIDENINGS = (2.0, 1.4, 1.0, 1.0)
 """By how much to widen the threshold in each round of solving with all who agree.
 
 A proposal from two views is noisier than a point from all, so that at first good views stand
-farther off: without the first two rounds, noise of a third of the threshold loses 2 % of good
-sightings instead of 0.2 % (`benchmarks/robust.py`).
+farther off, and would be lost for good.
 """
 
 
