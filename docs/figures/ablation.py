@@ -22,7 +22,10 @@ def generated() -> str:
     parts = []
     for file in sorted(RESULTS.glob("ablation-*.json")):
         report = json.loads(file.read_text())
-        rows = [Row(**row) for row in report["rows"]]
+        rows = [
+            Row(**{key: tuple(v) if isinstance(v, list) else v for key, v in row.items()})
+            for row in report["rows"]
+        ]
         minutes = sum(row.seconds * len(row.p_mpjpe_mm) for row in rows) / 60
         told = f"{report['title']} ({minutes:.0f} minutes of training in all):"
         parts += [told, *fenced(report["command"]), *markdown(ablation_cells(rows))]
