@@ -87,7 +87,9 @@ def test_trainings_in_parallel_come_to_the_same(tiny: Config, tmp_path: Path) ->
     variants = varied(tiny, "cameras=2,4")
     in_turn = ablate(variants, 1, tmp_path / "in turn")
     together = ablate(variants, 1, tmp_path / "together", jobs=2)
-    assert [row.p_mpjpe_mm for row in together] == [row.p_mpjpe_mm for row in in_turn]
+    for beside, alone in zip(together, in_turn, strict=True):
+        # Each job has fewer threads, which add in another order.
+        assert beside.p_mpjpe_mm == pytest.approx(alone.p_mpjpe_mm, rel=1e-3)
 
 
 @given(st.lists(st.floats(-5, 5), min_size=2, max_size=6, unique=True))
