@@ -23,17 +23,23 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
-from multiview_geom._symmetric import Symmetric, added, chosen, in_rows, inner, scaled
+from multiview_geom._symmetric import Symmetric, added, inner, less, scaled
 
 # Laguerre's iteration triples the correct digits of a simple root; the first step is free.
-LAGUERRE_STEPS = {torch.float32: 2, torch.float64: 4}
+LAGUERRE_STEPS = {torch.float32: 1, torch.float64: 4}
 
 # A rig of its own for fewer points than this is multiplied row by row: small matrix products
 # are slower than that.
 POINTS_FOR_A_PRODUCT = 8
+
+# A product of few rows has one thread; cut into a batch it has them all, which pays for long rows.
+TERMS_FOR_A_BATCH, POINTS_FOR_A_BATCH = 8, 16_384
+
+# A compiler is given this many terms one by one, for one loop without a product: four views.
+TERMS_TO_FUSE = 16
 
 # How much B is lifted above its round-off, relative to its trace, to stay definite.
 LIFT = 4
@@ -50,15 +56,26 @@ class Rig(NamedTuple):
     centers: Float[Tensor, "2 views r 1"]
     origin: Float[Tensor, "3 r 1"]
     equations: Float[Tensor, "equations 4 r"]
-    moments: Float[Tensor, "14 terms r"]
+    moments: Float[Tensor, "11 terms r"]
+    constants: Float[Tensor, "11 views r"]
 
 
 class Sightings(NamedTuple):
-    """Pixels counted from the rig's image centres, the trust in each, and in what unit."""
+    """Pixels counted from the rig's image centres, the trust in each, and in what unit.
 
-    image: Float[Tensor, "2 views frames points"]
-    trust: Float[Tensor, "views frames points"]
-    unit_of_trust: Float[Tensor, "1 #frames #points"]
+    Without a trust every view saw every point, and all count the same; then the powers of the
+    pixels that B, b and d are made of may be at hand.
+    """
+
+    across: Float[Tensor, "views frames points"]
+    down: Float[Tensor, "views frames points"]
+    unit_of_trust: Float[Tensor, "frames points"]
+    trust: Float[Tensor, "views frames points"] | None = None
+    powers: Float[Tensor, "terms frames points"] | None = None
+
+    def trusted(self, values: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Multiply what belongs to the sightings with the trust in them."""
+        return values if self.trust is None else [self.trust * value for value in values]
 
 
 def prepare_rig(projections: Float[Tensor, "r views 3 4"]) -> Rig:
@@ -69,13 +86,15 @@ def prepare_rig(projections: Float[Tensor, "r views 3 4"]) -> Rig:
     equations = scale * torch.cat([axis, centers * axis - rows[:, :2]], dim=1).transpose(0, 1)
     body = equations[:, :, :3]
     last = equations[:, :, 3:] + (body * origin).sum(dim=2, keepdim=True)
-    equations = torch.cat([body, last], dim=2)
+    unshifted, equations = equations[:, :, 3], torch.cat([body, last], dim=2)
+    moments, constants = _moments(equations, unshifted)
     return Rig(
         scale=scale,
         centers=centers.transpose(0, 1).squeeze(2)[..., None],
         origin=origin[..., None],
         equations=equations.flatten(0, 1),
-        moments=_moments(equations),
+        moments=moments,
+        constants=constants,
     )
 
 
@@ -88,197 +107,259 @@ def prepare_sightings(
 
     Weights are divided by the largest of their point, lest their unit overflow.
     """
-    image = in_rows(pixels.transpose(0, 1)) - rig.centers
-    seen = (image[0].detach() - image[1].detach()).isfinite()
-    image = image.nan_to_num(0.0, 0.0, 0.0)
+    image = pixels.transpose(0, 1).contiguous()
+    if weights is None and _looked_at(pixels) and image.sum().isfinite():
+        powers = _powers(rig, image)
+        _, across, down, ones = powers.split([image.shape[0]] * 3 + [1])
+        return Sightings(across, down, ones[0], powers=powers)
+    across, down = image[..., 0] - rig.centers[0], image[..., 1] - rig.centers[1]
+    seen = (across.detach() - down.detach()).abs() < torch.inf
+    across, down = across.nan_to_num(0.0, 0.0, 0.0), down.nan_to_num(0.0, 0.0, 0.0)
     if weights is None:
-        trust = seen.to(image.dtype)
-        return Sightings(image, trust, torch.ones_like(trust[:1, ..., :1]))
+        return Sightings(across, down, torch.ones_like(across[0]), seen.to(across.dtype))
     trust = torch.where(seen, weights.transpose(0, 1), 0.0)
-    largest = trust.detach().amax(dim=0, keepdim=True)
+    largest = trust.detach().amax(dim=0)
     unit = torch.where(largest > 0, largest, 1.0)
-    return Sightings(image, trust / unit, unit)
+    return Sightings(across, down, unit, trust / unit)
+
+
+def _powers(
+    rig: Rig, image: Float[Tensor, "views frames points 2"]
+) -> Float[Tensor, "terms frames points"]:
+    """Write u² + v², u and v of every view, counted from the image centres, and 1."""
+    views, frames, points, _ = image.shape
+    powers = image.new_empty(3 * views + 1, frames, points)
+    squares, across, down, ones = powers.split([views, views, views, 1])
+    torch.sub(image[..., 0], rig.centers[0], out=across)
+    torch.sub(image[..., 1], rig.centers[1], out=down)
+    torch.mul(across, across, out=squares).addcmul_(down, down)
+    ones.fill_(1)
+    return powers
+
+
+def _looked_at(values: Tensor) -> bool:
+    """Tell whether a look at the values costs nothing: no accelerator waits, no graph is traced."""
+    traced = torch.compiler.is_compiling() or torch.is_grad_enabled()
+    return values.device.type == "cpu" and not traced
 
 
 def minimise(rig: Rig, sightings: Sightings) -> list[Float[Tensor, "frames points"]]:
     """Find the point of least ‖A X‖ / ‖X‖, in the world, row by row."""
-    stretch, slope, constant = _normal_equations(rig, sightings)
-    adjugate, determinant = stretch.adjugate()
-    start = scaled(adjugate.times(slope), -determinant.reciprocal())
-    gap = constant + inner(slope, start)
-    world = added(start, rig.origin)
-    shift = _smallest_eigenvalue(stretch, adjugate, determinant, world, gap)
-    adjugate, determinant = stretch.minus(shift).adjugate()
-    definite, factor = determinant > 0, -determinant.reciprocal()
-    point = scaled(adjugate.times(added(slope, rig.origin, -shift)), factor)
-    return _polished(
-        rig,
-        sightings,
-        chosen(definite, point, start),
-        _Curvature(adjugate, factor, shift, definite),
-    )
-
-
-class _Curvature(NamedTuple):
-    """The inverse of B - shift, as its adjugate times a factor of the other sign."""
-
-    adjugate: Symmetric
-    minus_factor: Float[Tensor, "frames points"]
-    shift: Float[Tensor, "frames points"]
-    definite: Bool[Tensor, "frames points"]
-
-
-def _polished(
-    rig: Rig, sightings: Sightings, point: list[Tensor], curvature: _Curvature
-) -> list[Float[Tensor, "frames points"]]:
-    """Take two steps of Rayleigh quotient iteration, the first from the residuals."""
-    adjugate, factor, shift, definite = curvature
+    *entries, constant, outer = _normal_equations(rig, sightings)
+    slope = entries[6:]
+    spectrum = _Spectrum(Symmetric(*entries[:6]))
+    shift = spectrum.smallest_eigenvalue(slope, constant, outer, rig.origin)
+    adjugate, determinant = spectrum.shifted(shift)
+    minus_factor = _reciprocal(determinant).neg_()
+    point = scaled(adjugate.times(less(slope, rig.origin, shift)), minus_factor)
     world = added(point, rig.origin)
-    slope, squares = _residual_form(rig, sightings, torch.stack(point))
-    quotient = squares / (1 + inner(world, world))
-    step = scaled(adjugate.times(added(slope, world, -quotient)), factor)
-    # B step is known without a product: that gives slope and quotient at the end of the step.
-    end = added(world, step)
-    end_slope = added(scaled(world, quotient), step, shift)
-    fallen = squares + inner(added(slope, end_slope), step)
-    end_quotient = fallen / (1 + inner(end, end))
-    turn = adjugate.times(added(end_slope, end, -end_quotient))
-    return chosen(definite, added(end, turn, factor), world)
+    slope, squares = _residual_form(rig, sightings, point)
+    quotient = squares / inner(world, world).add_(1)
+    return added(world, adjugate.times(less(slope, world, quotient)), minus_factor)
+
+
+def _reciprocal(determinant: Tensor) -> Tensor:
+    """Invert positive numbers; zero for the others, which round-off made of small ones."""
+    positive = determinant.clamp(min=torch.finfo(determinant.dtype).tiny)
+    return determinant.sign().clamp_(min=0).div_(positive)
 
 
 def residuals(
     rig: Rig, sightings: Sightings, vector: Float[Tensor, "4 frames points"]
-) -> tuple[Float[Tensor, "2 views frames points"], Float[Tensor, "1 views frames points"]]:
-    """Multiply A with homogeneous vectors of the rig's frame; return their depths too."""
-    return _residuals_and_depths(sightings, applied(rig.equations, vector))
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Multiply A with homogeneous vectors of the rig's frame: across, down; and their depths."""
+    depths, across, down = applied(rig.equations, vector).chunk(3)
+    across = torch.addcmul(across, sightings.across, depths)
+    return across, torch.addcmul(down, sightings.down, depths), depths
 
 
 def inverse_of_curvature(
-    rig: Rig, sightings: Sightings, quotient: Tensor, vector: Tensor, valid: Tensor
-) -> Tensor:
+    rig: Rig, sightings: Sightings, quotient: Tensor, vector: Sequence[Tensor], valid: Tensor
+) -> list[Tensor]:
     """Multiply the inverse of B - λ with a vector; zero where there is no minimum."""
-    stretch, _, _ = _normal_equations(rig, sightings)
+    stretch = Symmetric(*_normal_equations(rig, sightings, 6))
     adjugate, determinant = stretch.minus(quotient).adjugate()
-    sharp = LIFT * torch.finfo(vector.dtype).eps * stretch.trace() ** 3
-    valid = valid & (determinant > sharp)
-    # Doubled where: the inverse of a singular matrix would turn zero gradients into NaN.
-    reciprocal = torch.where(valid, determinant, 1.0).reciprocal()
-    solved = torch.stack(scaled(adjugate.times(vector), reciprocal))
-    return torch.where(valid, solved, 0.0)
+    least = LIFT * torch.finfo(quotient.dtype).eps * stretch.trace() ** 3
+    valid = valid * (determinant - least).detach().sign().clamp(min=0)
+    # Divided twice by what is not zero: the inverse of a singular matrix would turn zero
+    # gradients into NaN.
+    least = least.detach().clamp(min=torch.finfo(quotient.dtype).tiny)
+    return scaled(adjugate.times(vector), valid / torch.maximum(determinant, least))
 
 
 def applied(
     constants: Float[Tensor, "m k r"], rows: Float[Tensor, "k frames points"]
 ) -> Float[Tensor, "m frames points"]:
     """Multiply the rig's constants with every point's row."""
+    terms, _, points = rows.shape
+    if torch.compiler.is_compiling() and terms <= TERMS_TO_FUSE:
+        # A compiler makes one loop of these sums and of what comes before and after.
+        lines = (constants[line, :, :, None].unbind() for line in range(constants.shape[0]))
+        return torch.stack([_sum_of_products(line, rows.unbind()) for line in lines])
     if constants.shape[-1] == 1:
-        flat = constants[..., 0] @ rows.flatten(1)
-        return flat.reshape(-1, *rows.shape[1:])
-    if rows.shape[-1] >= POINTS_FOR_A_PRODUCT:
+        if terms < TERMS_FOR_A_BATCH or points < POINTS_FOR_A_BATCH:
+            flat = constants[..., 0] @ rows.flatten(1)
+            return flat.reshape(-1, *rows.shape[1:])
+        batch = rows.transpose(0, 1)
+        return torch.bmm(constants[..., 0].expand(len(batch), -1, -1), batch).transpose(0, 1)
+    if points >= POINTS_FOR_A_PRODUCT:
         product = constants.permute(2, 0, 1).contiguous() @ rows.transpose(0, 1).contiguous()
         return product.transpose(0, 1).contiguous()
-    return _sum_of_products(constants.unbind(1), rows.unbind())
+    return _sum_of_products(constants[..., None].unbind(1), rows.unbind())
 
 
 def _sum_of_products(
-    columns: Sequence[Float[Tensor, "m r"]], rows: Sequence[Float[Tensor, "r points"]]
-) -> Float[Tensor, "m r points"]:
+    columns: Sequence[Float[Tensor, "*m r 1"]], rows: Sequence[Float[Tensor, "frames points"]]
+) -> Float[Tensor, "*m frames points"]:
     """Multiply matrices of few columns with vectors, row of memory by row."""
-    product = columns[0][..., None] * rows[0]
+    product = columns[0] * rows[0]
     for column, row in zip(columns[1:], rows[1:], strict=True):
-        product = torch.addcmul(product, column[..., None], row)
+        product = torch.addcmul(product, column, row)
     return product
 
 
-def _normal_equations(rig: Rig, sightings: Sightings) -> tuple[Symmetric, Tensor, Tensor]:
-    image, trust, _ = sightings
-    trusted = trust * image
-    squares = torch.addcmul(trusted[0] * image[0], trusted[1], image[1])
-    entries = applied(rig.moments, torch.cat([squares, trusted.flatten(0, 1), trust]))
-    diagonal, opposite, slope, constant = entries.split([5, 5, 3, 1])
-    return Symmetric(diagonal, opposite), slope, constant[0]
+def _normal_equations(rig: Rig, sightings: Sightings, count: int = 11) -> Sequence[Tensor]:
+    """Return the first entries of B, b and d, in this order."""
+    if sightings.trust is None:
+        constants = torch.cat([rig.moments, rig.constants.sum(dim=1, keepdim=True)], dim=1)
+    else:
+        constants = torch.cat([rig.moments, rig.constants], dim=1)
+    powers = sightings.powers
+    if powers is None:
+        across, down = sightings.trusted(sightings[:2])
+        squares = torch.addcmul(across * sightings.across, down, sightings.down)
+        ones = torch.ones_like(across[:1]) if sightings.trust is None else sightings.trust
+        powers = torch.cat([squares, across, down, ones])
+    return applied(constants[:count], powers).unbind()
 
 
 def _residual_form(
-    rig: Rig, sightings: Sightings, point: Float[Tensor, "3 frames points"]
-) -> tuple[Float[Tensor, "3 frames points"], Float[Tensor, "frames points"]]:
+    rig: Rig, sightings: Sightings, point: Sequence[Float[Tensor, "frames points"]]
+) -> tuple[list[Float[Tensor, "frames points"]], Float[Tensor, "frames points"]]:
     """Return B x + b and ‖A X‖² from the residuals, in full precision."""
-    homogeneous = torch.cat([point, torch.ones_like(point[:1])])
-    found, _ = residuals(rig, sightings, homogeneous)
-    trusted = sightings.trust * found
-    slope = pulled_back(rig, sightings, trusted)
-    return slope[:3], inner(slope, point) + slope[3]
+    homogeneous = torch.stack([*point, torch.ones_like(point[0])])
+    if torch.compiler.is_compiling():
+        across, down, _ = residuals(rig, sightings, homogeneous)
+        *slope, last = pulled_back(rig, sightings, *sightings.trusted([across, down]))
+    else:
+        # The same in the memory of the residuals themselves.
+        rows = applied(rig.equations, homogeneous)
+        depths, across, down = rows.chunk(3)
+        for axis, image in ((across, sightings.across), (down, sightings.down)):
+            axis.addcmul_(image, depths)
+            if sightings.trust is not None:
+                axis.mul_(sightings.trust)
+        torch.mul(sightings.across, across, out=depths).addcmul_(sightings.down, down)
+        *slope, last = applied(rig.equations.transpose(0, 1), rows)
+    return slope, inner(slope, point) + last
 
 
 def pulled_back(
-    rig: Rig, sightings: Sightings, trusted: Float[Tensor, "2 views frames points"]
+    rig: Rig, sightings: Sightings, across: Tensor, down: Tensor
 ) -> Float[Tensor, "4 frames points"]:
     """Multiply the transpose of A with residuals."""
-    image = sightings.image
-    along = torch.addcmul(image[0] * trusted[0], image[1], trusted[1])
-    return applied(rig.equations.transpose(0, 1), torch.cat([along, trusted.flatten(0, 1)]))
+    along = torch.addcmul(sightings.across * across, sightings.down, down)
+    return applied(rig.equations.transpose(0, 1), torch.cat([along, across, down]))
 
 
-def _residuals_and_depths(
-    sightings: Sightings, rows: Float[Tensor, "equations frames points"]
-) -> tuple[Float[Tensor, "2 views frames points"], Float[Tensor, "1 views frames points"]]:
-    depths, offsets = rows.unflatten(0, (3, -1)).split([1, 2])
-    return torch.addcmul(offsets, sightings.image, depths), depths
+class _Spectrum:
+    """What the eigenvalues of B and of AᵀA are found from: B and the invariants of B."""
+
+    def __init__(self, stretch: Symmetric) -> None:
+        self.stretch = stretch
+        self.adjugate, self.determinant = stretch.adjugate()
+        self.trace, self.cofactors = stretch.trace(), self.adjugate.trace()
+
+    def shifted(self, shift: Tensor) -> tuple[Symmetric, Tensor]:
+        """Return the adjugate and the determinant of B - shift."""
+        rest = self.trace - shift
+        drop = shift * rest
+        pairs = zip(self.adjugate, self.stretch, strict=True)
+        moved = [torch.addcmul(cofactor, entry, shift) for cofactor, entry in pairs]
+        adjugate = Symmetric(*(row.sub_(drop) for row in moved[:3]), *moved[3:])
+        fall = torch.addcmul(self.cofactors, shift, rest, value=-1)
+        return adjugate, torch.addcmul(self.determinant, shift, fall, value=-1)
+
+    def smallest_eigenvalue(
+        self, slope: Sequence[Tensor], constant: Tensor, outer: Tensor, origin: Tensor
+    ) -> Float[Tensor, "frames points"]:
+        """Find the smallest eigenvalue of AᵀA, from below where it is not far below B's."""
+        turned = self.adjugate.times(slope)
+        inverse = self.determinant.reciprocal()
+        gap = torch.addcmul(constant, inner(slope, turned), inverse, value=-1).clamp_(min=0)
+        world = less(list(origin), turned, inverse)
+        length = inner(world, world).add_(1)
+        quotient = gap / length
+        if _looked_at(quotient) and self.is_far_above(quotient):
+            return quotient
+        return self.climbed(world, length, gap, self.trace + outer)
+
+    def is_far_above(self, quotient: Tensor) -> bool:
+        """Tell whether all of B's eigenvalues are so much larger than a quotient of AᵀA.
+
+        With r their ratio, the quotient of the solution of B x = -b is off by r², the solution
+        shifted by it by r³, and that after one more step by r⁵.
+        """
+        ratio = torch.finfo(quotient.dtype).eps ** (1 / 5)
+        above = (quotient * self.cofactors).sub_(self.determinant, alpha=ratio)
+        return bool(above.amax() < 0)
+
+    def climbed(
+        self, world: list[Tensor], length: Tensor, gap: Tensor, trace_of_all: Tensor
+    ) -> Float[Tensor, "frames points"]:
+        """Climb to the smallest eigenvalue of AᵀA from x where B x = -b, ‖A X‖², and its trace.
+
+        In the basis of X = (x, 1) and the three axes the off-diagonal block of AᵀA is zero, so
+        det(AᵀA - λ) = λ⁴ - third λ³ + second λ² - first λ + zeroth has few terms.
+        """
+        zeroth = gap * self.determinant
+        first = (gap * self.cofactors).addcmul_(length, self.determinant)
+        second = (gap * self.trace).addcmul_(length, self.cofactors)
+        second = second.sub_(inner(world, self.adjugate.times(world)))
+        third = 3 * trace_of_all
+        root = (4 / 3) * zeroth / _laguerre_divisor(zeroth, first, second)
+        for _ in range(LAGUERRE_STEPS[gap.dtype]):
+            value = torch.addcmul(second, root - trace_of_all, root)
+            value = torch.addcmul(first, value, root, value=-1)
+            value = torch.addcmul(zeroth, value, root, value=-1).clamp_(min=0)
+            fall = torch.addcmul(2 * second, third.sub(root, alpha=4), root, value=-1)
+            fall = torch.addcmul(first, fall, root, value=-1)
+            half_bend = torch.addcmul(second, third.sub(root, alpha=6), root, value=-1)
+            divisor = _laguerre_divisor(value, fall, half_bend)
+            root = torch.addcdiv(root, value, divisor, value=4 / 3)
+        return root
 
 
-def _smallest_eigenvalue(
-    stretch: Symmetric, adjugate: Symmetric, determinant: Tensor, world: list[Tensor], gap: Tensor
-) -> Tensor:
-    """Find the smallest eigenvalue of AᵀA from B, its adjugate, x where B x = -b, and ‖A X‖².
-
-    In the basis of X = (x, 1) and the three axes the off-diagonal block of AᵀA is zero, so
-    det(AᵀA - λ) = λ⁴ - third λ³ + second λ² - first λ + zeroth has few terms.
-    """
-    gap = gap.clamp(min=0)
-    cofactors, trace = adjugate.trace(), stretch.trace()
-    length = inner(world, world).add_(1)
-    zeroth = gap * determinant
-    first = torch.addcmul(gap * cofactors, length, determinant)
-    second = torch.addcmul(gap * trace, length, cofactors)
-    second = second - inner(world, adjugate.times(world))
-    third = (gap + trace).add_(inner(world, stretch.times(world)))
-    eigenvalue = _laguerre_step(zeroth, first, second)
-    for _ in range(LAGUERRE_STEPS[gap.dtype]):
-        value = (eigenvalue - third).mul_(eigenvalue).add_(second).mul_(eigenvalue).sub_(first)
-        value = value.mul_(eigenvalue).add_(zeroth).clamp_(min=0)
-        fall = (3 * third).sub_(eigenvalue, alpha=4).mul_(eigenvalue).sub_(second, alpha=2)
-        fall = fall.mul_(eigenvalue).add_(first)
-        half_bend = (6 * eigenvalue).sub_(third, alpha=3).mul_(eigenvalue).add_(second)
-        eigenvalue = eigenvalue + _laguerre_step(value, fall, half_bend)
-    return eigenvalue
-
-
-def _laguerre_step(value: Tensor, fall: Tensor, half_bend: Tensor) -> Tensor:
-    """Step right towards the smallest root of a quartic with real roots, never past it.
+def _laguerre_divisor(value: Tensor, fall: Tensor, half_bend: Tensor) -> Tensor:
+    """Divide 4/3 of a quartic's value by this: a step towards its smallest root, never past it.
 
     Reference:
         Parlett, Laguerre's method applied to the matrix eigenvalue problem, 1964.
     """
-    spread = torch.addcmul(9 * fall.square(), value, half_bend, value=-24).clamp_(min=0)
-    return (4 * value).div_(spread.sqrt_().add_(fall))
+    spread = (fall * fall).addcmul_(value, half_bend, value=-8 / 3)
+    return spread.clamp_(min=0).sqrt_().add_(fall, alpha=1 / 3)
 
 
-def _moments(equations: Float[Tensor, "3 views 4 r"]) -> Float[Tensor, "14 terms r"]:
+def _moments(
+    equations: Float[Tensor, "3 views 4 r"], unshifted: Float[Tensor, "3 views r"]
+) -> tuple[Float[Tensor, "11 terms r"], Float[Tensor, "11 views r"]]:
     """Expand (u p3 - p1)(u p3 - p1)ᵀ + (v p3 - p2)(v p3 - p2)ᵀ in powers of u and v.
 
-    Rows: diagonal and opposite entries of B, each with two of them again, b, and d.
+    Rows: the entries of B, b, and d, and d in the caller's frame; the terms of u² + v², u and
+    v, and what neither multiplies.
     """
     x, y, z, w = equations.unbind(2)
-    left = torch.stack([x, y, z, x, y, y, z, x, y, z, x, y, z, w])
-    right = torch.stack([x, y, z, x, y, z, x, y, z, x, w, w, w, w])
+    left = torch.stack([x, y, z, y, z, x, x, y, z, w, unshifted])
+    right = torch.stack([x, y, z, z, x, y, w, w, w, w, unshifted])
     (axis_left, across_left), (axis_right, across_right) = (
         side.split([1, 2], dim=1) for side in (left, right)
     )
     linear = axis_left * across_right + across_left * axis_right
     constant = (across_left * across_right).sum(dim=1, keepdim=True)
-    powers = torch.cat([axis_left * axis_right, linear, constant], dim=1).flatten(1, 2)
+    powers = torch.cat([axis_left * axis_right, linear, constant], dim=1)
     lift = LIFT * torch.finfo(powers.dtype).eps * powers[:3].detach().sum(dim=0)
-    return torch.cat([powers[:5] + lift, powers[5:]])
+    powers = torch.cat([powers[:3] + lift, powers[3:]])
+    return powers[:, :3].flatten(1, 2), powers[:, 3]
 
 
 def _chosen_frame(rows: Float[Tensor, "views 3 4 r"]) -> tuple[Tensor, Tensor, Tensor]:
@@ -287,17 +368,19 @@ def _chosen_frame(rows: Float[Tensor, "views 3 4 r"]) -> tuple[Tensor, Tensor, T
     squared = axis.square().sum(dim=2, keepdim=True)
     centers = (across * axis).sum(dim=2, keepdim=True) / torch.where(squared > 0, squared, 1.0)
     offsets = (rows[:, :2] - centers * rows[:, 2:]).flatten(0, 1)
-    power = offsets[:, :3].square().mean(dim=(0, 1))
-    scale = torch.where(power > 0, power, 1.0).rsqrt()
-    return centers, _nearest_to_axes(offsets * scale), scale
-
-
-def _nearest_to_axes(rows: Float[Tensor, "rows 4 r"]) -> Float[Tensor, "3 r"]:
-    x, y, z, w = rows.unbind(1)
-    xx, yy, zz = (x * x).sum(dim=0), (y * y).sum(dim=0), (z * z).sum(dim=0)
-    yz, zx, xy = (y * z).sum(dim=0), (z * x).sum(dim=0), (x * y).sum(dim=0)
-    stretch = Symmetric(torch.stack([xx, yy, zz, xx, yy]), torch.stack([yz, zx, xy, yz, zx]))
+    stretch, slope = _squared(offsets)
+    trace = stretch.trace()
+    scale = torch.where(trace > 0, trace / (3 * len(offsets)), 1.0).rsqrt()
+    # The origin that is nearest to all axes, in the scale that does not over- or underflow.
+    stretch = Symmetric(*scaled(stretch, scale.square()))
     adjugate, determinant = stretch.minus(-ORIGIN_PULL * stretch.trace()).adjugate()
-    reciprocal = torch.where(determinant > 0, determinant, torch.inf).reciprocal()
-    slope = [(row * w).sum(dim=0) for row in (x, y, z)]
-    return torch.stack(scaled(adjugate.times(slope), -reciprocal))
+    slope = scaled(slope, scale.square() * _reciprocal(determinant))
+    return centers, -torch.stack(adjugate.times(slope)), scale
+
+
+def _squared(rows: Float[Tensor, "rows 4 r"]) -> tuple[Symmetric, list[Float[Tensor, "r"]]]:
+    """Return B and b of equations."""
+    product = rows.permute(2, 1, 0) @ rows.permute(2, 0, 1)
+    first, second, third, _ = product.permute(1, 2, 0).unbind()
+    (xx, xy, zx, xw), (_, yy, yz, yw), (_, _, zz, zw) = first, second, third
+    return Symmetric(xx, yy, zz, yz, zx, xy), [xw, yw, zw]

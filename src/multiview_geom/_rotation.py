@@ -13,9 +13,10 @@ R by ω changes the skew part of S = Rᵀ M by (tr(S) I - S) ω. That is self-ad
 function is both the forward and the reverse derivative, and nothing but tensor operations of M
 and R enters: the second derivative is right.
 
-Arrays are `(3, 3, matrices)`: rows of memory are long.
+Every entry is a row of memory of its own, as long as there are matrices.
 """
 
+from collections.abc import Callable, Sequence
 from math import tau
 from typing import Any
 
@@ -24,7 +25,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom._null_vector import largest_column, least_stretched, unit, wide
-from multiview_geom._symmetric import Symmetric, in_rows, inner, interleaved, scaled
+from multiview_geom._symmetric import Symmetric, equal_share, in_rows, inner, scaled
 
 # The closed form is off by a root of double round-off at a multiple root; so the iteration
 # starts this far right of it, relative to ‖M‖, and triples the correct digits of a simple root.
@@ -40,7 +41,13 @@ POLISHING_STEPS = {torch.float32: 0, torch.float64: 3}
 # Where the eigenvalue gaps multiply to less than this many round-offs, no direction is nearest.
 TIE = 8
 
-MATRICES_IN_BLOCK, MATRICES_IN_ACCELERATOR_BLOCK = 16_384, 1_048_576
+# Where the diagonal stands among the nine entries of a matrix, row by row.
+DIAGONAL = (0, 4, 8)
+
+Entries = list[Float[Tensor, "n"]]
+"""Matrices by their nine entries, row by row, one row of memory per entry."""
+
+MATRICES_IN_BLOCK, MATRICES_IN_ACCELERATOR_BLOCK = 65_536, 1_048_576
 
 
 def rotation_nearest(matrices: Float[Tensor, "n 3 3"]) -> Float[Tensor, "n 3 3"]:
@@ -58,11 +65,7 @@ class NearestRotationInGraph(torch.autograd.Function):
     @staticmethod
     def forward(matrices: Tensor) -> Tensor:
         """Find the nearest rotations, block by block."""
-        if matrices.shape[0] == 0 or torch.compiler.is_compiling():
-            return _nearest(matrices)
-        cpu = matrices.device.type == "cpu"
-        size = MATRICES_IN_BLOCK if cpu else MATRICES_IN_ACCELERATOR_BLOCK
-        return torch.cat([_nearest(block) for block in matrices.split(size)])
+        return _joined(_nearest, matrices)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:  # noqa: ANN401 - autograd's own types
@@ -73,8 +76,7 @@ class NearestRotationInGraph(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401 - autograd's own types
         """Return the implicit gradient."""
-        matrices, rotations = ctx.saved_tensors
-        return _turned(matrices, rotations, gradient)
+        return _joined(_turned, *ctx.saved_tensors, gradient)
 
 
 class NearestRotation(NearestRotationInGraph):
@@ -83,8 +85,7 @@ class NearestRotation(NearestRotationInGraph):
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor) -> Tensor:  # noqa: ANN401 - autograd's own types
         """Return how the rotations turn when the matrices move."""
-        matrices, rotations = ctx.saved_tensors
-        return _turned(matrices, rotations, tangent)
+        return _joined(_turned, *ctx.saved_tensors, tangent)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int], matrices: Tensor) -> tuple[Tensor, int]:  # noqa: ANN401 - autograd's own types
@@ -93,40 +94,70 @@ class NearestRotation(NearestRotationInGraph):
         return rotation_nearest(rows.flatten(0, 1)).reshape(rows.shape), 0
 
 
-def _nearest(matrices: Float[Tensor, "n 3 3"]) -> Float[Tensor, "n 3 3"]:
-    entries = in_rows(matrices.flatten(1)).to(wide(matrices)).reshape(3, 3, -1)
-    length = entries.square().sum(dim=(0, 1)).sqrt()
-    identity = torch.eye(3, dtype=entries.dtype, device=entries.device)[..., None]
-    entries = torch.where(length > 0, entries / torch.where(length > 0, length, 1.0), identity)
+def _joined(
+    solve: Callable[..., list[Tensor]], *matrices: Float[Tensor, "n 3 3"]
+) -> Float[Tensor, "n 3 3"]:
+    """Solve block by block, and put the nine rows that come side by side."""
+    first = matrices[0]
+    if len(first) == 0 or torch.compiler.is_compiling() or torch.is_grad_enabled():
+        rows = solve(*matrices)
+        return torch.stack([row.to(first.dtype) for row in rows], dim=-1).reshape(first.shape)
+    cpu = first.device.type == "cpu"
+    size = equal_share(len(first), MATRICES_IN_BLOCK if cpu else MATRICES_IN_ACCELERATOR_BLOCK)
+    table = matrices[-1].new_empty(len(first), 9)
+    blocks = (table, *matrices)
+    for target, *block in zip(*(each.split(size) for each in blocks), strict=True):
+        for column, row in zip(target.unbind(-1), solve(*block), strict=True):
+            column.copy_(row)
+    return table.reshape(first.shape)
+
+
+def _nearest(matrices: Float[Tensor, "n 3 3"]) -> list[Float[Tensor, "n"]]:
+    """Find the nine entries of the nearest rotations."""
+    entries = _unit_matrices(in_rows(matrices.flatten(1), wide(matrices)))
     quaternion = least_stretched(_lifted_form(entries))
     for _ in range(POLISHING_STEPS[matrices.dtype]):
         quaternion = _polished(entries, _twisted(entries, quaternion))
-    rows = _rotation_of(quaternion).flatten(0, 1).unbind()
-    rotation = interleaved([row.to(matrices.dtype) for row in rows])
-    return rotation.reshape(-1, 3, 3)
+    return _rotation_of(quaternion)
 
 
-def _lifted_form(entries: Float[Tensor, "3 3 n"]) -> list[list[Tensor]]:
+def _unit_matrices(entries: Entries) -> Entries:
+    """Divide by the norm; a matrix of zeros becomes the identity."""
+    squared = entries[0] * entries[0]
+    for row in entries[1:]:
+        squared.addcmul_(row, row)
+    rows = scaled(entries, squared.clamp(min=torch.finfo(squared.dtype).tiny).rsqrt_())
+    nothing = 1 - squared.sign()
+    return [row + nothing if index in DIAGONAL else row for index, row in enumerate(rows)]
+
+
+def _lifted_form(entries: Entries) -> list[list[Tensor]]:
     """Return λ - K, with λ a little right of K's largest eigenvalue; only the upper triangle."""
-    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = (row.unbind() for row in entries)
-    cofactors = _cofactors_of_rows(entries)
-    determinant = inner(entries[0], cofactors[0])
-    root = _largest_root(determinant, cofactors.square().sum(dim=(0, 1))) + LIFT
+    xx, xy, xz, yx, yy, yz, zx, zy, zz = entries
+    cofactors = _cofactors(entries)
+    determinant = inner(entries[:3], cofactors[:3])
+    squared_cofactors = cofactors[0] * cofactors[0]
+    for row in cofactors[1:]:
+        squared_cofactors.addcmul_(row, row)
+    root = _largest_root(determinant, squared_cofactors) + LIFT
     trace = xx + yy + zz
     twist = root + trace
     return [
         [root - trace, yz - zy, zx - xz, xy - yx],
-        [twist - 2 * xx, -(xy + yx), -(xz + zx)],
-        [twist - 2 * yy, -(yz + zy)],
-        [twist - 2 * zz],
+        [twist.sub(xx, alpha=2), -(xy + yx), -(xz + zx)],
+        [twist.sub(yy, alpha=2), -(yz + zy)],
+        [twist.sub(zz, alpha=2)],
     ]
 
 
-def _cofactors_of_rows(entries: Float[Tensor, "3 3 n"]) -> Float[Tensor, "3 3 n"]:
-    around = torch.cat([entries, entries[:2]])
-    around = torch.cat([around, around[:, :2]], dim=1)
-    product = around[1:4, 1:4] * around[2:5, 2:5]
-    return torch.addcmul(product, around[1:4, 2:5], around[2:5, 1:4], value=-1)
+def _cofactors(entries: Entries) -> Entries:
+    xx, xy, xz, yx, yy, yz, zx, zy, zz = entries
+    quadruples = [
+        *((yy, zz, yz, zy), (yz, zx, yx, zz), (yx, zy, yy, zx)),
+        *((zy, xz, zz, xy), (zz, xx, zx, xz), (zx, xy, zy, xx)),
+        *((xy, yz, xz, yy), (xz, yx, xx, yz), (xx, yy, xy, yx)),
+    ]
+    return [(a * b).addcmul_(c, d, value=-1) for a, b, c, d in quadruples]
 
 
 def _largest_root(determinant: Tensor, squared_cofactors: Tensor) -> Tensor:
@@ -136,59 +167,56 @@ def _largest_root(determinant: Tensor, squared_cofactors: Tensor) -> Tensor:
         Smith, Eigenvalues of a symmetric 3x3 matrix, 1961, for s₃² in closed form; Parlett,
         Laguerre's method applied to the matrix eigenvalue problem, 1964, for the last digits.
     """
+    tiny = torch.finfo(determinant.dtype).tiny
     smallest = _smallest_squared_value(determinant.square(), squared_cofactors)
-    area = (squared_cofactors - smallest * (1 - smallest)).clamp(min=0).sqrt()
-    share = determinant / torch.where(area > 0, area, 1.0)
-    root = (1 - smallest + 2 * area).clamp(min=0).sqrt() + share + MARGIN
+    area = (smallest - 1).mul_(smallest).add_(squared_cofactors).clamp_(min=0).sqrt_()
+    share = determinant * area / (area * area).add_(tiny)
+    root = (1 - smallest).add_(area, alpha=2).clamp_(min=0).sqrt_().add_(share).add_(MARGIN)
     linear, constant = -8 * determinant, 1 - 4 * squared_cofactors
     for _ in range(LAGUERRE_STEPS):
-        squared = root.square()
-        value = torch.addcmul(constant, torch.addcmul(linear, squared - 2, root), root)
-        slope = torch.addcmul(linear, 4 * squared - 4, root)
-        value, slope = value.clamp(min=0), slope.clamp(min=0)
-        spread = torch.addcmul(9 * slope.square(), value, 48 - 144 * squared).clamp(min=0)
+        squared = root * root
+        value = torch.addcmul(linear, squared - 2, root)
+        value = torch.addcmul(constant, value, root).clamp_(min=0)
+        slope = torch.addcmul(linear, (4 * squared).sub_(4), root).clamp_(min=0)
+        spread = (slope * slope).addcmul_(value, (16 * squared).sub_(16 / 3), value=-1)
         # At a multiple root value and slope vanish together: stay.
-        divisor = slope + spread.sqrt()
-        root = root - 4 * value / torch.where(divisor > 0, divisor, 1.0)
+        divisor = spread.clamp_(min=0).sqrt_().add_(slope, alpha=1 / 3)
+        divisor = divisor + 1 - divisor.sign()
+        root = torch.addcdiv(root, value, divisor, value=-4 / 3)
     return root
 
 
 def _smallest_squared_value(squared_determinant: Tensor, squared_cofactors: Tensor) -> Tensor:
     """Find s₃², the smallest root of x³ - x² + ‖cof‖² x - det², in closed form."""
-    spread = ((1 - 3 * squared_cofactors) / 9).clamp(min=0)
-    half = (2 - 9 * squared_cofactors + 27 * squared_determinant) / 54
-    cubed = spread * spread.sqrt()
-    angle = (half / torch.where(cubed > 0, cubed, 1.0)).clamp(-1, 1).acos() / 3
-    root = 1 / 3 + 2 * spread.sqrt() * (angle + tau / 3).cos()
-    return root.clamp(min=0)
+    spread = (1 / 9 - squared_cofactors / 3).clamp_(min=0)
+    half = (squared_determinant / 2).sub_(squared_cofactors, alpha=1 / 6).add_(1 / 27)
+    width = spread.sqrt()
+    cubed = (spread * width).clamp_(min=torch.finfo(half.dtype).tiny)
+    angle = (half / cubed).clamp_(-1, 1).acos_().div_(3).add_(tau / 3).cos_()
+    return angle.mul_(width).mul_(2).add_(1 / 3).clamp_(min=0)
 
 
-def _rotation_of(quaternion: Float[Tensor, "4 n"]) -> Float[Tensor, "3 3 n"]:
+def _rotation_of(quaternion: Sequence[Float[Tensor, "n"]]) -> Entries:
     w, x, y, z = quaternion
     x2, y2, z2 = 2 * x, 2 * y, 2 * z
     wx, wy, wz = w * x2, w * y2, w * z2
     xx, xy, xz = x * x2, x * y2, x * z2
     yy, yz, zz = y * y2, y * z2, z * z2
-    rows = [
-        [1 - (yy + zz), xy - wz, xz + wy],
-        [xy + wz, 1 - (xx + zz), yz - wx],
-        [xz - wy, yz + wx, 1 - (xx + yy)],
+    return [
+        *(1 - yy - zz, xy - wz, xz + wy),
+        *(xy + wz, 1 - xx - zz, yz - wx),
+        *(xz - wy, yz + wx, 1 - xx - yy),
     ]
-    return torch.stack([torch.stack(row) for row in rows])
 
 
-def _polished(
-    entries: Float[Tensor, "3 3 n"], quaternion: Float[Tensor, "4 n"]
-) -> Float[Tensor, "4 n"]:
+def _polished(entries: Entries, quaternion: list[Float[Tensor, "n"]]) -> list[Float[Tensor, "n"]]:
     """Take Newton's step on the rotation group."""
     product = _transposed_times(_rotation_of(quaternion), entries)
-    half = _turn(product, _skew_vector(product)) / 2
+    half = scaled(_turn(product, _skew_vector(product)), torch.full_like(product[0], 0.5))
     return _after_turn(quaternion, torch.ones_like(half[0]), half)
 
 
-def _twisted(
-    entries: Float[Tensor, "3 3 n"], quaternion: Float[Tensor, "4 n"]
-) -> Float[Tensor, "4 n"]:
+def _twisted(entries: Entries, quaternion: list[Float[Tensor, "n"]]) -> list[Float[Tensor, "n"]]:
     """Turn about the axis that matters least by the best angle, which a near-tie leaves open."""
     product = _transposed_times(_rotation_of(quaternion), entries)
     stretch = _stretch_of(product)
@@ -196,68 +224,76 @@ def _twisted(
     sine = inner(_skew_vector(product), axis)
     cosine = inner(stretch.times(axis), axis)
     half_angle = torch.atan2(sine, cosine) / 2
-    return _after_turn(quaternion, half_angle.cos(), axis * half_angle.sin())
+    return _after_turn(quaternion, half_angle.cos(), scaled(axis, half_angle.sin()))
 
 
 def _after_turn(
-    quaternion: Float[Tensor, "4 n"], real: Float[Tensor, "n"], imaginary: Float[Tensor, "3 n"]
-) -> Float[Tensor, "4 n"]:
+    quaternion: list[Float[Tensor, "n"]], real: Float[Tensor, "n"], imaginary: list[Tensor]
+) -> list[Float[Tensor, "n"]]:
     """Multiply with a quaternion from the right, and return to unit length."""
-    w, vector = quaternion[0], quaternion[1:]
-    around, turned = torch.cat([vector, vector[:2]]), torch.cat([imaginary, imaginary[:2]])
-    cross = around[1:4] * turned[2:5] - around[2:5] * turned[1:4]
-    first = w * real - inner(vector, imaginary)
-    return unit(torch.cat([first[None], real * vector + w * imaginary + cross]))
+    w, *vector = quaternion
+    (x, y, z), (u, v, t) = vector, imaginary
+    cross = [y * t - z * v, z * u - x * t, x * v - y * u]
+    turned = [
+        row + real * old + w * new for row, old, new in zip(cross, vector, imaginary, strict=True)
+    ]
+    return unit([w * real - inner(vector, imaginary), *turned])
 
 
 def _turned(
     matrices: Float[Tensor, "n 3 3"],
     rotations: Float[Tensor, "n 3 3"],
     change: Float[Tensor, "n 3 3"],
-) -> Float[Tensor, "n 3 3"]:
+) -> list[Float[Tensor, "n"]]:
     """Turn the rotations as a change of the matrices does; the adjoint is the same map."""
     entries, rotation, moved = (
-        in_rows(tensor.flatten(1)).reshape(3, 3, -1) for tensor in (matrices, rotations, change)
+        in_rows(tensor.flatten(1)) for tensor in (matrices, rotations, change)
     )
     product = _transposed_times(rotation, entries)
-    angle = _turn(product, _skew_vector(_transposed_times(rotation, moved)))
-    x, y, z = angle
-    first, second, third = rotation[:, 0], rotation[:, 1], rotation[:, 2]
-    columns = [second * z - third * y, third * x - first * z, first * y - second * x]
-    turned = interleaved([column[row] for row in range(3) for column in columns])
-    return turned.reshape(-1, 3, 3)
+    x, y, z = _turn(product, _skew_of_product(rotation, moved))
+    rows = (rotation[:3], rotation[3:6], rotation[6:])
+    return [
+        (first * b).addcmul_(second, a, value=-1)
+        for line in rows
+        for first, b, second, a in (
+            (line[1], z, line[2], y),
+            (line[2], x, line[0], z),
+            (line[0], y, line[1], x),
+        )
+    ]
 
 
-def _turn(product: Float[Tensor, "3 3 n"], vector: Float[Tensor, "3 n"]) -> Float[Tensor, "3 n"]:
+def _turn(product: Entries, vector: list[Tensor]) -> list[Float[Tensor, "n"]]:
     """Solve (tr(S) I - S) ω = vector; zero where the nearest rotation is not unique."""
     stretch = _stretch_of(product)
     adjugate, determinant = stretch.adjugate()
-    volume = stretch.trace().abs() ** 3
-    unique = determinant > TIE * torch.finfo(product.dtype).eps * volume
-    # Doubled where: the inverse of a singular matrix would turn zero gradients into NaN.
-    reciprocal = torch.where(unique, determinant, 1.0).reciprocal()
-    solved = torch.stack(scaled(adjugate.times(vector), reciprocal))
-    return torch.where(unique, solved, 0.0)
+    trace = stretch.trace().abs()
+    least = TIE * torch.finfo(trace.dtype).eps * trace * trace * trace
+    unique = (determinant - least).detach().sign().clamp(min=0)
+    # Divided by what is not zero: the inverse of a singular matrix would turn zero gradients
+    # into NaN.
+    least = least.detach().clamp(min=torch.finfo(trace.dtype).tiny)
+    return scaled(adjugate.times(vector), unique / torch.maximum(determinant, least))
 
 
-def _stretch_of(product: Float[Tensor, "3 3 n"]) -> Symmetric:
+def _stretch_of(product: Entries) -> Symmetric:
     """Return tr(S) I - S, with S made symmetric."""
-    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = (row.unbind() for row in product)
-    facing = [yy + zz, zz + xx, xx + yy]
-    beside = [(yz + zy) / -2, (zx + xz) / -2, (xy + yx) / -2]
-    return Symmetric(torch.stack([*facing, *facing[:2]]), torch.stack([*beside, *beside[:2]]))
+    xx, xy, xz, yx, yy, yz, zx, zy, zz = product
+    beside = (yz + zy) / -2, (zx + xz) / -2, (xy + yx) / -2
+    return Symmetric(yy + zz, zz + xx, xx + yy, *beside)
 
 
-def _transposed_times(
-    left: Float[Tensor, "3 3 n"], right: Float[Tensor, "3 3 n"]
-) -> Float[Tensor, "3 3 n"]:
-    product = left[0][:, None] * right[0][None]
-    product = torch.addcmul(product, left[1][:, None], right[1][None])
-    return torch.addcmul(product, left[2][:, None], right[2][None])
+def _transposed_times(left: Entries, right: Entries) -> Entries:
+    """Return the nine entries of leftᵀ right."""
+    return [inner(left[row::3], right[column::3]) for row in range(3) for column in range(3)]
 
 
-def _skew_vector(matrix: Float[Tensor, "3 3 n"]) -> Float[Tensor, "3 n"]:
-    x = matrix[2, 1] - matrix[1, 2]
-    y = matrix[0, 2] - matrix[2, 0]
-    z = matrix[1, 0] - matrix[0, 1]
-    return torch.stack([x, y, z])
+def _skew_vector(matrix: Entries) -> list[Float[Tensor, "n"]]:
+    _, xy, xz, yx, _, yz, zx, zy, _ = matrix
+    return [zy - yz, xz - zx, yx - xy]
+
+
+def _skew_of_product(left: Entries, right: Entries) -> list[Float[Tensor, "n"]]:
+    """Return the skew part of leftᵀ right, without the rest."""
+    pairs = [(2, 1), (0, 2), (1, 0)]
+    return [inner(left[a::3], right[b::3]) - inner(left[b::3], right[a::3]) for a, b in pairs]

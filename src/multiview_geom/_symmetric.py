@@ -1,4 +1,9 @@
-"""Symmetric 3x3 matrices by their six entries, one matrix per point, points last in memory."""
+"""Symmetric 3x3 matrices by their six entries, one matrix per point, points last in memory.
+
+Every entry is a row of memory of its own: a compiler fuses what is done to rows of one length
+into one loop. Choices are made by factors of zero and one: `torch.where` takes twenty times as
+long as a product on a processor.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,88 +12,86 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Vector = Float[Tensor, "_ *#points"] | Sequence[Float[Tensor, "*#points"]]
-"""Three rows, in one piece or not; rows beyond the third are not looked at."""
+Rows = Float[Tensor, "_ *#points"] | Sequence[Float[Tensor, "*#points"]]
+"""The coordinates of vectors, in one piece or not."""
 
 
 class Symmetric(NamedTuple):
-    """Symmetric 3x3 matrices; rows go round, so the next index and the one after are slices.
+    """Symmetric 3x3 matrices, entry by entry."""
 
-    Attributes:
-        diagonal: The entries (0, 0), (1, 1), (2, 2) and again from the start.
-        opposite: The entries (1, 2), (2, 0), (0, 1) and again: each faces the diagonal's
-            entry of the same index.
-    """
-
-    diagonal: Float[Tensor, "rows *points"]
-    opposite: Float[Tensor, "more_rows *points"]
+    xx: Float[Tensor, "*points"]
+    yy: Float[Tensor, "*points"]
+    zz: Float[Tensor, "*points"]
+    yz: Float[Tensor, "*points"]
+    zx: Float[Tensor, "*points"]
+    xy: Float[Tensor, "*points"]
 
     def minus(self, shift: Float[Tensor, "*points"]) -> "Symmetric":
         """Take a multiple of the identity away."""
-        return Symmetric(self.diagonal - shift, self.opposite)
+        return Symmetric(self.xx - shift, self.yy - shift, self.zz - shift, *self[3:])
 
-    def times(self, vector: Vector) -> list[Float[Tensor, "*points"]]:
-        """Multiply a vector; what comes back stays in rows."""
-        x, y, z = vector
-        xx, yy, zz = self.diagonal[:3]
-        yz, zx, xy = self.opposite[:3]
-        first = torch.addcmul(torch.addcmul(xx * x, xy, y), zx, z)
-        second = torch.addcmul(torch.addcmul(yy * y, yz, z), xy, x)
-        third = torch.addcmul(torch.addcmul(zz * z, zx, x), yz, y)
-        return [first, second, third]
+    def times(self, vector: Rows) -> list[Float[Tensor, "*points"]]:
+        """Multiply a vector."""
+        return [inner(row, vector) for row in self.full()]
 
     def adjugate(self) -> tuple["Symmetric", Float[Tensor, "*points"]]:
-        """Return the matrix of cofactors, and the determinant; five diagonal rows are needed."""
-        diagonal, opposite = self
-        facing = diagonal[1:4] * diagonal[2:5]
-        facing = torch.addcmul(facing, opposite[:3], opposite[:3], value=-1)
-        beside = opposite[1:4] * opposite[2:5]
-        beside = torch.addcmul(beside, diagonal[:3], opposite[:3], value=-1)
-        determinant = diagonal[0] * facing[0]
-        determinant = torch.addcmul(determinant, opposite[1], beside[1])
-        determinant = torch.addcmul(determinant, opposite[2], beside[2])
-        return Symmetric(facing, beside), determinant
+        """Return the matrix of cofactors, and the determinant."""
+        xx, yy, zz, yz, zx, xy = self
+        cofactors = Symmetric(
+            (yy * zz).addcmul_(yz, yz, value=-1),
+            (zz * xx).addcmul_(zx, zx, value=-1),
+            (xx * yy).addcmul_(xy, xy, value=-1),
+            (zx * xy).addcmul_(xx, yz, value=-1),
+            (xy * yz).addcmul_(yy, zx, value=-1),
+            (yz * zx).addcmul_(zz, xy, value=-1),
+        )
+        return cofactors, inner((xx, xy, zx), (cofactors.xx, cofactors.xy, cofactors.zx))
 
     def full(self) -> list[list[Float[Tensor, "*points"]]]:
         """Return the nine entries, row by row."""
-        xx, yy, zz = self.diagonal[:3]
-        yz, zx, xy = self.opposite[:3]
+        xx, yy, zz, yz, zx, xy = self
         return [[xx, xy, zx], [xy, yy, yz], [zx, yz, zz]]
 
     def trace(self) -> Float[Tensor, "*points"]:
         """Sum the eigenvalues."""
-        return self.diagonal[0] + self.diagonal[1] + self.diagonal[2]
+        return self.xx + self.yy + self.zz
 
 
-def interleaved(rows: Sequence[Float[Tensor, "*points"]]) -> Float[Tensor, "*points k"]:
-    """Put rows side by side, so that what belongs to one point lies together."""
-    return torch.stack(list(rows), dim=-1)
+def in_rows(
+    table: Float[Tensor, "*points k"], dtype: torch.dtype | None = None
+) -> list[Float[Tensor, "*points"]]:
+    """Gather what lies side by side into rows, of another precision if asked."""
+    if torch.compiler.is_compiling():
+        # One table of rows is what a compiler keeps; it would gather single rows again and again.
+        return list(torch.stack(table.unbind(-1)).to(dtype or table.dtype))
+    return [column.contiguous().to(dtype or table.dtype) for column in table.unbind(-1)]
 
 
-def in_rows(table: Float[Tensor, "*points k"]) -> Float[Tensor, "k *points"]:
-    """Gather what lies side by side into rows."""
-    return torch.stack(table.unbind(-1))
+def equal_share(whole: int, most: int) -> int:
+    """Tell how many make a block, where all blocks are equal and none has more than the most."""
+    blocks = -(-whole // most)
+    return -(-whole // blocks)
 
 
-def scaled(vector: Vector, factor: Float[Tensor, "*points"]) -> list[Float[Tensor, "*points"]]:
+def scaled(vector: Rows, factor: Float[Tensor, "*points"]) -> list[Float[Tensor, "*points"]]:
     """Multiply a vector with a number, point by point."""
     return [row * factor for row in vector]
 
 
-def added(vector: Vector, other: Vector, factor: Tensor | None = None) -> list[Tensor]:
+def added(vector: Rows, other: Rows, factor: Tensor | None = None) -> list[Tensor]:
     """Add another vector, or a multiple of it."""
     if factor is None:
         return [row + more for row, more in zip(vector, other, strict=True)]
     return [torch.addcmul(row, more, factor) for row, more in zip(vector, other, strict=True)]
 
 
-def chosen(condition: Tensor, vector: Vector, other: Vector) -> list[Float[Tensor, "*points"]]:
-    """Take one vector where the condition holds, and else the other."""
+def less(vector: Rows, other: Rows, factor: Tensor) -> list[Float[Tensor, "*points"]]:
+    """Take a multiple of another vector away."""
     pairs = zip(vector, other, strict=True)
-    return [torch.where(condition, row, instead) for row, instead in pairs]
+    return [torch.addcmul(row, more, factor, value=-1) for row, more in pairs]
 
 
-def inner(left: Vector, right: Vector) -> Float[Tensor, "*points"]:
-    """Multiply two vectors point by point."""
-    product = torch.addcmul(left[0] * right[0], left[1], right[1])
-    return torch.addcmul(product, left[2], right[2])
+def inner(left: Rows, right: Rows) -> Float[Tensor, "*points"]:
+    """Multiply two vectors of three coordinates point by point."""
+    product = left[0] * right[0]
+    return product.addcmul_(left[1], right[1]).addcmul_(left[2], right[2])

@@ -131,13 +131,14 @@ def _eigenvector(entries: Float[Tensor, "4 4 n"]) -> Float[Tensor, "4 n"]:
         entries = entries - mean * identity
         length = entries.square().sum(dim=(0, 1)).sqrt()
         entries = entries / torch.where(length > 0, length, 1.0)
-    vector = least_stretched(_upper(entries - _smallest_root(entries) * identity))
+    vector = torch.stack(least_stretched(_upper(entries - _smallest_root(entries) * identity)))
     product = (entries * vector).sum(dim=1)
     quotient = (product * vector).sum(dim=0)
     columns = cofactors(_upper(entries - quotient * identity))
     better = torch.stack([_sum_of_products(column, vector) for column in columns])
     sharp = better.square().sum(dim=0) > torch.finfo(entries.dtype).eps
-    return torch.where(sharp, unit(torch.where(sharp, better, 1.0)), vector)
+    better = torch.stack(unit(torch.where(sharp, better, 1.0).unbind()))
+    return torch.where(sharp, better, vector)
 
 
 def _sum_of_products(column: list[Tensor], vector: Float[Tensor, "4 n"]) -> Tensor:

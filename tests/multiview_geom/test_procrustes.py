@@ -141,7 +141,7 @@ def test_at_a_tie_one_of_the_best_comes_back(
     found = nearest_rotation(matrix)
     found.sum().backward()
     best = overlap(rotation_by_svd(matrix.detach().double()), matrix.detach())
-    assert overlap(found.detach(), matrix.detach()) >= best - 20 * torch.finfo(dtype).eps
+    assert overlap(found.detach(), matrix.detach()) >= best - 50 * torch.finfo(dtype).eps
     assert matrix.grad.isfinite().all()
 
 

@@ -172,6 +172,15 @@ def test_one_view_alone_gives_nan_and_no_gradient(scene: Sightings) -> None:
     assert (pixels.grad == 0).all()
 
 
+@given(sightings, st.sampled_from([torch.nan, torch.inf]))
+def test_the_weight_of_what_was_not_seen_has_no_gradient(scene: Sightings, missing: float) -> None:
+    pixels = torch.cat([torch.full_like(scene.pixels()[:1], missing), scene.pixels()])
+    projections = torch.cat([scene.projections()[:1] + 1.0, scene.projections()])
+    trust = torch.cat([torch.ones_like(scene.trust()[:1]), scene.trust()]).requires_grad_()
+    triangulate_dlt(projections, pixels, weights=trust).sum().backward()
+    assert (trust.grad[0] == 0).all()
+
+
 @given(sightings)
 def test_a_bad_point_leaves_its_neighbours_alone(scene: Sightings) -> None:
     bad = torch.full_like(scene.pixels()[:, :1], torch.nan)
