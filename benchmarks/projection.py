@@ -5,31 +5,23 @@ equations in float64: how far it lands from where it was is the error, over the 
 undistorted at all. kornia and OpenCV are shown with their default number of iterations and with
 forty.
 
-    python benchmarks/projection.py [--points 1000000] [--threads 2] [--device cpu] [--save]
+    python benchmarks/projection.py [--device cpu|cuda] [--threads 2] [--quick]
 """
 
-import argparse
-import json
-import os
-import platform
-import subprocess
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import cv2
 import kornia
 import numpy as np
 import torch
+from measure import Suite, measure, suite
 from torch import Tensor
-from torch.utils.benchmark import Timer
 
 from multiview_geom import distort_points, undistort_points
 
 FORTY = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 40, 1e-12)
-SECONDS = 2.0
-"""How long each way is timed for."""
+POINTS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -64,6 +56,7 @@ class Row:
     dtype: str
     milliseconds: float
     spread: float
+    runs: int
     worst_px: float
     share_above_thousandth_px: float
 
@@ -111,20 +104,27 @@ WAYS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
 }
 
 
-def measured(way: str, glass: Glass, points: int, dtype: torch.dtype, device: str) -> Row:
+def rows(asked: Suite) -> Iterator[Row]:
+    """Measure every way on every lens."""
+    for glass in GLASSES:
+        for dtype in (torch.float64, torch.float32):
+            for way in ways_for(asked.device):
+                yield measured(asked, way, glass, dtype)
+
+
+def measured(asked: Suite, way: str, glass: Glass, dtype: torch.dtype) -> Row:
     """Time one way, and ask how far its pixels land from where they were."""
-    K, k, pixels = glass.scene(points, dtype, device)
-    undistort = WAYS[way]
-    timer = Timer("undistort(K, k, pixels)", globals=locals(), num_threads=torch.get_num_threads())
-    times = timer.blocked_autorange(min_run_time=SECONDS)
-    distance = error_px(glass, undistort(K, k, pixels).double().cpu(), pixels.double().cpu())
+    K, k, pixels = glass.scene(10_000 if asked.quick else POINTS, dtype, asked.device)
+    taken = measure(lambda: WAYS[way](K, k, pixels), asked.runs)
+    distance = error_px(glass, WAYS[way](K, k, pixels).double().cpu(), pixels.double().cpu())
     return Row(
         way=way,
         lens=glass.name,
         points=pixels.shape[1],
         dtype=str(dtype).removeprefix("torch."),
-        milliseconds=1000 * times.median,
-        spread=times.iqr / times.median,
+        milliseconds=1e3 * taken.median,
+        spread=1e3 * taken.spread,
+        runs=taken.runs,
         worst_px=float(distance.max()),
         share_above_thousandth_px=float((distance > 1e-3).double().mean()),
     )
@@ -142,31 +142,6 @@ def ways_for(device: str) -> list[str]:
     return [way for way in WAYS if device == "cpu" or "OpenCV" not in way]
 
 
-def save(rows: list[Row], device: str) -> Path:
-    """Write what was measured, with what it was measured on."""
-    machine = f"{platform.machine()}-{os.cpu_count()}-cores"
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    names = ("multiview-geom", "torch", "kornia", "opencv-python-headless")
-    result = {
-        "question": (__doc__ or "").splitlines()[0],
-        "commit": commit.stdout.strip(),
-        "versions": {name: version(name) for name in names},
-        "threads": torch.get_num_threads(),
-        "load": os.getloadavg()[0],
-        "rows": [asdict(row) for row in rows],
-    }
-    folder = Path(__file__).parent / "results" / version("multiview-geom")
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"projection--{machine}--{device}.json"
-    path.write_text(json.dumps(result, indent=2) + "\n")
-    return path
-
-
 def _in_numpy(K: Tensor, k: Tensor) -> tuple[np.ndarray, np.ndarray]:
     return K[0].numpy(), k[0].numpy()
 
@@ -176,25 +151,14 @@ def _from_opencv(found: np.ndarray) -> Tensor:
 
 
 def main() -> None:
-    """Measure every way on every lens, and print them beside each other."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--points", type=int, default=1_000_000)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--save", action="store_true")
-    settings = parser.parse_args()
-    torch.set_num_threads(settings.threads)
-    rows = []
-    print(f"{'':18s}{'lens':16s}{'dtype':9s}{'time':>12s}{'worst':>12s}{'> 0.001 px':>12s}")
-    for glass in GLASSES:
-        for dtype in (torch.float64, torch.float32):
-            for way in ways_for(settings.device):
-                row = measured(way, glass, settings.points, dtype, settings.device)
-                rows.append(row)
-                told = f"{row.way:18s}{row.lens:16s}{row.dtype:9s}{row.milliseconds:9.1f} ms"
-                print(f"{told}{row.worst_px:9.1e} px{row.share_above_thousandth_px:12.2%}")
-    if settings.save:
-        print(save(rows, settings.device))
+    """Print each row as it comes, and save them."""
+    asked = suite("projection")
+    found = []
+    for row in rows(asked):
+        print(row, flush=True)
+        found.append(row)
+    if not asked.quick:
+        print(asked.save(found))
 
 
 if __name__ == "__main__":

@@ -69,12 +69,36 @@ def procrustes(rows: list[Row]) -> list[list[str]]:
     return _compared(_last_of_each(some), "torch SVD", "matrices", "")
 
 
+def projection(rows: list[Row]) -> list[list[str]]:
+    """Compare the ways through a lens."""
+    body = [["lens", "dtype", "way", "time [ms]", "worst error [px]", "above 0.001 px"]]
+    body.append(["---", "---", "---", "--:", "--:", "--:"])
+    for row in rows:
+        taken = f"{row['milliseconds']:.0f} ± {row['spread'] / 2:.0f}"
+        share = f"{row['share_above_thousandth_px']:.2%}"
+        worst = f"{row['worst_px']:.1e}"
+        body.append([row["lens"], row["dtype"], row["way"], taken, worst, share])
+    return body
+
+
+def losses(rows: list[Row]) -> list[list[str]]:
+    """Show how many frames a second each loss takes."""
+    body = [["loss", "time [ms]", "frames per second", "memory [MB]"], ["---", "--:", "--:", "--:"]]
+    for row in rows:
+        taken = f"{row['milliseconds']:.1f} ± {row['spread'] / 2:.1f}"
+        rate, memory = f"{row['frames_per_second']:,.0f}", f"{row['peak_megabytes']:.0f}"
+        body.append([row["loss"], taken, rate, memory])
+    return body
+
+
 TABLES: dict[str, tuple[str, Callable[[list[Row]], list[list[str]]]]] = {
     "triangulation": ("triangulation", triangulation),
     "two views": ("triangulation", two_views),
     "accuracy": ("triangulation", accuracy),
     "growth": ("triangulation", growth),
     "procrustes": ("procrustes", procrustes),
+    "projection": ("projection", projection),
+    "losses": ("losses", losses),
 }
 
 

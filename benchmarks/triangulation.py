@@ -131,7 +131,9 @@ def rows(asked: Suite) -> Iterator[Row]:
         yield from _rows(asked, scene(name, cameras, few), "float32", modes=("forward",))
     for views in VIEWS[: 2 if asked.quick else None]:
         cameras = ring_of_cameras(views, 4.5, 1.0, focal_length=FOCAL_LENGTH, dtype=torch.float64)
-        yield from _rows(asked, scene(f"ring of {views}", cameras, few), "float32")
+        yield from _rows(
+            asked, scene(f"ring of {views}", cameras, few), "float32", compiled=compiled
+        )
     for points in POINTS[: 1 if asked.quick else None]:
         yield from _rows(asked, scene("ring", ring, points), "float32")
 

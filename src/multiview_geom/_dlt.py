@@ -8,9 +8,10 @@ eigenvalue of AᵀA. Three facts make this fast and safe:
   matrix product of (u² + v², u, v, 1) per view with constants of the rig.
 - With the solution of B x = -b as a basis vector, λ is the smallest root of a quartic with
   short coefficients. Laguerre's iteration climbs to it from zero and never past it, so B - λ
-  stays positive definite even for points so far away that x is nearly infinite.
-- AᵀA has half the digits of A. The last step starts from the residuals A X themselves, which
-  gives the digits back (the corrected seminormal equations of Björck 1987).
+  stays positive definite even for points so far away that x is nearly infinite. Where ‖A X‖²
+  is small beside B, its quotient is λ already.
+- AᵀA has half the digits of A. A last step from the residuals A X themselves gives the digits
+  back (the corrected seminormal equations of Björck 1987).
 
 Everything is invariant to the scale of the rig, to the place of the origin (the length of X is
 taken in the caller's frame) and to where in the image the pixels are counted from. So all three

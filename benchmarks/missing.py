@@ -1,0 +1,109 @@
+"""What do missing sightings cost, when a pose is lifted and when it is learned?
+
+First, a lifter of the recipe `robust` lifts one view of people it never saw, whole and with three
+of the 17 joints hidden at random in every picture. Second, the same recipe learns a dog of 15
+joints from four cameras, once with every sighting and once with a quarter missing, scattered or in
+runs, and is judged on dogs it never saw, filmed alike.
+
+    python benchmarks/missing.py [--threads 2] [--quick]
+"""
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from findings import Table, keep
+from measure import suite
+
+from selfsup_lifting.config import Config, ReadSettings
+from selfsup_lifting.evaluation import Evaluation, evaluate_lifter
+from selfsup_lifting.holding_out import hold_out
+from selfsup_lifting.readers import read_recordings
+from selfsup_lifting.recipes import demo, robust
+from selfsup_lifting.recordings import Recording
+from selfsup_lifting.skeletons import load_skeleton
+from selfsup_lifting.training import train
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from tests.selfsup_lifting.quadruped import TOML, take
+
+HIDDEN = 3
+DOGS, KEPT_DOGS = 8, 2
+MISSING = 0.25
+# How many frames a joint stays missing, typically.
+RUNS = {"scattered": 1.0, "in runs of 3 frames": 3.0, "in runs of 10 frames": 10.0}
+COLUMNS = ("P-MPJPE [mm]", "MPJPE [mm]", "times whole", "without a pose")
+
+
+def lifted_with_joints_hidden(config: Config, folder: Path) -> Table:
+    """Hide joints from a lifter that has learned from whole people."""
+    split = hold_out(read_recordings((), config.read))
+    lifter = train(config, split.learned, folder)
+    table = Table("a person, lifted from one view", COLUMNS)
+    kept = split.kept_out
+    whole = evaluate_lifter(lifter, kept)
+    add(table, "every joint", whole, whole)
+    add(table, f"{HIDDEN} of 17 hidden", evaluate_lifter(lifter, hidden(kept)), whole)
+    return table
+
+
+def hidden(takes: Sequence[Recording]) -> list[Recording]:
+    """Hide some joints at random in every picture."""
+    seed = torch.Generator().manual_seed(0)
+    found = []
+    for one in takes:
+        order = torch.rand(one.keypoints.shape[:-1], generator=seed).argsort(dim=-1)
+        gone = order < HIDDEN
+        keypoints = one.keypoints.masked_fill(gone[..., None], torch.nan)
+        found.append(replace(one, keypoints=keypoints, confidence=one.confidence * ~gone))
+    return found
+
+
+def learned_with_sightings_missing(config: Config, folder: Path) -> Table:
+    """Learn an animal from films with a quarter of the sightings missing."""
+    (folder / "dog15.toml").write_text(TOML)
+    dog = load_skeleton(folder / "dog15.toml")
+    table = Table("a dog, learned from four views", COLUMNS)
+    whole = None
+    for name, (share, run) in {
+        "every sighting": (0.0, 1.0),
+        **{f"{MISSING:.0%} missing, {name}": (MISSING, run) for name, run in RUNS.items()},
+    }.items():
+        takes = [take(dog, number, missing=share, run=run) for number in range(DOGS)]
+        takes = [one.with_gaps_filled(config.read.fill_gaps) for one in takes]
+        lifter = train(config, takes[:-KEPT_DOGS], folder / name)
+        found = evaluate_lifter(lifter, takes[-KEPT_DOGS:])
+        whole = whole or found
+        add(table, name, found, whole)
+    return table
+
+
+def add(table: Table, name: str, found: Evaluation, whole: Evaluation) -> None:
+    """Write a row."""
+    errors = found.total
+    times = errors.p_mpjpe_mm / whole.total.p_mpjpe_mm
+    table.rows[name] = [errors.p_mpjpe_mm, errors.mpjpe_mm, times, found.blind]
+
+
+def main() -> None:
+    """Print both tables, and keep them."""
+    asked = suite("missing")
+    config = robust(demo(Config(read=ReadSettings())))
+    if asked.quick:
+        config = replace(config, steps=20)
+    with tempfile.TemporaryDirectory() as name:
+        tables = [
+            lifted_with_joints_hidden(config, Path(name) / "people"),
+            learned_with_sightings_missing(config, Path(name)),
+        ]
+    for table in tables:
+        table.show()
+    if not asked.quick:
+        keep("missing", tables)
+
+
+if __name__ == "__main__":
+    main()
