@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from unittest.mock import patch
 
 import torch
-from measure import Suite, measure, peak_bytes, suite
+from measure import Suite, answer, measure, peak_bytes
 from torch import Tensor
 
 from multiview_geom import ring_of_cameras, triangulate_dlt_svd
@@ -98,16 +98,5 @@ def _row(asked: Suite, name: str, whole: Batch, loss: Callable[[], Tensor]) -> R
     return Row(name, frames, views, joints, *times, frames / taken.median, peak)
 
 
-def main() -> None:
-    """Print each row as it comes, and save them."""
-    asked = suite("losses")
-    found = []
-    for row in rows(asked):
-        print(row, flush=True)
-        found.append(row)
-    if not asked.quick:
-        print(asked.save(found))
-
-
 if __name__ == "__main__":
-    main()
+    answer("losses", rows)

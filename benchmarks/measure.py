@@ -75,6 +75,17 @@ def suite(name: str) -> Suite:
     return Suite(name, asked.device, asked.threads, asked.quick)
 
 
+def answer(name: str, rows: Callable[[Suite], Iterable[object]]) -> None:
+    """Print each row as it comes, and save them."""
+    asked = suite(name)
+    found = []
+    for row in rows(asked):
+        print(row, flush=True)
+        found.append(row)
+    if not asked.quick:
+        print(asked.save(found))
+
+
 def measure(call: Callable[[], object], runs: int) -> Timing:
     """Time a call; `Timer` warms up and synchronises."""
     timer = Timer("call()", globals={"call": call}, num_threads=torch.get_num_threads())

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import roma
 import torch
-from measure import Suite, measure, peak_bytes, suite
+from measure import Suite, answer, measure, peak_bytes
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
@@ -106,16 +106,5 @@ def _row(
     return 1e3 * taken.median, 1e3 * taken.spread, taken.runs, error, memory
 
 
-def main() -> None:
-    """Print each row as it comes, and save them."""
-    asked = suite("procrustes")
-    found = []
-    for row in rows(asked):
-        print(row, flush=True)
-        found.append(row)
-    if not asked.quick:
-        print(asked.save(found))
-
-
 if __name__ == "__main__":
-    main()
+    answer("procrustes", rows)

@@ -15,7 +15,7 @@ import cv2
 import kornia
 import numpy as np
 import torch
-from measure import Suite, measure, suite
+from measure import Suite, answer, measure
 from torch import Tensor
 
 from multiview_geom import distort_points, undistort_points
@@ -150,16 +150,5 @@ def _from_opencv(found: np.ndarray) -> Tensor:
     return torch.from_numpy(found).reshape(1, -1, 2)
 
 
-def main() -> None:
-    """Print each row as it comes, and save them."""
-    asked = suite("projection")
-    found = []
-    for row in rows(asked):
-        print(row, flush=True)
-        found.append(row)
-    if not asked.quick:
-        print(asked.save(found))
-
-
 if __name__ == "__main__":
-    main()
+    answer("projection", rows)

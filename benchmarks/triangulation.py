@@ -14,7 +14,7 @@ from math import radians
 import cv2
 import torch
 from kornia.geometry.epipolar import triangulate_points
-from measure import Suite, measure, peak_bytes, suite
+from measure import Suite, answer, measure, peak_bytes
 from torch import Tensor
 
 from multiview_geom import (
@@ -198,16 +198,5 @@ def _at(distances: list[float], degrees: list[float]) -> Cameras:
     return Cameras(intrinsics.repeat(len(distances), 1, 1), pose)
 
 
-def main() -> None:
-    """Print each row as it comes, and save them."""
-    asked = suite("triangulation")
-    found = []
-    for row in rows(asked):
-        print(row, flush=True)
-        found.append(row)
-    if not asked.quick:
-        print(asked.save(found))
-
-
 if __name__ == "__main__":
-    main()
+    answer("triangulation", rows)
