@@ -22,7 +22,7 @@ from selfsup_lifting.plots import draw_image, draw_pose
 from selfsup_lifting.skeletons import root_position
 
 TAKE, FRAME = "synthetic S4 reaching", 60
-WINDOW = 300
+WINDOW = 250
 
 
 def main(run: Path) -> None:
@@ -39,7 +39,8 @@ def main(run: Path) -> None:
     for view in range(4):
         axes = figure.add_subplot(grid[view])
         draw_image(axes, take.keypoints[0, view], take.skeleton)
-        x, y = take.keypoints[0, view].nanmean(dim=0).tolist()
+        seen = take.keypoints[0, view]
+        x, y = ((seen.amin(dim=0) + seen.amax(dim=0)) / 2).tolist()
         axes.set_xlim(x - WINDOW, x + WINDOW)
         axes.set_ylim(y + WINDOW, y - WINDOW)
         axes.set_title(f"camera {view + 1}", fontsize=9)
