@@ -2,7 +2,8 @@
 
 Every solver gets the same projections and pixels. The error is the largest distance to the float64
 SVD of the same equations. torch's SVD and eigh get the equations of all views; kornia and OpenCV
-know two views only, and OpenCV neither gradient nor accelerator.
+know two views only, and OpenCV neither gradient nor accelerator. A copy of the pixels shows what
+memory alone would allow.
 
     python benchmarks/triangulation.py [--device cpu|cuda] [--threads 2] [--quick]
 """
@@ -127,6 +128,7 @@ def rows(asked: Suite) -> Iterator[Row]:
     compiled = (False,) if asked.quick else (False, True)
     for dtype in TRADES:
         yield from _rows(asked, scene("ring", ring, few), dtype, compiled=compiled)
+        yield _copy(asked, scene("ring", ring, few), dtype)
     for name, cameras in rigs().items():
         yield from _rows(asked, scene(name, cameras, few), "float32", modes=("forward",))
     for views in VIEWS[: 2 if asked.quick else None]:
@@ -158,6 +160,16 @@ def _rows(
                     called = torch.compile(solver, fullgraph=True) if fused else solver
                     row = _row(asked, given, called, mode, truth)
                     yield Row(name, whole.rig, views, points, dtype, mode, fused, *row)
+
+
+def _copy(asked: Suite, whole: Scene, dtype: str) -> Row:
+    """Time what memory alone would allow: the pixels read, and as many numbers written."""
+    pixels = whole.to(asked.device, dtype).pixels
+    taken = measure(pixels.clone, asked.runs)
+    times = 1e3 * taken.median, 1e3 * taken.spread, taken.runs
+    views, points = pixels.shape[:2]
+    told = ("copy of the pixels", whole.rig, views, points, dtype, "forward", False)
+    return Row(*told, *times, None, None)
 
 
 def _solvers(asked: Suite, views: int) -> dict[str, tuple[Solver, int, bool]]:
