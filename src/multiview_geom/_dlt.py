@@ -146,10 +146,10 @@ def _looked_at(values: Tensor) -> bool:
 
 def minimise(rig: Rig, sightings: Sightings) -> list[Float[Tensor, "frames points"]]:
     """Find the point of least ‖A X‖ / ‖X‖, in the world, row by row."""
-    *entries, constant, outer = _normal_equations(rig, sightings)
+    *entries, constant, world_constant = _normal_equations(rig, sightings)
     slope = entries[6:]
     spectrum = _Spectrum(Symmetric(*entries[:6]))
-    shift = spectrum.smallest_eigenvalue(slope, constant, outer, rig.origin)
+    shift = spectrum.smallest_eigenvalue(slope, constant, world_constant, rig.origin)
     adjugate, determinant = spectrum.shifted(shift)
     minus_factor = _reciprocal(determinant).neg_()
     point = scaled(adjugate.times(less(slope, rig.origin, shift)), minus_factor)
@@ -282,7 +282,7 @@ class _Spectrum:
         return adjugate, torch.addcmul(self.determinant, shift, fall, value=-1)
 
     def smallest_eigenvalue(
-        self, slope: Sequence[Tensor], constant: Tensor, outer: Tensor, origin: Tensor
+        self, slope: Sequence[Tensor], constant: Tensor, world_constant: Tensor, origin: Tensor
     ) -> Float[Tensor, "frames points"]:
         """Find the smallest eigenvalue of AᵀA, from below where it is not far below B's."""
         turned = self.adjugate.times(slope)
@@ -293,7 +293,7 @@ class _Spectrum:
         quotient = gap / length
         if _looked_at(quotient) and self.is_far_above(quotient):
             return quotient
-        return self.climbed(world, length, gap, self.trace + outer)
+        return self.climbed(world, length, gap, self.trace + world_constant)
 
     def is_far_above(self, quotient: Tensor) -> bool:
         """Tell whether all of B's eigenvalues are so much larger than a quotient of AᵀA.
