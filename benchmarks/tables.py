@@ -91,6 +91,16 @@ def losses(rows: list[Row]) -> list[list[str]]:
     return body
 
 
+def missing(rows: list[Row]) -> list[list[str]]:
+    """Show what missing sightings cost."""
+    columns = rows[0]["columns"]
+    body = [["", *columns], ["---", *["--:"] * len(columns)]]
+    for part in rows:
+        body.append([f"**{part['title']}**", *[""] * len(columns)])
+        body += [[name, *(f"{n:.4g}" for n in row)] for name, row in part["rows"].items()]
+    return body
+
+
 TABLES: dict[str, tuple[str, Callable[[list[Row]], list[list[str]]]]] = {
     "triangulation": ("triangulation", triangulation),
     "two views": ("triangulation", two_views),
@@ -99,6 +109,7 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], list[list[str]]]]] = {
     "procrustes": ("procrustes", procrustes),
     "projection": ("projection", projection),
     "losses": ("losses", losses),
+    "missing": ("missing", missing),
 }
 
 
