@@ -9,7 +9,7 @@ eigenvalue of AᵀA. Three facts make this fast and safe:
 - With the solution of B x = -b as a basis vector, λ is the smallest root of a quartic with
   short coefficients. Laguerre's iteration climbs to it from zero and never past it, so B - λ
   stays positive definite even for points so far away that x is nearly infinite. Where ‖A X‖²
-  is small beside B, its quotient is λ already.
+  is small beside B, its quotient is λ already, and corrects x to first order.
 - AᵀA has half the digits of A. A last step from the residuals A X themselves gives the digits
   back (the corrected seminormal equations of Björck 1987).
 
@@ -147,16 +147,35 @@ def _looked_at(values: Tensor) -> bool:
 def minimise(rig: Rig, sightings: Sightings) -> list[Float[Tensor, "frames points"]]:
     """Find the point of least ‖A X‖ / ‖X‖, in the world, row by row."""
     *entries, constant, world_constant = _normal_equations(rig, sightings)
-    slope = entries[6:]
-    spectrum = _Spectrum(Symmetric(*entries[:6]))
-    shift = spectrum.smallest_eigenvalue(slope, constant, world_constant, rig.origin)
-    adjugate, determinant = spectrum.shifted(shift)
-    minus_factor = _reciprocal(determinant).neg_()
-    point = scaled(adjugate.times(less(slope, rig.origin, shift)), minus_factor)
-    world = added(point, rig.origin)
-    slope, squares = _residual_form(rig, sightings, point)
+    stretch, slope = Symmetric(*entries[:6]), entries[6:]
+    adjugate, determinant = stretch.adjugate()
+    inverse = determinant.reciprocal()
+    turned = adjugate.times(slope)
+    gap = torch.addcmul(constant, inner(slope, turned), inverse, value=-1)
+    world = less(list(rig.origin), turned, inverse)
+    quotient = gap / inner(world, world).add_(1)
+    if _looked_at(quotient) and _is_far_below(quotient, adjugate, determinant):
+        world = added(world, adjugate.times(world), quotient.mul_(inverse))
+    else:
+        spectrum = _Spectrum(stretch, adjugate, determinant)
+        shift = spectrum.smallest_eigenvalue(world, gap, world_constant)
+        adjugate, determinant = spectrum.shifted(shift)
+        inverse = _reciprocal(determinant)
+        turned = adjugate.times(less(slope, rig.origin, shift))
+        world = less(list(rig.origin), turned, inverse)
+    slope, squares = _residual_form(rig, sightings, world)
     quotient = squares / inner(world, world).add_(1)
-    return added(world, adjugate.times(less(slope, world, quotient)), minus_factor)
+    return less(world, adjugate.times(less(slope, world, quotient)), inverse)
+
+
+def _is_far_below(quotient: Tensor, adjugate: Symmetric, determinant: Tensor) -> bool:
+    """Tell whether a quotient of AᵀA is so far below B's eigenvalues that it need not shift them.
+
+    With r the ratio to the smallest, the solution of B x = -b is off by r, the solution
+    corrected to first order by r², and that after one more step by r³.
+    """
+    ratio = torch.finfo(quotient.dtype).eps ** (1 / 3)
+    return bool((quotient * adjugate.trace()).sub_(determinant, alpha=ratio).amax() < 0)
 
 
 def _reciprocal(determinant: Tensor) -> Tensor:
@@ -235,24 +254,28 @@ def _normal_equations(rig: Rig, sightings: Sightings, count: int = 11) -> Sequen
 
 
 def _residual_form(
-    rig: Rig, sightings: Sightings, point: Sequence[Float[Tensor, "frames points"]]
+    rig: Rig, sightings: Sightings, world: list[Float[Tensor, "frames points"]]
 ) -> tuple[list[Float[Tensor, "frames points"]], Float[Tensor, "frames points"]]:
     """Return B x + b and ‖A X‖² from the residuals, in full precision."""
-    homogeneous = torch.stack([*point, torch.ones_like(point[0])])
     if torch.compiler.is_compiling():
+        point = [row - origin for row, origin in zip(world, rig.origin, strict=True)]
+        homogeneous = torch.stack([*point, torch.ones_like(point[0])])
         across, down, _ = residuals(rig, sightings, homogeneous)
         *slope, last = pulled_back(rig, sightings, *sightings.trusted([across, down]))
-    else:
-        # The same in the memory of the residuals themselves.
-        rows = applied(rig.equations, homogeneous)
-        depths, across, down = rows.chunk(3)
-        for axis, image in ((across, sightings.across), (down, sightings.down)):
-            axis.addcmul_(image, depths)
-            if sightings.trust is not None:
-                axis.mul_(sightings.trust)
-        torch.mul(sightings.across, across, out=depths).addcmul_(sightings.down, down)
-        *slope, last = applied(rig.equations.transpose(0, 1), rows)
-    return slope, inner(slope, point) + last
+        return slope, inner(slope, point) + last
+    # The same without copies: in the memory of the homogeneous vectors and of the residuals.
+    homogeneous = world[0].new_ones(4, *world[0].shape)
+    for row, coordinate, origin in zip(homogeneous, world, rig.origin, strict=False):
+        torch.sub(coordinate, origin, out=row)
+    rows = applied(rig.equations, homogeneous)
+    depths, across, down = rows.chunk(3)
+    for axis, image in ((across, sightings.across), (down, sightings.down)):
+        axis.addcmul_(image, depths)
+        if sightings.trust is not None:
+            axis.mul_(sightings.trust)
+    torch.mul(sightings.across, across, out=depths).addcmul_(sightings.down, down)
+    *slope, last = applied(rig.equations.transpose(0, 1), rows)
+    return slope, inner(slope, homogeneous) + last
 
 
 def pulled_back(
@@ -266,10 +289,9 @@ def pulled_back(
 class _Spectrum:
     """What the eigenvalues of B and of AᵀA are found from: B and the invariants of B."""
 
-    def __init__(self, stretch: Symmetric) -> None:
-        self.stretch = stretch
-        self.adjugate, self.determinant = stretch.adjugate()
-        self.trace, self.cofactors = stretch.trace(), self.adjugate.trace()
+    def __init__(self, stretch: Symmetric, adjugate: Symmetric, determinant: Tensor) -> None:
+        self.stretch, self.adjugate, self.determinant = stretch, adjugate, determinant
+        self.trace, self.cofactors = stretch.trace(), adjugate.trace()
 
     def shifted(self, shift: Tensor) -> tuple[Symmetric, Tensor]:
         """Return the adjugate and the determinant of B - shift."""
@@ -282,50 +304,29 @@ class _Spectrum:
         return adjugate, torch.addcmul(self.determinant, shift, fall, value=-1)
 
     def smallest_eigenvalue(
-        self, slope: Sequence[Tensor], constant: Tensor, world_constant: Tensor, origin: Tensor
+        self, world: list[Tensor], gap: Tensor, world_constant: Tensor
     ) -> Float[Tensor, "frames points"]:
-        """Find the smallest eigenvalue of AᵀA, from below where it is not far below B's."""
-        turned = self.adjugate.times(slope)
-        inverse = self.determinant.reciprocal()
-        gap = torch.addcmul(constant, inner(slope, turned), inverse, value=-1).clamp_(min=0)
-        world = less(list(origin), turned, inverse)
-        length = inner(world, world).add_(1)
-        quotient = gap / length
-        if _looked_at(quotient) and self.is_far_above(quotient):
-            return quotient
-        return self.climbed(world, length, gap, self.trace + world_constant)
-
-    def is_far_above(self, quotient: Tensor) -> bool:
-        """Tell whether all of B's eigenvalues are so much larger than a quotient of AᵀA.
-
-        With r their ratio, the quotient of the solution of B x = -b is off by r², the solution
-        shifted by it by r³, and that after one more step by r⁵.
-        """
-        ratio = torch.finfo(quotient.dtype).eps ** (1 / 5)
-        above = (quotient * self.cofactors).sub_(self.determinant, alpha=ratio)
-        return bool(above.amax() < 0)
-
-    def climbed(
-        self, world: list[Tensor], length: Tensor, gap: Tensor, trace_of_all: Tensor
-    ) -> Float[Tensor, "frames points"]:
-        """Climb to the smallest eigenvalue of AᵀA from x where B x = -b, ‖A X‖², and its trace.
+        """Climb to the smallest eigenvalue of AᵀA from x where B x = -b, and ‖A X‖².
 
         In the basis of X = (x, 1) and the three axes the off-diagonal block of AᵀA is zero, so
-        det(AᵀA - λ) = λ⁴ - third λ³ + second λ² - first λ + zeroth has few terms.
+        det(AᵀA - λ) = λ⁴ - third λ³ + second λ² - first λ + zeroth has few terms. The third is
+        the trace of AᵀA, which the constant term in the world completes.
         """
+        gap = gap.clamp(min=0)
+        length = inner(world, world).add_(1)
         zeroth = gap * self.determinant
         first = (gap * self.cofactors).addcmul_(length, self.determinant)
         second = (gap * self.trace).addcmul_(length, self.cofactors)
         second = second.sub_(inner(world, self.adjugate.times(world)))
-        third = 3 * trace_of_all
+        third = self.trace + world_constant
         root = (4 / 3) * zeroth / _laguerre_divisor(zeroth, first, second)
         for _ in range(LAGUERRE_STEPS[gap.dtype]):
-            value = torch.addcmul(second, root - trace_of_all, root)
+            value = torch.addcmul(second, root - third, root)
             value = torch.addcmul(first, value, root, value=-1)
             value = torch.addcmul(zeroth, value, root, value=-1).clamp_(min=0)
-            fall = torch.addcmul(2 * second, third.sub(root, alpha=4), root, value=-1)
+            fall = torch.addcmul(2 * second, (3 * third).sub_(root, alpha=4), root, value=-1)
             fall = torch.addcmul(first, fall, root, value=-1)
-            half_bend = torch.addcmul(second, third.sub(root, alpha=6), root, value=-1)
+            half_bend = torch.addcmul(second, (3 * third).sub_(root, alpha=6), root, value=-1)
             divisor = _laguerre_divisor(value, fall, half_bend)
             root = torch.addcdiv(root, value, divisor, value=4 / 3)
         return root
