@@ -24,7 +24,7 @@ Row = dict[str, Any]
 def triangulation(rows: list[Row]) -> list[list[str]]:
     """Compare the solvers on the headline scene."""
     some = [row for row in rows if row["points"] == HEADLINE_POINTS and row["rig"] == "ring"]
-    return _compared(_last_of_each(some), "torch SVD", "views", "m")
+    return _compared(_first_of_each(some), "torch SVD", "views", "m")
 
 
 def two_views(rows: list[Row]) -> list[list[str]]:
@@ -47,7 +47,9 @@ def accuracy(rows: list[Row]) -> list[list[str]]:
 def growth(rows: list[Row]) -> list[list[str]]:
     """Show how time and memory grow with the points and with the views."""
     some = [row for row in rows if row["solver"] == "ours" and row["mode"] == "forward"]
-    some = _last_of_each([row for row in some if row["dtype"] == "float32" and not row["compiled"]])
+    some = _first_of_each(
+        [row for row in some if row["dtype"] == "float32" and not row["compiled"]]
+    )
     body = [["views", "points", "time [ms]", "points per second", "memory / pixels"]]
     body.append(["--:"] * 5)
     for row in sorted(some, key=lambda row: (row["views"], row["points"])):
@@ -66,7 +68,7 @@ def growth(rows: list[Row]) -> list[list[str]]:
 def procrustes(rows: list[Row]) -> list[list[str]]:
     """Compare the nearest rotations."""
     some = [row for row in rows if row["matrices"] == HEADLINE_MATRICES]
-    return _compared(_last_of_each(some), "torch SVD", "matrices", "")
+    return _compared(_first_of_each(some), "torch SVD", "matrices", "")
 
 
 def projection(rows: list[Row]) -> list[list[str]]:
@@ -113,10 +115,12 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], list[list[str]]]]] = {
 }
 
 
-def _last_of_each(rows: list[Row]) -> list[Row]:
+def _first_of_each(rows: list[Row]) -> list[Row]:
     """Keep one row of each kind: a scene may be measured in several parts of a suite."""
     kinds = ("solver", "rig", "views", "points", "matrices", "dtype", "mode", "compiled")
-    return list({tuple(row.get(kind) for kind in kinds): row for row in rows}.values())
+    return list({tuple(row.get(kind) for kind in kinds): row for row in reversed(rows)}.values())[
+        ::-1
+    ]
 
 
 def _compared(rows: list[Row], rival: str, of: str, unit: str) -> list[list[str]]:

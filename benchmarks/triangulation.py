@@ -157,6 +157,7 @@ def _rows(
         for mode in modes if differentiable else modes[:1]:
             for fused in compiled if name == "ours" else (False,):
                 if points <= most:
+                    torch.compiler.reset()
                     called = torch.compile(solver, fullgraph=True) if fused else solver
                     row = _row(asked, given, called, mode, truth)
                     yield Row(name, whole.rig, views, points, dtype, mode, fused, *row)
