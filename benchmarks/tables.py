@@ -118,9 +118,10 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], list[list[str]]]]] = {
 def _first_of_each(rows: list[Row]) -> list[Row]:
     """Keep one row of each kind: a scene may be measured in several parts of a suite."""
     kinds = ("solver", "rig", "views", "points", "matrices", "dtype", "mode", "compiled")
-    return list({tuple(row.get(kind) for kind in kinds): row for row in reversed(rows)}.values())[
-        ::-1
-    ]
+    first: dict[tuple[Any, ...], Row] = {}
+    for row in rows:
+        first.setdefault(tuple(row.get(kind) for kind in kinds), row)
+    return list(first.values())
 
 
 def _compared(rows: list[Row], rival: str, of: str, unit: str) -> list[list[str]]:
