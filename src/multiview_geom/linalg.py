@@ -74,7 +74,11 @@ class SmallestEigenvectorInGraph(torch.autograd.Function):
     def forward(matrices: Tensor) -> Tensor:
         """Find the eigenvectors; the sign is a choice, and has no derivative."""
         size = matrices.shape[-1]
-        rows = _eigenvector(_square_of_four(matrices.to(wide(matrices))))[:size]
+        entries = matrices.to(wide(matrices))
+        # Less its mean eigenvalue, which would drown small gaps beside the fourth.
+        mean = entries.diagonal(dim1=-2, dim2=-1).mean(dim=-1)[..., None, None]
+        identity = torch.eye(size, dtype=entries.dtype, device=entries.device)
+        rows = _eigenvector(_square_of_four(entries - mean * identity))[:size]
         peak = rows.abs().amax(dim=0)
         highest = torch.where(rows.abs() == peak, rows, 0.0).sum(dim=0)
         sign = torch.where(highest < 0, -1.0, 1.0)
