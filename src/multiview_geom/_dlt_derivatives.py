@@ -25,7 +25,8 @@ from multiview_geom._dlt import (
     pulled_back,
     residuals,
 )
-from multiview_geom._symmetric import equal_share, in_rows, inner, less
+from multiview_geom._point_blocks import equal_share
+from multiview_geom._symmetric import in_rows, inner, less
 
 # Points in a block: what a block needs stays in the last cache of a processor; an accelerator
 # has no such cache and wants long rows.

@@ -45,3 +45,9 @@ def _in_blocks(solve: Solver, points: Tensor) -> tuple[Tensor, ...]:
     rows = points.shape[:along].numel()
     blocks = [solve(block) for block in points.split(max(1, BLOCK // rows), dim=along)]
     return tuple(torch.cat(parts, dim=along) for parts in zip(*blocks, strict=True))
+
+
+def equal_share(whole: int, most: int) -> int:
+    """Tell how many make a block, where all blocks are equal and none has more than the most."""
+    blocks = -(-whole // most)
+    return -(-whole // blocks)

@@ -25,7 +25,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom._null_vector import largest_column, least_stretched, unit, wide
-from multiview_geom._symmetric import Symmetric, equal_share, in_rows, inner, scaled
+from multiview_geom._point_blocks import equal_share
+from multiview_geom._symmetric import Symmetric, in_rows, inner, scaled
 
 # The closed form is off by a root of double round-off at a multiple root; so the iteration
 # starts this far right of it, relative to ‖M‖, and triples the correct digits of a simple root.
@@ -212,7 +213,7 @@ def _rotation_of(quaternion: Sequence[Float[Tensor, "n"]]) -> Entries:
 def _polished(entries: Entries, quaternion: list[Float[Tensor, "n"]]) -> list[Float[Tensor, "n"]]:
     """Take Newton's step on the rotation group."""
     product = _transposed_times(_rotation_of(quaternion), entries)
-    half = scaled(_turn(product, _skew_vector(product)), torch.full_like(product[0], 0.5))
+    half = [row / 2 for row in _turn(product, _skew_vector(product))]
     return _after_turn(quaternion, torch.ones_like(half[0]), half)
 
 

@@ -67,12 +67,6 @@ def in_rows(
     return [column.contiguous().to(dtype or table.dtype) for column in table.unbind(-1)]
 
 
-def equal_share(whole: int, most: int) -> int:
-    """Tell how many make a block, where all blocks are equal and none has more than the most."""
-    blocks = -(-whole // most)
-    return -(-whole // blocks)
-
-
 def scaled(vector: Rows, factor: Float[Tensor, "*points"]) -> list[Float[Tensor, "*points"]]:
     """Multiply a vector with a number, point by point."""
     return [row * factor for row in vector]

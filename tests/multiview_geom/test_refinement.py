@@ -48,7 +48,7 @@ SCENE = Sightings(
 )
 
 losses = st.sampled_from([LinearLoss(), HuberLoss(2.0), CauchyLoss(5.0)])
-few = settings(max_examples=4)
+few = settings(max_examples=6)
 """Every drawn scene is an optimisation."""
 
 ring_sightings = st.builds(Sightings, rig=rings, cloud=clouds(), noise=noises, weights=weights)
@@ -64,7 +64,7 @@ def through_lenses(scene: Sightings) -> tuple[Cameras, Tensor, Tensor]:
 
 def refined(scene: Sightings, loss: Loss = LinearLoss()) -> RefinedPoints:  # noqa: B008 - frozen
     cameras, points, pixels = through_lenses(scene)
-    return refine_points(cameras, points, pixels, weights=scene.trust(), loss=loss, steps=4)
+    return refine_points(cameras, points, pixels, weights=scene.trust(), loss=loss, steps=5)
 
 
 @few
@@ -87,7 +87,7 @@ def test_it_moves_with_the_world(scene: Sightings, pose: Pose) -> None:
         cameras, camera_from_world=cameras.camera_from_world @ invert_transform(moved)
     )
     start = transform_points(moved, points)
-    found = refine_points(elsewhere, start, pixels, weights=scene.trust(), steps=4)
+    found = refine_points(elsewhere, start, pixels, weights=scene.trust(), steps=5)
     assert_close(found.points, transform_points(moved, refined(scene).points), atol=REST)
 
 
@@ -97,7 +97,7 @@ def test_the_order_of_the_views_does_not_matter(scene: Sightings) -> None:
     cameras, points, pixels = through_lenses(scene)
     order = list(reversed(range(cameras.views)))
     weights = scene.trust().flip(0)
-    found = refine_points(cameras.select(order), points, pixels.flip(0), weights=weights, steps=4)
+    found = refine_points(cameras.select(order), points, pixels.flip(0), weights=weights, steps=5)
     assert_close(found.points, refined(scene).points, atol=REST)
 
 
@@ -170,7 +170,7 @@ def test_a_pixel_that_is_not_finite_is_an_absent_view(missing: float) -> None:
     assert_close(refine_points(cameras, points, pixels).points, expected, atol=REST)
 
 
-@pytest.mark.parametrize("loss", [HuberLoss(0.5), CauchyLoss(5.0)], ids=str)
+@pytest.mark.parametrize("loss", [LinearLoss(), HuberLoss(0.5), CauchyLoss(5.0)], ids=str)
 def test_the_gradient_is_the_slope_of_the_optimum(loss: Loss) -> None:
     cameras, points, pixels = through_lenses(SCENE)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import mean
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_1samp
@@ -85,11 +86,13 @@ def test_what_is_done_is_not_done_again(tiny: Config, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_trainings_in_parallel_come_to_the_same(tiny: Config, tmp_path: Path) -> None:
     variants = varied(tiny, "cameras=2,4")
-    in_turn = ablate(variants, 1, tmp_path / "in turn")
     together = ablate(variants, 1, tmp_path / "together", jobs=2)
-    for beside, alone in zip(together, in_turn, strict=True):
-        # Each job has fewer threads, which add in another order.
-        assert beside.p_mpjpe_mm == pytest.approx(alone.p_mpjpe_mm, rel=1e-3)
+    threads = torch.get_num_threads()
+    # As many threads as each job has: others add in another order.
+    torch.set_num_threads(max(1, threads // 2))
+    in_turn = ablate(variants, 1, tmp_path / "in turn")
+    torch.set_num_threads(threads)
+    assert [row.p_mpjpe_mm for row in together] == [row.p_mpjpe_mm for row in in_turn]
 
 
 @given(st.lists(st.floats(-5, 5), min_size=2, max_size=6, unique=True))
