@@ -36,7 +36,7 @@ TIES = {
 }
 
 # How many round-offs of one the objective may lack at a tie: the sum itself has about ten.
-TIE_ROUND_OFFS = 100
+TIE_ROUND_OFFS = 20
 
 CUBE = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0], dtype=torch.float64)] * 3)
 
