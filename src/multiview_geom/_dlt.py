@@ -28,6 +28,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom._symmetric import Symmetric, added, inner, less, scaled
+from multiview_geom.projection import adjugate, determinant
 
 # Laguerre's iteration triples the correct digits of a simple root; the first step is free.
 LAGUERRE_STEPS = {torch.float32: 1, torch.float64: 4}
@@ -42,6 +43,13 @@ TERMS_FOR_A_BATCH, POINTS_FOR_A_BATCH = 8, 16_384
 # A compiler is given this many terms one by one, for one loop without a product: four views.
 TERMS_TO_FUSE = 16
 
+# The columns of the equations whose products are the entries of B, b and d, and d in the world.
+LEFT, RIGHT = (0, 1, 2, 1, 2, 0, 0, 1, 2, 3, 4), (0, 1, 2, 2, 0, 1, 3, 3, 3, 3, 4)
+
+# How many steps from residuals are cheaper than the general path, and how many round-offs of the
+# point they may leave: the last solve leaves as many.
+STEPS_FROM_RESIDUALS, NEGLIGIBLE = (1, 2, 3), 4
+
 # How much B is lifted above its round-off, relative to its trace, to stay definite.
 LIFT = 4
 
@@ -53,7 +61,7 @@ ORIGIN_PULL = 1e-5
 class Rig(NamedTuple):
     """Constants of a rig, or of one rig per frame: `r` is 1 or the number of frames."""
 
-    scale: Float[Tensor, "r"]
+    scale: Float[Tensor, "r 1 1 1"]
     centers: Float[Tensor, "2 views r 1"]
     origin: Float[Tensor, "3 r 1"]
     equations: Float[Tensor, "equations 4 r"]
@@ -64,15 +72,16 @@ class Rig(NamedTuple):
 class Sightings(NamedTuple):
     """Pixels counted from the rig's image centres, the trust in each, and in what unit.
 
-    Without a trust every view saw every point, and all count the same; then the powers of the
-    pixels that B, b and d are made of may be at hand.
+    Without a trust every view saw every point, and all count the same. The powers are u² + v²,
+    u, v and 1 of every sighting times the trust in it: what B, b and d are made of. Without a
+    trust a single 1 serves all views.
     """
 
     across: Float[Tensor, "views frames points"]
     down: Float[Tensor, "views frames points"]
+    powers: Float[Tensor, "terms frames points"]
     unit_of_trust: Float[Tensor, "frames points"]
     trust: Float[Tensor, "views frames points"] | None = None
-    powers: Float[Tensor, "terms frames points"] | None = None
 
     def trusted(self, values: Sequence[Tensor]) -> Sequence[Tensor]:
         """Multiply what belongs to the sightings with the trust in them."""
@@ -81,19 +90,17 @@ class Sightings(NamedTuple):
 
 def prepare_rig(projections: Float[Tensor, "r views 3 4"]) -> Rig:
     """Find the constants of a rig: frame and scale chosen, equations and moments in them."""
-    rows = projections.permute(1, 2, 3, 0).contiguous()
-    centers, origin, scale = _chosen_frame(rows.detach())
-    axis = rows[:, 2:]
-    equations = scale * torch.cat([axis, centers * axis - rows[:, :2]], dim=1).transpose(0, 1)
-    body = equations[:, :, :3]
-    last = equations[:, :, 3:] + (body * origin).sum(dim=2, keepdim=True)
-    unshifted, equations = equations[:, :, 3], torch.cat([body, last], dim=2)
-    moments, constants = _moments(equations, unshifted)
+    centers, origin, scale = _chosen_frame(projections.detach())
+    across, axis = projections[:, :, :2], projections[:, :, 2:]
+    equations = scale * torch.cat([axis, centers * axis - across], dim=2)
+    shifted = equations[..., 3:] + equations[..., :3] @ origin[:, None]
+    whole = torch.cat([equations[..., :3], shifted, equations[..., 3:]], dim=3)
+    moments, constants = _moments(whole)
     return Rig(
         scale=scale,
-        centers=centers.transpose(0, 1).squeeze(2)[..., None],
-        origin=origin[..., None],
-        equations=equations.flatten(0, 1),
+        centers=centers.permute(2, 1, 0, 3),
+        origin=origin.transpose(0, 1),
+        equations=whole[..., :4].permute(2, 1, 3, 0).flatten(0, 1),
         moments=moments,
         constants=constants,
     )
@@ -108,74 +115,101 @@ def prepare_sightings(
 
     Weights are divided by the largest of their point, lest their unit overflow.
     """
+    if weights is None and looked_at(pixels):
+        sightings = _all_seen(rig, pixels)
+        if sightings.powers[: pixels.shape[1]].sum().isfinite():
+            return sightings
     image = pixels.transpose(0, 1).contiguous()
-    if weights is None and _looked_at(pixels) and image.sum().isfinite():
-        powers = _powers(rig, image)
-        _, across, down, ones = powers.split([image.shape[0]] * 3 + [1])
-        return Sightings(across, down, ones[0], powers=powers)
     across, down = image[..., 0] - rig.centers[0], image[..., 1] - rig.centers[1]
     seen = (across.detach() - down.detach()).abs() < torch.inf
     across, down = across.nan_to_num(0.0, 0.0, 0.0), down.nan_to_num(0.0, 0.0, 0.0)
     if weights is None:
-        return Sightings(across, down, torch.ones_like(across[0]), seen.to(across.dtype))
-    trust = torch.where(seen, weights.transpose(0, 1), 0.0)
-    largest = trust.detach().amax(dim=0)
-    unit = torch.where(largest > 0, largest, 1.0)
-    return Sightings(across, down, unit, trust / unit)
+        trust, unit = seen.to(across.dtype), torch.ones_like(across[0])
+    else:
+        trust = torch.where(seen, weights.transpose(0, 1), 0.0)
+        largest = trust.detach().amax(dim=0)
+        unit = torch.where(largest > 0, largest, 1.0)
+        trust = trust / unit
+    right, low = trust * across, trust * down
+    powers = torch.cat([torch.addcmul(right * across, low, down), right, low, trust])
+    return Sightings(across, down, powers, unit, trust)
 
 
-def _powers(
-    rig: Rig, image: Float[Tensor, "views frames points 2"]
-) -> Float[Tensor, "terms frames points"]:
-    """Write u² + v², u and v of every view, counted from the image centres, and 1."""
-    views, frames, points, _ = image.shape
-    powers = image.new_empty(3 * views + 1, frames, points)
-    squares, across, down, ones = powers.split([views, views, views, 1])
-    torch.sub(image[..., 0], rig.centers[0], out=across)
-    torch.sub(image[..., 1], rig.centers[1], out=down)
+def _all_seen(rig: Rig, pixels: Float[Tensor, "frames views points 2"]) -> Sightings:
+    """Count the pixels of sightings that are all there, in the memory of their powers."""
+    frames, views, points, _ = pixels.shape
+    powers = pixels.new_empty(3 * views + 1, frames, points)
+    squares, image, ones = powers.split([views, 2 * views, 1])
+    image = image.unflatten(0, (2, views))
+    torch.sub(pixels.permute(3, 1, 0, 2), rig.centers, out=image)
+    across, down = image
     torch.mul(across, across, out=squares).addcmul_(down, down)
-    ones.fill_(1)
-    return powers
+    return Sightings(across, down, powers, ones.fill_(1)[0])
 
 
-def _looked_at(values: Tensor) -> bool:
+def in_graph() -> bool:
+    """Tell whether what is done now is traced, by a compiler or for a derivative."""
+    return torch.compiler.is_compiling() or torch.is_grad_enabled()
+
+
+def looked_at(values: Tensor) -> bool:
     """Tell whether a look at the values costs nothing: no accelerator waits, no graph is traced."""
-    traced = torch.compiler.is_compiling() or torch.is_grad_enabled()
-    return values.device.type == "cpu" and not traced
+    return values.device.type == "cpu" and not in_graph()
 
 
 def minimise(rig: Rig, sightings: Sightings) -> list[Float[Tensor, "frames points"]]:
     """Find the point of least ‖A X‖ / ‖X‖, in the world, row by row."""
-    *entries, constant, world_constant = _normal_equations(rig, sightings)
+    entries = _normal_equations(rig, sightings, slice(9))
     stretch, slope = Symmetric(*entries[:6]), entries[6:]
     adjugate, determinant = stretch.adjugate()
     inverse = determinant.reciprocal()
     turned = adjugate.times(slope)
-    gap = torch.addcmul(constant, inner(slope, turned), inverse, value=-1)
     world = less(list(rig.origin), turned, inverse)
-    quotient = gap / inner(world, world).add_(1)
-    if _looked_at(quotient) and _is_far_below(quotient, adjugate, determinant):
-        world = added(world, adjugate.times(world), quotient.mul_(inverse))
-    else:
-        spectrum = _Spectrum(stretch, adjugate, determinant)
-        shift = spectrum.smallest_eigenvalue(world, gap, world_constant)
-        adjugate, determinant = spectrum.shifted(shift)
-        inverse = _reciprocal(determinant)
-        turned = adjugate.times(less(slope, rig.origin, shift))
-        world = less(list(rig.origin), turned, inverse)
+    if looked_at(determinant):
+        found = _from_residuals(rig, sightings, world, adjugate, determinant)
+        if found is not None:
+            return found
+    constant, world_constant = _normal_equations(rig, sightings, slice(9, 11))
+    gap = torch.addcmul(constant, inner(slope, turned), inverse, value=-1)
+    spectrum = _Spectrum(stretch, adjugate, determinant)
+    shift = spectrum.smallest_eigenvalue(world, gap, world_constant)
+    adjugate, determinant = spectrum.shifted(shift)
+    inverse = _reciprocal(determinant)
+    turned = adjugate.times(less(slope, rig.origin, shift))
+    world = less(list(rig.origin), turned, inverse)
     slope, squares = _residual_form(rig, sightings, world)
     quotient = squares / inner(world, world).add_(1)
     return less(world, adjugate.times(less(slope, world, quotient)), inverse)
 
 
-def _is_far_below(quotient: Tensor, adjugate: Symmetric, determinant: Tensor) -> bool:
-    """Tell whether a quotient of AᵀA is so far below B's eigenvalues that it need not shift them.
+def _from_residuals(
+    rig: Rig,
+    sightings: Sightings,
+    start: list[Float[Tensor, "frames points"]],
+    adjugate: Symmetric,
+    determinant: Tensor,
+) -> list[Float[Tensor, "frames points"]] | None:
+    """Iterate B (x - x₀) = λ x - (B x₀ + b) from x₀ with B x₀ ≈ -b, where few steps will do.
 
-    With r the ratio to the smallest, the solution of B x = -b is off by r, the solution
-    corrected to first order by r², and that after one more step by r³.
+    With r the ratio of λ to the smallest eigenvalue of B, x₀ is off by r, and each step takes r
+    more. One look at the largest r of the block, which a pixel that is not finite turns into
+    NaN, tells how many steps there must be.
     """
-    ratio = torch.finfo(quotient.dtype).eps ** (1 / 3)
-    return bool((quotient * adjugate.trace()).sub_(determinant, alpha=ratio).amax() < 0)
+    slope, squares = _residual_form(rig, sightings, start)
+    quotient = squares / inner(start, start).add_(1)
+    inverse = -determinant.reciprocal()
+    ratio = -float((quotient * adjugate.trace()).mul_(inverse).amin())
+    allowed = NEGLIGIBLE * torch.finfo(quotient.dtype).eps
+    steps = next((n for n in STEPS_FROM_RESIDUALS if ratio ** (n + 1) < allowed), None)
+    if steps is None or not determinant.amin() > 0:
+        return None
+    world = start
+    for _ in range(steps - 1):
+        move = scaled(adjugate.times(less(slope, world, quotient)), inverse)
+        squares_there = squares + inner(move, added(slope, world, quotient))
+        world = added(start, move)
+        quotient = squares_there / inner(world, world).add_(1)
+    return added(start, adjugate.times(less(slope, world, quotient)), inverse)
 
 
 def _reciprocal(determinant: Tensor) -> Tensor:
@@ -189,22 +223,31 @@ def residuals(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Multiply A with homogeneous vectors of the rig's frame: across, down; and their depths."""
     depths, across, down = applied(rig.equations, vector).chunk(3)
-    across = torch.addcmul(across, sightings.across, depths)
-    return across, torch.addcmul(down, sightings.down, depths), depths
+    if in_graph():
+        across = torch.addcmul(across, sightings.across, depths)
+        return across, torch.addcmul(down, sightings.down, depths), depths
+    across.addcmul_(sightings.across, depths)
+    return across, down.addcmul_(sightings.down, depths), depths
 
 
 def inverse_of_curvature(
-    rig: Rig, sightings: Sightings, quotient: Tensor, vector: Sequence[Tensor], valid: Tensor
+    rig: Rig, sightings: Sightings, quotient: Tensor, vector: Sequence[Tensor], valid: Tensor | None
 ) -> list[Tensor]:
     """Multiply the inverse of B - λ with a vector; zero where there is no minimum."""
-    stretch = Symmetric(*_normal_equations(rig, sightings, 6))
+    stretch = Symmetric(*_normal_equations(rig, sightings, slice(6)))
     adjugate, determinant = stretch.minus(quotient).adjugate()
-    least = LIFT * torch.finfo(quotient.dtype).eps * stretch.trace() ** 3
-    valid = valid * (determinant - least).detach().sign().clamp(min=0)
+    trace, round_off = stretch.trace(), LIFT * torch.finfo(quotient.dtype).eps
+    if looked_at(determinant) and valid is None:
+        if determinant.amin() > round_off * trace.amax() ** 3:
+            return scaled(adjugate.times(vector), determinant.reciprocal_())
+    least = round_off * trace**3
+    minimal = (determinant - least).detach().sign().clamp(min=0)
+    if valid is not None:
+        minimal = valid * minimal
     # Divided twice by what is not zero: the inverse of a singular matrix would turn zero
     # gradients into NaN.
     least = least.detach().clamp(min=torch.finfo(quotient.dtype).tiny)
-    return scaled(adjugate.times(vector), valid / torch.maximum(determinant, least))
+    return scaled(adjugate.times(vector), minimal / torch.maximum(determinant, least))
 
 
 def applied(
@@ -238,19 +281,13 @@ def _sum_of_products(
     return product
 
 
-def _normal_equations(rig: Rig, sightings: Sightings, count: int = 11) -> Sequence[Tensor]:
-    """Return the first entries of B, b and d, in this order."""
+def _normal_equations(rig: Rig, sightings: Sightings, which: slice) -> Sequence[Tensor]:
+    """Return entries of B, b, d and d in the world, which stand in this order."""
+    constants = rig.constants[which]
     if sightings.trust is None:
-        constants = torch.cat([rig.moments, rig.constants.sum(dim=1, keepdim=True)], dim=1)
-    else:
-        constants = torch.cat([rig.moments, rig.constants], dim=1)
-    powers = sightings.powers
-    if powers is None:
-        across, down = sightings.trusted(sightings[:2])
-        squares = torch.addcmul(across * sightings.across, down, sightings.down)
-        ones = torch.ones_like(across[:1]) if sightings.trust is None else sightings.trust
-        powers = torch.cat([squares, across, down, ones])
-    return applied(constants[:count], powers).unbind()
+        constants = constants.sum(dim=1, keepdim=True)
+    coefficients = torch.cat([rig.moments[which], constants], dim=1)
+    return applied(coefficients, sightings.powers).unbind()
 
 
 def _residual_form(
@@ -343,46 +380,40 @@ def _laguerre_divisor(value: Tensor, fall: Tensor, half_bend: Tensor) -> Tensor:
 
 
 def _moments(
-    equations: Float[Tensor, "3 views 4 r"], unshifted: Float[Tensor, "3 views r"]
+    equations: Float[Tensor, "r views 3 5"],
 ) -> tuple[Float[Tensor, "11 terms r"], Float[Tensor, "11 views r"]]:
     """Expand (u p3 - p1)(u p3 - p1)ᵀ + (v p3 - p2)(v p3 - p2)ᵀ in powers of u and v.
 
-    Rows: the entries of B, b, and d, and d in the caller's frame; the terms of u² + v², u and
-    v, and what neither multiplies.
+    The fifth column is the fourth in the caller's frame. Rows: the entries of B, b, and d, and d
+    in the caller's frame; the terms of u² + v², u and v, and what neither multiplies.
     """
-    x, y, z, w = equations.unbind(2)
-    left = torch.stack([x, y, z, y, z, x, x, y, z, w, unshifted])
-    right = torch.stack([x, y, z, z, x, y, w, w, w, w, unshifted])
-    (axis_left, across_left), (axis_right, across_right) = (
-        side.split([1, 2], dim=1) for side in (left, right)
-    )
-    linear = axis_left * across_right + across_left * axis_right
-    constant = (across_left * across_right).sum(dim=1, keepdim=True)
-    powers = torch.cat([axis_left * axis_right, linear, constant], dim=1)
+    columns = equations.unbind(dim=3)
+    left, right = (torch.stack([columns[k] for k in which]) for which in (LEFT, RIGHT))
+    products = left * right
+    linear = left[..., :1] * right[..., 1:] + left[..., 1:] * right[..., :1]
+    constant = products[..., 1:].sum(dim=3, keepdim=True)
+    powers = torch.cat([products[..., :1], linear, constant], dim=3)
     lift = LIFT * torch.finfo(powers.dtype).eps * powers[:3].detach().sum(dim=0)
-    powers = torch.cat([powers[:3] + lift, powers[3:]])
+    powers = torch.cat([powers[:3] + lift, powers[3:]]).permute(0, 3, 2, 1)
     return powers[:, :3].flatten(1, 2), powers[:, 3]
 
 
-def _chosen_frame(rows: Float[Tensor, "views 3 4 r"]) -> tuple[Tensor, Tensor, Tensor]:
+def _chosen_frame(
+    projections: Float[Tensor, "r views 3 4"],
+) -> tuple[Float[Tensor, "r views 2 1"], Float[Tensor, "r 3 1"], Float[Tensor, "r 1 1 1"]]:
     """Choose image centres on the optical axes, the origin nearest to them, and unit scale."""
-    axis, across = rows[:, 2:, :3], rows[:, :2, :3]
-    squared = axis.square().sum(dim=2, keepdim=True)
-    centers = (across * axis).sum(dim=2, keepdim=True) / torch.where(squared > 0, squared, 1.0)
-    offsets = (rows[:, :2] - centers * rows[:, 2:]).flatten(0, 1)
-    stretch, slope = _squared(offsets)
-    trace = stretch.trace()
-    scale = torch.where(trace > 0, trace / (3 * len(offsets)), 1.0).rsqrt()
+    across, axis = projections[:, :, :2], projections[:, :, 2:]
+    gram = projections[..., :3] @ axis[..., :3].mT
+    centers = gram[:, :, :2] / gram[:, :, 2:].clamp(min=torch.finfo(gram.dtype).tiny)
+    offsets = (across - centers * axis).flatten(1, 2)
+    product = offsets.mT @ offsets
+    trace = product.diagonal(dim1=1, dim2=2)[:, :3].sum(dim=1)[:, None, None]
+    equations = 3 * offsets.shape[1]
+    scale_squared = torch.where(trace > 0, equations / trace, 1.0)
     # The origin that is nearest to all axes, in the scale that does not over- or underflow.
-    stretch = Symmetric(*scaled(stretch, scale.square()))
-    adjugate, determinant = stretch.minus(-ORIGIN_PULL * stretch.trace()).adjugate()
-    slope = scaled(slope, scale.square() * _reciprocal(determinant))
-    return centers, -torch.stack(adjugate.times(slope)), scale
-
-
-def _squared(rows: Float[Tensor, "rows 4 r"]) -> tuple[Symmetric, list[Float[Tensor, "r"]]]:
-    """Return B and b of equations."""
-    product = rows.permute(2, 1, 0) @ rows.permute(2, 0, 1)
-    first, second, third, _ = product.permute(1, 2, 0).unbind()
-    (xx, xy, zx, xw), (_, yy, yz, yw), (_, _, zz, zw) = first, second, third
-    return Symmetric(xx, yy, zz, yz, zx, xy), [xw, yw, zw]
+    product = scale_squared * product
+    pull = ORIGIN_PULL * equations * torch.eye(3, dtype=trace.dtype, device=trace.device)
+    stretch = product[:, :3, :3] + pull
+    turned = adjugate(stretch) @ product[:, :3, 3:]
+    origin = turned * -_reciprocal(determinant(stretch))[:, None, None]
+    return centers, origin, scale_squared.sqrt()[..., None]

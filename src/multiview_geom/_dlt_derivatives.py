@@ -18,7 +18,9 @@ from multiview_geom._dlt import (
     Rig,
     Sightings,
     applied,
+    in_graph,
     inverse_of_curvature,
+    looked_at,
     minimise,
     prepare_rig,
     prepare_sightings,
@@ -30,7 +32,7 @@ from multiview_geom._symmetric import in_rows, inner, less
 
 # Points in a block: what a block needs stays in the last cache of a processor; an accelerator
 # has no such cache and wants long rows.
-POINTS_IN_BLOCK, POINTS_IN_ACCELERATOR_BLOCK = 73_728, 1_048_576
+POINTS_IN_BLOCK, POINTS_IN_ACCELERATOR_BLOCK = 147_456, 1_048_576
 
 # Rigs in a block, where every frame has its own: the constants of one fill a thousand bytes.
 RIGS_IN_BLOCK = 2_048
@@ -131,7 +133,7 @@ def _joined(
     *of_points: Float[Tensor, "frames points 3"],
 ) -> Tensor:
     """Solve block by block; put the rows that come, a point's or a sighting's, side by side."""
-    if pixels.numel() == 0 or torch.compiler.is_compiling() or torch.is_grad_enabled():
+    if pixels.numel() == 0 or in_graph():
         # A compiler fuses the steps itself; a derivative of a derivative needs one graph.
         rows = solve(prepare_rig(projections), pixels, weights, *of_points)
         return torch.stack([_frames_first(row) for row in rows], dim=-1)
@@ -214,14 +216,13 @@ class _Minimum:
     ) -> None:
         self.rig = rig
         self.sightings = prepare_sightings(rig, pixels, weights)
-        world = in_rows(points)
-        finite = (world[0] + world[1] + world[2]).abs() < torch.inf
-        if self.sightings.trust is not None or pixels.shape[1] < VIEWS_NEEDED:
-            finite = finite & _seen_enough(self.sightings)
-        self.valid = finite.to(points.dtype)
-        # Zeroed, not only masked: a NaN point would leave NaN where zero belongs.
-        self.world = [row.nan_to_num(0.0, 0.0, 0.0) for row in world]
-        self.one = torch.ones_like(world[0])
+        self.world, self.valid = in_rows(points), None
+        if self.sightings.trust is not None or not (looked_at(points) and points.sum().isfinite()):
+            finite = (self.world[0] + self.world[1] + self.world[2]).abs() < torch.inf
+            self.valid = (finite & _seen_enough(self.sightings)).to(points.dtype)
+            # Zeroed, not only masked: a NaN point would leave NaN where zero belongs.
+            self.world = [row.nan_to_num(0.0, 0.0, 0.0) for row in self.world]
+        self.one = torch.ones_like(self.world[0])
         *self.found, self.depths = self.residuals(self.world, self.one)
         self.trusted = self.sightings.trusted(self.found)
         self.length = 1 + inner(self.world, self.world)
@@ -295,7 +296,7 @@ def _rig_gradient(
     rows = torch.einsum(form, _weighted_rows(minimum, minimum.found), torch.stack([*test, last]))
     here = torch.stack([*minimum.world, minimum.one])
     rows = rows + torch.einsum(form, _weighted_rows(minimum, tested), here)
-    rows = rig.scale[:, None, None, None] * (rows[None] if shared else rows)
+    rows = rig.scale * (rows[None] if shared else rows)
     return torch.cat([rows[:, 1:], rows[:, :1]], dim=1).transpose(1, 2)
 
 
@@ -350,7 +351,7 @@ def _points_tangent(  # noqa: PLR0913, PLR0917 - three inputs, the points, and t
 
 def _moved_equations(rig: Rig, moved: Float[Tensor, "r views 3 4"]) -> Float[Tensor, "rows 4 n"]:
     rows = torch.cat([moved[:, :, 2:], -moved[:, :, :2]], dim=2).permute(2, 1, 3, 0)
-    return (rig.scale * rows).flatten(0, 1)
+    return (rig.scale[:, 0, 0, 0] * rows).flatten(0, 1)
 
 
 def _moved_residuals(rows: Float[Tensor, "equations 4 r"], minimum: _Minimum) -> Tensor:
