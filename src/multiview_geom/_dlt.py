@@ -27,6 +27,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from multiview_geom._point_blocks import in_graph, looked_at
 from multiview_geom._symmetric import Symmetric, added, inner, less, scaled
 from multiview_geom.projection import adjugate, determinant
 
@@ -147,16 +148,6 @@ def _all_seen(rig: Rig, pixels: Float[Tensor, "frames views points 2"]) -> Sight
     return Sightings(across, down, powers, ones.fill_(1)[0])
 
 
-def in_graph() -> bool:
-    """Tell whether what is done now is traced, by a compiler or for a derivative."""
-    return torch.compiler.is_compiling() or torch.is_grad_enabled()
-
-
-def looked_at(values: Tensor) -> bool:
-    """Tell whether a look at the values costs nothing: no accelerator waits, no graph is traced."""
-    return values.device.type == "cpu" and not in_graph()
-
-
 def minimise(rig: Rig, sightings: Sightings) -> list[Float[Tensor, "frames points"]]:
     """Find the point of least ‖A X‖ / ‖X‖, in the world, row by row."""
     entries = _normal_equations(rig, sightings, slice(9))
@@ -237,9 +228,9 @@ def inverse_of_curvature(
     stretch = Symmetric(*_normal_equations(rig, sightings, slice(6)))
     adjugate, determinant = stretch.minus(quotient).adjugate()
     trace, round_off = stretch.trace(), LIFT * torch.finfo(quotient.dtype).eps
-    if looked_at(determinant) and valid is None:
-        if determinant.amin() > round_off * trace.amax() ** 3:
-            return scaled(adjugate.times(vector), determinant.reciprocal_())
+    all_valid = valid is None and looked_at(determinant)
+    if all_valid and determinant.amin() > round_off * trace.amax() ** 3:
+        return scaled(adjugate.times(vector), determinant.reciprocal_())
     least = round_off * trace**3
     minimal = (determinant - least).detach().sign().clamp(min=0)
     if valid is not None:

@@ -18,16 +18,14 @@ from multiview_geom._dlt import (
     Rig,
     Sightings,
     applied,
-    in_graph,
     inverse_of_curvature,
-    looked_at,
     minimise,
     prepare_rig,
     prepare_sightings,
     pulled_back,
     residuals,
 )
-from multiview_geom._point_blocks import equal_share
+from multiview_geom._point_blocks import equal_share, in_graph, looked_at
 from multiview_geom._symmetric import in_rows, inner, less
 
 # Points in a block: what a block needs stays in the last cache of a processor; an accelerator

@@ -25,7 +25,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom._null_vector import largest_column, least_stretched, unit, wide
-from multiview_geom._point_blocks import equal_share
+from multiview_geom._point_blocks import equal_share, in_graph, looked_at
 from multiview_geom._symmetric import Symmetric, in_rows, inner, scaled
 
 # The closed form is off by a root of double round-off at a multiple root; so the iteration
@@ -38,6 +38,10 @@ LIFT = 1e-6
 
 # Newton's steps for double precision; single precision is right without, computed in double.
 POLISHING_STEPS = {torch.float32: 0, torch.float64: 3}
+
+# How far from a tie, relative to ‖M‖³, a rotation without a quaternion is right to the dtype
+# after so many of Newton's steps to the eigenvalue.
+CLEAR, NEWTON_STEPS = {torch.float32: 3e-4, torch.float64: 0.1}, 2
 
 # Where the eigenvalue gaps multiply to less than this many round-offs, no direction is nearest.
 TIE = 8
@@ -100,7 +104,7 @@ def _joined(
 ) -> Float[Tensor, "n 3 3"]:
     """Solve block by block, and put the nine rows that come side by side."""
     first = matrices[0]
-    if len(first) == 0 or torch.compiler.is_compiling() or torch.is_grad_enabled():
+    if len(first) == 0 or in_graph():
         rows = solve(*matrices)
         return torch.stack([row.to(first.dtype) for row in rows], dim=-1).reshape(first.shape)
     cpu = first.device.type == "cpu"
@@ -115,6 +119,76 @@ def _joined(
 
 def _nearest(matrices: Float[Tensor, "n 3 3"]) -> list[Float[Tensor, "n"]]:
     """Find the nine entries of the nearest rotations."""
+    if not looked_at(matrices):
+        return _nearest_anywhere(matrices)
+    rows, clearness = _nearest_far_from_ties(in_rows(matrices.flatten(1), wide(matrices)))
+    # Negated, so that what is not a number is not clear.
+    unclear = (clearness > CLEAR[matrices.dtype]).logical_not_().nonzero()[:, 0]
+    if len(unclear) > 0:
+        for row, better in zip(rows, _nearest_anywhere(matrices[unclear]), strict=True):
+            row[unclear] = better
+    return rows
+
+
+def _nearest_far_from_ties(entries: Entries) -> tuple[Entries, Float[Tensor, "n"]]:
+    """Find the nearest rotations without a quaternion, and how far from a tie each is.
+
+    With ‖M‖ = 1, V = M Mᵀ and λ = s₁ + s₂ ± s₃ it is R = ((λ² + 1)/2 M - V M + λ cof(M)) / ζ, where
+    ζ = (λ² - 1)/2 λ - det(M) is the product of the gaps s₁ + s₂, s₁ ± s₃ and s₂ ± s₃: the
+    distance from a tie.
+
+    Reference:
+        Markley, Attitude determination using vector observations: a fast optimal matrix
+        algorithm, J. Astronautical Sciences 41, 1993.
+    """
+    rows, columns = _in_threes(entries), [entries[column::3] for column in range(3)]
+    first, second, third = rows
+    xx, yy, zz = (inner(row, row) for row in rows)
+    yz, zx, xy = inner(second, third), inner(third, first), inner(first, second)
+    cofactors = _cofactors(entries)
+    minors = (xx * yy).addcmul_(yy, zz).addcmul_(zz, xx)
+    for beside in (yz, zx, xy):
+        minors.addcmul_(beside, beside, value=-1)
+    shrunk = (xx + yy).add_(zz).rsqrt_()
+    squared = shrunk * shrunk
+    determinant = inner(first, cofactors[:3]).mul_(squared).mul_(shrunk)
+    root, gaps, clearness = _root_and_gaps(determinant, minors.mul_(squared).mul_(squared))
+    inverse = gaps.reciprocal()
+    share = (root * squared).mul_(inverse)
+    mean = root.mul_(root).add_(1).mul_(inverse).mul_(shrunk).div_(2)
+    factor = inverse.mul_(shrunk).mul_(squared).neg_()
+    stretch = Symmetric(
+        *(torch.addcmul(mean, entry, factor) for entry in (xx, yy, zz)),
+        *scaled((yz, zx, xy), factor),
+    )
+    rotation = [
+        (share * cofactor).addcmul_(a, u).addcmul_(b, v).addcmul_(c, w)
+        for (a, b, c), line in zip(stretch.full(), _in_threes(cofactors), strict=True)
+        for cofactor, (u, v, w) in zip(line, columns, strict=True)
+    ]
+    return rotation, clearness
+
+
+def _root_and_gaps(determinant: Tensor, squared_cofactors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Find λ, the largest root of (λ² - 1)² - 8 det λ - 4‖cof‖², and ζ, whose slope there is 8 ζ.
+
+    By Newton's steps from the closed form; told last is the least ζ on the way, since a step from
+    a tie may lead anywhere.
+    """
+    root = _closed_root(determinant, squared_cofactors)
+    excess = (root * root).sub_(1)
+    gaps = least = (excess * root).div_(2).sub_(determinant)
+    for _ in range(NEWTON_STEPS):
+        value = (excess * excess).addcmul_(determinant, root, value=-8)
+        root = root.addcdiv_(value.sub_(squared_cofactors, alpha=4), gaps, value=-1 / 8)
+        excess = (root * root).sub_(1)
+        gaps = (excess * root).div_(2).sub_(determinant)
+        least = torch.minimum(least, gaps)
+    return root, gaps, least
+
+
+def _nearest_anywhere(matrices: Float[Tensor, "n 3 3"]) -> list[Float[Tensor, "n"]]:
+    """Find the nearest rotations, or one of them where several are equally near."""
     entries = _unit_matrices(in_rows(matrices.flatten(1), wide(matrices)))
     quaternion = least_stretched(_lifted_form(entries))
     for _ in range(POLISHING_STEPS[matrices.dtype]):
@@ -151,28 +225,23 @@ def _lifted_form(entries: Entries) -> list[list[Tensor]]:
     ]
 
 
+def _in_threes(entries: Entries) -> list[Entries]:
+    """Cut the entries into the rows of the matrices."""
+    return [entries[:3], entries[3:6], entries[6:]]
+
+
 def _cofactors(entries: Entries) -> Entries:
-    xx, xy, xz, yx, yy, yz, zx, zy, zz = entries
-    quadruples = [
-        *((yy, zz, yz, zy), (yz, zx, yx, zz), (yx, zy, yy, zx)),
-        *((zy, xz, zz, xy), (zz, xx, zx, xz), (zx, xy, zy, xx)),
-        *((xy, yz, xz, yy), (xz, yx, xx, yz), (xx, yy, xy, yx)),
-    ]
-    return [(a * b).addcmul_(c, d, value=-1) for a, b, c, d in quadruples]
+    first, second, third = _in_threes(entries)
+    return [*_crossed(second, third), *_crossed(third, first), *_crossed(first, second)]
 
 
 def _largest_root(determinant: Tensor, squared_cofactors: Tensor) -> Tensor:
     """Find s₁ + s₂ ± s₃, the largest root of λ⁴ - 2 λ² - 8 det λ + 1 - 4‖cof‖², where ‖M‖ = 1.
 
     Reference:
-        Smith, Eigenvalues of a symmetric 3x3 matrix, 1961, for s₃² in closed form; Parlett,
-        Laguerre's method applied to the matrix eigenvalue problem, 1964, for the last digits.
+        Parlett, Laguerre's method applied to the matrix eigenvalue problem, 1964.
     """
-    tiny = torch.finfo(determinant.dtype).tiny
-    smallest = _smallest_squared_value(determinant.square(), squared_cofactors)
-    area = (smallest - 1).mul_(smallest).add_(squared_cofactors).clamp_(min=0).sqrt_()
-    share = determinant * area / (area * area).add_(tiny)
-    root = (1 - smallest).add_(area, alpha=2).clamp_(min=0).sqrt_().add_(share).add_(MARGIN)
+    root = _closed_root(determinant, squared_cofactors).add_(MARGIN)
     linear, constant = -8 * determinant, 1 - 4 * squared_cofactors
     for _ in range(LAGUERRE_STEPS):
         squared = root * root
@@ -185,6 +254,19 @@ def _largest_root(determinant: Tensor, squared_cofactors: Tensor) -> Tensor:
         divisor = divisor + 1 - divisor.sign()
         root = torch.addcdiv(root, value, divisor, value=-4 / 3)
     return root
+
+
+def _closed_root(determinant: Tensor, squared_cofactors: Tensor) -> Tensor:
+    """Find s₁ + s₂ ± s₃ in closed form, right but for a root of round-off near a multiple root.
+
+    Reference:
+        Smith, Eigenvalues of a symmetric 3x3 matrix, 1961, for s₃².
+    """
+    tiny = torch.finfo(determinant.dtype).tiny
+    smallest = _smallest_squared_value(determinant.square(), squared_cofactors)
+    area = (smallest - 1).mul_(smallest).add_(squared_cofactors).clamp_(min=0).sqrt_()
+    share = determinant * area / (area * area).add_(tiny)
+    return (1 - smallest).add_(area, alpha=2).clamp_(min=0).sqrt_().add_(share)
 
 
 def _smallest_squared_value(squared_determinant: Tensor, squared_cofactors: Tensor) -> Tensor:
@@ -250,12 +332,10 @@ def _turned(
     entries, rotation, moved = (
         in_rows(tensor.flatten(1)) for tensor in (matrices, rotations, change)
     )
-    product = _transposed_times(rotation, entries)
-    x, y, z = _turn(product, _skew_of_product(rotation, moved))
-    rows = (rotation[:3], rotation[3:6], rotation[6:])
+    x, y, z = _turn_at_best(entries, rotation, _skew_of_product(rotation, moved))
     return [
         (first * b).addcmul_(second, a, value=-1)
-        for line in rows
+        for line in _in_threes(rotation)
         for first, b, second, a in (
             (line[1], z, line[2], y),
             (line[2], x, line[0], z),
@@ -264,17 +344,52 @@ def _turned(
     ]
 
 
+def _turn_at_best(entries: Entries, rotation: Entries, vector: list[Tensor]) -> list[Tensor]:
+    """Solve (tr(S) I - S) ω = vector at the nearest rotation, where S = Rᵀ M = √(Mᵀ M).
+
+    With λ = tr(S), the inverse is (Mᵀ M + κ) / ζ, where κ = (λ² - ‖M‖²)/2 and ζ = κ λ - det(M).
+    """
+    rows, columns = _in_threes(entries), [entries[column::3] for column in range(3)]
+    first, second, third = rows
+    size = _sum_of_products(entries, rotation)
+    mean = (size * size - _sum_of_products(entries, entries)) / 2
+    determinant = inner(first, _crossed(second, third))
+    gaps = mean * size - determinant
+    image = [inner(row, vector) for row in rows]
+    back = [inner(column, image) for column in columns]
+    solved = [torch.addcmul(row, mean, old) for row, old in zip(back, vector, strict=True)]
+    return scaled(solved, _reciprocal_of_clear(gaps, 2 * size))
+
+
 def _turn(product: Entries, vector: list[Tensor]) -> list[Float[Tensor, "n"]]:
     """Solve (tr(S) I - S) ω = vector; zero where the nearest rotation is not unique."""
     stretch = _stretch_of(product)
     adjugate, determinant = stretch.adjugate()
-    trace = stretch.trace().abs()
-    least = TIE * torch.finfo(trace.dtype).eps * trace * trace * trace
-    unique = (determinant - least).detach().sign().clamp(min=0)
+    factor = _reciprocal_of_clear(determinant, stretch.trace())
+    return scaled(adjugate.times(vector), factor)
+
+
+def _reciprocal_of_clear(gaps: Tensor, trace: Tensor) -> Tensor:
+    """Invert the product of the gaps; zero where it is round-off of their sum."""
+    size = trace.abs()
+    least = TIE * torch.finfo(size.dtype).eps * size * size * size
+    unique = (gaps - least).detach().sign().clamp(min=0)
     # Divided by what is not zero: the inverse of a singular matrix would turn zero gradients
     # into NaN.
-    least = least.detach().clamp(min=torch.finfo(trace.dtype).tiny)
-    return scaled(adjugate.times(vector), unique / torch.maximum(determinant, least))
+    least = least.detach().clamp(min=torch.finfo(size.dtype).tiny)
+    return unique / torch.maximum(gaps, least)
+
+
+def _sum_of_products(left: Entries, right: Entries) -> Float[Tensor, "n"]:
+    """Multiply matrices entry by entry, and add up."""
+    first, *others = (inner(a, b) for a, b in zip(_in_threes(left), _in_threes(right), strict=True))
+    return first + others[0] + others[1]
+
+
+def _crossed(left: Sequence[Tensor], right: Sequence[Tensor]) -> list[Float[Tensor, "n"]]:
+    (a, b, c), (x, y, z) = left, right
+    quadruples = ((b, z, c, y), (c, x, a, z), (a, y, b, x))
+    return [(one * two).addcmul_(three, four, value=-1) for one, two, three, four in quadruples]
 
 
 def _stretch_of(product: Entries) -> Symmetric:
@@ -296,5 +411,6 @@ def _skew_vector(matrix: Entries) -> list[Float[Tensor, "n"]]:
 
 def _skew_of_product(left: Entries, right: Entries) -> list[Float[Tensor, "n"]]:
     """Return the skew part of leftᵀ right, without the rest."""
-    pairs = [(2, 1), (0, 2), (1, 0)]
-    return [inner(left[a::3], right[b::3]) - inner(left[b::3], right[a::3]) for a, b in pairs]
+    rows = list(zip(_in_threes(left), _in_threes(right), strict=True))
+    parts = [_crossed(yours, mine) for mine, yours in rows]
+    return [x + y + z for x, y, z in zip(*parts, strict=True)]

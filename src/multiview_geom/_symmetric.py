@@ -64,7 +64,7 @@ def in_rows(
     if torch.compiler.is_compiling():
         # One table of rows is what a compiler keeps; it would gather single rows again and again.
         return list(torch.stack(table.unbind(-1)).to(dtype or table.dtype))
-    return [column.contiguous().to(dtype or table.dtype) for column in table.unbind(-1)]
+    return [column.to(dtype or table.dtype).contiguous() for column in table.unbind(-1)]
 
 
 def scaled(vector: Rows, factor: Float[Tensor, "*points"]) -> list[Float[Tensor, "*points"]]:
