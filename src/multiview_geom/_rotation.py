@@ -8,10 +8,13 @@ is taken: it is a quaternion, so the result is a rotation even where two are equ
 
 How far a rounding of M turns R is one over the gap between eigenvalues, s₂ ± s₃ of M's singular
 values. So single precision is computed in double, and double precision is polished by Newton's
-steps on the group, where the slope is exact. The derivative is that of the same steps: turning
-R by ω changes the skew part of S = Rᵀ M by (tr(S) I - S) ω. That is self-adjoint, so one
-function is both the forward and the reverse derivative, and nothing but tensor operations of M
-and R enters: the second derivative is right.
+steps on the group, where the slope is exact. Where a look costs nothing, the matrices that are far
+from a tie, which is nearly all, are spared the quaternion: R is a polynomial of M and λ over the
+product of the gaps (Markley 1993).
+
+The derivative is that of Newton's steps: turning R by ω changes the skew part of S = Rᵀ M by
+(tr(S) I - S) ω. That is self-adjoint, so one function is both the forward and the reverse
+derivative, and nothing but tensor operations of M and R enters: the second derivative is right.
 
 Every entry is a row of memory of its own, as long as there are matrices.
 """
@@ -32,9 +35,6 @@ from multiview_geom._symmetric import Symmetric, in_rows, inner, scaled
 # starts this far right of it, relative to ‖M‖, and triples the correct digits of a simple root.
 MARGIN, LAGUERRE_STEPS = 1e-5, 3
 
-# A square that is far below round-off, and whose reciprocal root does not overflow.
-NOTHING = 1e-60
-
 # How far λ is set right of the root at last: cofactors at a tie stay far above their round-off,
 # and a gap below this squared over single round-off is noise in single precision anyway.
 LIFT = 1e-6
@@ -44,7 +44,7 @@ POLISHING_STEPS = {torch.float32: 0, torch.float64: 3}
 
 # How far from a tie, relative to ‖M‖³, a rotation without a quaternion is right to the dtype
 # after so many of Newton's steps to the eigenvalue.
-CLEAR, NEWTON_STEPS = {torch.float32: 3e-4, torch.float64: 0.1}, 2
+CLEAR, NEWTON_STEPS = {torch.float32: 3e-4, torch.float64: 0.03}, 2
 
 # Where the eigenvalue gaps multiply to less than this many round-offs, no direction is nearest.
 TIE = 8
@@ -55,7 +55,7 @@ DIAGONAL = (0, 4, 8)
 Entries = list[Float[Tensor, "n"]]
 """Matrices by their nine entries, row by row, one row of memory per entry."""
 
-MATRICES_IN_BLOCK, MATRICES_IN_ACCELERATOR_BLOCK = 65_536, 1_048_576
+MATRICES_IN_BLOCK, MATRICES_IN_ACCELERATOR_BLOCK = 36_864, 1_048_576
 
 
 def rotation_nearest(matrices: Float[Tensor, "n 3 3"]) -> Float[Tensor, "n 3 3"]:
@@ -269,7 +269,7 @@ def _closed_root(determinant: Tensor, squared_cofactors: Tensor) -> Tensor:
     """
     smallest = _smallest_squared_value(determinant, squared_cofactors)
     area_squared = (smallest - 1).mul_(smallest).add_(squared_cofactors).clamp_(min=0)
-    shrunk = (area_squared + NOTHING).rsqrt_()
+    shrunk = (area_squared + _nothing(area_squared)).rsqrt_()
     area = area_squared.mul_(shrunk)
     # ± s₃ is the determinant over the area, and zero where that is.
     share = shrunk.mul_(shrunk).mul_(area).mul_(determinant)
@@ -279,7 +279,7 @@ def _closed_root(determinant: Tensor, squared_cofactors: Tensor) -> Tensor:
 
 def _smallest_squared_value(determinant: Tensor, squared_cofactors: Tensor) -> Tensor:
     """Find s₃², the smallest root of x³ - x² + ‖cof‖² x - det², in closed form."""
-    spread = (squared_cofactors / -3).add_(1 / 9).clamp_(min=NOTHING)
+    spread = (squared_cofactors / -3).add_(1 / 9).clamp_(min=_nothing(determinant))
     half = (determinant * determinant).div_(2)
     half.sub_(squared_cofactors, alpha=1 / 6).add_(1 / 27)
     shrunk = spread.rsqrt()
@@ -287,6 +287,11 @@ def _smallest_squared_value(determinant: Tensor, squared_cofactors: Tensor) -> T
     angle = half.mul_(shrunk).mul_(shrunk).mul_(shrunk).clamp_(-1, 1).acos_()
     cosine = angle.div_(3).add_(tau / 3).cos_()
     return cosine.mul_(width).mul_(2).add_(1 / 3).clamp_(min=0)
+
+
+def _nothing(values: Tensor) -> float:
+    """Return a number far below round-off; its reciprocal root can be cubed."""
+    return float(torch.finfo(values.dtype).tiny ** (2 / 3))
 
 
 def _rotation_of(quaternion: Sequence[Float[Tensor, "n"]]) -> Entries:
