@@ -8,14 +8,10 @@ eigenvalue of AᵀA. Three facts make this fast and safe:
   matrix product of (u² + v², u, v, 1) per view with constants of the rig.
 - With the solution of B x = -b as a basis vector, λ is the smallest root of a quartic with
   short coefficients. Laguerre's iteration climbs to it from zero and never past it, so B - λ
-  stays positive definite even for points so far away that x is nearly infinite. Where ‖A X‖²
-  is small beside B, its quotient is λ already, and corrects x to first order.
+  stays positive definite even for points so far away that x is nearly infinite.
 - AᵀA has half the digits of A. A last step from the residuals A X themselves gives the digits
-  back (the corrected seminormal equations of Björck 1987).
-
-Everything is invariant to the scale of the rig, to the place of the origin (the length of X is
-taken in the caller's frame) and to where in the image the pixels are counted from. So all three
-are chosen for accuracy, and no derivative flows through the choice.
+  back (the corrected seminormal equations of Björck 1987). Where ‖A X‖² is small beside B, one to
+  three such steps are all there is to do.
 
 Arrays are `(rows, frames, points)`: rows of memory are long, whatever the number of views.
 """
@@ -27,9 +23,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from multiview_geom._dlt_rig import LIFT, Rig, reciprocal
 from multiview_geom._point_blocks import in_graph, looked_at
 from multiview_geom._symmetric import Symmetric, added, inner, less, scaled
-from multiview_geom.projection import adjugate, determinant
 
 # Laguerre's iteration triples the correct digits of a simple root; the first step is free.
 LAGUERRE_STEPS = {torch.float32: 1, torch.float64: 4}
@@ -44,30 +40,9 @@ TERMS_FOR_A_BATCH, POINTS_FOR_A_BATCH = 8, 16_384
 # A compiler is given this many terms one by one, for one loop without a product: four views.
 TERMS_TO_FUSE = 16
 
-# The columns of the equations whose products are the entries of B, b and d, and d in the world.
-LEFT, RIGHT = (0, 1, 2, 1, 2, 0, 0, 1, 2, 3, 4), (0, 1, 2, 2, 0, 1, 3, 3, 3, 3, 4)
-
 # How many steps from residuals are cheaper than the general path, and how many round-offs of the
 # point they may leave: the last solve leaves as many.
 STEPS_FROM_RESIDUALS, NEGLIGIBLE = (1, 2, 3), 4
-
-# How much B is lifted above its round-off, relative to its trace, to stay definite.
-LIFT = 4
-
-# How much the point nearest to all optical axes is drawn to the world's origin, relative to
-# the trace: parallel axes are near to each other everywhere.
-ORIGIN_PULL = 1e-5
-
-
-class Rig(NamedTuple):
-    """Constants of a rig, or of one rig per frame: `r` is 1 or the number of frames."""
-
-    scale: Float[Tensor, "r 1 1 1"]
-    centers: Float[Tensor, "2 views r 1"]
-    origin: Float[Tensor, "3 r 1"]
-    equations: Float[Tensor, "equations 4 r"]
-    moments: Float[Tensor, "11 terms r"]
-    constants: Float[Tensor, "11 views r"]
 
 
 class Sightings(NamedTuple):
@@ -87,24 +62,6 @@ class Sightings(NamedTuple):
     def trusted(self, values: Sequence[Tensor]) -> Sequence[Tensor]:
         """Multiply what belongs to the sightings with the trust in them."""
         return values if self.trust is None else [self.trust * value for value in values]
-
-
-def prepare_rig(projections: Float[Tensor, "r views 3 4"]) -> Rig:
-    """Find the constants of a rig: frame and scale chosen, equations and moments in them."""
-    centers, origin, scale = _chosen_frame(projections.detach())
-    across, axis = projections[:, :, :2], projections[:, :, 2:]
-    equations = scale * torch.cat([axis, centers * axis - across], dim=2)
-    shifted = equations[..., 3:] + equations[..., :3] @ origin[:, None]
-    whole = torch.cat([equations[..., :3], shifted, equations[..., 3:]], dim=3)
-    moments, constants = _moments(whole)
-    return Rig(
-        scale=scale,
-        centers=centers.permute(2, 1, 0, 3),
-        origin=origin.transpose(0, 1),
-        equations=whole[..., :4].permute(2, 1, 3, 0).flatten(0, 1),
-        moments=moments,
-        constants=constants,
-    )
 
 
 def prepare_sightings(
@@ -165,7 +122,7 @@ def minimise(rig: Rig, sightings: Sightings) -> list[Float[Tensor, "frames point
     spectrum = _Spectrum(stretch, adjugate, determinant)
     shift = spectrum.smallest_eigenvalue(world, gap, world_constant)
     adjugate, determinant = spectrum.shifted(shift)
-    inverse = _reciprocal(determinant)
+    inverse = reciprocal(determinant)
     turned = adjugate.times(less(slope, rig.origin, shift))
     world = less(list(rig.origin), turned, inverse)
     slope, squares = _residual_form(rig, sightings, world)
@@ -188,25 +145,19 @@ def _from_residuals(
     """
     slope, squares = _residual_form(rig, sightings, start)
     quotient = squares / inner(start, start).add_(1)
-    inverse = -determinant.reciprocal()
-    ratio = -float((quotient * adjugate.trace()).mul_(inverse).amin())
+    inverse = determinant.reciprocal()
+    ratio = float((quotient * adjugate.trace()).mul_(inverse).abs_().amax())
     allowed = NEGLIGIBLE * torch.finfo(quotient.dtype).eps
     steps = next((n for n in STEPS_FROM_RESIDUALS if ratio ** (n + 1) < allowed), None)
     if steps is None or not determinant.amin() > 0:
         return None
-    world = start
+    world, inverse = start, inverse.neg_()
     for _ in range(steps - 1):
         move = scaled(adjugate.times(less(slope, world, quotient)), inverse)
         squares_there = squares + inner(move, added(slope, world, quotient))
         world = added(start, move)
         quotient = squares_there / inner(world, world).add_(1)
     return added(start, adjugate.times(less(slope, world, quotient)), inverse)
-
-
-def _reciprocal(determinant: Tensor) -> Tensor:
-    """Invert positive numbers; zero for the others, which round-off made of small ones."""
-    positive = determinant.clamp(min=torch.finfo(determinant.dtype).tiny)
-    return determinant.sign().clamp_(min=0).div_(positive)
 
 
 def residuals(
@@ -368,43 +319,3 @@ def _laguerre_divisor(value: Tensor, fall: Tensor, half_bend: Tensor) -> Tensor:
     """
     spread = (fall * fall).addcmul_(value, half_bend, value=-8 / 3)
     return spread.clamp_(min=0).sqrt_().add_(fall, alpha=1 / 3)
-
-
-def _moments(
-    equations: Float[Tensor, "r views 3 5"],
-) -> tuple[Float[Tensor, "11 terms r"], Float[Tensor, "11 views r"]]:
-    """Expand (u p3 - p1)(u p3 - p1)ᵀ + (v p3 - p2)(v p3 - p2)ᵀ in powers of u and v.
-
-    The fifth column is the fourth in the caller's frame. Rows: the entries of B, b, and d, and d
-    in the caller's frame; the terms of u² + v², u and v, and what neither multiplies.
-    """
-    columns = equations.unbind(dim=3)
-    left, right = (torch.stack([columns[k] for k in which]) for which in (LEFT, RIGHT))
-    products = left * right
-    linear = left[..., :1] * right[..., 1:] + left[..., 1:] * right[..., :1]
-    constant = products[..., 1:].sum(dim=3, keepdim=True)
-    powers = torch.cat([products[..., :1], linear, constant], dim=3)
-    lift = LIFT * torch.finfo(powers.dtype).eps * powers[:3].detach().sum(dim=0)
-    powers = torch.cat([powers[:3] + lift, powers[3:]]).permute(0, 3, 2, 1)
-    return powers[:, :3].flatten(1, 2), powers[:, 3]
-
-
-def _chosen_frame(
-    projections: Float[Tensor, "r views 3 4"],
-) -> tuple[Float[Tensor, "r views 2 1"], Float[Tensor, "r 3 1"], Float[Tensor, "r 1 1 1"]]:
-    """Choose image centres on the optical axes, the origin nearest to them, and unit scale."""
-    across, axis = projections[:, :, :2], projections[:, :, 2:]
-    gram = projections[..., :3] @ axis[..., :3].mT
-    centers = gram[:, :, :2] / gram[:, :, 2:].clamp(min=torch.finfo(gram.dtype).tiny)
-    offsets = (across - centers * axis).flatten(1, 2)
-    product = offsets.mT @ offsets
-    trace = product.diagonal(dim1=1, dim2=2)[:, :3].sum(dim=1)[:, None, None]
-    equations = 3 * offsets.shape[1]
-    scale_squared = torch.where(trace > 0, equations / trace, 1.0)
-    # The origin that is nearest to all axes, in the scale that does not over- or underflow.
-    product = scale_squared * product
-    pull = ORIGIN_PULL * equations * torch.eye(3, dtype=trace.dtype, device=trace.device)
-    stretch = product[:, :3, :3] + pull
-    turned = adjugate(stretch) @ product[:, :3, 3:]
-    origin = turned * -_reciprocal(determinant(stretch))[:, None, None]
-    return centers, origin, scale_squared.sqrt()[..., None]

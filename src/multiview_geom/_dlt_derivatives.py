@@ -15,16 +15,15 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from multiview_geom._dlt import (
-    Rig,
     Sightings,
     applied,
     inverse_of_curvature,
     minimise,
-    prepare_rig,
     prepare_sightings,
     pulled_back,
     residuals,
 )
+from multiview_geom._dlt_rig import Rig, prepare_rig
 from multiview_geom._point_blocks import equal_share, in_graph, looked_at
 from multiview_geom._symmetric import in_rows, inner, less
 

@@ -12,23 +12,18 @@ steps on the group, where the slope is exact. Where a look costs nothing, the ma
 from a tie, which is nearly all, are spared the quaternion: R is a polynomial of M and λ over the
 product of the gaps (Markley 1993).
 
-The derivative is that of Newton's steps: turning R by ω changes the skew part of S = Rᵀ M by
-(tr(S) I - S) ω. That is self-adjoint, so one function is both the forward and the reverse
-derivative, and nothing but tensor operations of M and R enters: the second derivative is right.
-
 Every entry is a row of memory of its own, as long as there are matrices.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import tau
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom._null_vector import largest_column, least_stretched, unit, wide
-from multiview_geom._point_blocks import equal_share, in_graph, looked_at
+from multiview_geom._point_blocks import looked_at
 from multiview_geom._symmetric import Symmetric, in_rows, inner, scaled
 
 # The closed form is off by a root of double round-off at a multiple root; so the iteration
@@ -55,72 +50,8 @@ DIAGONAL = (0, 4, 8)
 Entries = list[Float[Tensor, "n"]]
 """Matrices by their nine entries, row by row, one row of memory per entry."""
 
-MATRICES_IN_BLOCK, MATRICES_IN_ACCELERATOR_BLOCK = 36_864, 1_048_576
 
-
-def rotation_nearest(matrices: Float[Tensor, "n 3 3"]) -> Float[Tensor, "n 3 3"]:
-    """Find the nearest rotations."""
-    if not torch.compiler.is_compiling():
-        return NearestRotation.apply(matrices)  # type: ignore[no-any-return, no-untyped-call]
-    if torch.is_grad_enabled() and matrices.requires_grad:
-        return NearestRotationInGraph.apply(matrices)  # type: ignore[no-any-return, no-untyped-call]
-    return NearestRotationInGraph.forward(matrices)
-
-
-class NearestRotationInGraph(torch.autograd.Function):
-    """Value and reverse derivative: what a compiler can trace."""
-
-    @staticmethod
-    def forward(matrices: Tensor) -> Tensor:
-        """Find the nearest rotations, block by block."""
-        return _joined(_nearest, matrices)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:  # noqa: ANN401 - autograd's own types
-        """Keep the matrices and their rotations."""
-        ctx.save_for_backward(*inputs, output)
-        ctx.save_for_forward(*inputs, output)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401 - autograd's own types
-        """Return the implicit gradient."""
-        return _joined(_turned, *ctx.saved_tensors, gradient)
-
-
-class NearestRotation(NearestRotationInGraph):
-    """The same with the forward derivative and a rule for `vmap`, which no compiler traces."""
-
-    @staticmethod
-    def jvp(ctx: Any, tangent: Tensor) -> Tensor:  # noqa: ANN401 - autograd's own types
-        """Return how the rotations turn when the matrices move."""
-        return _joined(_turned, *ctx.saved_tensors, tangent)
-
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple[int], matrices: Tensor) -> tuple[Tensor, int]:  # noqa: ANN401 - autograd's own types
-        """Make the mapped axis more matrices."""
-        rows = matrices.movedim(in_dims[0], 0)
-        return rotation_nearest(rows.flatten(0, 1)).reshape(rows.shape), 0
-
-
-def _joined(
-    solve: Callable[..., list[Tensor]], *matrices: Float[Tensor, "n 3 3"]
-) -> Float[Tensor, "n 3 3"]:
-    """Solve block by block, and put the nine rows that come side by side."""
-    first = matrices[0]
-    if len(first) == 0 or in_graph():
-        rows = solve(*matrices)
-        return torch.stack([row.to(first.dtype) for row in rows], dim=-1).reshape(first.shape)
-    cpu = first.device.type == "cpu"
-    size = equal_share(len(first), MATRICES_IN_BLOCK if cpu else MATRICES_IN_ACCELERATOR_BLOCK)
-    table = matrices[-1].new_empty(len(first), 9)
-    blocks = (table, *matrices)
-    for target, *block in zip(*(each.split(size) for each in blocks), strict=True):
-        for column, row in zip(target.unbind(-1), solve(*block), strict=True):
-            column.copy_(row)
-    return table.reshape(first.shape)
-
-
-def _nearest(matrices: Float[Tensor, "n 3 3"]) -> list[Float[Tensor, "n"]]:
+def nearest_entries(matrices: Float[Tensor, "n 3 3"]) -> list[Float[Tensor, "n"]]:
     """Find the nine entries of the nearest rotations."""
     if not looked_at(matrices):
         return _nearest_anywhere(matrices)
@@ -144,7 +75,7 @@ def _nearest_far_from_ties(entries: Entries) -> tuple[Entries, Float[Tensor, "n"
         Markley, Attitude determination using vector observations: a fast optimal matrix
         algorithm, J. Astronautical Sciences 41, 1993.
     """
-    rows, columns = _in_threes(entries), [entries[column::3] for column in range(3)]
+    rows, columns = in_threes(entries), [entries[column::3] for column in range(3)]
     first, second, third = rows
     xx, yy, zz = (inner(row, row) for row in rows)
     yz, zx, xy = inner(second, third), inner(third, first), inner(first, second)
@@ -166,7 +97,7 @@ def _nearest_far_from_ties(entries: Entries) -> tuple[Entries, Float[Tensor, "n"
     )
     rotation = [
         (share * cofactor).addcmul_(a, u).addcmul_(b, v).addcmul_(c, w)
-        for (a, b, c), line in zip(stretch.full(), _in_threes(cofactors), strict=True)
+        for (a, b, c), line in zip(stretch.full(), in_threes(cofactors), strict=True)
         for cofactor, (u, v, w) in zip(line, columns, strict=True)
     ]
     return rotation, clearness
@@ -228,14 +159,14 @@ def _lifted_form(entries: Entries) -> list[list[Tensor]]:
     ]
 
 
-def _in_threes(entries: Entries) -> list[Entries]:
+def in_threes(entries: Entries) -> list[Entries]:
     """Cut the entries into the rows of the matrices."""
     return [entries[:3], entries[3:6], entries[6:]]
 
 
 def _cofactors(entries: Entries) -> Entries:
-    first, second, third = _in_threes(entries)
-    return [*_crossed(second, third), *_crossed(third, first), *_crossed(first, second)]
+    first, second, third = in_threes(entries)
+    return [*crossed(second, third), *crossed(third, first), *crossed(first, second)]
 
 
 def _largest_root(determinant: Tensor, squared_cofactors: Tensor) -> Tensor:
@@ -338,53 +269,15 @@ def _after_turn(
     return unit([w * real - inner(vector, imaginary), *turned])
 
 
-def _turned(
-    matrices: Float[Tensor, "n 3 3"],
-    rotations: Float[Tensor, "n 3 3"],
-    change: Float[Tensor, "n 3 3"],
-) -> list[Float[Tensor, "n"]]:
-    """Turn the rotations as a change of the matrices does; the adjoint is the same map."""
-    entries, rotation, moved = (
-        in_rows(tensor.flatten(1)) for tensor in (matrices, rotations, change)
-    )
-    x, y, z = _turn_at_best(entries, rotation, _skew_of_product(rotation, moved))
-    return [
-        (first * b).addcmul_(second, a, value=-1)
-        for line in _in_threes(rotation)
-        for first, b, second, a in (
-            (line[1], z, line[2], y),
-            (line[2], x, line[0], z),
-            (line[0], y, line[1], x),
-        )
-    ]
-
-
-def _turn_at_best(entries: Entries, rotation: Entries, vector: list[Tensor]) -> list[Tensor]:
-    """Solve (tr(S) I - S) ω = vector at the nearest rotation, where S = Rᵀ M = √(Mᵀ M).
-
-    With λ = tr(S), the inverse is (Mᵀ M + κ) / ζ, where κ = (λ² - ‖M‖²)/2 and ζ = κ λ - det(M).
-    """
-    rows, columns = _in_threes(entries), [entries[column::3] for column in range(3)]
-    first, second, third = rows
-    size = _sum_of_products(entries, rotation)
-    mean = (size * size - _sum_of_products(entries, entries)) / 2
-    determinant = inner(first, _crossed(second, third))
-    gaps = mean * size - determinant
-    image = [inner(row, vector) for row in rows]
-    back = [inner(column, image) for column in columns]
-    solved = [torch.addcmul(row, mean, old) for row, old in zip(back, vector, strict=True)]
-    return scaled(solved, _reciprocal_of_clear(gaps, 2 * size))
-
-
 def _turn(product: Entries, vector: list[Tensor]) -> list[Float[Tensor, "n"]]:
     """Solve (tr(S) I - S) ω = vector; zero where the nearest rotation is not unique."""
     stretch = _stretch_of(product)
     adjugate, determinant = stretch.adjugate()
-    factor = _reciprocal_of_clear(determinant, stretch.trace())
+    factor = reciprocal_of_clear(determinant, stretch.trace())
     return scaled(adjugate.times(vector), factor)
 
 
-def _reciprocal_of_clear(gaps: Tensor, trace: Tensor) -> Tensor:
+def reciprocal_of_clear(gaps: Tensor, trace: Tensor) -> Tensor:
     """Invert the product of the gaps; zero where it is round-off of their sum."""
     size = trace.abs()
     least = TIE * torch.finfo(size.dtype).eps * size * size * size
@@ -395,13 +288,7 @@ def _reciprocal_of_clear(gaps: Tensor, trace: Tensor) -> Tensor:
     return unique / torch.maximum(gaps, least)
 
 
-def _sum_of_products(left: Entries, right: Entries) -> Float[Tensor, "n"]:
-    """Multiply matrices entry by entry, and add up."""
-    first, *others = (inner(a, b) for a, b in zip(_in_threes(left), _in_threes(right), strict=True))
-    return first + others[0] + others[1]
-
-
-def _crossed(left: Sequence[Tensor], right: Sequence[Tensor]) -> list[Float[Tensor, "n"]]:
+def crossed(left: Sequence[Tensor], right: Sequence[Tensor]) -> list[Float[Tensor, "n"]]:
     (a, b, c), (x, y, z) = left, right
     quadruples = ((b, z, c, y), (c, x, a, z), (a, y, b, x))
     return [(one * two).addcmul_(three, four, value=-1) for one, two, three, four in quadruples]
@@ -422,10 +309,3 @@ def _transposed_times(left: Entries, right: Entries) -> Entries:
 def _skew_vector(matrix: Entries) -> list[Float[Tensor, "n"]]:
     _, xy, xz, yx, _, yz, zx, zy, _ = matrix
     return [zy - yz, xz - zx, yx - xy]
-
-
-def _skew_of_product(left: Entries, right: Entries) -> list[Float[Tensor, "n"]]:
-    """Return the skew part of leftᵀ right, without the rest."""
-    rows = list(zip(_in_threes(left), _in_threes(right), strict=True))
-    parts = [_crossed(yours, mine) for mine, yours in rows]
-    return [x + y + z for x, y, z in zip(*parts, strict=True)]

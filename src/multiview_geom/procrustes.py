@@ -4,11 +4,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multiview_geom._rotation import rotation_nearest
 from multiview_geom._rotation_any_size import (
     rotation_nearest_in_plane,
     rotation_nearest_in_space,
 )
+from multiview_geom._rotation_derivatives import rotation_nearest
 from multiview_geom._validation import (
     for_computation,
     require_floating,

@@ -150,6 +150,21 @@ def test_at_a_tie_one_of_the_best_comes_back(
     assert matrix.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@given(clear_values, poses, poses)
+def test_ties_leave_their_neighbours_alone(
+    dtype: torch.dtype, values: tuple[float, ...], left: Pose, right: Pose
+) -> None:
+    clear = matrix_of(values, left, right).to(dtype)
+    ties = [matrix_of(tie, left, right).to(dtype) for tie in TIES.values()]
+    bad = torch.full_like(clear, torch.nan)
+    found = nearest_rotation(torch.stack([clear, *ties, bad, clear]))
+    alone = nearest_rotation(clear)
+    assert torch.equal(found[0], alone)
+    assert torch.equal(found[-1], alone)
+    assert found[:-2].isfinite().all()
+
+
 @given(poses, poses)
 def test_a_gap_of_1e_minus_5_is_seen_in_double_precision(left: Pose, right: Pose) -> None:
     matrix = matrix_of((1.0, 0.5 + 1e-5, -0.5), left, right)

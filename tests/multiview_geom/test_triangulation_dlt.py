@@ -39,6 +39,9 @@ noisy_rings = st.builds(Sightings, rig=rings, cloud=clouds(), noise=LARGE_NOISE,
 # How many focal lengths beside the image a pixel may lie.
 FARTHEST_PIXEL = 100.0
 
+# From what one step is enough for, to what only the general path can do.
+NOISE_PX = [0.0, 1e-4, 0.01, 0.3, 1.0, 3.0, 10.0]
+
 # The scenes whose single-precision error the library promises to keep below the SVD's.
 STUDIO_RIGS = [Ring(radius=4.5), Fan(distance=4.5), Staircase()]
 
@@ -206,7 +209,7 @@ def test_a_far_point_keeps_its_direction(ring: Ring, exponent: float) -> None:
 
 
 @pytest.mark.parametrize("rig", STUDIO_RIGS, ids=lambda rig: type(rig).__name__)
-@pytest.mark.parametrize("noise", [0.0, 1.0])
+@pytest.mark.parametrize("noise", NOISE_PX)
 def test_single_precision_errs_no_more_than_singular_values(rig: Ring, noise: float) -> None:
     points = torch.rand(20_000, 3, generator=torch.Generator().manual_seed(1)).double() * 2 - 1
     exact = project_points(rig.cameras().projections, points)
@@ -215,6 +218,18 @@ def test_single_precision_errs_no_more_than_singular_values(rig: Ring, noise: fl
     expected = triangulate_dlt_svd(projections.double(), pixels.double())
     allowed = (triangulate_dlt_svd(projections, pixels) - expected).norm(dim=-1).max()
     assert (triangulate_dlt(projections, pixels) - expected).norm(dim=-1).max() <= allowed
+
+
+@pytest.mark.parametrize("rig", STUDIO_RIGS, ids=lambda rig: type(rig).__name__)
+@pytest.mark.parametrize("noise", NOISE_PX)
+def test_double_precision_agrees_whatever_the_noise(rig: Ring, noise: float) -> None:
+    points = torch.rand(500, 3, generator=torch.Generator().manual_seed(3)).double() * 2 - 1
+    exact = project_points(rig.cameras().projections, points)
+    spread = torch.randn(exact.shape, generator=torch.Generator().manual_seed(4))
+    pixels = exact + noise * spread
+    expected = triangulate_dlt_svd(rig.cameras().projections, pixels)
+    found = triangulate_dlt(rig.cameras().projections, pixels)
+    assert_close(found, expected, atol=POINT_ROUND_OFF)
 
 
 @given(sightings)
