@@ -29,7 +29,7 @@ def triangulation(rows: list[Row]) -> list[list[str]]:
 
 def two_views(rows: list[Row]) -> list[list[str]]:
     """Compare the solvers on two views, where kornia and OpenCV take part."""
-    some = [row for row in rows if row["rig"] == "ring of 2"]
+    some = [row for row in rows if row["rig"] == "2 on a ring"]
     return _compared(some, "torch SVD", "views", "m")
 
 
