@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multiview_geom._symmetric import scaled
+from multiview_geom._symmetric import plus_product, scaled
 
 Upper = list[list[Tensor]]
 """The upper triangle of symmetric 4x4 matrices, row by row, one row of memory per entry."""
@@ -27,21 +27,21 @@ def cofactors(upper: Upper) -> list[list[Tensor]]:
     l12, l13, l23 = _crossed(f, i, h, g), _crossed(f, j, i, g), _crossed(h, j, i, i)
     u01, u02, u03 = _crossed(a, e, b, b), _crossed(a, f, c, b), _crossed(a, g, d, b)
     u12, u13 = _crossed(b, f, c, e), _crossed(b, g, d, e)
-    c01 = _crossed(f, l03, b, l23).addcmul_(g, l02, value=-1)
-    c02 = _crossed(b, l13, e, l03).addcmul_(g, l01)
-    c03 = _crossed(e, l02, b, l12).addcmul_(f, l01, value=-1)
-    c12 = _crossed(b, l03, a, l13).addcmul_(d, l01, value=-1)
-    c13 = _crossed(a, l12, b, l02).addcmul_(c, l01)
-    c23 = _crossed(g, u02, d, u12).addcmul_(i, u01, value=-1)
-    c00 = _crossed(e, l23, f, l13).addcmul_(g, l12)
-    c11 = _crossed(a, l23, c, l03).addcmul_(d, l02)
-    c22 = _crossed(d, u13, g, u03).addcmul_(j, u01)
-    c33 = _crossed(c, u12, f, u02).addcmul_(h, u01)
+    c01 = plus_product(_crossed(f, l03, b, l23), g, l02, -1)
+    c02 = plus_product(_crossed(b, l13, e, l03), g, l01)
+    c03 = plus_product(_crossed(e, l02, b, l12), f, l01, -1)
+    c12 = plus_product(_crossed(b, l03, a, l13), d, l01, -1)
+    c13 = plus_product(_crossed(a, l12, b, l02), c, l01)
+    c23 = plus_product(_crossed(g, u02, d, u12), i, u01, -1)
+    c00 = plus_product(_crossed(e, l23, f, l13), g, l12)
+    c11 = plus_product(_crossed(a, l23, c, l03), d, l02)
+    c22 = plus_product(_crossed(d, u13, g, u03), j, u01)
+    c33 = plus_product(_crossed(c, u12, f, u02), h, u01)
     return [[c00, c01, c02, c03], [c01, c11, c12, c13], [c02, c12, c22, c23], [c03, c13, c23, c33]]
 
 
 def _crossed(first: Tensor, second: Tensor, third: Tensor, fourth: Tensor) -> Tensor:
-    return (first * second).addcmul_(third, fourth, value=-1)
+    return plus_product(first * second, third, fourth, -1)
 
 
 def largest_column(columns: list[list[Tensor]]) -> list[Float[Tensor, "n"]]:

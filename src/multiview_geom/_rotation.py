@@ -24,7 +24,7 @@ from torch import Tensor
 
 from multiview_geom._null_vector import largest_column, least_stretched, unit, wide
 from multiview_geom._point_blocks import looked_at
-from multiview_geom._symmetric import Symmetric, in_rows, inner, scaled
+from multiview_geom._symmetric import Symmetric, in_rows, inner, plus_product, scaled
 
 # The closed form is off by a root of double round-off at a multiple root; so the iteration
 # starts this far right of it, relative to ‖M‖, and triples the correct digits of a simple root.
@@ -291,7 +291,7 @@ def reciprocal_of_clear(gaps: Tensor, trace: Tensor) -> Tensor:
 def crossed(left: Sequence[Tensor], right: Sequence[Tensor]) -> list[Float[Tensor, "n"]]:
     (a, b, c), (x, y, z) = left, right
     quadruples = ((b, z, c, y), (c, x, a, z), (a, y, b, x))
-    return [(one * two).addcmul_(three, four, value=-1) for one, two, three, four in quadruples]
+    return [plus_product(one * two, three, four, -1) for one, two, three, four in quadruples]
 
 
 def _stretch_of(product: Entries) -> Symmetric:

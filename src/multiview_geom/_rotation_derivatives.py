@@ -20,7 +20,7 @@ from multiview_geom._rotation import (
     nearest_entries,
     reciprocal_of_clear,
 )
-from multiview_geom._symmetric import in_rows, inner, scaled
+from multiview_geom._symmetric import in_rows, inner, plus_product, scaled
 
 MATRICES_IN_BLOCK, MATRICES_IN_ACCELERATOR_BLOCK = 36_864, 1_048_576
 
@@ -98,7 +98,7 @@ def _turned(
     )
     x, y, z = _turn_at_best(entries, rotation, _skew_of_product(rotation, moved))
     return [
-        (first * b).addcmul_(second, a, value=-1)
+        plus_product(first * b, second, a, -1)
         for line in in_threes(rotation)
         for first, b, second, a in (
             (line[1], z, line[2], y),

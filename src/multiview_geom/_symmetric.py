@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from multiview_geom._point_blocks import in_graph
+
 Rows = Float[Tensor, "_ *#points"] | Sequence[Float[Tensor, "*#points"]]
 """The coordinates of vectors, in one piece or not."""
 
@@ -38,12 +40,12 @@ class Symmetric(NamedTuple):
         """Return the matrix of cofactors, and the determinant."""
         xx, yy, zz, yz, zx, xy = self
         cofactors = Symmetric(
-            (yy * zz).addcmul_(yz, yz, value=-1),
-            (zz * xx).addcmul_(zx, zx, value=-1),
-            (xx * yy).addcmul_(xy, xy, value=-1),
-            (zx * xy).addcmul_(xx, yz, value=-1),
-            (xy * yz).addcmul_(yy, zx, value=-1),
-            (yz * zx).addcmul_(zz, xy, value=-1),
+            plus_product(yy * zz, yz, yz, -1),
+            plus_product(zz * xx, zx, zx, -1),
+            plus_product(xx * yy, xy, xy, -1),
+            plus_product(zx * xy, xx, yz, -1),
+            plus_product(xy * yz, yy, zx, -1),
+            plus_product(yz * zx, zz, xy, -1),
         )
         return cofactors, inner((xx, xy, zx), (cofactors.xx, cofactors.xy, cofactors.zx))
 
@@ -87,5 +89,20 @@ def less(vector: Rows, other: Rows, factor: Tensor) -> list[Float[Tensor, "*poin
 
 def inner(left: Rows, right: Rows) -> Float[Tensor, "*points"]:
     """Multiply two vectors of three coordinates point by point."""
-    product = left[0] * right[0]
-    return product.addcmul_(left[1], right[1]).addcmul_(left[2], right[2])
+    product = plus_product(left[0] * right[0], left[1], right[1])
+    return plus_product(product, left[2], right[2])
+
+
+def plus_product(
+    total: Float[Tensor, "*points"],
+    left: Float[Tensor, "*points"],
+    right: Float[Tensor, "*points"],
+    value: float = 1.0,
+) -> Float[Tensor, "*points"]:
+    """Add a multiple of a product to numbers that nobody else needs.
+
+    In place, unless derivatives are recorded: torch maps no such step over many gradients.
+    """
+    if in_graph():
+        return torch.addcmul(total, left, right, value=value)
+    return total.addcmul_(left, right, value=value)
