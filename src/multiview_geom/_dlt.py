@@ -176,7 +176,9 @@ def inverse_of_curvature(
     rig: Rig, sightings: Sightings, quotient: Tensor, vector: Sequence[Tensor], valid: Tensor | None
 ) -> list[Tensor]:
     """Multiply the inverse of B - λ with a vector; zero where there is no minimum."""
-    stretch = Symmetric(*_normal_equations(rig, sightings, slice(6)))
+    # In a graph all that the forward step found too, for a compiler to take from there.
+    needed = slice(9 if in_graph() else 6)
+    stretch = Symmetric(*_normal_equations(rig, sightings, needed)[:6])
     adjugate, determinant = stretch.minus(quotient).adjugate()
     trace, round_off = stretch.trace(), LIFT * torch.finfo(quotient.dtype).eps
     all_valid = valid is None and looked_at(determinant)
