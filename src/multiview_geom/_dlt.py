@@ -69,22 +69,23 @@ def prepare_sightings(
     pixels: Float[Tensor, "frames views points 2"],
     weights: Float[Tensor, "frames views points"] | None,
 ) -> Sightings:
-    """Count pixels from the image centres; a pixel that is not finite weighs nothing.
+    """Count pixels from the image centres; a pixel or weight that is not finite weighs nothing.
 
     Weights are divided by the largest of their point, lest their unit overflow.
     """
-    if weights is None and looked_at(pixels):
+    if weights is None and looked_at(pixels) and rig.calibrated.all():
         sightings = _all_seen(rig, pixels)
         if sightings.powers[: pixels.shape[1]].sum().isfinite():
             return sightings
     image = pixels.transpose(0, 1).contiguous()
     across, down = image[..., 0] - rig.centers[0], image[..., 1] - rig.centers[1]
-    seen = (across.detach() - down.detach()).abs() < torch.inf
+    seen = ((across.detach() - down.detach()).abs() < torch.inf) & rig.calibrated
     across, down = across.nan_to_num(0.0, 0.0, 0.0), down.nan_to_num(0.0, 0.0, 0.0)
     if weights is None:
         trust, unit = seen.to(across.dtype), torch.ones_like(across[0])
     else:
-        trust = torch.where(seen, weights.transpose(0, 1), 0.0)
+        trust = weights.transpose(0, 1)
+        trust = torch.where(seen & (trust > 0) & (trust < torch.inf), trust, 0.0)
         largest = trust.detach().amax(dim=0)
         unit = torch.where(largest > 0, largest, 1.0)
         trust = trust / unit
@@ -114,7 +115,8 @@ def minimise(rig: Rig, sightings: Sightings) -> list[Float[Tensor, "frames point
     turned = adjugate.times(slope)
     world = less(list(rig.origin), turned, inverse)
     if looked_at(determinant):
-        found = _from_residuals(rig, sightings, world, adjugate, determinant)
+        lift = LIFT * torch.finfo(determinant.dtype).eps * stretch.trace()
+        found = _from_residuals(rig, sightings, world, (adjugate, determinant, lift))
         if found is not None:
             return found
     constant, world_constant = _normal_equations(rig, sightings, slice(9, 11))
@@ -134,21 +136,33 @@ def _from_residuals(
     rig: Rig,
     sightings: Sightings,
     start: list[Float[Tensor, "frames points"]],
-    adjugate: Symmetric,
-    determinant: Tensor,
+    lifted: tuple[Symmetric, Tensor, Tensor],
 ) -> list[Float[Tensor, "frames points"]] | None:
     """Iterate B (x - x₀) = λ x - (B x₀ + b) from x₀ with B x₀ ≈ -b, where few steps will do.
 
-    With r the ratio of λ to the smallest eigenvalue of B, x₀ is off by r, and each step takes r
-    more. One look at the largest r of the block, which a pixel that is not finite turns into
-    NaN, tells how many steps there must be.
+    With r the ratio of λ to the smallest eigenvalue of B, and l that of the lift of B, x₀ is off
+    by r + l. Each step takes r more; what is left of l is that of the first, since the residuals
+    are those at x₀. One look at the largest ratios of the block, which a pixel that is not finite
+    turns into NaN, tells how many steps there must be.
+
+    Args:
+        rig: The rig's constants.
+        sightings: What was seen.
+        start: x₀, in the world.
+        lifted: The cofactors and the determinant of B, and how much it is lifted.
+
+    Returns:
+        The points, or nothing where that takes too many steps.
     """
+    adjugate, determinant, lift = lifted
     slope, squares = _residual_form(rig, sightings, start)
     quotient = squares / inner(start, start).add_(1)
     inverse = determinant.reciprocal()
-    ratio = float((quotient * adjugate.trace()).mul_(inverse).abs_().amax())
+    softness = adjugate.trace().mul_(inverse)
+    ratio, left = (float((part * softness).abs_().amax()) for part in (quotient, lift))
     allowed = NEGLIGIBLE * torch.finfo(quotient.dtype).eps
-    steps = next((n for n in STEPS_FROM_RESIDUALS if ratio ** (n + 1) < allowed), None)
+    few = (n for n in STEPS_FROM_RESIDUALS if (ratio + left) * (ratio**n + left) < allowed)
+    steps = next(few, None)
     if steps is None or not determinant.amin() > 0:
         return None
     world, inverse = start, inverse.neg_()
@@ -206,7 +220,7 @@ def applied(
     if constants.shape[-1] == 1:
         if terms < TERMS_FOR_A_BATCH or points < POINTS_FOR_A_BATCH:
             flat = constants[..., 0] @ rows.flatten(1)
-            return flat.reshape(-1, *rows.shape[1:])
+            return flat.reshape(len(flat), *rows.shape[1:])
         batch = rows.transpose(0, 1)
         return torch.bmm(constants[..., 0].expand(len(batch), -1, -1), batch).transpose(0, 1)
     if points >= POINTS_FOR_A_PRODUCT:

@@ -130,7 +130,9 @@ def _joined(
     *of_points: Float[Tensor, "frames points 3"],
 ) -> Tensor:
     """Solve block by block; put the rows that come, a point's or a sighting's, side by side."""
-    if pixels.numel() == 0 or in_graph():
+    if pixels.numel() == 0:
+        return pixels.new_full(tuple(shape), torch.nan)
+    if in_graph():
         # A compiler fuses the steps itself; a derivative of a derivative needs one graph.
         rows = solve(prepare_rig(projections), pixels, weights, *of_points)
         return torch.stack([_frames_first(row) for row in rows], dim=-1)
@@ -234,6 +236,9 @@ class _Minimum:
 
     def test_vector(self, gradient: Float[Tensor, "f n 3"]) -> tuple[list[Tensor], Tensor]:
         """Return Z: its first three coordinates, and the last."""
+        if self.valid is not None:
+            # What comes back for a point that was not found may be NaN.
+            gradient = torch.where(self.valid[..., None] > 0, gradient, 0.0)
         pull = self.curved_back(in_rows(gradient))
         last = inner(pull, self.world) / self.length
         return [last * row - back for row, back in zip(self.world, pull, strict=True)], last
@@ -284,6 +289,8 @@ def _both_axes(left: Sequence[Tensor], right: Sequence[Tensor]) -> Float[Tensor,
 def _rig_gradient(
     projections: Tensor, pixels: Tensor, weights: Tensor | None, points: Tensor, gradient: Tensor
 ) -> Float[Tensor, "r views 3 4"]:
+    if pixels.numel() == 0:
+        return torch.zeros_like(projections)
     rig = prepare_rig(projections)
     minimum = _Minimum(rig, pixels, weights, points)
     test, last = minimum.test_vector(gradient)
@@ -315,6 +322,8 @@ def _points_tangent(  # noqa: PLR0913, PLR0917 - three inputs, the points, and t
     moved_pixels: Tensor | None,
     moved_weights: Tensor | None,
 ) -> Float[Tensor, "frames points 3"]:
+    if pixels.numel() == 0:
+        return torch.zeros_like(points)
     rig = prepare_rig(projections)
     minimum = _Minimum(rig, pixels, weights, points)
     sightings, found = minimum.sightings, torch.stack(minimum.found)

@@ -8,7 +8,7 @@ three are chosen for accuracy, and no derivative flows through the choice.
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from multiview_geom.projection import adjugate, determinant
@@ -27,6 +27,7 @@ LEFT, RIGHT = (0, 1, 2, 1, 2, 0, 0, 1, 2, 3, 4), (0, 1, 2, 2, 0, 1, 3, 3, 3, 3, 
 class Rig(NamedTuple):
     """Constants of a rig, or of one rig per frame: `r` is 1 or the number of frames."""
 
+    calibrated: Bool[Tensor, "views r 1"]
     scale: Float[Tensor, "r 1 1 1"]
     centers: Float[Tensor, "2 views r 1"]
     origin: Float[Tensor, "3 r 1"]
@@ -36,7 +37,13 @@ class Rig(NamedTuple):
 
 
 def prepare_rig(projections: Float[Tensor, "r views 3 4"]) -> Rig:
-    """Find the constants of a rig: frame and scale chosen, equations and moments in them."""
+    """Find the constants of a rig: frame and scale chosen, equations and moments in them.
+
+    A camera at the origin stands in for a view whose numbers are not finite.
+    """
+    calibrated = projections.isfinite().all(dim=3).all(dim=2)
+    substitute = torch.eye(3, 4, dtype=projections.dtype, device=projections.device)
+    projections = torch.where(calibrated[..., None, None], projections, substitute)
     centers, origin, scale = _chosen_frame(projections.detach())
     across, axis = projections[:, :, :2], projections[:, :, 2:]
     equations = scale * torch.cat([axis, centers * axis - across], dim=2)
@@ -44,6 +51,7 @@ def prepare_rig(projections: Float[Tensor, "r views 3 4"]) -> Rig:
     whole = torch.cat([equations[..., :3], shifted, equations[..., 3:]], dim=3)
     moments, constants = _moments(whole)
     return Rig(
+        calibrated=calibrated.transpose(0, 1)[..., None],
         scale=scale,
         centers=centers.permute(2, 1, 0, 3),
         origin=origin.transpose(0, 1),
@@ -82,6 +90,10 @@ def _chosen_frame(
     projections: Float[Tensor, "r views 3 4"],
 ) -> tuple[Float[Tensor, "r views 2 1"], Float[Tensor, "r 3 1"], Float[Tensor, "r 1 1 1"]]:
     """Choose image centres on the optical axes, the origin nearest to them, and unit scale."""
+    # In a size whose squares neither over- nor underflow.
+    size = projections.abs().amax(dim=(1, 2, 3), keepdim=True)
+    size = torch.where(size > 0, size, 1.0)
+    projections = projections / size
     across, axis = projections[:, :, :2], projections[:, :, 2:]
     gram = projections[..., :3] @ axis[..., :3].mT
     centers = gram[:, :, :2] / gram[:, :, 2:].clamp(min=torch.finfo(gram.dtype).tiny)
@@ -90,10 +102,10 @@ def _chosen_frame(
     trace = product.diagonal(dim1=1, dim2=2)[:, :3].sum(dim=1)[:, None, None]
     equations = 3 * offsets.shape[1]
     scale_squared = torch.where(trace > 0, equations / trace, 1.0)
-    # The origin that is nearest to all axes, in the scale that does not over- or underflow.
+    # The origin that is nearest to all axes.
     product = scale_squared * product
     pull = ORIGIN_PULL * equations * torch.eye(3, dtype=trace.dtype, device=trace.device)
     stretch = product[:, :3, :3] + pull
     turned = adjugate(stretch) @ product[:, :3, 3:]
     origin = turned * -reciprocal(determinant(stretch))[:, None, None]
-    return centers, origin, scale_squared.sqrt()[..., None]
+    return centers, origin, scale_squared.sqrt()[..., None] / size

@@ -41,6 +41,9 @@ POLISHING_STEPS = {torch.float32: 0, torch.float64: 3}
 # after so many of Newton's steps to the eigenvalue.
 CLEAR, NEWTON_STEPS = {torch.float32: 3e-4, torch.float64: 0.03}, 2
 
+# Largest reciprocal size of a matrix whose fourth power does not underflow.
+LARGEST = 1e70
+
 # Where the eigenvalue gaps multiply to less than this many round-offs, no direction is nearest.
 TIE = 8
 
@@ -100,7 +103,8 @@ def _nearest_far_from_ties(entries: Entries) -> tuple[Entries, Float[Tensor, "n"
         for (a, b, c), line in zip(stretch.full(), in_threes(cofactors), strict=True)
         for cofactor, (u, v, w) in zip(line, columns, strict=True)
     ]
-    return rotation, clearness
+    # Of other sizes some power under- or overflowed.
+    return rotation, clearness.mul_((shrunk < LARGEST).to(shrunk.dtype))
 
 
 def _root_and_gaps(determinant: Tensor, squared_cofactors: Tensor) -> tuple[Tensor, Tensor, Tensor]:

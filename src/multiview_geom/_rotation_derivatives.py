@@ -111,18 +111,21 @@ def _turned(
 def _turn_at_best(entries: Entries, rotation: Entries, vector: list[Tensor]) -> list[Tensor]:
     """Solve (tr(S) I - S) ω = vector at the nearest rotation, where S = Rᵀ M = √(Mᵀ M).
 
-    With λ = tr(S), the inverse is (Mᵀ M + κ) / ζ, where κ = (λ² - ‖M‖²)/2 and ζ = κ λ - det(M).
+    With λ = tr(S), the inverse is (Mᵀ M + κ) / ζ, where κ = (λ² - ‖M‖²)/2 and ζ = κ λ - det(M):
+    found for M in a size whose cubes neither over- nor underflow.
     """
+    size = _sum_of_products(entries, rotation)
+    shrink = size.detach().abs().clamp(min=torch.finfo(size.dtype).tiny).reciprocal()
+    entries, size = scaled(entries, shrink), size * shrink
     rows, columns = in_threes(entries), [entries[column::3] for column in range(3)]
     first, second, third = rows
-    size = _sum_of_products(entries, rotation)
     mean = (size * size - _sum_of_products(entries, entries)) / 2
     determinant = inner(first, crossed(second, third))
     gaps = mean * size - determinant
     image = [inner(row, vector) for row in rows]
     back = [inner(column, image) for column in columns]
     solved = [torch.addcmul(row, mean, old) for row, old in zip(back, vector, strict=True)]
-    return scaled(solved, reciprocal_of_clear(gaps, 2 * size))
+    return scaled(solved, reciprocal_of_clear(gaps, 2 * size) * shrink)
 
 
 def _sum_of_products(left: Entries, right: Entries) -> Float[Tensor, "n"]:

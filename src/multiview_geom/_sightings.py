@@ -8,6 +8,7 @@ from torch import Tensor
 
 from multiview_geom._validation import (
     for_computation,
+    product,
     require_floating,
     require_same_size,
     require_trailing_shape,
@@ -67,8 +68,8 @@ def usable_sightings(
         trust = seen.to(image.dtype)
     else:
         trust = for_computation(weights)
-        trust = torch.where(seen & (trust > 0), trust, 0.0)
-    return Sightings(rig, torch.where(image.isfinite(), image, 0.0), trust)
+        trust = torch.where(seen & (trust > 0) & (trust < torch.inf), trust, 0.0)
+    return Sightings(rig, torch.where((trust > 0)[..., None], image, 0.0), trust)
 
 
 def usable_rig(
@@ -98,7 +99,7 @@ def fixes_a_point(
     squared = apart.square().sum(dim=-1, keepdim=True)
     total = trust.detach().sum(dim=-2, keepdim=True)
     share = trust.detach() / torch.where(total > 0, total, 1.0)
-    moments = torch.cat([apart, squared], dim=-1).mT @ share
+    moments = product(torch.cat([apart, squared], dim=-1).mT, share)
     baseline_squared = moments[..., 3, :] - moments[..., :3, :].square().sum(dim=-2)
     round_off = torch.finfo(trust.dtype).eps
     size_squared = centers.square().sum(dim=-1).amax(dim=-1, keepdim=True)
@@ -111,7 +112,7 @@ def image_columns(
 ) -> Float[Tensor, "*#batch views 3 points"]:
     """Project points that stand as columns: views and rows are one axis of one product."""
     rows = projections.flatten(-3, -2)
-    stacked = rows[..., :3] @ columns + rows[..., 3:]
+    stacked = product(rows[..., :3], columns) + rows[..., 3:]
     image: Tensor = stacked.unflatten(-2, (-1, 3))
     return image
 
@@ -131,7 +132,7 @@ def symmetric_curvature(
     constant = _outer(across, across) + _outer(down, down)
     terms = [_outer(axis, axis), _outer(across, axis), _outer(down, axis), constant]
     coefficients = torch.stack(terms, dim=-2).flatten(-3, -2)
-    return coefficients.mT @ (trust[..., None, :] * powers).flatten(-3, -2)
+    return product(coefficients.mT, (trust[..., None, :] * powers).flatten(-3, -2))
 
 
 def invert_symmetric(

@@ -1,5 +1,7 @@
 """Wrong input, said in one sentence."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor
 
@@ -29,13 +31,14 @@ def require_same_size(axis: str, **sizes: int) -> None:
             )
 
 
-def require_broadcastable(**shapes: tuple[int, ...]) -> None:
-    """Refuse arguments whose leading axes do not broadcast."""
+def broadcast_axes(**leading: torch.Size) -> torch.Size:
+    """Return the leading axes that arguments share, or refuse those that do not broadcast."""
     try:
-        torch.broadcast_shapes(*shapes.values())
+        shared: torch.Size = torch.broadcast_shapes(*leading.values())
     except RuntimeError:
-        told = ", ".join(f"`{name}` {_written(tuple(shape))}" for name, shape in shapes.items())
+        told = ", ".join(f"`{name}` {_written(tuple(axes))}" for name, axes in leading.items())
         raise ValueError(f"leading axes must broadcast, got {told}") from None
+    return shared
 
 
 def require_floating(**tensors: Tensor) -> None:
@@ -51,6 +54,20 @@ def require_floating(**tensors: Tensor) -> None:
 def for_computation(tensor: Tensor) -> Tensor:
     """Return the tensor in the dtype to compute in: float32 for half precision, else its own."""
     return tensor.float() if tensor.dtype in HALF_PRECISION else tensor
+
+
+def full_precision(tensor: Tensor) -> AbstractContextManager[object]:
+    """Return a context in which products keep the dtype of their factors under autocast too."""
+    device = tensor.device.type
+    if torch.is_autocast_enabled(device):
+        return torch.autocast(device, enabled=False)
+    return nullcontext()
+
+
+def product(left: Tensor, right: Tensor) -> Tensor:
+    """Multiply matrices in their own dtype, under autocast too."""
+    with full_precision(left):
+        return left @ right
 
 
 def _written(shape: tuple[int, ...]) -> str:

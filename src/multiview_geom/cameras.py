@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from multiview_geom._validation import (
+    product,
     require_floating,
     require_same_size,
     require_trailing_shape,
@@ -94,7 +95,7 @@ class Cameras:
     @property
     def projections(self) -> Float[Tensor, "*batch views 3 4"]:
         """Each view's world-to-pixel matrix K [R | t], without the lens."""
-        return self.intrinsics @ self.camera_from_world[..., :3, :]
+        return product(self.intrinsics, self.camera_from_world[..., :3, :])
 
     @property
     def centers(self) -> Float[Tensor, "*batch views 3"]:
@@ -170,7 +171,7 @@ class Cameras:
             local, valid = unproject_fisheye(self.intrinsics, self.distortion, pixels)
         else:
             local, valid = unproject_distorted(self.intrinsics, self.distortion, pixels)
-        directions = local @ self.camera_from_world[..., :3, :3]
+        directions = product(local, self.camera_from_world[..., :3, :3])
         origins = self.centers[..., :, None, :].expand(directions.shape)
         return Rays(origins, directions, valid)
 

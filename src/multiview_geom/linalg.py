@@ -183,7 +183,10 @@ def _pseudo_inverse(
     change: Float[Tensor, "n d"],
 ) -> Float[Tensor, "n d"]:
     """Multiply the pseudo-inverse of A - λ with vectors; zero where the eigenvalue is double."""
-    even = (matrices + matrices.mT) / 2
+    # In a size whose fourth powers neither over- nor underflow.
+    largest = matrices.detach().abs().amax(dim=(-2, -1), keepdim=True)
+    shrink = torch.where(largest > 0, largest, 1.0).reciprocal()
+    even = (matrices + matrices.mT) * (shrink / 2)
     quotient = ((even @ vectors[..., None])[..., 0] * vectors).sum(dim=-1)
     identity = torch.eye(matrices.shape[-1], dtype=matrices.dtype, device=matrices.device)
     gaps = even - quotient[..., None, None] * identity
@@ -203,5 +206,5 @@ def _pseudo_inverse(
     reciprocal = torch.where(unique, determinant, 1.0).reciprocal()
     inverse = torch.stack([torch.stack(column) for column in columns]).movedim(-1, 0)
     inverse = inverse[:, : vectors.shape[-1], : vectors.shape[-1]]
-    solved = (inverse @ outside[..., None])[..., 0] * reciprocal[..., None]
+    solved = (inverse @ outside[..., None])[..., 0] * (reciprocal[..., None] * shrink[..., 0])
     return torch.where(unique[..., None], solved, 0.0)

@@ -10,7 +10,9 @@ from multiview_geom._rotation_any_size import (
 )
 from multiview_geom._rotation_derivatives import rotation_nearest
 from multiview_geom._validation import (
+    broadcast_axes,
     for_computation,
+    full_precision,
     require_floating,
     require_same_size,
     require_trailing_shape,
@@ -49,7 +51,8 @@ def align_rigid(
     Reference:
         Umeyama, Least-squares estimation of transformation parameters, PAMI 1991.
     """
-    rigid, _ = _alignment(source, target, weights)
+    with full_precision(source):
+        rigid, _ = _alignment(source, target, weights)
     return rigid
 
 
@@ -84,7 +87,8 @@ def align_similarity(
     Reference:
         Umeyama, Least-squares estimation of transformation parameters, PAMI 1991.
     """
-    _, similar = _alignment(source, target, weights)
+    with full_precision(source):
+        _, similar = _alignment(source, target, weights)
     return similar
 
 
@@ -143,6 +147,12 @@ def _alignment(
     require_trailing_shape("target", target, "points", source.shape[-1])
     require_same_size("points", source=source.shape[-2], target=target.shape[-2])
     require_floating(source=source, target=target)
+    leading = {"source": source.shape[:-2], "target": target.shape[:-2]}
+    if weights is not None:
+        require_trailing_shape("weights", weights, source.shape[-2])
+        require_floating(source=source, weights=weights)
+        leading["weights"] = weights.shape[:-1]
+    broadcast_axes(**leading)
     dtype = source.dtype
     known = (source.isfinite() & target.isfinite()).all(dim=-1)
     trust = known.to(dtype) if weights is None else torch.where(known, weights, 0.0)

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from multiview_geom._validation import (
     for_computation,
+    product,
     require_floating,
     require_same_size,
     require_trailing_shape,
@@ -168,7 +169,7 @@ def camera_centers(
 ) -> Float[Tensor, "*batch 3"]:
     """Find where a projection's camera stands: the one world point it cannot project."""
     left = projections[..., :3]
-    scaled = (adjugate(left) @ projections[..., 3:])[..., 0]
+    scaled = product(adjugate(left), projections[..., 3:])[..., 0]
     return -scaled / determinant(left)[..., None]
 
 
@@ -179,7 +180,7 @@ def ray_directions(
     """Find the unit direction from each camera's centre, forward through each pixel."""
     image = torch.nn.functional.pad(pixels, (0, 1), value=1.0)
     # The adjugate and not the inverse: it points forward whatever the projection's sign.
-    forward = image @ adjugate(projections[..., :3]).mT
+    forward = product(image, adjugate(projections[..., :3]).mT)
     return _unit(forward)
 
 
@@ -190,7 +191,7 @@ def _image_points(
     require_trailing_shape("points", points, "points", 3)
     require_floating(projections=projections, points=points)
     projections, points = for_computation(projections), for_computation(points)
-    turned = points[..., None, :, :] @ projections[..., :3].mT
+    turned = product(points[..., None, :, :], projections[..., :3].mT)
     return turned + projections[..., None, :, 3]
 
 

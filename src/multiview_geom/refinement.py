@@ -12,6 +12,7 @@ from multiview_geom._sightings import (
     COLUMNS,
     DIAGONAL,
     ROWS,
+    Sightings,
     fixes_a_point,
     require_sightings,
     solve_symmetric,
@@ -20,6 +21,7 @@ from multiview_geom._sightings import (
 )
 from multiview_geom._validation import (
     for_computation,
+    full_precision,
     require_floating,
     require_same_size,
     require_trailing_shape,
@@ -99,7 +101,20 @@ def refine_points(
     require_trailing_shape("points", points, "points", 3)
     require_same_size("points", points=points.shape[-2], pixels=pixels.shape[-2])
     require_floating(points=points, pixels=pixels)
-    rig, seen = _usable_cameras(cameras), usable_sightings(cameras.projections, pixels, weights)
+    seen = usable_sightings(cameras.projections, pixels, weights)
+    with full_precision(points):
+        best, converged = _refined(_usable_cameras(cameras), points, seen, loss, steps)
+    return RefinedPoints(best.to(pixels.dtype), converged)
+
+
+def _refined(
+    rig: Cameras,
+    points: Float[Tensor, "*#batch points 3"],
+    seen: Sightings,
+    loss: Loss,
+    steps: int,
+) -> tuple[Float[Tensor, "*#batch points 3"], Bool[Tensor, "*#batch points"]]:
+    """Descend without a record, and take two recorded steps at the optimum."""
     fixed = fixes_a_point(seen.projections, seen.trust) & points.isfinite().all(dim=-1)
     trust = torch.where(fixed[..., None, :], seen.trust, 0.0)
     start = torch.where(fixed[..., None], for_computation(points), _before_a_camera(rig))
@@ -111,8 +126,7 @@ def refine_points(
     best, regular = _newton_step(fit, nearer)
     converged = fixed & regular & _rests(fit, best, nearer)
     best = torch.where(converged[..., None], best, found.detach())
-    best = torch.where(fixed[..., None], best, torch.nan)
-    return RefinedPoints(best.to(pixels.dtype), converged)
+    return torch.where(fixed[..., None], best, torch.nan), converged
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from multiview_geom._sightings import (
     symmetric_curvature,
     usable_sightings,
 )
+from multiview_geom._validation import product
 from multiview_geom.projection import camera_centers, in_front
 
 
@@ -98,6 +99,6 @@ def solve_linearly(
     seen = image_columns(projections, origin.mT)
     off = image * seen[..., 2:, :] - seen[..., :2, :]
     pull = torch.cat([-off, (image * off).sum(dim=-2, keepdim=True)], dim=-2)
-    slope = left.flatten(-3, -2).mT @ (trust[..., None, :] * pull).flatten(-3, -2)
+    slope = product(left.flatten(-3, -2).mT, (trust[..., None, :] * pull).flatten(-3, -2))
     move, known = solve_symmetric(symmetric_curvature(left, image, trust), slope)
     return origin - move.mT, known

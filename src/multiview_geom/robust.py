@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from multiview_geom._sightings import (
+    FEWEST_VIEWS,
     Sightings,
     image_columns,
     require_sightings,
@@ -129,6 +130,8 @@ def _best_proposals(
 ) -> Float[Tensor, "*#batch points 3"]:
     """Find each point's best proposal; with one rig for all frames, frames are but more points."""
     shape = torch.broadcast_shapes(seen.pixels.shape[:-1], seen.trust.shape)
+    if seen.projections.shape[-3] < FEWEST_VIEWS:
+        return seen.pixels.new_full((*shape[:-2], shape[-1], 3), torch.nan)
     image, trust = seen.pixels.expand(*shape, 2), seen.trust.expand(shape)
     if seen.projections.ndim > SHARED:
         whole = Sightings(seen.projections, image, trust)

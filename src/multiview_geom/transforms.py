@@ -8,6 +8,7 @@ from torch import Tensor
 
 from multiview_geom._validation import (
     for_computation,
+    product,
     require_floating,
     require_trailing_shape,
 )
@@ -23,13 +24,13 @@ class Similarity:
 
     def apply(self, points: Float[Tensor, "*#batch points d"]) -> Float[Tensor, "*#batch points d"]:
         """Transform points."""
-        turned = points @ self.rotation.mT
+        turned = product(points, self.rotation.mT)
         return self.scale[..., None, None] * turned + self.translation[..., None, :]
 
     def inverse(self) -> "Similarity":
         """Return the transform that undoes this one."""
         back = self.rotation.mT
-        shift = -(back @ self.translation[..., None])[..., 0] / self.scale[..., None]
+        shift = -product(back, self.translation[..., None])[..., 0] / self.scale[..., None]
         return Similarity(rotation=back, translation=shift, scale=1 / self.scale)
 
 
@@ -82,7 +83,7 @@ def invert_transform(b_from_a: Float[Tensor, "*batch 4 4"]) -> Float[Tensor, "*b
     require_trailing_shape("b_from_a", b_from_a, 4, 4)
     matrix = for_computation(b_from_a)
     back = matrix[..., :3, :3].mT
-    return rigid_transform(back, -(back @ matrix[..., :3, 3:])[..., 0]).to(b_from_a.dtype)
+    return rigid_transform(back, -product(back, matrix[..., :3, 3:])[..., 0]).to(b_from_a.dtype)
 
 
 def relative_transform(
@@ -104,7 +105,8 @@ def relative_transform(
     require_trailing_shape("target_from_world", target_from_world, 4, 4)
     require_floating(target_from_world=target_from_world, source_from_world=source_from_world)
     source = invert_transform(for_computation(source_from_world))
-    return (for_computation(target_from_world) @ source).to(target_from_world.dtype)
+    whole = product(for_computation(target_from_world), source)
+    return whole.to(target_from_world.dtype)
 
 
 def transform_points(
@@ -126,8 +128,8 @@ def transform_points(
     require_trailing_shape("points", points, "points", 3)
     require_floating(b_from_a=b_from_a, points=points)
     matrix = for_computation(b_from_a)
-    moved = for_computation(points) @ matrix[..., :3, :3].mT + matrix[..., None, :3, 3]
-    return moved.to(points.dtype)
+    turned = product(for_computation(points), matrix[..., :3, :3].mT)
+    return (turned + matrix[..., None, :3, 3]).to(points.dtype)
 
 
 def world_to_camera(
@@ -231,7 +233,7 @@ def look_at(
     right = _unit(torch.linalg.cross(*torch.broadcast_tensors(forward, for_computation(up))))
     down = torch.linalg.cross(forward, right)
     rotation = torch.stack(torch.broadcast_tensors(right, down, forward), dim=-2)
-    pose = rigid_transform(rotation, -(rotation @ centre[..., None])[..., 0])
+    pose = rigid_transform(rotation, -product(rotation, centre[..., None])[..., 0])
     return pose.to(position.dtype)
 
 

@@ -8,7 +8,9 @@ from torch import Tensor
 
 from multiview_geom._dlt_derivatives import VIEWS_NEEDED, linear_triangulation
 from multiview_geom._validation import (
+    broadcast_axes,
     for_computation,
+    full_precision,
     require_floating,
     require_same_size,
     require_trailing_shape,
@@ -113,17 +115,18 @@ def _triangulated(
     require_trailing_shape("pixels", pixels, "views", "points", 2)
     require_same_size("views", projections=projections.shape[-3], pixels=pixels.shape[-3])
     require_floating(projections=projections, pixels=pixels)
-    leading = [projections.shape[:-3], pixels.shape[:-3]]
+    leading = {"projections": projections.shape[:-3], "pixels": pixels.shape[:-3]}
     if weights is not None:
         require_trailing_shape("weights", weights, *pixels.shape[-3:-1])
         require_floating(pixels=pixels, weights=weights)
-        leading.append(weights.shape[:-2])
-    batch = torch.broadcast_shapes(*leading)
-    points = solve(
-        _as_frames(projections, batch, 3, shared=True),
-        _as_frames(pixels, batch, 3),
-        None if weights is None else _as_frames(weights, batch, 2),
-    )
+        leading["weights"] = weights.shape[:-2]
+    batch = broadcast_axes(**leading)
+    with full_precision(pixels):
+        points = solve(
+            _as_frames(projections, batch, 3, shared=True),
+            _as_frames(pixels, batch, 3),
+            None if weights is None else _as_frames(weights, batch, 2),
+        )
     return points.reshape(*batch, *points.shape[1:]).to(pixels.dtype)
 
 
@@ -135,4 +138,4 @@ def _as_frames(
     own = tensor.shape[-trailing:]
     if shared and tensor.shape[:-trailing].numel() == 1:
         return tensor.reshape(1, *own)
-    return tensor.expand(*batch, *own).reshape(-1, *own)
+    return tensor.expand(*batch, *own).reshape(batch.numel(), *own)

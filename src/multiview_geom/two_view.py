@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom._sightings import require_sightings, usable_sightings
-from multiview_geom._validation import require_trailing_shape
+from multiview_geom._validation import product, require_trailing_shape
 from multiview_geom.projection import adjugate, camera_centers
 from multiview_geom.reweighting import triangulate_iterative
 
@@ -70,10 +70,10 @@ def _correction(
     """
     x, y = torch.nn.functional.pad(pixels, (0, 1), value=1.0).unbind(dim=-3)
     inner = fundamental[..., :2, :2]
-    lines = torch.stack([y @ fundamental.mT, x @ fundamental], dim=-3)
+    lines = torch.stack([product(y, fundamental.mT), product(x, fundamental)], dim=-3)
     n = lines[..., :2]
     step = n / trust[..., None]
-    a = (step[..., 0, :, :] @ inner * step[..., 1, :, :]).sum(dim=-1)
+    a = (product(step[..., 0, :, :], inner) * step[..., 1, :, :]).sum(dim=-1)
     b = (n * step).sum(dim=(-3, -1)) / 2
     c = (x * lines[..., 0, :, :]).sum(dim=-1)
     squared = b.square() - a * c
@@ -82,7 +82,9 @@ def _correction(
     d = torch.where(some, squared, 1.0).sqrt()
     first = torch.where(some, c / (b + d), 0.0)
     move = first[..., None, :, None] * step
-    n = n - torch.stack([move[..., 1, :, :] @ inner.mT, move[..., 0, :, :] @ inner], dim=-3)
+    n = n - torch.stack(
+        [product(move[..., 1, :, :], inner.mT), product(move[..., 0, :, :], inner)], dim=-3
+    )
     step = n / trust[..., None]
     length = (n * step).sum(dim=(-3, -1))
     second = torch.where(some, first * 2 * d / torch.where(some, length, 1.0), 0.0)
@@ -93,8 +95,8 @@ def _fundamental(projections: Float[Tensor, "*#batch 2 3 4"]) -> Float[Tensor, "
     """Build F of `x' F y = 0`, x in the first view and y in the second, of greatest entry one."""
     first, second = projections.unbind(dim=-3)
     center = torch.nn.functional.pad(camera_centers(second), (0, 1), value=1.0)
-    epipole = (first @ center[..., None]).mT
-    back = first[..., :3] @ adjugate(second[..., :3])
+    epipole = product(first, center[..., None]).mT
+    back = product(first[..., :3], adjugate(second[..., :3]))
     lines = epipole.expand_as(back).cross(back.mT, dim=-1).mT
     size = lines.detach().abs().amax(dim=(-2, -1), keepdim=True)
     return lines / torch.where(size > 0, size, 1.0)

@@ -329,6 +329,15 @@ def test_inputs_are_left_alone(case: Case, scene: Sightings) -> None:
     assert all(torch.equal(a, b) for a, b in zip(arguments, before, strict=True))
 
 
+@every_case
+def test_autocast_changes_nothing(case: Case) -> None:
+    arguments = tuple(argument.float() for argument in case.arguments(SCENE).values())
+    expected = case(*arguments)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = case(*arguments)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
 @differentiable
 @settings(max_examples=5)
 @given(scene=sightings)

@@ -113,3 +113,12 @@ def test_equal_other_eigenvalues_do_not_disturb_the_gradient(values: tuple[float
 def test_a_matrix_is_three_by_three_or_four_by_four() -> None:
     with pytest.raises(ValueError, match=r"`symmetric` must have shape"):
         smallest_eigenvector(torch.ones(5, 5))
+
+
+@given(spectra(), st.integers(-12, 15))
+def test_its_gradient_shrinks_as_the_matrix_grows(spectrum: Spectrum, exponent: int) -> None:
+    unit = spectrum.matrix().float().requires_grad_()
+    scaled = (10.0**exponent * spectrum.matrix().float()).requires_grad_()
+    smallest_eigenvector(unit)[0].backward()
+    smallest_eigenvector(scaled)[0].backward()
+    assert_close(10.0**exponent * scaled.grad, unit.grad, atol=1e-4)

@@ -182,6 +182,25 @@ def test_the_gradient_shrinks_as_the_matrix_grows(
     assert_close(10.0**exponent * scaled.grad, unit.grad, atol=1e-10)
 
 
+@given(clear_values, poses, poses, st.integers(-15, 15))
+def test_in_single_precision_too(
+    values: tuple[float, ...], left: Pose, right: Pose, exponent: int
+) -> None:
+    matrix = matrix_of(values, left, right).float()
+    unit, scaled = matrix.clone().requires_grad_(), (10.0**exponent * matrix).requires_grad_()
+    nearest_rotation(unit)[0].sum().backward()
+    nearest_rotation(scaled)[0].sum().backward()
+    assert_close(10.0**exponent * scaled.grad, unit.grad, atol=1e-4)
+
+
+@given(clear_values, poses, poses, st.integers(-150, 150))
+def test_matrices_of_any_size_have_the_same_nearest_rotation(
+    values: tuple[float, ...], left: Pose, right: Pose, exponent: int
+) -> None:
+    matrix = matrix_of(values, left, right)
+    assert_close(nearest_rotation(10.0**exponent * matrix), nearest_rotation(matrix), atol=1e-10)
+
+
 @pytest.mark.parametrize("size", [1e-3, 1e-5, 1e-6])
 @given(cloud=spread_clouds(), pose=poses)
 def test_small_point_sets_have_the_gradient_of_large_ones(
@@ -262,6 +281,13 @@ def test_a_mirror_image_is_turned_and_not_mirrored(cloud: Cloud, noise: float) -
 def test_both_sets_have_as_many_points() -> None:
     with pytest.raises(ValueError, match="`target` must have as many points as `source`"):
         align_rigid(torch.ones(4, 3), torch.ones(5, 3))
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("weights", [torch.ones(5), torch.ones(4, dtype=torch.int64)])
+def test_weights_are_numbers_one_for_each_pair(weights: Tensor) -> None:
+    with pytest.raises(ValueError, match="`weights` must have"):
+        align_rigid(torch.ones(4, 3), torch.ones(4, 3), weights=weights)
 
 
 @pytest.mark.rejects

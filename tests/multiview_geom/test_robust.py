@@ -143,3 +143,10 @@ def test_the_threshold_is_positive() -> None:
 
 def solved(projections: Tensor, pixels: Tensor, weights: Tensor) -> RobustPoints:
     return triangulate_robust(projections, pixels, weights=weights, threshold=20.0)
+
+
+def test_one_view_believes_nothing() -> None:
+    rig = ring_of_cameras(1, radius=4.0, height=1.0)
+    found = triangulate_robust(rig.projections, torch.full((1, 3, 2), 500.0), threshold=1.0)
+    assert found.points.isnan().all()
+    assert not found.inliers.any()
