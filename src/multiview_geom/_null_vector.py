@@ -27,12 +27,12 @@ def cofactors(upper: Upper) -> list[list[Tensor]]:
     l12, l13, l23 = _crossed(f, i, h, g), _crossed(f, j, i, g), _crossed(h, j, i, i)
     u01, u02, u03 = _crossed(a, e, b, b), _crossed(a, f, c, b), _crossed(a, g, d, b)
     u12, u13 = _crossed(b, f, c, e), _crossed(b, g, d, e)
-    c01 = plus_product(_crossed(f, l03, b, l23), g, l02, -1)
+    c01 = plus_product(_crossed(f, l03, b, l23), g, l02, -1.0)
     c02 = plus_product(_crossed(b, l13, e, l03), g, l01)
-    c03 = plus_product(_crossed(e, l02, b, l12), f, l01, -1)
-    c12 = plus_product(_crossed(b, l03, a, l13), d, l01, -1)
+    c03 = plus_product(_crossed(e, l02, b, l12), f, l01, -1.0)
+    c12 = plus_product(_crossed(b, l03, a, l13), d, l01, -1.0)
     c13 = plus_product(_crossed(a, l12, b, l02), c, l01)
-    c23 = plus_product(_crossed(g, u02, d, u12), i, u01, -1)
+    c23 = plus_product(_crossed(g, u02, d, u12), i, u01, -1.0)
     c00 = plus_product(_crossed(e, l23, f, l13), g, l12)
     c11 = plus_product(_crossed(a, l23, c, l03), d, l02)
     c22 = plus_product(_crossed(d, u13, g, u03), j, u01)
@@ -41,7 +41,7 @@ def cofactors(upper: Upper) -> list[list[Tensor]]:
 
 
 def _crossed(first: Tensor, second: Tensor, third: Tensor, fourth: Tensor) -> Tensor:
-    return plus_product(first * second, third, fourth, -1)
+    return plus_product(first * second, third, fourth, -1.0)
 
 
 def largest_column(columns: list[list[Tensor]]) -> list[Float[Tensor, "n"]]:

@@ -295,7 +295,7 @@ def reciprocal_of_clear(gaps: Tensor, trace: Tensor) -> Tensor:
 def crossed(left: Sequence[Tensor], right: Sequence[Tensor]) -> list[Float[Tensor, "n"]]:
     (a, b, c), (x, y, z) = left, right
     quadruples = ((b, z, c, y), (c, x, a, z), (a, y, b, x))
-    return [plus_product(one * two, three, four, -1) for one, two, three, four in quadruples]
+    return [plus_product(one * two, three, four, -1.0) for one, two, three, four in quadruples]
 
 
 def _stretch_of(product: Entries) -> Symmetric:

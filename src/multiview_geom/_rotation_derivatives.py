@@ -98,7 +98,7 @@ def _turned(
     )
     x, y, z = _turn_at_best(entries, rotation, _skew_of_product(rotation, moved))
     return [
-        plus_product(first * b, second, a, -1)
+        plus_product(first * b, second, a, -1.0)
         for line in in_threes(rotation)
         for first, b, second, a in (
             (line[1], z, line[2], y),

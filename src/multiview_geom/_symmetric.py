@@ -40,12 +40,12 @@ class Symmetric(NamedTuple):
         """Return the matrix of cofactors, and the determinant."""
         xx, yy, zz, yz, zx, xy = self
         cofactors = Symmetric(
-            plus_product(yy * zz, yz, yz, -1),
-            plus_product(zz * xx, zx, zx, -1),
-            plus_product(xx * yy, xy, xy, -1),
-            plus_product(zx * xy, xx, yz, -1),
-            plus_product(xy * yz, yy, zx, -1),
-            plus_product(yz * zx, zz, xy, -1),
+            plus_product(yy * zz, yz, yz, -1.0),
+            plus_product(zz * xx, zx, zx, -1.0),
+            plus_product(xx * yy, xy, xy, -1.0),
+            plus_product(zx * xy, xx, yz, -1.0),
+            plus_product(xy * yz, yy, zx, -1.0),
+            plus_product(yz * zx, zz, xy, -1.0),
         )
         return cofactors, inner((xx, xy, zx), (cofactors.xx, cofactors.xy, cofactors.zx))
 
