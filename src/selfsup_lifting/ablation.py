@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from selfsup_lifting.checkpoint import CONFIG_FILE, STATE_FILE, load_config
-from selfsup_lifting.config import Config, LossSettings, ReadSettings
+from selfsup_lifting.config import Config, LossSettings, ReadSettings, require_at_least
 from selfsup_lifting.config_file import from_plain
 from selfsup_lifting.evaluation import evaluate_lifter
 from selfsup_lifting.files import replacing
@@ -158,8 +158,10 @@ def ablate(
         A row per variant.
 
     Raises:
-        ValueError: If the folder holds runs with other settings.
+        ValueError: If the folder holds runs with other settings, or a damaged outcome; or if
+            there is no seed, or no training at a time.
     """
+    require_at_least(1, seeds=seeds, jobs=jobs)
     runs = [
         (replace(variant.config, seed=variant.config.seed + more), folder / _plain(variant.name))
         for more in range(seeds)
@@ -168,6 +170,7 @@ def ablate(
     runs = [(config, place / f"seed-{config.seed}") for config, place in runs]
     for config, run in runs:
         _require_same_settings(config, run)
+        _known_outcome(run)
     outcomes = {}
     for (_, run), outcome in zip(runs, _outcomes(runs, jobs), strict=True):
         outcomes[run] = outcome
@@ -181,18 +184,34 @@ def ablate(
 
 def learn_and_judge(config: Config, run: Path) -> Outcome:
     """Train once, or go on with what was begun, and evaluate on what was kept out."""
-    done = run / OUTCOME_FILE
-    if done.is_file():
-        return Outcome(**json.loads(done.read_text(encoding="utf-8")))
+    known = _known_outcome(run)
+    if known is not None:
+        return known
     split = split_for(config, _recordings(config.data, config.read))
     started = monotonic()
     lifter = train(config, split.learned, run, resume=(run / STATE_FILE).is_file())
     seconds = monotonic() - started
     total = evaluate_lifter(lifter.cpu(), split.kept_out).total
     outcome = Outcome(total.p_mpjpe_mm, total.mpjpe_mm, _shares(run / METRICS_FILE), seconds)
-    with replacing(done) as path:
+    with replacing(run / OUTCOME_FILE) as path:
         path.write_text(json.dumps(asdict(outcome)), encoding="utf-8")
     return outcome
+
+
+def _known_outcome(run: Path) -> Outcome | None:
+    """Read what a training came to; nothing where it has not ended."""
+    path = run / OUTCOME_FILE
+    if not path.is_file():
+        return None
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        shares = {name: float(share) for name, share in plain.pop("gradient_shares").items()}
+        numbers = {name: float(number) for name, number in plain.items()}
+        return Outcome(gradient_shares=shares, **numbers)
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error}); delete it, and its run is evaluated again"
+        ) from None
 
 
 def interval(values: Sequence[float]) -> float:

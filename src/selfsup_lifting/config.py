@@ -8,6 +8,12 @@ from typing import Annotated
 
 from tyro.conf import arg
 
+# Torch counts in 64 bits, one of them the sign.
+LARGEST = 2**63
+
+# One layer of so many numbers takes 40 GB; more blocks than that are no network either.
+WIDEST, DEEPEST = 100_000, 1000
+
 
 @dataclass(frozen=True)
 class RigSettings:
@@ -134,6 +140,7 @@ class ReadSettings:
         require_share(min_confidence=self.min_confidence)
         require_positive(source_fps=self.source_fps)
         require_at_least(0, fps_phase=self.fps_phase, fill_gaps=self.fill_gaps)
+        require_at_most(LARGEST - 1, simulation_seed=abs(self.simulation_seed))
         if self.fps is not None:
             require_positive(fps=self.fps)
 
@@ -222,6 +229,8 @@ class LifterSettings:
 
     def __post_init__(self) -> None:
         require_at_least(1, width=self.width, blocks=self.blocks)
+        require_at_most(WIDEST, width=self.width)
+        require_at_most(DEEPEST, blocks=self.blocks)
         require_positive(output_unit=self.output_unit)
         require_share(dropout=self.dropout)
 
@@ -266,6 +275,10 @@ class LossSettings:
             output=self.output,
         )
         require_share(output_share=self.output_share)
+        if not self.weights:
+            raise ValueError("`losses` must give a weight to at least one loss, all are 0")
+        if list(self.weights) == ["L_out"] and self.output_share < 1:
+            raise ValueError("`losses.output_share` must be 1 where no other loss has a weight")
 
     @property
     def weights(self) -> dict[str, float]:
@@ -342,6 +355,7 @@ class Config:
     def __post_init__(self) -> None:
         require_at_least(1, steps=self.steps, frames_per_batch=self.frames_per_batch)
         require_positive(learning_rate=self.learning_rate)
+        require_at_most(LARGEST - 1, seed=abs(self.seed))
         if self.epochs is not None:
             require_at_least(1, epochs=self.epochs)
         if self.cameras_learned is not None:
@@ -357,6 +371,7 @@ def require_positive(**settings: float | int) -> None:
     for name, value in settings.items():
         if not value > 0:
             raise ValueError(f"setting `{name}` must be above 0, got {value}")
+    require_at_most(LARGEST, **settings)
 
 
 def require_at_least(least: float | int, **settings: float | int) -> None:
@@ -364,6 +379,14 @@ def require_at_least(least: float | int, **settings: float | int) -> None:
     for name, value in settings.items():
         if not value >= least:
             raise ValueError(f"setting `{name}` must be at least {least}, got {value}")
+    require_at_most(LARGEST, **settings)
+
+
+def require_at_most(most: float | int, **settings: float | int) -> None:
+    """Refuse settings above a bound, infinity among them."""
+    for name, value in settings.items():
+        if not value <= most:
+            raise ValueError(f"setting `{name}` must be at most {most}, got {value}")
 
 
 def require_share(**settings: float | int) -> None:

@@ -35,10 +35,10 @@ def load_settings(path: Path, defaults: Settings) -> Settings:
             a value it cannot have.
     """
     try:
-        plain = tomllib.loads(path.read_text(encoding="utf-8"))
+        plain = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ValueError(f"{path}: there is no such settings file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ValueError(f"{path}: not a TOML file: {error}") from None
     try:
         return from_plain(plain, defaults)
@@ -131,4 +131,7 @@ def _plain_value(plain: object, kind: Any, name: str) -> object:  # noqa: ANN401
     accepted = {float: (int, float), Path: (str,)}.get(kind, (kind,))
     if not isinstance(plain, accepted) or (isinstance(plain, bool) and kind is not bool):
         raise ValueError(f"setting `{name}` must be of type {kind.__name__}, got {plain!r}")
-    return kind(plain)
+    try:
+        return kind(plain)
+    except OverflowError:
+        raise ValueError(f"setting `{name}` is too large a number for {kind.__name__}") from None

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from math import isfinite
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -25,6 +26,7 @@ class RunLog:
     """Progress with the time left on stderr; every epoch in metrics.jsonl and for TensorBoard."""
 
     def __init__(self, run: Path, *, epochs: int, done: int) -> None:
+        _forget_epochs_after(done, run / METRICS_FILE)
         self._metrics = (run / METRICS_FILE).open("a", encoding="utf-8")
         self._curves = SummaryWriter(str(run))
         self._epochs, self._first, self._done = epochs, done, done
@@ -56,11 +58,16 @@ class RunLog:
         self._steps.append(torch.stack([term.detach() for term in terms.values()]))
 
     def epoch(self, noted: Mapping[str, float]) -> None:
-        """Note that an epoch is over: loss terms, shares of the gradient, and what else is told."""
+        """Note that an epoch is over: loss terms, shares of the gradient, and what else is told.
+
+        Raises:
+            ValueError: If a loss is not finite, so that nothing can come of the training.
+        """
         means = torch.stack(self._steps).mean(dim=0).tolist()
         terms = dict(zip(self._shares, means, strict=True))
         self._steps.clear()
         self._done += 1
+        _require_finite(terms, self._done)
         row = {"epoch": self._done, "losses": terms, "gradient_shares": dict(self._shares), **noted}
         self._metrics.write(json.dumps(row) + "\n")
         for name, value in noted.items():
@@ -86,3 +93,19 @@ class RunLog:
     def _time_left(self) -> timedelta:
         per_epoch = (monotonic() - self._started) / (self._done - self._first)
         return timedelta(seconds=round(per_epoch * (self._epochs - self._done)))
+
+
+def _forget_epochs_after(done: int, metrics: Path) -> None:
+    """Drop the lines of epochs that a broken training had done but not saved."""
+    lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.is_file() else []
+    if len(lines) > done:
+        metrics.write_text("".join(f"{line}\n" for line in lines[:done]), encoding="utf-8")
+
+
+def _require_finite(terms: Mapping[str, float], epoch: int) -> None:
+    for name, value in terms.items():
+        if not isfinite(value):
+            raise ValueError(
+                f"the training has diverged: the loss {name} of epoch {epoch} must be finite, got "
+                f"{value}; a lower `learning_rate` may help"
+            )

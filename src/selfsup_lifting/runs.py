@@ -1,10 +1,15 @@
 """The folder that a training leaves behind."""
 
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from selfsup_lifting.checkpoint import CONFIG_FILE, WEIGHTS_FILE
+import torch
+
+from selfsup_lifting.checkpoint import CONFIG_FILE, STATE_FILE, WEIGHTS_FILE
 from selfsup_lifting.config import Config
 from selfsup_lifting.config_file import save_settings
 
@@ -20,8 +25,10 @@ def planned_run(config: Config, recipe: str) -> Path:
         The folder; nothing is created yet.
 
     Raises:
-        ValueError: If the folder exists and may not, or cannot, be replaced.
+        ValueError: If the folder exists and may not, or cannot, be replaced; or if the device
+            to train on is not there.
     """
+    require_device(config.device)
     if config.run is None:
         now = datetime.now().astimezone()
         return Path("runs") / f"{now:%Y-%m-%d_%H-%M-%S}_{recipe}"
@@ -32,21 +39,56 @@ def planned_run(config: Config, recipe: str) -> Path:
     return config.run
 
 
-def start_run(run: Path, config: Config) -> int:
-    """Create the run folder with its settings; an older run there is replaced.
+def require_device(name: str) -> None:
+    """Refuse a device that this machine has not.
+
+    Args:
+        name: What `Config.device` says.
+
+    Raises:
+        ValueError: If there is no such device.
+    """
+    kind = torch.accelerator.current_accelerator()
+    count = torch.accelerator.device_count()
+    accelerators = [kind.type, *(f"{kind.type}:{place}" for place in range(count))] if kind else []
+    there = ["cpu", *(accelerators if count else [])]
+    if name not in there:
+        raise ValueError(f"setting `device` must be one of {', '.join(there)}, got {name!r}")
+
+
+@contextmanager
+def new_run(run: Path, config: Config) -> Iterator[None]:
+    """Create the run folder with its settings; an older run there waits beside it.
+
+    Once the block ends, however it ends, the older run is deleted if the new one has saved a
+    checkpoint, and else put back.
 
     Args:
         run: The folder, as `planned_run` allowed it.
         config: The settings of the run.
-
-    Returns:
-        How many epochs are done: none.
     """
-    if run.exists():
-        shutil.rmtree(run)
-    run.mkdir(parents=True)
-    save_settings(run / CONFIG_FILE, config)
-    return 0
+    run = run.resolve()
+    older = _set_aside(run) if run.exists() else None
+    try:
+        run.mkdir(parents=True)
+        save_settings(run / CONFIG_FILE, config)
+        yield
+    finally:
+        if older is not None:
+            _settle(older, run)
+
+
+def _set_aside(run: Path) -> Path:
+    waiting = Path(tempfile.mkdtemp(dir=run.parent, prefix=f"{run.name}-replaced-"))
+    return run.rename(waiting / run.name)
+
+
+def _settle(older: Path, run: Path) -> None:
+    """Keep the newer run if it has something to go on from, else the older."""
+    if not (run / STATE_FILE).is_file():
+        shutil.rmtree(run, ignore_errors=True)
+        older.rename(run)
+    shutil.rmtree(older.parent)
 
 
 def _is_run(folder: Path) -> bool:

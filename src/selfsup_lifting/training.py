@@ -1,6 +1,7 @@
 """The loop, on one page."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -30,7 +31,7 @@ from selfsup_lifting.losses import (
 )
 from selfsup_lifting.recordings import Recording
 from selfsup_lifting.run_log import RunLog
-from selfsup_lifting.runs import start_run
+from selfsup_lifting.runs import new_run, require_device
 from selfsup_lifting.selection import Selection
 from selfsup_lifting.skeletons import Skeleton
 
@@ -40,7 +41,7 @@ Terms = Mapping[str, Float[Tensor, ""]]
 SAVE_EVERY = 60.0
 
 # Every epoch of every run has random numbers of its own, so a resumed run goes on as if unbroken.
-EPOCH_SEEDS = 1_000_003
+EPOCH_SEEDS, ALL_SEEDS = 1_000_003, 2**63
 
 
 def train(
@@ -52,52 +53,58 @@ def train(
         config: Every setting of the run.
         recordings: What to learn from. Their truth is looked at only where
             `config.losses.labels` asks for it.
-        run: The folder for checkpoint, metrics and curves; created, in the place of an older
-            run, once the recordings are known to be good.
+        run: The folder for checkpoint, metrics and curves; created once the recordings are known
+            to be good. An older run there is lost only once there is a checkpoint of this one.
         resume: Whether to go on from the checkpoint that lies there.
 
     Returns:
-        The trained network, in evaluation mode. An interrupted training saves what it has; the
-        interrupted epoch is begun again when it is resumed.
+        The trained network, in evaluation mode. An interrupted training saves what it has if an
+        epoch is done; the interrupted epoch is begun again when it is resumed.
 
     Raises:
-        ValueError: If nothing can be learned from the recordings.
+        ValueError: If nothing can be learned from the recordings, the training diverges, the
+            device is not there, or what is to be resumed is damaged or of another network.
     """
+    require_device(config.device)
     selection = Selection(config, with_cameras(recordings, config.cameras_learned), run)
     recordings = selection.learned
     dataset = build_dataset(recordings, config.losses.labels, config.triangulation)
     dataset = dataset.to(config.device)
     epochs = epoch_count(config, len(dataset))
     skeleton = common_skeleton(recordings)
-    lifter = untrained_lifter(skeleton, config).train()
+    lifter = untrained_lifter(skeleton, config).to(config.device).train()
     optimizer = torch.optim.Adam(lifter.parameters(), lr=config.learning_rate)
-    done = load_state(run, lifter, optimizer) if resume else start_run(run, config)
-    saved = monotonic()
-    try:
-        with RunLog(run, epochs=epochs, done=done) as log:
-            for epoch in range(done, epochs):
-                losses = config.losses.at(epoch / epochs)
-                seed = config.seed * EPOCH_SEEDS + epoch
-                torch.manual_seed(seed)
-                for group in optimizer.param_groups:
-                    group["lr"] = config.learning_rate_at(epoch / epochs)
-                for frames in _batches(dataset, config, seed):
-                    batch = augmented(frames, skeleton, config.augmentation)
-                    seen = shown(batch, config.augmentation)
-                    poses = lift_views(lifter, batch, seen, apart=config.views_apart)
-                    terms = loss_terms(poses, batch, skeleton, losses)
-                    log.step(terms, partial(gradient_shares, poses, terms, losses.weights))
-                    optimizer.zero_grad(set_to_none=True)
-                    weighted_sum(terms, losses.weights).backward()
-                    if config.adam_forgets:
-                        optimizer.state.clear()
-                    optimizer.step()
-                log.epoch(selection.judge(lifter))
-                done = epoch + 1
-                if monotonic() - saved > SAVE_EVERY:
-                    save_checkpoint(run, lifter, optimizer, config, done)
-                    saved = monotonic()
-    finally:
+    done = load_state(run, lifter, optimizer) if resume else 0
+    with nullcontext() if resume else new_run(run, config):
+        saved = monotonic()
+        try:
+            with RunLog(run, epochs=epochs, done=done) as log:
+                for epoch in range(done, epochs):
+                    losses = config.losses.at(epoch / epochs)
+                    seed = (config.seed * EPOCH_SEEDS + epoch) % ALL_SEEDS
+                    torch.manual_seed(seed)
+                    for group in optimizer.param_groups:
+                        group["lr"] = config.learning_rate_at(epoch / epochs)
+                    for frames in _batches(dataset, config, seed):
+                        batch = augmented(frames, skeleton, config.augmentation)
+                        seen = shown(batch, config.augmentation)
+                        poses = lift_views(lifter, batch, seen, apart=config.views_apart)
+                        terms = loss_terms(poses, batch, skeleton, losses)
+                        log.step(terms, partial(gradient_shares, poses, terms, losses.weights))
+                        optimizer.zero_grad(set_to_none=True)
+                        weighted_sum(terms, losses.weights).backward()
+                        if config.adam_forgets:
+                            optimizer.state.clear()
+                        optimizer.step()
+                    log.epoch(selection.judge(lifter))
+                    done = epoch + 1
+                    if monotonic() - saved > SAVE_EVERY:
+                        save_checkpoint(run, lifter, optimizer, config, done)
+                        saved = monotonic()
+        except KeyboardInterrupt:
+            if done:
+                save_checkpoint(run, lifter, optimizer, config, done)
+            raise
         save_checkpoint(run, lifter, optimizer, config, done)
     return lifter.eval()
 
@@ -139,9 +146,9 @@ def with_cameras(recordings: Sequence[Recording], count: int | None) -> list[Rec
 
 
 def untrained_lifter(skeleton: Skeleton, config: Config) -> Lifter:
-    """Build the network that a training of these settings starts from."""
+    """Build the network that a training of these settings starts from, on the CPU."""
     torch.manual_seed(config.seed)
-    return Lifter(skeleton, config.lifter).to(config.device)
+    return Lifter(skeleton, config.lifter)
 
 
 def epoch_count(config: Config, frames: int) -> int:

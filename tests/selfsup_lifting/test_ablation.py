@@ -138,6 +138,27 @@ def test_what_cannot_be_varied_is_told(written: str, message: str) -> None:
 
 
 @pytest.mark.rejects
+@pytest.mark.parametrize("few", [0, -1])
+def test_an_ablation_needs_a_seed_and_a_job(tiny: Config, tmp_path: Path, few: int) -> None:
+    with pytest.raises(ValueError, match=f"setting `seeds` must be at least 1, got {few}"):
+        ablate(varied(tiny, "cameras=2"), few, tmp_path / "runs")
+    with pytest.raises(ValueError, match=f"setting `jobs` must be at least 1, got {few}"):
+        ablate(varied(tiny, "cameras=2"), 1, tmp_path / "runs", jobs=few)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", '{"gradient_shares": []}', '{"gradient_shares": {}, "more": 1}']
+)
+def test_a_damaged_outcome_is_named(tiny: Config, tmp_path: Path, text: str) -> None:
+    outcome = tmp_path / "runs" / "cameras-2" / "seed-0" / "outcome.json"
+    outcome.parent.mkdir(parents=True)
+    outcome.write_text(text)
+    with pytest.raises(ValueError, match=r"seed-0.outcome\.json is damaged"):
+        ablate(varied(tiny, "cameras=2"), 1, tmp_path / "runs")
+
+
+@pytest.mark.rejects
 def test_other_settings_need_another_folder(tiny: Config, tmp_path: Path) -> None:
     ablate(varied(tiny, "cameras=2"), 1, tmp_path / "runs")
     with pytest.raises(ValueError, match="other settings"):

@@ -70,6 +70,25 @@ def test_choices_are_told_with_their_source() -> None:
         ("losses = 3", "setting `losses` must be a table of settings, got 3"),
         ("[losses]\nlabels = 'guess'", "must be one of triangulated, truth, got 'guess'"),
         ("epochs = [", "not a TOML file"),
+        ("learning_rate = inf", "setting `learning_rate` must be at most"),
+        ("learning_rate = 1" + 400 * "0", "setting `learning_rate` is too large a number"),
+        ("learning_rate = 1" + 5000 * "0", "not a TOML file"),
+        ("epochs = 1" + 400 * "0", "setting `epochs` must be at most"),
+        ("seed = 99999999999999999999999", "setting `seed` must be at most 9223372036854775807"),
+        ("seed = -99999999999999999999999", "setting `seed` must be at most 9223372036854775807"),
+        ("read.simulation_seed = 99999999999999999999999", "setting `simulation_seed` must be at"),
+        ("lifter.width = 1000001", "setting `width` must be at most 100000, got 1000001"),
+        ("lifter.blocks = 1000001", "setting `blocks` must be at most 1000, got 1000001"),
+        ("lifter.output_unit = inf", "setting `output_unit` must be at most"),
+        ("losses.input = inf", "setting `input` must be at most"),
+        (
+            "[losses]\ninput = 0\nprojection = 0\nconsistency = 0\noutput = 0",
+            "`losses` must give a weight to at least one loss, all are 0",
+        ),
+        (
+            "[losses]\ninput = 0\nprojection = 0\nconsistency = 0",
+            "`losses.output_share` must be 1 where no other loss has a weight",
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
