@@ -19,11 +19,17 @@ from torch import Tensor
 from multiview_geom import camera_to_world
 from selfsup_lifting.ablation import ablate as run_ablation
 from selfsup_lifting.ablation import loss_steps, varied
-from selfsup_lifting.checkpoint import BEST_FILE, WEIGHTS_FILE, load_config, load_lifter
+from selfsup_lifting.checkpoint import (
+    BEST_FILE,
+    STATE_FILE,
+    WEIGHTS_FILE,
+    load_config,
+    load_lifter,
+)
 from selfsup_lifting.config import Config, ReadSettings
 from selfsup_lifting.config_file import explained, load_settings
-from selfsup_lifting.evaluation import Evaluation, evaluate_lifter
-from selfsup_lifting.export import require_writable, save_tracks
+from selfsup_lifting.evaluation import Evaluation, evaluate_lifter, known
+from selfsup_lifting.export import AXES, require_writable, save_tracks
 from selfsup_lifting.inference import lift, placed_in_camera
 from selfsup_lifting.inspection import (
     Inspection,
@@ -85,7 +91,9 @@ def train(arguments: Sequence[str]) -> None:
     try:
         lifter = train_lifter(config, split.learned, run, resume=options.resume is not None)
     except KeyboardInterrupt:
-        _messages.print(f"interrupted; go on with: {PROGRAM} train --resume {run}")
+        begun = (run / STATE_FILE).is_file()
+        hint = f"go on with: {PROGRAM} train --resume {run}" if begun else "nothing was learned yet"
+        _messages.print(f"interrupted; {hint}")
         raise
     after = evaluate_lifter(lifter, split.kept_out)
     if options.json:
@@ -108,7 +116,7 @@ def evaluate(arguments: Sequence[str]) -> None:
     takes = read_recordings(options.data or config.data, options.read)
     if not options.data:
         takes = split_for(config, takes).kept_out
-    takes = [take.frames(chosen_frames(options.frames)) for take in takes]
+    takes = [_frames_of(take, options.frames) for take in takes]
     evaluation, tables = evaluate_for(options.data or config.data, lifter, takes, config)
     for path in options.out:
         save_tables(path, evaluation, tables)
@@ -125,6 +133,7 @@ def predict(arguments: Sequence[str]) -> None:
     """Lift one camera's 2D track to 3D."""
     options = _with_read_settings_of_run("predict", arguments, PredictOptions)
     _require_writable(options.out, overwrite=options.overwrite)
+    _named(AXES, options.frame, "frame")
     lifter = load_lifter(options.run)
     take = _take(options.keypoints, options.read, options.frames)
     if take.skeleton.joints != lifter.skeleton.joints:
@@ -169,10 +178,12 @@ def inspect(arguments: Sequence[str]) -> None:
     try:
         found: Inspection | RigInspection = inspect_source(options.path, options.read)
     except ReadError as unread:
+        if not Path(options.path).is_file():
+            raise
         try:
             found = inspect_calibration(Path(options.path))
-        except (ValueError, OSError):
-            raise unread from None
+        except ValueError as broken:
+            raise ReadError(f"{unread}; nor is it a sound calibration: {broken}") from None
     if options.json:
         _print_json(found.as_dict())
         return
@@ -241,18 +252,29 @@ def _overview() -> str:
 def _settings_before_options(arguments: Sequence[str], preset: str | None = None) -> Config:
     """Return the settings that single options then change: of a recipe, a preset, a file, a run."""
     early = argparse.ArgumentParser(prog=f"{PROGRAM} train", add_help=False, allow_abbrev=False)
-    for option in ("--recipe", "--preset"):
+    for option in ("--recipe", "--preset", "--run"):
         early.add_argument(option)
     for option in ("--config", "--resume"):
         early.add_argument(option, type=Path)
     early.add_argument("--data", nargs="*")
     told, _ = early.parse_known_args(arguments)
     if told.resume is not None:
+        _require_alone(told)
         return load_config(told.resume)
     preset = told.preset or preset or ("quick" if told.data or told.config else "demo")
     recipe = _named(RECIPES, told.recipe or "paper", "recipe")
     config = recipe(_named(PRESETS, preset, "preset")(Config()))
     return config if told.config is None else load_settings(told.config, config)
+
+
+def _require_alone(told: argparse.Namespace) -> None:
+    """Refuse options that a resumed run, which has its settings, would ignore."""
+    for option in ("recipe", "preset", "config", "run"):
+        if getattr(told, option) is not None:
+            raise ValueError(
+                f"`resume` goes on in {told.resume} with the settings of that run; `{option}` "
+                "cannot be given beside it"
+            )
 
 
 def _named(choices: Mapping[str, Choice], name: str, what: str) -> Choice:
@@ -288,7 +310,16 @@ def _take(path: str, read: ReadSettings, frames: str) -> Recording:
     if len(takes) > 1:
         names = ", ".join(take.name for take in takes[:3])
         raise ValueError(f"{path} holds {len(takes)} takes ({names}, ...); name one of them")
-    return takes[0].frames(chosen_frames(frames))
+    return _frames_of(takes[0], frames)
+
+
+def _frames_of(take: Recording, frames: str) -> Recording:
+    chosen = take.frames(chosen_frames(frames))
+    if chosen.frame_count == 0:
+        raise ValueError(
+            f"`frames` {frames} chooses none of the {take.frame_count} frames of {take.name}"
+        )
+    return chosen
 
 
 def _told_in(
@@ -301,9 +332,7 @@ def _told_in(
     placed = placed_in_camera(poses, image)
     if frame == "camera":
         return placed
-    if frame == "world":
-        return camera_to_world(seen.cameras.camera_from_world[0].float(), placed)
-    raise ValueError(f"`frame` must be one of root, camera, world, got {frame!r}")
+    return camera_to_world(seen.cameras.camera_from_world[0].float(), placed)
 
 
 def _distance_from_other_views(
@@ -320,8 +349,10 @@ def _distance_from_other_views(
 
 
 def _require_writable(paths: Sequence[Path], *, overwrite: bool) -> None:
-    for path in paths:
+    for place, path in enumerate(paths):
         require_writable(path, overwrite=overwrite)
+        if path in paths[:place]:
+            raise ValueError(f"`out` names {path} twice")
 
 
 def _save(
@@ -340,4 +371,4 @@ def _save(
 
 
 def _print_json(report: Mapping[str, Any]) -> None:
-    sys.stdout.write(json.dumps(report) + "\n")
+    sys.stdout.write(json.dumps(known(report), allow_nan=False) + "\n")

@@ -98,7 +98,7 @@ class Evaluation:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the keys that scripts may rely on; what cannot be known is None."""
-        plain: dict[str, Any] = _known(asdict(self))
+        plain: dict[str, Any] = known(asdict(self))
         return {**plain.pop("total"), **plain}
 
 
@@ -212,10 +212,19 @@ def _mean_of(groups: Iterable[Errors]) -> Errors:
     return Errors(**dict(zip(MEASURES, means, strict=True)), poses=poses)
 
 
-def _known(plain: Any) -> Any:  # noqa: ANN401 - whatever a dataclass holds
-    """Write None for what is not a number, as JSON has no word for it."""
-    if isinstance(plain, dict):
-        return {name: _known(value) for name, value in plain.items()}
+def known(plain: Any) -> Any:  # noqa: ANN401 - whatever a dataclass holds
+    """Write None for what is not a finite number, as JSON has no word for it.
+
+    Args:
+        plain: Numbers and text in dictionaries, lists and tuples.
+
+    Returns:
+        The same, to be written as JSON.
+    """
+    if isinstance(plain, Mapping):
+        return {name: known(value) for name, value in plain.items()}
+    if isinstance(plain, list | tuple):
+        return [known(value) for value in plain]
     return None if isinstance(plain, float) and not isfinite(plain) else plain
 
 

@@ -1,6 +1,7 @@
 """Tracks as NPZ, CSV, TRC."""
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isfinite
@@ -87,6 +88,9 @@ def require_writable(path: Path, *, overwrite: bool = False) -> None:
         )
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; --overwrite replaces it")
+    standing = next(folder for folder in path.absolute().parents if folder.exists())
+    if not (standing.is_dir() and os.access(standing, os.W_OK)):
+        raise ValueError(f"{path} cannot be written: {standing} is no folder to write to")
 
 
 def _write_npz(path: Path, tracks: _Tracks, _: str) -> None:

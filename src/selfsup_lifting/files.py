@@ -16,17 +16,29 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Yields:
         A path in the same folder, with the same suffix.
+
+    Raises:
+        OSError: If nothing can be written there.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = _beside(path)
     try:
         yield temporary
         _share_as_new_files_are(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix
+        )
+    except OSError as error:
+        raise OSError(f"{path} cannot be written: {error.strerror}") from error
+    os.close(handle)
+    return Path(name)
 
 
 def _share_as_new_files_are(path: Path) -> None:

@@ -206,6 +206,89 @@ def test_a_track_that_exists_is_left_alone(
     assert out.read_text() == "mine"
 
 
+@pytest.mark.rejects
+@pytest.mark.parametrize("command", ["predict", "triangulate", "evaluate"])
+def test_frames_that_are_none_are_told(
+    command: str, tmp_path: Path, run: Path, take: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = {
+        "predict": [str(run), str(take), "--out", str(tmp_path / "poses.trc")],
+        "triangulate": [str(take), "--out", str(tmp_path / "points.trc")],
+        "evaluate": [str(run), "--data", str(take)],
+    }
+    told = refused([command, *given[command], "--frames", "5:5"], capsys)
+    assert "chooses none of the 20 frames" in told
+    assert not list(tmp_path.glob("*.trc"))
+
+
+@pytest.mark.rejects
+def test_one_camera_is_not_triangulated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    alone = Scene(views=3, frames=4).recording()
+    save_recording(tmp_path / "alone.npz", alone.select_views([alone.cameras.names[0]]))
+    told = refused(["triangulate", str(tmp_path / "alone.npz")], capsys)
+    assert "has one camera" in told
+
+
+@pytest.mark.rejects
+def test_a_take_in_which_nothing_is_seen_twice_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_recording(tmp_path / "dark.npz", Scene(views=3, frames=4, missing=1.0).recording())
+    assert "seen by two cameras" in refused(["triangulate", str(tmp_path / "dark.npz")], capsys)
+
+
+def test_what_no_number_is_known_of_is_null(
+    tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_recording(tmp_path / "one.npz", Scene(views=3, frames=1).recording())
+    capsys.readouterr()
+    main(["evaluate", str(run), "--data", str(tmp_path / "one.npz"), "--json"])
+    told = capsys.readouterr().out.splitlines()[-1]
+    assert "NaN" not in told
+    assert json.loads(told)["velocity_mm"] is None
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("option", ["--recipe=robust", "--preset=full", "--run=elsewhere"])
+def test_a_resumed_run_has_its_settings(
+    option: str, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = refused(["train", "--resume", str(run), *option.split("=")], capsys)
+    assert f"`{option[2:].split('=', maxsplit=1)[0]}` cannot be given beside it" in told
+
+
+@pytest.mark.rejects
+def test_what_is_wrong_with_a_calibration_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = Session().write(tmp_path / "session")
+    with_nan_in_the_calibration(project)
+    told = refused(["inspect", str(project / "calibration" / "Calib.toml")], capsys)
+    assert "cam_01.translation" in told
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        (["a.trc", "a.trc"], "twice"),
+        (["taken/a.trc"], "no folder to write to"),
+        (["a.docx"], "not '.docx'"),
+    ],
+)
+def test_a_place_that_nothing_can_be_written_to_is_told_first(
+    out: list[str],
+    message: str,
+    tmp_path: Path,
+    take: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "taken").write_text("a file, not a folder")
+    places = [str(tmp_path / name) for name in out]
+    assert message in refused(["triangulate", str(take), "--out", *places], capsys)
+    assert not list(tmp_path.glob("*.trc"))
+
+
 def without_calibration(project: Path) -> None:
     shutil.rmtree(project / "calibration")
 
