@@ -277,8 +277,10 @@ def load_skeleton(path: Path) -> Skeleton:
     Raises:
         ValueError: If the file is no TOML, a key is unknown or missing, or a joint is.
     """
+    if not path.is_file():
+        raise ValueError(f"there is no skeleton file {path}")
     try:
-        plain = tomllib.loads(path.read_text(encoding="utf-8"))
+        plain = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         return _skeleton_from_toml(plain, path.stem)
     except (OSError, ValueError, TypeError) as error:
         raise ValueError(f"skeleton file {path}: {error}") from error
@@ -290,8 +292,15 @@ def _skeleton_from_toml(plain: Mapping[str, Any], name: str) -> Skeleton:
     if unknown or missing:
         wrong = sorted(f"unknown key {key}" for key in unknown)
         raise ValueError(", ".join(wrong + sorted(f"missing key {key}" for key in missing)))
-    joints = tuple(str(joint) for joint in plain["joints"])
+    for key in ("joints", "root"):
+        _require_names(key, plain[key])
+    joints = tuple(plain["joints"])
+    twice = sorted({joint for joint in joints if joints.count(joint) > 1})
+    if twice:
+        raise ValueError(f"`joints` must name each joint once, got {', '.join(twice)} twice")
     parents = dict.fromkeys(range(len(joints)), -1)
+    for key in ("bones", "mirrored"):
+        _require_pairs(key, plain.get(key) or [])
     for parent, child in plain["bones"]:
         parents[_place(joints, child)] = _place(joints, parent)
     pairs = plain.get("mirrored")
@@ -304,6 +313,20 @@ def _skeleton_from_toml(plain: Mapping[str, Any], name: str) -> Skeleton:
         else tuple((_place(joints, left), _place(joints, right)) for left, right in pairs),
         root=tuple(_place(joints, joint) for joint in plain["root"]),
     )
+
+
+def _require_names(key: str, value: object) -> None:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise ValueError(f"`{key}` must be a list of names, got {value!r}")
+
+
+def _require_pairs(key: str, value: object) -> None:
+    if not isinstance(value, list) or not all(_is_pair(pair) for pair in value):
+        raise ValueError(f"`{key}` must be a list of pairs of names, got {value!r}")
+
+
+def _is_pair(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2  # noqa: PLR2004 - a pair
 
 
 def _place(joints: tuple[str, ...], joint: str) -> int:

@@ -66,7 +66,7 @@ def write(folder: Path, cameras: Cameras) -> None:
 
 def _lines(path: Path) -> Iterator[tuple[Place, str]]:
     """Yield lines that are not comments, of each no more than its beginning."""
-    with path.open(encoding="utf-8", errors="replace") as file:
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
         count, begins = 0, True
         while line := file.readline(LONGEST_LINE):
             count += begins

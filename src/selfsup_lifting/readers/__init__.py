@@ -52,6 +52,9 @@ READERS: Mapping[str, Reader] = MappingProxyType(
     }
 )
 
+# So many files are named where nothing in a folder could be read.
+MOST_NAMED = 4
+
 _log = logging.getLogger(__name__)
 
 
@@ -107,7 +110,16 @@ def find_reader(source: str) -> tuple[str, Path]:
             return name, path
     raise ReadError(
         f"{path} is of no kind that is known here; `kind:{path}` forces one of {', '.join(READERS)}"
+        + _unread(path)
     )
+
+
+def _unread(path: Path) -> str:
+    """Say which files of a folder may be tracks, but are in no known layout."""
+    files = capture.unread_tracks(path) if path.is_dir() else []
+    more = f" and {len(files) - MOST_NAMED} more" if len(files) > MOST_NAMED else ""
+    names = ", ".join(file.name for file in files[:MOST_NAMED])
+    return f"; {names}{more}: there, but in no known layout" if files else ""
 
 
 def _existing(path: str) -> Path:

@@ -28,7 +28,7 @@ def recognises(path: Path) -> bool:
     """Tell a list of people with their `image_id`, or pictures with their `people` or `bodies`."""
     if path.suffix != ".json" or not path.is_file():
         return False
-    with path.open(encoding="utf-8", errors="replace") as file:
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
         beginning = file.read(BEGINNING)
     if beginning.lstrip().startswith("["):
         return '"image_id"' in beginning and '"keypoints"' in beginning
@@ -57,7 +57,7 @@ def read_views(path: Path, told: Skeleton | None) -> list[ViewTracks]:
         sightings, frames = _by_picture(place, object_at(place, content))
         layout = ALPHAPOSE
     view = tracks_of_sightings(path, layout, sightings, frames, told)
-    return [replace(view, every_frame=False)]
+    return [replace(view, every_frame=False, whole_span=False)]
 
 
 def _person(place: Place, person: object) -> Sighting:
@@ -73,7 +73,7 @@ def _person(place: Place, person: object) -> Sighting:
 
 
 def _keypoints(place: Place, flat: object) -> Float[Tensor, "joints 3"]:
-    numbers = numbers_at(place, flat, -1)
+    numbers = numbers_at(place, flat, -1, per_joint=3)
     if len(numbers) % 3 or not len(numbers):
         raise place.expected("x, y and score of every joint", flat)
     return numbers.reshape(-1, 3)

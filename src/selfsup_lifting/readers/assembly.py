@@ -9,6 +9,7 @@ from torch import Tensor
 
 from multiview_geom import Cameras
 from selfsup_lifting.config import People, ReadSettings
+from selfsup_lifting.readers.bodies import told_by_anatomy
 from selfsup_lifting.readers.people import largest_person, one_person
 from selfsup_lifting.readers.sightings import covering_range
 from selfsup_lifting.readers.takes import Take
@@ -39,8 +40,10 @@ def assemble(
         The take, of one person.
 
     Raises:
-        ReadError: If the cameras differ in their skeleton or their frames, or lack the person.
+        ReadError: If the cameras differ in their skeleton or their frames, or lack the person, or
+            if nothing tells what the joints are.
     """
+    views = _settled(views)
     _require_one_skeleton(views)
     aligned = _same_frames([_in_pixels(view, cameras, at) for at, view in enumerate(views)])
     keypoints, confidence = _stacked(aligned)
@@ -70,13 +73,34 @@ def assemble(
     )
 
 
+def _settled(views: Sequence[ViewTracks]) -> list[ViewTracks]:
+    """Choose among the skeletons that a number of joints may be, once over all cameras.
+
+    The cameras of one take share a detector: who turns his back on one tells it to another.
+    """
+    unsure = [view for view in views if view.rivals]
+    if not unsure:
+        return list(views)
+    rivals = unsure[0].rivals
+    people = [torch.cat([view.keypoints, view.confidence[..., None]], dim=-1) for view in unsure]
+    found = told_by_anatomy(torch.cat([of_view.flatten(0, 1) for of_view in people]), rivals)
+    if found is None:
+        raise ReadError(
+            f"{unsure[0].source}: {len(unsure[0].skeleton.joints)} keypoints may be "
+            f"{' or '.join(rivals)}, and nobody shows the joints that tell which; say it with "
+            "--detected-skeleton"
+        )
+    return [replace(view, skeleton=found, rivals=()) if view.rivals else view for view in views]
+
+
 def _require_one_skeleton(views: Sequence[ViewTracks]) -> None:
     first = views[0]
     for view in views[1:]:
         if view.skeleton.joints != first.skeleton.joints:
             raise ReadError(
                 f"camera {view.camera} has the skeleton {view.skeleton.name!r}, "
-                f"camera {first.camera} {first.skeleton.name!r}; detect all with one model"
+                f"camera {first.camera} {first.skeleton.name!r}; detect all with one model, "
+                "or say which it was with --detected-skeleton"
             )
 
 
@@ -89,26 +113,53 @@ def _in_pixels(view: ViewTracks, cameras: Cameras, at: int) -> ViewTracks:
 
 def _same_frames(views: Sequence[ViewTracks]) -> list[ViewTracks]:
     """Lay the views over each other: by frame number where files leave frames out."""
+    if all(view.whole_span for view in views):
+        _require_same_count(views)
     if not all(view.every_frame for view in views):
-        ends = [
-            end
-            for view in views
-            for end in (view.first_frame, view.first_frame + view.frame_count - 1)
-        ]
-        frames = covering_range(views[0].source.parent, ends)
-        return [view.during(frames) for view in views]
+        return _by_frame_number(views)
+    first = views[0]
+    starts = sorted({view.first_frame for view in views})
+    if len(starts) > 1:
+        note = f"{first.source.parent}: cameras count from {starts}; laid over each other in order"
+        return [replace(first, notes=(*first.notes, note)), *views[1:]]
+    return list(views)
+
+
+def _require_same_count(views: Sequence[ViewTracks]) -> None:
     first = views[0]
     for view in views[1:]:
         if view.frame_count != first.frame_count:
             raise ReadError(
-                f"camera {view.camera} has {view.frame_count} frames, camera {first.camera} "
+                f"camera {_named(view)} has {view.frame_count} frames, camera {_named(first)} "
                 f"{first.frame_count}; cut the videos to the same frames"
+                + ("" if view.every_frame else ", or add empty rows where nobody is seen")
             )
-    starts = sorted({view.first_frame for view in views})
-    if len(starts) > 1:
-        note = f"{first.source.parent}: cameras count from {starts}; laid over each other in order"
-        views = [replace(first, notes=(*first.notes, note)), *views[1:]]
-    return list(views)
+
+
+def _named(view: ViewTracks) -> str:
+    """Name a camera, and its file where that is called otherwise."""
+    alike = view.camera in {view.source.name, view.source.stem}
+    return view.source.name if alike else f"{view.camera} of {view.source.name}"
+
+
+def _by_frame_number(views: Sequence[ViewTracks]) -> list[ViewTracks]:
+    ends = [
+        end for view in views for end in (view.first_frame, view.first_frame + view.frame_count - 1)
+    ]
+    frames = covering_range(views[0].source.parent, ends)
+    return [_padded(view, frames) for view in views]
+
+
+def _padded(view: ViewTracks, frames: range) -> ViewTracks:
+    laid = view.during(frames)
+    if view.frame_count == len(frames):
+        return laid
+    last = view.first_frame + view.frame_count - 1
+    note = (
+        f"{view.source}: tells of frames {view.first_frame} to {last} only, other cameras of "
+        f"{frames[0]} to {frames[-1]}; the rest counts as missing"
+    )
+    return replace(laid, notes=(*view.notes, note))
 
 
 def _stacked(

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from types import MappingProxyType
 
@@ -51,30 +50,34 @@ _ROOTS = (
 
 @dataclass(frozen=True)
 class Body:
-    """A skeleton, and which joints of the file make it up, in its order."""
+    """A skeleton, and which joints of the file make it up, in its order.
+
+    Attributes:
+        skeleton: What the joints are.
+        order: Where each of them stands in the file.
+        rivals: The skeletons it may be, this one first, where only anatomy tells them apart.
+    """
 
     skeleton: Skeleton
     order: tuple[int, ...]
+    rivals: tuple[str, ...] = ()
 
 
-def body_by_count(
-    source: Path, people: Float[Tensor, "people joints 3"], told: Skeleton | None
-) -> Body:
+def body_by_count(source: Path, count: int, told: Skeleton | None) -> Body:
     """Tell a skeleton from how many joints each person has.
 
     Args:
         source: The file or folder, for the sentence of an error.
-        people: x, y and confidence of everybody's joints.
+        count: How many joints everybody has.
         told: The skeleton that the user or the project names; None where nobody does.
 
     Returns:
-        The skeleton told, else the usual one of so many joints; BODY_25 and BODY_25B are told
-        apart by which of their joints lie in the middle.
+        The skeleton told, else the usual one of so many joints; BODY_25 and BODY_25B are rivals,
+        for `told_by_anatomy` to choose among.
 
     Raises:
         ReadError: If the number does not fit, or is of no skeleton known here.
     """
-    count = people.shape[1]
     names = _BY_COUNT.get(count, ())
     if told is not None:
         if count != len(told.joints) and told.name not in names:
@@ -88,8 +91,34 @@ def body_by_count(
             f"{source}: {count} keypoints are of no skeleton known here; say which with "
             "`detected_skeleton`: a name or a TOML file"
         )
-    skeleton = SKELETONS[names[0]] if len(names) == 1 else _told_by_anatomy(people, names)
-    return Body(skeleton, tuple(range(len(skeleton.joints))))
+    skeleton = SKELETONS[names[0]]
+    rivals = names if len(names) > 1 else ()
+    return Body(skeleton, tuple(range(len(skeleton.joints))), rivals)
+
+
+def told_by_anatomy(
+    people: Float[Tensor, "people joints 3"], rivals: Sequence[str]
+) -> Skeleton | None:
+    """Choose the skeleton whose middle joints lie best in the middle.
+
+    Args:
+        people: x, y and confidence of everybody's joints, of every camera of one detector.
+        rivals: The skeletons among which to choose.
+
+    Returns:
+        The best one, by those people who show the middle of every rival; None where nobody does,
+        or where two are equally good.
+    """
+    strain = torch.stack(
+        [_strain(people, SKELETONS[name], _MIDDLES[name]) for name in rivals], dim=1
+    )
+    comparable = strain[strain.isfinite().all(dim=1)]
+    if not len(comparable):
+        return None
+    ranked = comparable.median(dim=0).values.sort()
+    if ranked.values[0] == ranked.values[1]:
+        return None
+    return SKELETONS[rivals[int(ranked.indices[0])]]
 
 
 def body_by_names(
@@ -196,21 +225,15 @@ def _hung_on(
     return tuple(parents.values())
 
 
-def _told_by_anatomy(
-    people: Float[Tensor, "people joints 3"], candidates: tuple[str, ...]
-) -> Skeleton:
-    """Choose the skeleton whose middle joints lie best in the middle; the first if none does."""
-    strain = {name: _strain(people, SKELETONS[name], _MIDDLES[name]) for name in candidates}
-    known = {name: value for name, value in strain.items() if isfinite(value)}
-    return SKELETONS[min(known, key=lambda name: known[name], default=candidates[0])]
-
-
 def _strain(
     people: Float[Tensor, "people joints 3"],
     body: Skeleton,
     middles: tuple[tuple[str, str, str], ...],
-) -> float:
-    """Return how far, in body heights, the middle joints lie from the middle on the median."""
+) -> Float[Tensor, "people"]:
+    """Return how far, in body heights, each one's middle joints lie from the middle.
+
+    Joints that are not seen are left out; NaN is somebody who shows none of the middles.
+    """
     places = torch.where(people[..., 2:] > 0, people[..., :2], torch.nan)
     top = places[..., 1].nan_to_num(torch.inf, torch.inf).amin(dim=1)
     bottom = places[..., 1].nan_to_num(-torch.inf, -torch.inf).amax(dim=1)
@@ -218,4 +241,5 @@ def _strain(
         places[:, [body.joints.index(triple[part]) for triple in middles]] for part in range(3)
     )
     away = (middle - (one + other) / 2).norm(dim=-1) / (bottom - top)[:, None]
-    return float(away.nanmedian(dim=0).values.mean())
+    mean: Tensor = away.nanmean(dim=1)
+    return mean

@@ -69,14 +69,14 @@ def load_bvh(path: Path) -> Motion:
     Raises:
         ReadError: If it is no BVH or is damaged; the sentence names the line or the frame.
     """
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     motion = next((number for number, line in enumerate(lines) if line.strip() == "MOTION"), None)
     if motion is None:
         raise ReadError(f"{path}: no line says MOTION; the file is no BVH, or is cut short")
     joints = _Hierarchy(path, lines[:motion]).read()
     frames, seconds = _motion_header(path, lines, motion)
-    width = sum(len(joint.channels) for joint in joints)
-    return Motion(joints, 1 / seconds, _numbers(path, lines[motion + 3 :], frames, width))
+    names = [f"{channel} of {joint.name}" for joint in joints for channel in joint.channels]
+    return Motion(joints, 1 / seconds, _numbers(path, lines, motion + 3, frames, names))
 
 
 def place(motion: Motion) -> Placed:
@@ -230,27 +230,47 @@ def _motion_header(path: Path, lines: list[str], motion: int) -> tuple[int, floa
 
 
 def _numbers(
-    path: Path, lines: list[str], frames: int, width: int
+    path: Path, lines: list[str], first: int, frames: int, names: list[str]
 ) -> Float[Tensor, "frames channels"]:
-    rows = [line.split() for line in lines if line.strip()]
+    """Read the numbers of every frame, from the lines that follow the header."""
+    rows = [
+        (number, line.split())
+        for number, line in enumerate(lines[first:], start=first + 1)
+        if line.strip()
+    ]
     if len(rows) != frames:
         raise ReadError(
             f"{path}: the header promises {frames} frames, {len(rows)} lines follow; "
             "the file is cut short or was edited"
         )
-    for frame, row in enumerate(rows):
-        if len(row) != width:
-            raise ReadError(f"{path}, frame {frame}: expected {width} numbers, got {len(row)}")
-    return torch.from_numpy(_finite(path, rows))
+    for frame, (number, row) in enumerate(rows):
+        if len(row) != len(names):
+            raise ReadError(
+                f"{path}, line {number}, frame {frame}: expected {len(names)} numbers, "
+                f"got {len(row)}"
+            )
+    return torch.from_numpy(_finite(path, rows, names))
 
 
-def _finite(path: Path, rows: list[list[str]]) -> NDArray[np.float64]:
+def _finite(path: Path, rows: list[tuple[int, list[str]]], names: list[str]) -> NDArray[np.float64]:
     try:
-        numbers = np.array(rows, dtype=np.float64)
-    except ValueError as error:
-        raise ReadError(f"{path}: {error}") from None
+        numbers = np.array([row for _, row in rows], dtype=np.float64)
+    except ValueError:
+        numbers = np.array([[_number(word) for word in row] for _, row in rows])
     wrong = np.argwhere(~np.isfinite(numbers))
     if len(wrong):
         frame, channel = wrong[0]
-        raise ReadError(f"{path}, frame {frame}: channel {channel} is not a finite number")
+        number, row = rows[frame]
+        raise ReadError(
+            f"{path}, line {number}, frame {frame}: expected a finite number for {names[channel]}, "
+            f"got {row[channel]!r}"
+        )
     return numbers
+
+
+def _number(word: str) -> float:
+    """Read a word; NaN where it is no number."""
+    try:
+        return float(word)
+    except ValueError:
+        return np.nan

@@ -1,7 +1,6 @@
 """A folder of detections and a calibration file (Pose2Sim, anipose)."""
 
 import re
-import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,21 +9,26 @@ from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.readers import openpose
 from selfsup_lifting.readers.assembly import assemble
 from selfsup_lifting.readers.detections import find_layout, read_views
-from selfsup_lifting.readers.json_files import read_text
 from selfsup_lifting.readers.matching import match_cameras, require_same_cameras
 from selfsup_lifting.readers.openpose import frame_number
+from selfsup_lifting.readers.projects import (
+    DETECTIONS,
+    Config,
+    config_value,
+    frame_rate,
+    project_config,
+    project_of,
+    with_pose_model,
+    without_face,
+)
 from selfsup_lifting.readers.rigs import Rig, find_calibration, load_rig
 from selfsup_lifting.readers.takes import Take
 from selfsup_lifting.recordings import ReadError
-from selfsup_lifting.skeletons import SKELETONS
 
-# Where Pose2Sim and anipose keep detections, the most refined first.
-DETECTIONS = (
-    "pose-associated", "pose-sync", "pose", "pose-2d-proj", "pose-2d-filtered", "pose-2d",
-)  # fmt: skip
-CONFIGS = ("Config.toml", "config.toml")
-# How far below the folder named a project may begin, and how far above its configuration.
-DEEPEST, HIGHEST_PARENT = 4, 3
+# How far below the folder named a project may begin.
+DEEPEST = 4
+# What files of detections end in: others are no tracks that could not be read.
+TRACK_SUFFIXES = frozenset({".json", ".csv", ".h5", ".hdf5", ".npz"})
 
 
 def recognises(path: Path) -> bool:
@@ -53,8 +57,8 @@ def read(path: Path, settings: ReadSettings) -> list[Take]:
 
 
 def _read_detections(folder: Path, settings: ReadSettings) -> list[Take]:
-    project = folder.resolve().parent if folder.name in DETECTIONS else folder
-    config = _config(project)
+    project = project_of(folder)
+    config = project_config(project)
     calibration = settings.cameras or find_calibration(project)
     if calibration is None:
         raise ReadError(
@@ -62,10 +66,10 @@ def _read_detections(folder: Path, settings: ReadSettings) -> list[Take]:
             "name one with --cameras"
         )
     rig = load_rig(calibration)
-    told = _with_pose_model(settings, config)
-    groups = _by_take(folder, rig, _value(config, "triangulation", "cam_regex"))
+    told = with_pose_model(settings, config)
+    groups = _by_take(folder, rig, config_value(config, "triangulation", "cam_regex"))
     return [
-        _without_face(_read_take(project, rest, sources, rig, told, config), settings, config)
+        without_face(_read_take(project, rest, sources, rig, told, config), settings, config)
         for rest, sources in groups.items()
     ]
 
@@ -76,7 +80,7 @@ def _read_take(
     sources: dict[str, Path],
     rig: Rig,
     settings: ReadSettings,
-    config: dict[str, Any],
+    config: Config,
 ) -> Take:
     name = project.resolve().name + (f" {rest}" if rest else "")
     cameras = rig.cameras.names or ()
@@ -87,8 +91,7 @@ def _read_take(
         if len(found) > 1:
             raise ReadError(f"{sources[camera]}: expected one camera, found {len(found)}")
         views.append(replace(found[0], camera=sources[camera].name))
-    rate = _value(config, "project", "frame_rate")
-    fps = float(rate) if isinstance(rate, int | float) and rate > 0 else None
+    fps = frame_rate(config)
     return assemble(name, rig.cameras, views, settings, fps=fps, notes=rig.notes)
 
 
@@ -107,16 +110,18 @@ def _by_take(folder: Path, rig: Rig, pattern: Any) -> dict[str, dict[str, Path]]
             cameras.setdefault(rest, []).append(camera)
     lost = [source.name for source, match in zip(sources, matches, strict=True) if match is None]
     if lost or not groups:
+        matched = [camera for all_of in cameras.values() for camera in all_of]
         require_same_cameras(
-            rig.source, names, folder, [camera for all_of in cameras.values() for camera in all_of],
-            lost or [source.name for source in sources],
+            rig.source, names, folder, matched, lost or [source.name for source in sources],
+            unread=_unread(folder, rig, matched),
         )  # fmt: skip
     if sorted(camera for all_of in cameras.values() for camera in all_of) == sorted(names):
         return {
             "": {camera: source for group in groups.values() for camera, source in group.items()}
         }
     for rest in groups:
-        require_same_cameras(rig.source, names, folder, cameras[rest], [])
+        unread = _unread(folder, rig, cameras[rest])
+        require_same_cameras(rig.source, names, folder, cameras[rest], [], unread=unread)
     return groups
 
 
@@ -140,6 +145,21 @@ def _sources(folder: Path) -> list[Path]:
     return [source for source in sorted(folder.iterdir()) if find_layout(source) is not None]
 
 
+def unread_tracks(folder: Path) -> list[Path]:
+    """List what may be tracks by the ends of its name, but is in no known layout."""
+    files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in TRACK_SUFFIXES]
+    return [path for path in files if path.is_file() and find_layout(path) is None]
+
+
+def _unread(folder: Path, rig: Rig, matched: list[str]) -> list[str]:
+    """Name what lies there for a camera that lacks its detections, but could not be recognised."""
+    lacking = [name for name in rig.cameras.names or () if name not in matched]
+    folders = [path for path in sorted(folder.iterdir()) if path.is_dir()]
+    unknown = [*unread_tracks(folder), *(path for path in folders if find_layout(path) is None)]
+    matches = match_cameras(lacking, [_plain_name(path) for path in unknown])
+    return [path.name for path, match in zip(unknown, matches, strict=True) if match is not None]
+
+
 def _plain_name(source: Path) -> str:
     """Leave out what says only that it holds detections: `cam01_json`, `cam1DLC_resnet50_...`."""
     name = source.stem if source.is_file() else source.name
@@ -151,7 +171,7 @@ def _require_same_frames(sources: list[Path]) -> None:
     if not all(openpose.recognises(source) for source in sources):
         return
     numbers = {
-        source: [frame_number(file.stem, file) for file in source.glob("*.json")]
+        source: [frame_number(file.stem, file) for file in openpose.frame_files(source)]
         for source in sources
     }
     fewest, most = (extreme(sources, key=lambda at: len(numbers[at])) for extreme in (min, max))
@@ -162,43 +182,6 @@ def _require_same_frames(sources: list[Path]) -> None:
             f"{len(numbers[most])}; frame {lost[0] if lost else '?'} is the first that "
             f"{fewest.name} lacks: cut the videos to the same frames"
         )
-
-
-def _config(project: Path) -> dict[str, Any]:
-    """Read the nearest configuration of Pose2Sim or anipose, there or above."""
-    places = (project, *project.resolve().parents[:HIGHEST_PARENT])
-    for path in (place / name for place in places for name in CONFIGS):
-        if path.is_file():
-            try:
-                return tomllib.loads(read_text(path))
-            except ValueError as error:
-                raise ReadError(f"{path}: {error}") from error
-    return {}
-
-
-def _value(config: dict[str, Any], section: str, key: str) -> Any:  # noqa: ANN401 - whatever TOML holds
-    table = config.get(section)
-    return table.get(key) if isinstance(table, dict) else None
-
-
-def _pose_model(config: dict[str, Any]) -> str | None:
-    """Return the skeleton that Pose2Sim's configuration names, where it is known here."""
-    model = re.sub(r"[^a-z0-9]", "", str(_value(config, "pose", "pose_model")).lower())
-    return model if model in SKELETONS else None
-
-
-def _with_pose_model(settings: ReadSettings, config: dict[str, Any]) -> ReadSettings:
-    """Let the project say what the joints are, unless the user does."""
-    if settings.detected_skeleton is not None:
-        return settings
-    return replace(settings, detected_skeleton=_pose_model(config))
-
-
-def _without_face(take: Take, settings: ReadSettings, config: dict[str, Any]) -> Take:
-    """Leave out eyes and ears, as Pose2Sim does when it triangulates BODY_25B."""
-    if settings.detected_skeleton is not None or _pose_model(config) != "body25b":
-        return take
-    return replace(take, recording=take.recording.to_skeleton(SKELETONS["pose2sim21"]))
 
 
 def _is_pattern(pattern: str) -> bool:

@@ -2,7 +2,9 @@
 
 The header has `frame`, and for every joint `<joint>_x`, `<joint>_y` and, if there is one,
 `<joint>_confidence`. Optional are `camera`, `person` and `time` [s]. An empty cell is missing; a
-joint without confidence counts as certain. Lines that begin with # are remarks.
+joint without confidence counts as certain. Lines that begin with # are remarks. Rows may be left
+out in the middle, where nobody is seen; the cameras of a take must cover equally many frames. A
+table whose joints also have a `<joint>_z` holds points in space and is no track.
 """
 
 import csv
@@ -15,7 +17,12 @@ import torch
 
 from selfsup_lifting.readers.bodies import body_by_names
 from selfsup_lifting.readers.json_files import LARGEST_NUMBER, read_text
-from selfsup_lifting.readers.sightings import Sighting, covering_range, gather_sightings
+from selfsup_lifting.readers.sightings import (
+    Sighting,
+    covering_range,
+    gap_notes,
+    gather_sightings,
+)
 from selfsup_lifting.readers.tracks import ViewTracks, view_tracks
 from selfsup_lifting.recordings import ReadError
 from selfsup_lifting.skeletons import Skeleton
@@ -27,13 +34,15 @@ Row = Mapping[str, str]
 
 
 def recognises(path: Path) -> bool:
-    """Tell a CSV whose header has a `frame` and joints with x and y."""
+    """Tell a CSV whose header has a `frame` and joints with x and y, but no z: those are points."""
     if path.suffix != ".csv" or not path.is_file():
         return False
-    with path.open(encoding="utf-8", errors="replace") as file:
-        header = next((line for line in file if not line.startswith("#")), "")
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        header = next((line for line in file if line.strip() and not line.startswith("#")), "")
     names = [name.strip() for name in header.split(",")]
-    return "frame" in names and any(name.endswith("_x") for name in names)
+    joints = [name.removesuffix("_x") for name in names if name.endswith("_x")]
+    in_space = any(f"{joint}_z" in names for joint in joints)
+    return "frame" in names and bool(joints) and not in_space
 
 
 def read_views(path: Path, told: Skeleton | None) -> list[ViewTracks]:
@@ -74,6 +83,7 @@ def _view(
     view = view_tracks(
         camera, path, LAYOUT, body.skeleton, numbers[:, :, list(body.order)],
         first_frame=frames.start, people=people,
+        notes=gap_notes(path, [sighting.frame for sighting in sightings]),
     )  # fmt: skip
     return replace(view, fps=_frame_rate(path, rows), every_frame=False)
 
@@ -88,12 +98,7 @@ def _table(path: Path) -> tuple[tuple[str, ...], list[tuple[int, Row]]]:
     cells = list(csv.reader(io.StringIO("\n".join(line for _, line in lines))))
     header = [name.strip() for name in cells[0]] if cells else []
     joints = tuple(name.removesuffix("_x") for name in header if name.endswith("_x"))
-    lacking = [f"{joint}_y" for joint in joints if f"{joint}_y" not in header]
-    if "frame" not in header or not joints or lacking or len(set(header)) < len(header):
-        raise ReadError(
-            f"{path}: the header must name `frame` and, once each, <joint>_x and <joint>_y; "
-            f"lacking {', '.join(lacking) or 'nothing'}"
-        )
+    _require_header(path, header, joints)
     rows: list[tuple[int, Row]] = []
     for (number, _), row in zip(lines[1:], cells[1:], strict=False):
         if len(row) != len(header):
@@ -102,6 +107,21 @@ def _table(path: Path) -> tuple[tuple[str, ...], list[tuple[int, Row]]]:
     if not rows:
         raise ReadError(f"{path}: there is a header and no row")
     return joints, rows
+
+
+def _require_header(path: Path, header: Sequence[str], joints: Sequence[str]) -> None:
+    needed = ["frame", *(f"{joint}_y" for joint in joints)]
+    lacking = [name for name in needed if name not in header]
+    twice = sorted({name for name in header if name and header.count(name) > 1})
+    wrong = [f"lacking {', '.join(lacking)}"] if lacking else []
+    wrong += [f"{name} stands there twice" for name in twice]
+    if not joints:
+        wrong.append("no column ends in _x")
+    if wrong:
+        raise ReadError(
+            f"{path}: the header must name `frame` and, once each, <joint>_x and <joint>_y; "
+            + "; ".join(wrong)
+        )
 
 
 def _sighting(path: Path, number: int, row: Row, joints: Sequence[str]) -> Sighting:

@@ -16,7 +16,7 @@ from selfsup_lifting.readers._safe_pickle import unpickle
 from selfsup_lifting.readers.bodies import body_by_names
 from selfsup_lifting.readers.hdf5 import holds, opened_h5, text_of
 from selfsup_lifting.readers.json_files import read_text
-from selfsup_lifting.readers.sightings import covering_range
+from selfsup_lifting.readers.sightings import covering_range, gap_notes
 from selfsup_lifting.readers.tracks import ViewTracks, view_tracks
 from selfsup_lifting.recordings import ReadError
 from selfsup_lifting.skeletons import Skeleton
@@ -33,7 +33,7 @@ Column = tuple[str, ...]
 def recognises(path: Path) -> bool:
     """Tell the pandas HDF5, or the CSV whose first row begins with "scorer"."""
     if path.suffix == ".csv" and path.is_file():
-        with path.open(encoding="utf-8", errors="replace") as file:
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
             return file.readline().startswith("scorer,")
     return holds(path, _has_pandas_table)
 
@@ -71,7 +71,7 @@ def read_views(path: Path, told: Skeleton | None) -> list[ViewTracks]:
     return [
         view_tracks(
             path.stem, path, LAYOUT, body.skeleton, laid[:, :, list(body.order)],
-            first_frame=first, people=names,
+            first_frame=first, people=names, notes=gap_notes(path, index),
         )
     ]  # fmt: skip
 

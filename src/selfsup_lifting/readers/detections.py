@@ -18,6 +18,13 @@ from selfsup_lifting.readers import (
 )
 from selfsup_lifting.readers.assembly import assemble
 from selfsup_lifting.readers.matching import match_cameras
+from selfsup_lifting.readers.projects import (
+    frame_rate,
+    project_config,
+    project_of,
+    with_pose_model,
+    without_face,
+)
 from selfsup_lifting.readers.rigs import Rig, assumed_camera, find_calibration, load_rig
 from selfsup_lifting.readers.takes import Take
 from selfsup_lifting.readers.tracks import Scale, ViewTracks
@@ -76,18 +83,26 @@ def read(path: Path, settings: ReadSettings) -> list[Take]:
 
     Returns:
         One take of all cameras where the calibration has exactly those; else one take per
-        camera, with a made-up camera where there is no calibration.
+        camera, with a made-up camera where there is no calibration. The project's configuration
+        tells the frame rate and the skeleton, as for the whole folder.
 
     Raises:
         ReadError: If the file is damaged, or fits several cameras of the calibration.
     """
+    config = project_config(project_of(path.parent.resolve()))
+    told = with_pose_model(settings, config)
+    takes = _read_takes(path, told, frame_rate(config))
+    return [without_face(take, settings, config) for take in takes]
+
+
+def _read_takes(path: Path, settings: ReadSettings, fps: float | None) -> list[Take]:
     views = read_views(path, settings)
     rig = _rig(path, settings)
     if rig is not None and len(views) > 1:
         ordered = _as_rig(rig.cameras, views)
         if ordered is not None:
-            return [assemble(path.stem, rig.cameras, ordered, settings, notes=rig.notes)]
-    return [_alone(view, rig, settings) for view in views]
+            return [assemble(path.stem, rig.cameras, ordered, settings, fps=fps, notes=rig.notes)]
+    return [_alone(view, rig, settings, fps) for view in views]
 
 
 def read_views(path: Path, settings: ReadSettings) -> list[ViewTracks]:
@@ -103,7 +118,9 @@ def read_views(path: Path, settings: ReadSettings) -> list[ViewTracks]:
 
 
 def _rig(path: Path, settings: ReadSettings) -> Rig | None:
-    calibration = settings.cameras or find_calibration(path.parent)
+    beside = path.parent.resolve()
+    calibration = settings.cameras or find_calibration(beside)
+    calibration = calibration or find_calibration(project_of(beside))
     return None if calibration is None else load_rig(calibration)
 
 
@@ -116,13 +133,14 @@ def _as_rig(cameras: Cameras, views: list[ViewTracks]) -> list[ViewTracks] | Non
     return [by_name[name] for name in names]
 
 
-def _alone(view: ViewTracks, rig: Rig | None, settings: ReadSettings) -> Take:
+def _alone(view: ViewTracks, rig: Rig | None, settings: ReadSettings, fps: float | None) -> Take:
     if rig is None:
         size, note = _assumed_size(view)
         cameras = assumed_camera(view.camera, size)
-        return assemble(view.camera, cameras, [view], settings, notes=[note])
+        return assemble(view.camera, cameras, [view], settings, fps=fps, notes=[note])
     name = _filmed_by(view, rig, settings)
-    return assemble(view.camera, rig.cameras.select([name]), [view], settings, notes=rig.notes)
+    cameras = rig.cameras.select([name])
+    return assemble(view.camera, cameras, [view], settings, fps=fps, notes=rig.notes)
 
 
 def _filmed_by(view: ViewTracks, rig: Rig, settings: ReadSettings) -> str:

@@ -12,8 +12,9 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from multiview_geom import Cameras, load_cameras
+from multiview_geom import Cameras
 from selfsup_lifting.config import ReadSettings
+from selfsup_lifting.readers.rigs import usable_cameras
 from selfsup_lifting.readers.subject_tables import (
     Table2D,
     find_2d_table,
@@ -96,7 +97,7 @@ def subject_cameras(calibration: Path, subject: str) -> Cameras:
     cameras = (
         read_python_cameras(calibration, subject)
         if calibration.suffix == ".py"
-        else _loaded(calibration, subject)
+        else usable_cameras(calibration, subject=subject)
     )
     names = cameras.names or ()
     if set(IMAGE_SIZES) <= set(names):
@@ -113,13 +114,6 @@ def subject_cameras(calibration: Path, subject: str) -> Cameras:
         image_size=torch.tensor(list(IMAGE_SIZES.values())),
         names=tuple(IMAGE_SIZES),
     )
-
-
-def _loaded(calibration: Path, subject: str) -> Cameras:
-    try:
-        return load_cameras(calibration, subject=subject)
-    except (OSError, ValueError) as error:
-        raise ReadError(f"calibration {error}") from error
 
 
 def _calibration(folder: Path) -> Path:

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from multiview_geom import Cameras, load_cameras
+from multiview_geom import Cameras
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.readers.human36m import MILLIMETRE, wanted_frames, with_truth
 from selfsup_lifting.readers.matlab import matlab_variable
+from selfsup_lifting.readers.rigs import usable_cameras
 from selfsup_lifting.readers.subject_tables import (
     Table2D,
     find_2d_table,
@@ -129,9 +130,10 @@ def subject_cameras(folder: Path, subject: str) -> Cameras:
             f"{folder}: no calibration {subject}/Calibration_Data/C1.cal lies there; "
             "name its folder with --cameras"
         )
+    found = usable_cameras(home)
     try:
-        cameras = load_cameras(home).select(CAMERAS)
-    except (OSError, ValueError) as error:
+        cameras = found.select(CAMERAS)
+    except ValueError as error:
         raise ReadError(f"calibration {home}: {error}") from error
     metric = cameras.camera_from_world.clone()
     metric[:, :3, 3] *= MILLIMETRE

@@ -36,6 +36,8 @@ def require_same_cameras(
     place: Path,
     matched: Sequence[str],
     lost: Sequence[str],
+    *,
+    unread: Sequence[str] = (),
 ) -> None:
     """Refuse detections and calibration that do not tell of the same cameras.
 
@@ -45,6 +47,7 @@ def require_same_cameras(
         place: Where the detections lie.
         matched: The cameras that detections were found for.
         lost: The detections that no camera was found for.
+        unread: What may be detections, but is in no known layout.
 
     Raises:
         ReadError: If either side has more than the other; the sentence lists both.
@@ -57,6 +60,7 @@ def require_same_cameras(
             f"without detections: {', '.join(lacking) or 'none'}; "
             f"without calibration: {', '.join(lost) or 'none'}"
             + (f"; with several detections: {', '.join(twice)}" if twice else "")
+            + "".join(f"; {name} lies there but is in no known layout" for name in unread)
         )
 
 

@@ -31,7 +31,7 @@ def recognises(path: Path) -> bool:
     """Tell the inferencer's list of frames or instances, or the demo's `instance_info`."""
     if path.suffix != ".json" or not path.is_file():
         return False
-    with path.open(encoding="utf-8", errors="replace") as file:
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
         beginning = file.read(BEGINNING)
     return any(mark in beginning for mark in _MARKS)
 
@@ -69,12 +69,12 @@ def instance_numbers(place: Place, instance: object) -> Float[Tensor, "joints 3"
     told = object_at(place, instance)
     if not told.get("keypoints"):
         return None
-    keypoints = numbers_at(place.at("keypoints"), told["keypoints"], -1, 2)
+    keypoints = numbers_at(place.at("keypoints"), told["keypoints"], -1, 2, per_joint=1)
     scores = told.get("keypoint_scores")
     confidence = (
         torch.ones(len(keypoints))
         if scores is None
-        else numbers_at(place.at("keypoint_scores"), scores, len(keypoints))
+        else numbers_at(place.at("keypoint_scores"), scores, len(keypoints), per_joint=1)
     )
     return torch.cat([keypoints, confidence[:, None]], dim=1)
 

@@ -241,7 +241,7 @@ def _manifest(folder: Path) -> dict[str, tuple[str, str]]:
     table = folder / "manifest.csv"
     if not table.is_file():
         return {}
-    with table.open(newline="", encoding="utf-8") as lines:
+    with table.open(newline="", encoding="utf-8-sig") as lines:
         rows = list(csv.DictReader(lines))
     if not rows or not {"file", "content", "style"} <= set(rows[0]):
         return {}

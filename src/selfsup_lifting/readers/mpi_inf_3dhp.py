@@ -15,11 +15,12 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from multiview_geom import Cameras, camera_to_world, load_cameras
+from multiview_geom import Cameras, camera_to_world
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.readers._safe_pickle import load_npz_with_objects
 from selfsup_lifting.readers.hdf5 import opened_h5
 from selfsup_lifting.readers.matlab import matlab_variable
+from selfsup_lifting.readers.rigs import usable_cameras
 from selfsup_lifting.readers.takes import Take
 from selfsup_lifting.recordings import ReadError, Recording
 from selfsup_lifting.skeletons import SKELETONS
@@ -266,11 +267,11 @@ def _subject_and_number(file: Path) -> tuple[str, int]:
 
 
 def _train_cameras(calibration: Path) -> Cameras:
+    rig = usable_cameras(calibration)
     try:
-        rig = load_cameras(calibration)
         cameras = rig.select(list(USUAL_CAMERAS)) if rig.views > len(USUAL_CAMERAS) else rig
-    except (OSError, ValueError) as error:
-        raise ReadError(f"calibration {error}") from error
+    except ValueError as error:
+        raise ReadError(f"calibration {calibration}: {error}") from error
     metric: Float[Tensor, "views 4 4"] = cameras.camera_from_world.clone()
     metric[:, :3, 3] *= MILLIMETRE
     return replace(cameras, camera_from_world=metric)

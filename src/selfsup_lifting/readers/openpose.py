@@ -32,7 +32,7 @@ _INSTANCE, _FRAMES = '"keypoint_scores"', ('"instances"', '"image_id"')
 
 def recognises(path: Path) -> bool:
     """Tell a folder with one JSON per frame, each with its people; one may be damaged."""
-    files = sorted(path.glob("*.json")) if path.is_dir() else []
+    files = frame_files(path) if path.is_dir() else []
     sample = {files[at] for at in (0, len(files) // 2, -1)} if files else set()
     return any(_tells_one_frame(_beginning(file)) for file in sample)
 
@@ -51,7 +51,7 @@ def read_views(path: Path, told: Skeleton | None) -> list[ViewTracks]:
         ReadError: If a file is damaged or tells other joints than the rest; the sentence names it.
     """
     files: dict[int, Path] = {}
-    for file in sorted(path.glob("*.json")):
+    for file in frame_files(path):
         frame = frame_number(file.stem, file)
         if frame in files:
             raise ReadError(f"{file} and {files[frame].name} both tell frame {frame}")
@@ -61,6 +61,11 @@ def read_views(path: Path, told: Skeleton | None) -> list[ViewTracks]:
     ]
     _require_one_count(files, sightings)
     return [tracks_of_sightings(path, LAYOUT, sightings, [*files], told)]
+
+
+def frame_files(folder: Path) -> list[Path]:
+    """List the JSON files of a folder, by name."""
+    return [file for file in sorted(folder.glob("*.json")) if file.is_file()]
 
 
 def frame_number(name: str, path: Path) -> int:
@@ -96,7 +101,7 @@ def _person(place: Place, person: object, keypoints: str) -> Float[Tensor, "join
     flat = object_at(place, person).get(keypoints)
     if flat is None or flat == []:
         return None
-    numbers = numbers_at(place.at(keypoints), flat, -1)
+    numbers = numbers_at(place.at(keypoints), flat, -1, per_joint=3)
     if len(numbers) % 3:
         raise place.at(keypoints).expected("x, y and confidence of every joint", flat)
     return numbers.reshape(-1, 3)
@@ -121,5 +126,5 @@ def _tells_one_frame(beginning: str) -> bool:
 
 
 def _beginning(path: Path) -> str:
-    with path.open(encoding="utf-8", errors="replace") as file:
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
         return file.read(BEGINNING)

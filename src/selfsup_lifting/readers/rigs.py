@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom import Cameras, load_cameras, ring_of_cameras
@@ -65,12 +66,10 @@ def load_rig(path: Path) -> Rig:
         units apart; a file without image sizes gets them from the principal points.
 
     Raises:
-        ReadError: If it is no calibration, or something in it is not a finite number.
+        ReadError: If there is none, or it is no calibration, or something in it is not a finite
+            number, or a camera could not have taken a picture.
     """
-    try:
-        cameras = _named(load_cameras(path).to(torch.float64))
-    except (OSError, ValueError) as error:
-        raise ReadError(f"calibration {error}") from error
+    cameras = _named(usable_cameras(path).to(torch.float64))
     notes = []
     if cameras.image_size is None:
         middle = cameras.intrinsics[:, :2, 2]
@@ -82,6 +81,48 @@ def load_rig(path: Path) -> Rig:
         cameras = replace(cameras, camera_from_world=scaled)
         notes.append(f"{path}: counts in millimetres; converted to metres")
     return Rig(cameras, path, tuple(notes))
+
+
+def usable_cameras(path: Path, *, subject: str | None = None) -> Cameras:
+    """Load the cameras of a calibration that could have taken pictures, in the file's unit.
+
+    Args:
+        path: Any file or folder that `load_cameras` understands.
+        subject: Whose cameras, where the file holds several.
+
+    Returns:
+        The cameras.
+
+    Raises:
+        ReadError: If there is no such file, or it is no calibration, or a focal length is not
+            above zero, or an intrinsic matrix is singular; the sentence names the camera.
+    """
+    if not path.exists():
+        raise ReadError(f"there is no calibration file {path}")
+    try:
+        cameras = load_cameras(path, subject=subject)
+    except OSError as error:
+        raise ReadError(f"calibration {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise ReadError(f"calibration {error}") from error
+    for name, matrix in zip(_named(cameras).names or (), cameras.intrinsics, strict=True):
+        _require_picture(f"calibration {path}, camera {name}", matrix)
+    return cameras
+
+
+def _require_picture(where: str, matrix: Float[Tensor, "3 3"]) -> None:
+    """Refuse an intrinsic matrix with which no camera could have taken a picture."""
+    focal = (float(matrix[0, 0]), float(matrix[1, 1]))
+    if not min(focal) > 0:
+        raise ReadError(
+            f"{where}: expected focal lengths above 0 px, got {focal[0]:g} and {focal[1]:g}; "
+            "its matrix is damaged or was never calibrated"
+        )
+    if int(torch.linalg.matrix_rank(matrix)) < len(matrix):
+        raise ReadError(
+            f"{where}: expected an intrinsic matrix that can be inverted, got {matrix.tolist()}; "
+            "its last row should be 0, 0, 1"
+        )
 
 
 def find_calibration(folder: Path) -> Path | None:

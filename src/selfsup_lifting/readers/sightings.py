@@ -1,7 +1,7 @@
 """Single sightings of people, laid out by frame and person."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -97,8 +97,8 @@ def tracks_of_sightings(
     if not sightings:
         sightings = [Sighting(covered.start, _nobody(source, told))]
     numbers, people = gather_sightings(source, sightings, covered)
-    body = body_by_count(source, torch.stack([one.numbers for one in sightings]), told)
-    return view_tracks(
+    body = body_by_count(source, len(sightings[0].numbers), told)
+    view = view_tracks(
         source.stem,
         source,
         layout,
@@ -106,6 +106,21 @@ def tracks_of_sightings(
         numbers[:, :, list(body.order)],
         first_frame=covered.start,
         people=people,
+        notes=gap_notes(source, frames),
+    )
+    return replace(view, rivals=body.rivals)
+
+
+def gap_notes(source: Path, frames: Sequence[int]) -> tuple[str, ...]:
+    """Say which frames a file leaves out between those it tells of; nothing where it does not."""
+    told = sorted(set(frames))
+    gaps = [earlier + 1 for earlier, later in pairwise(told) if later - earlier > 1]
+    if not gaps:
+        return ()
+    span = told[-1] - told[0] + 1
+    return (
+        f"{source}: {span - len(told)} of {span} frames are not in the file and count as missing; "
+        f"the first of them is frame {gaps[0]}",
     )
 
 

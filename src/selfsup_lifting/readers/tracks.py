@@ -43,6 +43,9 @@ class ViewTracks:
         image_size: Width and height where the file tells them [px].
         fps: Frames per second where the file tells them [1/s].
         every_frame: Whether the file tells of every frame, also of those with nobody.
+        whole_span: Whether the file tells at least of the first and the last frame.
+        rivals: The skeletons it may be where only anatomy tells them apart, `skeleton` first;
+            empty where the skeleton is certain.
         notes: What a user should know about the reading.
     """
 
@@ -58,6 +61,8 @@ class ViewTracks:
     image_size: tuple[int, int] | None = None
     fps: float | None = None
     every_frame: bool = True
+    whole_span: bool = True
+    rivals: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
     @property

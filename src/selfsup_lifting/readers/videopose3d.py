@@ -68,9 +68,9 @@ def _view(
     metadata: dict[str, Any],
 ) -> ViewTracks:
     numbers = _numbers(path, name, positions)
-    body = body_by_count(path, numbers, told)
+    body = body_by_count(path, numbers.shape[1], told)
     view = view_tracks(name, path, LAYOUT, body.skeleton, numbers[:, None, list(body.order)])
-    return _with_size(view, metadata)
+    return _with_size(replace(view, rivals=body.rivals), metadata)
 
 
 def _numbers(path: Path, name: str, positions: Any) -> Float[Tensor, "frames joints 3"]:  # noqa: ANN401 - whatever the pickle holds

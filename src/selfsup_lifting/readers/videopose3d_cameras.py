@@ -43,7 +43,7 @@ def read_python_cameras(path: Path, subject: str) -> Cameras:
 def _literals(path: Path) -> dict[str, Any]:
     """Return the two tables by the ends of their names; only literals are evaluated."""
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = ast.parse(path.read_text(encoding="utf-8-sig"))
         return {
             end: ast.literal_eval(statement.value)
             for statement in tree.body

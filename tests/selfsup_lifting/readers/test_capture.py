@@ -207,7 +207,17 @@ DAMAGES = [
     Damage(
         FIRST,
         '{"people": [{"pose_keypoints_2d": ["a"]}]}',
-        r"0000\.json, people\[0\]\.pose_keypoints_2d: expected n numbers, got \['a'\]",
+        r"0000\.json, people\[0\]\.pose_keypoints_2d\[0\], joint 0: expected a number, got 'a'",
+    ),
+    Damage(
+        FIRST,
+        '{"people": [{"pose_keypoints_2d": [1, 2, 0.5, 3, null, 0.5, 4, 5, [6]]}]}',
+        r"0000\.json, people\[0\]\.pose_keypoints_2d.*: expected n numbers, got \[1, 2, 0\.5",
+    ),
+    Damage(
+        FIRST,
+        '{"people": [{"pose_keypoints_2d": [1, 2, 0.5, 3, "x", 0.5]}]}',
+        r"0000\.json, people\[0\]\.pose_keypoints_2d\[4\], joint 1: expected a number, got 'x'",
     ),
     Damage(
         "pose/cam02_json/cam02.0003.json",

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from multiview_geom import save_cameras
 from selfsup_lifting.config import ReadSettings
-from selfsup_lifting.readers import ReadError, read_recordings
+from selfsup_lifting.readers import ReadError, read_recordings, read_takes
 from selfsup_lifting.readers.matching import match_cameras
 from selfsup_lifting.readers.rigs import find_calibration, load_rig
 from selfsup_lifting.recordings import Recording
@@ -182,3 +182,84 @@ def test_videos_that_count_from_elsewhere_are_laid_over_each_other(tmp_path: Pat
     (read,) = read_recordings([str(tmp_path)], ReadSettings())
     assert torch.equal(read.keypoints, read.keypoints)
     require_same(read, take)
+
+
+def shortened(path: Path, rows: slice) -> None:
+    """Keep some rows of a table only."""
+    remark, header, *lines = path.read_text().splitlines()
+    path.write_text("\n".join([remark, header, *lines[rows]]) + "\n")
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("layout", ["plain_csv", "dlc_csv", "dlc_h5", "sleap"])
+def test_tables_of_different_length_are_refused(tmp_path: Path, layout: str) -> None:
+    save_calibration(tmp_path / "calibration.toml", filmed(), ["cam1", "cam2"])
+    layouts.WRITERS[layout](tmp_path, filmed(), 0)
+    layouts.WRITERS[layout](tmp_path, filmed(frames=5), 1)
+    with pytest.raises(ReadError, match=r"camera cam2\S* has 5 frames, camera cam1\S* 4; cut"):
+        read_recordings([str(tmp_path)], ReadSettings())
+
+
+@pytest.mark.rejects
+def test_cameras_of_one_table_may_not_differ_in_length(tmp_path: Path) -> None:
+    save_calibration(tmp_path / "calibration.toml", filmed(), ["cam1", "cam2"])
+    rows = [f"cam{camera},{frame},1.5,2.5" for camera, frames in ((1, 3), (2, 2))
+            for frame in range(frames)]  # fmt: skip
+    (tmp_path / "all.csv").write_text("\n".join(["camera,frame,nose_x,nose_y", *rows]))
+    with pytest.raises(ReadError, match=r"cam2 of all\.csv has 2 frames, camera cam1 of .* 3; cut"):
+        read_recordings([str(tmp_path / "all.csv")], ReadSettings())
+
+
+def test_a_row_left_out_in_the_middle_is_missing_and_told(tmp_path: Path) -> None:
+    save_calibration(tmp_path / "calibration.toml", filmed(), ["cam1", "cam2"])
+    for view in range(2):
+        layouts.plain_csv(tmp_path, filmed(), view)
+    table = tmp_path / "cam2.csv"
+    table.write_text("\n".join(line for line in table.read_text().splitlines() if line[:2] != "2,"))
+    (take,) = read_takes(str(tmp_path), ReadSettings())
+    assert take.recording.keypoints[2, 1].isnan().all()
+    assert f"{table}: 1 of 4 frames are not in the file and count as missing; " in take.notes[0]
+
+
+def test_tables_that_count_from_elsewhere_are_told(tmp_path: Path) -> None:
+    save_calibration(tmp_path / "calibration.toml", filmed(), ["cam1", "cam2"])
+    for view, rows in enumerate((slice(0, 3), slice(1, 4))):
+        shortened(layouts.plain_csv(tmp_path, filmed(), view), rows)
+    (take,) = read_takes(str(tmp_path), ReadSettings())
+    assert take.recording.frame_count == 4
+    told = [note for note in take.notes if "the rest counts as missing" in note]
+    assert "cam1.csv: tells of frames 0 to 2 only, other cameras of 0 to 3" in told[0]
+    assert "cam2.csv: tells of frames 1 to 3 only, other cameras of 0 to 3" in told[1]
+
+
+def test_one_camera_of_a_project_is_read_as_the_project_says(tmp_path: Path) -> None:
+    take = Scene(views=2, frames=4, skeleton="body25b").recording()
+    (tmp_path / "calibration").mkdir()
+    save_calibration(tmp_path / "calibration" / "Calib.toml", take, ["cam_1", "cam_2"])
+    (tmp_path / "Config.toml").write_text(
+        "[project]\nframe_rate = 120\n[pose]\npose_model = 'BODY_25B'\n"
+    )
+    alone = [layouts.openpose(tmp_path / "pose", take, view) for view in range(2)][1]
+    (whole,) = read_recordings([str(tmp_path)], ReadSettings())
+    (read,) = read_recordings([str(alone)], ReadSettings())
+    assert (read.fps, read.skeleton) == (120.0, whole.skeleton)
+    assert_close(read.keypoints, whole.keypoints[:, 1:], rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("row", "wrong", "sentence"),
+    [
+        (0, [0.0, 0.0, 500.0], "cam_2: expected focal lengths above 0 px, got 0 and 1145"),
+        (1, [0.0, -1.0, 500.0], "cam_2: expected focal lengths above 0 px, got 1145 and -1"),
+        (2, [0.0, 0.0, 0.0], "cam_2: expected an intrinsic matrix that can be inverted"),
+    ],
+)
+def test_a_camera_that_could_not_take_a_picture_is_refused(
+    tmp_path: Path, row: int, wrong: list[float], sentence: str
+) -> None:
+    cameras = replace(filmed().cameras, names=("cam_1", "cam_2"))
+    cameras.intrinsics[1, row] = torch.tensor(wrong, dtype=torch.float64)
+    save_cameras(tmp_path / "calib.toml", cameras)
+    with pytest.raises(ReadError, match=rf"calib\.toml, camera {sentence}"):
+        load_rig(tmp_path / "calib.toml")

@@ -91,7 +91,7 @@ def test_shares_from_minus_one_to_one_become_pixels() -> None:
     ("settings", "sentence"),
     [
         (ReadSettings(skeleton="nobody"), "no skeleton is called 'nobody'; known are h36m17"),
-        (ReadSettings(skeleton="nowhere.toml"), r"skeleton file nowhere\.toml: "),
+        (ReadSettings(skeleton="nowhere.toml"), r"there is no skeleton file nowhere\.toml$"),
         (ReadSettings(skeleton="body25"), "no joint of 'coco17' stands for left_big_toe"),
     ],
 )
@@ -109,8 +109,16 @@ def test_an_impossible_skeleton_is_refused(
         ('joints = ["a"]\nroot = ["a"]\n', "missing key bones"),
         ('joints = ["a"]\nroot = ["a"]\nbones = []\nlimbs = []\n', "unknown key limbs"),
         ('joints = ["a"]\nroot = ["b"]\nbones = []\n', "'b' is none of the joints a"),
-        ('joints = ["a"]\nroot = ["a"]\nbones = [["a"]]\n', "not enough values"),
+        (
+            'joints = ["a"]\nroot = ["a"]\nbones = [["a"]]\n',
+            "`bones` must be a list of pairs",
+        ),
         ('joints = ["a"', r"own\.toml: "),
+        ('joints = ["a"]\nroot = "a"\nbones = []\n', "`root` must be a list of names, got 'a'"),
+        ('joints = 5\nroot = ["a"]\nbones = []\n', "`joints` must be a list of names, got 5"),
+        ('joints = ["a"]\nroot = ["a"]\nbones = 5\n', "`bones` must be a list of pairs of names"),
+        ('joints = ["a", 2]\nroot = ["a"]\nbones = []\n', "`joints` must be a list of names"),
+        ('joints = ["a", "a"]\nroot = ["a"]\nbones = []\n', "each joint once, got a twice"),
     ],
 )
 def test_a_damaged_skeleton_file_is_refused(tmp_path: Path, toml: str, sentence: str) -> None:
