@@ -79,7 +79,7 @@ def prepare_sightings(
             return sightings
     image = pixels.transpose(0, 1).contiguous()
     across, down = image[..., 0] - rig.centers[0], image[..., 1] - rig.centers[1]
-    seen = ((across.detach() - down.detach()).abs() < torch.inf) & rig.calibrated
+    seen = (across.detach() - down.detach()).abs() < torch.inf
     across, down = across.nan_to_num(0.0, 0.0, 0.0), down.nan_to_num(0.0, 0.0, 0.0)
     if weights is None:
         trust, unit = seen.to(across.dtype), torch.ones_like(across[0])

@@ -198,13 +198,13 @@ def _points_of_block(
     points = minimise(rig, sightings)
     if sightings.trust is None and pixels.shape[1] >= VIEWS_NEEDED:
         return points
-    unseen = torch.where(_seen_enough(sightings), 0.0, torch.nan)
+    unseen = torch.where(_seen_enough(rig, sightings), 0.0, torch.nan)
     return [row + unseen for row in points]
 
 
-def _seen_enough(sightings: Sightings) -> Bool[Tensor, "frames points"]:
+def _seen_enough(rig: Rig, sightings: Sightings) -> Bool[Tensor, "frames points"]:
     trust = torch.ones_like(sightings.across) if sightings.trust is None else sightings.trust
-    return trust.sign().clamp(min=0).sum(dim=0) >= VIEWS_NEEDED
+    return (trust.sign().clamp(min=0) * rig.calibrated).sum(dim=0) >= VIEWS_NEEDED
 
 
 class _Minimum:
@@ -218,7 +218,7 @@ class _Minimum:
         self.world, self.valid = in_rows(points), None
         if self.sightings.trust is not None or not (looked_at(points) and points.sum().isfinite()):
             finite = (self.world[0] + self.world[1] + self.world[2]).abs() < torch.inf
-            self.valid = (finite & _seen_enough(self.sightings)).to(points.dtype)
+            self.valid = (finite & _seen_enough(rig, self.sightings)).to(points.dtype)
             # Zeroed, not only masked: a NaN point would leave NaN where zero belongs.
             self.world = [row.nan_to_num(0.0, 0.0, 0.0) for row in self.world]
         self.one = torch.ones_like(self.world[0])
@@ -357,6 +357,7 @@ def _points_tangent(  # noqa: PLR0913, PLR0917 - three inputs, the points, and t
 
 def _moved_equations(rig: Rig, moved: Float[Tensor, "r views 3 4"]) -> Float[Tensor, "rows 4 n"]:
     rows = torch.cat([moved[:, :, 2:], -moved[:, :, :2]], dim=2).permute(2, 1, 3, 0)
+    rows = torch.where(rig.calibrated.mT > 0, rows, 0.0)
     return (rig.scale[:, 0, 0, 0] * rows).flatten(0, 1)
 
 

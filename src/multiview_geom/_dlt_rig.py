@@ -8,7 +8,7 @@ three are chosen for accuracy, and no derivative flows through the choice.
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom.projection import adjugate, determinant
@@ -25,9 +25,12 @@ LEFT, RIGHT = (0, 1, 2, 1, 2, 0, 0, 1, 2, 3, 4), (0, 1, 2, 2, 0, 1, 3, 3, 3, 3, 
 
 
 class Rig(NamedTuple):
-    """Constants of a rig, or of one rig per frame: `r` is 1 or the number of frames."""
+    """Constants of a rig, or of one rig per frame: `r` is 1 or the number of frames.
 
-    calibrated: Bool[Tensor, "views r 1"]
+    A view whose numbers are not finite is not calibrated, and has equations of zero.
+    """
+
+    calibrated: Float[Tensor, "views r 1"]
     scale: Float[Tensor, "r 1 1 1"]
     centers: Float[Tensor, "2 views r 1"]
     origin: Float[Tensor, "3 r 1"]
@@ -37,13 +40,9 @@ class Rig(NamedTuple):
 
 
 def prepare_rig(projections: Float[Tensor, "r views 3 4"]) -> Rig:
-    """Find the constants of a rig: frame and scale chosen, equations and moments in them.
-
-    A camera at the origin stands in for a view whose numbers are not finite.
-    """
-    calibrated = projections.isfinite().all(dim=3).all(dim=2)
-    substitute = torch.eye(3, 4, dtype=projections.dtype, device=projections.device)
-    projections = torch.where(calibrated[..., None, None], projections, substitute)
+    """Find the constants of a rig: frame and scale chosen, equations and moments in them."""
+    finite = projections.isfinite().all(dim=3).all(dim=2)[..., None, None]
+    projections, calibrated = torch.where(finite, projections, 0.0), finite.to(projections.dtype)
     centers, origin, scale = _chosen_frame(projections.detach())
     across, axis = projections[:, :, :2], projections[:, :, 2:]
     equations = scale * torch.cat([axis, centers * axis - across], dim=2)
@@ -51,7 +50,7 @@ def prepare_rig(projections: Float[Tensor, "r views 3 4"]) -> Rig:
     whole = torch.cat([equations[..., :3], shifted, equations[..., 3:]], dim=3)
     moments, constants = _moments(whole)
     return Rig(
-        calibrated=calibrated.transpose(0, 1)[..., None],
+        calibrated=calibrated[..., 0].transpose(0, 1),
         scale=scale,
         centers=centers.permute(2, 1, 0, 3),
         origin=origin.transpose(0, 1),
