@@ -162,6 +162,11 @@ def triangulate(arguments: Sequence[str]) -> None:
     _require_writable(options.out, overwrite=options.overwrite)
     take = _take(options.path, options.read, options.frames)
     reconstruction = reconstruct(take, options.triangulation)
+    if reconstruction.total.sightings == 0:
+        raise ValueError(
+            f"no joint of {take.name} is seen by two cameras in any frame; likely a confidence "
+            "threshold above all, frames that do not match, or nobody there"
+        )
     tracks = reconstruction.points.float()
     _save(options.out, tracks, take, "world", overwrite=options.overwrite)
     if options.json:

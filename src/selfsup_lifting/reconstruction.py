@@ -83,16 +83,11 @@ def reconstruct(recording: Recording, settings: TriangulationSettings = PLAIN) -
         The points and their residuals, through the lens, in the pixels of the detections.
 
     Raises:
-        ValueError: If the take has one view, or no joint is seen by two.
+        ValueError: If the take has one view.
     """
     if recording.cameras.views < 2:  # noqa: PLR2004 - one ray fixes no point
         raise ValueError(f"{recording.name} has one camera, triangulating takes two at least")
     points, kept = triangulate_recording(recording, settings)
-    if not points.isfinite().all(dim=-1).any():
-        raise ValueError(
-            f"no joint of {recording.name} is seen by two cameras in any frame; likely a "
-            "confidence threshold above all, frames that do not match, or nobody there"
-        )
     projected = recording.cameras.project(points).pixels
     residuals = (projected - recording.keypoints).square().sum(dim=-1).sqrt()
     kept = kept & residuals.isfinite()
