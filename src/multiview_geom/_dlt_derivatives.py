@@ -29,7 +29,7 @@ from multiview_geom._symmetric import in_rows, inner, less
 
 # Points in a block: what a block needs stays in the last cache of a processor; an accelerator
 # has no such cache and wants long rows.
-POINTS_IN_BLOCK, POINTS_IN_ACCELERATOR_BLOCK = 73_728, 1_048_576
+POINTS_IN_BLOCK, POINTS_IN_ACCELERATOR_BLOCK = 147_456, 1_048_576
 
 # Rigs in a block, where every frame has its own: the constants of one fill a thousand bytes.
 RIGS_IN_BLOCK = 2_048

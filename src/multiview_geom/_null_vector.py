@@ -1,12 +1,17 @@
-"""The vector that a nearly singular symmetric 4x4 matrix stretches least, from its cofactors."""
+"""The vectors that symmetric 4x4 and 3x3 matrices stretch least, from their cofactors."""
 
 from collections.abc import Sequence
+from math import tau
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multiview_geom._symmetric import plus_product, scaled
+from multiview_geom._symmetric import Symmetric, inner, plus_product, scaled
+
+# How far the eigenvalue is set left of the root, relative to the matrix less its mean eigenvalue:
+# cofactors at a tie stay above their round-off.
+LIFT = 1e-6
 
 Upper = list[list[Tensor]]
 """The upper triangle of symmetric 4x4 matrices, row by row, one row of memory per entry."""
@@ -17,6 +22,29 @@ def least_stretched(upper: Upper) -> list[Float[Tensor, "n"]]:
     columns = cofactors(upper)
     w, x, y, z = largest_column(columns)
     return unit([(a * w).addcmul_(b, x).addcmul_(c, y).addcmul_(d, z) for a, b, c, d in columns])
+
+
+def least_axis(symmetric: Symmetric) -> list[Float[Tensor, "n"]]:
+    """Find the unit vector of the smallest eigenvalue, of symmetric 3x3 matrices of any spectrum.
+
+    From the closed form, which at a double root is off by a root of round-off, and a step of
+    Rayleigh quotient iteration, both of what is left without the mean eigenvalue.
+
+    Reference:
+        Smith, Eigenvalues of a symmetric 3x3 matrix, 1961.
+    """
+    even = symmetric.minus(symmetric.trace() / 3)
+    squared = (inner(even[:3], even[:3]) + 2 * inner(even[3:], even[3:])) / 6
+    shrink = squared.clamp(min=torch.finfo(squared.dtype).tiny).rsqrt()
+    even = Symmetric(*scaled(even, shrink))
+    half = even.adjugate()[1] / 2
+    smallest = 2 * (half.clamp(-1, 1).acos() / 3 + tau / 3).cos()
+    axis = largest_column(even.minus(smallest - LIFT).adjugate()[0].full())
+    quotient = inner(axis, even.times(axis))
+    better = even.minus(quotient).adjugate()[0].times(axis)
+    # At a tie nothing is left of it: then the first will do.
+    blurred = (torch.finfo(squared.dtype).eps - inner(better, better)).sign().clamp(min=0)
+    return unit([new + blurred * old for new, old in zip(better, axis, strict=True)])
 
 
 def cofactors(upper: Upper) -> list[list[Tensor]]:

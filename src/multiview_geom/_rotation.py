@@ -9,22 +9,29 @@ is taken: it is a quaternion, so the result is a rotation even where two are equ
 How far a rounding of M turns R is one over the gap between eigenvalues, s₂ ± s₃ of M's singular
 values. So single precision is computed in double, and double precision is polished by Newton's
 steps on the group, where the slope is exact. Where a look costs nothing, the matrices that are far
-from a tie, which is nearly all, are spared the quaternion: R is a polynomial of M and λ over the
-product of the gaps (Markley 1993).
+from a tie, which is nearly all, are spared the quaternion (`_rotation_far_from_ties`).
 
 Every entry is a row of memory of its own, as long as there are matrices.
 """
 
 from collections.abc import Sequence
-from math import tau
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multiview_geom._null_vector import largest_column, least_stretched, unit, wide
+from multiview_geom._null_vector import largest_column, least_axis, least_stretched, unit, wide
 from multiview_geom._point_blocks import looked_at
-from multiview_geom._symmetric import Symmetric, in_rows, inner, plus_product, scaled
+from multiview_geom._rotation_far_from_ties import closed_root, nearest_far_from_ties
+from multiview_geom._symmetric import (
+    Entries,
+    Symmetric,
+    crossed,
+    in_rows,
+    inner,
+    scaled,
+    square_of,
+)
 
 # The closed form is off by a root of double round-off at a multiple root; so the iteration
 # starts this far right of it, relative to ‖M‖, and triples the correct digits of a simple root.
@@ -37,12 +44,8 @@ LIFT = 1e-6
 # Newton's steps for double precision; single precision is right without, computed in double.
 POLISHING_STEPS = {torch.float32: 0, torch.float64: 3}
 
-# How far from a tie, relative to ‖M‖³, a rotation without a quaternion is right to the dtype
-# after so many of Newton's steps to the eigenvalue.
-CLEAR, NEWTON_STEPS = {torch.float32: 3e-4, torch.float64: 0.03}, 2
-
-# Largest reciprocal size of a matrix whose fourth power does not underflow.
-LARGEST = 1e70
+# A mirror image of less volume than this, relative to ‖M‖³, has no three nearly equal eigenvalues.
+FLAT = 0.15
 
 # Where the eigenvalue gaps multiply to less than this many round-offs, no direction is nearest.
 TIE = 8
@@ -50,85 +53,73 @@ TIE = 8
 # Where the diagonal stands among the nine entries of a matrix, row by row.
 DIAGONAL = (0, 4, 8)
 
-Entries = list[Float[Tensor, "n"]]
-"""Matrices by their nine entries, row by row, one row of memory per entry."""
 
+def nearest_entries(
+    matrices: Float[Tensor, "n 3 3"], *, with_inverse: bool = False
+) -> list[Float[Tensor, "n"]]:
+    """Find the nine entries of the nearest rotations; then, if asked, the six of their inverses.
 
-def nearest_entries(matrices: Float[Tensor, "n 3 3"]) -> list[Float[Tensor, "n"]]:
-    """Find the nine entries of the nearest rotations."""
+    An inverse is the symmetric matrix by which a change turns the rotation: `inverse_at_best`.
+    """
     if not looked_at(matrices):
-        return _nearest_anywhere(matrices)
-    rows, clearness = _nearest_far_from_ties(in_rows(matrices.flatten(1), wide(matrices)))
-    # Negated, so that what is not a number is not clear.
-    unclear = (clearness > CLEAR[matrices.dtype]).logical_not_().nonzero()[:, 0]
-    if len(unclear) > 0:
-        for row, better in zip(rows, _nearest_anywhere(matrices[unclear]), strict=True):
-            row[unclear] = better
+        return _with_inverse(matrices, _nearest_anywhere(matrices), wanted=with_inverse)
+    entries = in_rows(matrices.flatten(1), wide(matrices))
+    rows, clear = nearest_far_from_ties(entries, matrices.dtype, with_inverse=with_inverse)
+    if not bool(clear.all()):
+        places = clear.logical_not_().nonzero()[:, 0]
+        there = matrices[places]
+        better = _with_inverse(there, _nearest_anywhere(there), wanted=with_inverse)
+        for row, found in zip(rows, better, strict=True):
+            row[places] = found.to(row.dtype)
     return rows
 
 
-def _nearest_far_from_ties(entries: Entries) -> tuple[Entries, Float[Tensor, "n"]]:
-    """Find the nearest rotations without a quaternion, and how far from a tie each is.
+def _with_inverse(
+    matrices: Float[Tensor, "n 3 3"], rotation: Entries, *, wanted: bool
+) -> list[Float[Tensor, "n"]]:
+    if not wanted:
+        return rotation
+    here = [row.to(matrices.dtype) for row in rotation]
+    return [*rotation, *inverse_at_best(in_rows(matrices.flatten(1)), here)]
 
-    With ‖M‖ = 1, V = M Mᵀ and λ = s₁ + s₂ ± s₃ it is R = ((λ² + 1)/2 M - V M + λ cof(M)) / ζ, where
-    ζ = (λ² - 1)/2 λ - det(M) is the product of the gaps s₁ + s₂, s₁ ± s₃ and s₂ ± s₃: the
-    distance from a tie.
 
-    Reference:
-        Markley, Attitude determination using vector observations: a fast optimal matrix
-        algorithm, J. Astronautical Sciences 41, 1993.
+def inverse_at_best(entries: Entries, rotation: Entries) -> Symmetric:
+    """Invert tr(P) - P, where P = Rᵀ M = √(Mᵀ M) at the nearest rotation R.
+
+    With λ = tr(P) it is (Mᵀ M + κ) / ζ, where κ = (λ² - ‖M‖²)/2 and ζ = κ λ - det(M): found for M
+    in a size whose cubes neither over- nor underflow. Zero where no nearest rotation is unique.
     """
-    rows, columns = in_threes(entries), [entries[column::3] for column in range(3)]
-    first, second, third = rows
-    xx, yy, zz = (inner(row, row) for row in rows)
-    yz, zx, xy = inner(second, third), inner(third, first), inner(first, second)
-    cofactors = _cofactors(entries)
-    minors = (xx * yy).addcmul_(yy, zz).addcmul_(zz, xx)
-    for beside in (yz, zx, xy):
-        minors.addcmul_(beside, beside, value=-1)
-    shrunk = (xx + yy).add_(zz).rsqrt_()
-    squared = shrunk * shrunk
-    determinant = inner(first, cofactors[:3]).mul_(squared).mul_(shrunk)
-    root, gaps, clearness = _root_and_gaps(determinant, minors.mul_(squared).mul_(squared))
-    inverse = gaps.reciprocal()
-    share = (root * squared).mul_(inverse)
-    mean = root.mul_(root).add_(1).mul_(inverse).mul_(shrunk).div_(2)
-    factor = inverse.mul_(shrunk).mul_(squared).neg_()
-    stretch = Symmetric(
-        *(torch.addcmul(mean, entry, factor) for entry in (xx, yy, zz)),
-        *scaled((yz, zx, xy), factor),
-    )
-    rotation = [
-        (share * cofactor).addcmul_(a, u).addcmul_(b, v).addcmul_(c, w)
-        for (a, b, c), line in zip(stretch.full(), in_threes(cofactors), strict=True)
-        for cofactor, (u, v, w) in zip(line, columns, strict=True)
-    ]
-    # Of other sizes some power under- or overflowed.
-    return rotation, clearness.mul_((shrunk < LARGEST).to(shrunk.dtype))
+    size = _sum_of_products(entries, rotation)
+    shrink = size.detach().abs().clamp(min=torch.finfo(size.dtype).tiny).reciprocal()
+    entries, size = scaled(entries, shrink), size * shrink
+    x, y, z = columns = [entries[column::3] for column in range(3)]
+    square = square_of(columns)
+    shift = (size * size - square.trace()) / 2
+    gaps = shift * size - inner(x, crossed(y, z))
+    factor = reciprocal_of_clear(gaps, 2 * size) * shrink
+    return Symmetric(*scaled([*(row + shift for row in square[:3]), *square[3:]], factor))
 
 
-def _root_and_gaps(determinant: Tensor, squared_cofactors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Find λ, the largest root of (λ² - 1)² - 8 det λ - 4‖cof‖², and ζ, whose slope there is 8 ζ.
-
-    By Newton's steps from the closed form; told last is the least ζ on the way, since a step from
-    a tie may lead anywhere.
-    """
-    root = _closed_root(determinant, squared_cofactors)
-    excess = (root * root).sub_(1)
-    gaps = least = (excess * root).div_(2).sub_(determinant)
-    for _ in range(NEWTON_STEPS):
-        value = (excess * excess).addcmul_(determinant, root, value=-8)
-        root = root.addcdiv_(value.sub_(squared_cofactors, alpha=4), gaps, value=-1 / 8)
-        excess = (root * root).sub_(1)
-        gaps = (excess * root).div_(2).sub_(determinant)
-        least = torch.minimum(least, gaps)
-    return root, gaps, least
+def _sum_of_products(left: Entries, right: Entries) -> Float[Tensor, "n"]:
+    """Multiply matrices entry by entry, and add up."""
+    first, *others = (inner(a, b) for a, b in zip(in_threes(left), in_threes(right), strict=True))
+    return first + others[0] + others[1]
 
 
 def _nearest_anywhere(matrices: Float[Tensor, "n 3 3"]) -> list[Float[Tensor, "n"]]:
-    """Find the nearest rotations, or one of them where several are equally near."""
+    """Find the nearest rotations, or one of them where several are equally near.
+
+    For a mirror image -M of full volume, whose three largest eigenvalues may be nearly equal, it
+    is that of M behind half a turn about the axis that M stretches least.
+    """
     entries = _unit_matrices(in_rows(matrices.flatten(1), wide(matrices)))
-    quaternion = least_stretched(_lifted_form(entries))
+    first, second, third = in_threes(entries)
+    volume = inner(first, crossed(second, third))
+    mirrored = (volume + FLAT).sign().clamp(max=0).neg()
+    upright = scaled(entries, 1 - 2 * mirrored)
+    quaternion = least_stretched(_lifted_form(upright))
+    axis = least_axis(_even_part(_transposed_times(_rotation_of(quaternion), upright)))
+    quaternion = _after_turn(quaternion, 1 - mirrored, scaled(axis, mirrored))
     for _ in range(POLISHING_STEPS[matrices.dtype]):
         quaternion = _polished(entries, _twisted(entries, quaternion))
     return _rotation_of(quaternion)
@@ -179,7 +170,7 @@ def _largest_root(determinant: Tensor, squared_cofactors: Tensor) -> Tensor:
     Reference:
         Parlett, Laguerre's method applied to the matrix eigenvalue problem, 1964.
     """
-    root = _closed_root(determinant, squared_cofactors).add_(MARGIN)
+    root = closed_root(determinant, squared_cofactors).add_(MARGIN)
     linear, constant = -8 * determinant, 1 - 4 * squared_cofactors
     for _ in range(LAGUERRE_STEPS):
         squared = root * root
@@ -192,41 +183,6 @@ def _largest_root(determinant: Tensor, squared_cofactors: Tensor) -> Tensor:
         divisor = divisor + 1 - divisor.sign()
         root = torch.addcdiv(root, value, divisor, value=-4 / 3)
     return root
-
-
-def _closed_root(determinant: Tensor, squared_cofactors: Tensor) -> Tensor:
-    """Find s₁ + s₂ ± s₃ in closed form, right but for a root of round-off near a multiple root.
-
-    Every root of a number x is taken as x times its reciprocal root, which is faster.
-
-    Reference:
-        Smith, Eigenvalues of a symmetric 3x3 matrix, 1961, for s₃².
-    """
-    smallest = _smallest_squared_value(determinant, squared_cofactors)
-    area_squared = (smallest - 1).mul_(smallest).add_(squared_cofactors).clamp_(min=0)
-    shrunk = (area_squared + _nothing(area_squared)).rsqrt_()
-    area = area_squared.mul_(shrunk)
-    # ± s₃ is the determinant over the area, and zero where that is.
-    share = shrunk.mul_(shrunk).mul_(area).mul_(determinant)
-    rest = area.mul_(2).sub_(smallest).add_(1)
-    return torch.addcmul(share, rest, rest.rsqrt())
-
-
-def _smallest_squared_value(determinant: Tensor, squared_cofactors: Tensor) -> Tensor:
-    """Find s₃², the smallest root of x³ - x² + ‖cof‖² x - det², in closed form."""
-    spread = (squared_cofactors / -3).add_(1 / 9).clamp_(min=_nothing(determinant))
-    half = (determinant * determinant).div_(2)
-    half.sub_(squared_cofactors, alpha=1 / 6).add_(1 / 27)
-    shrunk = spread.rsqrt()
-    width = spread.mul_(shrunk)
-    angle = half.mul_(shrunk).mul_(shrunk).mul_(shrunk).clamp_(-1, 1).acos_()
-    cosine = angle.div_(3).add_(tau / 3).cos_()
-    return cosine.mul_(width).mul_(2).add_(1 / 3).clamp_(min=0)
-
-
-def _nothing(values: Tensor) -> float:
-    """Return a number far below round-off; its reciprocal root can be cubed."""
-    return float(torch.finfo(values.dtype).tiny ** (2 / 3))
 
 
 def _rotation_of(quaternion: Sequence[Float[Tensor, "n"]]) -> Entries:
@@ -292,17 +248,15 @@ def reciprocal_of_clear(gaps: Tensor, trace: Tensor) -> Tensor:
     return unique / torch.maximum(gaps, least)
 
 
-def crossed(left: Sequence[Tensor], right: Sequence[Tensor]) -> list[Float[Tensor, "n"]]:
-    (a, b, c), (x, y, z) = left, right
-    quadruples = ((b, z, c, y), (c, x, a, z), (a, y, b, x))
-    return [plus_product(one * two, three, four, -1.0) for one, two, three, four in quadruples]
-
-
 def _stretch_of(product: Entries) -> Symmetric:
     """Return tr(S) I - S, with S made symmetric."""
-    xx, xy, xz, yx, yy, yz, zx, zy, zz = product
-    beside = (yz + zy) / -2, (zx + xz) / -2, (xy + yx) / -2
-    return Symmetric(yy + zz, zz + xx, xx + yy, *beside)
+    xx, yy, zz, *beside = _even_part(product)
+    return Symmetric(yy + zz, zz + xx, xx + yy, *(-entry for entry in beside))
+
+
+def _even_part(matrix: Entries) -> Symmetric:
+    xx, xy, xz, yx, yy, yz, zx, zy, zz = matrix
+    return Symmetric(xx, yy, zz, (yz + zy) / 2, (zx + xz) / 2, (xy + yx) / 2)
 
 
 def _transposed_times(left: Entries, right: Entries) -> Entries:

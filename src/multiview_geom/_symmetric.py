@@ -18,6 +18,10 @@ Rows = Float[Tensor, "_ *#points"] | Sequence[Float[Tensor, "*#points"]]
 """The coordinates of vectors, in one piece or not."""
 
 
+Entries = list[Float[Tensor, "n"]]
+"""3x3 matrices by their nine entries, row by row, one row of memory per entry."""
+
+
 class Symmetric(NamedTuple):
     """Symmetric 3x3 matrices, entry by entry."""
 
@@ -106,3 +110,15 @@ def plus_product(
     if in_graph():
         return torch.addcmul(total, left, right, value=value)
     return total.addcmul_(left, right, value=value)
+
+
+def crossed(left: Sequence[Tensor], right: Sequence[Tensor]) -> list[Float[Tensor, "n"]]:
+    (a, b, c), (x, y, z) = left, right
+    quadruples = ((b, z, c, y), (c, x, a, z), (a, y, b, x))
+    return [plus_product(one * two, three, four, -1.0) for one, two, three, four in quadruples]
+
+
+def square_of(columns: Sequence[Entries]) -> Symmetric:
+    """Multiply the transpose of a matrix with the matrix, which is given by its columns."""
+    x, y, z = columns
+    return Symmetric(*(inner(*pair) for pair in ((x, x), (y, y), (z, z), (y, z), (z, x), (x, y))))

@@ -1,5 +1,7 @@
 """Laws of Procrustes alignment."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given
@@ -19,6 +21,8 @@ from tests.multiview_geom.strategies import (
 )
 from tests.multiview_geom.tolerances import ROUND_OFF, assert_close
 
+Way = Callable[[float], tuple[float, float, float]]
+
 # Singular values, signed by the determinant, whose nearest rotation is far from a tie.
 clear_values = st.tuples(numbers(2.0, 4.0), numbers(1.0, 1.9), numbers(-0.8, 0.9))
 
@@ -34,6 +38,19 @@ TIES = {
     "cube": (1.0, 1.0, 1.0),
     "two equal": (1.0, 1.0, 0.2),
 }
+
+# On the way to a tie, which the last two singular values reach as the share goes to zero.
+WAYS: dict[str, Way] = {
+    "mirror image": lambda share: (1.0, 0.5 + share, -0.5),
+    "mirror image of a ball": lambda share: (1.0, 1.0 - share, -1.0 + 2 * share),
+    "mirror image of a disc": lambda share: (1.0, 1.0, -1.0 + share),
+    "rank one": lambda share: (1.0, share, share / 2),
+    "rank one from a mirror image": lambda share: (1.0, 2 * share, -share),
+    "rank two": lambda share: (1.0, share, 0.0),
+}
+
+# A rounding of a matrix of size one turns its rotation by this over the gap, in round-offs.
+TURN_ROUND_OFFS = {torch.float32: 2, torch.float64: 200}
 
 # How many round-offs of one the objective may lack at a tie: the sum itself has about ten.
 TIE_ROUND_OFFS = 20
@@ -163,6 +180,50 @@ def test_ties_leave_their_neighbours_alone(
     assert torch.equal(found[0], alone)
     assert torch.equal(found[-1], alone)
     assert found[:-2].isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
+@given(exponent=numbers(-3.0, -0.5), left=poses, right=poses)
+def test_near_a_tie_only_the_rounding_of_the_input_counts(
+    dtype: torch.dtype, way: Way, exponent: float, left: Pose, right: Pose
+) -> None:
+    values = way(10**exponent)
+    matrix = matrix_of(values, left, right).to(dtype)
+    error = (nearest_rotation(matrix).double() - rotation_by_svd(matrix.double())).abs().max()
+    gap = values[1] + values[2]
+    assert error * gap <= TURN_ROUND_OFFS[dtype] * torch.finfo(dtype).eps
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
+@given(exponent=numbers(-14.0, -0.5), left=poses, right=poses)
+def test_however_near_a_tie_no_rotation_overlaps_more(
+    dtype: torch.dtype, way: Way, exponent: float, left: Pose, right: Pose
+) -> None:
+    matrix = matrix_of(way(10**exponent), left, right).to(dtype)
+    found, best = nearest_rotation(matrix), rotation_by_svd(matrix.double())
+    lacking = overlap(best, matrix) - overlap(found, matrix)
+    assert lacking <= TIE_ROUND_OFFS * torch.finfo(dtype).eps
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
+@given(exponent=numbers(-3.0, -0.5), left=poses, right=poses)
+def test_a_gradient_that_is_differentiated_again_is_the_same(
+    dtype: torch.dtype, way: Way, exponent: float, left: Pose, right: Pose
+) -> None:
+    values = way(10**exponent)
+    matrix = matrix_of(values, left, right).to(dtype).requires_grad_()
+    outputs = nearest_rotation(matrix)
+    upstream = torch.arange(9.0).to(dtype).reshape(3, 3)
+    once, again = (
+        torch.autograd.grad(outputs, matrix, upstream, create_graph=recorded, retain_graph=True)[0]
+        for recorded in (False, True)
+    )
+    # The slope is one over the gap, and so is that of the eigenvalue, whose rounding turns the gap.
+    gap = values[1] + values[2]
+    assert (once - again).abs().max() * gap**3 <= 1_000 * torch.finfo(dtype).eps
 
 
 @given(poses, poses)
