@@ -17,7 +17,7 @@ from multiview_geom._point_blocks import equal_share, in_graph
 from multiview_geom._rotation import in_threes, inverse_at_best, nearest_entries
 from multiview_geom._symmetric import Entries, Symmetric, in_rows, plus_product
 
-MATRICES_IN_BLOCK, MATRICES_IN_ACCELERATOR_BLOCK = 65_536, 1_048_576
+MATRICES_IN_BLOCK, MATRICES_IN_ACCELERATOR_BLOCK = 131_072, 1_048_576
 
 ENTRIES, ENTRIES_OF_INVERSE = 9, 6
 
