@@ -87,7 +87,7 @@ def inverse_at_best(entries: Entries, rotation: Entries) -> Symmetric:
     """Invert tr(P) - P, where P = Rᵀ M = √(Mᵀ M) at the nearest rotation R.
 
     With λ = tr(P) it is (Mᵀ M + κ) / ζ, where κ = (λ² - ‖M‖²)/2 and ζ = κ λ - det(M): found for M
-    in a size whose cubes neither over- nor underflow. Zero where no nearest rotation is unique.
+    in a size whose cubes neither over- nor underflow. Zero where the rotation is not unique.
     """
     size = _sum_of_products(entries, rotation)
     shrink = size.detach().abs().clamp(min=torch.finfo(size.dtype).tiny).reciprocal()

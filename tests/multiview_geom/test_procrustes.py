@@ -69,6 +69,13 @@ def rotation_by_svd(matrix: Tensor) -> Tensor:
     return left @ signs.diag() @ right
 
 
+def rescaled_gradient(matrix: Tensor, scale: float = 1.0) -> Tensor:
+    """Differentiate at a scaled matrix, and take the scale out again."""
+    scaled = (scale * matrix).requires_grad_()
+    nearest_rotation(scaled)[0].sum().backward()
+    return scale * scaled.grad
+
+
 def overlap(rotation: Tensor, matrix: Tensor) -> Tensor:
     return (rotation.double() * matrix.double()).sum()
 
@@ -237,10 +244,7 @@ def test_the_gradient_shrinks_as_the_matrix_grows(
     values: tuple[float, ...], left: Pose, right: Pose, exponent: int
 ) -> None:
     matrix = matrix_of(values, left, right)
-    unit, scaled = matrix.clone().requires_grad_(), (10.0**exponent * matrix).requires_grad_()
-    nearest_rotation(unit)[0].sum().backward()
-    nearest_rotation(scaled)[0].sum().backward()
-    assert_close(10.0**exponent * scaled.grad, unit.grad, atol=1e-10)
+    assert_close(rescaled_gradient(matrix, 10.0**exponent), rescaled_gradient(matrix), atol=1e-10)
 
 
 @given(clear_values, poses, poses, st.integers(-15, 15))
@@ -248,10 +252,7 @@ def test_in_single_precision_too(
     values: tuple[float, ...], left: Pose, right: Pose, exponent: int
 ) -> None:
     matrix = matrix_of(values, left, right).float()
-    unit, scaled = matrix.clone().requires_grad_(), (10.0**exponent * matrix).requires_grad_()
-    nearest_rotation(unit)[0].sum().backward()
-    nearest_rotation(scaled)[0].sum().backward()
-    assert_close(10.0**exponent * scaled.grad, unit.grad, atol=1e-4)
+    assert_close(rescaled_gradient(matrix, 10.0**exponent), rescaled_gradient(matrix), atol=1e-4)
 
 
 @given(clear_values, poses, poses, st.integers(-150, 150))
