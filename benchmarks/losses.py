@@ -15,7 +15,7 @@ from measure import Suite, answer, measure, peak_bytes
 from torch import Tensor
 
 from multiview_geom import ring_of_cameras, triangulate_dlt_svd
-from selfsup_lifting import losses
+from selfsup_lifting.training import losses
 
 FRAMES, VIEWS, JOINTS = 2_048, 4, 17
 ROOT = (0,)

@@ -19,16 +19,16 @@ from findings import Table, keep
 from measure import suite
 
 from selfsup_lifting.config import Config, ReadSettings
-from selfsup_lifting.evaluation import Evaluation, evaluate_lifter
-from selfsup_lifting.holding_out import hold_out
-from selfsup_lifting.readers import read_recordings
+from selfsup_lifting.evaluation.evaluate import Evaluation, evaluate_lifter
+from selfsup_lifting.files import read_recordings
 from selfsup_lifting.recipes import demo, robust
-from selfsup_lifting.recordings import Recording
-from selfsup_lifting.skeletons import load_skeleton
-from selfsup_lifting.training import train
+from selfsup_lifting.recording import Recording
+from selfsup_lifting.skeleton.skeletons import load_skeleton
+from selfsup_lifting.training.loop import train
+from selfsup_lifting.training.splits import hold_out
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from tests.selfsup_lifting.quadruped import TOML, take
+from tests.selfsup_lifting.files.quadruped import TOML, take
 
 HIDDEN = 3
 DOGS, KEPT_DOGS = 8, 2

@@ -35,8 +35,8 @@ import resource, sys, time
 import numpy as np
 from pathlib import Path
 from selfsup_lifting.config import ReadSettings
-from selfsup_lifting.dataset import build_dataset
-from selfsup_lifting.readers import read_recordings
+from selfsup_lifting.training.dataset import build_dataset
+from selfsup_lifting.files import read_recordings
 started, before = time.perf_counter(), time.process_time()
 if sys.argv[2] == "unpack":
     for file in Path(sys.argv[1]).glob("*.npz"):

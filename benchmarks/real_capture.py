@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from selfsup_lifting.config import Method, ReadSettings, TriangulationSettings
-from selfsup_lifting.readers import read_recordings
+from selfsup_lifting.files import read_recordings
 from selfsup_lifting.reconstruction import reconstruct
-from selfsup_lifting.recordings import Recording
-from selfsup_lifting.triangulating import triangulate_recording
+from selfsup_lifting.recording import Recording
+from selfsup_lifting.triangulate import triangulate_recording
 
 PLAIN = TriangulationSettings()
 MIN_CONFIDENCE = 0.3

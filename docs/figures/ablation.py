@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from selfsup_lifting.ablation import Row
-from selfsup_lifting.tables import ablation_cells
+from selfsup_lifting.cli.tables import ablation_cells
+from selfsup_lifting.evaluation.ablation import Row
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / version("multiview-geom")

@@ -17,9 +17,9 @@ from mpl_toolkits.mplot3d import Axes3D
 
 from multiview_geom import camera_to_world
 from selfsup_lifting import ReadSettings, lift, load_lifter, read_recordings
-from selfsup_lifting.losses import turns_of
 from selfsup_lifting.plots import draw_image, draw_pose
-from selfsup_lifting.skeletons import root_position
+from selfsup_lifting.skeleton.skeletons import root_position
+from selfsup_lifting.training.losses import turns_of
 
 TAKE, FRAME = "synthetic S4 reaching", 60
 WINDOW = 250

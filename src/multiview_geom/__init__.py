@@ -30,37 +30,37 @@ from multiview_geom.projection import reprojection_error as reprojection_error
 from multiview_geom.projection import triangulation_angle as triangulation_angle
 
 # Apply and remove the lens.
-from multiview_geom.distortion import Undistorted as Undistorted
-from multiview_geom.distortion import distort_points as distort_points
-from multiview_geom.distortion import undistort_points as undistort_points
-from multiview_geom.fisheye import project_fisheye as project_fisheye
-from multiview_geom.fisheye import unproject_fisheye as unproject_fisheye
-from multiview_geom.fisheye import distort_fisheye as distort_fisheye
-from multiview_geom.fisheye import undistort_fisheye as undistort_fisheye
-from multiview_geom.distortion import Directions as Directions
-from multiview_geom.distortion import Seen as Seen
+from multiview_geom.lenses.polynomial import Undistorted as Undistorted
+from multiview_geom.lenses.polynomial import distort_points as distort_points
+from multiview_geom.lenses.polynomial import undistort_points as undistort_points
+from multiview_geom.lenses.fisheye import project_fisheye as project_fisheye
+from multiview_geom.lenses.fisheye import unproject_fisheye as unproject_fisheye
+from multiview_geom.lenses.fisheye import distort_fisheye as distort_fisheye
+from multiview_geom.lenses.fisheye import undistort_fisheye as undistort_fisheye
+from multiview_geom.lenses.polynomial import Directions as Directions
+from multiview_geom.lenses.polynomial import Seen as Seen
 
 # Triangulate: pixels in many views to world points.
-from multiview_geom.triangulation import triangulate_dlt as triangulate_dlt
-from multiview_geom.triangulation import triangulate_dlt_svd as triangulate_dlt_svd
-from multiview_geom.reweighting import triangulate_iterative as triangulate_iterative
-from multiview_geom.midpoint import triangulate_midpoint as triangulate_midpoint
-from multiview_geom.two_view import triangulate_two_view as triangulate_two_view
-from multiview_geom.robust import RobustPoints as RobustPoints
-from multiview_geom.robust import triangulate_robust as triangulate_robust
-from multiview_geom.refinement import RefinedPoints as RefinedPoints
-from multiview_geom.refinement import refine_points as refine_points
-from multiview_geom.residual_losses import LinearLoss as LinearLoss
-from multiview_geom.residual_losses import HuberLoss as HuberLoss
-from multiview_geom.residual_losses import CauchyLoss as CauchyLoss
-from multiview_geom.uncertainty import point_covariance as point_covariance
+from multiview_geom.triangulation.linear import triangulate_dlt as triangulate_dlt
+from multiview_geom.triangulation.linear import triangulate_dlt_svd as triangulate_dlt_svd
+from multiview_geom.triangulation.iterative import triangulate_iterative as triangulate_iterative
+from multiview_geom.triangulation.midpoint import triangulate_midpoint as triangulate_midpoint
+from multiview_geom.triangulation.two_view import triangulate_two_view as triangulate_two_view
+from multiview_geom.triangulation.robust import RobustPoints as RobustPoints
+from multiview_geom.triangulation.robust import triangulate_robust as triangulate_robust
+from multiview_geom.triangulation.refinement import RefinedPoints as RefinedPoints
+from multiview_geom.triangulation.refinement import refine_points as refine_points
+from multiview_geom.triangulation.residual_losses import LinearLoss as LinearLoss
+from multiview_geom.triangulation.residual_losses import HuberLoss as HuberLoss
+from multiview_geom.triangulation.residual_losses import CauchyLoss as CauchyLoss
+from multiview_geom.triangulation.uncertainty import point_covariance as point_covariance
 
 # Align point sets.
-from multiview_geom.procrustes import align_rigid as align_rigid
-from multiview_geom.procrustes import align_similarity as align_similarity
-from multiview_geom.procrustes import nearest_rotation as nearest_rotation
-from multiview_geom.generalized_procrustes import Consensus as Consensus
-from multiview_geom.generalized_procrustes import generalized_procrustes as generalized_procrustes
+from multiview_geom.alignment.procrustes import align_rigid as align_rigid
+from multiview_geom.alignment.procrustes import align_similarity as align_similarity
+from multiview_geom.alignment.procrustes import nearest_rotation as nearest_rotation
+from multiview_geom.alignment.generalized import Consensus as Consensus
+from multiview_geom.alignment.generalized import generalized_procrustes as generalized_procrustes
 
 # Decompose small matrices.
 from multiview_geom.linalg import smallest_eigenvector as smallest_eigenvector

@@ -16,15 +16,15 @@ from multiview_geom._validation import (
     require_same_size,
     require_trailing_shape,
 )
-from multiview_geom.distortion import (
+from multiview_geom.lenses.fisheye import COEFFICIENTS as FISHEYE_COEFFICIENTS
+from multiview_geom.lenses.fisheye import project_fisheye, undistort_fisheye, unproject_fisheye
+from multiview_geom.lenses.polynomial import (
     Undistorted,
     project_distorted,
     require_coefficients,
     undistort_points,
     unproject_distorted,
 )
-from multiview_geom.fisheye import COEFFICIENTS as FISHEYE_COEFFICIENTS
-from multiview_geom.fisheye import project_fisheye, undistort_fisheye, unproject_fisheye
 from multiview_geom.projection import point_depths, project_points
 from multiview_geom.transforms import invert_transform, look_at, world_to_camera
 

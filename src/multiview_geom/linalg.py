@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multiview_geom._null_vector import cofactors, least_stretched, unit, wide
+from multiview_geom._kernels.null_vector import cofactors, least_stretched, unit, wide
 from multiview_geom._validation import (
     for_computation,
     require_floating,

@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from selfsup_lifting.files import replacing
-from selfsup_lifting.skeletons import Skeleton
+from selfsup_lifting.atomic_write import replacing
+from selfsup_lifting.skeleton.skeletons import Skeleton
 
 FORMAT_VERSION = 1
 

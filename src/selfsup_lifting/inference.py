@@ -5,8 +5,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom import Cameras
-from selfsup_lifting.lifter import Lifter
-from selfsup_lifting.triangulating import normalised_image
+from selfsup_lifting.training.lifter import Lifter
+from selfsup_lifting.triangulate import normalised_image
 
 # Poses lifted at once: bounds the memory of long tracks.
 CHUNK = 65_536

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom import align_similarity
-from selfsup_lifting.skeletons import root_position
+from selfsup_lifting.skeleton.skeletons import root_position
 
 MILLIMETRES = 1000.0
 

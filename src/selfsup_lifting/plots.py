@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from jaxtyping import Float
 from torch import Tensor
 
-from selfsup_lifting.skeletons import Skeleton
+from selfsup_lifting.skeleton.skeletons import Skeleton
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,8 +11,8 @@ from torch import Tensor
 from multiview_geom import point_covariance
 from selfsup_lifting.config import TriangulationSettings
 from selfsup_lifting.metrics import MILLIMETRES
-from selfsup_lifting.recordings import Recording
-from selfsup_lifting.triangulating import PLAIN, triangulate_recording
+from selfsup_lifting.recording import Recording
+from selfsup_lifting.triangulate import PLAIN, triangulate_recording
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from hypothesis import given
 from torch import Tensor
 
 from multiview_geom import Cameras, Lens, project_points, ring_of_cameras, world_to_camera
-from tests.multiview_geom.lenses import (
+from tests.multiview_geom.lenses.drawn_lenses import (
     BARREL,
     Glass,
     fisheyes,

@@ -23,7 +23,7 @@ from multiview_geom import (
     to_opengl,
     to_pytorch3d,
 )
-from tests.multiview_geom.lenses import Glass
+from tests.multiview_geom.lenses.drawn_lenses import Glass
 from tests.multiview_geom.strategies import Cloud, Pose, Ring, clouds, poses, rings
 from tests.multiview_geom.tolerances import PIXEL_ROUND_OFF, ROUND_OFF, assert_close
 

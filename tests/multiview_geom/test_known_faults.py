@@ -14,13 +14,13 @@ from torch import Tensor
 from torch.autograd import grad, gradcheck, gradgradcheck
 
 from multiview_geom import align_rigid, align_similarity, nearest_rotation, triangulate_dlt
-from tests.multiview_geom.strategies import Pose
-from tests.multiview_geom.test_procrustes import (
+from tests.multiview_geom.alignment.test_procrustes import (
     TIE_ROUND_OFFS,
     matrix_of,
     overlap,
     rotation_by_svd,
 )
+from tests.multiview_geom.strategies import Pose
 from tests.multiview_geom.tolerances import assert_close
 
 CLEAR = matrix_of((3.0, 1.5, -0.4), Pose(turn=(0.3, -1.1, 0.7)), Pose(turn=(-0.8, 0.2, 1.9)))

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 
 from multiview_geom import Cameras, Lens, Problem, check_cameras, ring_of_cameras, summarize_cameras
-from tests.multiview_geom.lenses import KORNIA_3273, WIDE, Glass
+from tests.multiview_geom.lenses.drawn_lenses import KORNIA_3273, WIDE, Glass
 from tests.multiview_geom.strategies import Ring, rings
 
 FOUR = Ring()

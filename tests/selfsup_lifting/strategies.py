@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from multiview_geom import Cameras, ring_of_cameras
-from selfsup_lifting.recordings import Recording
-from selfsup_lifting.skeletons import SKELETONS
+from selfsup_lifting.recording import Recording
+from selfsup_lifting.skeleton.skeletons import SKELETONS
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from selfsup_lifting.export import save_tracks
-from selfsup_lifting.skeletons import SKELETONS
+from selfsup_lifting.skeleton.skeletons import SKELETONS
 from tests.selfsup_lifting.strategies import Scene, scenes
 
 frames_of_reference = st.sampled_from(["camera", "root", "world"])

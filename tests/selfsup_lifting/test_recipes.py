@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from selfsup_lifting.config import Config, LifterSettings, LossSettings, ReadSettings
-from selfsup_lifting.config_file import as_plain, explained
-from selfsup_lifting.dataset import Frames, build_dataset
-from selfsup_lifting.lifter import Lifter
-from selfsup_lifting.losses import consistency_loss, input_triangulation_loss, turns_of
-from selfsup_lifting.readers import read_recordings
+from selfsup_lifting.config_toml import as_plain, explained
+from selfsup_lifting.files import read_recordings
 from selfsup_lifting.recipes import PRESETS, RECIPES
-from selfsup_lifting.skeletons import SKELETONS
-from selfsup_lifting.training import lift_views, loss_terms, train
-from tests.selfsup_lifting.readers.benchmark_files import Human36M
+from selfsup_lifting.skeleton.skeletons import SKELETONS
+from selfsup_lifting.training.dataset import Frames, build_dataset
+from selfsup_lifting.training.lifter import Lifter
+from selfsup_lifting.training.loop import lift_views, loss_terms, train
+from selfsup_lifting.training.losses import consistency_loss, input_triangulation_loss, turns_of
+from tests.selfsup_lifting.files.benchmark_files import Human36M
 from tests.selfsup_lifting.strategies import Scene
 
 TINY = Config(

@@ -9,7 +9,7 @@ from hypothesis import given
 from torch import Tensor
 
 from selfsup_lifting.config import ReadSettings
-from selfsup_lifting.readers import read_recordings
+from selfsup_lifting.files import read_recordings
 from selfsup_lifting.reconstruction import Reconstruction, reconstruct
 from tests.selfsup_lifting.strategies import Scene, scenes
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from selfsup_lifting.checkpoint import load_config, load_lifter
 from selfsup_lifting.config import Config, LifterSettings, LossSettings
-from selfsup_lifting.dataset import Frames
-from selfsup_lifting.evaluation import evaluate_lifter
+from selfsup_lifting.evaluation.evaluate import evaluate_lifter
 from selfsup_lifting.recipes import RECIPES
-from selfsup_lifting.recordings import Recording
-from selfsup_lifting.training import epoch_count, train, untrained_lifter
+from selfsup_lifting.recording import Recording
+from selfsup_lifting.training.checkpoint import load_config, load_lifter
+from selfsup_lifting.training.dataset import Frames
+from selfsup_lifting.training.loop import epoch_count, train, untrained_lifter
 from tests.selfsup_lifting.strategies import Scene
 
 TINY = Config(

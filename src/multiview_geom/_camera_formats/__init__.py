@@ -1,1 +1,0 @@
-"""Calibration file formats: one module per family of tools."""

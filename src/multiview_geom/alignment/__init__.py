@@ -1,0 +1,1 @@
+"""The transform between point sets."""

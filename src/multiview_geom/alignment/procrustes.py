@@ -1,0 +1,181 @@
+"""The transform that best lays one point set on another."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from multiview_geom._kernels.rotation.any_size import (
+    rotation_nearest_in_plane,
+    rotation_nearest_in_space,
+)
+from multiview_geom._kernels.rotation.autograd import rotation_nearest
+from multiview_geom._validation import (
+    broadcast_axes,
+    for_computation,
+    full_precision,
+    require_floating,
+    require_same_size,
+    require_trailing_shape,
+)
+from multiview_geom.transforms import Similarity
+
+
+def align_rigid(
+    source: Float[Tensor, "*#batch points d"],
+    target: Float[Tensor, "*#batch points d"],
+    *,
+    weights: Float[Tensor, "*#batch points"] | None = None,
+) -> Similarity:
+    """Find the rotation and translation that best lay one point set on another.
+
+    Minimises the sum of `weight * ‖rotation @ source + translation - target‖²`.
+
+    Args:
+        source: Points to move.
+        target: Where each of them should go.
+        weights: Trust in each pair, >= 0: it multiplies the squared distance, and
+            zero removes the pair. Equal by default.
+
+    Returns:
+        The transform from source to target, of scale one.
+
+    Raises:
+        ValueError: If a shape or dtype disagrees.
+
+    Note:
+        A pair with a coordinate that is not finite counts as weight zero. Points that do not
+        determine the transform (one point, a line, none at all) get one of the best: no turn,
+        no shift and scale one where nothing says otherwise; what is not determined passes no
+        gradient.
+
+    Reference:
+        Umeyama, Least-squares estimation of transformation parameters, PAMI 1991.
+    """
+    with full_precision(source):
+        rigid, _ = _alignment(source, target, weights)
+    return rigid
+
+
+def align_similarity(
+    source: Float[Tensor, "*#batch points d"],
+    target: Float[Tensor, "*#batch points d"],
+    *,
+    weights: Float[Tensor, "*#batch points"] | None = None,
+) -> Similarity:
+    """Find the rotation, translation and scale that best lay one point set on another.
+
+    Minimises the sum of `weight * ‖scale * rotation @ source + translation - target‖²`.
+
+    Args:
+        source: Points to move.
+        target: Where each of them should go.
+        weights: Trust in each pair, >= 0: it multiplies the squared distance, and
+            zero removes the pair. Equal by default.
+
+    Returns:
+        The transform from source to target.
+
+    Raises:
+        ValueError: If a shape or dtype disagrees.
+
+    Note:
+        A pair with a coordinate that is not finite counts as weight zero. Points that do not
+        determine the transform (one point, a line, none at all) get one of the best: no turn,
+        no shift and scale one where nothing says otherwise; what is not determined passes no
+        gradient.
+
+    Reference:
+        Umeyama, Least-squares estimation of transformation parameters, PAMI 1991.
+    """
+    with full_precision(source):
+        _, similar = _alignment(source, target, weights)
+    return similar
+
+
+def nearest_rotation(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """Find the rotation nearest to a matrix in the Frobenius norm.
+
+    Args:
+        matrix: Any 3x3 matrices.
+
+    Returns:
+        The rotation R that maximises tr(Rᵀ matrix).
+
+    Note:
+        Where several rotations are equally near (a zero matrix, a rank of one, a mirror image
+        with two equal least singular values) one of them comes back, and no gradient passes.
+        The gradient scales as one over the matrix. Single precision is computed in double
+        inside: how far a rounding turns the rotation is one over s₂ ± s₃, without bound.
+
+    Reference:
+        Horn, Closed-form solution of absolute orientation using unit quaternions, JOSA 1987;
+        Theobald, Rapid calculation of RMSDs using a quaternion-based characteristic
+        polynomial, Acta Cryst. A 2005.
+
+    Raises:
+        ValueError: If a matrix is not 3x3.
+
+    Example:
+        >>> nearest_rotation(2 * torch.eye(3))
+        tensor([[1., 0., 0.],
+                [0., 1., 0.],
+                [0., 0., 1.]])
+    """
+    require_trailing_shape("matrix", matrix, 3, 3)
+    require_floating(matrix=matrix)
+    return _nearest(for_computation(matrix)).to(matrix.dtype)
+
+
+def _nearest(matrix: Float[Tensor, "*batch d d"]) -> Float[Tensor, "*batch d d"]:
+    size = matrix.shape[-1]
+    solve = {2: rotation_nearest_in_plane, 3: rotation_nearest}.get(size, rotation_nearest_in_space)
+    return solve(matrix.reshape(-1, size, size)).reshape(matrix.shape)
+
+
+def _squared_round_off(
+    share: Float[Tensor, "*batch points 1"], points: Float[Tensor, "*batch points d"]
+) -> Float[Tensor, "*batch"]:
+    """Return how much points that are all one may seem to differ, squared."""
+    size = (share * points.square()).sum(dim=(-2, -1))
+    return size * torch.finfo(points.dtype).eps ** 2
+
+
+def _alignment(
+    source: Tensor, target: Tensor, weights: Tensor | None
+) -> tuple[Similarity, Similarity]:
+    require_trailing_shape("source", source, "points", "d")
+    require_trailing_shape("target", target, "points", source.shape[-1])
+    require_same_size("points", source=source.shape[-2], target=target.shape[-2])
+    require_floating(source=source, target=target)
+    leading = {"source": source.shape[:-2], "target": target.shape[:-2]}
+    if weights is not None:
+        require_trailing_shape("weights", weights, source.shape[-2])
+        require_floating(source=source, weights=weights)
+        leading["weights"] = weights.shape[:-1]
+    broadcast_axes(**leading)
+    dtype = source.dtype
+    known = (source.isfinite() & target.isfinite()).all(dim=-1)
+    trust = known.to(dtype) if weights is None else torch.where(known, weights, 0.0)
+    trust = for_computation(trust)[..., None]
+    source = for_computation(torch.where(known[..., None], source, 0.0))
+    target = for_computation(torch.where(known[..., None], target, 0.0))
+    total = trust.sum(dim=-2, keepdim=True)
+    share = trust / torch.where(total > 0, total, 1.0)
+    source_mean = (share * source).sum(dim=-2, keepdim=True)
+    target_mean = (share * target).sum(dim=-2, keepdim=True)
+    centred, goal = source - source_mean, target - target_mean
+    covariance = (share * goal).mT @ centred
+    rotation = _nearest(covariance)
+    variance = (share * centred.square()).sum(dim=(-2, -1))
+    overlap = (rotation * covariance).sum(dim=(-2, -1))
+    # Doubled where: one point has no scale, and 0 / 0 no gradient.
+    spread = variance > _squared_round_off(share, source)
+    scale = torch.where(spread, overlap / torch.where(spread, variance, 1.0), 1.0)
+    turned = (rotation @ source_mean.mT)[..., 0]
+    rigid_shift = target_mean[..., 0, :] - turned
+    shift = target_mean[..., 0, :] - scale[..., None] * turned
+    rotation = rotation.to(dtype)
+    return (
+        Similarity(rotation, rigid_shift.to(dtype), torch.ones_like(scale).to(dtype)),
+        Similarity(rotation, shift.to(dtype), scale.to(dtype)),
+    )

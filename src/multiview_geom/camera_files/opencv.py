@@ -1,0 +1,199 @@
+"""OpenCV's own calibration files: one camera, a stereo pair, or a rig.
+
+Of one camera its sample `calibration` writes `camera_matrix`, `distortion_coefficients`,
+`image_width` and `image_height`; of a pair, `M1`, `D1`, `M2`, `D2`, `R`, `T`; of a rig its sample
+`multiview_calibration` writes `Ks`, `distortions`, `rvecs`, `Ts`, `image_sizes`, `is_fisheye` and
+`cam_ids`, which is what we write. X_camera = R X_world + t.
+"""
+
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from multiview_geom.camera_files.filestorage import matrix, matrix_values
+from multiview_geom.camera_files.records import (
+    CameraRecord,
+    Place,
+    coefficients,
+    image_size,
+    number,
+    rotation_matrix,
+    rotation_vector,
+    table,
+    text,
+)
+from multiview_geom.cameras import Cameras, Lens
+
+Tree = dict[str, object]
+ONE_CAMERA = (
+    ("camera_matrix", "distortion_coefficients"),
+    ("cameraMatrix", "distCoeffs"),
+    ("camera_matrix", "dist_coeffs"),
+    ("K", "D"),
+)
+"""The names under which one camera's K and coefficients are found."""
+PAIRS = (("M1", "D1", "M2", "D2"), ("K1", "D1", "K2", "D2"))
+NUMBERS_PER_LINE = 9
+
+
+def records(path: Path, tree: Tree) -> list[CameraRecord]:
+    """Recognise what the file holds: a rig, a pair or one camera."""
+    if "Ks" in tree:
+        return _rig(Place(path), tree)
+    for keys in PAIRS:
+        if all(key in tree for key in keys):
+            return _pair(Place(path), tree, keys)
+    for K, D in ONE_CAMERA:
+        if K in tree:
+            return [_single(Place(path), tree, K, D)]
+    known = "`Ks`, `M1`, `camera_matrix` or `K`"
+    raise Place(path).expected(f"a calibration with {known}", f"only {', '.join(tree) or 'none'}")
+
+
+def write_yaml(path: Path, cameras: Cameras) -> None:
+    """Write a rig as OpenCV's sample `multiview_calibration` does, in YAML."""
+    lines = ["%YAML:1.0", "---"]
+    for key, value in _tree(cameras).items():
+        lines += _yaml_lines(key, value)
+    path.write_text("\n".join([*lines, ""]), encoding="utf-8")
+
+
+def write_json(path: Path, cameras: Cameras) -> None:
+    """Write a rig as OpenCV's sample `multiview_calibration` does, in JSON."""
+    path.write_text(json.dumps(_tree(cameras), indent=4) + "\n", encoding="utf-8")
+
+
+def _rig(place: Place, tree: Tree) -> list[CameraRecord]:
+    table(place, tree, "Ks", "distortions", "rvecs", "Ts")
+    views = len(matrix_values(place.at("Ks"), tree["Ks"])) // 9
+    each = len(matrix_values(place.at("distortions"), tree["distortions"])) // max(1, views)
+
+    def stacked(key: str, *shape: int) -> list[Tensor]:
+        return [*matrix(place.at(key), tree[key], views, *shape)]
+
+    flags = stacked("is_fisheye") if "is_fisheye" in tree else [False] * views
+    sizes = stacked("image_sizes", 2) if "image_sizes" in tree else [None] * views
+    columns = zip(
+        _names(place.at("cam_ids"), tree.get("cam_ids", ""), views),
+        stacked("Ks", 3, 3),
+        stacked("rvecs", 3),
+        stacked("Ts", 3),
+        stacked("distortions", each),
+        sizes,
+        [Lens.FISHEYE if flag else Lens.OPENCV for flag in flags],
+        strict=True,
+    )
+    return [
+        CameraRecord(
+            name=name,
+            intrinsics=K,
+            rotation=rotation_matrix(turn),
+            translation=shift,
+            distortion=coefficients(place.at("distortions"), k.tolist(), lens),
+            image_size=_size(place, size),
+            lens=lens,
+        )
+        for name, K, turn, shift, k, size, lens in columns
+    ]
+
+
+def _size(place: Place, size: Tensor | None) -> tuple[int, int] | None:
+    if size is None:
+        return None
+    width, height = size.tolist()
+    return image_size(place.at("image_sizes"), width, height)
+
+
+def _names(place: Place, joined: object, views: int) -> list[str]:
+    names = text(place, joined).split(",") if joined else [str(view + 1) for view in range(views)]
+    if len(names) != views:
+        raise place.expected(f"{views} names", f"{len(names)} of them")
+    return names
+
+
+def _pair(place: Place, tree: Tree, keys: tuple[str, ...]) -> list[CameraRecord]:
+    table(place, tree, "R", "T")
+    still = torch.eye(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
+    moved = _turn(place.at("R"), tree["R"]), matrix(place.at("T"), tree["T"], 3)
+    poses = zip(("1", "2"), (keys[:2], keys[2:]), (still, moved), strict=True)
+    return [
+        CameraRecord(
+            name=name,
+            intrinsics=matrix(place.at(K), tree[K], 3, 3),
+            rotation=rotation,
+            translation=translation,
+            distortion=_coefficients(place.at(D), tree[D]),
+        )
+        for name, (K, D), (rotation, translation) in poses
+    ]
+
+
+def _single(place: Place, tree: Tree, K: str, D: str) -> CameraRecord:
+    """Read one camera; where the file says nothing of a pose, the world is the camera's frame."""
+    turn = next((key for key in ("R", "rvec") if key in tree), None)
+    shift = next((key for key in ("T", "tvec", "t") if key in tree), None)
+    unmoved = torch.zeros(3, dtype=torch.float64)
+    sized = "image_width" in tree and "image_height" in tree
+    sides = [number(place.at(key), tree[key]) for key in ("image_width", "image_height") if sized]
+    return CameraRecord(
+        name=place.path.stem,
+        intrinsics=matrix(place.at(K), tree[K], 3, 3),
+        rotation=rotation_matrix(unmoved) if turn is None else _turn(place.at(turn), tree[turn]),
+        translation=unmoved if shift is None else matrix(place.at(shift), tree[shift], 3),
+        distortion=_coefficients(place.at(D), tree[D]) if D in tree else (),
+        image_size=image_size(place.at("image_width"), *sides) if sized else None,
+    )
+
+
+def _turn(place: Place, node: object) -> Tensor:
+    """Read a rotation, a matrix or a Rodrigues vector."""
+    if len(matrix_values(place, node)) == 3:  # noqa: PLR2004
+        return rotation_matrix(matrix(place, node, 3))
+    return matrix(place, node, 3, 3)
+
+
+def _coefficients(place: Place, node: object) -> tuple[float, ...]:
+    count = len(matrix_values(place, node))
+    return coefficients(place, matrix(place, node, count).tolist(), Lens.OPENCV)
+
+
+def _tree(cameras: Cameras) -> Tree:
+    rotations = cameras.camera_from_world[:, :3, :3]
+    rvecs = [rotation_vector(rotation) for rotation in rotations]
+    names = cameras.names or tuple(str(view + 1) for view in range(cameras.views))
+    if any("," in name for name in names):
+        raise ValueError(f"`cameras` must have names without commas for this format, got {names}")
+    fisheye = torch.full((cameras.views, 1), int(cameras.lens is Lens.FISHEYE))
+    k = torch.zeros(cameras.views, 5) if cameras.distortion is None else cameras.distortion
+    tree: Tree = {
+        "cam_ids": ",".join(names),
+        "is_fisheye": _node(fisheye),
+        "Ks": _node(cameras.intrinsics),
+        "distortions": _node(k.double()),
+        "rvecs": _node(torch.tensor(rvecs, dtype=torch.float64)),
+        "Ts": _node(cameras.camera_from_world[:, :3, 3]),
+    }
+    return (
+        tree if cameras.image_size is None else {**tree, "image_sizes": _node(cameras.image_size)}
+    )
+
+
+def _node(values: Tensor) -> Tree:
+    """Write a tensor as a matrix, its third axis as channels, as OpenCV's Python does."""
+    rows, columns, *channels = values.shape
+    kind = "d" if values.is_floating_point() else "i"
+    dt = f"{channels[0]}{kind}" if channels else kind
+    data = values.flatten().tolist()
+    return {"type_id": "opencv-matrix", "rows": rows, "cols": columns, "dt": dt, "data": data}
+
+
+def _yaml_lines(key: str, value: object) -> list[str]:
+    if not isinstance(value, dict):
+        return [f'{key}: "{value}"']
+    row = [repr(number) for number in value["data"]]
+    lines = [row[i : i + NUMBERS_PER_LINE] for i in range(0, len(row), NUMBERS_PER_LINE)]
+    data = ",\n       ".join(", ".join(line) for line in lines)
+    sizes = [f"   rows: {value['rows']}", f"   cols: {value['cols']}", f'   dt: "{value["dt"]}"']
+    return [f"{key}: !!opencv-matrix", *sizes, f"   data: [ {data} ]"]

@@ -1,0 +1,1 @@
+"""Lens models: points on the image plane to distorted points, and back."""

@@ -1,0 +1,1 @@
+"""Pixels in many views to world points."""

@@ -1,0 +1,69 @@
+"""Pixels in many views to world points: the place nearest to all rays."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from multiview_geom.projection import camera_centers, in_front, ray_directions
+from multiview_geom.triangulation._sightings import (
+    COLUMNS,
+    ROWS,
+    fixes_a_point,
+    require_sightings,
+    solve_symmetric,
+    usable_sightings,
+)
+
+
+def triangulate_midpoint(
+    projections: Float[Tensor, "*#batch views 3 4"],
+    pixels: Float[Tensor, "*#batch views points 2"],
+    *,
+    weights: Float[Tensor, "*#batch views points"] | None = None,
+) -> Float[Tensor, "*#batch points 3"]:
+    """Find the world points nearest to the rays through what the views saw.
+
+    Minimises the sum over the views of `weight * distance²` from the point to the ray, in
+    the world and not in the image: with a baseline of a few degrees and much noise it beats
+    `triangulate_dlt`, with cameras at unequal distances `triangulate_iterative` beats it.
+
+    Args:
+        projections: Each view's world-to-pixel matrix, of any scale or sign.
+        pixels: Where each view saw each point [px].
+        weights: Trust in each sighting, >= 0: it multiplies the squared distance,
+            and zero removes the sighting. Equal by default.
+
+    Returns:
+        The points [unit of the projections' translations].
+
+    Raises:
+        ValueError: If a shape or dtype disagrees.
+
+    Note:
+        A pixel that is not finite counts as weight zero. A point seen from fewer than two
+        places, along rays that are parallel to round-off, or behind every view that saw it
+        is NaN and passes no gradient.
+
+    Reference:
+        Hartley and Sturm, Triangulation, CVIU 1997, sec. 5.3, for any number of rays.
+
+    Example:
+        >>> left, right = torch.eye(3, 4), torch.eye(3, 4)
+        >>> right[0, 3] = -1.0
+        >>> pixels = torch.tensor([[[0.0, 0.0]], [[-0.5, 0.0]]])
+        >>> triangulate_midpoint(torch.stack([left, right]), pixels).round(decimals=4).abs()
+        tensor([[0., 0., 2.]])
+    """
+    require_sightings(projections, pixels, weights)
+    rig, image, trust = usable_sightings(projections, pixels, weights)
+    trust = torch.where(fixes_a_point(rig, trust)[..., None, :], trust, 0.0)
+    centers = camera_centers(rig)
+    origin = centers.mean(dim=-2, keepdim=True)
+    rays, apart = ray_directions(rig, image).mT, (centers - origin)[..., None]
+    share, identity = trust[..., None, :], torch.eye(3).to(rays)[ROWS, COLUMNS, None]
+    pull = (share * (apart - rays * (rays * apart).sum(dim=-2, keepdim=True))).sum(dim=-3)
+    across = (share * (identity - rays[..., ROWS, :] * rays[..., COLUMNS, :])).sum(dim=-3)
+    move, known = solve_symmetric(across, pull)
+    points = origin + move.mT
+    faced = (in_front(rig, points) & (trust > 0)).any(dim=-2)
+    return torch.where((known & faced)[..., None], points, torch.nan).to(pixels.dtype)

@@ -1,0 +1,276 @@
+"""Points moved to where a rig, lenses and all, would have seen them nearest to the pixels."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from multiview_geom._validation import (
+    for_computation,
+    full_precision,
+    require_floating,
+    require_same_size,
+    require_trailing_shape,
+)
+from multiview_geom.cameras import Cameras, Lens
+from multiview_geom.lenses.polynomial import distort_points
+from multiview_geom.projection import project_points
+from multiview_geom.triangulation._sightings import (
+    COLUMNS,
+    DIAGONAL,
+    ROWS,
+    Sightings,
+    fixes_a_point,
+    require_sightings,
+    solve_symmetric,
+    usable_rig,
+    usable_sightings,
+)
+from multiview_geom.triangulation.residual_losses import LinearLoss
+
+Loss = Callable[[Tensor], Tensor]
+"""The cost of a squared residual: `LinearLoss()`, `HuberLoss(...)`, or any smooth function."""
+
+FIRST_DAMPING = 1e-3
+"""Share of the mean curvature that the first step adds in all directions."""
+EASE, BRAKE = 0.1, 10.0
+"""By how much the damping changes after a step that helped, and after one that did not."""
+
+
+class RefinedPoints(NamedTuple):
+    """Points, and which of them rest at an optimum."""
+
+    points: Float[Tensor, "*batch points 3"]
+    converged: Bool[Tensor, "*batch points"]
+
+
+def refine_points(
+    cameras: Cameras,
+    points: Float[Tensor, "*#batch points 3"],
+    pixels: Float[Tensor, "*#batch views points 2"],
+    *,
+    weights: Float[Tensor, "*#batch views points"] | None = None,
+    loss: Loss = LinearLoss(),  # noqa: B008 - frozen
+    steps: int = 10,
+) -> RefinedPoints:
+    """Move world points to where they reproject best, through the rig's lenses.
+
+    Minimises the sum over the views of `weight * loss(residual²)`, the residual between the
+    seen pixel and `cameras.project`: in the image as it was seen, where the detector's noise
+    arose, and not in the undistorted one.
+
+    Args:
+        cameras: The rig.
+        points: Where to start: triangulated, undistorted first if the lenses are strong.
+        pixels: Where each view saw each point, distorted as it did [px].
+        weights: Trust in each sighting, >= 0; zero removes it. Equal by default.
+        loss: The cost of a squared residual. `HuberLoss` and `CauchyLoss` let outliers pull less.
+        steps: How many damped steps to take before the last two, exact ones.
+
+    Returns:
+        The points, and which of them converged: their last step was below the square root of
+        round-off, relative to their distance, so that the next one would be below round-off.
+
+    Raises:
+        ValueError: If a shape or dtype disagrees.
+
+    Note:
+        The gradient is that of the optimum, by the implicit function theorem, and not of the
+        steps: it does not depend on the start, its second derivative is right too, and a
+        point that has not converged passes none.
+        A pixel that is not finite counts as weight zero. A point that starts from NaN, or is
+        seen from fewer than two places, is NaN and has not converged, and neither has a point
+        that no view can see.
+
+    Reference:
+        Levenberg-Marquardt with iteratively reweighted residuals: Triggs et al., Bundle
+        adjustment, a modern synthesis, 2000, sec. 4.3 and 3.3.
+
+    Example:
+        >>> from multiview_geom import ring_of_cameras
+        >>> rig, truth = ring_of_cameras(4, radius=4.0, height=1.0), torch.tensor([[0.1, 0.2, 0.3]])
+        >>> start = torch.zeros(1, 3)
+        >>> refined = refine_points(rig, start, rig.project(truth).pixels)
+        >>> refined.points.round(decimals=3), refined.converged
+        (tensor([[0.1000, 0.2000, 0.3000]]), tensor([True]))
+    """
+    require_sightings(cameras.projections, pixels, weights)
+    require_trailing_shape("points", points, "points", 3)
+    require_same_size("points", points=points.shape[-2], pixels=pixels.shape[-2])
+    require_floating(points=points, pixels=pixels)
+    seen = usable_sightings(cameras.projections, pixels, weights)
+    with full_precision(points):
+        best, converged = _refined(_usable_cameras(cameras), points, seen, loss, steps)
+    return RefinedPoints(best.to(pixels.dtype), converged)
+
+
+def _refined(
+    rig: Cameras,
+    points: Float[Tensor, "*#batch points 3"],
+    seen: Sightings,
+    loss: Loss,
+    steps: int,
+) -> tuple[Float[Tensor, "*#batch points 3"], Bool[Tensor, "*#batch points"]]:
+    """Descend without a record, and take two recorded steps at the optimum."""
+    fixed = fixes_a_point(seen.projections, seen.trust) & points.isfinite().all(dim=-1)
+    trust = torch.where(fixed[..., None, :], seen.trust, 0.0)
+    start = torch.where(fixed[..., None], for_computation(points), _before_a_camera(rig))
+    fit = _Fit(rig, seen.pixels, trust, loss)
+    with torch.no_grad():
+        found = _descend(fit, start, steps)
+    # Two recorded steps from the detached optimum: first and second derivatives of the optimum.
+    nearer, _ = _newton_step(fit, found.detach())
+    best, regular = _newton_step(fit, nearer)
+    converged = fixed & regular & _rests(fit, best, nearer)
+    best = torch.where(converged[..., None], best, found.detach())
+    return torch.where(fixed[..., None], best, torch.nan), converged
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """What the points shall agree with, and what it costs when they do not."""
+
+    cameras: Cameras
+    pixels: Float[Tensor, "*batch views points 2"]
+    trust: Float[Tensor, "*batch views points"]
+    loss: Loss
+
+    def residuals(self, points: Float[Tensor, "*batch points 3"]) -> Tensor:
+        """Return how far off each projection is; zero where nothing was seen."""
+        off = _project(self.cameras, points) - self.pixels
+        return torch.where((self.trust > 0)[..., None], off, 0.0)
+
+    def cost(self, points: Float[Tensor, "*batch points 3"]) -> Tensor:
+        """Return each point's cost."""
+        squared = self.residuals(points).square().sum(dim=-1)
+        return (self.trust * self.loss(squared)).sum(dim=-2)
+
+    def slope(self, points: Float[Tensor, "*batch points 3"]) -> Tensor:
+        """Return half the derivative of each point's cost."""
+        slope: Tensor = torch.func.grad(lambda places: self.cost(places).sum() / 2)(points)
+        return slope
+
+
+def _project(
+    cameras: Cameras, points: Float[Tensor, "*batch points 3"]
+) -> Float[Tensor, "*batch views points 2"]:
+    """Project as `cameras.project` does, but do not ask where the lens folds."""
+    if cameras.distortion is None or cameras.lens is Lens.FISHEYE:
+        return cameras.project(points).pixels
+    ideal = project_points(cameras.projections, points)
+    return distort_points(cameras.intrinsics, cameras.distortion, ideal)
+
+
+def _descend(
+    fit: _Fit, points: Float[Tensor, "*batch points 3"], steps: int
+) -> Float[Tensor, "*batch points 3"]:
+    """Take damped Gauss-Newton steps, and keep those that lower the cost."""
+    cost = fit.cost(points)
+    damping = torch.full_like(cost, FIRST_DAMPING)
+    for _ in range(steps):
+        trial = points - _damped_move(fit, points, damping)
+        trial_cost = fit.cost(trial)
+        helped = trial_cost < cost
+        points = torch.where(helped[..., None], trial, points)
+        cost = torch.where(helped, trial_cost, cost)
+        damping = torch.where(helped, EASE * damping, BRAKE * damping)
+    return points
+
+
+def _damped_move(
+    fit: _Fit, points: Float[Tensor, "*batch points 3"], damping: Float[Tensor, "*batch points"]
+) -> Float[Tensor, "*batch points 3"]:
+    """Solve the normal equations of the linearised residuals, but not of a linearised loss.
+
+    Far residuals flatten the loss. Where so many do that the sum no longer bends upwards, the
+    flattening is left out.
+    """
+    off, change = fit.residuals(points), _along_axes(fit.residuals, points)
+    squared, pull = off.square().sum(dim=-1), (change * off).sum(dim=-1)
+    steepness, flattening = _slopes(fit.loss, squared)
+    slope = _summed(fit.trust * steepness * pull)
+    firm = _summed(fit.trust * steepness * (change[ROWS, ...] * change[COLUMNS, ...]).sum(dim=-1))
+    bent = firm + _summed(2 * fit.trust * flattening * pull[ROWS, ...] * pull[COLUMNS, ...])
+    identity = torch.eye(3)[ROWS, COLUMNS, None].to(points)
+    brake = identity * (damping * firm[..., DIAGONAL, :].mean(dim=-2))[..., None, :]
+    move, upwards = solve_symmetric(bent + brake, slope)
+    surely, _ = solve_symmetric(firm + brake, slope)
+    return torch.where(upwards[..., None, :], move, surely).mT
+
+
+def _summed(terms: Float[Tensor, "entries *batch views points"]) -> Tensor:
+    """Sum over the views, and move the entries to where matrices have them."""
+    return terms.sum(dim=-2).movedim(0, -2)
+
+
+def _slopes(loss: Loss, squared: Float[Tensor, "*batch"]) -> tuple[Tensor, Tensor]:
+    """Differentiate the loss once and twice."""
+    one = torch.ones_like(squared)
+
+    def steepness(at: Tensor) -> Tensor:
+        slope: Tensor = torch.func.jvp(loss, (at,), (one,))[1]
+        return slope
+
+    first, second = torch.func.jvp(steepness, (squared,), (one,))[:2]
+    return first, second
+
+
+def _newton_step(
+    fit: _Fit, points: Float[Tensor, "*batch points 3"]
+) -> tuple[Float[Tensor, "*batch points 3"], Bool[Tensor, "*batch points"]]:
+    """Step to where the slope vanishes by its exact derivative; tell where it bends upwards."""
+    entries = _along_axes(fit.slope, points)[ROWS, ..., COLUMNS].movedim(0, -2)
+    move, upwards = solve_symmetric(entries, fit.slope(points).mT)
+    return points - move.mT, upwards
+
+
+def _along_axes(
+    function: Callable[[Tensor], Tensor], points: Float[Tensor, "*batch points 3"]
+) -> Float[Tensor, "3 *values"]:
+    """Differentiate what depends on each point alone by its three coordinates."""
+    axes = torch.eye(3).to(points).reshape(3, *[1] * (points.ndim - 1), 3)
+
+    def along(axis: Tensor) -> Tensor:
+        change: Tensor = torch.func.jvp(function, (points,), (axis.expand_as(points),))[1]
+        return change
+
+    derivatives: Tensor = torch.func.vmap(along)(axes)
+    return derivatives
+
+
+def _rests(
+    fit: _Fit,
+    points: Float[Tensor, "*batch points 3"],
+    before: Float[Tensor, "*batch points 3"],
+) -> Bool[Tensor, "*batch points"]:
+    """Tell which points the last step hardly moved, where a view can see them."""
+    points, before = points.detach(), before.detach()
+    away = points[..., None, :, :] - fit.cameras.centers.detach()[..., None, :]
+    farthest_squared = away.square().sum(dim=-1).amax(dim=-2)
+    moved_squared = (points - before).square().sum(dim=-1)
+    visible = (fit.cameras.project(points).valid & (fit.trust > 0)).any(dim=-2)
+    return visible & (moved_squared <= torch.finfo(points.dtype).eps * farthest_squared)
+
+
+def _usable_cameras(cameras: Cameras) -> Cameras:
+    """Put a camera at the origin in the place of one whose calibration is no number."""
+    rig = cameras.to(for_computation(cameras.intrinsics).dtype)
+    _, calibrated = usable_rig(rig.projections)
+    known = calibrated[..., None, None]
+    unit = torch.eye(4).to(rig.intrinsics)
+    lens = rig.distortion
+    return replace(
+        rig,
+        intrinsics=torch.where(known, rig.intrinsics, unit[:3, :3]),
+        camera_from_world=torch.where(known, rig.camera_from_world, unit),
+        distortion=None if lens is None else torch.where(known[..., 0], lens, 0.0),
+    )
+
+
+def _before_a_camera(cameras: Cameras) -> Float[Tensor, "*batch 1 3"]:
+    """Return a harmless point for those that have none: straight ahead of the first camera."""
+    ahead = cameras.camera_from_world[..., :1, 2, :3]
+    return (cameras.centers[..., :1, :] + ahead).detach()

@@ -1,0 +1,118 @@
+"""Pixels in two views to world points: the optimum, without iteration."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from multiview_geom._validation import product, require_trailing_shape
+from multiview_geom.projection import adjugate, camera_centers
+from multiview_geom.triangulation._sightings import require_sightings, usable_sightings
+from multiview_geom.triangulation.iterative import triangulate_iterative
+
+
+def triangulate_two_view(
+    projections: Float[Tensor, "*#batch 2 3 4"],
+    pixels: Float[Tensor, "*#batch 2 points 2"],
+    *,
+    weights: Float[Tensor, "*#batch 2 points"] | None = None,
+) -> Float[Tensor, "*#batch points 3"]:
+    """Find the world points whose projections lie nearest to what two views saw.
+
+    Moves both pixels, by the least sum of `weight * distance²`, to where their rays meet.
+
+    Args:
+        projections: Both views' world-to-pixel matrices, of any scale or sign.
+        pixels: Where each view saw each point [px].
+        weights: Trust in each sighting, >= 0: it multiplies the squared distance,
+            and zero removes the sighting, so that no point is left. Equal by default.
+
+    Returns:
+        The points [unit of the projections' translations].
+
+    Raises:
+        ValueError: If a shape or dtype disagrees.
+
+    Note:
+        A pixel that is not finite counts as weight zero. A point that only one view saw, two
+        views from one place, and a point behind both are NaN and pass no gradient.
+
+    Reference:
+        Lindstrom, Triangulation made easy, CVPR 2010, listing 3 (niter2).
+
+    Example:
+        >>> left, right = torch.eye(3, 4), torch.eye(3, 4)
+        >>> right[0, 3] = -1.0
+        >>> pixels = torch.tensor([[[0.0, 0.1]], [[-0.5, -0.1]]])
+        >>> triangulate_two_view(torch.stack([left, right]), pixels).round(decimals=4).abs()
+        tensor([[0., 0., 2.]])
+    """
+    require_trailing_shape("projections", projections, 2, 3, 4)
+    require_sightings(projections, pixels, weights)
+    rig, image, trust = usable_sightings(projections, pixels, weights)
+    both = (trust > 0).all(dim=-2, keepdim=True)
+    middle = _principal_points(rig)[..., None, :]
+    trust = torch.where(both, trust, 1.0)
+    move = _correction(_fundamental(_centred(rig, middle)), image - middle, trust)
+    points = triangulate_iterative(
+        rig, image - move, weights=both.to(trust).expand_as(trust), steps=0
+    )
+    return points.to(pixels.dtype)
+
+
+def _correction(
+    fundamental: Float[Tensor, "*#batch 3 3"],
+    pixels: Float[Tensor, "*#batch 2 points 2"],
+    trust: Float[Tensor, "*#batch 2 points"],
+) -> Float[Tensor, "*#batch 2 points 2"]:
+    """Find the least move of both pixels off the pair of epipolar lines that do not match.
+
+    The names are those of the reference: n and n' are the normals of the epipolar lines.
+    """
+    x, y = torch.nn.functional.pad(pixels, (0, 1), value=1.0).unbind(dim=-3)
+    inner = fundamental[..., :2, :2]
+    lines = torch.stack([product(y, fundamental.mT), product(x, fundamental)], dim=-3)
+    n = lines[..., :2]
+    step = n / trust[..., None]
+    a = (product(step[..., 0, :, :], inner) * step[..., 1, :, :]).sum(dim=-1)
+    b = (n * step).sum(dim=(-3, -1)) / 2
+    c = (x * lines[..., 0, :, :]).sum(dim=-1)
+    squared = b.square() - a * c
+    # Doubled where: pixels in both epipoles, or views from one place, have no lines to move to.
+    some = squared > 0
+    d = torch.where(some, squared, 1.0).sqrt()
+    first = torch.where(some, c / (b + d), 0.0)
+    move = first[..., None, :, None] * step
+    n = n - torch.stack(
+        [product(move[..., 1, :, :], inner.mT), product(move[..., 0, :, :], inner)], dim=-3
+    )
+    step = n / trust[..., None]
+    length = (n * step).sum(dim=(-3, -1))
+    second = torch.where(some, first * 2 * d / torch.where(some, length, 1.0), 0.0)
+    return second[..., None, :, None] * step
+
+
+def _fundamental(projections: Float[Tensor, "*#batch 2 3 4"]) -> Float[Tensor, "*#batch 3 3"]:
+    """Build F of `x' F y = 0`, x in the first view and y in the second, of greatest entry one."""
+    first, second = projections.unbind(dim=-3)
+    center = torch.nn.functional.pad(camera_centers(second), (0, 1), value=1.0)
+    epipole = product(first, center[..., None]).mT
+    back = product(first[..., :3], adjugate(second[..., :3]))
+    lines = epipole.expand_as(back).cross(back.mT, dim=-1).mT
+    size = lines.detach().abs().amax(dim=(-2, -1), keepdim=True)
+    return lines / torch.where(size > 0, size, 1.0)
+
+
+def _centred(
+    projections: Float[Tensor, "*#batch views 3 4"], middle: Float[Tensor, "*#batch views 1 2"]
+) -> Float[Tensor, "*#batch views 3 4"]:
+    """Move the pixels' origin to each image's middle, where products of pixels are small."""
+    upper = projections[..., :2, :] - middle.mT * projections[..., 2:, :]
+    return torch.cat([upper, projections[..., 2:, :]], dim=-2)
+
+
+def _principal_points(
+    projections: Float[Tensor, "*batch views 3 4"],
+) -> Float[Tensor, "*batch views 2"]:
+    left = projections.detach()[..., :3]
+    axis = left[..., 2:, :]
+    return (left[..., :2, :] * axis).sum(dim=-1) / axis.square().sum(dim=-1)

@@ -1,0 +1,3 @@
+"""The command line."""
+
+from selfsup_lifting.cli.commands import main as main

@@ -1,0 +1,168 @@
+"""Results as tables a person can read."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import degrees
+from statistics import mean, stdev
+
+from rich.table import Table
+from rich.text import Text
+
+from selfsup_lifting.evaluation.ablation import PUBLISHED, Row, interval
+from selfsup_lifting.evaluation.evaluate import Errors, Evaluation
+from selfsup_lifting.evaluation.inspection import Inspection, RigInspection
+from selfsup_lifting.evaluation.published_tables import BenchmarkTable, written
+from selfsup_lifting.reconstruction import Reconstruction, Residuals
+
+# A table with more columns of numbers than this is turned, so that it fits a screen.
+WIDEST_TABLE = 6
+
+
+def error_table(title: str, rows: Mapping[str, Errors]) -> Table:
+    """Lay out errors, one row a name."""
+    table = _table(title, "", "P-MPJPE [mm]", "MPJPE [mm]", "poses")
+    for name, errors in rows.items():
+        table.add_row(name, f"{errors.p_mpjpe_mm:.1f}", f"{errors.mpjpe_mm:.1f}", f"{errors.poses}")
+    return table
+
+
+def ablation_cells(rows: Sequence[Row]) -> list[tuple[str, ...]]:
+    """Lay out an ablation, the headings first: errors over seeds, gains, shares of the gradient."""
+    published = any(row.name in PUBLISHED for row in rows)
+    losses = list(dict.fromkeys(loss for row in rows for loss in row.gradient_shares))
+    heads = ("", "P-MPJPE [mm]", "MPJPE [mm]", "gain [mm]", "certain", *losses)
+    cells = [(*heads, "paper [mm]") if published else heads]
+    for row in rows:
+        shares = (
+            f"{row.gradient_shares[x]:.1%}" if x in row.gradient_shares else "" for x in losses
+        )
+        line = (row.name, spread(row.p_mpjpe_mm), spread(row.mpjpe_mm), *gain(row), *shares)
+        cells.append((*line, f"{PUBLISHED[row.name]:.1f}") if published else line)
+    return cells
+
+
+def spread(values: Sequence[float]) -> str:
+    """Write a mean over seeds and its deviation."""
+    return f"{mean(values):.1f} ± {stdev(values):.1f}" if len(values) > 1 else f"{values[0]:.1f}"
+
+
+def gain(row: Row) -> tuple[str, str]:
+    """Write the mean gain over the row above with its 95 % interval; is it other than zero?"""
+    if not row.gains_mm:
+        return "", ""
+    middle, half = mean(row.gains_mm), interval(row.gains_mm)
+    return f"{middle:+.2f} ± {half:.2f}", "yes" if abs(middle) > half else "no"
+
+
+def compared_with(evaluation: Evaluation) -> str:
+    """Say what was evaluated against what."""
+    reference = {
+        "truth": "the truth",
+        "triangulation": "the triangulation of all views (there is no truth)",
+    }[evaluation.reference]
+    blind = f"; {evaluation.blind} poses left out" if evaluation.blind else ""
+    return f"{evaluation.frames} frames, {evaluation.joints} joints, against {reference}{blind}"
+
+
+def benchmark_table(table: BenchmarkTable) -> Table:
+    """Lay out a table of a benchmark, upright where it would be too wide."""
+    cells = [("", *table.columns)]
+    cells += [(name, *map(written, numbers)) for name, numbers in table.rows]
+    upright = len(table.columns) > WIDEST_TABLE
+    return plain_table(table.title, *(zip(*cells, strict=True) if upright else cells))
+
+
+def plain_table(title: str, headings: Sequence[str], *lines: Sequence[str]) -> Table:
+    """Lay out what is written already."""
+    table = _table(title, *headings)
+    for line in lines:
+        table.add_row(*line)
+    return table
+
+
+def residual_tables(reconstruction: Reconstruction) -> tuple[Table, Table]:
+    """Lay out reprojection errors, by camera and by joint."""
+    total = {"all": reconstruction.total}
+    return (
+        _residual_table("camera", {**reconstruction.per_camera, **total}),
+        _residual_table("joint", {**reconstruction.per_joint, **total}),
+    )
+
+
+def expected_error(reconstruction: Reconstruction) -> str:
+    """Say how far the points may lie from the truth, if the calibration is right."""
+    kept = reconstruction.total.kept_share
+    return (
+        f"{kept:.1%} of the detections used; their noise of {reconstruction.sigma_px:.1f} px puts "
+        f"a point {reconstruction.expected_error_mm:.1f} mm (RMS) from the truth"
+    )
+
+
+def inspection_parts(found: Inspection | RigInspection) -> Iterator[Table | Text]:
+    """Lay out what was found in a source, and what looks wrong with it."""
+    if isinstance(found, Inspection):
+        yield Text(_recognised(found))
+    else:
+        yield Text(f"{found.format} calibration, lengths in {found.unit or 'an unknown unit'}")
+    yield _rig_table(found)
+    if isinstance(found, Inspection):
+        joints = _table("Joints", "", "missing")
+        for joint, share in found.missing_per_joint.items():
+            joints.add_row(joint, f"{share:.1%}")
+        yield joints
+        yield Text(_confidences(found.confidence_histogram))
+    for warning in found.warnings:
+        yield Text(f"warning: {warning}", style="yellow")
+
+
+def _recognised(found: Inspection) -> str:
+    rates = " and ".join(f"{fps:g}" for fps in found.fps)
+    sizes = ", ".join(f"{what} in {unit}" for what, unit in found.units.items())
+    return (
+        f"{found.format}, read as {found.reader}: {len(found.takes)} takes, {found.frames} frames "
+        f"at {rates} per second, {len(found.cameras)} cameras, {len(found.joints)} joints "
+        f"({found.skeleton}), {'with' if found.truth else 'without'} truth\n"
+        f"{sizes}\n{found.missing_share:.1%} of the sightings are missing"
+    )
+
+
+def _rig_table(found: Inspection | RigInspection) -> Table:
+    heads = ("size [px]", "focal length [px]", "field of view [deg]", "position", "missing")
+    table = _table("Cameras", "", *heads, "people")
+    seen = found if isinstance(found, Inspection) else None
+    for camera in found.rig:
+        table.add_row(
+            camera.name,
+            "unknown" if camera.image_size is None else "x".join(map(str, camera.image_size)),
+            " ".join(f"{length:.0f}" for length in camera.focal_length),
+            " ".join(f"{degrees(angle):.0f}" for angle in camera.field_of_view or ()),
+            " ".join(f"{coordinate:.2f}" for coordinate in camera.position),
+            "" if seen is None else f"{seen.missing_per_camera.get(camera.name, 1.0):.1%}",
+            "" if seen is None else str(seen.people.get(camera.name, "")),
+        )
+    return table
+
+
+def _confidences(histogram: Sequence[float]) -> str:
+    steps = "  ".join(f"{tenth / 10:.1f}: {share:.0%}" for tenth, share in enumerate(histogram))
+    return f"confidence from  {steps}"
+
+
+def _residual_table(what: str, rows: Mapping[str, Residuals]) -> Table:
+    table = _table("Reprojection error", what, "median [px]", "90 % [px]", "seen", "kept")
+    for name, row in rows.items():
+        table.add_row(
+            name,
+            f"{row.median_px:.1f}",
+            f"{row.p90_px:.1f}",
+            f"{row.seen_share:.1%}",
+            f"{row.kept_share:.1%}",
+        )
+    return table
+
+
+def _table(title: str, first: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column(first)
+    for column in columns:
+        table.add_column(Text(column), justify="right")
+    return table

@@ -1,0 +1,1 @@
+"""A trained lifter and labelled recordings to numbers."""

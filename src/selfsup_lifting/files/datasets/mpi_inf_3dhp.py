@@ -1,0 +1,295 @@
+"""MPI-INF-3DHP: annotations of the test and the training set, and P-STMO's npz of the former."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from zipfile import BadZipFile, ZipFile
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from multiview_geom import Cameras, camera_to_world
+from selfsup_lifting.calibration import usable_cameras
+from selfsup_lifting.config import ReadSettings
+from selfsup_lifting.files.parse.hdf5 import opened_h5
+from selfsup_lifting.files.parse.matlab import matlab_variable
+from selfsup_lifting.files.parse.safe_pickle import load_npz_with_objects
+from selfsup_lifting.read_result import Take
+from selfsup_lifting.recording import ReadError, Recording
+from selfsup_lifting.skeleton.skeletons import SKELETONS
+
+SKELETON = SKELETONS["mpi_inf_3dhp17"]
+TEST_FILE, TRAIN_FILE, CALIBRATION = "annot_data.mat", "annot.mat", "camera.calibration"
+# The cameras at chest height of the fourteen, which are usually learned from.
+USUAL_CAMERAS = (0, 1, 2, 4, 5, 6, 7, 8)
+ALL_JOINTS = 28
+# The 17 joints of the test set among the 28 of the training set.
+KEPT = (7, 5, 14, 15, 16, 9, 10, 11, 23, 24, 25, 18, 19, 20, 4, 3, 6)
+SQUARE, WIDE = (2048, 2048), (1920, 1080)
+FILMED_WIDE = ("TS5", "TS6")
+# The usual frames per second; some takes of the training set have twice as many.
+FPS = 25.0
+FAST = frozenset({("S1", 2), ("S3", 1), ("S3", 2), ("S5", 1), ("S5", 2)})
+MILLIMETRE = 0.001
+PIXEL, SPACE = 2, 3
+
+ACTIVITIES: Mapping[int, str] = MappingProxyType(
+    {
+        1: "Standing/Walking",
+        2: "Exercising",
+        3: "Sitting",
+        4: "Reaching/Crouching",
+        5: "On The Floor",
+        6: "Sports",
+        7: "Miscellaneous",
+    }
+)
+
+
+@dataclass(frozen=True)
+class AnnotatedSequence:
+    """What one camera saw of one test subject, and what is true, in the camera's frame.
+
+    Attributes:
+        name: "TS1" and so on.
+        pixels: Where the joints are in the picture [px].
+        metric: Where they are, in their real size [mm]; None where the file tells none.
+        universal: Where they are, scaled to the universal skeleton [mm].
+        valid: In which frames the annotation counts.
+        activity: What is done in each frame, by number.
+    """
+
+    name: str
+    pixels: NDArray[Any]
+    metric: NDArray[Any] | None
+    universal: NDArray[Any]
+    valid: NDArray[Any]
+    activity: NDArray[Any]
+
+
+def recognises(path: Path) -> bool:
+    """Tell a folder with annotations of the test or the training set, or P-STMO's npz."""
+    if path.is_dir():
+        return bool(_test_files(path) or _train_files(path))
+    return path.name in {TEST_FILE, TRAIN_FILE} or _is_test_npz(path)
+
+
+def read(path: Path, settings: ReadSettings) -> list[Take]:
+    """Read the test set and the training set, whichever lies there."""
+    if path.is_file() and path.suffix == ".npz":
+        tests = _npz_sequences(path)
+    else:
+        tests = [_test_sequence(file) for file in _test_files(path)]
+    recordings = [take for test in tests for take in _test_takes(path, test, settings)]
+    recordings += [_train_take(file, settings) for file in _train_files(path)]
+    return [Take(recording, "MPI-INF-3DHP") for recording in recordings]
+
+
+def _test_files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path] if path.name == TEST_FILE else []
+    return sorted({*path.glob(TEST_FILE), *path.glob(f"TS*/{TEST_FILE}")})
+
+
+def _train_files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path] if path.name == TRAIN_FILE else []
+    patterns = (TRAIN_FILE, f"Seq*/{TRAIN_FILE}", f"S*/Seq*/{TRAIN_FILE}")
+    return sorted({file for pattern in patterns for file in path.glob(pattern)})
+
+
+def _is_test_npz(path: Path) -> bool:
+    try:
+        with ZipFile(path) as archive:
+            return archive.namelist() == ["data.npy"] and "3dhp" in path.name
+    except (BadZipFile, OSError, NotImplementedError):
+        return False
+
+
+def _test_sequence(file: Path) -> AnnotatedSequence:
+    """Read one HDF5 file; MATLAB's axes come out reversed."""
+    with opened_h5(file, "MPI-INF-3DHP's test set (MATLAB 7.3)") as content:
+        arrays = {
+            name: np.asarray(content[name])
+            for name in ("annot2", "annot3", "univ_annot3", "valid_frame", "activity_annotation")
+        }
+    frames = len(arrays["annot2"])
+    return AnnotatedSequence(
+        name=file.resolve().parent.name,
+        pixels=_shaped(file, arrays["annot2"], frames, PIXEL),
+        metric=_shaped(file, arrays["annot3"], frames, SPACE),
+        universal=_shaped(file, arrays["univ_annot3"], frames, SPACE),
+        valid=_flags(file, arrays["valid_frame"], frames) > 0,
+        activity=_flags(file, arrays["activity_annotation"], frames).astype(int),
+    )
+
+
+def _npz_sequences(path: Path) -> list[AnnotatedSequence]:
+    """Read P-STMO's npz: universal truth alone, and no activities."""
+    data = load_npz_with_objects(path).get("data")
+    if not isinstance(data, dict) or not all(str(name).startswith("TS") for name in data):
+        raise ReadError(
+            f"{path}: expected the sequences TS1 to TS6; the training npz lacks cameras"
+        )
+    sequences = []
+    for name, arrays in data.items():
+        if not isinstance(arrays, dict) or not {"data_2d", "data_3d", "valid"} <= set(arrays):
+            raise ReadError(f"{path}: {name} must hold data_2d, data_3d and valid")
+        frames = len(arrays["data_2d"])
+        sequences.append(
+            AnnotatedSequence(
+                name=str(name),
+                pixels=_shaped(path, arrays["data_2d"], frames, PIXEL),
+                metric=None,
+                universal=_shaped(path, arrays["data_3d"], frames, SPACE),
+                valid=_flags(path, arrays["valid"], frames) > 0,
+                activity=np.zeros(frames, dtype=int),
+            )
+        )
+    return sequences
+
+
+def _shaped(path: Path, array: Any, frames: int, coordinates: int) -> NDArray[Any]:  # noqa: ANN401 - whatever the file holds
+    joints = len(SKELETON.joints)
+    fits = isinstance(array, np.ndarray) and array.dtype.kind in "fiu"
+    if not fits or array.size != frames * joints * coordinates:
+        shape = getattr(array, "shape", None)
+        raise ReadError(
+            f"{path}: expected {frames} frames of {joints} joints of {coordinates} numbers, "
+            f"got {shape}"
+        )
+    shaped: NDArray[Any] = array.reshape(frames, joints, coordinates).astype("float64")
+    return shaped
+
+
+def _flags(path: Path, array: Any, frames: int) -> NDArray[Any]:  # noqa: ANN401 - whatever the file holds
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf" or array.size != frames:
+        raise ReadError(f"{path}: expected one number for each of the {frames} frames")
+    return array.reshape(frames)
+
+
+def _test_takes(path: Path, test: AnnotatedSequence, settings: ReadSettings) -> Iterator[Recording]:
+    """Split a test sequence where what is done changes; invalid frames have no truth."""
+    cameras = _test_camera(path, test)
+    use_universal = settings.universal_truth or test.metric is None
+    truth = test.universal if use_universal else test.metric
+    truth = np.where(test.valid[:, None, None], MILLIMETRE * np.asarray(truth), np.nan)
+    pixels = np.where(test.valid[:, None, None], test.pixels, np.nan)
+    runs = groupby(range(len(pixels)), key=lambda frame: test.activity[frame])
+    for number, (activity, run) in enumerate(runs, start=1):
+        places = list(run)
+        if not test.valid[places].any():
+            continue
+        chosen = slice(places[0], places[-1] + 1)
+        keypoints = torch.from_numpy(pixels[chosen]).float()[:, None]
+        yield Recording(
+            name=f"{test.name} {number}",
+            subject=test.name,
+            action=ACTIVITIES.get(int(activity), "unknown"),
+            fps=FPS,
+            skeleton=SKELETON,
+            cameras=cameras,
+            keypoints=keypoints,
+            confidence=keypoints.isfinite().all(dim=-1).float(),
+            truth=torch.from_numpy(truth[chosen]).float(),
+        )
+
+
+def _test_camera(path: Path, test: AnnotatedSequence) -> Cameras:
+    """Find the intrinsics that take the annotated points to the annotated pixels."""
+    points = test.universal if test.metric is None else test.metric
+    usable = test.valid & np.isfinite(points).all(axis=(1, 2)) & (points[..., 2] > 0).all(axis=1)
+    if not usable.any():
+        raise ReadError(f"{path}: {test.name} has no valid frame")
+    intrinsics = torch.from_numpy(fitted_intrinsics(points[usable], test.pixels[usable]))
+    size = WIDE if test.name in FILMED_WIDE else SQUARE
+    return Cameras(
+        intrinsics=intrinsics[None],
+        camera_from_world=torch.eye(4, dtype=torch.float64)[None],
+        image_size=torch.tensor([size]),
+        names=("0",),
+    )
+
+
+def fitted_intrinsics(points: NDArray[Any], pixels: NDArray[Any]) -> NDArray[Any]:
+    """Fit focal lengths and principal point, u = fx X / Z + cx, by least squares.
+
+    Args:
+        points: Points in the frame of the camera.
+        pixels: Where it sees them.
+
+    Returns:
+        The matrix K.
+    """
+    K = np.eye(3)
+    for axis in range(PIXEL):
+        slope = (points[..., axis] / points[..., 2]).ravel()
+        equations = np.stack([slope, np.ones_like(slope)], axis=1)
+        (K[axis, axis], K[axis, 2]), *_ = np.linalg.lstsq(equations, pixels[..., axis].ravel())
+    return K
+
+
+def _train_take(file: Path, settings: ReadSettings) -> Recording:
+    """Read one training sequence: several cameras, true size."""
+    pixels = _cells(file, "annot2", PIXEL)
+    in_camera = _cells(file, "annot3", SPACE)
+    cameras = _train_cameras(settings.cameras or file.parent / CALIBRATION)
+    frames = min(len(one) for one in (*pixels, *in_camera))
+    keypoints = np.stack([one[:frames] for one in pixels], axis=1)
+    first = torch.from_numpy(MILLIMETRE * in_camera[0][:frames])
+    world = camera_to_world(cameras.camera_from_world[0], first)
+    subject, number = _subject_and_number(file)
+    seen = torch.from_numpy(keypoints).float()
+    return Recording(
+        name=f"{subject} Seq{number}",
+        subject=subject,
+        action=f"Seq{number}",
+        fps=2 * FPS if (subject, number) in FAST else FPS,
+        skeleton=SKELETON,
+        cameras=cameras,
+        keypoints=seen,
+        confidence=seen.isfinite().all(dim=-1).float(),
+        truth=world.float(),
+    )
+
+
+def _subject_and_number(file: Path) -> tuple[str, int]:
+    place = file.resolve().parent
+    digits = re.sub(r"\D", "", place.name)
+    return place.parent.name, int(digits or 1)
+
+
+def _train_cameras(calibration: Path) -> Cameras:
+    rig = usable_cameras(calibration)
+    try:
+        cameras = rig.select(list(USUAL_CAMERAS)) if rig.views > len(USUAL_CAMERAS) else rig
+    except ValueError as error:
+        raise ReadError(f"calibration {calibration}: {error}") from error
+    metric: Float[Tensor, "views 4 4"] = cameras.camera_from_world.clone()
+    metric[:, :3, 3] *= MILLIMETRE
+    return replace(cameras, camera_from_world=metric)
+
+
+def _cells(file: Path, name: str, coordinates: int) -> Sequence[NDArray[Any]]:
+    """Read a cell of one matrix per camera: frames x (28 joints x coordinates)."""
+    cells = matlab_variable(file, name).ravel()
+    if cells.dtype != object:
+        raise ReadError(f"{file}: `{name}` must be a cell, one matrix per camera")
+    chosen = cells[list(USUAL_CAMERAS)] if len(cells) > len(USUAL_CAMERAS) else cells
+    return [_cell(file, name, cell, coordinates) for cell in chosen]
+
+
+def _cell(file: Path, name: str, cell: Any, coordinates: int) -> NDArray[Any]:  # noqa: ANN401 - whatever the file holds
+    columns = ALL_JOINTS * coordinates
+    if not isinstance(cell, np.ndarray) or cell.ndim != 2 or cell.shape[1] != columns:  # noqa: PLR2004 - a matrix
+        shape = getattr(cell, "shape", None)
+        raise ReadError(f"{file}: `{name}` must be frames x {columns}, got {shape}")
+    shaped: NDArray[Any] = cell.reshape(len(cell), ALL_JOINTS, coordinates)[:, list(KEPT)]
+    return shaped.astype("float64")

@@ -1,0 +1,1 @@
+"""Tracks of 2D detectors: one module per format."""

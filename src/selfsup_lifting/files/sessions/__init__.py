@@ -1,0 +1,1 @@
+"""Folders of tracks and calibrations to recordings."""

@@ -1,0 +1,266 @@
+"""One take: cameras, 2D tracks, confidences, maybe truth. The native file."""
+
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from einops import einsum
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from multiview_geom import Cameras, Lens
+from selfsup_lifting.atomic_write import replacing
+from selfsup_lifting.skeleton.skeletons import Skeleton, joint_mapping
+
+FORMAT_VERSION = 1
+# What a sighting that was filled in is worth, beside those around it.
+FILLED_TRUST = 0.5
+
+
+class ReadError(ValueError):
+    """What is wrong with a file, in one sentence that says where."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One take of one subject.
+
+    Attributes:
+        name: What the take is called.
+        subject: Who is seen.
+        action: What is done.
+        fps: Frames per second [1/s].
+        skeleton: What the joints are.
+        cameras: The rig, in float64 and metres, with image sizes and names.
+        keypoints: Where each view detected each joint, lens included [px]; NaN where missing.
+        confidence: The detector's trust, from 0 to 1; 0 where missing.
+        truth: Where the joints are in the world [m], NaN where unknown; None without any.
+    """
+
+    name: str
+    subject: str
+    action: str
+    fps: float
+    skeleton: Skeleton
+    cameras: Cameras
+    keypoints: Float[Tensor, "frames views joints 2"]
+    confidence: Float[Tensor, "frames views joints"]
+    truth: Float[Tensor, "frames joints 3"] | None = None
+
+    def __post_init__(self) -> None:
+        frames, joints = self.keypoints.shape[0], len(self.skeleton.joints)
+        _require_shape("keypoints", self.keypoints, (frames, self.cameras.views, joints, 2))
+        _require_shape("confidence", self.confidence, (frames, self.cameras.views, joints))
+        if self.truth is not None:
+            _require_shape("truth", self.truth, (frames, joints, 3))
+        if not self.fps > 0:
+            raise ValueError(f"`fps` must be above 0, got {self.fps}")
+
+    @property
+    def frame_count(self) -> int:
+        """How many frames there are."""
+        return self.keypoints.shape[0]
+
+    def frames(self, chosen: slice) -> "Recording":
+        """Return the chosen frames; a step divides the frames per second."""
+        return replace(
+            self,
+            fps=self.fps / abs(chosen.step or 1),
+            keypoints=self.keypoints[chosen],
+            confidence=self.confidence[chosen],
+            truth=None if self.truth is None else self.truth[chosen],
+        )
+
+    def select_views(self, names: Sequence[str]) -> "Recording":
+        """Return what the named cameras saw, in the order asked for."""
+        known = self.cameras.names or ()
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise ValueError(f"no camera {', '.join(unknown)} in {self.name}; it has {known}")
+        order = [known.index(name) for name in names]
+        return replace(
+            self,
+            cameras=self.cameras.select(order),
+            keypoints=self.keypoints[:, order],
+            confidence=self.confidence[:, order],
+        )
+
+    def to_skeleton(self, target: Skeleton) -> "Recording":
+        """Return the take with the joints of another skeleton.
+
+        A joint is missing where any joint it is made of is; scores travel with the joints.
+
+        Args:
+            target: The skeleton wanted.
+
+        Returns:
+            The take with its joints mapped by `joint_mapping`.
+        """
+        mapping = joint_mapping(self.skeleton, target)
+        keypoints = _map_joints(mapping, self.keypoints)
+        confidence = einsum(mapping, self.confidence, "to of, frame view of -> frame view to")
+        seen = keypoints.isfinite().all(dim=-1)
+        return replace(
+            self,
+            skeleton=target,
+            keypoints=keypoints,
+            confidence=torch.where(seen, confidence, 0.0),
+            truth=None if self.truth is None else _map_joints(mapping, self.truth),
+        )
+
+    def with_gaps_filled(self, longest: int) -> "Recording":
+        """Return the take with short gaps of a track filled along a straight line in time.
+
+        Args:
+            longest: Gaps of up to so many frames are filled; those at an end of the take never.
+
+        Returns:
+            The take; a filled sighting is trusted half as much as the less trusted of the two
+            sightings around it.
+        """
+        filled = _filled_in_time(self.keypoints, self.confidence, longest)
+        return replace(self, keypoints=filled[0], confidence=filled[1])
+
+    def without_truth(self) -> "Recording":
+        """Return the take as a self-supervised trainer may see it."""
+        return replace(self, truth=None)
+
+
+def save_recording(path: Path, recording: Recording) -> None:
+    """Write a take as an `.npz` of plain arrays and one JSON string.
+
+    Args:
+        path: Where to; a file there is replaced, whole or not at all.
+        recording: The take.
+    """
+    cameras = recording.cameras
+    description = {
+        "format": FORMAT_VERSION,
+        "name": recording.name,
+        "subject": recording.subject,
+        "action": recording.action,
+        "fps": recording.fps,
+        "skeleton": recording.skeleton.as_dict(),
+        "cameras": None if cameras.names is None else list(cameras.names),
+        "lens": cameras.lens.value,
+        "units": {"keypoints": "px", "truth": "m", "cameras": "m"},
+    }
+    arrays = {
+        "keypoints": recording.keypoints,
+        "confidence": recording.confidence,
+        "truth": recording.truth,
+        "intrinsics": cameras.intrinsics,
+        "camera_from_world": cameras.camera_from_world,
+        "distortion": cameras.distortion,
+        "image_size": cameras.image_size,
+    }
+    known: dict[str, Any] = {
+        name: array.cpu().numpy() for name, array in arrays.items() if array is not None
+    }
+    with replacing(Path(path)) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, description=np.array(json.dumps(description)), **known)
+
+
+def load_recording(path: Path) -> Recording:
+    """Read a take that `save_recording` wrote.
+
+    Args:
+        path: The `.npz` file.
+
+    Returns:
+        The take, equal to the one saved.
+
+    Raises:
+        ReadError: If the file is not one of ours, is damaged, or is of a newer format.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        description = json.loads(str(arrays.pop("description")))
+        _require_known_format(path, description)
+        return _recording_of(description, arrays)
+    except (
+        OSError, EOFError, BadZipFile, zlib.error, KeyError, TypeError, ValueError,
+        NotImplementedError, RuntimeError, AttributeError,
+    ) as error:  # fmt: skip
+        if isinstance(error, ReadError | FileNotFoundError):
+            raise
+        raise ReadError(f"{path} is not a recording, or is damaged: {error}") from error
+
+
+def _recording_of(description: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Recording:
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    names = description["cameras"]
+    return Recording(
+        name=description["name"],
+        subject=description["subject"],
+        action=description["action"],
+        fps=float(description["fps"]),
+        skeleton=Skeleton.from_dict(description["skeleton"]),
+        cameras=Cameras(
+            intrinsics=tensors["intrinsics"],
+            camera_from_world=tensors["camera_from_world"],
+            distortion=tensors.get("distortion"),
+            image_size=tensors.get("image_size"),
+            names=None if names is None else tuple(names),
+            lens=Lens(description.get("lens", Lens.OPENCV.value)),
+        ),
+        keypoints=tensors["keypoints"],
+        confidence=tensors["confidence"],
+        truth=tensors.get("truth"),
+    )
+
+
+def _require_known_format(path: Path, description: dict[str, Any]) -> None:
+    if description.get("format") != FORMAT_VERSION:
+        raise ReadError(
+            f"{path} is a recording of format {description.get('format')}; "
+            f"this version reads format {FORMAT_VERSION}"
+        )
+
+
+def _filled_in_time(
+    keypoints: Float[Tensor, "frames views joints 2"],
+    confidence: Float[Tensor, "frames views joints"],
+    longest: int,
+) -> tuple[Float[Tensor, "frames views joints 2"], Float[Tensor, "frames views joints"]]:
+    frames = len(keypoints)
+    time = torch.arange(frames)[:, None, None].expand(confidence.shape)
+    seen = keypoints.isfinite().all(dim=-1)
+    before = torch.where(seen, time, -1).cummax(dim=0).values
+    after = torch.where(seen, time, frames).flip(0).cummin(dim=0).values.flip(0)
+    gap = ~seen & (before >= 0) & (after < frames) & (after - before <= longest + 1)
+    before, after = before.clamp(min=0), after.clamp(max=frames - 1)
+    share = ((time - before) / (after - before).clamp(min=1))[..., None]
+    start, end = (
+        keypoints.gather(0, at[..., None].expand(keypoints.shape)) for at in (before, after)
+    )
+    trust = torch.minimum(confidence.gather(0, before), confidence.gather(0, after))
+    return (
+        torch.where(gap[..., None], start + share * (end - start), keypoints),
+        torch.where(gap, trust * FILLED_TRUST, confidence),
+    )
+
+
+def _map_joints(
+    mapping: Float[Tensor, "to of"], points: Float[Tensor, "*batch of coordinate"]
+) -> Float[Tensor, "*batch to coordinate"]:
+    """Average joints; one that is not finite spoils the means it enters, and no other."""
+    lost = (~points.isfinite()).any(dim=-1, keepdim=True)
+    known = torch.where(lost, 0.0, points)
+    spoiled = einsum((mapping > 0).to(points), lost.to(points), "to of, ... of c -> ... to c") > 0
+    averaged = einsum(mapping.to(points), known, "to of, ... of c -> ... to c")
+    return torch.where(spoiled, torch.nan, averaged)
+
+
+def _require_shape(name: str, tensor: Tensor, expected: tuple[int, ...]) -> None:
+    if tuple(tensor.shape) != expected:
+        raise ValueError(f"`{name}` must have shape {expected}, got {tuple(tensor.shape)}")

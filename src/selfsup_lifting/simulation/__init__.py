@@ -1,0 +1,1 @@
+"""Recordings without a camera: simulated rigs, bodies and detectors."""

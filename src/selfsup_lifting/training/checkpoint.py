@@ -1,0 +1,240 @@
+"""What a trained lifter needs to live on."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from math import inf
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from selfsup_lifting.atomic_write import replacing
+from selfsup_lifting.config import Config, LifterSettings
+from selfsup_lifting.config_toml import as_plain, from_plain, load_settings
+from selfsup_lifting.skeleton.skeletons import Skeleton
+from selfsup_lifting.training.lifter import Lifter
+
+FORMAT = "selfsup-lifting 1"
+WEIGHTS_FILE = "model.safetensors"
+BEST_FILE = "best.safetensors"
+STATE_FILE = "state.pt"
+CONFIG_FILE = "config.toml"
+
+# What a file sets off whose bytes, or whose values, are not what was written.
+DAMAGE = (
+    *(SafetensorError, UnpicklingError, EOFError, RuntimeError),
+    *(ValueError, TypeError, AttributeError, LookupError),
+)
+
+
+def save_checkpoint(
+    run: Path, lifter: Lifter, optimizer: torch.optim.Optimizer, config: Config, epoch: int
+) -> None:
+    """Write a lifter's weights with all it needs, and what a training needs to go on.
+
+    Args:
+        run: The run folder.
+        lifter: The network.
+        optimizer: Its optimiser.
+        config: The settings of the run.
+        epoch: How many epochs are done.
+
+    Raises:
+        ValueError: If a weight is not finite; what was saved before then stays.
+    """
+    save_weights(run / WEIGHTS_FILE, lifter, config)
+    state = {"epoch": epoch, "optimizer": optimizer.state_dict()}
+    with replacing(run / STATE_FILE) as path:
+        torch.save(state, path)
+
+
+def save_weights(path: Path, lifter: Lifter, config: Config, **noted: float) -> None:
+    """Write a lifter's weights with all it needs.
+
+    Args:
+        path: The file.
+        lifter: The network.
+        config: The settings of the run.
+        noted: Numbers to note beside them.
+
+    Raises:
+        ValueError: If a weight is not finite; what was saved before then stays.
+    """
+    weights = lifter.state_dict()
+    spoilt = _not_finite(weights)
+    if spoilt is not None:
+        raise ValueError(
+            f"{path} is not written: the training has diverged, `{spoilt}` is not finite; "
+            "a lower `learning_rate` may help"
+        )
+    metadata = {
+        "format": FORMAT,
+        "skeleton": json.dumps(lifter.skeleton.as_dict()),
+        "lifter": json.dumps(as_plain(lifter.settings)),
+        "config": json.dumps(as_plain(config), sort_keys=True),
+        **{name: repr(number) for name, number in noted.items()},
+    }
+    with replacing(path) as temporary:
+        save_file(weights, temporary, metadata=metadata)
+
+
+def noted_number(path: Path, name: str) -> float:
+    """Read a number that `save_weights` noted; infinity where there is no such file."""
+    if not path.is_file():
+        return inf
+    with _damage_told(path), safe_open(path, framework="pt") as file:
+        return float((file.metadata() or {}).get(name, inf))
+
+
+def load_lifter(run: Path) -> Lifter:
+    """Read a trained lifter, ready to lift.
+
+    Args:
+        run: The run folder, or its model.safetensors.
+
+    Returns:
+        The network in evaluation mode, on the CPU.
+
+    Raises:
+        ValueError: If there is no checkpoint, or it is damaged or of another format.
+    """
+    if run.suffix != Path(WEIGHTS_FILE).suffix:
+        _require_run(run)
+    path = run / WEIGHTS_FILE if run.is_dir() else run
+    if not path.is_file():
+        raise ValueError(f"{run}: no trained lifter here; expected a run folder with {path.name}")
+    with _damage_told(path), safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    _require_format(metadata, path)
+    with _damage_told(path):
+        lifter = _built_from(metadata)
+        _require_weights_of(lifter, weights)
+        lifter.load_state_dict(weights)
+    return lifter.eval()
+
+
+def load_config(run: Path) -> Config:
+    """Read the settings that a run was trained with.
+
+    Args:
+        run: The run folder.
+
+    Returns:
+        The settings.
+
+    Raises:
+        ValueError: If there are none, or they are not understood.
+    """
+    _require_run(run)
+    return load_settings(run / CONFIG_FILE, Config())
+
+
+def load_state(run: Path, lifter: Lifter, optimizer: torch.optim.Optimizer) -> int:
+    """Put a training back where its last checkpoint left it.
+
+    Args:
+        run: The run folder.
+        lifter: A network built with the settings of the run; gets its weights.
+        optimizer: Its optimiser; gets its state.
+
+    Returns:
+        How many epochs are done.
+
+    Raises:
+        ValueError: If the folder holds no checkpoint, or a damaged one, or another network's.
+    """
+    _require_run(run)
+    path = run / STATE_FILE
+    if not path.is_file():
+        raise ValueError(f"{run}: nothing to resume here; expected a run folder with {STATE_FILE}")
+    trained = load_lifter(run)
+    _require_same_network(run, trained, lifter)
+    lifter.load_state_dict(trained.state_dict())
+    with _damage_told(path):
+        state: dict[str, Any] = torch.load(path, weights_only=True)
+        optimizer.load_state_dict(state["optimizer"])
+        return int(state["epoch"])
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    """Turn whatever a damaged file sets off into one sentence that names it."""
+    try:
+        yield
+    except DAMAGE as error:
+        told = str(error).strip().splitlines() or [type(error).__name__]
+        told = [f"it has no {error}"] if isinstance(error, KeyError) else told
+        raise ValueError(f"{path} is damaged: {told[0]}") from None
+
+
+def _require_run(run: Path) -> None:
+    if not run.is_dir():
+        raise ValueError(f"there is no run folder {run}")
+
+
+def _require_format(metadata: Mapping[str, str], path: Path) -> None:
+    if metadata.get("format") != FORMAT:
+        raise ValueError(
+            f"{path}: expected a checkpoint of format {FORMAT!r}, got {metadata.get('format')!r}"
+        )
+
+
+def _built_from(metadata: Mapping[str, str]) -> Lifter:
+    skeleton, settings = (_table(metadata, name) for name in ("skeleton", "lifter"))
+    return Lifter(Skeleton.from_dict(skeleton), from_plain(settings, LifterSettings(), "lifter."))
+
+
+def _table(metadata: Mapping[str, str], name: str) -> dict[str, Any]:
+    if name not in metadata:
+        raise ValueError(f"it does not say its `{name}`")
+    try:
+        plain = json.loads(metadata[name])
+    except ValueError as error:
+        raise ValueError(f"its `{name}` is not JSON ({error})") from None
+    if not isinstance(plain, dict):
+        raise TypeError(f"its `{name}` must be a table, got {plain!r}")
+    return plain
+
+
+def _require_weights_of(lifter: Lifter, weights: Mapping[str, Tensor]) -> None:
+    expected = lifter.state_dict()
+    for name in sorted(expected.keys() ^ weights.keys()):
+        raise ValueError(f"it {'lacks' if name in expected else 'should not have'} `{name}`")
+    for name, numbers in weights.items():
+        shape = tuple(expected[name].shape)
+        if numbers.shape != shape:
+            raise ValueError(f"`{name}` must have shape {shape}, got {tuple(numbers.shape)}")
+    spoilt = _not_finite(weights)
+    if spoilt is not None:
+        raise ValueError(f"`{spoilt}` is not finite")
+
+
+def _not_finite(weights: Mapping[str, Tensor]) -> str | None:
+    """Name the first weight that is infinite or NaN, if there is one."""
+    return next((name for name, one in weights.items() if not one.isfinite().all()), None)
+
+
+def _require_same_network(run: Path, trained: Lifter, lifter: Lifter) -> None:
+    """Refuse weights of other settings; dropout alone may change, as no weight depends on it."""
+    before, now = (_described(one) for one in (trained, lifter))
+    changes = [
+        f"`{name}` was {before[name]} and is now {now[name]}"
+        for name in before
+        if before[name] != now[name]
+    ]
+    if changes:
+        raise ValueError(f"{run} cannot be resumed with another network: {'; '.join(changes)}")
+
+
+def _described(lifter: Lifter) -> dict[str, object]:
+    settings = as_plain(replace(lifter.settings, dropout=0.0))
+    network = {f"lifter.{name}": value for name, value in settings.items()}
+    joints = lifter.skeleton.joints
+    return {"skeleton": f"{lifter.skeleton.name} ({', '.join(joints)})", **network}

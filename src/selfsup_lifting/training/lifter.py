@@ -1,0 +1,99 @@
+"""2D joints to 3D joints: the residual MLP."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from selfsup_lifting.config import LifterSettings
+from selfsup_lifting.skeleton.skeletons import Skeleton, centred_on_root, root_position
+
+# The usual initialisation gives first poses metres wide, some of them behind a camera, where no
+# projection means anything; a tenth of it starts near the root.
+FIRST_SIZE = 0.1
+
+
+class Lifter(nn.Module):
+    """Lift one view's 2D pose to a 3D pose in that camera's axes, its root at the origin.
+
+    Reference:
+        Martinez et al., A simple yet effective baseline for 3d human pose estimation, ICCV 2017;
+        Bouazizi et al., FG 2021, sec. III-C.
+    """
+
+    def __init__(self, skeleton: Skeleton, settings: LifterSettings) -> None:
+        super().__init__()
+        self.skeleton = skeleton
+        self.settings = settings
+        joints, width = len(skeleton.joints), settings.width
+        numbers = 3 if settings.confidence_input else 2
+        self.encoder = _Coder(numbers * joints, nn.Linear(width, width), settings)
+        self.decoder = _Coder(width, _output_layer(width, 3 * joints), settings)
+
+    def forward(
+        self,
+        image: Float[Tensor, "*batch joints 2"],
+        seen: Bool[Tensor, "*batch joints"],
+        confidence: Float[Tensor, "*batch joints"] | None = None,
+    ) -> Float[Tensor, "*batch joints 3"]:
+        """Lift poses.
+
+        Args:
+            image: Undistorted keypoints, divided by the intrinsics [focal lengths]; anything,
+                NaN too, where not seen.
+            seen: Which keypoints there are.
+            confidence: The detector's trust in each; looked at where the settings say so; full
+                trust by default.
+
+        Returns:
+            The joints relative to the root, in the camera's axes [m]. A pose of which nothing
+            is seen is the network's answer to nothing: see `inference.lift`.
+        """
+        centred = centred_on_root(image, seen, self.skeleton.root)
+        if self.settings.confidence_input:
+            trust = seen.to(image.dtype) * (1.0 if confidence is None else confidence)
+            centred = torch.cat([centred, trust[..., None]], dim=-1)
+        latent = self.encoder(centred.flatten(0, -3).flatten(1))
+        poses = self.settings.output_unit * self.decoder(latent).unflatten(1, (-1, 3))
+        poses = poses - root_position(poses, self.skeleton.root)
+        return poses.reshape(*image.shape[:-1], 3)  # type: ignore[no-any-return]
+
+
+class _Coder(nn.Module):
+    """A linear unit, residual blocks, and a last layer: the encoder, and the decoder alike."""
+
+    def __init__(self, inputs: int, last: nn.Linear, settings: LifterSettings) -> None:
+        super().__init__()
+        width, dropout = settings.width, settings.dropout
+        self.layers = nn.Sequential(
+            *_linear_unit(inputs, width, dropout),
+            *(_ResidualBlock(width, dropout) for _ in range(settings.blocks)),
+            last,
+        )
+
+    def forward(self, features: Float[Tensor, "poses inputs"]) -> Float[Tensor, "poses outputs"]:
+        return self.layers(features)  # type: ignore[no-any-return]
+
+
+class _ResidualBlock(nn.Module):
+    """Two linear units and a way around them."""
+
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            *_linear_unit(width, width, dropout), *_linear_unit(width, width, dropout)
+        )
+
+    def forward(self, features: Float[Tensor, "poses width"]) -> Float[Tensor, "poses width"]:
+        return features + self.layers(features)  # type: ignore[no-any-return]
+
+
+def _output_layer(inputs: int, outputs: int) -> nn.Linear:
+    layer = nn.Linear(inputs, outputs)
+    with torch.no_grad():
+        layer.weight.mul_(FIRST_SIZE)
+        layer.bias.mul_(FIRST_SIZE)
+    return layer
+
+
+def _linear_unit(inputs: int, outputs: int, dropout: float) -> tuple[nn.Module, ...]:
+    return nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU(), nn.Dropout(dropout)

@@ -1,0 +1,234 @@
+"""Laws of calibration files that are broken, or made to do harm."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from multiview_geom import (
+    CameraFileError,
+    CameraFormat,
+    load_cameras,
+    ring_of_cameras,
+    save_cameras,
+)
+from tests.multiview_geom.camera_files import calibration_texts as texts
+from tests.multiview_geom.camera_files.calibration_texts import FILES, file_of, subject_of, written
+
+pytestmark = pytest.mark.rejects
+
+
+def said_by(path: Path, subject: str | None = None) -> str:
+    """Return the sentence with which a file is refused."""
+    with pytest.raises(CameraFileError) as refusal:
+        load_cameras(path, subject=subject)
+    assert "\n" not in str(refusal.value)
+    assert len(str(refusal.value)) < 400 + len(str(path))
+    return str(refusal.value).removeprefix(str(path))
+
+
+SPOILT_TOML = {
+    "nan": ("960.25", "nan", "`cam_0.matrix`: expected 3 x 3 finite numbers"),
+    "text": ("960.25", '"x"', "`cam_0.matrix`: expected 3 x 3 finite numbers"),
+    "true": ("960.25", "true", "`cam_0.matrix`: expected 3 x 3 finite numbers"),
+    "not 3x3": (", [ 0.0, 0.0, 1.0,],]", "]", "`cam_0.matrix`: expected 3 x 3 finite numbers"),
+    "short rotation": ("0.1, 0.2, 0.3,", "0.1,", "`cam_0.rotation`: expected 3 finite numbers"),
+    "no translation": ("translation", "move", "`cam_0`: expected the key `translation`"),
+    "two names": ('"right"', '"left"', "expected names that differ, got left, left"),
+    "number as name": ('"right"', "2", "`cam_1.name`: expected text, got 2"),
+    "six coefficients": ("0.01,]", "0.01, 0.0,]", "`cam_0.distortions`: expected 0 or 4 or 5"),
+    "half a pixel": ("1080,]", "1080.5,]", "`cam_0.size`: expected a width and a height in whole"),
+    "negative size": ("1920", "-1920", "`cam_0.size`: expected a width and a height in whole"),
+    "one size": ("size = [ 1920, 1080,]\n", "", "an image size for every camera or for none"),
+    "one fisheye": (" 0.01,]", "]\nfisheye = true", "expected lenses of one kind, got left (fish"),
+    "fisheye in words": (" 0.01,]", ' 0.01,]\nfisheye = "no"', "`cam_0.fisheye`: expected true or"),
+    "enormous": ("960.25", "1" + 400 * "0", "`cam_0.matrix`: expected numbers that float64 can"),
+    "endless": ("960.25", 10_000 * "1", "expected a calibration in TOML"),
+    "nested": ("960.25", 100_000 * "[", "expected a calibration in TOML"),
+    "table twice": ("[cam_1]", "[cam_0]", "expected a calibration in TOML"),
+}
+BROKEN = {
+    "toml truncated": (texts.ANIPOSELIB[:200], "expected a calibration in TOML"),
+    "toml of a number": ("cam_0 = 1", "`cam_0`: expected a table, got 1"),
+    "empty": ("", "expected at least one camera, got none"),
+    "no subject": (texts.HUMAN36M_JSON.replace("S1", "S5"), "to be one of S5, S51, got `subject`"),
+    "yaml alias": ("%YAML:1.0\n---\nK: &a [1]\nD: *a\n", "`line 3`: expected a plain value"),
+    "yaml tag": ("%YAML:1.0\nK: !!python/object/apply:os.system [ls]\n", "expected a plain value"),
+    "yaml merge": ("%YAML:1.0\n<<: 1\nK: <<\n", "`line 3`: expected a plain value"),
+    "yaml open list": ("%YAML:1.0\nK: [ 1, 2\n", "`line 2`: expected a list that ends"),
+    "yaml key twice": ("%YAML:1.0\nK: 1\nK: 2\n", "`line 3`: expected a key of its own"),
+    "yaml indentation": ("%YAML:1.0\nK: 1\n  D: 2\n", "`line 3`: expected a key, no deeper"),
+    "yaml depth": (
+        "%YAML:1.0\n" + "".join(f"{' ' * depth}k{depth}:\n" for depth in range(1000)),
+        "expected maps no deeper than 8",
+    ),
+    "yaml no key": ("%YAML:1.0\n---\njust words\n", "`line 3`: expected `key: value`"),
+    "yaml a billion cameras": (
+        texts.OPENCV_RIG_YAML.replace(
+            "Ks: !!opencv-matrix\n   rows: 2", "Ks:\n   rows: 1000000000"
+        ),
+        "expected numbers for sizes ['1000000000', '3'], got 18 of them",
+    ),
+    "yaml nan": (texts.OPENCV_RIG_YAML.replace("1.0005e+03", ".Nan"), "`Ks`: expected a finite"),
+    "yaml other names": (
+        texts.OPENCV_RIG_YAML.replace("01,02", "01,02,03"),
+        "`cam_ids`: expected 2 names, got 3 of them",
+    ),
+    "yaml something else": ("%YAML:1.0\nnames: 1\n", "expected a calibration with `Ks`"),
+    "json something else": ('{"a": 1}', "expected a calibration with `Ks`"),
+    "json truncated": (texts.HUMAN36M_JSON[:300], "expected a calibration in JSON"),
+    "json nested": ('{"a": ' + 100_000 * "[", "expected a calibration in JSON"),
+    "json nan": (
+        texts.HUMAN36M_JSON.replace("515.5", "NaN"),
+        "`intrinsics.54138969.calibration_matrix`: expected 3 x 3 finite numbers",
+    ),
+    "json wrong type": (
+        texts.HUMAN36M_JSON.replace('"extrinsics": {', '"extrinsics": 3, "x": {'),
+        "`extrinsics`: expected a table, got 3",
+    ),
+    "json camera without pose": (
+        texts.HUMAN36M_JSON.replace('"55011271": {"R"', '"5": {"R"'),
+        "`extrinsics.S1`: expected the key `55011271`",
+    ),
+    "xml entities": (
+        '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><calibration>&b;</calibration>',
+        "expected XML without a document type",
+    ),
+    "xml file entity": (
+        '<!DOCTYPE x [<!ENTITY f SYSTEM "file:///etc/passwd">]><w0>&f;</w0>',
+        "expected XML without a document type",
+    ),
+    "xml truncated": (texts.QUALISYS[:500], "expected XML, got"),
+    "xml no camera": ("<calibration/>", "expected at least one camera"),
+    "xml no transform": (
+        texts.QUALISYS.replace("transform", "transformed"),
+        "`camera 26578`: expected an element <transform>",
+    ),
+    "xml no focal length": (
+        texts.QUALISYS.replace("focalLengthU", "focalLength"),
+        "`camera 26578`: expected the attribute `focalLengthU`",
+    ),
+    "xml short w0": ("<conf><w0>[1 2 3]</w0></conf>", "`w0`: expected 300 numbers, got 3 of them"),
+    "cal short": ("1 2 3", "expected 22 numbers, got 3 of them"),
+    "cal words": ("1 " * 21 + "x", "expected a finite number, got x"),
+    "skeletool truncated": (texts.MPI_INF_3DHP[:150], "expected"),
+    "skeletool headless": (
+        texts.MPI_INF_3DHP.replace("name          0\n", ""),
+        "`line 2`: expected `name`",
+    ),
+    "skeletool lens": (
+        texts.MPI_INF_3DHP.replace("radial      0", "radial      0.1", 1),
+        "`line 2.radial`: expected 0, a lens without distortion",
+    ),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "said"), SPOILT_TOML.values(), ids=SPOILT_TOML.keys())
+def test_a_spoilt_toml_is_told_in_one_sentence(
+    old: str, new: str, said: str, tmp_path: Path
+) -> None:
+    assert said in said_by(file_of(tmp_path, texts.ANIPOSELIB.replace(old, new, 1)))
+
+
+@pytest.mark.parametrize(("text", "said"), BROKEN.values(), ids=BROKEN.keys())
+def test_a_broken_file_is_told_in_one_sentence(text: str, said: str, tmp_path: Path) -> None:
+    subject = "S1" if text.startswith(("{", "<conf")) else None
+    assert said in said_by(file_of(tmp_path, text), subject=subject)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "said"),
+    [
+        ("cameras.txt", "OPENCV", "THIN_PRISM", "/cameras.txt: `line 5`: expected one of the mod"),
+        ("cameras.txt", "-0.125 ", "", "/cameras.txt: `line 5`: expected 10 numbers, got 9"),
+        ("images.txt", "4 2 left", "4 5 left", "/images.txt: `line 5`: expected a camera of cam"),
+        ("images.txt", "7 1 0 0 0", "7 0 0 0 0", "`line 5`: expected a quaternion that is not"),
+        ("images.txt", " left view.png", "", "`line 5`: expected an image: id, quaternion"),
+    ],
+)
+def test_a_broken_colmap_model_is_told_in_one_sentence(
+    name: str, old: str, new: str, said: str, tmp_path: Path
+) -> None:
+    written(tmp_path, CameraFormat.COLMAP)
+    (tmp_path / name).write_text((tmp_path / name).read_text().replace(old, new, 1))
+    assert said in said_by(tmp_path)
+
+
+@given(data=st.data(), form=st.sampled_from(list(FILES)))
+def test_a_truncated_file_is_refused_or_read_in_part(
+    data: st.DataObject, form: CameraFormat, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = written(tmp_path_factory.mktemp("truncated"), form)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: data.draw(st.integers(0, len(whole)))])
+    with suppress(CameraFileError):
+        assert load_cameras(path, subject=subject_of(form)).views > 0
+
+
+@given(content=st.binary(max_size=200))
+def test_noise_is_refused(content: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("noise") / "calibration"
+    path.write_bytes(content)
+    with pytest.raises(CameraFileError):
+        load_cameras(path)
+
+
+def test_a_file_far_larger_than_a_calibration_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "huge.toml"
+    with path.open("wb") as file:
+        file.truncate(10**10)
+    assert "expected at most 4194304 bytes, got 10000000000 bytes" in said_by(path)
+
+
+def test_long_lines_of_2d_points_are_passed_over(tmp_path: Path) -> None:
+    written(tmp_path, CameraFormat.COLMAP)
+    path = tmp_path / "images.txt"
+    points = "100.5 100.25 -1 " * 100_000
+    path.write_text(path.read_text().replace("409.5 549.25 -1 27.5 753.25 12", points))
+    assert load_cameras(tmp_path).views == 3
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda group: group.__setitem__("R", h5py.ExternalLink("/etc/hostname", "R")),
+        lambda group: group.__setitem__("R", h5py.SoftLink("/subject1/camera1/T")),
+        lambda group: group.create_dataset("R", shape=(10**9, 10**6), dtype="f8", chunks=(64, 64)),
+        lambda group: group.create_dataset("R", data=np.full((3, 3), np.nan)),
+        lambda group: group.create_dataset("R", data=np.array([b"code"] * 9)),
+        lambda group: group.create_group("R"),
+        lambda group: None,
+    ],
+    ids=["external", "soft", "a billion", "nan", "bytes", "group", "missing"],
+)
+def test_a_hostile_h5_is_told_in_one_sentence(
+    spoil: Callable[[h5py.Group], None], tmp_path: Path
+) -> None:
+    path = tmp_path / "cameras.h5"
+    with h5py.File(path, "w") as file:
+        group = file.create_group("subject1/camera1")
+        group["T"], group["f"], group["c"] = np.ones((3, 1)), np.ones((2, 1)), np.ones((2, 1))
+        group["k"], group["p"] = np.zeros((3, 1)), np.zeros((2, 1))
+        spoil(group)
+    assert "`subject1.camera1.R`: expected" in said_by(path)
+
+
+def test_a_truncated_h5_is_told_in_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "cameras.h5"
+    save_cameras(path, ring_of_cameras(12, radius=4.0, height=1.0))
+    path.write_bytes(path.read_bytes()[:1000])
+    assert "expected an HDF5 file" in said_by(path)
+
+
+def test_a_folder_without_cameras_is_told(tmp_path: Path) -> None:
+    assert "expected a folder with cameras.txt and images.txt" in said_by(tmp_path)
+
+
+def test_no_file_is_no_calibration(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        load_cameras(tmp_path / "none.toml")

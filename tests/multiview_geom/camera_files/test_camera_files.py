@@ -1,0 +1,359 @@
+"""Laws of calibration files."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import h5py
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from multiview_geom import (
+    CameraFormat,
+    Cameras,
+    Lens,
+    load_cameras,
+    read_camera_file,
+    ring_of_cameras,
+    save_cameras,
+)
+from tests.multiview_geom.camera_files import calibration_texts as texts
+from tests.multiview_geom.camera_files.calibration_texts import FILES, file_of, subject_of, written
+from tests.multiview_geom.tolerances import ROUND_OFF, assert_close
+
+WRITABLE = {
+    CameraFormat.TOML: "rig.toml",
+    CameraFormat.OPENCV_YAML: "rig.yml",
+    CameraFormat.OPENCV_JSON: "rig.json",
+    CameraFormat.HUMAN36M_JSON: "parameters.json",
+    CameraFormat.HUMAN36M_H5: "cameras.h5",
+    CameraFormat.HUMANEVA: "Calibration_Data",
+    CameraFormat.MPI_INF_3DHP: "camera.calibration",
+    CameraFormat.COLMAP: "sparse",
+    CameraFormat.EASYMOCAP: "calib",
+}
+every_text = pytest.mark.parametrize("form", FILES, ids=lambda form: form.name)
+every_writable = pytest.mark.parametrize("form", WRITABLE, ids=lambda form: form.name)
+
+
+def twelve_cameras(form: CameraFormat) -> Cameras:
+    """A rig with numbers that need all their digits, as far as the format can hold them."""
+    rig = ring_of_cameras(12, radius=4.0, height=1.0, dtype=torch.float64)
+    rows = 0.1 * torch.arange(60, dtype=torch.float64).sin().reshape(12, 5)
+    if form is CameraFormat.MPI_INF_3DHP:
+        return rig
+    return replace(rig, distortion=rows, names=tuple(f"cam{view + 1}" for view in range(12)))
+
+
+def assert_same(actual: Cameras, expected: Cameras) -> None:
+    assert actual.names == expected.names
+    assert actual.lens is expected.lens
+    assert_close(actual.intrinsics, expected.intrinsics, atol=ROUND_OFF)
+    assert_close(actual.camera_from_world, expected.camera_from_world, atol=ROUND_OFF)
+    assert_close(coefficients(actual, 14), coefficients(expected, 14), atol=ROUND_OFF)
+
+
+def coefficients(cameras: Cameras, count: int) -> Tensor:
+    if cameras.distortion is None:
+        return torch.zeros(cameras.views, count, dtype=torch.float64)
+    return torch.nn.functional.pad(cameras.distortion, (0, count - cameras.distortion.shape[-1]))
+
+
+@every_writable
+def test_what_is_written_is_read(form: CameraFormat, tmp_path: Path) -> None:
+    rig, path = twelve_cameras(form), tmp_path / WRITABLE[form]
+    save_cameras(path, rig, format=form)
+    found = read_camera_file(path)
+    assert found.format is form
+    assert_same(found.cameras, rig)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        CameraFormat.TOML,
+        CameraFormat.OPENCV_YAML,
+        CameraFormat.OPENCV_JSON,
+        CameraFormat.COLMAP,
+        CameraFormat.EASYMOCAP,
+        CameraFormat.MPI_INF_3DHP,
+    ],
+    ids=lambda form: form.name,
+)
+def test_the_image_size_is_kept(form: CameraFormat, tmp_path: Path) -> None:
+    rig = twelve_cameras(form)
+    save_cameras(tmp_path / WRITABLE[form], rig, format=form)
+    size = load_cameras(tmp_path / WRITABLE[form]).image_size
+    assert size is not None
+    assert torch.equal(size, rig.image_size)
+
+
+@every_text
+def test_what_is_read_is_written_and_read_again(form: CameraFormat, tmp_path: Path) -> None:
+    rig = load_cameras(written(tmp_path, form), subject=subject_of(form))
+    path = tmp_path / "again.json"
+    save_cameras(path, rig)
+    assert_same(load_cameras(path), rig)
+
+
+@pytest.mark.parametrize("count", [4, 5, 8, 12, 14])
+def test_every_number_of_coefficients_is_kept(count: int, tmp_path: Path) -> None:
+    rig = twelve_cameras(CameraFormat.TOML)
+    rig = replace(rig, distortion=torch.linspace(-0.1, 0.1, 12 * count).double().reshape(12, -1))
+    save_cameras(tmp_path / "rig.toml", rig)
+    assert_same(load_cameras(tmp_path / "rig.toml"), rig)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [CameraFormat.TOML, CameraFormat.OPENCV_YAML, CameraFormat.COLMAP],
+    ids=lambda form: form.name,
+)
+def test_a_fisheye_stays_a_fisheye(form: CameraFormat, tmp_path: Path) -> None:
+    rig = ring_of_cameras(3, radius=4.0, height=1.0, dtype=torch.float64)
+    k = torch.tensor([0.1, -0.01, 0.001, 0.0]).double().expand(3, 4)
+    fisheye = replace(rig, distortion=k, lens=Lens.FISHEYE)
+    save_cameras(tmp_path / WRITABLE[form], fisheye, format=form)
+    assert_same(load_cameras(tmp_path / WRITABLE[form]), fisheye)
+
+
+@given(name=st.text(min_size=1, max_size=8))
+def test_any_name_survives_toml(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("names") / "rig.toml"
+    rig = ring_of_cameras(2, radius=4.0, height=1.0)
+    save_cameras(path, replace(rig, names=(name, f"{name} too")))
+    assert load_cameras(path).names == (name, f"{name} too")
+
+
+@every_text
+def test_a_format_is_told_by_its_content(form: CameraFormat, tmp_path: Path) -> None:
+    assert read_camera_file(written(tmp_path, form), subject=subject_of(form)).format is form
+
+
+def test_aniposelibs_cameras_have_their_names(tmp_path: Path) -> None:
+    rig = load_cameras(file_of(tmp_path, texts.ANIPOSELIB))
+    assert rig.names == ("left", "right")
+    assert_close(rig.intrinsics[0, :2, 2], torch.tensor([960.25, 540.75]).double(), atol=0)
+    assert_close(rig.camera_from_world[1, :3, 3], torch.tensor([0.5, 0.25, 5.0]).double(), atol=0)
+
+
+def test_pose2sims_cameras_are_named_by_their_tables(tmp_path: Path) -> None:
+    rig = load_cameras(file_of(tmp_path, texts.POSE2SIM))
+    assert rig.names == ("cam_01", "cam_02")
+    assert rig.image_size is not None
+    assert rig.image_size.tolist() == [[1088, 1920]] * 2
+
+
+def test_aniposelibs_fisheye_is_one(tmp_path: Path) -> None:
+    assert load_cameras(file_of(tmp_path, texts.ANIPOSELIB_FISHEYE)).lens is Lens.FISHEYE
+
+
+def test_rows_of_different_length_are_filled_with_zeros(tmp_path: Path) -> None:
+    shorter = texts.ANIPOSELIB.replace("-0.1, 0.05, 0.0, 0.0, 0.0,", "-0.1, 0.05, 0.0, 0.0,")
+    distortion = load_cameras(file_of(tmp_path, shorter)).distortion
+    assert distortion is not None
+    assert distortion[1].tolist() == [-0.1, 0.05, 0.0, 0.0, 0.0]
+
+
+def test_opencvs_rig_is_read(tmp_path: Path) -> None:
+    rig = load_cameras(file_of(tmp_path, texts.OPENCV_RIG_YAML))
+    assert rig.names == ("01", "02")
+    assert rig.intrinsics[1, 0].tolist() == [1010.5, 0.0, 961.25]
+    turn, _ = cv2.Rodrigues(np.array([0.1, 0.2, 0.3]))
+    assert_close(rig.camera_from_world[1, :3, :3], torch.from_numpy(turn), atol=ROUND_OFF)
+
+
+def test_opencvs_single_camera_stands_at_the_origin(tmp_path: Path) -> None:
+    rig = load_cameras(file_of(tmp_path, texts.OPENCV_SINGLE_YAML))
+    assert rig.image_size is not None
+    assert rig.image_size.tolist() == [[1280, 720]]
+    assert_close(rig.camera_from_world[0], torch.eye(4).double(), atol=0)
+
+
+def test_opencvs_pair_has_its_first_camera_at_the_origin(tmp_path: Path) -> None:
+    rig = load_cameras(file_of(tmp_path, texts.OPENCV_PAIR_JSON))
+    assert_close(rig.centers[0], torch.zeros(3).double(), atol=0)
+    assert rig.camera_from_world[1, :3, 3].tolist() == [-1.0, 0.0, 0.5]
+
+
+@pytest.mark.parametrize("suffix", ["yml", "json"])
+def test_opencv_reads_what_is_written(suffix: str, tmp_path: Path) -> None:
+    rig, path = twelve_cameras(CameraFormat.OPENCV_YAML), tmp_path / f"rig.{suffix}"
+    save_cameras(path, rig)
+    storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_READ)
+    assert_close(torch.from_numpy(storage.getNode("Ks").mat()), rig.intrinsics, atol=0)
+    assert_close(torch.from_numpy(storage.getNode("distortions").mat()), rig.distortion, atol=0)
+    assert storage.getNode("cam_ids").string() == ",".join(rig.names or ())
+
+
+@pytest.mark.parametrize("suffix", ["yml", "json"])
+def test_what_opencv_writes_is_read(suffix: str, tmp_path: Path) -> None:
+    rig, path = twelve_cameras(CameraFormat.OPENCV_YAML), tmp_path / f"rig.{suffix}"
+    storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_WRITE)
+    turns = [cv2.Rodrigues(pose[:3, :3].numpy())[0] for pose in rig.camera_from_world]
+    storage.write("rvecs", np.array(turns))
+    storage.write("distortions", coefficients(rig, 5).numpy()[:, None])
+    storage.write("Ks", rig.intrinsics.numpy())
+    storage.write("Ts", rig.camera_from_world[:, :3, 3:].numpy())
+    storage.write("cam_ids", ",".join(rig.names or ()))
+    storage.release()
+    assert_same(load_cameras(path), rig)
+
+
+def test_human36m_gives_every_subject_its_own_poses(tmp_path: Path) -> None:
+    path = file_of(tmp_path, texts.HUMAN36M_JSON)
+    rig = load_cameras(path, subject="S11")
+    assert rig.names == ("54138969", "55011271")
+    assert rig.camera_from_world[1, :3, 3].tolist() == [0.0, 400.0, 5800.0]
+
+
+def test_human36m_h5_holds_centres_and_transposed_rotations(tmp_path: Path) -> None:
+    path, R = tmp_path / "cameras.h5", np.array([[0.8, 0.6, 0], [0, 0, -1], [-0.6, 0.8, 0]])
+    with h5py.File(path, "w") as file:
+        for number in (1, 2, 10):
+            group = file.create_group(f"subject1/camera{number}")
+            group["R"], group["T"] = R.T, np.array([[100.0], [200.0], [300.0 + number]])
+            group["f"], group["c"] = np.array([[1145.0], [1143.0]]), np.array([[512.0], [515.0]])
+            group["k"], group["p"] = (
+                np.array([[-0.2], [0.24], [-0.003]]),
+                np.array([[1e-3], [2e-3]]),
+            )
+            group["Name"] = np.array([[ord(letter)] for letter in f"{54138969 + number}"], "u2")
+    rig = load_cameras(path)
+    assert rig.names == ("54138970", "54138971", "54138979")
+    assert_close(rig.centers[2], torch.tensor([100.0, 200.0, 310.0]).double(), atol=1e-9)
+    assert_close(rig.camera_from_world[0, :3, :3], torch.from_numpy(R), atol=0)
+    assert rig.distortion is not None
+    assert rig.distortion[0].tolist() == [-0.2, 0.24, 1e-3, 2e-3, -0.003]
+
+
+def test_human36m_xml_counts_poses_by_camera_andsubject_of(tmp_path: Path) -> None:
+    row = np.zeros(300)
+    pose = (2 * 11 + 8) * 6
+    row[pose : pose + 6] = 0.1, 0.2, 0.3, 1000.0, 2000.0, 3000.0
+    row[264 + 18 : 264 + 27] = 1145.0, 1143.0, 512.0, 515.0, -0.2, 0.24, -0.003, 1e-3, 2e-3
+    row[264 + np.arange(4) * 9] = 1145.0
+    numbers = " ".join(map(str, row.tolist()))
+    path = file_of(tmp_path, f"<conf><w0>[{numbers}]</w0></conf>")
+    rig = load_cameras(path, subject="S9")
+    turn_x, turn_y, turn_z = (cv2.Rodrigues(axis)[0] for axis in np.diag([0.1, 0.2, 0.3]))
+    expected = torch.from_numpy(turn_x @ turn_y @ turn_z)
+    assert rig.names == ("54138969", "55011271", "58860488", "60457274")
+    assert_close(rig.camera_from_world[2, :3, :3], expected, atol=ROUND_OFF)
+    assert_close(rig.centers[2], torch.tensor([1000.0, 2000.0, 3000.0]).double(), atol=1e-9)
+    assert rig.distortion is not None
+    assert rig.distortion[2].tolist() == [-0.2, 0.24, 1e-3, 2e-3, -0.003]
+
+
+def test_humanevas_skew_is_in_the_intrinsics(tmp_path: Path) -> None:
+    rig = load_cameras(written(tmp_path, CameraFormat.HUMANEVA))
+    assert rig.names == ("C1",)
+    expected = torch.tensor([765.5, 0.7655, 312.5], dtype=torch.float64)
+    assert_close(rig.intrinsics[0, 0], expected, atol=ROUND_OFF)
+
+
+def test_a_folder_of_humanevas_cameras_is_a_rig_in_the_order_of_numbers(tmp_path: Path) -> None:
+    for name in ("C10", "C2", "C1"):
+        (tmp_path / f"{name}.cal").write_text(texts.HUMANEVA)
+    assert load_cameras(tmp_path).names == ("C1", "C2", "C10")
+
+
+def test_mpi_inf_3dhps_cameras_are_read(tmp_path: Path) -> None:
+    rig = load_cameras(file_of(tmp_path, texts.MPI_INF_3DHP))
+    assert rig.names == ("0", "10")
+    assert rig.camera_from_world[0, :3, 3].tolist() == [-560.5, 1398.25, 3852.5]
+    assert rig.distortion is None
+
+
+def test_colmaps_views_stand_in_the_order_of_images(tmp_path: Path) -> None:
+    written(tmp_path, CameraFormat.COLMAP)
+    rig = load_cameras(tmp_path)
+    assert rig.names == ("left view.png", "right.png", "above.png")
+    assert rig.intrinsics[0, :2, 2].tolist() == [959.5, 539.5]
+    assert coefficients(rig, 4)[2].tolist() == [-0.1, 0.0, 0.0, 0.0]
+
+
+def test_easymocaps_files_are_found_from_either(tmp_path: Path) -> None:
+    written(tmp_path, CameraFormat.EASYMOCAP)
+    rigs = [load_cameras(tmp_path / name) for name in ("", "intri.yml", "extri.yml")]
+    assert all(rig.names == ("01", "02") for rig in rigs)
+    assert all(rig.intrinsics[0, 0, 0] == 1000.5 for rig in rigs)
+
+
+def test_qualisys_looks_along_minus_z_and_counts_in_64ths(tmp_path: Path) -> None:
+    found = read_camera_file(file_of(tmp_path, texts.QUALISYS))
+    rig = found.cameras
+    assert found.unit == "mm"
+    assert_close(rig.centers[0], torch.tensor([1500.0, -2000.0, 1800.0]).double(), atol=1e-9)
+    assert rig.camera_from_world[0, 2, :3].tolist() == [-0.6, 0.8, 0.0]
+    assert rig.intrinsics[0, 0].tolist() == [1682.0, 0.0, 959.5]
+    assert rig.image_size is not None
+    assert rig.image_size.tolist() == [[1920, 1088]]
+
+
+@pytest.mark.parametrize(("form", "unit"), [(CameraFormat.TOML, None), (CameraFormat.COLMAP, None)])
+def test_a_unit_that_the_format_leaves_open_is_not_made_up(
+    form: CameraFormat, unit: str | None, tmp_path: Path
+) -> None:
+    assert read_camera_file(written(tmp_path, form)).unit is unit
+
+
+def test_the_real_captures_calibrations_agree(capture_folder: Path) -> None:
+    toml = load_cameras(capture_folder / "calibration" / "Calib_qualisys.toml")
+    source = load_cameras(capture_folder / "calibration" / "Calib.qca.txt")
+    assert toml.names == source.names == ("cam_01", "cam_02", "cam_03", "cam_04")
+    assert_close(toml.intrinsics, source.intrinsics, atol=1e-9)
+    assert_close(1000 * toml.centers, source.centers, atol=1e-6)
+    # The TOML's distortions are Qualisys' divided by 64, as the capture's README says.
+    assert_close(64 * coefficients(toml, 5), coefficients(source, 5), atol=1e-6)
+
+
+def test_the_real_captures_other_calibration_is_read(capture_folder: Path) -> None:
+    rig = load_cameras(capture_folder / "calibration-scene" / "Calib_scene.toml")
+    assert rig.names == ("cam_01", "cam_02", "cam_03", "cam_04")
+    assert rig.image_size is not None
+    assert rig.image_size.tolist() == [[1088, 1920]] * 4
+
+
+@pytest.mark.rejects
+def test_an_unknown_suffix_needs_a_format(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="`format` must be one of COLMAP, EASYMOCAP"):
+        save_cameras(tmp_path / "rig.txt", ring_of_cameras(2, radius=4.0, height=1.0))
+
+
+@pytest.mark.rejects
+def test_a_batch_of_rigs_is_not_written(tmp_path: Path) -> None:
+    rig = ring_of_cameras(2, radius=4.0, height=1.0)
+    batch = Cameras(rig.intrinsics[None], rig.camera_from_world[None])
+    with pytest.raises(ValueError, match="`cameras` must have no batch axes"):
+        save_cameras(tmp_path / "rig.toml", batch)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("form", "change", "said"),
+    [
+        (CameraFormat.MPI_INF_3DHP, {"distortion": torch.ones(2, 4)}, "must be pinholes"),
+        (CameraFormat.MPI_INF_3DHP, {"image_size": None}, "must have an image size"),
+        (CameraFormat.COLMAP, {"image_size": None}, "must have an image size"),
+        (CameraFormat.COLMAP, {"distortion": torch.ones(2, 12)}, "at most 8 lens coefficients"),
+        (CameraFormat.HUMANEVA, {"distortion": torch.ones(2, 8)}, "k1, k2, p1, p2, k3 alone"),
+        (CameraFormat.HUMANEVA, {"names": ("../a", "b")}, "must have names fit for files"),
+        (CameraFormat.OPENCV_JSON, {"names": ("a,b", "c")}, "names without commas"),
+        (
+            CameraFormat.EASYMOCAP,
+            {"distortion": torch.ones(2, 4), "lens": Lens.FISHEYE},
+            "must have no fisheye lenses",
+        ),
+    ],
+)
+def test_a_rig_that_a_format_cannot_hold_is_not_written(
+    form: CameraFormat, change: dict[str, object], said: str, tmp_path: Path
+) -> None:
+    rig = replace(ring_of_cameras(2, radius=4.0, height=1.0), **change)  # type: ignore[arg-type] # any field
+    with pytest.raises(ValueError, match=said):
+        save_cameras(tmp_path / "rig", rig, format=form)

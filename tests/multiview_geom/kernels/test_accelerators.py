@@ -1,0 +1,102 @@
+"""Laws of what runs without a look at the values: on accelerators, and the same path here."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+from hypothesis import given
+from torch import Tensor
+
+from multiview_geom import nearest_rotation, triangulate_dlt
+from multiview_geom._kernels.rotation import reference as _rotation
+from multiview_geom._kernels.triangulation import autograd as _dlt_derivatives
+from multiview_geom._kernels.triangulation import reference as _dlt
+from tests.multiview_geom.alignment.test_procrustes import clear_values, matrix_of
+from tests.multiview_geom.strategies import Pose, Sightings, poses, sightings
+from tests.multiview_geom.test_contract import CASES, SCENE, Case
+from tests.multiview_geom.tolerances import POINT_ROUND_OFF, assert_close
+
+on_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+# Single precision may round in another order there: how many times the error it may have here.
+OTHER_ORDER = 8
+
+
+@contextmanager
+def unlooked() -> Iterator[None]:
+    """Run what runs where a look at the values would make an accelerator wait."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (_dlt, _dlt_derivatives, _rotation):
+            patch.setattr(module, "looked_at", lambda _: False)
+        yield
+
+
+@given(sightings)
+def test_points_do_not_hang_on_a_look(scene: Sightings) -> None:
+    looked = _points_and_gradients(scene)
+    with unlooked():
+        unseen = _points_and_gradients(scene)
+    for one, other in zip(looked, unseen, strict=True):
+        assert_close(one, other, atol=POINT_ROUND_OFF)
+
+
+@given(clear_values, poses, poses)
+def test_rotations_do_not_hang_on_a_look(
+    values: tuple[float, ...], left: Pose, right: Pose
+) -> None:
+    matrix = matrix_of(values, left, right)
+    looked = nearest_rotation(matrix)
+    with unlooked():
+        assert_close(nearest_rotation(matrix), looked, atol=1e-11)
+
+
+@pytest.mark.gpu
+@on_cuda
+@every_case
+def test_double_precision_agrees_with_the_processor(case: Case) -> None:
+    arguments = tuple(case.arguments(SCENE).values())
+    there = case(*(argument.cuda() for argument in arguments))
+    for actual, expected in zip(there, case(*arguments), strict=True):
+        assert actual.device.type == "cuda"
+        torch.testing.assert_close(actual.cpu(), expected, rtol=1e-7, atol=1e-9, equal_nan=True)
+
+
+@pytest.mark.gpu
+@on_cuda
+@every_case
+def test_single_precision_errs_as_on_the_processor(case: Case) -> None:
+    arguments = tuple(case.arguments(SCENE).values())
+    here = case(*(argument.float() for argument in arguments))
+    there = case(*(argument.float().cuda() for argument in arguments))
+    for expected, mine, theirs in zip(case(*arguments), here, there, strict=True):
+        if expected.is_floating_point():
+            round_off = torch.finfo(torch.float32).eps * (1 + expected.abs().amax())
+            allowed = OTHER_ORDER * ((mine - expected).abs().amax() + round_off)
+            assert (theirs.cpu() - expected).abs().amax() <= allowed
+
+
+@pytest.mark.gpu
+@on_cuda
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.differentiable], ids=lambda c: c.name
+)
+def test_gradients_agree_with_the_processor(case: Case) -> None:
+    for mine, theirs in zip(_gradients(case, "cpu"), _gradients(case, "cuda"), strict=True):
+        torch.testing.assert_close(theirs.cpu(), mine, rtol=1e-6, atol=1e-8, equal_nan=True)
+
+
+def _gradients(case: Case, device: str) -> tuple[Tensor, ...]:
+    leaves = [argument.to(device).requires_grad_() for argument in case.arguments(SCENE).values()]
+    floating = [result for result in case(*leaves) if result.is_floating_point()]
+    outcome = torch.cat([result.nan_to_num(0.0).flatten() for result in floating])
+    return torch.autograd.grad(outcome.cos().sum(), leaves, materialize_grads=True)
+
+
+def _points_and_gradients(scene: Sightings) -> tuple[Tensor, ...]:
+    pixels, trust = scene.pixels().requires_grad_(), scene.trust().requires_grad_()
+    equal = triangulate_dlt(scene.projections(), pixels)
+    weighted = triangulate_dlt(scene.projections(), pixels, weights=trust)
+    (equal.cos().sum() + weighted.sin().sum()).backward()
+    return equal.detach(), weighted.detach(), pixels.grad, trust.grad

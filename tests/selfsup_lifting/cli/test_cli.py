@@ -1,0 +1,345 @@
+"""Laws of the shell."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from selfsup_lifting.cli.commands import COMMANDS, main
+from selfsup_lifting.recording import save_recording
+from tests.selfsup_lifting.files.test_capture import Session
+from tests.selfsup_lifting.strategies import Scene
+
+SMALL = ["--lifter.width", "16", "--lifter.blocks", "1", "--frames-per-batch", "8"]
+
+
+@pytest.fixture
+def take(tmp_path: Path) -> Path:
+    path = tmp_path / "take.npz"
+    save_recording(path, Scene(views=3, frames=20).recording())
+    return path
+
+
+@pytest.fixture
+def run(tmp_path: Path, take: Path) -> Path:
+    folder = tmp_path / "run"
+    main(["train", "--data", str(take), "--run", str(folder), "--epochs", "2", *SMALL])
+    return folder
+
+
+def printed(capsys: pytest.CaptureFixture[str]) -> dict:
+    """Return the one object on stdout."""
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the one sentence on stderr; hold that the exit status is 2."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+    told = capsys.readouterr().err.strip()
+    assert "Traceback" not in told
+    return told
+
+
+def test_train_tells_before_and_after(
+    tmp_path: Path, take: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--data", str(take), "--run", str(tmp_path / "run"), "--epochs", "2", *SMALL]
+    main(["train", *arguments, "--json"])
+    report = printed(capsys)
+    assert report["run"] == str(tmp_path / "run")
+    assert report["before"].keys() == report["after"].keys() >= {"p_mpjpe_mm", "per_action"}
+    assert report["after"]["frames"] == 4
+
+
+def test_evaluate_judges_by_what_was_kept_out(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    main(["evaluate", str(run), "--json"])
+    report = printed(capsys)
+    assert (report["frames"], report["joints"], report["reference"]) == (4, 17, "truth")
+    assert report["per_action"]["wandering"]["poses"] == 12
+
+
+def test_predict_writes_one_track_in_three_formats(
+    tmp_path: Path, run: Path, take: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = [str(tmp_path / f"poses.{suffix}") for suffix in ("npz", "csv", "trc")]
+    capsys.readouterr()
+    main(
+        ["predict", str(run), str(take), "--view", "2", "--frames", "16:", "--out", *out, "--json"]
+    )
+    report = printed(capsys)
+    tracks = np.load(out[0])["tracks"]
+    assert tracks.shape == (4, 17, 3)
+    assert (report["view"], report["frames"]) == ("2", 4)
+    assert report["trained"]["poses"] == 4
+    rows = Path(out[1]).read_text().splitlines()[2:]
+    written = np.array([[float(cell) for cell in row.split(",")[2:]] for row in rows])
+    np.testing.assert_allclose(written.reshape(4, 17, 3), tracks, atol=1e-6)
+
+
+@pytest.mark.parametrize("frame", ["camera", "world"])
+def test_a_lifted_pose_can_be_placed(tmp_path: Path, run: Path, take: Path, frame: str) -> None:
+    out = tmp_path / "placed.npz"
+    main(["predict", str(run), str(take), "--frame", frame, "--out", str(out)])
+    assert torch.from_numpy(np.load(out)["tracks"]).isfinite().all()
+
+
+def test_triangulate_finds_exact_points(
+    tmp_path: Path, take: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "points.npz"
+    main(["triangulate", str(take), "--min-confidence", "0", "--out", str(out), "--json"])
+    report = printed(capsys)
+    assert report["reprojection"]["median_px"] < 0.01
+    assert report["reprojection"]["per_camera"].keys() == {"1", "2", "3"}
+    truth = Scene(views=3, frames=20).truth().numpy()
+    np.testing.assert_allclose(np.load(out)["tracks"], truth, atol=1e-3)
+
+
+@pytest.mark.parametrize("method", ["iterative", "robust", "refined"])
+def test_triangulate_knows_other_methods(
+    take: Path, method: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exact = ["--min-confidence", "0", "--method", method, "--weighted", "--json"]
+    main(["triangulate", str(take), *exact])
+    report = printed(capsys)
+    assert report["inlier_share"] == 1.0
+    assert report["expected_error_mm"] < 0.1
+
+
+def test_inspect_tells_what_a_take_is(take: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["inspect", str(take), "--json"])
+    report = printed(capsys)
+    assert (report["frames"], report["skeleton"], report["missing_share"]) == (20, "h36m17", 0.0)
+    assert report.keys() >= {"format", "cameras", "warnings"}
+
+
+def test_inspect_tells_what_a_calibration_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = Session().write(tmp_path / "session")
+    main(["inspect", str(project / "calibration" / "Calib.toml")])
+    assert "cam_03" in capsys.readouterr().out
+
+
+def test_a_run_goes_on(run: Path, take: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["train", "--resume", str(run), "--epochs", "3"])
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
+
+
+def test_every_command_helps(capsys: pytest.CaptureFixture[str]) -> None:
+    main([])
+    overview = capsys.readouterr().out
+    assert [name for name in COMMANDS if name not in overview] == []
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--epochs", "0"], "epochs"),
+        (["train", "--recipe", "papre"], "`recipe` must be one of paper"),
+        (["train", "--preset", "huge"], "`preset` must be one of demo"),
+        (["train", "--data", "nowhere"], "there is no file or folder nowhere"),
+        (["train", "--config", "nowhere.toml"], "there is no such settings file"),
+        (["train", "--epoch", "3"], "--epochs"),
+        (["evaluate", "nowhere"], "nowhere"),
+        (["trian"], "did you mean train?"),
+    ],
+)
+def test_what_cannot_be_meant_is_told_in_a_sentence(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in refused(arguments, capsys)
+
+
+@pytest.mark.rejects
+def test_an_unknown_setting_in_a_file_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.toml").write_text("epochz = 3\n")
+    told = refused(["train", "--config", str(tmp_path / "mine.toml")], capsys)
+    assert "unknown setting `epochz`; did you mean `epochs`?" in told
+
+
+@pytest.mark.rejects
+def test_a_run_that_exists_is_left_alone(
+    run: Path, take: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (run / "model.safetensors").read_bytes()
+    told = refused(["train", "--data", str(take), "--run", str(run)], capsys)
+    assert "replace it with --overwrite" in told
+    assert (run / "model.safetensors").read_bytes() == before
+
+
+@pytest.mark.rejects
+def test_a_folder_that_is_no_run_is_never_overwritten(
+    tmp_path: Path, take: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.tex").write_text("years of work")
+    told = refused(
+        ["train", "--data", str(take), "--run", str(tmp_path / "thesis"), "--overwrite"], capsys
+    )
+    assert "is no run folder" in told
+    assert (tmp_path / "thesis" / "chapter1.tex").exists()
+
+
+@pytest.mark.rejects
+def test_a_track_that_exists_is_left_alone(
+    tmp_path: Path, run: Path, take: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "poses.csv"
+    out.write_text("mine")
+    told = refused(["predict", str(run), str(take), "--out", str(out)], capsys)
+    assert "--overwrite" in told
+    assert out.read_text() == "mine"
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("command", ["predict", "triangulate", "evaluate"])
+def test_frames_that_are_none_are_told(
+    command: str, tmp_path: Path, run: Path, take: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = {
+        "predict": [str(run), str(take), "--out", str(tmp_path / "poses.trc")],
+        "triangulate": [str(take), "--out", str(tmp_path / "points.trc")],
+        "evaluate": [str(run), "--data", str(take)],
+    }
+    told = refused([command, *given[command], "--frames", "5:5"], capsys)
+    assert "chooses none of the 20 frames" in told
+    assert not list(tmp_path.glob("*.trc"))
+
+
+@pytest.mark.rejects
+def test_one_camera_is_not_triangulated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    alone = Scene(views=3, frames=4).recording()
+    save_recording(tmp_path / "alone.npz", alone.select_views([alone.cameras.names[0]]))
+    told = refused(["triangulate", str(tmp_path / "alone.npz")], capsys)
+    assert "has one camera" in told
+
+
+@pytest.mark.rejects
+def test_a_take_in_which_nothing_is_seen_twice_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_recording(tmp_path / "dark.npz", Scene(views=3, frames=4, missing=1.0).recording())
+    assert "seen by two cameras" in refused(["triangulate", str(tmp_path / "dark.npz")], capsys)
+
+
+def test_what_no_number_is_known_of_is_null(
+    tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_recording(tmp_path / "one.npz", Scene(views=3, frames=1).recording())
+    capsys.readouterr()
+    main(["evaluate", str(run), "--data", str(tmp_path / "one.npz"), "--json"])
+    told = capsys.readouterr().out.splitlines()[-1]
+    assert "NaN" not in told
+    assert json.loads(told)["velocity_mm"] is None
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("option", ["--recipe=robust", "--preset=full", "--run=elsewhere"])
+def test_a_resumed_run_has_its_settings(
+    option: str, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = refused(["train", "--resume", str(run), *option.split("=")], capsys)
+    assert f"`{option[2:].split('=', maxsplit=1)[0]}` cannot be given beside it" in told
+
+
+@pytest.mark.rejects
+def test_what_is_wrong_with_a_calibration_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = Session().write(tmp_path / "session")
+    with_nan_in_the_calibration(project)
+    told = refused(["inspect", str(project / "calibration" / "Calib.toml")], capsys)
+    assert "cam_01.translation" in told
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        (["a.trc", "a.trc"], "twice"),
+        (["taken/a.trc"], "no folder to write to"),
+        (["a.docx"], "not '.docx'"),
+    ],
+)
+def test_a_place_that_nothing_can_be_written_to_is_told_first(
+    out: list[str],
+    message: str,
+    tmp_path: Path,
+    take: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "taken").write_text("a file, not a folder")
+    places = [str(tmp_path / name) for name in out]
+    assert message in refused(["triangulate", str(take), "--out", *places], capsys)
+    assert not list(tmp_path.glob("*.trc"))
+
+
+def without_calibration(project: Path) -> None:
+    shutil.rmtree(project / "calibration")
+
+
+def with_a_camera_too_many(project: Path) -> None:
+    shutil.rmtree(project / "pose" / "cam03_json")
+
+
+def with_half_a_file(project: Path) -> None:
+    file = project / "pose" / "cam02_json" / "cam02.0001.json"
+    file.write_text(file.read_text()[:100])
+
+
+def with_a_frame_too_few(project: Path) -> None:
+    (project / "pose" / "cam02_json" / "cam02.0003.json").unlink()
+
+
+def with_another_skeleton(project: Path) -> None:
+    for file in (project / "pose").rglob("*.json"):
+        person = {"pose_keypoints_2d": [1.0, 2.0, 0.5] * 13}
+        file.write_text(json.dumps({"version": 1.3, "people": [person]}))
+
+
+def with_nan_in_the_calibration(project: Path) -> None:
+    file = project / "calibration" / "Calib.toml"
+    file.write_text(file.read_text().replace("translation = [", "translation = [nan, ", 1))
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (without_calibration, ["no calibration lies there"]),
+        (with_a_camera_too_many, ["without detections: cam_03"]),
+        (with_half_a_file, ["cam02.0001.json"]),
+        (with_a_frame_too_few, ["cam02", "3 frames"]),
+        (with_another_skeleton, ["13"]),
+        (with_nan_in_the_calibration, ["Calib.toml", "cam_01", "translation"]),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_broken_capture_is_told_and_nothing_is_written(
+    tmp_path: Path,
+    spoil: Callable[[Path], None],
+    words: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    project = Session().write(tmp_path / "session")
+    spoil(project)
+    run = tmp_path / "run"
+    told = refused(["train", "--data", str(project), "--run", str(run), "--epochs", "1"], capsys)
+    assert [word for word in words if word not in told] == []
+    assert len(told.splitlines()) == 1
+    assert not run.exists()

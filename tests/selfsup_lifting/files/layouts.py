@@ -1,0 +1,308 @@
+"""Files in the exact layout of each detector, written from the layouts' descriptions alone."""
+
+import csv
+import json
+import pickle
+from collections.abc import Callable
+from math import isnan
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from multiview_geom import save_cameras
+from selfsup_lifting.recording import Recording
+
+
+def triples(take: Recording, frame: int, view: int) -> list[list[float]]:
+    """Return x, y and score of every joint; missing is three zeros."""
+    joints = zip(
+        take.keypoints[frame, view].tolist(), take.confidence[frame, view].tolist(), strict=True
+    )
+    return [[0.0, 0.0, 0.0] if isnan(x) else [x, y, score] for (x, y), score in joints]
+
+
+def flat(take: Recording, frame: int, view: int) -> list[float]:
+    return [number for triple in triples(take, frame, view) for number in triple]
+
+
+def nobody(take: Recording, frame: int, view: int) -> bool:
+    return bool((take.confidence[frame, view] == 0).all())
+
+
+def openpose(folder: Path, take: Recording, view: int) -> Path:
+    home = folder / f"cam{view + 1}_json"
+    home.mkdir(parents=True)
+    for frame in range(take.frame_count):
+        person = {"person_id": [-1], "pose_keypoints_2d": flat(take, frame, view)}
+        people = [] if nobody(take, frame, view) else [person]
+        text = json.dumps({"version": 1.3, "people": people})
+        (home / f"cam{view + 1}_{frame:012d}_keypoints.json").write_text(text)
+    return home
+
+
+def openpose_in_shares(folder: Path, take: Recording, view: int) -> Path:
+    """Write what `--keypoint_scale 3` gives: shares of the picture."""
+    home = openpose(folder, take, view)
+    width, tall = take.cameras.image_size[view].tolist()
+    for file in home.iterdir():
+        told = json.loads(file.read_text())
+        for person in told["people"]:
+            numbers = person["pose_keypoints_2d"]
+            numbers[0::3] = [x / (width - 1) for x in numbers[0::3]]
+            numbers[1::3] = [y / (tall - 1) for y in numbers[1::3]]
+        file.write_text(json.dumps(told))
+    return home
+
+
+def instance(take: Recording, frame: int, view: int) -> dict:
+    keypoints = [triple[:2] for triple in triples(take, frame, view)]
+    scores = [triple[2] for triple in triples(take, frame, view)]
+    low = [min(point[axis] for point in keypoints) for axis in (0, 1)]
+    high = [max(point[axis] for point in keypoints) for axis in (0, 1)]
+    return {
+        "keypoints": keypoints, "keypoint_scores": scores,
+        "bbox": [[*low, *high]], "bbox_score": 0.9,
+    }  # fmt: skip
+
+
+def instances(take: Recording, frame: int, view: int) -> list[dict]:
+    return [] if nobody(take, frame, view) else [instance(take, frame, view)]
+
+
+def mmpose(folder: Path, take: Recording, view: int) -> Path:
+    frames = [
+        {"frame_id": frame, "instances": instances(take, frame, view)}
+        for frame in range(take.frame_count)
+    ]
+    return write_json(folder / f"cam{view + 1}.json", frames)
+
+
+def mmpose_demo(folder: Path, take: Recording, view: int) -> Path:
+    frames = [
+        {"frame_id": frame + 1, "instances": instances(take, frame, view)}
+        for frame in range(take.frame_count)
+    ]
+    joints = take.skeleton.joints
+    meta = {
+        "dataset_name": "own",
+        "num_keypoints": len(joints),
+        "keypoint_id2name": {str(joint): name for joint, name in enumerate(joints)},
+        "skeleton_links": [list(bone) for bone in take.skeleton.bones],
+        "keypoint_colors": {"__ndarray__": [[51, 153, 255]], "dtype": "uint8", "shape": [1, 3]},
+    }
+    return write_json(folder / f"cam{view + 1}.json", {"meta_info": meta, "instance_info": frames})
+
+
+def alphapose(folder: Path, take: Recording, view: int) -> Path:
+    """Write the default list; scores of COCO models exceed one."""
+    people = [
+        {
+            "image_id": f"{frame}.jpg", "category_id": 1,
+            "keypoints": flat(take, frame, view), "score": 2.9, "box": [1.0, 2.0, 3.0, 4.0],
+            "idx": [1],
+        }
+        for frame in range(take.frame_count)
+        if not nobody(take, frame, view)
+    ]  # fmt: skip
+    return write_json(folder / f"cam{view + 1}.json", people)
+
+
+def alphapose_cmu(folder: Path, take: Recording, view: int) -> Path:
+    pictures = {
+        f"{frame}.jpg": {
+            "version": "AlphaPose v0.3",
+            "bodies": [{"joints": flat(take, frame, view)}],
+        }
+        for frame in range(take.frame_count)
+    }
+    return write_json(folder / f"cam{view + 1}.json", pictures)
+
+
+def alphapose_open(folder: Path, take: Recording, view: int) -> Path:
+    pictures = {
+        f"{frame}.jpg": {
+            "version": "AlphaPose v0.3", "people": [{"pose_keypoints_2d": flat(take, frame, view)}],
+        }
+        for frame in range(take.frame_count)
+    }  # fmt: skip
+    return write_json(folder / f"cam{view + 1}.json", pictures)
+
+
+def coco_results(folder: Path, take: Recording, view: int) -> Path:
+    people = [
+        {"image_id": frame, "category_id": 1, "keypoints": flat(take, frame, view), "score": 0.8}
+        for frame in range(take.frame_count)
+        if not nobody(take, frame, view)
+    ]
+    return write_json(folder / f"cam{view + 1}.json", people)
+
+
+def dlc_columns(take: Recording, individuals: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    people = [(person,) for person in individuals] or [()]
+    return [
+        ("DLC_resnet50", *person, joint, coordinate)
+        for person in people
+        for joint in take.skeleton.joints
+        for coordinate in ("x", "y", "likelihood")
+    ]
+
+
+def dlc_row(take: Recording, frame: int, view: int) -> list[float]:
+    """Return a row of the table: missing coordinates are NaN, and their likelihood may be 1.0."""
+    row: list[float] = []
+    for x, y, score in triples(take, frame, view):
+        row += [x, y, score] if score else [np.nan, np.nan, 1.0]
+    return row
+
+
+def dlc_csv(folder: Path, take: Recording, view: int) -> Path:
+    names = ("scorer", "bodyparts", "coords")
+    return write_dlc_csv(folder / f"cam{view + 1}DLC_resnet50.csv", take, view, names)
+
+
+def dlc_csv_of_several(folder: Path, take: Recording, view: int) -> Path:
+    names = ("scorer", "individuals", "bodyparts", "coords")
+    path = folder / f"cam{view + 1}DLC_dlcrnet.csv"
+    return write_dlc_csv(path, take, view, names, ("mouse1",))
+
+
+def write_dlc_csv(
+    path: Path,
+    take: Recording,
+    view: int,
+    names: tuple[str, ...],
+    individuals: tuple[str, ...] = (),
+) -> Path:
+    columns = dlc_columns(take, individuals)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        for level, name in enumerate(names):
+            writer.writerow([name, *(column[level] for column in columns)])
+        for frame in range(take.frame_count):
+            row = dlc_row(take, frame, view)
+            writer.writerow([frame, *("" if isnan(cell) else cell for cell in row)])
+    return path
+
+
+def dlc_h5(folder: Path, take: Recording, view: int) -> Path:
+    """Write what `DataFrame.to_hdf(format="table")` does: one record per row."""
+    columns = dlc_columns(take)
+    path = folder / f"cam{view + 1}DLC_resnet50.h5"
+    rows = np.zeros(
+        take.frame_count, dtype=[("index", "<i8"), ("values_block_0", "<f8", (len(columns),))]
+    )
+    rows["index"] = range(take.frame_count)
+    rows["values_block_0"] = [dlc_row(take, frame, view) for frame in range(take.frame_count)]
+    with h5py.File(path, "w") as file:
+        group = file.create_group("df_with_missing")
+        group.attrs["pandas_type"] = np.bytes_(b"frame_table")
+        table = group.create_dataset("table", data=rows)
+        table.attrs["values_block_0_kind"] = np.bytes_(pickle.dumps(columns, protocol=0))
+    return path
+
+
+def dlc_fixed_h5(folder: Path, take: Recording, view: int) -> Path:
+    """Write what `DataFrame.to_hdf(format="fixed")` does: levels and places in them."""
+    columns = dlc_columns(take, ("mouse1",))
+    path = folder / f"cam{view + 1}DLC_dlcrnet.h5"
+    with h5py.File(path, "w") as file:
+        group = file.create_group("df_with_missing")
+        group.attrs["pandas_type"] = np.bytes_(b"frame")
+        group.attrs["block0_items_nlevels"] = np.int64(4)
+        for level, names in enumerate(zip(*columns, strict=True)):
+            known = sorted(set(names))
+            group[f"block0_items_level{level}"] = np.array([name.encode() for name in known])
+            group[f"block0_items_label{level}"] = np.array(
+                [known.index(name) for name in names], dtype=np.int8
+            )
+        group["axis1"] = np.arange(take.frame_count)
+        group["block0_values"] = [dlc_row(take, frame, view) for frame in range(take.frame_count)]
+    return path
+
+
+def sleap(folder: Path, take: Recording, view: int) -> Path:
+    path = folder / f"cam{view + 1}.analysis.h5"
+    places = take.keypoints[:, view].numpy()
+    joints = take.skeleton.joints
+    with h5py.File(path, "w") as file:
+        file["tracks"] = places.transpose(2, 1, 0)[None]
+        file["point_scores"] = take.confidence[:, view].numpy().T[None]
+        file["track_occupancy"] = np.ones((take.frame_count, 1), dtype=np.uint8)
+        file["node_names"] = [joint.encode() for joint in joints]
+        file["track_names"] = [b"mouse"]
+        file["edge_names"] = [
+            [joints[one].encode(), joints[other].encode()] for one, other in take.skeleton.bones
+        ]
+    return path
+
+
+def videopose3d(folder: Path, take: Recording, view: int) -> Path:
+    width, tall = take.cameras.image_size[view].tolist()
+    video = f"cam{view + 1}"
+    positions = {video: {"custom": [take.keypoints[:, view].numpy()]}}
+    metadata = {
+        "layout_name": "coco", "num_joints": 17, "keypoints_symmetry": [[1, 3], [2, 4]],
+        "video_metadata": {video: {"w": width, "h": tall}},
+    }  # fmt: skip
+    path = folder / f"{video}.npz"
+    np.savez_compressed(path, positions_2d=np.array(positions), metadata=np.array(metadata))
+    return path
+
+
+def plain_csv(folder: Path, take: Recording, view: int) -> Path:
+    path = folder / f"cam{view + 1}.csv"
+    columns = [
+        f"{joint}_{kind}" for joint in take.skeleton.joints for kind in ("x", "y", "confidence")
+    ]
+    with path.open("w", newline="") as file:
+        file.write("# tracks of my own\n")
+        writer = csv.writer(file)
+        writer.writerow(["frame", "time", *columns])
+        for frame in range(take.frame_count):
+            row = [
+                cell
+                for x, y, score in triples(take, frame, view)
+                for cell in ((x, y, score) if score else ("", "", ""))
+            ]
+            writer.writerow([frame, frame / take.fps, *row])
+    return path
+
+
+def write_json(path: Path, content: object) -> Path:
+    path.write_text(json.dumps(content))
+    return path
+
+
+Writer = Callable[[Path, Recording, int], Path]
+
+# Every layout; those of AlphaPose for OpenPose's tools know only COCO's 18 joints.
+WRITERS: dict[str, Writer] = {
+    writer.__name__: writer
+    for writer in (
+        openpose, openpose_in_shares, mmpose, mmpose_demo, alphapose, alphapose_cmu,
+        alphapose_open, coco_results, dlc_csv, dlc_csv_of_several, dlc_h5, dlc_fixed_h5, sleap,
+        videopose3d, plain_csv,
+    )
+}  # fmt: skip
+BODIES = dict.fromkeys(WRITERS, "coco17") | {
+    "alphapose_cmu": "coco18",
+    "alphapose_open": "coco18",
+}
+WITHOUT_SCORES = frozenset({"videopose3d"})
+
+
+def write_session(folder: Path, take: Recording, writer: Writer) -> Path:
+    """Write every camera's tracks and the calibration into one folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for view in range(take.cameras.views):
+        writer(folder, take, view)
+    names = [f"cam_{view + 1}" for view in range(take.cameras.views)]
+    save_calibration(folder / "calibration.toml", take, names)
+    return folder
+
+
+def save_calibration(path: Path, take: Recording, names: list[str]) -> None:
+    from dataclasses import replace
+
+    save_cameras(path, replace(take.cameras, names=tuple(names)))

@@ -1,0 +1,37 @@
+"""Every detector's files go through inspection, training and prediction, recognised by content."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from selfsup_lifting.cli.commands import main
+from selfsup_lifting.config import ReadSettings
+from selfsup_lifting.evaluation.inspection import inspect_source
+from tests.selfsup_lifting.files.layouts import WRITERS, write_session
+from tests.selfsup_lifting.files.test_detections import filmed
+from tests.selfsup_lifting.strategies import Scene
+
+SMALL = ["--lifter.width", "8", "--lifter.blocks", "1", "--frames-per-batch", "16", "--epochs", "1"]
+NAMES = {
+    "openpose": "OpenPose", "openpose_in_shares": "OpenPose", "mmpose": "MMPose",
+    "mmpose_demo": "MMPose", "alphapose": "AlphaPose", "alphapose_cmu": "AlphaPose",
+    "alphapose_open": "AlphaPose", "coco_results": "COCO results", "dlc_csv": "DeepLabCut",
+    "dlc_csv_of_several": "DeepLabCut", "dlc_h5": "DeepLabCut", "dlc_fixed_h5": "DeepLabCut",
+    "sleap": "SLEAP", "videopose3d": "VideoPose3D", "plain_csv": "CSV",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", sorted(WRITERS))
+def test_inspect_train_and_predict(tmp_path: Path, layout: str) -> None:
+    take = filmed(layout, Scene(views=3, frames=20))
+    folder = write_session(tmp_path / "session", take, WRITERS[layout])
+    run, out = tmp_path / "run", tmp_path / "lifted.npz"
+    main(["train", "--data", str(folder), "--run", str(run), *SMALL])
+    alone = WRITERS[layout](tmp_path, take, 1)
+    cameras = ["--cameras", str(folder / "calibration.toml")]
+    main(["predict", str(run), str(alone), *cameras, "--frame", "world", "--out", str(out)])
+    with np.load(out) as written:
+        assert written["tracks"].shape == take.truth.shape
+        assert np.isfinite(written["tracks"]).all()
+    assert inspect_source(str(folder), ReadSettings()).format == NAMES[layout]

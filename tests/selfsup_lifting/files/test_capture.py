@@ -1,0 +1,318 @@
+"""Laws of capture folders: detections and a calibration."""
+
+import json
+from dataclasses import dataclass, field, replace
+from math import isnan
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+from torch import Tensor
+from torch.testing import assert_close
+
+from multiview_geom import triangulate_dlt
+from selfsup_lifting.config import ReadSettings
+from selfsup_lifting.files import ReadError, read_recordings
+from selfsup_lifting.recording import Recording
+from selfsup_lifting.skeleton.skeletons import SKELETONS
+from tests.selfsup_lifting.strategies import Scene
+
+
+@dataclass(frozen=True)
+class Session:
+    """A Pose2Sim project on disk, as OpenPose and Pose2Sim write it."""
+
+    scene: Scene = field(default_factory=lambda: Scene(views=3, frames=4, skeleton="body25b"))
+    folder: str = "pose"
+    file_name: str = "cam{view:02d}.{frame:04d}.json"
+    camera_name: str = "cam_{view:02d}"
+    config: str = ""
+
+    def write(self, project: Path) -> Path:
+        take = self.scene.recording()
+        for view in range(self.scene.views):
+            folder = project / self.folder / f"cam{view + 1:02d}_json"
+            folder.mkdir(parents=True)
+            for frame in range(self.scene.frames):
+                name = self.file_name.format(view=view + 1, frame=frame)
+                (folder / name).write_text(json.dumps(frame_of(take, frame, view)))
+        (project / "calibration").mkdir()
+        (project / "calibration" / "Calib.toml").write_text(self.calibration())
+        if self.config:
+            (project / "Config.toml").write_text(self.config)
+        return project
+
+    def calibration(self) -> str:
+        cameras = self.scene.cameras()
+        return "\n".join(
+            f'[{self.camera_name.format(view=view + 1)}]\nname = "any"\n'
+            f"size = {cameras.image_size[view].tolist()}\n"
+            f"matrix = {cameras.intrinsics[view].tolist()}\ndistortions = [0.0, 0.0, 0.0, 0.0]\n"
+            f"rotation = {rodrigues(cameras.camera_from_world[view, :3, :3])}\n"
+            f"translation = {cameras.camera_from_world[view, :3, 3].tolist()}\nfisheye = false\n"
+            for view in range(self.scene.views)
+        )
+
+
+def rodrigues(rotation: Tensor) -> list[float]:
+    return Rotation.from_matrix(rotation.numpy()).as_rotvec().tolist()
+
+
+def frame_of(take: Recording, frame: int, view: int) -> dict:
+    flat: list[float] = []
+    for (x, y), score in zip(
+        take.keypoints[frame, view].tolist(), take.confidence[frame, view].tolist(), strict=True
+    ):
+        flat += [0, 0, 0] if isnan(x) else [x, y, score]
+    person = {"person_id": [-1], "pose_keypoints_2d": flat, "face_keypoints_2d": []}
+    return {"version": 1.3, "people": [person]}
+
+
+sessions = st.builds(
+    Session,
+    scene=st.builds(
+        Scene,
+        views=st.integers(2, 3),
+        frames=st.integers(1, 3),
+        skeleton=st.sampled_from(["body25", "body25b", "coco18", "coco17", "halpe26"]),
+        seed=st.integers(0, 100),
+        missing=st.sampled_from([0.0, 0.3]),
+    ),
+    folder=st.sampled_from(["pose", "pose-associated", "."]),
+    file_name=st.sampled_from(
+        ["cam{view:02d}.{frame:04d}.json", "cam{view}_{frame:012d}_keypoints.json"]
+    ),
+    camera_name=st.sampled_from(["cam_{view:02d}", "Cam{view}", "cam-{view}"]),
+)
+
+
+@given(sessions)
+def test_a_session_reads_as_it_was_filmed(
+    tmp_path_factory: pytest.TempPathFactory, session: Session
+) -> None:
+    project = session.write(tmp_path_factory.mktemp("session") / "balance")
+    body = session.scene.skeleton
+    (take,) = read_recordings([str(project)], ReadSettings(detected_skeleton=body))
+    filmed = session.scene.recording()
+    exact = {"rtol": 0, "atol": 0, "equal_nan": True}
+    assert_close(take.keypoints, filmed.keypoints, **exact)
+    assert_close(take.confidence, filmed.confidence, **exact)
+    assert_close(take.cameras.projections, filmed.cameras.projections, rtol=0, atol=1e-6)
+    assert (take.name, take.skeleton, take.fps) == ("balance", filmed.skeleton, 60.0)
+
+
+@pytest.mark.parametrize("body", ["coco17", "coco18", "halpe26"])
+def test_the_number_of_keypoints_tells_the_skeleton(tmp_path: Path, body: str) -> None:
+    project = Session(replace(Session().scene, skeleton=body)).write(tmp_path / "balance")
+    (take,) = read_recordings([str(project)], ReadSettings())
+    assert take.skeleton.name == body
+
+
+@pytest.mark.parametrize("body", ["body25", "body25b"])
+def test_anatomy_tells_body_25_from_body_25b(tmp_path: Path, body: str) -> None:
+    person = person_of(body)
+    folder = tmp_path / "pose" / "cam01_json"
+    session = Session(replace(Session().scene, skeleton=body, views=2)).write(tmp_path)
+    for file in (session / "pose").glob("*/*.json"):
+        file.write_text(json.dumps({"people": [{"pose_keypoints_2d": person}]}))
+    (take,) = read_recordings([str(folder.parent)], ReadSettings())
+    assert take.skeleton.name == body
+
+
+def person_of(body: str) -> list[float]:
+    """Draw somebody who stands before the camera: x and y of every joint by its name."""
+    heights = {
+        "head_top": 0, "eye": 15, "ear": 17, "nose": 25, "neck": 50, "shoulder": 60, "elbow": 110,
+        "wrist": 150, "pelvis": 160, "hip": 160, "knee": 260, "ankle": 350, "toe": 360, "heel": 358,
+    }  # fmt: skip
+    widths = {"shoulder": 20, "elbow": 26, "wrist": 28, "eye": 4, "ear": 8}
+    flat: list[float] = []
+    for joint in SKELETONS[body].joints:
+        part = next(part for part in heights if joint.endswith(part))
+        side = 1 if joint.startswith("left") else -1 if joint.startswith("right") else 0
+        flat += [500.0 + side * widths.get(part, 12), 300.0 + heights[part], 0.9]
+    return flat
+
+
+@pytest.mark.parametrize(
+    ("config", "body"),
+    [("BODY_25", "body25"), ("BODY_25B", "pose2sim21")],
+)
+def test_the_project_says_which_model_it_was(tmp_path: Path, config: str, body: str) -> None:
+    settings = f"[pose]\npose_model = '{config}'\n[project]\nframe_rate = 120\n"
+    project = replace(Session(), config=settings).write(tmp_path / "balance")
+    (take,) = read_recordings([str(project)], ReadSettings())
+    assert (take.skeleton.name, take.fps) == (body, 120.0)
+
+
+def test_the_associated_person_is_preferred(tmp_path: Path) -> None:
+    Session(replace(Session().scene, seed=1)).write(tmp_path / "balance")
+    for file in (tmp_path / "balance").glob("calibration/*"):
+        file.unlink()
+    (tmp_path / "balance" / "calibration").rmdir()
+    replace(Session(), folder="pose-associated").write(tmp_path / "balance")
+    settings = ReadSettings(detected_skeleton="body25b")
+    (take,) = read_recordings([str(tmp_path / "balance")], settings)
+    (raw,) = read_recordings([str(tmp_path / "balance" / "pose")], settings)
+    assert torch.equal(take.keypoints, Session().scene.recording().keypoints)
+    assert not torch.equal(raw.keypoints, take.keypoints)
+
+
+@pytest.mark.parametrize("nobody", ['{"people": []}', '{"people": [{}]}'])
+def test_a_frame_with_nobody_is_missing(tmp_path: Path, nobody: str) -> None:
+    project = Session().write(tmp_path / "balance")
+    (project / "pose" / "cam02_json" / "cam02.0001.json").write_text(nobody)
+    (take,) = read_recordings([str(project)], ReadSettings(detected_skeleton="body25b"))
+    assert take.keypoints.isnan().all(dim=-1).all(dim=-1).nonzero().tolist() == [[1, 1]]
+
+
+def test_doubtful_sightings_can_be_left_out(tmp_path: Path) -> None:
+    project = Session().write(tmp_path / "balance")
+    (take,) = read_recordings(
+        [str(project)], ReadSettings(detected_skeleton="body25b", min_confidence=0.5)
+    )
+    kept = Session().scene.recording().confidence >= 0.5
+    assert torch.equal(take.keypoints.isfinite().all(dim=-1), kept)
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One thing that is wrong with a session, and the sentence that says so."""
+
+    file: str
+    content: str | None
+    sentence: str
+
+
+FIRST = "pose/cam01_json/cam01.0000.json"
+DAMAGES = [
+    Damage("calibration/Calib.toml", None, "no calibration lies there"),
+    Damage("calibration/Other.toml", "", "several calibrations lie there: .*Calib.*Other"),
+    Damage(FIRST, '{"version": 1.3, "people": [{"pose_keyp', r"cam01\.0000\.json is no JSON"),
+    Damage(FIRST, '{"version": 1.3}', r"cam01\.0000\.json: expected `people`"),
+    Damage(FIRST, "[1, 2]", r"cam01\.0000\.json, \[0\]: expected an object, got 1"),
+    Damage(
+        FIRST,
+        '{"people": [{"pose_keypoints_2d": [1, 2, 0.5, 3, 4, 0.5]}]}',
+        r"cam01\.0001\.json: expected 2 keypoints as in cam01\.0000\.json, got 25",
+    ),
+    Damage(
+        FIRST,
+        '{"people": [{"pose_keypoints_2d": [1, 2]}]}',
+        r"0000\.json, people\[0\]\.pose_keypoints_2d: expected x, y and confidence",
+    ),
+    Damage(
+        FIRST,
+        '{"people": [{"pose_keypoints_2d": ["a"]}]}',
+        r"0000\.json, people\[0\]\.pose_keypoints_2d\[0\], joint 0: expected a number, got 'a'",
+    ),
+    Damage(
+        FIRST,
+        '{"people": [{"pose_keypoints_2d": [1, 2, 0.5, 3, null, 0.5, 4, 5, [6]]}]}',
+        r"0000\.json, people\[0\]\.pose_keypoints_2d.*: expected n numbers, got \[1, 2, 0\.5",
+    ),
+    Damage(
+        FIRST,
+        '{"people": [{"pose_keypoints_2d": [1, 2, 0.5, 3, "x", 0.5]}]}',
+        r"0000\.json, people\[0\]\.pose_keypoints_2d\[4\], joint 1: expected a number, got 'x'",
+    ),
+    Damage(
+        "pose/cam02_json/cam02.0003.json",
+        None,
+        "camera cam02_json has 3 frames, camera cam01_json 4; frame 3 is the first",
+    ),
+    Damage(
+        "pose/cam02_json/cam02.0001.json",
+        None,
+        "camera cam02_json has 3 frames, camera cam01_json 4; frame 1 is the first",
+    ),
+    Damage(
+        "pose/cam04_json/cam04.0000.json",
+        '{"people": []}',
+        "without detections: none; without calibration: cam04_json",
+    ),
+    Damage("Config.toml", "[pose", r"Config\.toml: "),
+]
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: f"{damage.file} {damage.content}")
+def test_damage_is_told_with_its_place(tmp_path: Path, damage: Damage) -> None:
+    project = Session().write(tmp_path / "balance")
+    file = project / damage.file
+    if damage.content is None:
+        file.unlink()
+    else:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(damage.content)
+    with pytest.raises(ReadError, match=damage.sentence):
+        read_recordings([str(project)], ReadSettings())
+
+
+@pytest.mark.rejects
+def test_a_calibrated_camera_without_detections_is_named(tmp_path: Path) -> None:
+    project = Session().write(tmp_path / "balance")
+    for file in (project / "pose" / "cam03_json").iterdir():
+        file.unlink()
+    with pytest.raises(ReadError, match="without detections: cam_03; without calibration: none"):
+        read_recordings([str(project)], ReadSettings())
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("wrong", ["nan", "inf", '"one"'])
+def test_a_calibration_must_be_finite(tmp_path: Path, wrong: str) -> None:
+    project = Session().write(tmp_path / "balance")
+    file = project / "calibration" / "Calib.toml"
+    file.write_text(file.read_text().replace("1145.0", wrong))
+    with pytest.raises(ReadError, match=r"calibration .*Calib\.toml.*cam_01\.matrix"):
+        read_recordings([str(project)], ReadSettings())
+
+
+@pytest.mark.rejects
+def test_keypoints_of_another_skeleton_are_refused(tmp_path: Path) -> None:
+    config = "[pose]\npose_model = 'BODY_25B'\n"
+    scene = replace(Session().scene, skeleton="coco18")
+    project = replace(Session(), scene=scene, config=config).write(tmp_path / "balance")
+    with pytest.raises(ReadError, match=r"expected 25 keypoints of 'body25b', got 18"):
+        read_recordings([str(project)], ReadSettings())
+
+
+@pytest.mark.rejects
+def test_one_camera_with_another_skeleton_is_refused(tmp_path: Path) -> None:
+    project = Session().write(tmp_path / "balance")
+    for file in (project / "pose" / "cam02_json").iterdir():
+        file.write_text(json.dumps({"people": [{"pose_keypoints_2d": [1.0, 2.0, 0.5] * 18}]}))
+    with pytest.raises(ReadError, match=r"camera cam02_json has the skeleton 'coco18'"):
+        read_recordings([str(project)], ReadSettings())
+
+
+@pytest.mark.rejects
+def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ReadError, match="of no kind that is known here"):
+        read_recordings([str(tmp_path)], ReadSettings())
+    with pytest.raises(ReadError, match="there is no file or folder"):
+        read_recordings([str(tmp_path / "nothing")], ReadSettings())
+
+
+# What the README of the real capture states for plain DLT, per camera and over all [px].
+STATED = {
+    "calibration/Calib_qualisys.toml": (17.3, 8.8, 18.7, 10.6, 13.3),
+    "calibration-scene/Calib_scene.toml": (8.4, 8.3, 10.3, 8.7, 8.8),
+}
+
+
+@pytest.mark.parametrize("calibration", STATED)
+def test_the_real_capture_reprojects_as_its_readme_states(
+    capture_folder: Path, calibration: str
+) -> None:
+    settings = ReadSettings(cameras=capture_folder / calibration, min_confidence=0.3)
+    (take,) = read_recordings([str(capture_folder)], settings)
+    body = [at for at, joint in enumerate(take.skeleton.joints) if joint[-3:] not in ("eye", "ear")]
+    seen = take.keypoints[:, :, body].double().transpose(0, 1).flatten(1, 2)
+    points = triangulate_dlt(take.cameras.projections, take.cameras.undistort(seen).pixels)
+    error = (take.cameras.project(points).pixels - seen).norm(dim=-1)
+    medians = [*error.nanmedian(dim=1).values.tolist(), error.nanmedian().item()]
+    assert_close(torch.tensor(medians), torch.tensor(STATED[calibration]), rtol=0, atol=0.2)

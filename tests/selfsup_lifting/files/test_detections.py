@@ -1,0 +1,226 @@
+"""Laws of detectors' layouts: each file reads as it was written, by content alone."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.testing import assert_close
+
+from selfsup_lifting.config import People, ReadSettings
+from selfsup_lifting.evaluation.inspection import inspect_source
+from selfsup_lifting.files import ReadError, read_recordings
+from selfsup_lifting.recording import Recording
+from tests.selfsup_lifting.files import layouts
+from tests.selfsup_lifting.files.layouts import BODIES, WITHOUT_SCORES, WRITERS, write_session
+from tests.selfsup_lifting.strategies import Scene
+
+layout_names = st.sampled_from(sorted(WRITERS))
+LAYOUTS = sorted(WRITERS)
+
+
+def filmed(layout: str, scene: Scene) -> Recording:
+    """Film a scene as a layout can tell it: without scores where it has none."""
+    take = replace(scene, skeleton=BODIES[layout]).recording()
+    take.confidence[0, :, 0] = 1.0
+    take.keypoints[0, :, 0] = take.keypoints[0, :, 0].nan_to_num(500.0)
+    if layout in WITHOUT_SCORES:
+        return replace(take, confidence=(take.confidence > 0).float())
+    return take
+
+
+scenes = st.builds(
+    Scene,
+    views=st.integers(2, 3),
+    frames=st.integers(3, 5),
+    seed=st.integers(0, 1000),
+    missing=st.sampled_from([0.0, 0.3]),
+)
+
+
+@given(layout_names, scenes)
+def test_a_session_reads_as_it_was_filmed(
+    tmp_path_factory: pytest.TempPathFactory, layout: str, scene: Scene
+) -> None:
+    take = filmed(layout, scene)
+    folder = write_session(tmp_path_factory.mktemp("any") / "session", take, WRITERS[layout])
+    (read,) = read_recordings([str(folder)], ReadSettings())
+    assert_close(read.keypoints, take.keypoints, rtol=0, atol=1e-3, equal_nan=True)
+    assert_close(read.confidence, take.confidence, rtol=0, atol=1e-6)
+    assert_close(read.cameras.projections, take.cameras.projections, rtol=0, atol=1e-6)
+    assert read.skeleton.joints == take.skeleton.joints
+
+
+@given(layout_names, scenes)
+def test_one_camera_alone_reads_as_it_was_filmed(
+    tmp_path_factory: pytest.TempPathFactory, layout: str, scene: Scene
+) -> None:
+    take = filmed(layout, scene)
+    folder = write_session(tmp_path_factory.mktemp("any") / "session", take, WRITERS[layout])
+    alone = WRITERS[layout](tmp_path_factory.mktemp("alone"), take, 1)
+    settings = ReadSettings(cameras=folder / "calibration.toml")
+    (read,) = read_recordings([str(alone)], settings)
+    assert read.cameras.names == ("cam_2",)
+    assert_close(read.keypoints, take.keypoints[:, 1:2], rtol=0, atol=1e-3, equal_nan=True)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_inspection_tells_the_layout_and_what_is_missing(tmp_path: Path, layout: str) -> None:
+    take = filmed(layout, Scene(views=3, frames=20, missing=0.3))
+    folder = write_session(tmp_path / "session", take, WRITERS[layout])
+    told = inspect_source(str(folder), ReadSettings()).as_dict()
+    assert told["reader"] == "capture"
+    assert told["frames"] == 20
+    assert list(told["cameras"]) == ["cam_1", "cam_2", "cam_3"]
+    assert told["missing_share"] == pytest.approx(take.keypoints[..., 0].isnan().float().mean())
+
+
+def test_what_one_camera_saw_can_be_read_without_calibration(tmp_path: Path) -> None:
+    take = filmed("mmpose", Scene(frames=3))
+    path = layouts.mmpose(tmp_path, take, 0)
+    (read,) = read_recordings([str(path)], ReadSettings())
+    assert_close(read.keypoints, take.keypoints[:, :1], rtol=0, atol=1e-3, equal_nan=True)
+    assert read.cameras.image_size is not None
+    assert (read.keypoints.nan_to_num(0.0)[:, 0] < read.cameras.image_size[0]).all()
+
+
+def test_a_video_tells_its_size(tmp_path: Path) -> None:
+    path = layouts.videopose3d(tmp_path, filmed("videopose3d", Scene(frames=3)), 0)
+    (read,) = read_recordings([str(path)], ReadSettings())
+    assert read.cameras.image_size is not None
+    assert read.cameras.image_size.tolist() == [[1000, 1000]]
+
+
+def test_alphapose_scores_become_confidences(tmp_path: Path) -> None:
+    take = filmed("alphapose", Scene(views=2, frames=10))
+    loud = replace(take, confidence=take.confidence * 5)
+    folder = write_session(tmp_path / "session", loud, layouts.alphapose)
+    (read,) = read_recordings([str(folder)], ReadSettings())
+    assert read.confidence.max() == 1
+    assert_close(
+        read.confidence.argsort(dim=-1)[0, 0, 1:-1], take.confidence.argsort(dim=-1)[0, 0, 1:-1]
+    )
+
+
+def test_frames_that_a_list_leaves_out_are_missing(tmp_path: Path) -> None:
+    take = filmed("coco_results", Scene(views=2, frames=6))
+    take.keypoints[4:, 0], take.confidence[4:, 0] = torch.nan, 0.0
+    take.keypoints[2, 1], take.confidence[2, 1] = torch.nan, 0.0
+    folder = write_session(tmp_path / "session", take, layouts.coco_results)
+    (read,) = read_recordings([str(folder)], ReadSettings())
+    assert_close(read.keypoints, take.keypoints, rtol=0, atol=1e-3, equal_nan=True)
+
+
+def test_time_tells_the_frames_per_second(tmp_path: Path) -> None:
+    take = filmed("plain_csv", Scene(frames=5))
+    (read,) = read_recordings([str(layouts.plain_csv(tmp_path, take, 0))], ReadSettings())
+    assert read.fps == pytest.approx(50.0)
+
+
+def test_one_csv_may_tell_of_every_camera(tmp_path: Path) -> None:
+    take = filmed("plain_csv", Scene(views=2, frames=3))
+    folder = write_session(tmp_path / "session", take, layouts.plain_csv)
+    header, *_ = (folder / "cam1.csv").read_text().splitlines()[1:]
+    rows = [
+        f"cam{view},{row}"
+        for view in (1, 2)
+        for row in (folder / f"cam{view}.csv").read_text().splitlines()[2:]
+    ]
+    for view in (1, 2):
+        (folder / f"cam{view}.csv").unlink()
+    (folder / "all.csv").write_text("\n".join([f"camera,{header}", *rows]))
+    (read,) = read_recordings([str(folder / "all.csv")], ReadSettings())
+    assert_close(read.keypoints, take.keypoints, rtol=0, atol=1e-3, equal_nan=True)
+
+
+def test_the_user_may_name_the_animal(tmp_path: Path) -> None:
+    take = filmed("dlc_csv_of_several", Scene(frames=3))
+    path = layouts.dlc_csv_of_several(tmp_path, take, 0)
+    settings = ReadSettings(person="mouse1", people=People.LARGEST)
+    (read,) = read_recordings([str(path)], settings)
+    assert_close(read.keypoints, take.keypoints[:, :1], rtol=0, atol=1e-3, equal_nan=True)
+
+
+def test_a_skeleton_of_your_own_chooses_and_orders_the_joints(tmp_path: Path) -> None:
+    body = tmp_path / "arm.toml"
+    body.write_text(
+        'joints = ["left_wrist", "left_elbow", "left_shoulder"]\nroot = ["left_shoulder"]\n'
+        'bones = [["left_shoulder", "left_elbow"], ["left_elbow", "left_wrist"]]\n'
+    )
+    take = filmed("dlc_csv", Scene(frames=3))
+    path = layouts.dlc_csv(tmp_path, take, 0)
+    (read,) = read_recordings([str(path)], ReadSettings(detected_skeleton=str(body)))
+    assert read.skeleton.joints == ("left_wrist", "left_elbow", "left_shoulder")
+    expected = take.keypoints[:, :1, [9, 7, 5]]
+    assert_close(read.keypoints, expected, rtol=0, atol=1e-3, equal_nan=True)
+
+
+def test_nodes_and_edges_of_an_animal_become_its_skeleton(tmp_path: Path) -> None:
+    take = filmed("sleap", Scene(frames=3))
+    animal = replace(
+        take.skeleton,
+        joints=(*(f"part_{joint}" for joint in range(16)), "tail_base"),
+        mirrored=(),
+    )
+    path = layouts.sleap(tmp_path, replace(take, skeleton=animal), 0)
+    (read,) = read_recordings([str(path)], ReadSettings())
+    assert read.skeleton.joints == animal.joints
+    assert read.skeleton.root == (16,)
+    links = {frozenset(bone) for bone in read.skeleton.bones}
+    assert links == {frozenset(bone) for bone in animal.bones}
+
+
+@pytest.mark.rejects
+def test_a_pickle_that_runs_something_is_refused(tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (eval, ("1/0",))
+
+    path = tmp_path / "data_2d_custom_bomb.npz"
+    np.savez(path, positions_2d=np.array(Bomb(), dtype=object), metadata=np.array({}))
+    with pytest.raises(ReadError, match=r"bomb\.npz: its pickle .* builtins\.eval is not allowed"):
+        read_recordings([str(path)], ReadSettings())
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (ReadSettings(person="cat"), "there is no person 'cat'; known are mouse1"),
+        (ReadSettings(detected_skeleton="h36m17"), "'h36m17' has the joints pelvis, .* the file"),
+    ],
+)
+def test_what_the_file_lacks_is_named(
+    tmp_path: Path, settings: ReadSettings, sentence: str
+) -> None:
+    path = layouts.dlc_csv_of_several(tmp_path, filmed("dlc_csv_of_several", Scene(frames=3)), 0)
+    with pytest.raises(ReadError, match=sentence):
+        read_recordings([str(path)], settings)
+
+
+@pytest.mark.rejects
+def test_the_camera_of_a_lone_track_must_be_known(tmp_path: Path) -> None:
+    take = filmed("mmpose", Scene(views=2, frames=3))
+    folder = write_session(tmp_path / "session", take, layouts.mmpose)
+    lone = (tmp_path / "walk.json").write_text((folder / "cam1.json").read_text())
+    assert lone
+    settings = ReadSettings(cameras=folder / "calibration.toml")
+    with pytest.raises(ReadError, match=r"which camera of .*--filmed-by; known are cam_1, cam_2"):
+        read_recordings([str(tmp_path / "walk.json")], settings)
+    told = replace(settings, filmed_by="cam_1")
+    (read,) = read_recordings([str(tmp_path / "walk.json")], told)
+    assert read.cameras.names == ("cam_1",)
+
+
+@pytest.mark.rejects
+def test_coordinates_may_not_mix_pixels_and_shares(tmp_path: Path) -> None:
+    take = filmed("openpose", Scene(views=2, frames=3))
+    folder = write_session(tmp_path / "session", take, layouts.openpose)
+    other = write_session(tmp_path / "other", take, layouts.openpose_in_shares)
+    name = "cam1_json/cam1_000000000001_keypoints.json"
+    (folder / name).write_text((other / name).read_text())
+    with pytest.raises(ReadError, match="cam1_json, frame 1: coordinates between -1 and 1 among"):
+        read_recordings([str(folder)], ReadSettings())

@@ -1,0 +1,265 @@
+"""Laws of projects as other tools lay them out, and of matching files with cameras."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.testing import assert_close
+
+from multiview_geom import save_cameras
+from selfsup_lifting.calibration import find_calibration, load_rig
+from selfsup_lifting.config import ReadSettings
+from selfsup_lifting.files import ReadError, read_recordings, read_takes
+from selfsup_lifting.files.sessions.camera_matching import match_cameras
+from selfsup_lifting.recording import Recording
+from tests.selfsup_lifting.files import layouts
+from tests.selfsup_lifting.files.layouts import save_calibration
+from tests.selfsup_lifting.strategies import Scene
+
+
+def filmed(seed: int = 0, frames: int = 4) -> Recording:
+    return Scene(views=2, frames=frames, skeleton="coco17", seed=seed).recording()
+
+
+def require_same(read: Recording, take: Recording) -> None:
+    assert_close(read.keypoints, take.keypoints, rtol=0, atol=1e-3, equal_nan=True)
+    assert_close(read.cameras.projections, take.cameras.projections, rtol=0, atol=1e-6)
+
+
+def test_an_anipose_project_is_read_as_it_is(tmp_path: Path) -> None:
+    """One project, one session, two videos of two cameras, named as `cam_regex` says."""
+    project = tmp_path / "mice"
+    session = project / "2026-11-23"
+    (session / "calibration").mkdir(parents=True)
+    (session / "pose-2d").mkdir()
+    (project / "config.toml").write_text("[triangulation]\ncam_regex = '-cam([A-Z])$'\n")
+    takes = {"reach": filmed(seed=1), "walk": filmed(seed=2)}
+    save_calibration(session / "calibration" / "calibration.toml", takes["reach"], ["A", "B"])
+    for video, take in takes.items():
+        for view, camera in enumerate("AB"):
+            written = layouts.dlc_h5(tmp_path, take, view)
+            written.rename(session / "pose-2d" / f"{video}-cam{camera}.h5")
+    read = read_recordings([str(project)], ReadSettings())
+    assert [take.name for take in read] == ["2026-11-23 reach", "2026-11-23 walk"]
+    for take, expected in zip(read, takes.values(), strict=True):
+        require_same(take, expected)
+
+
+def test_filtered_tracks_of_anipose_are_preferred(tmp_path: Path) -> None:
+    takes = {"pose-2d": filmed(seed=1), "pose-2d-filtered": filmed(seed=2)}
+    for folder, take in takes.items():
+        (tmp_path / "mice" / folder).mkdir(parents=True)
+        for view in range(2):
+            layouts.dlc_h5(tmp_path / "mice" / folder, take, view)
+    save_calibration(tmp_path / "mice" / "calibration.toml", filmed(), ["cam1", "cam2"])
+    (read,) = read_recordings([str(tmp_path / "mice")], ReadSettings())
+    require_same(read, takes["pose-2d-filtered"])
+
+
+def test_a_session_of_pose2sim_holds_its_trials(tmp_path: Path) -> None:
+    """The calibration and the configuration lie with the session, the poses with each trial."""
+    session = tmp_path / "S00_Demo_Session"
+    takes = {"T00_Static": filmed(seed=1), "T01_Balancing": filmed(seed=2)}
+    (session / "S00_Calibration").mkdir(parents=True)
+    save_calibration(
+        session / "S00_Calibration" / "Calib_scene.toml", filmed(), ["cam_01", "cam_02"]
+    )
+    (session / "Config.toml").write_text("[project]\nframe_rate = 120\n")
+    for trial, take in takes.items():
+        for view in range(2):
+            layouts.openpose(session / "S00_P00" / trial / "pose", take, view)
+    read = read_recordings([str(session)], ReadSettings())
+    assert [(take.name, take.fps) for take in read] == [
+        ("T00_Static", 120.0),
+        ("T01_Balancing", 120.0),
+    ]
+    for take, expected in zip(read, takes.values(), strict=True):
+        require_same(take, expected)
+
+
+def test_a_calibration_in_millimetres_comes_out_in_metres(tmp_path: Path) -> None:
+    take = filmed()
+    wide = take.cameras.camera_from_world.clone()
+    wide[:, :3, 3] *= 1000
+    save_cameras(tmp_path / "calib.toml", replace(take.cameras, camera_from_world=wide))
+    rig = load_rig(tmp_path / "calib.toml")
+    assert_close(rig.cameras.projections, take.cameras.projections, rtol=0, atol=1e-6)
+    assert "counts in millimetres" in rig.notes[0]
+
+
+def test_a_calibration_without_image_sizes_gets_them(tmp_path: Path) -> None:
+    save_cameras(tmp_path / "calib.toml", replace(filmed().cameras, image_size=None))
+    rig = load_rig(tmp_path / "calib.toml")
+    assert rig.cameras.image_size is not None
+    assert rig.cameras.image_size.tolist() == [[1000, 1000], [1000, 1000]]
+    assert "tells no image size" in rig.notes[0]
+
+
+def test_the_nearest_calibration_is_found(tmp_path: Path) -> None:
+    deep = tmp_path / "a" / "b" / "c"
+    deep.mkdir(parents=True)
+    save_cameras(tmp_path / "calib_far.toml", filmed().cameras)
+    assert find_calibration(deep) == tmp_path / "calib_far.toml"
+    save_cameras(tmp_path / "a" / "calib_near.toml", filmed().cameras)
+    assert find_calibration(deep) == tmp_path / "a" / "calib_near.toml"
+
+
+@given(
+    st.sampled_from(["cam{}", "cam_{:02d}", "Cam-{}", "camera {}"]),
+    st.sampled_from(["cam{}", "trial2_cam{:02d}", "CAM{}_json", "2026-cam-{}-walk"]),
+    st.permutations(range(1, 13)),
+)
+def test_names_match_whatever_their_punctuation(
+    calibration: str, file: str, order: list[int]
+) -> None:
+    if "camera" in calibration:
+        file = file.lower().replace("cam", "camera ")
+    names = [calibration.format(number) for number in range(1, 13)]
+    matches = match_cameras(names, [file.format(number) for number in order])
+    assert [match[0] for match in matches if match] == [calibration.format(at) for at in order]
+
+
+def test_cameras_called_by_a_letter_match() -> None:
+    assert match_cameras(["A", "B"], ["walk-camB", "walk_cam_A"]) == [("B", "walk"), ("A", "walk")]
+
+
+def test_what_fits_two_cameras_fits_none() -> None:
+    assert match_cameras(["left", "right"], ["left-right"]) == [None]
+
+
+def test_one_file_per_camera_is_one_take_whatever_else_it_is_called(tmp_path: Path) -> None:
+    take = filmed()
+    save_calibration(tmp_path / "calibration.toml", take, ["cam1", "cam2"])
+    layouts.mmpose(tmp_path, take, 0).rename(tmp_path / "front-cam1.json")
+    layouts.mmpose(tmp_path, take, 1).rename(tmp_path / "side-cam2.json")
+    (read,) = read_recordings([str(tmp_path)], ReadSettings())
+    require_same(read, take)
+
+
+@pytest.mark.rejects
+def test_a_take_that_lacks_a_camera_is_named(tmp_path: Path) -> None:
+    save_calibration(tmp_path / "calibration.toml", filmed(), ["cam1", "cam2"])
+    for view in range(2):
+        layouts.mmpose(tmp_path, filmed(), view)
+    (tmp_path / "walk-cam1.json").write_text((tmp_path / "cam1.json").read_text())
+    with pytest.raises(ReadError, match="without detections: cam2; without calibration: none"):
+        read_recordings([str(tmp_path)], ReadSettings())
+
+
+@pytest.mark.rejects
+def test_two_files_of_one_camera_are_refused(tmp_path: Path) -> None:
+    save_calibration(tmp_path / "calibration.toml", filmed(), ["cam1", "cam2"])
+    for view in range(2):
+        layouts.mmpose(tmp_path, filmed(), view)
+    (tmp_path / "cam_1.json").write_text((tmp_path / "cam1.json").read_text())
+    with pytest.raises(ReadError, match="with several detections: cam1"):
+        read_recordings([str(tmp_path)], ReadSettings())
+
+
+@pytest.mark.rejects
+def test_cameras_of_different_length_are_refused(tmp_path: Path) -> None:
+    save_calibration(tmp_path / "calibration.toml", filmed(), ["cam1", "cam2"])
+    layouts.mmpose(tmp_path, filmed(), 0)
+    layouts.mmpose(tmp_path, filmed(frames=5), 1)
+    with pytest.raises(
+        ReadError, match=r"camera cam2\.json has 5 frames, camera cam1\.json 4; cut"
+    ):
+        read_recordings([str(tmp_path)], ReadSettings())
+
+
+def test_videos_that_count_from_elsewhere_are_laid_over_each_other(tmp_path: Path) -> None:
+    take = filmed()
+    save_calibration(tmp_path / "calibration.toml", take, ["cam1", "cam2"])
+    for view in range(2):
+        layouts.mmpose(tmp_path, take, view)
+    frames = json.loads((tmp_path / "cam2.json").read_text())
+    moved = [frame | {"frame_id": frame["frame_id"] + 100} for frame in frames]
+    (tmp_path / "cam2.json").write_text(json.dumps(moved))
+    (read,) = read_recordings([str(tmp_path)], ReadSettings())
+    assert torch.equal(read.keypoints, read.keypoints)
+    require_same(read, take)
+
+
+def shortened(path: Path, rows: slice) -> None:
+    """Keep some rows of a table only."""
+    remark, header, *lines = path.read_text().splitlines()
+    path.write_text("\n".join([remark, header, *lines[rows]]) + "\n")
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("layout", ["plain_csv", "dlc_csv", "dlc_h5", "sleap"])
+def test_tables_of_different_length_are_refused(tmp_path: Path, layout: str) -> None:
+    save_calibration(tmp_path / "calibration.toml", filmed(), ["cam1", "cam2"])
+    layouts.WRITERS[layout](tmp_path, filmed(), 0)
+    layouts.WRITERS[layout](tmp_path, filmed(frames=5), 1)
+    with pytest.raises(ReadError, match=r"camera cam2\S* has 5 frames, camera cam1\S* 4; cut"):
+        read_recordings([str(tmp_path)], ReadSettings())
+
+
+@pytest.mark.rejects
+def test_cameras_of_one_table_may_not_differ_in_length(tmp_path: Path) -> None:
+    save_calibration(tmp_path / "calibration.toml", filmed(), ["cam1", "cam2"])
+    rows = [f"cam{camera},{frame},1.5,2.5" for camera, frames in ((1, 3), (2, 2))
+            for frame in range(frames)]  # fmt: skip
+    (tmp_path / "all.csv").write_text("\n".join(["camera,frame,nose_x,nose_y", *rows]))
+    with pytest.raises(ReadError, match=r"cam2 of all\.csv has 2 frames, camera cam1 of .* 3; cut"):
+        read_recordings([str(tmp_path / "all.csv")], ReadSettings())
+
+
+def test_a_row_left_out_in_the_middle_is_missing_and_told(tmp_path: Path) -> None:
+    save_calibration(tmp_path / "calibration.toml", filmed(), ["cam1", "cam2"])
+    for view in range(2):
+        layouts.plain_csv(tmp_path, filmed(), view)
+    table = tmp_path / "cam2.csv"
+    table.write_text("\n".join(line for line in table.read_text().splitlines() if line[:2] != "2,"))
+    (take,) = read_takes(str(tmp_path), ReadSettings())
+    assert take.recording.keypoints[2, 1].isnan().all()
+    assert f"{table}: 1 of 4 frames are not in the file and count as missing; " in take.notes[0]
+
+
+def test_tables_that_count_from_elsewhere_are_told(tmp_path: Path) -> None:
+    save_calibration(tmp_path / "calibration.toml", filmed(), ["cam1", "cam2"])
+    for view, rows in enumerate((slice(0, 3), slice(1, 4))):
+        shortened(layouts.plain_csv(tmp_path, filmed(), view), rows)
+    (take,) = read_takes(str(tmp_path), ReadSettings())
+    assert take.recording.frame_count == 4
+    told = [note for note in take.notes if "the rest counts as missing" in note]
+    assert "cam1.csv: tells of frames 0 to 2 only, other cameras of 0 to 3" in told[0]
+    assert "cam2.csv: tells of frames 1 to 3 only, other cameras of 0 to 3" in told[1]
+
+
+def test_one_camera_of_a_project_is_read_as_the_project_says(tmp_path: Path) -> None:
+    take = Scene(views=2, frames=4, skeleton="body25b").recording()
+    (tmp_path / "calibration").mkdir()
+    save_calibration(tmp_path / "calibration" / "Calib.toml", take, ["cam_1", "cam_2"])
+    (tmp_path / "Config.toml").write_text(
+        "[project]\nframe_rate = 120\n[pose]\npose_model = 'BODY_25B'\n"
+    )
+    alone = [layouts.openpose(tmp_path / "pose", take, view) for view in range(2)][1]
+    (whole,) = read_recordings([str(tmp_path)], ReadSettings())
+    (read,) = read_recordings([str(alone)], ReadSettings())
+    assert (read.fps, read.skeleton) == (120.0, whole.skeleton)
+    assert_close(read.keypoints, whole.keypoints[:, 1:], rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("row", "wrong", "sentence"),
+    [
+        (0, [0.0, 0.0, 500.0], "cam_2: expected focal lengths above 0 px, got 0 and 1145"),
+        (1, [0.0, -1.0, 500.0], "cam_2: expected focal lengths above 0 px, got 1145 and -1"),
+        (2, [0.0, 0.0, 0.0], "cam_2: expected an intrinsic matrix that can be inverted"),
+    ],
+)
+def test_a_camera_that_could_not_take_a_picture_is_refused(
+    tmp_path: Path, row: int, wrong: list[float], sentence: str
+) -> None:
+    cameras = replace(filmed().cameras, names=("cam_1", "cam_2"))
+    cameras.intrinsics[1, row] = torch.tensor(wrong, dtype=torch.float64)
+    save_cameras(tmp_path / "calib.toml", cameras)
+    with pytest.raises(ReadError, match=rf"calib\.toml, camera {sentence}"):
+        load_rig(tmp_path / "calib.toml")

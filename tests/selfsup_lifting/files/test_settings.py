@@ -1,0 +1,145 @@
+"""Laws of the reading settings, whatever is read."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from multiview_geom import save_cameras
+from selfsup_lifting.config import ReadSettings
+from selfsup_lifting.files import ReadError, read_recordings
+from selfsup_lifting.files.detectors.view_tracks import Scale, view_tracks
+from selfsup_lifting.recording import Recording, save_recording
+from selfsup_lifting.skeleton.skeletons import SKELETONS
+from tests.selfsup_lifting.files import layouts
+from tests.selfsup_lifting.simulation.test_motion_capture import actor
+from tests.selfsup_lifting.strategies import Scene
+
+TAKE = Scene(views=2, frames=20, skeleton="coco17", missing=0.2).recording()
+
+
+def read(folder: Path, settings: ReadSettings) -> Recording:
+    save_recording(folder / "take.npz", TAKE)
+    (take,) = read_recordings([str(folder / "take.npz")], settings)
+    return take
+
+
+def test_by_default_a_take_is_read_as_it_is(tmp_path: Path) -> None:
+    assert torch.equal(read(tmp_path, ReadSettings()).confidence, TAKE.confidence)
+
+
+def test_a_folder_of_takes_is_read_whole(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        save_recording(tmp_path / f"{name}.npz", replace(TAKE, name=name))
+    takes = read_recordings([str(tmp_path), f"native:{tmp_path / 'a.npz'}"], ReadSettings())
+    assert [take.name for take in takes] == ["a", "b", "a"]
+
+
+def test_doubtful_sightings_are_left_out(tmp_path: Path) -> None:
+    take = read(tmp_path, ReadSettings(min_confidence=0.6))
+    assert torch.equal(take.confidence > 0, TAKE.confidence >= 0.6)
+    assert torch.equal(take.keypoints.isfinite().all(dim=-1), take.confidence > 0)
+
+
+def test_gaps_are_filled_when_asked(tmp_path: Path) -> None:
+    filled = read(tmp_path, ReadSettings(fill_gaps=5))
+    assert (
+        torch.equal(filled.keypoints, TAKE.with_gaps_filled(5).keypoints)
+        or (filled.keypoints.isnan() == TAKE.with_gaps_filled(5).keypoints.isnan()).all()
+    )
+
+
+def test_faster_takes_are_thinned_out(tmp_path: Path) -> None:
+    take = read(tmp_path, ReadSettings(fps=10.0))
+    assert (take.fps, take.frame_count) == (10.0, 4)
+
+
+def test_joints_are_mapped(tmp_path: Path) -> None:
+    assert read(tmp_path, ReadSettings(skeleton="h36m17")).skeleton == SKELETONS["h36m17"]
+
+
+def test_motion_capture_is_filmed_by_the_users_own_rig(tmp_path: Path) -> None:
+    (tmp_path / "clip.bvh").write_text(actor())
+    save_cameras(tmp_path / "rig.toml", Scene(views=3).cameras())
+    (take,) = read_recordings(
+        [str(tmp_path / "clip.bvh")], ReadSettings(cameras=tmp_path / "rig.toml")
+    )
+    assert take.cameras.names == ("1", "2", "3")
+
+
+def test_the_place_in_the_list_names_somebody_without_a_name(tmp_path: Path) -> None:
+    path = layouts.coco_results(tmp_path, replace(TAKE, confidence=TAKE.confidence), 0)
+    settings = ReadSettings(person="0")
+    (take,) = read_recordings([str(path)], settings)
+    assert take.keypoints.isfinite().any()
+
+
+def test_shares_from_minus_one_to_one_become_pixels() -> None:
+    shares = torch.tensor([[[[-1.0, -1.0, 0.9], [1.0, 1.0, 0.9]]]])
+    body = replace(SKELETONS["coco17"], joints=("a", "b"), parents=(-1, 0), mirrored=(), root=(0,))
+    view = view_tracks("cam", Path("cam.json"), "OpenPose", body, shares)
+    assert view.scale is Scale.PLUS_MINUS_ONE
+    assert_close(
+        view.in_pixels((640, 480)).keypoints[0, 0], torch.tensor([[0.0, 0.0], [639.0, 479.0]])
+    )
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (ReadSettings(skeleton="nobody"), "no skeleton is called 'nobody'; known are h36m17"),
+        (ReadSettings(skeleton="nowhere.toml"), r"there is no skeleton file nowhere\.toml$"),
+        (ReadSettings(skeleton="body25"), "no joint of 'coco17' stands for left_big_toe"),
+    ],
+)
+def test_an_impossible_skeleton_is_refused(
+    tmp_path: Path, settings: ReadSettings, sentence: str
+) -> None:
+    with pytest.raises(ReadError, match=sentence):
+        read(tmp_path, settings)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("toml", "sentence"),
+    [
+        ('joints = ["a"]\nroot = ["a"]\n', "missing key bones"),
+        ('joints = ["a"]\nroot = ["a"]\nbones = []\nlimbs = []\n', "unknown key limbs"),
+        ('joints = ["a"]\nroot = ["b"]\nbones = []\n', "'b' is none of the joints a"),
+        (
+            'joints = ["a"]\nroot = ["a"]\nbones = [["a"]]\n',
+            "`bones` must be a list of pairs",
+        ),
+        ('joints = ["a"', r"own\.toml: "),
+        ('joints = ["a"]\nroot = "a"\nbones = []\n', "`root` must be a list of names, got 'a'"),
+        ('joints = 5\nroot = ["a"]\nbones = []\n', "`joints` must be a list of names, got 5"),
+        ('joints = ["a"]\nroot = ["a"]\nbones = 5\n', "`bones` must be a list of pairs of names"),
+        ('joints = ["a", 2]\nroot = ["a"]\nbones = []\n', "`joints` must be a list of names"),
+        ('joints = ["a", "a"]\nroot = ["a"]\nbones = []\n', "each joint once, got a twice"),
+    ],
+)
+def test_a_damaged_skeleton_file_is_refused(tmp_path: Path, toml: str, sentence: str) -> None:
+    (tmp_path / "own.toml").write_text(toml)
+    with pytest.raises(ReadError, match=sentence):
+        read(tmp_path, ReadSettings(skeleton=str(tmp_path / "own.toml")))
+
+
+@pytest.mark.rejects
+def test_a_reader_that_finds_nothing_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ReadError, match="holds no recording that the reader `mocap` understands"):
+        read_recordings([f"mocap:{tmp_path}"], ReadSettings())
+    with pytest.raises(ReadError, match="is in no layout known here; known are openpose"):
+        read_recordings([f"detections:{tmp_path}"], ReadSettings())
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("min_confidence", 1.5), ("source_fps", 0.0), ("fps", -1.0), ("fill_gaps", -1)],
+)
+def test_impossible_settings_are_refused(setting: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"setting `{setting}` must be"):
+        replace(ReadSettings(), **{setting: value})

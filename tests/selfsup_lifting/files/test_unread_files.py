@@ -1,0 +1,185 @@
+"""Laws of files that other programs write a little differently, and of those nobody can read."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from torch.testing import assert_close
+
+from multiview_geom import CameraFormat, save_cameras
+from selfsup_lifting.calibration import load_rig
+from selfsup_lifting.cli.commands import main
+from selfsup_lifting.config import ReadSettings
+from selfsup_lifting.config_toml import load_settings
+from selfsup_lifting.files import ReadError, read_recordings
+from selfsup_lifting.skeleton.skeletons import load_skeleton
+from tests.selfsup_lifting.files import layouts
+from tests.selfsup_lifting.files.layouts import write_session
+from tests.selfsup_lifting.simulation.test_motion_capture import actor
+from tests.selfsup_lifting.strategies import Scene
+
+TAKE = Scene(views=2, frames=4, skeleton="coco17").recording()
+MARK = b"\xef\xbb\xbf"
+SKELETON = 'joints = ["a", "b"]\nroot = ["a"]\nbones = [["a", "b"]]\n'
+
+
+def spoil(path: Path, change: Callable[[str], str], encoding: str = "utf-8") -> None:
+    path.write_bytes(change(path.read_text()).encode(encoding))
+
+
+def mark(path: Path) -> None:
+    """Begin a file with the byte-order mark that Excel and Notepad write."""
+    path.write_bytes(MARK + path.read_bytes())
+
+
+def session(folder: Path, layout: str = "plain_csv") -> Path:
+    return write_session(folder / "session", TAKE, layouts.WRITERS[layout])
+
+
+@pytest.mark.parametrize("layout", ["plain_csv", "dlc_csv", "mmpose", "alphapose", "openpose"])
+def test_a_byte_order_mark_changes_nothing(tmp_path: Path, layout: str) -> None:
+    folder = session(tmp_path, layout)
+    (expected,) = read_recordings([str(folder)], ReadSettings())
+    for file in (path for path in folder.rglob("*") if path.is_file()):
+        mark(file)
+    (folder / "Config.toml").write_bytes(MARK + b"[project]\nframe_rate = 120\n")
+    (read,) = read_recordings([str(folder)], ReadSettings())
+    assert_close(read.keypoints, expected.keypoints, rtol=0, atol=0, equal_nan=True)
+    assert read.fps == 120.0
+
+
+def test_a_csv_that_begins_with_its_header_may_have_a_mark(tmp_path: Path) -> None:
+    folder = session(tmp_path)
+    for file in folder.glob("*.csv"):
+        spoil(file, lambda text: text.removeprefix("# tracks of my own\n"), "utf-8-sig")
+    (read,) = read_recordings([str(folder)], ReadSettings())
+    assert_close(read.keypoints, TAKE.keypoints, rtol=0, atol=1e-3, equal_nan=True)
+
+
+def test_motion_skeletons_and_settings_may_have_a_mark(tmp_path: Path) -> None:
+    (tmp_path / "clip.bvh").write_text(actor())
+    (tmp_path / "body.toml").write_text(SKELETON)
+    (tmp_path / "settings.toml").write_text("source_fps = 25.0\n")
+    for file in tmp_path.iterdir():
+        mark(file)
+    (take,) = read_recordings([str(tmp_path / "clip.bvh")], ReadSettings())
+    assert take.frame_count == 3
+    assert load_skeleton(tmp_path / "body.toml").joints == ("a", "b")
+    assert load_settings(tmp_path / "settings.toml", ReadSettings()).source_fps == 25.0
+
+
+def test_a_calibration_of_colmap_may_have_a_mark(tmp_path: Path) -> None:
+    save_cameras(tmp_path, TAKE.cameras, format=CameraFormat.COLMAP)
+    for file in tmp_path.iterdir():
+        file.write_text("# written by COLMAP\n" + file.read_text())
+        mark(file)
+    assert load_rig(tmp_path).cameras.views == 2
+
+
+UNREADABLE: dict[str, Callable[[Path], None]] = {
+    "semicolons": lambda path: spoil(path, lambda text: text.replace(",", ";")),
+    "utf-16": lambda path: spoil(path, str, "utf-16"),
+    "empty": lambda path: spoil(path, lambda _: ""),
+    "no frame": lambda path: spoil(path, lambda text: text.replace("frame", "row")),
+    "in space": lambda path: spoil(path, lambda text: text.replace("_confidence", "_z")),
+}
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_a_camera_file_that_nobody_can_read_is_named(tmp_path: Path, kind: str) -> None:
+    folder = session(tmp_path)
+    UNREADABLE[kind](folder / "cam2.csv")
+    sentence = r"without detections: cam_2; .*; cam2\.csv lies there but is in no known layout$"
+    with pytest.raises(ReadError, match=sentence):
+        read_recordings([str(folder)], ReadSettings())
+
+
+@pytest.mark.rejects
+def test_an_empty_list_and_an_empty_folder_are_named(tmp_path: Path) -> None:
+    folder = session(tmp_path, "mmpose")
+    (folder / "cam2.json").write_text("[]")
+    (folder / "cam2_json").mkdir()
+    with pytest.raises(ReadError, match=r"cam2\.json lies there .*; cam2_json lies there but"):
+        read_recordings([str(folder)], ReadSettings())
+
+
+@pytest.mark.rejects
+def test_a_folder_in_which_nothing_can_be_read_names_what_lies_there(tmp_path: Path) -> None:
+    for number in range(6):
+        (tmp_path / f"cam{number}.csv").write_text("")
+    with pytest.raises(ReadError, match=r"; cam0\.csv, .*cam3\.csv and 2 more: there, but in no"):
+        read_recordings([str(tmp_path)], ReadSettings())
+
+
+def test_points_in_space_are_no_tracks(tmp_path: Path) -> None:
+    """What `triangulate --out points.csv` writes may lie beside the tracks."""
+    folder = session(tmp_path)
+    (folder / "points.csv").write_text("# {}\nframe,nose_x,nose_y,nose_z\n0,0.1,0.2,1.5\n")
+    (read,) = read_recordings([str(folder)], ReadSettings())
+    assert_close(read.keypoints, TAKE.keypoints, rtol=0, atol=1e-3, equal_nan=True)
+
+
+@pytest.mark.parametrize("layout", ["openpose", "mmpose"])
+def test_a_folder_called_like_a_file_is_passed_over(tmp_path: Path, layout: str) -> None:
+    folder = session(tmp_path, layout)
+    for place in [folder, *(path for path in folder.iterdir() if path.is_dir())]:
+        (place / "x.json").mkdir()
+    (read,) = read_recordings([str(folder)], ReadSettings())
+    assert_close(read.keypoints, TAKE.keypoints, rtol=0, atol=1e-3, equal_nan=True)
+
+
+@pytest.mark.rejects
+def test_a_joint_that_a_header_names_twice_is_told(tmp_path: Path) -> None:
+    path = layouts.plain_csv(tmp_path, TAKE, 0)
+    spoil(path, lambda text: text.replace("left_eye_x", "nose_x"))
+    with pytest.raises(ReadError, match=r"nose_x stands there twice$"):
+        read_recordings([str(path)], ReadSettings())
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("[[", "[[1.5, ", r"keypoints\[0\], joint 0: expected 2 numbers, got \[1\.5, "),
+        ("[[", '[["x", ', r"keypoints\[0\]\[0\], joint 0: expected a number, got 'x'"),
+        ('keypoint_scores": [', 'keypoint_scores": ["x", ', r"scores\[0\], joint 0: .* got 'x'"),
+    ],
+)
+def test_a_bad_number_is_told_with_its_joint(
+    tmp_path: Path, old: str, new: str, sentence: str
+) -> None:
+    path = layouts.mmpose(tmp_path, TAKE, 0)
+    spoil(path, lambda text: text.replace(old, new, 1))
+    with pytest.raises(ReadError, match=sentence):
+        read_recordings([str(path)], ReadSettings())
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        ("--cameras", "there is no calibration file nosuch.toml"),
+        ("--detected-skeleton", "there is no skeleton file nosuch.toml"),
+    ],
+)
+def test_a_file_that_is_not_there_is_told_in_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, sentence: str
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["inspect", str(session(tmp_path)), option, "nosuch.toml"])
+    assert " ".join(capsys.readouterr().err.split()) == f"selfsup-lifting: {sentence}"
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("command", ["inspect", "triangulate"])
+@pytest.mark.parametrize("name", ["x.json", "x.csv", "x.toml", "x.h5", "x.npz", "x.bvh", "x.cal"])
+def test_a_folder_called_like_a_file_ends_in_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, command: str
+) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(SystemExit, match="2"):
+        main([command, str(tmp_path / name)])
+    told = capsys.readouterr().err
+    assert name in "".join(told.split())
+    assert "Errno" not in told

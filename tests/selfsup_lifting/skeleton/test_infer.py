@@ -1,0 +1,101 @@
+"""Laws of telling BODY_25 from BODY_25B, both of 25 joints."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from selfsup_lifting.config import ReadSettings
+from selfsup_lifting.files import ReadError, read_recordings
+from selfsup_lifting.skeleton.infer import told_by_anatomy
+from selfsup_lifting.skeleton.skeletons import SKELETONS
+from tests.selfsup_lifting.files.layouts import save_calibration
+from tests.selfsup_lifting.files.test_capture import person_of
+from tests.selfsup_lifting.strategies import Scene
+
+RIVALS = ("body25", "body25b")
+FACE = ("nose", "eye", "ear")
+# Without these nothing lies in the middle of two others, whichever of the two the body is.
+TELLING = ("pelvis", "hip", "neck", "shoulder", *FACE)
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Somebody before a camera, and the parts of the body that it never sees."""
+
+    body: str = "body25b"
+    unseen: tuple[str, ...] = ()
+
+    def flat(self) -> list[float]:
+        flat = person_of(self.body)
+        for at, joint in enumerate(SKELETONS[self.body].joints):
+            if joint.endswith(self.unseen):
+                flat[3 * at : 3 * at + 3] = [0.0, 0.0, 0.0]
+        return flat
+
+    def people(self) -> Tensor:
+        return torch.tensor(self.flat()).reshape(1, -1, 3)
+
+    def write(self, folder: Path) -> Path:
+        folder.mkdir(parents=True)
+        for frame in range(3):
+            told = {"people": [{"pose_keypoints_2d": self.flat()}]}
+            (folder / f"{folder.name}_{frame:012d}_keypoints.json").write_text(json.dumps(told))
+        return folder
+
+
+@pytest.mark.parametrize("body", RIVALS)
+@pytest.mark.parametrize("unseen", [(), ("eye",), ("nose",), ("head_top", "toe", "heel")])
+def test_what_is_not_seen_does_not_decide(body: str, unseen: tuple[str, ...]) -> None:
+    assert told_by_anatomy(Actor(body, unseen).people(), RIVALS) == SKELETONS[body]
+
+
+def test_a_body_25b_whose_face_is_never_seen_is_no_body_25(tmp_path: Path) -> None:
+    folder = Actor("body25b", ("nose", "left_eye", "right_eye")).write(tmp_path / "cam1_json")
+    (take,) = read_recordings([str(folder)], ReadSettings())
+    assert take.skeleton.name == "body25b"
+
+
+@pytest.mark.parametrize("body", RIVALS)
+def test_the_cameras_of_a_folder_share_a_detector(tmp_path: Path, body: str) -> None:
+    """One camera sees too little to tell; the other tells for both."""
+    Actor(body).write(tmp_path / "cam1_json")
+    Actor(body, TELLING).write(tmp_path / "cam2_json")
+    take = Scene(views=2).recording()
+    save_calibration(tmp_path / "calibration.toml", take, ["cam_1", "cam_2"])
+    (read,) = read_recordings([str(tmp_path)], ReadSettings())
+    assert read.skeleton.name == body
+
+
+@pytest.mark.rejects
+def test_a_body_that_nothing_tells_is_asked_for(tmp_path: Path) -> None:
+    folder = Actor("body25b", TELLING).write(tmp_path / "cam1_json")
+    with pytest.raises(ReadError, match=r"cam1_json: 25 .* body25 or body25b, .*--detected-skel"):
+        read_recordings([str(folder)], ReadSettings())
+    (take,) = read_recordings([str(folder)], ReadSettings(detected_skeleton="body25b"))
+    assert take.skeleton.name == "body25b"
+
+
+@pytest.mark.rejects
+def test_cameras_that_differ_say_how_to_name_the_skeleton(tmp_path: Path) -> None:
+    Actor("body25b").write(tmp_path / "cam1_json")
+    folder = Actor("body25b").write(tmp_path / "cam2_json")
+    for file in folder.iterdir():
+        file.write_text(json.dumps({"people": [{"pose_keypoints_2d": [1.0, 2.0, 0.5] * 18}]}))
+    save_calibration(tmp_path / "calib.toml", Scene(views=2).recording(), ["cam_1", "cam_2"])
+    with pytest.raises(ReadError, match=r"skeleton 'coco18', .*with --detected-skeleton$"):
+        read_recordings([str(tmp_path)], ReadSettings())
+
+
+@pytest.mark.parametrize("camera", ["cam01_json", "cam03_json"])
+@pytest.mark.parametrize("poses", ["pose", "pose-associated"])
+def test_the_real_capture_is_of_body_25b(
+    tmp_path: Path, capture_folder: Path, poses: str, camera: str
+) -> None:
+    """Camera 3 sees neither eyes nor nose; without the project's word anatomy must do."""
+    (tmp_path / camera).symlink_to(capture_folder / poses / camera)
+    (take,) = read_recordings([str(tmp_path / camera)], ReadSettings(person="0"))
+    assert take.skeleton.name == "body25b"

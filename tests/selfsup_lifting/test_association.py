@@ -1,0 +1,144 @@
+"""Laws of telling who is who."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from multiview_geom import Cameras, ring_of_cameras
+from selfsup_lifting.association import largest_person, one_person
+from selfsup_lifting.config import People, ReadSettings
+from selfsup_lifting.files import read_recordings
+
+
+@dataclass(frozen=True)
+class Room:
+    """A person whom all cameras see and bystanders whom some see, in shuffled order."""
+
+    views: int = 4
+    frames: int = 6
+    bystander_views: int = 1
+    distance: float = 1.5
+    noise_px: float = 0.0
+    seed: int = 0
+
+    def cameras(self) -> Cameras:
+        return ring_of_cameras(self.views, 5.0, 1.5, target_height=1.0, dtype=torch.float64)
+
+    def seen(self) -> tuple[Tensor, Tensor]:
+        """Return everybody's keypoints, and where the person stands in each list."""
+        generator = torch.Generator().manual_seed(self.seed)
+        body = 0.4 * torch.randn(17, 3, generator=generator, dtype=torch.float64)
+        step = torch.arange(self.frames, dtype=torch.float64)[:, None, None]
+        person = body + torch.tensor([0.0, 0.0, 1.0]) + step * torch.tensor([0.03, 0.01, 0.0])
+        bystander = body.flip(0) + torch.tensor([self.distance, 0.4, 1.0]) + 0 * step
+        cameras = self.cameras()
+        pixels = torch.stack(
+            [self._film(cameras, person, generator), self._film(cameras, bystander, generator)], 2
+        )
+        pixels[:, self.bystander_views :, 1] = torch.nan
+        swapped = torch.rand(self.frames, self.views, generator=generator) < 0.5
+        shuffled = torch.where(swapped[..., None, None, None], pixels.flip(2), pixels)
+        return shuffled.float(), swapped.long()
+
+    def _film(self, cameras: Cameras, points: Tensor, generator: torch.Generator) -> Tensor:
+        pixels = cameras.project(points.flatten(0, 1)).pixels.unflatten(1, (self.frames, -1))
+        noise = torch.randn(pixels.shape, generator=generator, dtype=torch.float64)
+        return (pixels + self.noise_px * noise).transpose(0, 1)
+
+
+rooms = st.builds(
+    Room,
+    views=st.integers(3, 5),
+    frames=st.integers(2, 8),
+    bystander_views=st.integers(0, 2),
+    distance=st.floats(1.0, 2.0),
+    noise_px=st.floats(0.0, 8.0),
+    seed=st.integers(0, 1000),
+)
+
+
+@given(rooms)
+def test_the_person_is_whom_the_cameras_agree_on(room: Room) -> None:
+    keypoints, person = room.seen()
+    assert torch.equal(one_person(room.cameras(), keypoints), person)
+
+
+@given(rooms)
+def test_the_order_of_the_people_does_not_matter(room: Room) -> None:
+    keypoints, _ = room.seen()
+    who = one_person(room.cameras(), keypoints)
+    assert torch.equal(one_person(room.cameras(), keypoints.flip(2)), 1 - who)
+
+
+@given(rooms)
+def test_the_order_of_the_views_does_not_matter(room: Room) -> None:
+    keypoints, _ = room.seen()
+    names = range(room.views)
+    who = one_person(room.cameras(), keypoints)
+    back = one_person(room.cameras().select([*names][::-1]), keypoints.flip(1))
+    assert torch.equal(back.flip(1), who)
+
+
+def test_of_two_whom_all_cameras_see_the_take_stays_with_one() -> None:
+    keypoints, person = Room(views=4, frames=20, bystander_views=4).seen()
+    who = one_person(Room().cameras(), keypoints)
+    assert (who == person).all() or (who == 1 - person).all()
+
+
+def test_a_view_that_sees_only_somebody_else_sees_nobody() -> None:
+    room = Room(views=4, bystander_views=1, distance=2.0)
+    keypoints, person = room.seen()
+    frame, place = 3, int(person[3, 0])
+    keypoints[frame, 0, place] = torch.nan
+    who = one_person(room.cameras(), keypoints)
+    assert who[frame, 0] == -1
+    assert torch.equal(who[:, 1:], person[:, 1:])
+
+
+def test_a_frame_with_nobody_is_a_gap_and_no_end() -> None:
+    room = Room(frames=8)
+    keypoints, person = room.seen()
+    keypoints[4] = torch.nan
+    who = one_person(room.cameras(), keypoints)
+    assert (who[4] == -1).all()
+    assert torch.equal(who[5:], person[5:])
+
+
+def test_one_camera_follows_whom_it_followed() -> None:
+    keypoints, _ = Room(views=3, frames=12, bystander_views=3, distance=1.2).seen()
+    alone = keypoints[:, :1]
+    who = one_person(Room(views=3).cameras().select([0]), alone)
+    followed = alone[torch.arange(12), 0, who[:, 0]]
+    assert followed.diff(dim=0).norm(dim=-1).max() < 60
+
+
+def test_the_largest_is_chosen_frame_by_frame() -> None:
+    keypoints = torch.full((2, 1, 2, 3, 2), 10.0)
+    keypoints[0, 0, 1, 0] = 90.0
+    keypoints[1] = torch.nan
+    assert largest_person(keypoints).tolist() == [[1], [-1]]
+
+
+@pytest.mark.parametrize(
+    "calibration", ["calibration/Calib_qualisys.toml", "calibration-scene/Calib_scene.toml"]
+)
+def test_in_the_real_capture_it_is_the_person_whom_pose2sim_associated(
+    capture_folder: Path, calibration: str
+) -> None:
+    settings = ReadSettings(cameras=capture_folder / calibration)
+    (associated,) = read_recordings([str(capture_folder)], settings)
+    (found,) = read_recordings([str(capture_folder / "pose")], settings)
+    apart = (associated.keypoints - found.keypoints).abs().nan_to_num(0.0).amax(dim=(-2, -1)) > 0
+    missing = associated.keypoints.isnan() != found.keypoints.isnan()
+    assert (apart | missing.any(dim=-1).any(dim=-1)).sum(dim=0).max() <= 2
+
+
+def test_the_user_may_want_the_largest(capture_folder: Path) -> None:
+    settings = ReadSettings(people=People.LARGEST)
+    (take,) = read_recordings([str(capture_folder / "pose")], settings)
+    assert take.keypoints.isfinite().all(dim=-1).float().mean() > 0.9

@@ -1,0 +1,97 @@
+"""Laws of settings files."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from selfsup_lifting.config import Config, LossSettings, ReadSettings
+from selfsup_lifting.config_toml import (
+    as_plain,
+    explained,
+    from_plain,
+    load_settings,
+    save_settings,
+)
+from selfsup_lifting.recipes import PRESETS, RECIPES
+
+configs = st.builds(
+    Config,
+    data=st.lists(st.text(min_size=1, max_size=5), max_size=2).map(tuple),
+    epochs=st.none() | st.integers(1, 1000),
+    seed=st.integers(0, 2**31),
+    read=st.builds(ReadSettings, cameras=st.none() | st.just(Path("rig.toml"))),
+    losses=st.builds(LossSettings, projection=st.floats(0, 10)),
+)
+
+
+@given(configs)
+def test_plain_settings_come_back(config: Config) -> None:
+    assert from_plain(as_plain(config), Config()) == config
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_recipe_and_preset_comes_back_from_a_file(
+    tmp_path: Path, recipe: str, preset: str
+) -> None:
+    config = PRESETS[preset](RECIPES[recipe](Config()))
+    save_settings(tmp_path / "config.toml", config)
+    assert load_settings(tmp_path / "config.toml", Config()) == config
+
+
+def test_what_a_file_does_not_say_keeps_its_value(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("seed = 7\n[losses]\nprojection = 2\n")
+    default = replace(Config(), epochs=3)
+    loaded = load_settings(tmp_path / "mine.toml", default)
+    assert (loaded.seed, loaded.epochs, loaded.losses.projection) == (7, 3, 2.0)
+    assert loaded.losses.input == default.losses.input
+
+
+def test_choices_are_told_with_their_source() -> None:
+    told = list(explained(Config()))
+    assert "learning_rate = 0.001  (paper: 0.001)" in told
+    assert not any(line.startswith("seed") for line in told)
+    assert "lifter.dropout = 0.5  (code: 0.5; unsaid in the paper)" in told
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epoch = 3", r"unknown setting `epoch`; did you mean `epochs`\?"),
+        ("[read.noise]\njiter_px = 3", r"unknown setting `read\.noise\.jiter_px`; did you mean"),
+        ("epochs = 0", "setting `epochs` must be at least 1, got 0"),
+        ("epochs = 1.5", r"setting `epochs` must be of type int, got 1\.5"),
+        ("seed = true", "setting `seed` must be of type int, got True"),
+        ("data = 'here'", "setting `data` must be a list, got 'here'"),
+        ("losses = 3", "setting `losses` must be a table of settings, got 3"),
+        ("[losses]\nlabels = 'guess'", "must be one of triangulated, truth, got 'guess'"),
+        ("epochs = [", "not a TOML file"),
+        ("learning_rate = inf", "setting `learning_rate` must be at most"),
+        ("learning_rate = 1" + 400 * "0", "setting `learning_rate` is too large a number"),
+        ("learning_rate = 1" + 5000 * "0", "not a TOML file"),
+        ("epochs = 1" + 400 * "0", "setting `epochs` must be at most"),
+        ("seed = 99999999999999999999999", "setting `seed` must be at most 9223372036854775807"),
+        ("seed = -99999999999999999999999", "setting `seed` must be at most 9223372036854775807"),
+        ("read.simulation_seed = 99999999999999999999999", "setting `simulation_seed` must be at"),
+        ("lifter.width = 1000001", "setting `width` must be at most 100000, got 1000001"),
+        ("lifter.blocks = 1000001", "setting `blocks` must be at most 1000, got 1000001"),
+        ("lifter.output_unit = inf", "setting `output_unit` must be at most"),
+        ("losses.input = inf", "setting `input` must be at most"),
+        (
+            "[losses]\ninput = 0\nprojection = 0\nconsistency = 0\noutput = 0",
+            "`losses` must give a weight to at least one loss, all are 0",
+        ),
+        (
+            "[losses]\ninput = 0\nprojection = 0\nconsistency = 0",
+            "`losses.output_share` must be 1 where no other loss has a weight",
+        ),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "mine.toml").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        load_settings(tmp_path / "mine.toml", Config())

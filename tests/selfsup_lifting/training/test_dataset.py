@@ -1,0 +1,111 @@
+"""Laws of the dataset."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+
+from multiview_geom import world_to_camera
+from selfsup_lifting.config import Labels, Method, TriangulationSettings
+from selfsup_lifting.training.dataset import build_dataset, usable_views
+from selfsup_lifting.training.losses import turns_of
+from selfsup_lifting.triangulate import triangulate_recording
+from tests.selfsup_lifting.strategies import Scene, scenes
+
+EXACT = 1e-4
+
+
+@given(scenes.filter(lambda scene: not scene.missing))
+def test_labels_are_the_truth_where_detections_are_exact(scene: Scene) -> None:
+    take = scene.recording()
+    frames = build_dataset([take.without_truth()])
+    root = scene.truth()[:, list(take.skeleton.root)].mean(dim=1, keepdim=True)
+    torch.testing.assert_close(frames.labels, scene.truth() - root, rtol=0, atol=EXACT)
+
+
+@given(scenes.filter(lambda scene: not scene.missing))
+def test_labels_project_to_the_image(scene: Scene) -> None:
+    frames = build_dataset([scene.recording()])
+    seen = world_to_camera(frames.camera_from_root, frames.labels)
+    torch.testing.assert_close(seen[..., :2] / seen[..., 2:], frames.image, rtol=0, atol=EXACT)
+
+
+@given(scenes.filter(lambda scene: not scene.missing))
+def test_the_truth_changes_nothing_where_labels_are_triangulated(scene: Scene) -> None:
+    take = scene.recording()
+    wrong = replace(take, truth=torch.full_like(scene.truth(), torch.nan))
+    assert torch.equal(build_dataset([take]).labels, build_dataset([wrong]).labels)
+
+
+def test_supervised_labels_are_the_truth() -> None:
+    take = Scene(views=3, frames=4).recording()
+    jittered = replace(take, keypoints=take.keypoints + 20.0)
+    labels = build_dataset([jittered], Labels.TRUTH).labels
+    torch.testing.assert_close(labels, Scene(views=3, frames=4).truth() - take.truth[:, :1])
+
+
+def test_takes_with_fewer_cameras_are_filled_up_with_blind_views() -> None:
+    two, four = Scene(views=2, frames=3).recording(), Scene(views=4, frames=5).recording()
+    frames = build_dataset([two, four])
+    assert frames.image.shape[:2] == (8, 4)
+    assert frames.seen[:3].any(dim=-1).all(dim=0).tolist() == [True, True, False, False]
+    assert not usable_views(frames, (0,))[:3, 2:].any()
+
+
+def test_a_missing_sighting_reaches_nothing() -> None:
+    take = Scene(views=3, frames=2).recording()
+    take.keypoints[0, 1, 5] = torch.nan
+    frames = build_dataset([take])
+    assert not frames.seen[0, 1, 5]
+    assert frames.image.isfinite().all()
+    assert frames.labelled.all()
+
+
+def test_every_frame_comes_once_an_epoch_and_views_stay_together() -> None:
+    frames = build_dataset([Scene(views=2, frames=8).recording()])
+    batches = list(frames.shuffled_batches(3, seed=1))
+    assert [len(batch) for batch in batches] == [3, 3, 2]
+    together = torch.cat([batch.labels for batch in batches])
+    assert not torch.equal(together, frames.labels)
+    torch.testing.assert_close(together.sum(0), frames.labels.sum(0))
+    turned = world_to_camera(turns_of(batches[0].camera_from_root), batches[0].labels)
+    assert turned.shape == (3, 2, 17, 3)
+
+
+@pytest.mark.parametrize("method", Method)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_every_method_answers_in_world_metres(method: Method, weighted: bool) -> None:  # noqa: FBT001
+    scene = Scene(views=3, frames=2)
+    settings = TriangulationSettings(method=method, weighted=weighted)
+    points, kept = triangulate_recording(scene.recording(), settings)
+    torch.testing.assert_close(points, scene.truth().double(), rtol=0, atol=EXACT)
+    assert kept.all()
+
+
+@pytest.mark.parametrize("method", [Method.ROBUST, Method.REFINED])
+def test_robust_methods_leave_a_wrong_sighting_out(method: Method) -> None:
+    scene, take = Scene(views=4, frames=2), Scene(views=4, frames=2).recording()
+    take.keypoints[1, 2, 3] += 200.0
+    points, kept = triangulate_recording(take, TriangulationSettings(method=method))
+    torch.testing.assert_close(points, scene.truth().double(), rtol=0, atol=EXACT)
+    assert kept.logical_not().nonzero().tolist() == [[1, 2, 3]]
+
+
+@pytest.mark.rejects
+def test_a_take_that_teaches_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"in none is the root \(pelvis\) seen by two views"):
+        build_dataset([Scene(missing=1.0).recording()])
+
+
+@pytest.mark.rejects
+def test_two_skeletons_are_refused() -> None:
+    takes = [Scene().recording(), Scene(skeleton="coco17").recording()]
+    with pytest.raises(ValueError, match="scene 0 has coco17; map all with --skeleton"):
+        build_dataset(takes)
+
+
+@pytest.mark.rejects
+def test_supervision_needs_a_truth() -> None:
+    with pytest.raises(ValueError, match="supervised training needs a truth, scene 0 has none"):
+        build_dataset([Scene().recording().without_truth()], Labels.TRUTH)

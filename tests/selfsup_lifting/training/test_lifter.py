@@ -1,0 +1,80 @@
+"""Laws of the network and of lifting from one view."""
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from selfsup_lifting.config import LifterSettings
+from selfsup_lifting.inference import lift, placed_in_camera
+from selfsup_lifting.skeleton.skeletons import SKELETONS
+from selfsup_lifting.training.lifter import Lifter
+from selfsup_lifting.triangulate import normalised_image
+from tests.selfsup_lifting.strategies import Scene, scenes
+
+SMALL = LifterSettings(width=8, blocks=1)
+
+
+def small_lifter(skeleton: str = "h36m17") -> Lifter:
+    torch.manual_seed(0)
+    return Lifter(SKELETONS[skeleton], SMALL).eval()
+
+
+@given(scenes)
+def test_the_root_is_the_origin(scene: Scene) -> None:
+    lifter, take = small_lifter(scene.skeleton), scene.recording()
+    poses = lift(lifter, take.cameras, take.keypoints)
+    root = poses[:, :, list(take.skeleton.root)].mean(dim=2)
+    assert root.nan_to_num().abs().max() < 1e-5
+
+
+@given(scenes)
+def test_a_pose_is_nan_only_where_nothing_was_seen(scene: Scene) -> None:
+    take = scene.recording()
+    blind = take.keypoints.isnan().flatten(2).all(dim=-1)
+    poses = lift(small_lifter(scene.skeleton), take.cameras, take.keypoints)
+    assert torch.equal(poses.isnan().flatten(2).any(dim=-1), blind)
+
+
+@given(scenes, st.integers(0, 1))
+def test_each_view_is_lifted_alone(scene: Scene, view: int) -> None:
+    take = scene.recording()
+    alone = take.select_views([take.cameras.names[view]])
+    lifter = small_lifter(scene.skeleton)
+    every = lift(lifter, take.cameras, take.keypoints)
+    one = lift(lifter, alone.cameras, alone.keypoints)
+    torch.testing.assert_close(one[:, 0], every[:, view], equal_nan=True)
+
+
+@given(scenes.filter(lambda scene: not scene.missing))
+def test_where_a_body_stands_in_the_image_does_not_matter(scene: Scene) -> None:
+    take, lifter = scene.recording(), small_lifter(scene.skeleton)
+    image = normalised_image(take.cameras, take.keypoints).float()
+    seen = image.isfinite().all(dim=-1)
+    torch.testing.assert_close(lifter(image + 0.1, seen), lifter(image, seen), atol=1e-4, rtol=0)
+
+
+def test_the_network_is_as_large_as_the_authors() -> None:
+    lifter = Lifter(SKELETONS["h36m17"], LifterSettings())
+    size = sum(numbers.numel() for numbers in lifter.parameters())
+    # Theirs has 10 599 472 parameters, and leaves the pelvis out of input and output.
+    pelvis = 2 * 1024 + 3 * (1024 + 1)
+    assert size - pelvis == 10_599_472
+
+
+@given(scenes.filter(lambda scene: not scene.missing))
+def test_an_exact_pose_is_placed_exactly(scene: Scene) -> None:
+    take = scene.recording()
+    image = normalised_image(take.cameras, take.keypoints)
+    seen = scene.cameras()
+    exact = torch.stack(
+        [scene.truth().double() @ pose[:3, :3].mT + pose[:3, 3] for pose in seen.camera_from_world],
+        dim=1,
+    )
+    relative = exact - exact.mean(dim=2, keepdim=True)
+    torch.testing.assert_close(placed_in_camera(relative, image), exact, atol=1e-3, rtol=0)
+
+
+def test_one_joint_places_nothing() -> None:
+    image = torch.full((3, 2), torch.nan)
+    image[0] = 0.0
+    assert placed_in_camera(torch.zeros(3, 3), image).isnan().all()

@@ -1,0 +1,92 @@
+"""Laws of choosing an epoch without any truth."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from selfsup_lifting.cli.commands import main
+from selfsup_lifting.config import Config, LifterSettings
+from selfsup_lifting.recording import Recording, save_recording
+from selfsup_lifting.training.checkpoint import BEST_FILE, load_lifter, noted_number
+from selfsup_lifting.training.dataset import build_dataset
+from selfsup_lifting.training.loop import train, untrained_lifter
+from selfsup_lifting.training.model_selection import Selection, reprojection
+from tests.selfsup_lifting.strategies import Scene
+
+CONFIG = Config(
+    epochs=3,
+    frames_per_batch=16,
+    select_on=("scene 2",),
+    lifter=LifterSettings(width=16, blocks=1, dropout=0.0),
+)
+
+
+def takes() -> list[Recording]:
+    return [Scene(views=3, frames=24, seed=seed).recording() for seed in (1, 2)]
+
+
+def epochs(run: Path) -> list[float]:
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line)["reprojection"] for line in lines]
+
+
+def test_the_best_epoch_is_kept_beside_the_last(tmp_path: Path) -> None:
+    lifter = train(CONFIG, takes(), tmp_path)
+    frames = build_dataset(takes()[1:])
+    best = load_lifter(tmp_path / BEST_FILE)
+    assert reprojection(best, frames) == pytest.approx(min(epochs(tmp_path)))
+    assert reprojection(lifter, frames) == pytest.approx(epochs(tmp_path)[-1])
+
+
+def test_what_is_set_apart_teaches_nothing(tmp_path: Path) -> None:
+    apart = train(CONFIG, takes(), tmp_path / "apart")
+    alone = train(replace(CONFIG, select_on=()), takes()[:1], tmp_path / "alone")
+    pairs = zip(apart.state_dict().values(), alone.state_dict().values(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+    assert not (tmp_path / "alone" / BEST_FILE).exists()
+
+
+def test_the_truth_has_no_say(tmp_path: Path) -> None:
+    blind = [replace(take, truth=None) for take in takes()]
+    train(CONFIG, takes(), tmp_path / "with")
+    train(CONFIG, blind, tmp_path / "without")
+    assert epochs(tmp_path / "with") == epochs(tmp_path / "without")
+
+
+def test_a_resumed_training_knows_the_best_so_far(tmp_path: Path) -> None:
+    selection = Selection(CONFIG, takes(), tmp_path)
+    lifter = untrained_lifter(takes()[0].skeleton, CONFIG)
+    first = selection.judge(lifter)["reprojection"]
+    lifter.load_state_dict({name: 3 * one for name, one in lifter.state_dict().items()})
+    Selection(CONFIG, takes(), tmp_path).judge(lifter)
+    assert noted_number(tmp_path / BEST_FILE, "reprojection") == first
+
+
+def test_judging_leaves_the_network_as_it_was(tmp_path: Path) -> None:
+    lifter = untrained_lifter(takes()[0].skeleton, CONFIG).train()
+    before = {name: one.clone() for name, one in lifter.state_dict().items()}
+    Selection(CONFIG, takes(), tmp_path).judge(lifter)
+    assert lifter.training
+    assert all(torch.equal(one, before[name]) for name, one in lifter.state_dict().items())
+
+
+def test_evaluate_takes_the_best_if_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for take in takes():
+        save_recording(tmp_path / "data" / f"{take.name}.npz", replace(take, subject=take.name))
+    run, data = str(tmp_path / "run"), str(tmp_path / "data")
+    small = ["--lifter.width", "16", "--epochs", "2", "--frames-per-batch", "8"]
+    main(["train", "--data", data, "--hold-out", "scene 1", "--run", run, *small])
+    with pytest.raises(SystemExit):
+        main(["evaluate", run, "--weights", "best"])
+    assert "no trained lifter here" in capsys.readouterr().err
+
+
+@pytest.mark.rejects
+def test_takes_to_select_on_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="'scene 9'"):
+        train(replace(CONFIG, select_on=("scene 9",)), takes(), tmp_path)
