@@ -18,7 +18,7 @@ import torch
 from measure import Suite, answer, measure
 from torch import Tensor
 
-from multiview_geom import distort_points, undistort_points
+from multiview_geom import distort_pixels, undistort_pixels
 
 FORTY = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 40, 1e-12)
 POINTS = 1_000_000
@@ -69,7 +69,7 @@ GLASSES = (
 
 def ours(K: Tensor, k: Tensor, pixels: Tensor) -> Tensor:
     """Undistort with this library."""
-    return undistort_points(K, k, pixels).pixels
+    return undistort_pixels(K, k, pixels).pixels
 
 
 def by_kornia(iterations: int) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
@@ -133,8 +133,8 @@ def measured(asked: Suite, way: str, glass: Glass, dtype: torch.dtype) -> Row:
 def error_px(glass: Glass, ideal: Tensor, pixels: Tensor) -> Tensor:
     """Distort again in float64; return the distances of the pixels that have an answer."""
     K, k, _ = glass.scene(1, torch.float64, "cpu")
-    solvable = undistort_points(K, k, pixels).valid
-    return (distort_points(K, k, ideal) - pixels).norm(dim=-1)[solvable]
+    solvable = undistort_pixels(K, k, pixels).valid
+    return (distort_pixels(K, k, ideal) - pixels).norm(dim=-1)[solvable]
 
 
 def ways_for(device: str) -> list[str]:

@@ -18,8 +18,8 @@ from multiview_geom.transforms import look_at as look_at
 # Describe a rig.
 from multiview_geom.cameras import Cameras as Cameras
 from multiview_geom.cameras import Lens as Lens
-from multiview_geom.cameras import Projection as Projection
-from multiview_geom.cameras import Rays as Rays
+from multiview_geom.cameras import ProjectedPoints as ProjectedPoints
+from multiview_geom.cameras import ViewingRays as ViewingRays
 from multiview_geom.cameras import ring_of_cameras as ring_of_cameras
 
 # Project points.
@@ -30,15 +30,16 @@ from multiview_geom.projection import reprojection_error as reprojection_error
 from multiview_geom.projection import triangulation_angle as triangulation_angle
 
 # Apply and remove the lens.
-from multiview_geom.lenses.polynomial import Undistorted as Undistorted
-from multiview_geom.lenses.polynomial import distort_points as distort_points
-from multiview_geom.lenses.polynomial import undistort_points as undistort_points
-from multiview_geom.lenses.fisheye import project_fisheye as project_fisheye
-from multiview_geom.lenses.fisheye import unproject_fisheye as unproject_fisheye
-from multiview_geom.lenses.fisheye import distort_fisheye as distort_fisheye
-from multiview_geom.lenses.fisheye import undistort_fisheye as undistort_fisheye
-from multiview_geom.lenses.polynomial import Directions as Directions
-from multiview_geom.lenses.polynomial import Seen as Seen
+from multiview_geom.lenses.polynomial import ValidPixels as ValidPixels
+from multiview_geom.lenses.polynomial import ValidDirections as ValidDirections
+from multiview_geom.lenses.polynomial import distort_pixels as distort_pixels
+from multiview_geom.lenses.polynomial import undistort_pixels as undistort_pixels
+from multiview_geom.lenses.fisheye import (
+    project_fisheye_camera_points as project_fisheye_camera_points,
+)
+from multiview_geom.lenses.fisheye import unproject_fisheye_pixels as unproject_fisheye_pixels
+from multiview_geom.lenses.fisheye import distort_fisheye_pixels as distort_fisheye_pixels
+from multiview_geom.lenses.fisheye import undistort_fisheye_pixels as undistort_fisheye_pixels
 
 # Triangulate: pixels in many views to world points.
 from multiview_geom.triangulation.linear import triangulate_dlt as triangulate_dlt
@@ -59,7 +60,7 @@ from multiview_geom.triangulation.uncertainty import point_covariance as point_c
 from multiview_geom.alignment.procrustes import align_rigid as align_rigid
 from multiview_geom.alignment.procrustes import align_similarity as align_similarity
 from multiview_geom.alignment.procrustes import nearest_rotation as nearest_rotation
-from multiview_geom.alignment.generalized import Consensus as Consensus
+from multiview_geom.alignment.generalized import GeneralizedAlignment as GeneralizedAlignment
 from multiview_geom.alignment.generalized import generalized_procrustes as generalized_procrustes
 
 # Decompose small matrices.
@@ -75,8 +76,8 @@ from multiview_geom.camera_files import save_cameras as save_cameras
 
 # Look a rig over.
 from multiview_geom.rig_checks import CameraSummary as CameraSummary
-from multiview_geom.rig_checks import Finding as Finding
-from multiview_geom.rig_checks import Problem as Problem
+from multiview_geom.rig_checks import CameraIssue as CameraIssue
+from multiview_geom.rig_checks import CameraIssueKind as CameraIssueKind
 from multiview_geom.rig_checks import check_cameras as check_cameras
 from multiview_geom.rig_checks import summarize_cameras as summarize_cameras
 

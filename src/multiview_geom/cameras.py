@@ -17,13 +17,17 @@ from multiview_geom._validation import (
     require_trailing_shape,
 )
 from multiview_geom.lenses.fisheye import COEFFICIENTS as FISHEYE_COEFFICIENTS
-from multiview_geom.lenses.fisheye import project_fisheye, undistort_fisheye, unproject_fisheye
+from multiview_geom.lenses.fisheye import (
+    project_fisheye_camera_points,
+    undistort_fisheye_pixels,
+    unproject_fisheye_pixels,
+)
 from multiview_geom.lenses.polynomial import (
-    Undistorted,
-    project_distorted,
+    ValidPixels,
+    project_camera_points,
     require_coefficients,
-    undistort_points,
-    unproject_distorted,
+    undistort_pixels,
+    unproject_pixels,
 )
 from multiview_geom.projection import point_depths, project_points
 from multiview_geom.transforms import invert_transform, look_at, world_to_camera
@@ -38,16 +42,16 @@ class Lens(Enum):
     """k1, k2, k3, k4 of Kannala and Brandt, which weigh powers of the angle from the axis."""
 
 
-class Projection(NamedTuple):
-    """Where each view sees each point, how far in front, and whether it can."""
+class ProjectedPoints(NamedTuple):
+    """Pixels and depths of points in each view, and which of them the view can see."""
 
     pixels: Float[Tensor, "*batch views points 2"]
     depths: Float[Tensor, "*batch views points"]
     valid: Bool[Tensor, "*batch views points"]
 
 
-class Rays(NamedTuple):
-    """Where the light that made each pixel came from, in the world."""
+class ViewingRays(NamedTuple):
+    """Pixels back-projected into the world: rays from the camera centers."""
 
     origins: Float[Tensor, "*batch views points 3"]
     directions: Float[Tensor, "*batch views points 3"]
@@ -107,7 +111,7 @@ class Cameras:
         """How many cameras there are."""
         return self.intrinsics.shape[-3]
 
-    def project(self, points: Float[Tensor, "*#batch points 3"]) -> Projection:
+    def project(self, points: Float[Tensor, "*#batch points 3"]) -> ProjectedPoints:
         """Project world points through every lens.
 
         Args:
@@ -123,13 +127,15 @@ class Cameras:
         """
         if self.distortion is None:
             depths = point_depths(self.projections, points)
-            return Projection(project_points(self.projections, points), depths, depths > 0)
-        project = project_fisheye if self.lens is Lens.FISHEYE else project_distorted
+            return ProjectedPoints(project_points(self.projections, points), depths, depths > 0)
+        project = (
+            project_fisheye_camera_points if self.lens is Lens.FISHEYE else project_camera_points
+        )
         places = world_to_camera(self.camera_from_world, points)
         pixels, valid = project(self.intrinsics, self.distortion, places)
-        return Projection(pixels, places[..., 2], valid)
+        return ProjectedPoints(pixels, places[..., 2], valid)
 
-    def undistort(self, pixels: Float[Tensor, "*#batch views points 2"]) -> Undistorted:
+    def undistort(self, pixels: Float[Tensor, "*#batch views points 2"]) -> ValidPixels:
         """Move pixels to where a pinhole with the same intrinsics would see them.
 
         Args:
@@ -143,11 +149,11 @@ class Cameras:
         """
         if self.distortion is None:
             require_trailing_shape("pixels", pixels, self.views, "points", 2)
-            return Undistorted(pixels, pixels.isfinite().all(dim=-1))
-        undistort = undistort_fisheye if self.lens is Lens.FISHEYE else undistort_points
+            return ValidPixels(pixels, pixels.isfinite().all(dim=-1))
+        undistort = undistort_fisheye_pixels if self.lens is Lens.FISHEYE else undistort_pixels
         return undistort(self.intrinsics, self.distortion, pixels)
 
-    def rays(self, pixels: Float[Tensor, "*#batch views points 2"]) -> Rays:
+    def rays(self, pixels: Float[Tensor, "*#batch views points 2"]) -> ViewingRays:
         """Follow pixels back into the world.
 
         Args:
@@ -168,12 +174,12 @@ class Cameras:
         require_trailing_shape("pixels", pixels, self.views, "points", 2)
         require_floating(intrinsics=self.intrinsics, pixels=pixels)
         if self.lens is Lens.FISHEYE and self.distortion is not None:
-            local, valid = unproject_fisheye(self.intrinsics, self.distortion, pixels)
+            local, valid = unproject_fisheye_pixels(self.intrinsics, self.distortion, pixels)
         else:
-            local, valid = unproject_distorted(self.intrinsics, self.distortion, pixels)
+            local, valid = unproject_pixels(self.intrinsics, self.distortion, pixels)
         directions = product(local, self.camera_from_world[..., :3, :3])
         origins = self.centers[..., :, None, :].expand(directions.shape)
-        return Rays(origins, directions, valid)
+        return ViewingRays(origins, directions, valid)
 
     def select(self, views: Sequence[str] | Sequence[int]) -> "Cameras":
         """Return the rig of the named or numbered views, in the order asked for."""

@@ -20,31 +20,31 @@ FOLD_SAMPLES = 65
 """Pixels across and down the image that a lens is tried on."""
 
 
-class Problem(Enum):
+class CameraIssueKind(Enum):
     """A kind of thing that cannot be right about a rig."""
 
-    NOT_A_NUMBER = "a number that is not finite"
+    NOT_FINITE = "a number that is not finite"
     NOT_A_ROTATION = "not a rotation"
     FOCAL_LENGTH = "a focal length that is not positive"
     PRINCIPAL_POINT = "principal point outside the image"
-    SAME_PLACE = "cameras at one place"
-    UNIT = "a unit of length unlike the others'"
+    SAME_POSITION = "cameras at one place"
+    UNIT_MISMATCH = "a unit of length unlike the others'"
     LENS_FOLDS = "a lens that folds inside the image"
 
 
 @dataclass(frozen=True)
-class Finding:
+class CameraIssue:
     """Something that cannot be right, about one camera or several.
 
     Attributes:
-        problem: What kind of thing it is.
+        kind: What kind of thing it is.
         cameras: The names of the cameras concerned.
-        sentence: What is wrong, for a person.
+        message: What is wrong, for a person.
     """
 
-    problem: Problem
+    kind: CameraIssueKind
     cameras: tuple[str, ...]
-    sentence: str
+    message: str
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def summarize_cameras(cameras: Cameras) -> tuple[CameraSummary, ...]:
     )
 
 
-def check_cameras(cameras: Cameras) -> tuple[Finding, ...]:
+def check_cameras(cameras: Cameras) -> tuple[CameraIssue, ...]:
     """Look for what cannot be right about a rig.
 
     Args:
@@ -123,40 +123,40 @@ def check_cameras(cameras: Cameras) -> tuple[Finding, ...]:
     if broken:
         return broken
     checks = (_rotations, _focal_lengths, _principal_points, _lenses, _places, _units)
-    return tuple(finding for check in checks for finding in check(rig))
+    return tuple(issue for check in checks for issue in check(rig))
 
 
-def _not_numbers(rig: Cameras) -> Iterator[Finding]:
+def _not_numbers(rig: Cameras) -> Iterator[CameraIssue]:
     fields = {"intrinsics": rig.intrinsics, "pose": rig.camera_from_world}
     if rig.distortion is not None:
         fields["distortion"] = rig.distortion
     for field, values in fields.items():
         for name, finite in zip(_names(rig), values.isfinite().flatten(1).all(dim=1), strict=True):
             if not finite:
-                sentence = f"{name}: the {field} holds a number that is not finite"
-                yield Finding(Problem.NOT_A_NUMBER, (name,), sentence)
+                message = f"{name}: the {field} holds a number that is not finite"
+                yield CameraIssue(CameraIssueKind.NOT_FINITE, (name,), message)
 
 
-def _rotations(rig: Cameras) -> Iterator[Finding]:
+def _rotations(rig: Cameras) -> Iterator[CameraIssue]:
     R = rig.camera_from_world[:, :3, :3]
     deviations = (R @ R.mT - torch.eye(3).double()).abs().amax(dim=(1, 2)).tolist()
     for name, turn, deviation in zip(_names(rig), R, deviations, strict=True):
         if deviation > ROTATION_TOLERANCE:
-            sentence = f"{name}: R is not a rotation, R R^T misses the identity by {deviation:.2g}"
-            yield Finding(Problem.NOT_A_ROTATION, (name,), sentence)
+            message = f"{name}: R is not a rotation, R R^T misses the identity by {deviation:.2g}"
+            yield CameraIssue(CameraIssueKind.NOT_A_ROTATION, (name,), message)
         elif torch.linalg.det(turn) < 0:
-            sentence = f"{name}: R is not a rotation but a mirror, its determinant is -1"
-            yield Finding(Problem.NOT_A_ROTATION, (name,), sentence)
+            message = f"{name}: R is not a rotation but a mirror, its determinant is -1"
+            yield CameraIssue(CameraIssueKind.NOT_A_ROTATION, (name,), message)
 
 
-def _focal_lengths(rig: Cameras) -> Iterator[Finding]:
+def _focal_lengths(rig: Cameras) -> Iterator[CameraIssue]:
     for name, K in zip(_names(rig), rig.intrinsics, strict=True):
         if min(K[0, 0], K[1, 1]) <= 0:
-            sentence = f"{name}: focal lengths {K[0, 0]:g} and {K[1, 1]:g} px are not positive"
-            yield Finding(Problem.FOCAL_LENGTH, (name,), sentence)
+            message = f"{name}: focal lengths {K[0, 0]:g} and {K[1, 1]:g} px are not positive"
+            yield CameraIssue(CameraIssueKind.FOCAL_LENGTH, (name,), message)
 
 
-def _principal_points(rig: Cameras) -> Iterator[Finding]:
+def _principal_points(rig: Cameras) -> Iterator[CameraIssue]:
     if rig.image_size is None:
         return
     for name, K, size in zip(_names(rig), rig.intrinsics, rig.image_size, strict=True):
@@ -164,10 +164,12 @@ def _principal_points(rig: Cameras) -> Iterator[Finding]:
         width, height = size.tolist()
         if not (0 <= x < width and 0 <= y < height):
             place = f"({x:g}, {y:g}) lies outside its image of {width} x {height} px"
-            yield Finding(Problem.PRINCIPAL_POINT, (name,), f"{name}: principal point {place}")
+            yield CameraIssue(
+                CameraIssueKind.PRINCIPAL_POINT, (name,), f"{name}: principal point {place}"
+            )
 
 
-def _lenses(rig: Cameras) -> Iterator[Finding]:
+def _lenses(rig: Cameras) -> Iterator[CameraIssue]:
     if rig.image_size is None or rig.distortion is None:
         return
     steps = torch.linspace(0, 1, FOLD_SAMPLES, dtype=torch.float64)
@@ -175,27 +177,27 @@ def _lenses(rig: Cameras) -> Iterator[Finding]:
     lost = 1 - rig.rays(pixels).valid.double().mean(dim=-1)
     for name, share in zip(_names(rig), lost.tolist(), strict=True):
         if share > 0:
-            sentence = f"{name}: the lens folds inside the image, {share:.1%} of it shows nothing"
-            yield Finding(Problem.LENS_FOLDS, (name,), sentence)
+            message = f"{name}: the lens folds inside the image, {share:.1%} of it shows nothing"
+            yield CameraIssue(CameraIssueKind.LENS_FOLDS, (name,), message)
 
 
-def _places(rig: Cameras) -> Iterator[Finding]:
+def _places(rig: Cameras) -> Iterator[CameraIssue]:
     distances = torch.cdist(rig.centers, rig.centers)
     size = max(distances.max().item(), rig.centers.norm(dim=-1).median().item())
     for (i, first), (j, second) in combinations(enumerate(_names(rig)), 2):
         if distances[i, j] <= SAME_PLACE * size:
-            sentence = f"{first} and {second} stand at one place: nothing can be triangulated"
-            yield Finding(Problem.SAME_PLACE, (first, second), sentence)
+            message = f"{first} and {second} stand at one place: nothing can be triangulated"
+            yield CameraIssue(CameraIssueKind.SAME_POSITION, (first, second), message)
 
 
-def _units(rig: Cameras) -> Iterator[Finding]:
+def _units(rig: Cameras) -> Iterator[CameraIssue]:
     lengths = rig.camera_from_world[:, :3, 3].norm(dim=-1)
     usual = lengths.median().item()
     for name, length in zip(_names(rig), lengths.tolist(), strict=True):
         longer, shorter = max(length, usual), min(length, usual)
         if shorter > 0 and longer >= UNIT_RATIO * shorter:
-            sentence = f"{name}: translation of {length:g} beside {usual:g}: mm beside m?"
-            yield Finding(Problem.UNIT, (name,), sentence)
+            message = f"{name}: translation of {length:g} beside {usual:g}: mm beside m?"
+            yield CameraIssue(CameraIssueKind.UNIT_MISMATCH, (name,), message)
 
 
 def _fields_of_view(rig: Cameras) -> Tensor | None:

@@ -7,7 +7,14 @@ import pytest
 import torch
 from hypothesis import given
 
-from multiview_geom import Cameras, Lens, Problem, check_cameras, ring_of_cameras, summarize_cameras
+from multiview_geom import (
+    CameraIssueKind,
+    Cameras,
+    Lens,
+    check_cameras,
+    ring_of_cameras,
+    summarize_cameras,
+)
 from tests.multiview_geom.lenses.drawn_lenses import KORNIA_3273, WIDE, Glass
 from tests.multiview_geom.strategies import Ring, rings
 
@@ -33,8 +40,8 @@ def moved(rig: Cameras, view: int, scale: float) -> Cameras:
     return replace(rig, camera_from_world=poses)
 
 
-def problems(rig: Cameras) -> list[tuple[Problem, tuple[str, ...]]]:
-    return [(finding.problem, finding.cameras) for finding in check_cameras(rig)]
+def issues_of(rig: Cameras) -> list[tuple[CameraIssueKind, tuple[str, ...]]]:
+    return [(issue.kind, issue.cameras) for issue in check_cameras(rig)]
 
 
 @given(ring=rings)
@@ -74,55 +81,57 @@ def test_a_matrix_that_is_no_rotation_is_found() -> None:
     poses = Ring().cameras().camera_from_world.clone()
     poses[1, :3, :3] *= 1.01
     rig = replace(Ring().cameras(), camera_from_world=poses)
-    assert (Problem.NOT_A_ROTATION, ("2",)) in problems(rig)
+    assert (CameraIssueKind.NOT_A_ROTATION, ("2",)) in issues_of(rig)
 
 
 def test_a_mirror_is_found() -> None:
     poses = Ring().cameras().camera_from_world.clone()
     poses[2, 0, :3] *= -1
     rig = replace(Ring().cameras(), camera_from_world=poses)
-    assert (Problem.NOT_A_ROTATION, ("3",)) in problems(rig)
+    assert (CameraIssueKind.NOT_A_ROTATION, ("3",)) in issues_of(rig)
 
 
 def test_a_principal_point_outside_the_image_is_found() -> None:
     rig = with_image()
     rig.intrinsics[3, 0, 2] = 2500.0
-    assert (Problem.PRINCIPAL_POINT, ("4",)) in problems(rig)
+    assert (CameraIssueKind.PRINCIPAL_POINT, ("4",)) in issues_of(rig)
 
 
 def test_a_focal_length_that_is_not_positive_is_found() -> None:
     rig = Ring().cameras()
     rig.intrinsics[0, 1, 1] *= -1
-    assert problems(rig) == [(Problem.FOCAL_LENGTH, ("1",))]
+    assert issues_of(rig) == [(CameraIssueKind.FOCAL_LENGTH, ("1",))]
 
 
 def test_cameras_at_one_place_are_found() -> None:
     rig = Ring().cameras().select([0, 1, 1])
-    assert problems(replace(rig, names=("a", "b", "c"))) == [(Problem.SAME_PLACE, ("b", "c"))]
+    assert issues_of(replace(rig, names=("a", "b", "c"))) == [
+        (CameraIssueKind.SAME_POSITION, ("b", "c"))
+    ]
 
 
 def test_millimetres_beside_metres_are_found() -> None:
-    assert (Problem.UNIT, ("2",)) in problems(moved(Ring().cameras(), 1, 1000.0))
+    assert (CameraIssueKind.UNIT_MISMATCH, ("2",)) in issues_of(moved(Ring().cameras(), 1, 1000.0))
 
 
 def test_metres_beside_millimetres_are_found() -> None:
     rig = Ring().cameras()
     for view in (0, 1, 3):
         rig = moved(rig, view, 1000.0)
-    assert (Problem.UNIT, ("3",)) in problems(rig)
+    assert (CameraIssueKind.UNIT_MISMATCH, ("3",)) in issues_of(rig)
 
 
 def test_a_lens_that_folds_inside_the_image_is_found() -> None:
     found = check_cameras(with_image(glass=KORNIA_3273))
-    assert [finding.problem for finding in found] == [Problem.LENS_FOLDS] * 4
-    assert "1: the lens folds inside the image" in found[0].sentence
+    assert [issue.kind for issue in found] == [CameraIssueKind.LENS_FOLDS] * 4
+    assert "1: the lens folds inside the image" in found[0].message
 
 
 def test_what_is_not_a_number_is_found_first() -> None:
     rig = with_image()
     assert rig.distortion is not None
     rig.distortion[1, 2] = torch.nan
-    assert problems(rig) == [(Problem.NOT_A_NUMBER, ("2",))]
+    assert issues_of(rig) == [(CameraIssueKind.NOT_FINITE, ("2",))]
 
 
 @pytest.mark.rejects

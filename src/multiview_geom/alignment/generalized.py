@@ -16,7 +16,7 @@ from multiview_geom.alignment.procrustes import align_similarity
 from multiview_geom.transforms import Similarity
 
 
-class Consensus(NamedTuple):
+class GeneralizedAlignment(NamedTuple):
     """A common shape, how each set is laid on it, and how far each point then lies from it."""
 
     points: Float[Tensor, "*batch points d"]
@@ -30,7 +30,7 @@ def generalized_procrustes(
     weights: Float[Tensor, "*#batch sets points"] | None = None,
     align: Callable[..., Similarity] = align_similarity,
     steps: int = 10,
-) -> Consensus:
+) -> GeneralizedAlignment:
     """Find the shape that many point sets share, and lay every set on it.
 
     Lays all sets on the shape, takes their weighted mean for the next shape, and so on: each
@@ -81,7 +81,9 @@ def generalized_procrustes(
     known = (trust > 0) & had[..., None, :]
     residuals = _distances(transforms.apply(places), shape[..., None, :, :], known)
     shape = torch.where(had[..., None], shape, torch.nan)
-    return Consensus(shape.to(sets.dtype), _cast(transforms, sets.dtype), residuals.to(sets.dtype))
+    return GeneralizedAlignment(
+        shape.to(sets.dtype), _cast(transforms, sets.dtype), residuals.to(sets.dtype)
+    )
 
 
 def _lay(

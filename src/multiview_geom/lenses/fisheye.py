@@ -23,9 +23,8 @@ from multiview_geom.lenses._radial_inverse import (
 )
 from multiview_geom.lenses.polynomial import (
     CLOSE,
-    Directions,
-    Seen,
-    Undistorted,
+    ValidDirections,
+    ValidPixels,
     from_pixels,
     to_pixels,
 )
@@ -37,11 +36,11 @@ FLATTEST = 1e-6
 """Slope of the seen radius by the angle at which a lens counts as folding."""
 
 
-def project_fisheye(
+def project_fisheye_camera_points(
     intrinsics: Float[Tensor, "*#batch views 3 3"],
     distortion: Float[Tensor, "*#batch views 4"],
     points: Float[Tensor, "*#batch views points 3"],
-) -> Seen:
+) -> ValidPixels:
     """Project points of each camera's frame through its fisheye lens.
 
     Args:
@@ -63,7 +62,7 @@ def project_fisheye(
     Example:
         >>> K = torch.tensor([[[100.0, 0.0, 300.0], [0.0, 100.0, 300.0], [0.0, 0.0, 1.0]]])
         >>> sideways = torch.tensor([[[1.0, 0.0, 0.0]]])
-        >>> project_fisheye(K, torch.zeros(1, 4), sideways).pixels.round(decimals=2)
+        >>> project_fisheye_camera_points(K, torch.zeros(1, 4), sideways).pixels.round(decimals=2)
         tensor([[[457.0800, 300.0000]]])
     """
     _require_fisheye(intrinsics, distortion)
@@ -71,15 +70,15 @@ def project_fisheye(
     require_floating(intrinsics=intrinsics, distortion=distortion, points=points)
     require_same_size("views", intrinsics=intrinsics.shape[-3], points=points.shape[-3])
     K, k, place = (for_computation(tensor) for tensor in (intrinsics, distortion, points))
-    seen, valid = bend_directions(k, place)
-    return Seen(to_pixels(K, seen).to(points.dtype), valid)
+    seen, valid = distort_directions(k, place)
+    return ValidPixels(to_pixels(K, seen).to(points.dtype), valid)
 
 
-def unproject_fisheye(
+def unproject_fisheye_pixels(
     intrinsics: Float[Tensor, "*#batch views 3 3"],
     distortion: Float[Tensor, "*#batch views 4"],
     pixels: Float[Tensor, "*#batch views points 2"],
-) -> Directions:
+) -> ValidDirections:
     """Find the directions in which a fisheye lens sees pixels.
 
     Args:
@@ -100,16 +99,16 @@ def unproject_fisheye(
     Example:
         >>> K = torch.tensor([[[100.0, 0.0, 300.0], [0.0, 100.0, 300.0], [0.0, 0.0, 1.0]]])
         >>> edge = torch.tensor([[[457.0796, 300.0]]])
-        >>> unproject_fisheye(K, torch.zeros(1, 4), edge).directions.round(decimals=4) + 0.0
+        >>> unproject_fisheye_pixels(K, torch.zeros(1, 4), edge).directions.round(decimals=4) + 0.0
         tensor([[[1., 0., 0.]]])
     """
     _require_lens(intrinsics, distortion, pixels)
     K, k, seen = (for_computation(tensor) for tensor in (intrinsics, distortion, pixels))
-    directions, valid = unbend_directions(k, from_pixels(K, seen))
-    return Directions(directions.to(pixels.dtype), valid)
+    directions, valid = undistort_directions(k, from_pixels(K, seen))
+    return ValidDirections(directions.to(pixels.dtype), valid)
 
 
-def distort_fisheye(
+def distort_fisheye_pixels(
     intrinsics: Float[Tensor, "*#batch views 3 3"],
     distortion: Float[Tensor, "*#batch views 4"],
     pixels: Float[Tensor, "*#batch views points 2"],
@@ -120,7 +119,7 @@ def distort_fisheye(
         intrinsics: Each view's K, upper triangular with a last row 0, 0, 1.
         distortion: Each view's k1, k2, k3, k4 in OpenCV's order.
         pixels: Where a pinhole with the same intrinsics would see the points [px]; it sees
-            nothing beyond 90 degrees: use `project_fisheye` there.
+            nothing beyond 90 degrees: use `project_fisheye_camera_points` there.
 
     Returns:
         Where the lens shows them [px].
@@ -131,14 +130,14 @@ def distort_fisheye(
     _require_lens(intrinsics, distortion, pixels)
     K, k, ideal = (for_computation(tensor) for tensor in (intrinsics, distortion, pixels))
     ahead = torch.nn.functional.pad(from_pixels(K, ideal), (0, 1), value=1.0)
-    return to_pixels(K, bend_directions(k, ahead)[0]).to(pixels.dtype)
+    return to_pixels(K, distort_directions(k, ahead)[0]).to(pixels.dtype)
 
 
-def undistort_fisheye(
+def undistort_fisheye_pixels(
     intrinsics: Float[Tensor, "*#batch views 3 3"],
     distortion: Float[Tensor, "*#batch views 4"],
     pixels: Float[Tensor, "*#batch views points 2"],
-) -> Undistorted:
+) -> ValidPixels:
     """Move pixels seen by a fisheye lens to where a pinhole would see them.
 
     Args:
@@ -148,24 +147,24 @@ def undistort_fisheye(
 
     Returns:
         The ideal pixels; NaN, and not valid, at 90 degrees and beyond, which no pinhole
-        sees: use `unproject_fisheye` there.
+        sees: use `unproject_fisheye_pixels` there.
 
     Raises:
         ValueError: If a shape or dtype disagrees.
     """
     _require_lens(intrinsics, distortion, pixels)
     K, k, seen = (for_computation(tensor) for tensor in (intrinsics, distortion, pixels))
-    directions, valid = unbend_directions(k, from_pixels(K, seen))
+    directions, valid = undistort_directions(k, from_pixels(K, seen))
     ahead = valid & (directions[..., 2] > FLATTEST)
     # Doubled where: dividing by zero in the branch not taken would poison its gradient.
     depth = torch.where(ahead, directions[..., 2], 1.0)[..., None]
     ideal = torch.where(ahead[..., None], directions[..., :2] / depth, torch.nan)
-    return Undistorted(to_pixels(K, ideal).to(pixels.dtype), ahead)
+    return ValidPixels(to_pixels(K, ideal).to(pixels.dtype), ahead)
 
 
-def bend_directions(
+def distort_directions(
     distortion: Float[Tensor, "*#batch views 4"], points: Float[Tensor, "*#batch views points 3"]
-) -> Seen:
+) -> ValidPixels:
     """Project points of the camera's frame to a fisheye image of focal length one."""
     lens = distortion[..., None].unbind(dim=-2)
     sound = points.isfinite().all(dim=-1) & (
@@ -179,19 +178,19 @@ def bend_directions(
     fold, _ = first_fold(partial(_profile, lens), distortion.new_tensor(pi))
     seen = place[..., :2] * (angle_over_radius * stretch)[..., None]
     seen = torch.where(sound[..., None], seen, torch.nan)
-    return Seen(seen, sound & (squared_angle <= fold.square()))
+    return ValidPixels(seen, sound & (squared_angle <= fold.square()))
 
 
-def unbend_directions(
+def undistort_directions(
     distortion: Float[Tensor, "*#batch views 4"], points: Float[Tensor, "*#batch views points 2"]
-) -> Directions:
+) -> ValidDirections:
     """Find the directions shown at points of a fisheye image of focal length one."""
     fixed = distortion.detach()[..., None].unbind(dim=-2)
     inverse = radial_inverse(partial(_profile, fixed), distortion.new_tensor(pi))
     solve = partial(_unbent, distortion, inverse)
     shared = distortion.ndim == 2  # noqa: PLR2004 - views and coefficients
     directions, valid = solve_points(solve, points, shared_lenses=shared)
-    return Directions(directions, valid)
+    return ValidDirections(directions, valid)
 
 
 def _unbent(distortion: Tensor, inverse: RadialInverse, points: Tensor) -> tuple[Tensor, Tensor]:

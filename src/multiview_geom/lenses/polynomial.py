@@ -45,28 +45,21 @@ CLOSE = {torch.float32: 1e-6, torch.float64: 1e-11}
 """By how much the answer, distorted again, may miss the seen point, in focal lengths."""
 
 
-class Undistorted(NamedTuple):
-    """Ideal pixels, and which of them the lens can have produced."""
+class ValidPixels(NamedTuple):
+    """Pixels [px], and which of them a lens can produce."""
 
     pixels: Float[Tensor, "*batch views points 2"]
     valid: Bool[Tensor, "*batch views points"]
 
 
-class Seen(NamedTuple):
-    """Where a lens shows points, and which of them it can see."""
-
-    pixels: Float[Tensor, "*batch views points 2"]
-    valid: Bool[Tensor, "*batch views points"]
-
-
-class Directions(NamedTuple):
-    """Unit vectors in each camera's frame, and which of them the lens can have seen."""
+class ValidDirections(NamedTuple):
+    """Unit vectors in each camera's frame, and which of them a lens can see."""
 
     directions: Float[Tensor, "*batch views points 3"]
     valid: Bool[Tensor, "*batch views points"]
 
 
-class Masked(NamedTuple):
+class MaskedPoints(NamedTuple):
     """Coordinates, and which points they are good for."""
 
     valid: Bool[Tensor, "*batch"]
@@ -74,7 +67,7 @@ class Masked(NamedTuple):
     y: Float[Tensor, "*batch"]
 
 
-def distort_points(
+def distort_pixels(
     intrinsics: Float[Tensor, "*#batch views 3 3"],
     distortion: Float[Tensor, "*#batch views coefficients"],
     pixels: Float[Tensor, "*#batch views points 2"],
@@ -95,7 +88,7 @@ def distort_points(
 
     Note:
         Far from the centre a polynomial folds back, and points there are shown where no real
-        lens would: `Cameras.project` and `undistort_points` tell which ones.
+        lens would: `Cameras.project` and `undistort_pixels` tell which ones.
 
     Reference:
         Brown, Decentering distortion of lenses, 1966; OpenCV, module calib, `projectPoints`.
@@ -103,7 +96,7 @@ def distort_points(
     Example:
         >>> K = torch.tensor([[[100.0, 0.0, 50.0], [0.0, 100.0, 50.0], [0.0, 0.0, 1.0]]])
         >>> barrel = torch.tensor([[-0.2, 0.0, 0.0, 0.0]])
-        >>> distort_points(K, barrel, torch.tensor([[[50.0, 50.0], [100.0, 50.0]]]))
+        >>> distort_pixels(K, barrel, torch.tensor([[[50.0, 50.0], [100.0, 50.0]]]))
         tensor([[[50.0000, 50.0000],
                  [97.5000, 50.0000]]])
     """
@@ -121,11 +114,11 @@ def distort_points(
     return seen.to(pixels.dtype)
 
 
-def undistort_points(
+def undistort_pixels(
     intrinsics: Float[Tensor, "*#batch views 3 3"],
     distortion: Float[Tensor, "*#batch views coefficients"],
     pixels: Float[Tensor, "*#batch views points 2"],
-) -> Undistorted:
+) -> ValidPixels:
     """Move seen pixels to where a pinhole with the same intrinsics would see them.
 
     Args:
@@ -134,7 +127,7 @@ def undistort_points(
         pixels: Where the lens shows the points [px].
 
     Returns:
-        The ideal pixels, and which are valid: those that `distort_points` takes back to the
+        The ideal pixels, and which are valid: those that `distort_pixels` takes back to the
         seen pixel, on the near side of the fold. The others are NaN and pass no gradient.
 
     Raises:
@@ -148,8 +141,8 @@ def undistort_points(
         >>> K = torch.tensor([[[100.0, 0.0, 50.0], [0.0, 100.0, 50.0], [0.0, 0.0, 1.0]]])
         >>> barrel = torch.tensor([[-0.2, 0.0, 0.0, 0.0]])
         >>> seen = torch.tensor([[[97.5, 50.0], [500.0, 50.0]]])
-        >>> undistort_points(K, barrel, seen)
-        Undistorted(pixels=tensor([[[100.,  50.],
+        >>> undistort_pixels(K, barrel, seen)
+        ValidPixels(pixels=tensor([[[100.,  50.],
                  [ nan,  nan]]]), valid=tensor([[ True, False]]))
     """
     _require_lens(intrinsics, distortion, pixels)
@@ -162,14 +155,14 @@ def undistort_points(
         return joined(finite & found, *_in_pixels(K, x, y)), finite & found
 
     ideal, valid = solve_points(undistorted, seen, shared_lenses=_shared(K, k[..., None]))
-    return Undistorted(ideal.to(pixels.dtype), valid)
+    return ValidPixels(ideal.to(pixels.dtype), valid)
 
 
-def project_distorted(
+def project_camera_points(
     intrinsics: Float[Tensor, "*#batch views 3 3"],
     distortion: Float[Tensor, "*#batch views coefficients"],
     points: Float[Tensor, "*#batch views points 3"],
-) -> Seen:
+) -> ValidPixels:
     """Project points of each camera's frame through its lens.
 
     Args:
@@ -184,14 +177,14 @@ def project_distorted(
     K, k, place = (for_computation(tensor) for tensor in (intrinsics, distortion, points))
     ideal = from_homogeneous(place)
     valid = (place[..., 2] > 0) & before_fold(k, ideal)
-    return Seen(to_pixels(K, distort_normalized(k, ideal)).to(points.dtype), valid)
+    return ValidPixels(to_pixels(K, distort_image_points(k, ideal)).to(points.dtype), valid)
 
 
-def unproject_distorted(
+def unproject_pixels(
     intrinsics: Float[Tensor, "*#batch views 3 3"],
     distortion: Float[Tensor, "*#batch views coefficients"] | None,
     pixels: Float[Tensor, "*#batch views points 2"],
-) -> Directions:
+) -> ValidDirections:
     """Find the directions in which a lens sees pixels.
 
     Args:
@@ -206,11 +199,11 @@ def unproject_distorted(
     points = from_pixels(K, seen)
     valid = points.isfinite().all(dim=-1)
     if distortion is not None:
-        points, valid = undistort_normalized(for_computation(distortion), points)
+        points, valid = undistort_image_points(for_computation(distortion), points)
     # Doubled where: NaN in the branch not taken would turn its gradient into NaN.
     ahead = to_homogeneous(torch.where(valid[..., None], points, 0.0))
     unit = ahead / ahead.square().sum(dim=-1, keepdim=True).sqrt()
-    return Directions(torch.where(valid[..., None], unit, torch.nan).to(pixels.dtype), valid)
+    return ValidDirections(torch.where(valid[..., None], unit, torch.nan).to(pixels.dtype), valid)
 
 
 def from_pixels(
@@ -229,12 +222,12 @@ def to_pixels(
     return joined(finite, *_in_pixels(intrinsics, x, y))
 
 
-def split(points: Float[Tensor, "*batch 2"]) -> Masked:
+def split(points: Float[Tensor, "*batch 2"]) -> MaskedPoints:
     """Tell which points are finite, and return their coordinates, zero where they are not."""
     x, y = points.unbind(dim=-1)
     finite = x.isfinite() & y.isfinite()
     # Doubled where, with `joined`: what is not a number would turn every gradient into NaN.
-    return Masked(finite, torch.where(finite, x, 0.0), torch.where(finite, y, 0.0))
+    return MaskedPoints(finite, torch.where(finite, x, 0.0), torch.where(finite, y, 0.0))
 
 
 def joined(
@@ -244,7 +237,7 @@ def joined(
     return torch.stack([torch.where(valid, x, torch.nan), torch.where(valid, y, torch.nan)], dim=-1)
 
 
-def distort_normalized(
+def distort_image_points(
     distortion: Float[Tensor, "*#batch views coefficients"],
     points: Float[Tensor, "*#batch views points 2"],
 ) -> Float[Tensor, "*#batch views points 2"]:
@@ -265,10 +258,10 @@ def before_fold(
     return keeps_orientation(lens, x, y) & (x.square() + y.square() < beyond.square())
 
 
-def undistort_normalized(
+def undistort_image_points(
     distortion: Float[Tensor, "*#batch views coefficients"],
     points: Float[Tensor, "*#batch views points 2"],
-) -> Undistorted:
+) -> ValidPixels:
     """Find the points of the plane at depth one that a lens shows at the given ones."""
     inverse = _inverse(distortion)
 
@@ -278,7 +271,7 @@ def undistort_normalized(
         return joined(finite & found, x, y), finite & found
 
     ideal, valid = solve_points(undistorted, points, shared_lenses=_shared(distortion[..., None]))
-    return Undistorted(ideal, valid)
+    return ValidPixels(ideal, valid)
 
 
 def _normalized(intrinsics: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -293,12 +286,12 @@ def _in_pixels(intrinsics: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor
     return u, K[..., 1, 1] * y + K[..., 1, 2]
 
 
-def _bent(lens: Coefficients, x: Tensor, y: Tensor) -> Masked:
+def _bent(lens: Coefficients, x: Tensor, y: Tensor) -> MaskedPoints:
     """Distort points that are not as good as at infinity, where powers overflow."""
     near = (x.abs() <= FARTHEST) & (y.abs() <= FARTHEST)
     # Doubled where, with `joined`.
     x, y = torch.where(near, x, 0.0), torch.where(near, y, 0.0)
-    return Masked(near, *tilt(lens, *bend(lens, x, y)))
+    return MaskedPoints(near, *tilt(lens, *bend(lens, x, y)))
 
 
 def _shared(*matrices: Float[Tensor, "*_ _ _ _"]) -> bool:
@@ -311,7 +304,9 @@ def _inverse(distortion: Float[Tensor, "*batch views coefficients"]) -> RadialIn
     return radial_inverse(partial(radial_profile, coefficients_of(fixed)), fixed.new_tensor(WIDEST))
 
 
-def _unbent(distortion: Tensor, inverse: RadialInverse, seen_x: Tensor, seen_y: Tensor) -> Masked:
+def _unbent(
+    distortion: Tensor, inverse: RadialInverse, seen_x: Tensor, seen_y: Tensor
+) -> MaskedPoints:
     lens = coefficients_of(distortion)
     seen_x, seen_y = untilt(lens, seen_x, seen_y)
     near = (seen_x.abs() <= FARTHEST) & (seen_y.abs() <= FARTHEST)
@@ -325,7 +320,7 @@ def _unbent(distortion: Tensor, inverse: RadialInverse, seen_x: Tensor, seen_y: 
     x, y, miss, unfolded = checked_step(lens, x, y, seen_x, seen_y)
     hit = miss <= CLOSE[miss.dtype] * (1 + seen_x.abs() + seen_y.abs())
     inside = x * x + y * y < inverse.beyond_fold.square()
-    return Masked(near & hit & unfolded & inside, x, y)
+    return MaskedPoints(near & hit & unfolded & inside, x, y)
 
 
 def _near_root(

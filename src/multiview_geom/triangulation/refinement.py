@@ -16,7 +16,7 @@ from multiview_geom._validation import (
     require_trailing_shape,
 )
 from multiview_geom.cameras import Cameras, Lens
-from multiview_geom.lenses.polynomial import distort_points
+from multiview_geom.lenses.polynomial import distort_pixels
 from multiview_geom.projection import project_points
 from multiview_geom.triangulation._sightings import (
     COLUMNS,
@@ -161,7 +161,7 @@ def _project(
     if cameras.distortion is None or cameras.lens is Lens.FISHEYE:
         return cameras.project(points).pixels
     ideal = project_points(cameras.projections, points)
-    return distort_points(cameras.intrinsics, cameras.distortion, ideal)
+    return distort_pixels(cameras.intrinsics, cameras.distortion, ideal)
 
 
 def _descend(

@@ -158,7 +158,7 @@ def inspect_calibration(path: Path) -> RigInspection:
         format=file.format.value,
         unit=file.unit,
         rig=summarize_cameras(file.cameras),
-        warnings=tuple(finding.sentence for finding in check_cameras(file.cameras)),
+        warnings=tuple(issue.message for issue in check_cameras(file.cameras)),
     )
 
 
@@ -244,7 +244,7 @@ def _warnings(take: Take) -> list[str]:
         warnings.append(
             f"{recording.name}: several people in {', '.join(crowded)}; one of them was chosen"
         )
-    warnings += [finding.sentence for finding in check_cameras(recording.cameras)]
+    warnings += [issue.message for issue in check_cameras(recording.cameras)]
     warnings += _warnings_about_gaps(recording)
     if recording.cameras.views > 1:
         warnings += _warnings_about_geometry(_some_frames(recording))

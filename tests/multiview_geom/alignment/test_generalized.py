@@ -6,7 +6,7 @@ from hypothesis import given
 from torch import Tensor
 
 from multiview_geom import (
-    Consensus,
+    GeneralizedAlignment,
     Similarity,
     align_rigid,
     align_similarity,
@@ -33,7 +33,7 @@ def noisy_copies(cloud: Cloud = SHAPE, sets: int = 4) -> Tensor:
     return points + 0.05 * waves.reshape(sets, *points.shape)
 
 
-def relative_distance(found: Consensus) -> Tensor:
+def relative_distance(found: GeneralizedAlignment) -> Tensor:
     size = (found.points - found.points.mean(dim=0)).square().sum()
     return found.residuals.square().sum() / size
 

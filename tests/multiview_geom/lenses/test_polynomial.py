@@ -6,7 +6,7 @@ from hypothesis import given
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
-from multiview_geom import distort_points, undistort_points
+from multiview_geom import distort_pixels, undistort_pixels
 from multiview_geom._kernels import point_blocks as _point_blocks
 from tests.multiview_geom.lenses.drawn_lenses import (
     BARREL,
@@ -31,8 +31,8 @@ every_known_lens = pytest.mark.parametrize("glass", known.values(), ids=known.ke
 def round_trip(glass: Glass, pixels: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Return how far each pixel comes back from itself, and which are valid."""
     K, k, seen = glass.intrinsics().to(dtype), glass.distortion().to(dtype), pixels.to(dtype)
-    ideal, valid = undistort_points(K, k, seen)
-    return (distort_points(K, k, ideal) - seen).norm(dim=-1), valid
+    ideal, valid = undistort_pixels(K, k, seen)
+    return (distort_pixels(K, k, ideal) - seen).norm(dim=-1), valid
 
 
 @given(glass=glasses)
@@ -57,7 +57,7 @@ def test_distorting_undoes_undistorting_a_known_lens(glass: Glass) -> None:
 def test_undistorting_undoes_distorting_near_the_centre(glass: Glass) -> None:
     K, k = glass.intrinsics(), glass.distortion()
     ideal = K[:, None, :2, 2] + 0.3 * (glass.pixels() - K[:, None, :2, 2])
-    again, valid = undistort_points(K, k, distort_points(K, k, ideal))
+    again, valid = undistort_pixels(K, k, distort_pixels(K, k, ideal))
     assert valid.all()
     assert_close(again, ideal, atol=ROUND_TRIP_PX)
 
@@ -68,16 +68,16 @@ def test_a_longer_focal_length_scales_the_image(glass: Glass) -> None:
     center = K[:, None, :2, 2]
     twice = K * torch.tensor([[2.0, 2.0, 1.0], [2.0, 2.0, 1.0], [1.0, 1.0, 1.0]])
     twice[..., :2, 2] = K[..., :2, 2]
-    scaled = distort_points(twice, k, center + 2 * (pixels - center))
-    assert_close(scaled - center, 2 * (distort_points(K, k, pixels) - center), atol=1e-9)
+    scaled = distort_pixels(twice, k, center + 2 * (pixels - center))
+    assert_close(scaled - center, 2 * (distort_pixels(K, k, pixels) - center), atol=1e-9)
 
 
 def test_a_view_knows_only_its_own_lens() -> None:
     K = torch.cat([glass.intrinsics() for glass in HUMAN36M_LIKE])
     k = torch.cat([glass.distortion() for glass in HUMAN36M_LIKE])
     pixels = WIDE.pixels().repeat(4, 1, 1)
-    each = [undistort_points(K[[v]], k[[v]], pixels[[v]]).pixels for v in range(4)]
-    assert_close(undistort_points(K, k, pixels).pixels, torch.cat(each), atol=0)
+    each = [undistort_pixels(K[[v]], k[[v]], pixels[[v]]).pixels for v in range(4)]
+    assert_close(undistort_pixels(K, k, pixels).pixels, torch.cat(each), atol=0)
 
 
 @pytest.mark.parametrize("frames", [(), (3,), (2, 3)])
@@ -85,10 +85,10 @@ def test_blocks_change_nothing(frames: tuple[int, ...], monkeypatch: pytest.Monk
     K, k = BARREL.intrinsics().repeat(2, 1, 1), BARREL.distortion().repeat(2, 1)
     shifts = torch.arange(torch.Size((*frames, 2)).numel()).reshape(*frames, 2, 1, 1)
     pixels = BARREL.pixels() + shifts
-    whole = undistort_points(K, k, pixels)
-    own = undistort_points(K.expand(*frames, 2, 3, 3), k.expand(*frames, 2, 4), pixels)
+    whole = undistort_pixels(K, k, pixels)
+    own = undistort_pixels(K.expand(*frames, 2, 3, 3), k.expand(*frames, 2, 4), pixels)
     monkeypatch.setattr(_point_blocks, "BLOCK", 100)
-    for actual in (undistort_points(K, k, pixels), own):
+    for actual in (undistort_pixels(K, k, pixels), own):
         assert_close(actual.pixels, whole.pixels, atol=1e-12)
         assert torch.equal(actual.valid, whole.valid)
 
@@ -97,14 +97,14 @@ def test_blocks_change_nothing(frames: tuple[int, ...], monkeypatch: pytest.Monk
 def test_it_is_opencvs_lens(glass: Glass) -> None:
     K, pixels = glass.intrinsics(), glass.pixels()
     points = torch.nn.functional.pad(pixels[0], (0, 1), value=1.0) @ torch.linalg.inv(K[0]).mT
-    seen = distort_points(K, glass.distortion(), pixels)
+    seen = distort_pixels(K, glass.distortion(), pixels)
     assert_close(seen[0], seen_by_opencv(glass, points), atol=AS_OPENCV_PX)
 
 
 @every_known_lens
 def test_valid_is_what_brute_force_inverts(glass: Glass) -> None:
     pixels = glass.pixels(across=300)
-    valid = undistort_points(glass.intrinsics(), glass.distortion(), pixels).valid[0]
+    valid = undistort_pixels(glass.intrinsics(), glass.distortion(), pixels).valid[0]
     inside = torch.from_numpy(reach(glass).contains_points(pixels[0].numpy()))
     assert (valid == inside).double().mean() >= SHARE_AS_BRUTE_FORCE
 
@@ -112,26 +112,26 @@ def test_valid_is_what_brute_force_inverts(glass: Glass) -> None:
 def test_no_distortion_moves_nothing() -> None:
     glass = Glass()
     K, k, pixels = glass.intrinsics(), glass.distortion(), glass.pixels()
-    assert_close(distort_points(K, k, pixels), pixels, atol=1e-10)
-    assert_close(undistort_points(K, k, pixels).pixels, pixels, atol=1e-10)
+    assert_close(distort_pixels(K, k, pixels), pixels, atol=1e-10)
+    assert_close(undistort_pixels(K, k, pixels).pixels, pixels, atol=1e-10)
 
 
 def test_shorter_rows_are_longer_ones_with_zeros() -> None:
     K, k, pixels = WIDE.intrinsics(), WIDE.distortion(), WIDE.pixels()
     padded = torch.nn.functional.pad(k, (0, 10))
-    assert_close(distort_points(K, padded, pixels), distort_points(K, k, pixels), atol=1e-10)
+    assert_close(distort_pixels(K, padded, pixels), distort_pixels(K, k, pixels), atol=1e-10)
 
 
 def test_what_the_lens_cannot_have_seen_is_nan() -> None:
     far = torch.tensor([[[5000.0, 540.0], [torch.nan, 540.0], [torch.inf, 540.0]]]).double()
-    ideal, valid = undistort_points(BARREL.intrinsics(), BARREL.distortion(), far)
+    ideal, valid = undistort_pixels(BARREL.intrinsics(), BARREL.distortion(), far)
     assert not valid.any()
     assert ideal.isnan().all()
 
 
 def test_a_lens_that_is_not_a_number_sees_nothing() -> None:
     k = torch.full((1, 5), torch.nan, dtype=torch.float64)
-    assert not undistort_points(WIDE.intrinsics(), k, WIDE.pixels()).valid.any()
+    assert not undistort_pixels(WIDE.intrinsics(), k, WIDE.pixels()).valid.any()
 
 
 @pytest.mark.parametrize("count", [4, 5, 8, 12, 14])
@@ -142,7 +142,7 @@ def test_the_inverse_has_the_slope_of_the_inverse(count: int) -> None:
     leaves = [argument.clone().requires_grad_() for argument in arguments]
 
     def undistorted(*arguments: Tensor) -> Tensor:
-        return undistort_points(*arguments).pixels
+        return undistort_pixels(*arguments).pixels
 
     assert gradcheck(undistorted, leaves, atol=1e-4)
     assert gradgradcheck(undistorted, leaves, atol=1e-3, rtol=1e-3)
@@ -156,7 +156,7 @@ def _largest(count: int) -> tuple[float, ...]:
 def test_an_invalid_pixel_passes_no_gradient_and_disturbs_no_neighbour() -> None:
     seen = torch.tensor([[[900.0, 500.0], [1e30, 500.0], [torch.nan, 0.0]]], dtype=torch.float64)
     leaves = [t.requires_grad_() for t in (BARREL.intrinsics(), BARREL.distortion(), seen)]
-    undistort_points(*leaves).pixels[0].nan_to_num().sum().backward()
+    undistort_pixels(*leaves).pixels[0].nan_to_num().sum().backward()
     assert all(leaf.grad is not None and leaf.grad.isfinite().all() for leaf in leaves)
     assert leaves[2].grad is not None
     assert not leaves[2].grad[0, 1:].any()
@@ -165,7 +165,7 @@ def test_an_invalid_pixel_passes_no_gradient_and_disturbs_no_neighbour() -> None
 def test_a_point_at_infinity_passes_no_gradient_and_disturbs_no_neighbour() -> None:
     ideal = torch.tensor([[[900.0, 500.0], [1e30, 500.0], [torch.nan, 0.0]]], dtype=torch.float64)
     leaves = [t.requires_grad_() for t in (BARREL.intrinsics(), BARREL.distortion(), ideal)]
-    distort_points(*leaves)[0].nan_to_num().sum().backward()
+    distort_pixels(*leaves)[0].nan_to_num().sum().backward()
     assert all(leaf.grad is not None and leaf.grad.isfinite().all() for leaf in leaves)
 
 
@@ -173,16 +173,16 @@ def test_a_point_at_infinity_passes_no_gradient_and_disturbs_no_neighbour() -> N
 @pytest.mark.parametrize("count", [0, 3, 6, 13])
 def test_a_lens_has_as_many_coefficients_as_opencv_knows(count: int) -> None:
     with pytest.raises(ValueError, match=f"4, 5, 8, 12 or 14 coefficients, got {count}"):
-        distort_points(WIDE.intrinsics(), torch.zeros(1, count).double(), WIDE.pixels())
+        distort_pixels(WIDE.intrinsics(), torch.zeros(1, count).double(), WIDE.pixels())
 
 
 @pytest.mark.rejects
 def test_every_view_has_a_lens() -> None:
     with pytest.raises(ValueError, match=r"`distortion` must have as many views as `intrinsics`"):
-        undistort_points(WIDE.intrinsics(), torch.zeros(2, 4).double(), WIDE.pixels())
+        undistort_pixels(WIDE.intrinsics(), torch.zeros(2, 4).double(), WIDE.pixels())
 
 
 @pytest.mark.rejects
 def test_lens_and_pixels_share_a_dtype() -> None:
     with pytest.raises(ValueError, match="`distortion` must have the dtype of `intrinsics`"):
-        undistort_points(WIDE.intrinsics(), torch.zeros(1, 4), WIDE.pixels())
+        undistort_pixels(WIDE.intrinsics(), torch.zeros(1, 4), WIDE.pixels())
