@@ -7,17 +7,17 @@ from selfsup_lifting.recording import Recording
 
 
 @dataclass(frozen=True)
-class Take:
-    """A recording and where it comes from.
+class ReadResult:
+    """A recording, and what a user should know about how it was read.
 
     Attributes:
-        recording: The take itself.
-        layout: Who wrote the files, for people: "OpenPose", "BVH", ...
-        people: How many people each camera's detector saw at once, at most.
-        notes: What was guessed, converted or left out, a sentence each.
+        recording: The recording.
+        people: How many people each camera's detector found in one frame, at most.
+        notes: What was guessed, converted or left out, one sentence each.
+        reader: The name of the reader that read it, a key of `READERS`.
     """
 
     recording: Recording
-    layout: str
     people: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    reader: str = ""

@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,35 @@ class ReadError(ValueError):
 
 
 @dataclass(frozen=True)
+class Source:
+    """What a recording was read from.
+
+    Attributes:
+        format: The program or dataset that wrote the files: "OpenPose", "BVH", ...; "native" if
+            this package made the recording.
+        path: The file or folder; None if there is none.
+        dataset: The published dataset that the recording belongs to, by the name of its reader:
+            "human36m", "humaneva" or "mpi_inf_3dhp"; None for all other data.
+    """
+
+    format: str = "native"
+    path: Path | None = None
+    dataset: str | None = None
+
+    def as_dict(self) -> dict[str, str | None]:
+        """Return plain strings, for files."""
+        path = None if self.path is None else str(self.path)
+        return {"format": self.format, "path": path, "dataset": self.dataset}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> "Source":
+        """Build the source that `as_dict` wrote."""
+        path = plain.get("path")
+        known = str(plain.get("format", cls.format))
+        return cls(known, None if path is None else Path(path), plain.get("dataset"))
+
+
+@dataclass(frozen=True)
 class Recording:
     """One take of one subject.
 
@@ -42,6 +71,7 @@ class Recording:
         keypoints: Where each view detected each joint, lens included [px]; NaN where missing.
         confidence: The detector's trust, from 0 to 1; 0 where missing.
         truth: Where the joints are in the world [m], NaN where unknown; None without any.
+        source: What the recording was read from.
     """
 
     name: str
@@ -53,6 +83,7 @@ class Recording:
     keypoints: Float[Tensor, "frames views joints 2"]
     confidence: Float[Tensor, "frames views joints"]
     truth: Float[Tensor, "frames joints 3"] | None = None
+    source: Source = Source()
 
     def __post_init__(self) -> None:
         frames, joints = self.keypoints.shape[0], len(self.skeleton.joints)
@@ -150,6 +181,7 @@ def save_recording(path: Path, recording: Recording) -> None:
         "skeleton": recording.skeleton.as_dict(),
         "cameras": None if cameras.names is None else list(cameras.names),
         "lens": cameras.lens.value,
+        "source": recording.source.as_dict(),
         "units": {"keypoints": "px", "truth": "m", "cameras": "m"},
     }
     arrays = {
@@ -216,6 +248,7 @@ def _recording_of(description: dict[str, Any], arrays: dict[str, NDArray[Any]]) 
         keypoints=tensors["keypoints"],
         confidence=tensors["confidence"],
         truth=tensors.get("truth"),
+        source=Source.from_dict(description.get("source") or {}),
     )
 
 

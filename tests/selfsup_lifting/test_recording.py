@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from torch.testing import assert_close
 
-from selfsup_lifting.recording import ReadError, Recording, load_recording, save_recording
+from selfsup_lifting.recording import ReadError, Recording, Source, load_recording, save_recording
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from tests.selfsup_lifting.strategies import Scene, scenes
 
@@ -24,7 +24,7 @@ def require_equal(one: Recording, other: Recording) -> None:
     assert_close(one.truth, other.truth, **exact)
     assert_close(one.cameras.projections, other.cameras.projections, **exact)
     assert one.cameras.names == other.cameras.names
-    texts = ("name", "subject", "action", "fps", "skeleton")
+    texts = ("name", "subject", "action", "fps", "skeleton", "source")
     assert [getattr(one, text) for text in texts] == [getattr(other, text) for text in texts]
 
 
@@ -38,6 +38,23 @@ def test_a_take_survives_its_file(tmp_path_factory: pytest.TempPathFactory, scen
 def test_a_take_without_truth_survives_its_file(tmp_path: Path) -> None:
     save_recording(tmp_path / "take.npz", Scene().recording().without_truth())
     assert load_recording(tmp_path / "take.npz").truth is None
+
+
+def test_what_a_recording_was_read_from_survives_its_file(tmp_path: Path) -> None:
+    source = Source("OpenPose", Path("session/pose"), "human36m")
+    save_recording(tmp_path / "take.npz", replace(Scene().recording(), source=source))
+    assert load_recording(tmp_path / "take.npz").source == source
+
+
+def test_a_file_that_names_no_source_is_native(tmp_path: Path) -> None:
+    path = tmp_path / "take.npz"
+    save_recording(path, Scene().recording())
+    with np.load(path) as file:
+        arrays = dict(file)
+    description = json.loads(str(arrays["description"]))
+    del description["source"]
+    np.savez(path, **arrays | {"description": np.array(json.dumps(description))})
+    assert load_recording(path).source == Source()
 
 
 def test_the_file_holds_no_object(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from multiview_geom import (
     world_to_camera,
 )
 from selfsup_lifting.config import ReadSettings
-from selfsup_lifting.files import find_reader, read_takes
-from selfsup_lifting.read_result import Take
+from selfsup_lifting.files import read_results
+from selfsup_lifting.read_result import ReadResult
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.triangulate import triangulate_recording
 
@@ -95,13 +95,12 @@ def inspect_source(source: str, settings: ReadSettings) -> Inspection:
     Raises:
         ReadError: If it cannot be read at all.
     """
-    kind, _ = find_reader(source)
-    takes = read_takes(source, settings)
+    takes = read_results(source, settings)
     recordings = [take.recording for take in takes]
     first = recordings[0]
     return Inspection(
-        reader=kind,
-        format=" and ".join(sorted({take.layout for take in takes})),
+        reader=takes[0].reader,
+        format=" and ".join(sorted({recording.source.format for recording in recordings})),
         takes=tuple(recording.name for recording in recordings),
         cameras=_cameras(recordings),
         frames=sum(recording.frame_count for recording in recordings),
@@ -203,7 +202,7 @@ def _histogram(recordings: Sequence[Recording]) -> tuple[float, ...]:
     return tuple((counts / max(1, len(seen))).tolist())
 
 
-def _people(takes: Sequence[Take]) -> dict[str, int]:
+def _people(takes: Sequence[ReadResult]) -> dict[str, int]:
     people: dict[str, int] = {}
     for take in takes:
         for camera, count in take.people.items():
@@ -236,7 +235,7 @@ def _subject_size(points: Float[Tensor, "frames joints 3"]) -> float:
     return float(known.median()) if len(known) else torch.nan
 
 
-def _warnings(take: Take) -> list[str]:
+def _warnings(take: ReadResult) -> list[str]:
     recording = take.recording
     warnings = list(take.notes)
     crowded = [camera for camera, count in take.people.items() if count > 1]

@@ -14,7 +14,7 @@ from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files.datasets import human36m, humaneva, mpi_inf_3dhp
 from selfsup_lifting.files.sessions import capture, detections, native
 from selfsup_lifting.simulation import motion_capture, stick_figure
-from selfsup_lifting.read_result import Take
+from selfsup_lifting.read_result import ReadResult
 from selfsup_lifting.recording import ReadError as ReadError
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.skeleton.skeletons import find_skeleton
@@ -27,7 +27,7 @@ class Reader(Protocol):
     def recognises(self, path: Path, /) -> bool:
         """Tell whether a path holds this reader's files."""
 
-    def read(self, path: Path, settings: ReadSettings, /) -> list[Take]:
+    def read(self, path: Path, settings: ReadSettings, /) -> list[ReadResult]:
         """Read the takes that lie there."""
 
 
@@ -66,13 +66,13 @@ def read_recordings(sources: Sequence[str], settings: ReadSettings) -> list[Reco
     Raises:
         ReadError: If something cannot be read; the sentence says where and the likely cause.
     """
-    takes = [take for source in sources or ["synthetic"] for take in read_takes(source, settings)]
+    takes = [take for source in sources or ["synthetic"] for take in read_results(source, settings)]
     for note in dict.fromkeys(note for take in takes for note in take.notes):
         _log.warning("%s", note)
     return [take.recording for take in takes]
 
 
-def read_takes(source: str, settings: ReadSettings) -> list[Take]:
+def read_results(source: str, settings: ReadSettings) -> list[ReadResult]:
     """Read every take of one source, with what a user should know about the reading.
 
     Args:
@@ -89,7 +89,9 @@ def read_takes(source: str, settings: ReadSettings) -> list[Take]:
     takes = READERS[kind].read(path, settings)
     if not takes:
         raise ReadError(f"{path} holds no recording that the reader `{kind}` understands")
-    return [replace(take, recording=_prepared(take.recording, settings)) for take in takes]
+    return [
+        replace(take, recording=_prepared(take.recording, settings), reader=kind) for take in takes
+    ]
 
 
 def find_reader(source: str) -> tuple[str, Path]:

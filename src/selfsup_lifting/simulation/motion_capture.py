@@ -14,8 +14,8 @@ from torch import Tensor
 from multiview_geom import Cameras
 from selfsup_lifting.calibration import filming_rig
 from selfsup_lifting.config import ReadSettings
-from selfsup_lifting.read_result import Take
-from selfsup_lifting.recording import ReadError, Recording
+from selfsup_lifting.read_result import ReadResult
+from selfsup_lifting.recording import ReadError, Recording, Source
 from selfsup_lifting.simulation.bvh import Motion, Placed, load_bvh, place
 from selfsup_lifting.simulation.detector_noise import film, generator_for
 from selfsup_lifting.skeleton.infer import body_by_names
@@ -55,11 +55,11 @@ def recognises(path: Path) -> bool:
     return path.suffix.lower() == ".bvh" or (path.is_dir() and bool(_clips(path)))
 
 
-def read(path: Path, settings: ReadSettings) -> list[Take]:
+def read(path: Path, settings: ReadSettings) -> list[ReadResult]:
     """Film one clip, or every clip of a folder; the same seed films the same."""
     cameras = filming_rig(settings)
     labels = _manifest(path if path.is_dir() else path.parent)
-    return [Take(_film_clip(clip, labels, cameras, settings), "BVH") for clip in _clips(path)]
+    return [ReadResult(_film_clip(clip, labels, cameras, settings)) for clip in _clips(path)]
 
 
 def _clips(path: Path) -> list[Path]:
@@ -86,6 +86,7 @@ def _film_clip(
         keypoints=seen.keypoints,
         confidence=seen.confidence,
         truth=truth.float(),
+        source=Source("BVH", clip),
     )
 
 

@@ -12,8 +12,8 @@ from torch import Generator, Tensor
 from multiview_geom import Cameras
 from selfsup_lifting.calibration import filming_rig
 from selfsup_lifting.config import ReadSettings
-from selfsup_lifting.read_result import Take
-from selfsup_lifting.recording import Recording
+from selfsup_lifting.read_result import ReadResult
+from selfsup_lifting.recording import Recording, Source
 from selfsup_lifting.simulation.detector_noise import film, generator_for
 from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton
 
@@ -80,11 +80,11 @@ def recognises(_: object) -> bool:
     return False
 
 
-def read(_: object, settings: ReadSettings) -> list[Take]:
+def read(_: object, settings: ReadSettings) -> list[ReadResult]:
     """Film every subject doing everything; the same seed gives the same takes."""
     cameras = filming_rig(settings)
     return [
-        Take(_film_take(subject, action, cameras, settings), "synthetic")
+        ReadResult(_film_take(subject, action, cameras, settings))
         for subject in SUBJECTS
         for action in ACTIONS
     ]
@@ -106,6 +106,7 @@ def _film_take(subject: str, action: str, cameras: Cameras, settings: ReadSettin
         keypoints=seen.keypoints,
         confidence=seen.confidence,
         truth=truth.float(),
+        source=Source("synthetic"),
     )
 
 

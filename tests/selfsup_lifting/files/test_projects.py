@@ -13,7 +13,7 @@ from torch.testing import assert_close
 from multiview_geom import save_cameras
 from selfsup_lifting.calibration import find_calibration, load_rig
 from selfsup_lifting.config import ReadSettings
-from selfsup_lifting.files import ReadError, read_recordings, read_takes
+from selfsup_lifting.files import ReadError, read_recordings, read_results
 from selfsup_lifting.files.sessions.camera_matching import match_cameras
 from selfsup_lifting.recording import Recording
 from tests.selfsup_lifting.files import layouts
@@ -216,7 +216,7 @@ def test_a_row_left_out_in_the_middle_is_missing_and_told(tmp_path: Path) -> Non
         layouts.plain_csv(tmp_path, filmed(), view)
     table = tmp_path / "cam2.csv"
     table.write_text("\n".join(line for line in table.read_text().splitlines() if line[:2] != "2,"))
-    (take,) = read_takes(str(tmp_path), ReadSettings())
+    (take,) = read_results(str(tmp_path), ReadSettings())
     assert take.recording.keypoints[2, 1].isnan().all()
     assert f"{table}: 1 of 4 frames are not in the file and count as missing; " in take.notes[0]
 
@@ -225,7 +225,7 @@ def test_tables_that_count_from_elsewhere_are_told(tmp_path: Path) -> None:
     save_calibration(tmp_path / "calibration.toml", filmed(), ["cam1", "cam2"])
     for view, rows in enumerate((slice(0, 3), slice(1, 4))):
         shortened(layouts.plain_csv(tmp_path, filmed(), view), rows)
-    (take,) = read_takes(str(tmp_path), ReadSettings())
+    (take,) = read_results(str(tmp_path), ReadSettings())
     assert take.recording.frame_count == 4
     told = [note for note in take.notes if "the rest counts as missing" in note]
     assert "cam1.csv: tells of frames 0 to 2 only, other cameras of 0 to 3" in told[0]

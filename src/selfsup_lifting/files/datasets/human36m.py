@@ -25,8 +25,8 @@ from selfsup_lifting.files.datasets.subject_tables import (
     shortest_take,
 )
 from selfsup_lifting.files.datasets.videopose3d_cameras import read_python_cameras
-from selfsup_lifting.read_result import Take
-from selfsup_lifting.recording import ReadError, Recording
+from selfsup_lifting.read_result import ReadResult
+from selfsup_lifting.recording import ReadError, Recording, Source
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 
 PREFIX, TRUTH_FILE = "data_2d_h36m_", "data_3d_h36m.npz"
@@ -63,7 +63,7 @@ def recognises(path: Path) -> bool:
     return is_2d_table(path, PREFIX)
 
 
-def read(path: Path, settings: ReadSettings) -> list[Take]:
+def read(path: Path, settings: ReadSettings) -> list[ReadResult]:
     """Read every take of every subject, with the truth where `data_3d_h36m.npz` lies beside."""
     file = find_2d_table(path, PREFIX, PAPERS_DETECTOR)
     table = read_2d_table(file, settings.detected_skeleton)
@@ -133,7 +133,7 @@ def _take(
     cameras: Cameras,
     captured: NDArray[Any] | None,
     settings: ReadSettings,
-) -> Take:
+) -> ReadResult:
     """Make a take at the wanted rate: thinned while reading, which saves memory."""
     frames = wanted_frames(settings, FPS, shortest_take(table, subject, action), captured)
     keypoints, confidence = keypoints_of(table, subject, action, frames, cameras.views)
@@ -147,16 +147,17 @@ def _take(
         cameras=cameras,
         keypoints=keypoints,
         confidence=confidence,
+        source=Source("Human3.6M", table.path, "human36m"),
     )
     if captured is None:
-        return Take(recording, "Human3.6M")
+        return ReadResult(recording)
     if len(captured) > shortest_take(table, subject, action):
         raise ReadError(
             f"{table.path}: {subject} {action} has fewer frames in 2D than the "
             f"{len(captured)} of the truth"
         )
     truth = torch.from_numpy(_kept(table.path, captured)[frames].astype("float32"))
-    return Take(with_truth(recording, truth, "h36m17"), "Human3.6M")
+    return ReadResult(with_truth(recording, truth, "h36m17"))
 
 
 def wanted_frames(

@@ -24,8 +24,8 @@ from selfsup_lifting.files.datasets.subject_tables import (
     shortest_take,
 )
 from selfsup_lifting.files.parse.matlab import matlab_variable
-from selfsup_lifting.read_result import Take
-from selfsup_lifting.recording import ReadError, Recording
+from selfsup_lifting.read_result import ReadResult
+from selfsup_lifting.recording import ReadError, Recording, Source
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 
 PREFIX, TRUTH_FILE = "data_2d_humaneva15_", "data_3d_humaneva15.npz"
@@ -47,7 +47,7 @@ def recognises(path: Path) -> bool:
     return is_2d_table(path, PREFIX)
 
 
-def read(path: Path, settings: ReadSettings) -> list[Take]:
+def read(path: Path, settings: ReadSettings) -> list[ReadResult]:
     """Read every chunk of the parts Train and Validate; the unlabelled chunks are left out."""
     table, truth = _tables(path, settings)
     home = path if path.is_dir() else path.parent
@@ -64,7 +64,7 @@ def read(path: Path, settings: ReadSettings) -> list[Take]:
                 frames = wanted_frames(settings, FPS, min(shortest, len(captured)), None)
                 poses = torch.from_numpy(captured[frames].astype("float32"))
                 take = with_truth(take.frames(slice(len(poses))), poses, SKELETON)
-            takes += [Take(part, "HumanEva") for part in _valid_runs(take)]
+            takes += [ReadResult(part) for part in _valid_runs(take)]
     note = f"{table.path}: 2D poses of {table.skeleton.name}"
     return [replace(take, notes=(note,)) for take in takes]
 
@@ -162,6 +162,7 @@ def _take(
         cameras=cameras,
         keypoints=keypoints,
         confidence=confidence,
+        source=Source("HumanEva", table.path, "humaneva"),
     )
 
 

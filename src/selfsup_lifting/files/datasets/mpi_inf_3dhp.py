@@ -21,8 +21,8 @@ from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files.parse.hdf5 import opened_h5
 from selfsup_lifting.files.parse.matlab import matlab_variable
 from selfsup_lifting.files.parse.safe_pickle import load_npz_with_objects
-from selfsup_lifting.read_result import Take
-from selfsup_lifting.recording import ReadError, Recording
+from selfsup_lifting.read_result import ReadResult
+from selfsup_lifting.recording import ReadError, Recording, Source
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 
 SKELETON = SKELETONS["mpi_inf_3dhp17"]
@@ -81,7 +81,7 @@ def recognises(path: Path) -> bool:
     return path.name in {TEST_FILE, TRAIN_FILE} or _is_test_npz(path)
 
 
-def read(path: Path, settings: ReadSettings) -> list[Take]:
+def read(path: Path, settings: ReadSettings) -> list[ReadResult]:
     """Read the test set and the training set, whichever lies there."""
     if path.is_file() and path.suffix == ".npz":
         tests = _npz_sequences(path)
@@ -89,7 +89,7 @@ def read(path: Path, settings: ReadSettings) -> list[Take]:
         tests = [_test_sequence(file) for file in _test_files(path)]
     recordings = [take for test in tests for take in _test_takes(path, test, settings)]
     recordings += [_train_take(file, settings) for file in _train_files(path)]
-    return [Take(recording, "MPI-INF-3DHP") for recording in recordings]
+    return [ReadResult(recording) for recording in recordings]
 
 
 def _test_files(path: Path) -> list[Path]:
@@ -199,6 +199,7 @@ def _test_takes(path: Path, test: AnnotatedSequence, settings: ReadSettings) -> 
             keypoints=keypoints,
             confidence=keypoints.isfinite().all(dim=-1).float(),
             truth=torch.from_numpy(truth[chosen]).float(),
+            source=Source("MPI-INF-3DHP", path, "mpi_inf_3dhp"),
         )
 
 
@@ -257,6 +258,7 @@ def _train_take(file: Path, settings: ReadSettings) -> Recording:
         keypoints=seen,
         confidence=seen.isfinite().all(dim=-1).float(),
         truth=world.float(),
+        source=Source("MPI-INF-3DHP", file, "mpi_inf_3dhp"),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
@@ -12,8 +13,8 @@ from selfsup_lifting.association import largest_person, one_person
 from selfsup_lifting.config import People, ReadSettings
 from selfsup_lifting.files.detectors.person_frames import covering_range
 from selfsup_lifting.files.detectors.view_tracks import ViewTracks
-from selfsup_lifting.read_result import Take
-from selfsup_lifting.recording import ReadError, Recording
+from selfsup_lifting.read_result import ReadResult
+from selfsup_lifting.recording import ReadError, Recording, Source
 from selfsup_lifting.skeleton.infer import told_by_anatomy
 
 
@@ -25,7 +26,7 @@ def assemble(
     *,
     fps: float | None = None,
     notes: Sequence[str] = (),
-) -> Take:
+) -> ReadResult:
     """Make a take of what every camera saw.
 
     Args:
@@ -63,14 +64,20 @@ def assemble(
         cameras=cameras,
         keypoints=_of_person(keypoints, who, torch.nan),
         confidence=_of_person(confidence[..., None], who, 0.0)[..., 0],
+        source=Source(aligned[0].layout, _common_path(views)),
     )
     people = [int(view.confidence.amax(dim=-1).gt(0).sum(dim=1).max()) for view in aligned]
-    return Take(
+    return ReadResult(
         recording,
-        aligned[0].layout,
         dict(zip(cameras.names or (), people, strict=False)),
         tuple(notes),
     )
+
+
+def _common_path(views: Sequence[ViewTracks]) -> Path:
+    """Return the file of all views, or else the folder in which their files lie."""
+    paths = {view.source for view in views}
+    return paths.pop() if len(paths) == 1 else views[0].source.parent
 
 
 def _settled(views: Sequence[ViewTracks]) -> list[ViewTracks]:

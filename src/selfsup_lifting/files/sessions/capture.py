@@ -22,7 +22,7 @@ from selfsup_lifting.files.sessions.project_config import (
     with_pose_model,
     without_face,
 )
-from selfsup_lifting.read_result import Take
+from selfsup_lifting.read_result import ReadResult
 from selfsup_lifting.recording import ReadError
 
 # How far below the folder named a project may begin.
@@ -36,7 +36,7 @@ def recognises(path: Path) -> bool:
     return path.is_dir() and bool(_detections(path))
 
 
-def read(path: Path, settings: ReadSettings) -> list[Take]:
+def read(path: Path, settings: ReadSettings) -> list[ReadResult]:
     """Read captures: everybody's detections, the calibration, and the two together.
 
     Args:
@@ -56,7 +56,7 @@ def read(path: Path, settings: ReadSettings) -> list[Take]:
     return [take for folder in folders for take in _read_detections(folder, settings)]
 
 
-def _read_detections(folder: Path, settings: ReadSettings) -> list[Take]:
+def _read_detections(folder: Path, settings: ReadSettings) -> list[ReadResult]:
     project = project_of(folder)
     config = project_config(project)
     calibration = settings.cameras or find_calibration(project)
@@ -81,7 +81,7 @@ def _read_take(
     rig: Rig,
     settings: ReadSettings,
     config: Config,
-) -> Take:
+) -> ReadResult:
     name = project.resolve().name + (f" {rest}" if rest else "")
     cameras = rig.cameras.names or ()
     _require_same_frames([sources[camera] for camera in cameras])

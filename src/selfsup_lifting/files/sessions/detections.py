@@ -32,7 +32,7 @@ from selfsup_lifting.files.sessions.project_config import (
     with_pose_model,
     without_face,
 )
-from selfsup_lifting.read_result import Take
+from selfsup_lifting.read_result import ReadResult
 from selfsup_lifting.recording import ReadError
 from selfsup_lifting.skeleton.skeletons import Skeleton, find_skeleton
 
@@ -79,7 +79,7 @@ def recognises(path: Path) -> bool:
     return find_layout(path) is not None
 
 
-def read(path: Path, settings: ReadSettings) -> list[Take]:
+def read(path: Path, settings: ReadSettings) -> list[ReadResult]:
     """Read the detections of one camera, or of all cameras that one file tells of.
 
     Args:
@@ -100,7 +100,7 @@ def read(path: Path, settings: ReadSettings) -> list[Take]:
     return [without_face(take, settings, config) for take in takes]
 
 
-def _read_takes(path: Path, settings: ReadSettings, fps: float | None) -> list[Take]:
+def _read_takes(path: Path, settings: ReadSettings, fps: float | None) -> list[ReadResult]:
     views = read_views(path, settings)
     rig = _rig(path, settings)
     if rig is not None and len(views) > 1:
@@ -138,7 +138,9 @@ def _as_rig(cameras: Cameras, views: list[ViewTracks]) -> list[ViewTracks] | Non
     return [by_name[name] for name in names]
 
 
-def _alone(view: ViewTracks, rig: Rig | None, settings: ReadSettings, fps: float | None) -> Take:
+def _alone(
+    view: ViewTracks, rig: Rig | None, settings: ReadSettings, fps: float | None
+) -> ReadResult:
     if rig is None:
         size, note = _assumed_size(view)
         cameras = assumed_camera(view.camera, size)

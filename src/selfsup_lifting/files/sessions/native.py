@@ -4,7 +4,7 @@ from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
 from selfsup_lifting.config import ReadSettings
-from selfsup_lifting.read_result import Take
+from selfsup_lifting.read_result import ReadResult
 from selfsup_lifting.recording import load_recording
 
 
@@ -15,10 +15,10 @@ def recognises(path: Path) -> bool:
     return path.suffix == ".npz" and _is_native(path)
 
 
-def read(path: Path, _: ReadSettings) -> list[Take]:
+def read(path: Path, _: ReadSettings) -> list[ReadResult]:
     """Read one native file, or every one in a folder."""
     files = sorted(path.glob("*.npz")) if path.is_dir() else [path]
-    return [Take(load_recording(file), "native") for file in files]
+    return [ReadResult(load_recording(file)) for file in files]
 
 
 def _is_native(path: Path) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files.parse.json_values import read_text
-from selfsup_lifting.read_result import Take
+from selfsup_lifting.read_result import ReadResult
 from selfsup_lifting.recording import ReadError
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 
@@ -72,7 +72,7 @@ def with_pose_model(settings: ReadSettings, config: Config) -> ReadSettings:
     return replace(settings, detected_skeleton=_pose_model(config))
 
 
-def without_face(take: Take, settings: ReadSettings, config: Config) -> Take:
+def without_face(take: ReadResult, settings: ReadSettings, config: Config) -> ReadResult:
     """Leave out eyes and ears, as Pose2Sim does when it triangulates BODY_25B."""
     if settings.detected_skeleton is not None or _pose_model(config) != "body25b":
         return take
