@@ -41,7 +41,7 @@ def methods(threshold_px: float) -> dict[str, TriangulationSettings]:
 def print_capture(folder: Path) -> None:
     """Print median residual and share kept, in all and per camera, of every method."""
     (recording,) = read_recordings([str(folder)], ReadSettings(min_confidence=MIN_CONFIDENCE))
-    names = recording.cameras.names or ()
+    names = recording.cameras.names
     print(f"{folder.name}: median reprojection error of kept sightings [px], share kept")
     print(f"{'':36s}" + "".join(f"{name:>18s}" for name in ["all", *names]) + "  expected error")
     for threshold_px in THRESHOLDS_PX:

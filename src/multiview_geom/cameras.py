@@ -68,14 +68,14 @@ class Cameras:
         distortion: Each view's lens coefficients in OpenCV's order; None for pinholes.
         lens: What the coefficients mean, for all views.
         image_size: Each view's width and height [px], where known.
-        names: What each view is called, in the order of the views.
+        names: Name of each view, in the order of the views; cam_1, cam_2, ... by default.
     """
 
     intrinsics: Float[Tensor, "*batch views 3 3"]
     camera_from_world: Float[Tensor, "*batch views 4 4"]
     distortion: Float[Tensor, "*batch views coefficients"] | None = None
     image_size: Int[Tensor, "*batch views 2"] | None = None
-    names: tuple[str, ...] | None = None
+    names: tuple[str, ...] = ()
     lens: Lens = Lens.OPENCV
 
     def __post_init__(self) -> None:
@@ -92,9 +92,9 @@ class Cameras:
         require_floating(**floating)
         if self.image_size is not None:
             views["image_size"] = self.image_size.shape[-2]
-        if self.names is not None:
-            views["names"] = len(self.names)
-        require_same_size("views", **views)
+        if not self.names:
+            object.__setattr__(self, "names", default_names(self.views))
+        require_same_size("views", **views, names=len(self.names))
 
     @property
     def projections(self) -> Float[Tensor, "*batch views 3 4"]:
@@ -190,8 +190,16 @@ class Cameras:
             camera_from_world=self.camera_from_world[..., order, :, :],
             distortion=None if self.distortion is None else self.distortion[..., order, :],
             image_size=None if self.image_size is None else self.image_size[..., order, :],
-            names=None if self.names is None else tuple(self.names[view] for view in order),
+            names=tuple(self.names[view] for view in order),
         )
+
+    def scaled(self, factor: float) -> "Cameras":
+        """Return the rig in another unit of length: all camera positions times a factor."""
+        scale = self.camera_from_world.new_tensor([1.0, 1.0, 1.0, factor])
+        scaled = torch.cat(
+            [self.camera_from_world[..., :3, :] * scale, self.camera_from_world[..., 3:, :]], dim=-2
+        )
+        return replace(self, camera_from_world=scaled)
 
     def to(self, target: torch.device | torch.dtype | str) -> "Cameras":
         """Return the rig on another device, or in another floating dtype."""
@@ -216,9 +224,14 @@ class Cameras:
     def _index(self, view: str | int) -> int:
         if isinstance(view, int):
             return view
-        if self.names is None or view not in self.names:
+        if view not in self.names:
             raise ValueError(f"no camera is named {view!r}; the rig has {self.names}")
         return self.names.index(view)
+
+
+def default_names(views: int) -> tuple[str, ...]:
+    """Name cameras by their number, counted from one."""
+    return tuple(f"cam_{view + 1}" for view in range(views))
 
 
 def ring_of_cameras(  # noqa: PLR0913 - all but the first three are options
@@ -243,7 +256,7 @@ def ring_of_cameras(  # noqa: PLR0913 - all but the first three are options
         dtype: Floating dtype of the rig; torch's default unless given.
 
     Returns:
-        The rig, its views named "1", "2", ...
+        The rig, its views named cam_1, cam_2, ...
 
     Example:
         >>> ring_of_cameras(4, radius=4.0, height=1.0).centers.round(decimals=3) + 0.0
@@ -269,6 +282,5 @@ def ring_of_cameras(  # noqa: PLR0913 - all but the first three are options
         intrinsics=intrinsics.repeat(views, 1, 1),
         camera_from_world=camera_from_world,
         image_size=torch.tensor([image_size]).repeat(views, 1),
-        names=tuple(str(view + 1) for view in range(views)),
     )
     return rig.to(dtype or torch.get_default_dtype())

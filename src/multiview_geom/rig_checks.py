@@ -52,7 +52,7 @@ class CameraSummary:
     """One camera in numbers a person checks first.
 
     Attributes:
-        name: What it is called, or its number from zero.
+        name: Name of the camera.
         image_size: Width and height [px], where known.
         focal_length: Horizontal and vertical [px].
         field_of_view: Horizontal and vertical angle between the image's edges [rad], through
@@ -96,7 +96,7 @@ def summarize_cameras(cameras: Cameras) -> tuple[CameraSummary, ...]:
             position=(float(center[0]), float(center[1]), float(center[2])),
         )
         for view, (name, K, center) in enumerate(
-            zip(_names(rig), rig.intrinsics, rig.centers, strict=True)
+            zip(rig.names, rig.intrinsics, rig.centers, strict=True)
         )
     )
 
@@ -131,7 +131,7 @@ def _not_numbers(rig: Cameras) -> Iterator[CameraIssue]:
     if rig.distortion is not None:
         fields["distortion"] = rig.distortion
     for field, values in fields.items():
-        for name, finite in zip(_names(rig), values.isfinite().flatten(1).all(dim=1), strict=True):
+        for name, finite in zip(rig.names, values.isfinite().flatten(1).all(dim=1), strict=True):
             if not finite:
                 message = f"{name}: the {field} holds a number that is not finite"
                 yield CameraIssue(CameraIssueKind.NOT_FINITE, (name,), message)
@@ -140,7 +140,7 @@ def _not_numbers(rig: Cameras) -> Iterator[CameraIssue]:
 def _rotations(rig: Cameras) -> Iterator[CameraIssue]:
     R = rig.camera_from_world[:, :3, :3]
     deviations = (R @ R.mT - torch.eye(3).double()).abs().amax(dim=(1, 2)).tolist()
-    for name, turn, deviation in zip(_names(rig), R, deviations, strict=True):
+    for name, turn, deviation in zip(rig.names, R, deviations, strict=True):
         if deviation > ROTATION_TOLERANCE:
             message = f"{name}: R is not a rotation, R R^T misses the identity by {deviation:.2g}"
             yield CameraIssue(CameraIssueKind.NOT_A_ROTATION, (name,), message)
@@ -150,7 +150,7 @@ def _rotations(rig: Cameras) -> Iterator[CameraIssue]:
 
 
 def _focal_lengths(rig: Cameras) -> Iterator[CameraIssue]:
-    for name, K in zip(_names(rig), rig.intrinsics, strict=True):
+    for name, K in zip(rig.names, rig.intrinsics, strict=True):
         if min(K[0, 0], K[1, 1]) <= 0:
             message = f"{name}: focal lengths {K[0, 0]:g} and {K[1, 1]:g} px are not positive"
             yield CameraIssue(CameraIssueKind.FOCAL_LENGTH, (name,), message)
@@ -159,7 +159,7 @@ def _focal_lengths(rig: Cameras) -> Iterator[CameraIssue]:
 def _principal_points(rig: Cameras) -> Iterator[CameraIssue]:
     if rig.image_size is None:
         return
-    for name, K, size in zip(_names(rig), rig.intrinsics, rig.image_size, strict=True):
+    for name, K, size in zip(rig.names, rig.intrinsics, rig.image_size, strict=True):
         x, y = K[0, 2].item(), K[1, 2].item()
         width, height = size.tolist()
         if not (0 <= x < width and 0 <= y < height):
@@ -175,7 +175,7 @@ def _lenses(rig: Cameras) -> Iterator[CameraIssue]:
     steps = torch.linspace(0, 1, FOLD_SAMPLES, dtype=torch.float64)
     pixels = torch.cartesian_prod(steps, steps) * (rig.image_size[:, None] - 1)
     lost = 1 - rig.rays(pixels).valid.double().mean(dim=-1)
-    for name, share in zip(_names(rig), lost.tolist(), strict=True):
+    for name, share in zip(rig.names, lost.tolist(), strict=True):
         if share > 0:
             message = f"{name}: the lens folds inside the image, {share:.1%} of it shows nothing"
             yield CameraIssue(CameraIssueKind.LENS_FOLDS, (name,), message)
@@ -184,7 +184,7 @@ def _lenses(rig: Cameras) -> Iterator[CameraIssue]:
 def _places(rig: Cameras) -> Iterator[CameraIssue]:
     distances = torch.cdist(rig.centers, rig.centers)
     size = max(distances.max().item(), rig.centers.norm(dim=-1).median().item())
-    for (i, first), (j, second) in combinations(enumerate(_names(rig)), 2):
+    for (i, first), (j, second) in combinations(enumerate(rig.names), 2):
         if distances[i, j] <= SAME_PLACE * size:
             message = f"{first} and {second} stand at one place: nothing can be triangulated"
             yield CameraIssue(CameraIssueKind.SAME_POSITION, (first, second), message)
@@ -193,7 +193,7 @@ def _places(rig: Cameras) -> Iterator[CameraIssue]:
 def _units(rig: Cameras) -> Iterator[CameraIssue]:
     lengths = rig.camera_from_world[:, :3, 3].norm(dim=-1)
     usual = lengths.median().item()
-    for name, length in zip(_names(rig), lengths.tolist(), strict=True):
+    for name, length in zip(rig.names, lengths.tolist(), strict=True):
         longer, shorter = max(length, usual), min(length, usual)
         if shorter > 0 and longer >= UNIT_RATIO * shorter:
             message = f"{name}: translation of {length:g} beside {usual:g}: mm beside m?"
@@ -220,10 +220,6 @@ def _single_rig(cameras: Cameras) -> Cameras:
         shape = tuple(cameras.intrinsics.shape)
         raise ValueError(f"`cameras` must have no batch axes, got K of shape {shape}")
     return cameras.to(torch.float64).to("cpu")
-
-
-def _names(rig: Cameras) -> tuple[str, ...]:
-    return rig.names or tuple(str(view) for view in range(rig.views))
 
 
 def _pair(size: Tensor | None) -> tuple[int, int] | None:

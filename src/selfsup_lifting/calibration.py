@@ -69,7 +69,7 @@ def load_rig(path: Path) -> Rig:
         ReadError: If there is none, or it is no calibration, or something in it is not a finite
             number, or a camera could not have taken a picture.
     """
-    cameras = _named(usable_cameras(path).to(torch.float64))
+    cameras = usable_cameras(path).to(torch.float64)
     notes = []
     if cameras.image_size is None:
         middle = cameras.intrinsics[:, :2, 2]
@@ -105,7 +105,7 @@ def usable_cameras(path: Path, *, subject: str | None = None) -> Cameras:
         raise ReadError(f"calibration {path}: {error.strerror or error}") from error
     except ValueError as error:
         raise ReadError(f"calibration {error}") from error
-    for name, matrix in zip(_named(cameras).names or (), cameras.intrinsics, strict=True):
+    for name, matrix in zip(cameras.names, cameras.intrinsics, strict=True):
         _require_picture(f"calibration {path}, camera {name}", matrix)
     return cameras
 
@@ -176,12 +176,6 @@ def assumed_camera(name: str, image_size: tuple[int, int]) -> Cameras:
         image_size=torch.tensor([image_size]),
         names=(name,),
     )
-
-
-def _named(cameras: Cameras) -> Cameras:
-    if cameras.names is not None:
-        return cameras
-    return replace(cameras, names=tuple(f"cam_{view + 1}" for view in range(cameras.views)))
 
 
 def widest_distance(cameras: Cameras) -> float:

@@ -93,7 +93,7 @@ def reconstruct(recording: Recording, settings: TriangulationSettings = PLAIN) -
     kept = kept & residuals.isfinite()
     residuals = torch.where(kept, residuals, torch.nan)
     seen = recording.keypoints.isfinite().all(dim=-1)
-    names = recording.cameras.names or tuple(str(view) for view in range(residuals.shape[1]))
+    names = recording.cameras.names
     sigma = _noise(residuals)
     return Reconstruction(
         points=points,

@@ -111,7 +111,7 @@ class Recording:
 
     def select_views(self, names: Sequence[str]) -> "Recording":
         """Return what the named cameras saw, in the order asked for."""
-        known = self.cameras.names or ()
+        known = self.cameras.names
         unknown = [name for name in names if name not in known]
         if unknown:
             raise ValueError(f"no camera {', '.join(unknown)} in {self.name}; it has {known}")
@@ -179,7 +179,7 @@ def save_recording(path: Path, recording: Recording) -> None:
         "action": recording.action,
         "fps": recording.fps,
         "skeleton": recording.skeleton.as_dict(),
-        "cameras": None if cameras.names is None else list(cameras.names),
+        "cameras": list(cameras.names),
         "lens": cameras.lens.value,
         "source": recording.source.as_dict(),
         "units": {"keypoints": "px", "truth": "m", "cameras": "m"},
@@ -242,7 +242,7 @@ def _recording_of(description: dict[str, Any], arrays: dict[str, NDArray[Any]]) 
             camera_from_world=tensors["camera_from_world"],
             distortion=tensors.get("distortion"),
             image_size=tensors.get("image_size"),
-            names=None if names is None else tuple(names),
+            names=tuple(names),
             lens=Lens(description.get("lens", Lens.OPENCV.value)),
         ),
         keypoints=tensors["keypoints"],

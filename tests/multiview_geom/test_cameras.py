@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from multiview_geom import Cameras, Lens, project_points, ring_of_cameras, world_to_camera
@@ -17,7 +18,7 @@ from tests.multiview_geom.lenses.drawn_lenses import (
     seen_by_opencv_fisheye,
 )
 from tests.multiview_geom.strategies import Cloud, Ring, clouds, rings
-from tests.multiview_geom.tolerances import assert_close
+from tests.multiview_geom.tolerances import ROUND_OFF, assert_close
 
 AS_OPENCV_PX = 1e-8
 
@@ -140,7 +141,20 @@ def test_another_dtype_and_device_keep_the_rest() -> None:
 
 def test_cameras_are_selected_by_name() -> None:
     rig = ring_of_cameras(4, radius=4.0, height=1.0)
-    assert rig.select(["3", "1"]).names == ("3", "1")
+    assert rig.select(["cam_3", "cam_1"]).names == ("cam_3", "cam_1")
+
+
+def test_cameras_without_names_are_numbered_from_one() -> None:
+    rig = Cameras(torch.eye(3).expand(2, 3, 3), torch.eye(4).expand(2, 4, 4))
+    assert rig.names == ("cam_1", "cam_2")
+
+
+@given(ring=rings, factor=st.sampled_from([1e-3, 0.5, 1000.0]))
+def test_a_scaled_rig_sees_the_scaled_scene(ring: Ring, factor: float) -> None:
+    rig, points = ring.cameras(), Cloud(((0.1, 0.2, 0.3),)).points()
+    scaled = rig.scaled(factor)
+    assert_close(scaled.centers, factor * rig.centers, atol=ROUND_OFF * factor)
+    assert_close(scaled.project(factor * points).pixels, rig.project(points).pixels, atol=1e-9)
 
 
 @given(ring=rings, glass=glasses)

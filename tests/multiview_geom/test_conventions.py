@@ -36,7 +36,7 @@ def oblong(ring: Ring) -> Cameras:
     rig = ring.cameras()
     K = rig.intrinsics.clone()
     K[:, 0, 2], K[:, 1, 2], K[:, 1, 1] = 610.25, 340.5, 0.9 * K[:, 0, 0]
-    return replace(rig, intrinsics=K, image_size=OBLONG.expand(rig.views, 2), names=None)
+    return replace(rig, intrinsics=K, image_size=OBLONG.expand(rig.views, 2))
 
 
 def skewed(rig: Cameras) -> Cameras:

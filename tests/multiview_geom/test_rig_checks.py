@@ -72,35 +72,40 @@ def test_the_field_of_view_of_a_fisheye_may_exceed_180_degrees() -> None:
 
 
 def test_without_an_image_there_is_no_field_of_view() -> None:
-    rig = replace(Ring().cameras(), image_size=None, names=None)
+    rig = replace(Ring().cameras(), image_size=None)
     assert [summary.field_of_view for summary in summarize_cameras(rig)] == [None] * 4
-    assert [summary.name for summary in summarize_cameras(rig)] == ["0", "1", "2", "3"]
+    assert [summary.name for summary in summarize_cameras(rig)] == [
+        "cam_1",
+        "cam_2",
+        "cam_3",
+        "cam_4",
+    ]
 
 
 def test_a_matrix_that_is_no_rotation_is_found() -> None:
     poses = Ring().cameras().camera_from_world.clone()
     poses[1, :3, :3] *= 1.01
     rig = replace(Ring().cameras(), camera_from_world=poses)
-    assert (CameraIssueKind.NOT_A_ROTATION, ("2",)) in issues_of(rig)
+    assert (CameraIssueKind.NOT_A_ROTATION, ("cam_2",)) in issues_of(rig)
 
 
 def test_a_mirror_is_found() -> None:
     poses = Ring().cameras().camera_from_world.clone()
     poses[2, 0, :3] *= -1
     rig = replace(Ring().cameras(), camera_from_world=poses)
-    assert (CameraIssueKind.NOT_A_ROTATION, ("3",)) in issues_of(rig)
+    assert (CameraIssueKind.NOT_A_ROTATION, ("cam_3",)) in issues_of(rig)
 
 
 def test_a_principal_point_outside_the_image_is_found() -> None:
     rig = with_image()
     rig.intrinsics[3, 0, 2] = 2500.0
-    assert (CameraIssueKind.PRINCIPAL_POINT, ("4",)) in issues_of(rig)
+    assert (CameraIssueKind.PRINCIPAL_POINT, ("cam_4",)) in issues_of(rig)
 
 
 def test_a_focal_length_that_is_not_positive_is_found() -> None:
     rig = Ring().cameras()
     rig.intrinsics[0, 1, 1] *= -1
-    assert issues_of(rig) == [(CameraIssueKind.FOCAL_LENGTH, ("1",))]
+    assert issues_of(rig) == [(CameraIssueKind.FOCAL_LENGTH, ("cam_1",))]
 
 
 def test_cameras_at_one_place_are_found() -> None:
@@ -111,27 +116,29 @@ def test_cameras_at_one_place_are_found() -> None:
 
 
 def test_millimetres_beside_metres_are_found() -> None:
-    assert (CameraIssueKind.UNIT_MISMATCH, ("2",)) in issues_of(moved(Ring().cameras(), 1, 1000.0))
+    assert (CameraIssueKind.UNIT_MISMATCH, ("cam_2",)) in issues_of(
+        moved(Ring().cameras(), 1, 1000.0)
+    )
 
 
 def test_metres_beside_millimetres_are_found() -> None:
     rig = Ring().cameras()
     for view in (0, 1, 3):
         rig = moved(rig, view, 1000.0)
-    assert (CameraIssueKind.UNIT_MISMATCH, ("3",)) in issues_of(rig)
+    assert (CameraIssueKind.UNIT_MISMATCH, ("cam_3",)) in issues_of(rig)
 
 
 def test_a_lens_that_folds_inside_the_image_is_found() -> None:
     found = check_cameras(with_image(glass=KORNIA_3273))
     assert [issue.kind for issue in found] == [CameraIssueKind.LENS_FOLDS] * 4
-    assert "1: the lens folds inside the image" in found[0].message
+    assert "cam_1: the lens folds inside the image" in found[0].message
 
 
 def test_what_is_not_a_number_is_found_first() -> None:
     rig = with_image()
     assert rig.distortion is not None
     rig.distortion[1, 2] = torch.nan
-    assert issues_of(rig) == [(CameraIssueKind.NOT_FINITE, ("2",))]
+    assert issues_of(rig) == [(CameraIssueKind.NOT_FINITE, ("cam_2",))]
 
 
 @pytest.mark.rejects

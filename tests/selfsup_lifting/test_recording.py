@@ -165,8 +165,8 @@ def test_arrays_must_fit_the_skeleton() -> None:
 
 @pytest.mark.rejects
 def test_an_unknown_camera_is_named() -> None:
-    with pytest.raises(ValueError, match="no camera 9 in scene 0"):
-        Scene().recording().select_views(["1", "9"])
+    with pytest.raises(ValueError, match="no camera cam_9 in scene 0"):
+        Scene().recording().select_views(["cam_1", "cam_9"])
 
 
 @pytest.mark.rejects

@@ -84,9 +84,8 @@ def _size(place: Place, values: object) -> tuple[int, int]:
 
 
 def _table(cameras: Cameras, view: int) -> str:
-    name = cameras.names[view] if cameras.names else f"cam_{view}"
     pose = cameras.camera_from_world[view]
-    lines = [f"[cam_{view}]", f"name = {_quoted(name)}"]
+    lines = [f"[cam_{view}]", f"name = {_quoted(cameras.names[view])}"]
     if cameras.image_size is not None:
         lines.append(f"size = {cameras.image_size[view].tolist()}")
     lines.append(f"matrix = {cameras.intrinsics[view].tolist()}")

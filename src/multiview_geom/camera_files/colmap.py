@@ -50,11 +50,10 @@ def write(folder: Path, cameras: Cameras) -> None:
     if cameras.image_size is None:
         raise ValueError("`cameras` must have an image size for COLMAP's format")
     colmap = to_colmap(cameras)
-    names = cameras.names or tuple(str(view + 1) for view in range(cameras.views))
     folder.mkdir(parents=True, exist_ok=True)
     lenses = ["# CAMERA_ID MODEL WIDTH HEIGHT PARAMS[]"]
     images = ["# IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME", "# POINTS2D[] as X Y POINT3D_ID"]
-    for view, name in enumerate(names):
+    for view, name in enumerate(cameras.names):
         width, height = cameras.image_size[view].tolist()
         parameters = _written(colmap.parameters[view])
         pose = f"{_written(colmap.quaternions[view])} {_written(colmap.translations[view])}"

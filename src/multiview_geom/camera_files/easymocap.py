@@ -39,10 +39,17 @@ def write(folder: Path, cameras: Cameras) -> None:
     """Write both files into a folder, which is made if need be."""
     if cameras.lens is not Lens.OPENCV:
         raise ValueError("`cameras` must have no fisheye lenses for EasyMocap's files")
-    names = cameras.names or tuple(str(view + 1) for view in range(cameras.views))
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / INTRINSICS, names, [_lens_lines(cameras, view) for view in range(len(names))])
-    _write(folder / EXTRINSICS, names, [_pose_lines(cameras, view) for view in range(len(names))])
+    _write(
+        folder / INTRINSICS,
+        cameras.names,
+        [_lens_lines(cameras, view) for view in range(cameras.views)],
+    )
+    _write(
+        folder / EXTRINSICS,
+        cameras.names,
+        [_pose_lines(cameras, view) for view in range(cameras.views)],
+    )
 
 
 def _record(

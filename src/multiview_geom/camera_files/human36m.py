@@ -51,9 +51,8 @@ def read_json(path: Path, tree: dict[str, object], subject: str | None) -> list[
 def write_json(path: Path, cameras: Cameras, subject: str) -> None:
     """Write `camera-parameters.json` of one subject."""
     k = five_coefficients(cameras)
-    names = cameras.names or tuple(str(view + 1) for view in range(cameras.views))
     lenses, poses = {}, {}
-    for view, name in enumerate(names):
+    for view, name in enumerate(cameras.names):
         pose = cameras.camera_from_world[view]
         K = cameras.intrinsics[view].tolist()
         lenses[name] = {"calibration_matrix": K, "distortion": k[view].tolist()}
@@ -86,9 +85,8 @@ def write_h5(path: Path, cameras: Cameras, subject: str) -> None:
     import h5py
 
     k = five_coefficients(cameras)
-    names = cameras.names or tuple(str(view + 1) for view in range(cameras.views))
     with h5py.File(path, "w") as file:
-        for view, name in enumerate(names):
+        for view, name in enumerate(cameras.names):
             group = file.create_group(f"{subject.replace('S', 'subject')}/camera{view + 1}")
             K = cameras.intrinsics[view]
             group["R"] = cameras.camera_from_world[view, :3, :3].T.numpy()

@@ -40,8 +40,7 @@ def write(folder: Path, cameras: Cameras) -> None:
     """Write one file per camera into a folder, which is made if need be."""
     folder.mkdir(parents=True, exist_ok=True)
     k = five_coefficients(cameras)
-    names = cameras.names or tuple(f"C{view + 1}" for view in range(cameras.views))
-    for view, name in enumerate(names):
+    for view, name in enumerate(cameras.names):
         if Path(name).name != name:
             raise ValueError(f"`cameras` must have names fit for files, got {name!r}")
         K, pose = cameras.intrinsics[view], cameras.camera_from_world[view]

@@ -39,9 +39,8 @@ def write(path: Path, cameras: Cameras) -> None:
         raise ValueError("`cameras` must be pinholes for MPI-INF-3DHP's format; undistort first")
     if cameras.image_size is None:
         raise ValueError("`cameras` must have an image size for MPI-INF-3DHP's format")
-    names = cameras.names or tuple(str(view) for view in range(cameras.views))
     lines = [f"{HEADER} V1.0"]
-    for view, name in enumerate(names):
+    for view, name in enumerate(cameras.names):
         width, height = cameras.image_size[view].tolist()
         K = torch.eye(4, dtype=torch.float64)
         K[:3, :3] = cameras.intrinsics[view]

@@ -24,7 +24,7 @@ from multiview_geom.camera_files.records import (
     table,
     text,
 )
-from multiview_geom.cameras import Cameras, Lens
+from multiview_geom.cameras import Cameras, Lens, default_names
 
 Tree = dict[str, object]
 ONE_CAMERA = (
@@ -107,7 +107,7 @@ def _size(place: Place, size: Tensor | None) -> tuple[int, int] | None:
 
 
 def _names(place: Place, joined: object, views: int) -> list[str]:
-    names = text(place, joined).split(",") if joined else [str(view + 1) for view in range(views)]
+    names = text(place, joined).split(",") if joined else [*default_names(views)]
     if len(names) != views:
         raise place.expected(f"{views} names", f"{len(names)} of them")
     return names
@@ -117,7 +117,7 @@ def _pair(place: Place, tree: Tree, keys: tuple[str, ...]) -> list[CameraRecord]
     table(place, tree, "R", "T")
     still = torch.eye(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
     moved = _turn(place.at("R"), tree["R"]), matrix(place.at("T"), tree["T"], 3)
-    poses = zip(("1", "2"), (keys[:2], keys[2:]), (still, moved), strict=True)
+    poses = zip(default_names(2), (keys[:2], keys[2:]), (still, moved), strict=True)
     return [
         CameraRecord(
             name=name,
@@ -162,13 +162,14 @@ def _coefficients(place: Place, node: object) -> tuple[float, ...]:
 def _tree(cameras: Cameras) -> Tree:
     rotations = cameras.camera_from_world[:, :3, :3]
     rvecs = [rotation_vector(rotation) for rotation in rotations]
-    names = cameras.names or tuple(str(view + 1) for view in range(cameras.views))
-    if any("," in name for name in names):
-        raise ValueError(f"`cameras` must have names without commas for this format, got {names}")
+    if any("," in name for name in cameras.names):
+        raise ValueError(
+            f"`cameras` must have names without commas for this format, got {cameras.names}"
+        )
     fisheye = torch.full((cameras.views, 1), int(cameras.lens is Lens.FISHEYE))
     k = torch.zeros(cameras.views, 5) if cameras.distortion is None else cameras.distortion
     tree: Tree = {
-        "cam_ids": ",".join(names),
+        "cam_ids": ",".join(cameras.names),
         "is_fisheye": _node(fisheye),
         "Ks": _node(cameras.intrinsics),
         "distortions": _node(k.double()),

@@ -39,7 +39,7 @@ def parse(path: Path, written: str) -> list[CameraRecord]:
 
 
 def _record(path: Path, count: int, camera: Element) -> CameraRecord:
-    name = camera.get("serial") or str(count)
+    name = camera.get("serial") or f"cam_{count}"
     place = Place(path, f"camera {name}")
     pose = attributes(place, camera, "transform")
     lens = attributes(place, camera, "intrinsic")

@@ -143,7 +143,7 @@ def predict(arguments: Sequence[str]) -> None:
     take = _take(options.keypoints, options.read, options.frames)
     if take.skeleton.joints != lifter.skeleton.joints:
         take = take.to_skeleton(lifter.skeleton)
-    view = options.view or (take.cameras.names or ("",))[0]
+    view = options.view or take.cameras.names[0]
     seen = take.select_views([view])
     poses = lift(lifter, seen.cameras, seen.keypoints, seen.confidence)[:, 0]
     tracks = _told_in(options.frame, poses, seen)

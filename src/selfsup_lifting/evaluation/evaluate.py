@@ -189,8 +189,7 @@ def _grouped(
 def _by_camera(takes: Sequence[Recording], errors: Sequence[TakeErrors]) -> dict[str, Errors]:
     groups: dict[str, list[TakeErrors]] = {}
     for take, one in zip(takes, errors, strict=True):
-        numbered = tuple(str(view + 1) for view in range(take.cameras.views))
-        for view, name in enumerate(take.cameras.names or numbered):
+        for view, name in enumerate(take.cameras.names):
             groups.setdefault(name, []).append(one[..., view : view + 1])
     return {name: _mean(groups[name]) for name in groups}
 

@@ -165,7 +165,7 @@ def _cameras(recordings: Sequence[Recording]) -> dict[str, tuple[int, int]]:
     cameras: dict[str, tuple[int, int]] = {}
     for recording in recordings:
         sizes = recording.cameras.image_size
-        for view, name in enumerate(recording.cameras.names or ()):
+        for view, name in enumerate(recording.cameras.names):
             width, tall = (0, 0) if sizes is None else sizes[view].tolist()
             cameras[name] = (width, tall)
     return cameras
@@ -182,7 +182,7 @@ def _missing_share(recordings: Sequence[Recording]) -> float:
 def _missing_per_camera(recordings: Sequence[Recording]) -> dict[str, float]:
     parts: dict[str, list[Tensor]] = {}
     for recording in recordings:
-        for view, name in enumerate(recording.cameras.names or ()):
+        for view, name in enumerate(recording.cameras.names):
             parts.setdefault(name, []).append(_missing(recording)[:, view].flatten())
     return {name: float(torch.cat(part).mean()) for name, part in parts.items()}
 
@@ -252,7 +252,7 @@ def _warnings(take: ReadResult) -> list[str]:
 
 def _warnings_about_gaps(recording: Recording) -> list[str]:
     missing = _missing(recording)
-    names = recording.cameras.names or ()
+    names = recording.cameras.names
     blind = [
         f"{recording.name}: camera {name} misses {missing[:, view].mean():.0%} of all joints"
         for view, name in enumerate(names)
@@ -299,7 +299,7 @@ def _share_behind(recording: Recording, points: Float[Tensor, "frames joints 3"]
 
 def _suspect_camera(recording: Recording) -> str | None:
     """Name the camera without which the others agree."""
-    names = recording.cameras.names or ()
+    names = recording.cameras.names
     if len(names) < 4:  # noqa: PLR2004 - of three, the two that are left can hardly disagree
         return None
     everybody = _median_error(recording)

@@ -140,7 +140,7 @@ def lift_views(
 def with_cameras(recordings: Sequence[Recording], count: int | None) -> list[Recording]:
     """Return what the first cameras of each take saw; all of them where no number is given."""
     return [
-        take if count is None else take.select_views((take.cameras.names or ())[:count])
+        take if count is None else take.select_views(take.cameras.names[:count])
         for take in recordings
     ]
 

@@ -187,7 +187,7 @@ def test_opencv_reads_what_is_written(suffix: str, tmp_path: Path) -> None:
     storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_READ)
     assert_close(torch.from_numpy(storage.getNode("Ks").mat()), rig.intrinsics, atol=0)
     assert_close(torch.from_numpy(storage.getNode("distortions").mat()), rig.distortion, atol=0)
-    assert storage.getNode("cam_ids").string() == ",".join(rig.names or ())
+    assert storage.getNode("cam_ids").string() == ",".join(rig.names)
 
 
 @pytest.mark.parametrize("suffix", ["yml", "json"])
@@ -199,7 +199,7 @@ def test_what_opencv_writes_is_read(suffix: str, tmp_path: Path) -> None:
     storage.write("distortions", coefficients(rig, 5).numpy()[:, None])
     storage.write("Ks", rig.intrinsics.numpy())
     storage.write("Ts", rig.camera_from_world[:, :3, 3:].numpy())
-    storage.write("cam_ids", ",".join(rig.names or ()))
+    storage.write("cam_ids", ",".join(rig.names))
     storage.release()
     assert_same(load_cameras(path), rig)
 

@@ -74,12 +74,23 @@ def test_predict_writes_one_track_in_three_formats(
     out = [str(tmp_path / f"poses.{suffix}") for suffix in ("npz", "csv", "trc")]
     capsys.readouterr()
     main(
-        ["predict", str(run), str(take), "--view", "2", "--frames", "16:", "--out", *out, "--json"]
+        [
+            "predict",
+            str(run),
+            str(take),
+            "--view",
+            "cam_2",
+            "--frames",
+            "16:",
+            "--out",
+            *out,
+            "--json",
+        ]
     )
     report = printed(capsys)
     tracks = np.load(out[0])["tracks"]
     assert tracks.shape == (4, 17, 3)
-    assert (report["view"], report["frames"]) == ("2", 4)
+    assert (report["view"], report["frames"]) == ("cam_2", 4)
     assert report["trained"]["poses"] == 4
     rows = Path(out[1]).read_text().splitlines()[2:]
     written = np.array([[float(cell) for cell in row.split(",")[2:]] for row in rows])
@@ -100,7 +111,7 @@ def test_triangulate_finds_exact_points(
     main(["triangulate", str(take), "--min-confidence", "0", "--out", str(out), "--json"])
     report = printed(capsys)
     assert report["reprojection"]["median_px"] < 0.01
-    assert report["reprojection"]["per_camera"].keys() == {"1", "2", "3"}
+    assert report["reprojection"]["per_camera"].keys() == {"cam_1", "cam_2", "cam_3"}
     truth = Scene(views=3, frames=20).truth().numpy()
     np.testing.assert_allclose(np.load(out)["tracks"], truth, atol=1e-3)
 

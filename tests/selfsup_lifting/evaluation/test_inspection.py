@@ -29,7 +29,7 @@ def test_a_sound_take_raises_no_warning(tmp_path: Path) -> None:
 def test_it_tells_what_was_recognised(tmp_path: Path) -> None:
     told = inspected(tmp_path, Scene(views=3, frames=7, skeleton="coco17").recording())
     assert (told["format"], told["reader"], told["frames"]) == ("native", "native", 7)
-    assert told["cameras"] == {"1": (1000, 1000), "2": (1000, 1000), "3": (1000, 1000)}
+    assert told["cameras"] == {f"cam_{view}": (1000, 1000) for view in (1, 2, 3)}
     assert told["skeleton"] == "coco17"
     assert told["truth"] is True
     assert told["units"]["rig"] == "6.93 m across"
@@ -57,7 +57,7 @@ def test_the_camera_that_was_moved_is_named(tmp_path: Path, wrong: int) -> None:
     turn[wrong, :3, 3] = torch.tensor([0.3, 0.1, 0.0])
     moved = turn @ take.cameras.camera_from_world
     cameras = replace(take.cameras, camera_from_world=moved)
-    assert f"camera {wrong + 1} looks wrong" in warnings_about(
+    assert f"camera cam_{wrong + 1} looks wrong" in warnings_about(
         tmp_path, replace(take, cameras=cameras)
     )
 
@@ -85,7 +85,7 @@ def test_a_blind_camera_and_an_unseen_joint_are_named(tmp_path: Path) -> None:
     take.keypoints[:, 1], take.confidence[:, 1] = torch.nan, 0.0
     take.keypoints[:, :, 4], take.confidence[:, :, 4] = torch.nan, 0.0
     told = warnings_about(tmp_path, take)
-    assert "camera 2 misses 100% of all joints" in told
+    assert "camera cam_2 misses 100% of all joints" in told
     assert "nobody ever sees left_hip" in told
 
 

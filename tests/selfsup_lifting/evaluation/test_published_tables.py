@@ -283,7 +283,14 @@ def test_data_of_no_benchmark_have_a_table_too(tmp_path: Path) -> None:
     takes = read_recordings(data, ReadSettings())
     evaluation, tables = evaluate_for(data, lifter_for(takes), takes, Config())
     assert [name for name, _ in tables[0].rows] == [
-        *("wandering", "camera 1", "camera 2", "camera 3", "mean of actions", "mean of frames")
+        *(
+            "wandering",
+            "camera cam_1",
+            "camera cam_2",
+            "camera cam_3",
+            "mean of actions",
+            "mean of frames",
+        )
     ]
     assert tables[0].rows[-1][1][0] == evaluation.total.p_mpjpe_mm
 

@@ -66,7 +66,7 @@ def test_motion_capture_is_filmed_by_the_users_own_rig(tmp_path: Path) -> None:
     (take,) = read_recordings(
         [str(tmp_path / "clip.bvh")], ReadSettings(cameras=tmp_path / "rig.toml")
     )
-    assert take.cameras.names == ("1", "2", "3")
+    assert take.cameras.names == ("cam_1", "cam_2", "cam_3")
 
 
 def test_the_place_in_the_list_names_somebody_without_a_name(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def subject_cameras(calibration: Path, subject: str) -> Cameras:
         if calibration.suffix == ".py"
         else usable_cameras(calibration, subject=subject)
     )
-    names = cameras.names or ()
+    names = cameras.names
     if set(IMAGE_SIZES) <= set(names):
         cameras = cameras.select(list(IMAGE_SIZES))
     elif cameras.views != len(IMAGE_SIZES):

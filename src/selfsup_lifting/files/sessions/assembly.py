@@ -69,7 +69,7 @@ def assemble(
     people = [int(view.confidence.amax(dim=-1).gt(0).sum(dim=1).max()) for view in aligned]
     return ReadResult(
         recording,
-        dict(zip(cameras.names or (), people, strict=False)),
+        dict(zip(cameras.names, people, strict=False)),
         tuple(notes),
     )
 

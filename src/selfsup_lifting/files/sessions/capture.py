@@ -83,7 +83,7 @@ def _read_take(
     config: Config,
 ) -> ReadResult:
     name = project.resolve().name + (f" {rest}" if rest else "")
-    cameras = rig.cameras.names or ()
+    cameras = rig.cameras.names
     _require_same_frames([sources[camera] for camera in cameras])
     views = []
     for camera in cameras:
@@ -98,7 +98,7 @@ def _read_take(
 def _by_take(folder: Path, rig: Rig, pattern: Any) -> dict[str, dict[str, Path]]:  # noqa: ANN401 - whatever the TOML holds
     """Sort the sources of a folder by the take and the camera that their names tell."""
     sources = _sources(folder)
-    names = rig.cameras.names or ()
+    names = rig.cameras.names
     told = pattern if isinstance(pattern, str) and _is_pattern(pattern) else None
     matches = match_cameras(names, [_plain_name(source) for source in sources], told)
     groups: dict[str, dict[str, Path]] = {}
@@ -153,7 +153,7 @@ def unread_tracks(folder: Path) -> list[Path]:
 
 def _unread(folder: Path, rig: Rig, matched: list[str]) -> list[str]:
     """Name what lies there for a camera that lacks its detections, but could not be recognised."""
-    lacking = [name for name in rig.cameras.names or () if name not in matched]
+    lacking = [name for name in rig.cameras.names if name not in matched]
     folders = [path for path in sorted(folder.iterdir()) if path.is_dir()]
     unknown = [*unread_tracks(folder), *(path for path in folders if find_layout(path) is None)]
     matches = match_cameras(lacking, [_plain_name(path) for path in unknown])

@@ -130,7 +130,7 @@ def _rig(path: Path, settings: ReadSettings) -> Rig | None:
 
 
 def _as_rig(cameras: Cameras, views: list[ViewTracks]) -> list[ViewTracks] | None:
-    names = cameras.names or ()
+    names = cameras.names
     matches = match_cameras(names, [view.camera for view in views])
     by_name = {match[0]: view for match, view in zip(matches, views, strict=True) if match}
     if len(by_name) < len(views) or set(by_name) != set(names):
@@ -152,7 +152,7 @@ def _alone(
 
 def _filmed_by(view: ViewTracks, rig: Rig, settings: ReadSettings) -> str:
     """Find the camera that filmed a track: the one told, named alike, or the only one."""
-    names = rig.cameras.names or ()
+    names = rig.cameras.names
     if settings.filmed_by is not None and settings.filmed_by in names:
         return settings.filmed_by
     (match,) = match_cameras(names, [view.camera])
