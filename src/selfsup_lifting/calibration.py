@@ -1,6 +1,5 @@
-"""The cameras of a take: a simulated ring, or those of a calibration file, in metres."""
+"""A calibration file as cameras in meters, with names and image sizes."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -9,109 +8,74 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multiview_geom import Cameras, load_cameras, ring_of_cameras
-from selfsup_lifting.config import ReadSettings, RigSettings
+from multiview_geom import CameraFile, Cameras, read_camera_file
+from selfsup_lifting.config import Unit
 from selfsup_lifting.recording import ReadError
 
-# No room is as wide as this in metres, and hardly a rig as narrow in millimetres: above it a
-# calibration counts in millimetres, as anipose and Human3.6M do.
-WIDEST_RIG = 100.0
-MILLIMETRE = 0.001
-# Human3.6M's focal length over the width of its pictures: what is assumed without calibration.
-USUAL_FOCAL_LENGTH = 1.145
-
-# Where calibrations lie beside data: `calibration/`, Pose2Sim's `S00_Calibration/`, `calib.toml`.
-FOLDERS = ("[Cc]alibration", "[Cc]alib", "*_[Cc]alibration")
-FILES = ("[Cc]alib*", "[Cc]amera*")
-SUFFIXES = (".toml", ".yaml", ".yml", ".json", ".xml", ".cal", ".h5", ".txt")
-HIGHEST_PARENT = 3
+# If a file format fixes no unit, a rig wider than this is taken to be in millimeters: no room is
+# as wide in meters, and hardly a rig is as narrow in millimeters.
+WIDEST_RIG_M = 100.0
 
 
 class Rig(NamedTuple):
-    """A rig, where it comes from, and what a user should know about the reading."""
+    """Calibrated cameras, the file they were read from, and what was guessed in reading it."""
 
     cameras: Cameras
-    source: Path
+    path: Path
     notes: tuple[str, ...]
 
 
-def filming_rig(settings: ReadSettings) -> Cameras:
-    """Return the rig that films what has no pictures: the calibration given, else the ring."""
-    if settings.cameras is not None:
-        return load_rig(settings.cameras).cameras
-    return ring(settings.rig)
+def load_rig(path: Path, *, unit: Unit | None = None, subject: str | None = None) -> Rig:
+    """Read a calibration file; image sizes that it lacks are computed from principal points.
+
+    Args and errors are those of `read_rig`.
+    """
+    rig = read_rig(path, unit=unit, subject=subject)
+    if rig.cameras.image_size is not None:
+        return rig
+    size = (2 * rig.cameras.intrinsics[:, :2, 2] + 1).round().long()
+    note = f"{path}: has no image sizes; taken as twice the principal points"
+    return Rig(replace(rig.cameras, image_size=size), path, (note, *rig.notes))
 
 
-def ring(rig: RigSettings) -> Cameras:
-    """Set the simulated cameras in their ring, in float64."""
-    return ring_of_cameras(
-        rig.views,
-        rig.radius,
-        rig.height,
-        target_height=rig.target_height,
-        focal_length=rig.focal_length,
-        image_size=(rig.width, rig.tall),
-        dtype=torch.float64,
-    )
-
-
-def load_rig(path: Path) -> Rig:
-    """Read a calibration file, in metres, with image sizes and names.
+def read_rig(path: Path, *, unit: Unit | None = None, subject: str | None = None) -> Rig:
+    """Read a calibration file.
 
     Args:
-        path: Any file that `load_cameras` understands.
+        path: Any file or folder that `load_cameras` reads.
+        unit: The unit of length in the file. By default the unit that the format fixes; if it
+            fixes none, millimeters for a rig wider than 100 units and meters for all others.
+        subject: The subject whose cameras to read, for files of several subjects.
 
     Returns:
-        The rig in float64. A file in millimetres is told by its cameras lying more than a hundred
-        units apart; a file without image sizes gets them from the principal points.
+        The cameras in float64 and meters. A guessed unit is in the notes.
 
     Raises:
-        ReadError: If there is none, or it is no calibration, or something in it is not a finite
-            number, or a camera could not have taken a picture.
+        ReadError: If the file does not exist or is no calibration, if a number in it is not
+            finite, a focal length is not above zero or an intrinsic matrix is singular.
     """
-    cameras = usable_cameras(path).to(torch.float64)
-    notes = []
-    if cameras.image_size is None:
-        middle = cameras.intrinsics[:, :2, 2]
-        cameras = replace(cameras, image_size=(2 * middle + 1).round().long())
-        notes.append(f"{path}: tells no image size; taken as twice the principal point")
-    if widest_distance(cameras) > WIDEST_RIG:
-        scaled: Tensor = cameras.camera_from_world.clone()
-        scaled[:, :3, 3] *= MILLIMETRE
-        cameras = replace(cameras, camera_from_world=scaled)
-        notes.append(f"{path}: counts in millimetres; converted to metres")
-    return Rig(cameras, path, tuple(notes))
+    file = _read(path, subject)
+    cameras = file.cameras.to(torch.float64)
+    for name, matrix in zip(cameras.names, cameras.intrinsics, strict=True):
+        _require_invertible(f"calibration {path}, camera {name}", matrix)
+    if unit is not None or file.unit is not None:
+        return Rig(cameras.scaled((unit or Unit(file.unit)).meters), path, ())
+    unit, note = _guessed_unit(path, cameras)
+    return Rig(cameras.scaled(unit.meters), path, (note,))
 
 
-def usable_cameras(path: Path, *, subject: str | None = None) -> Cameras:
-    """Load the cameras of a calibration that could have taken pictures, in the file's unit.
-
-    Args:
-        path: Any file or folder that `load_cameras` understands.
-        subject: Whose cameras, where the file holds several.
-
-    Returns:
-        The cameras.
-
-    Raises:
-        ReadError: If there is no such file, or it is no calibration, or a focal length is not
-            above zero, or an intrinsic matrix is singular; the sentence names the camera.
-    """
+def _read(path: Path, subject: str | None) -> CameraFile:
     if not path.exists():
         raise ReadError(f"there is no calibration file {path}")
     try:
-        cameras = load_cameras(path, subject=subject)
+        return read_camera_file(path, subject=subject)
     except OSError as error:
         raise ReadError(f"calibration {path}: {error.strerror or error}") from error
     except ValueError as error:
         raise ReadError(f"calibration {error}") from error
-    for name, matrix in zip(cameras.names, cameras.intrinsics, strict=True):
-        _require_picture(f"calibration {path}, camera {name}", matrix)
-    return cameras
 
 
-def _require_picture(where: str, matrix: Float[Tensor, "3 3"]) -> None:
-    """Refuse an intrinsic matrix with which no camera could have taken a picture."""
+def _require_invertible(where: str, matrix: Float[Tensor, "3 3"]) -> None:
     focal = (float(matrix[0, 0]), float(matrix[1, 1]))
     if not min(focal) > 0:
         raise ReadError(
@@ -125,59 +89,10 @@ def _require_picture(where: str, matrix: Float[Tensor, "3 3"]) -> None:
         )
 
 
-def find_calibration(folder: Path) -> Path | None:
-    """Find the calibration that belongs to a folder: there, or up to three folders above.
-
-    Args:
-        folder: Where the detections lie.
-
-    Returns:
-        The file, or None where there is none.
-
-    Raises:
-        ReadError: If several are equally near; the sentence names them.
-    """
-    folder = folder.resolve()
-    for place in (folder, *folder.parents[:HIGHEST_PARENT]):
-        found = _calibrations_in(place)
-        if len(found) > 1:
-            names = ", ".join(str(file.relative_to(place)) for file in found)
-            raise ReadError(
-                f"{place}: several calibrations lie there: {names}; choose with --cameras"
-            )
-        if found:
-            return found[0]
-    return None
-
-
-def _calibrations_in(place: Path) -> list[Path]:
-    """List the calibrations of one place, of the surest kind only."""
-    inside = [folder for name in FOLDERS for folder in place.glob(name) if folder.is_dir()]
-    for holder in (*inside, place):
-        patterns: Sequence[str] = FILES if holder == place else ("*",)
-        files = [file for name in patterns for file in sorted(holder.glob(name)) if file.is_file()]
-        for suffix in SUFFIXES:
-            found = sorted({file for file in files if file.suffix.lower() == suffix})
-            if found:
-                return found
-    return []
-
-
-def assumed_camera(name: str, image_size: tuple[int, int]) -> Cameras:
-    """Make up a camera for a track without calibration: no lens, a usual focal length."""
-    width, tall = image_size
-    focal = USUAL_FOCAL_LENGTH * max(width, tall)
-    return Cameras(
-        intrinsics=torch.tensor(
-            [[[focal, 0.0, (width - 1) / 2], [0.0, focal, (tall - 1) / 2], [0.0, 0.0, 1.0]]],
-            dtype=torch.float64,
-        ),
-        camera_from_world=torch.eye(4, dtype=torch.float64)[None],
-        image_size=torch.tensor([image_size]),
-        names=(name,),
+def _guessed_unit(path: Path, cameras: Cameras) -> tuple[Unit, str]:
+    width = float(torch.cdist(cameras.centers, cameras.centers).max())
+    unit = Unit.MILLIMETER if width > WIDEST_RIG_M else Unit.METER
+    return unit, (
+        f"{path}: the file does not say its unit of length; taken as {unit.value}, because the "
+        f"cameras are up to {width:.3g} units apart; --unit overrules this"
     )
-
-
-def widest_distance(cameras: Cameras) -> float:
-    """Return how far the two most distant cameras stand apart."""
-    return float(torch.cdist(cameras.centers, cameras.centers).max())

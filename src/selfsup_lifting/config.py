@@ -91,12 +91,28 @@ class People(Enum):
     """Whoever appears largest, in every frame and view by itself."""
 
 
+class Unit(Enum):
+    """A unit of length."""
+
+    METER = "m"
+    CENTIMETER = "cm"
+    MILLIMETER = "mm"
+    INCH = "inch"
+
+    @property
+    def meters(self) -> float:
+        """The length of one unit [m]."""
+        return {"m": 1.0, "cm": 0.01, "mm": 0.001, "inch": 0.0254}[self.value]
+
+
 @dataclass(frozen=True)
 class ReadSettings:
     """How other people's files become recordings.
 
     Attributes:
         cameras: Calibration file to use instead of what lies beside the data.
+        unit: Unit of length of the calibration: m, cm, mm or inch. By default the unit that the
+            file format fixes; if it fixes none, meters or millimeters, by the size of the rig.
         rig: The simulated rig that films motion capture and the synthetic takes.
         noise: The simulated 2D detector behind that rig.
         skeleton: Map every recording to this skeleton: a built-in name or a TOML file.
@@ -120,6 +136,7 @@ class ReadSettings:
     """
 
     cameras: Path | None = None
+    unit: Unit | None = None
     rig: RigSettings = field(default_factory=RigSettings)
     noise: NoiseSettings = field(default_factory=NoiseSettings)
     skeleton: str | None = None

@@ -12,12 +12,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom import Cameras
-from selfsup_lifting.calibration import filming_rig
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.read_result import ReadResult
 from selfsup_lifting.recording import ReadError, Recording, Source
 from selfsup_lifting.simulation.bvh import Motion, Placed, load_bvh, place
 from selfsup_lifting.simulation.detector_noise import film, generator_for
+from selfsup_lifting.simulation.rigs import simulated_rig
 from selfsup_lifting.skeleton.infer import body_by_names
 from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton, find_skeleton, root_position
 
@@ -57,7 +57,7 @@ def recognises(path: Path) -> bool:
 
 def read(path: Path, settings: ReadSettings) -> list[ReadResult]:
     """Film one clip, or every clip of a folder; the same seed films the same."""
-    cameras = filming_rig(settings)
+    cameras = simulated_rig(settings)
     labels = _manifest(path if path.is_dir() else path.parent)
     return [ReadResult(_film_clip(clip, labels, cameras, settings)) for clip in _clips(path)]
 

@@ -10,11 +10,11 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from multiview_geom import Cameras
-from selfsup_lifting.calibration import filming_rig
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.read_result import ReadResult
 from selfsup_lifting.recording import Recording, Source
 from selfsup_lifting.simulation.detector_noise import film, generator_for
+from selfsup_lifting.simulation.rigs import simulated_rig
 from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton
 
 SUBJECTS = ("S1", "S2", "S3", "S4")
@@ -82,7 +82,7 @@ def recognises(_: object) -> bool:
 
 def read(_: object, settings: ReadSettings) -> list[ReadResult]:
     """Film every subject doing everything; the same seed gives the same takes."""
-    cameras = filming_rig(settings)
+    cameras = simulated_rig(settings)
     return [
         ReadResult(_film_take(subject, action, cameras, settings))
         for subject in SUBJECTS

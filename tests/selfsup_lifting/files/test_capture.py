@@ -190,7 +190,7 @@ class Damage:
 FIRST = "pose/cam01_json/cam01.0000.json"
 DAMAGES = [
     Damage("calibration/Calib.toml", None, "no calibration lies there"),
-    Damage("calibration/Other.toml", "", "several calibrations lie there: .*Calib.*Other"),
+    Damage("calibration/Other.toml", "", "expected one calibration, got several: .*Calib.*Other"),
     Damage(FIRST, '{"version": 1.3, "people": [{"pose_keyp', r"cam01\.0000\.json is no JSON"),
     Damage(FIRST, '{"version": 1.3}', r"cam01\.0000\.json: expected `people`"),
     Damage(FIRST, "[1, 2]", r"cam01\.0000\.json, \[0\]: expected an object, got 1"),

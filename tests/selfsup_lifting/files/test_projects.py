@@ -1,7 +1,6 @@
 """Laws of projects as other tools lay them out, and of matching files with cameras."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,10 +10,10 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from multiview_geom import save_cameras
-from selfsup_lifting.calibration import find_calibration, load_rig
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import ReadError, read_recordings, read_results
 from selfsup_lifting.files.sessions.camera_matching import match_cameras
+from selfsup_lifting.files.sessions.project_config import find_calibration
 from selfsup_lifting.recording import Recording
 from tests.selfsup_lifting.files import layouts
 from tests.selfsup_lifting.files.layouts import save_calibration
@@ -79,24 +78,6 @@ def test_a_session_of_pose2sim_holds_its_trials(tmp_path: Path) -> None:
     ]
     for take, expected in zip(read, takes.values(), strict=True):
         require_same(take, expected)
-
-
-def test_a_calibration_in_millimetres_comes_out_in_metres(tmp_path: Path) -> None:
-    take = filmed()
-    wide = take.cameras.camera_from_world.clone()
-    wide[:, :3, 3] *= 1000
-    save_cameras(tmp_path / "calib.toml", replace(take.cameras, camera_from_world=wide))
-    rig = load_rig(tmp_path / "calib.toml")
-    assert_close(rig.cameras.projections, take.cameras.projections, rtol=0, atol=1e-6)
-    assert "counts in millimetres" in rig.notes[0]
-
-
-def test_a_calibration_without_image_sizes_gets_them(tmp_path: Path) -> None:
-    save_cameras(tmp_path / "calib.toml", replace(filmed().cameras, image_size=None))
-    rig = load_rig(tmp_path / "calib.toml")
-    assert rig.cameras.image_size is not None
-    assert rig.cameras.image_size.tolist() == [[1000, 1000], [1000, 1000]]
-    assert "tells no image size" in rig.notes[0]
 
 
 def test_the_nearest_calibration_is_found(tmp_path: Path) -> None:
@@ -218,7 +199,7 @@ def test_a_row_left_out_in_the_middle_is_missing_and_told(tmp_path: Path) -> Non
     table.write_text("\n".join(line for line in table.read_text().splitlines() if line[:2] != "2,"))
     (take,) = read_results(str(tmp_path), ReadSettings())
     assert take.recording.keypoints[2, 1].isnan().all()
-    assert f"{table}: 1 of 4 frames are not in the file and count as missing; " in take.notes[0]
+    assert f"{table}: 1 of 4 frames are not in the file and count as missing; " in take.notes[1]
 
 
 def test_tables_that_count_from_elsewhere_are_told(tmp_path: Path) -> None:
@@ -244,22 +225,3 @@ def test_one_camera_of_a_project_is_read_as_the_project_says(tmp_path: Path) -> 
     (read,) = read_recordings([str(alone)], ReadSettings())
     assert (read.fps, read.skeleton) == (120.0, whole.skeleton)
     assert_close(read.keypoints, whole.keypoints[:, 1:], rtol=0, atol=0, equal_nan=True)
-
-
-@pytest.mark.rejects
-@pytest.mark.parametrize(
-    ("row", "wrong", "sentence"),
-    [
-        (0, [0.0, 0.0, 500.0], "cam_2: expected focal lengths above 0 px, got 0 and 1145"),
-        (1, [0.0, -1.0, 500.0], "cam_2: expected focal lengths above 0 px, got 1145 and -1"),
-        (2, [0.0, 0.0, 0.0], "cam_2: expected an intrinsic matrix that can be inverted"),
-    ],
-)
-def test_a_camera_that_could_not_take_a_picture_is_refused(
-    tmp_path: Path, row: int, wrong: list[float], sentence: str
-) -> None:
-    cameras = replace(filmed().cameras, names=("cam_1", "cam_2"))
-    cameras.intrinsics[1, row] = torch.tensor(wrong, dtype=torch.float64)
-    save_cameras(tmp_path / "calib.toml", cameras)
-    with pytest.raises(ReadError, match=rf"calib\.toml, camera {sentence}"):
-        load_rig(tmp_path / "calib.toml")

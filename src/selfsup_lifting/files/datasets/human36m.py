@@ -1,7 +1,7 @@
 """Human3.6M as VideoPose3D prepares it: 2D detections, 3D truth and any camera file."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from multiview_geom import Cameras
-from selfsup_lifting.calibration import usable_cameras
-from selfsup_lifting.config import ReadSettings
+from selfsup_lifting.calibration import Rig, read_rig
+from selfsup_lifting.config import ReadSettings, Unit
 from selfsup_lifting.files.datasets.subject_tables import (
     Table2D,
     find_2d_table,
@@ -34,7 +34,6 @@ PREFIX, TRUTH_FILE = "data_2d_h36m_", "data_3d_h36m.npz"
 PAPERS_DETECTOR = "cpn_ft_h36m_dbb"
 CAMERA_FILES = ("camera-parameters.json", "cameras.h5", "metadata.xml", "h36m_dataset.py")
 FPS = 50.0
-MILLIMETRE = 0.001
 
 # The cameras in the order of the 2D files, with the sizes of their pictures [px].
 IMAGE_SIZES: Mapping[str, tuple[int, int]] = MappingProxyType(
@@ -70,23 +69,26 @@ def read(path: Path, settings: ReadSettings) -> list[ReadResult]:
     truth_file = file.parent / TRUTH_FILE
     truth = read_3d_table(truth_file) if truth_file.is_file() else {}
     calibration = settings.cameras or _calibration(file.parent)
-    takes = []
+    takes, notes = [], [f"{file}: 2D poses of {table.skeleton.name}"]
     for subject, actions in table.poses.items():
-        cameras = subject_cameras(calibration, subject)
+        rig = subject_rig(calibration, subject, settings.unit)
+        notes += rig.notes
         for action in actions:
             if (subject, action) != CORRUPTED:
                 captured = truth.get(subject, {}).get(action)
-                takes.append(_take(table, subject, action, cameras, captured, settings))
-    notes = (f"{file}: 2D poses of {table.skeleton.name}", *_notes(truth_file, bool(truth)))
-    return [replace(take, notes=notes) for take in takes]
+                takes.append(_take(table, subject, action, rig.cameras, captured, settings))
+    if not truth:
+        notes.append(f"{truth_file} does not exist: there is no truth")
+    return [replace(take, notes=tuple(notes)) for take in takes]
 
 
-def subject_cameras(calibration: Path, subject: str) -> Cameras:
+def subject_rig(calibration: Path, subject: str, unit: Unit | None = None) -> Rig:
     """Read the four cameras of a subject, in metres and in the order of the 2D files.
 
     Args:
         calibration: Any camera file of Human3.6M, or VideoPose3D's `h36m_dataset.py`.
-        subject: Whose, such as "S1".
+        subject: The subject, such as "S1".
+        unit: The unit of length in the file, if it is not the one that the format fixes.
 
     Returns:
         The rig.
@@ -94,26 +96,25 @@ def subject_cameras(calibration: Path, subject: str) -> Cameras:
     Raises:
         ReadError: If the file is none, or lacks the subject or a camera.
     """
-    cameras = (
-        read_python_cameras(calibration, subject)
+    rig = (
+        _rig_of_videopose3d(calibration, subject, unit)
         if calibration.suffix == ".py"
-        else usable_cameras(calibration, subject=subject)
+        else read_rig(calibration, unit=unit, subject=subject)
     )
-    names = cameras.names
+    cameras, names = rig.cameras, rig.cameras.names
     if set(IMAGE_SIZES) <= set(names):
         cameras = cameras.select(list(IMAGE_SIZES))
     elif cameras.views != len(IMAGE_SIZES):
         raise ReadError(
             f"{calibration}: expected the cameras {', '.join(IMAGE_SIZES)}, got {names}"
         )
-    metric = cameras.camera_from_world.clone()
-    metric[:, :3, 3] *= MILLIMETRE
-    return replace(
-        cameras,
-        camera_from_world=metric,
-        image_size=torch.tensor(list(IMAGE_SIZES.values())),
-        names=tuple(IMAGE_SIZES),
-    )
+    sizes = torch.tensor(list(IMAGE_SIZES.values()))
+    return rig._replace(cameras=replace(cameras, image_size=sizes, names=tuple(IMAGE_SIZES)))
+
+
+def _rig_of_videopose3d(path: Path, subject: str, unit: Unit | None) -> Rig:
+    cameras = read_python_cameras(path, subject)
+    return Rig(cameras.scaled((unit or Unit.MILLIMETER).meters), path, ())
 
 
 def _calibration(folder: Path) -> Path:
@@ -197,7 +198,3 @@ def _kept(path: Path, captured: NDArray[Any]) -> NDArray[Any]:
             f"got {joints}"
         )
     return captured[:, list(KEPT)] if joints == CAPTURED_JOINTS else captured
-
-
-def _notes(truth_file: Path, found: bool) -> Sequence[str]:  # noqa: FBT001 - one fact
-    return () if found else (f"{truth_file} is not there: no truth",)

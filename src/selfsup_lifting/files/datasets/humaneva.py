@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from multiview_geom import Cameras
-from selfsup_lifting.calibration import usable_cameras
-from selfsup_lifting.config import ReadSettings
-from selfsup_lifting.files.datasets.human36m import MILLIMETRE, wanted_frames, with_truth
+from selfsup_lifting.calibration import Rig, read_rig
+from selfsup_lifting.config import ReadSettings, Unit
+from selfsup_lifting.files.datasets.human36m import wanted_frames, with_truth
 from selfsup_lifting.files.datasets.subject_tables import (
     Table2D,
     find_2d_table,
@@ -51,22 +51,23 @@ def read(path: Path, settings: ReadSettings) -> list[ReadResult]:
     """Read every chunk of the parts Train and Validate; the unlabelled chunks are left out."""
     table, truth = _tables(path, settings)
     home = path if path.is_dir() else path.parent
-    takes = []
+    takes, notes = [], [f"{table.path}: 2D poses of {table.skeleton.name}"]
     for subject, actions in table.poses.items():
         if subject.startswith("Unlabeled"):
             continue
-        cameras = subject_cameras(settings.cameras or home, subject.rpartition("/")[2])
+        calibration = settings.cameras or home
+        rig = subject_rig(calibration, subject.rpartition("/")[2], settings.unit)
+        notes += rig.notes
         for action in actions:
             captured = truth.get(subject, {}).get(action)
-            take = _take(table, subject, action, cameras, settings)
+            take = _take(table, subject, action, rig.cameras, settings)
             if captured is not None:
                 shortest = shortest_take(table, subject, action)
                 frames = wanted_frames(settings, FPS, min(shortest, len(captured)), None)
                 poses = torch.from_numpy(captured[frames].astype("float32"))
                 take = with_truth(take.frames(slice(len(poses))), poses, SKELETON)
             takes += [ReadResult(part) for part in _valid_runs(take)]
-    note = f"{table.path}: 2D poses of {table.skeleton.name}"
-    return [replace(take, notes=(note,)) for take in takes]
+    return [replace(take, notes=tuple(notes)) for take in takes]
 
 
 def _tables(
@@ -98,7 +99,7 @@ def _converted_tables(path: Path) -> tuple[Table2D, dict[str, dict[str, NDArray[
         if len(pixels) != len(CAMERAS):
             raise ReadError(f"{file}: `poses_2d` must tell {len(CAMERAS)} cameras")
         flat.setdefault(subject, {})[action] = list(pixels)
-        deep.setdefault(subject, {})[action] = MILLIMETRE * poses
+        deep.setdefault(subject, {})[action] = Unit.MILLIMETER.meters * poses
     return Table2D(path, body, flat), deep
 
 
@@ -110,12 +111,13 @@ def _poses(file: Path, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
     return numbers
 
 
-def subject_cameras(folder: Path, subject: str) -> Cameras:
-    """Read the three colour cameras of a subject, in metres.
+def subject_rig(folder: Path, subject: str, unit: Unit | None = None) -> Rig:
+    """Read the three color cameras of a subject, in metres.
 
     Args:
         folder: Where `S1/Calibration_Data/C1.cal` and so on lie, or the folder of the `.cal` files.
-        subject: Whose, such as "S1".
+        subject: The subject, such as "S1".
+        unit: The unit of length in the files, if it is not the one that the format fixes.
 
     Returns:
         The rig.
@@ -130,18 +132,13 @@ def subject_cameras(folder: Path, subject: str) -> Cameras:
             f"{folder}: no calibration {subject}/Calibration_Data/C1.cal lies there; "
             "name its folder with --cameras"
         )
-    found = usable_cameras(home)
+    rig = read_rig(home, unit=unit)
     try:
-        cameras = found.select(CAMERAS)
+        cameras = rig.cameras.select(CAMERAS)
     except ValueError as error:
         raise ReadError(f"calibration {home}: {error}") from error
-    metric = cameras.camera_from_world.clone()
-    metric[:, :3, 3] *= MILLIMETRE
-    return replace(
-        cameras,
-        camera_from_world=metric,
-        image_size=torch.tensor([IMAGE_SIZE] * len(CAMERAS)),
-    )
+    sizes = torch.tensor([IMAGE_SIZE] * len(CAMERAS))
+    return rig._replace(cameras=replace(cameras, image_size=sizes))
 
 
 def _take(

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
@@ -11,13 +11,11 @@ from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from numpy.typing import NDArray
-from torch import Tensor
 
 from multiview_geom import Cameras, camera_to_world
-from selfsup_lifting.calibration import usable_cameras
-from selfsup_lifting.config import ReadSettings
+from selfsup_lifting.calibration import Rig, read_rig
+from selfsup_lifting.config import ReadSettings, Unit
 from selfsup_lifting.files.parse.hdf5 import opened_h5
 from selfsup_lifting.files.parse.matlab import matlab_variable
 from selfsup_lifting.files.parse.safe_pickle import load_npz_with_objects
@@ -37,7 +35,7 @@ FILMED_WIDE = ("TS5", "TS6")
 # The usual frames per second; some takes of the training set have twice as many.
 FPS = 25.0
 FAST = frozenset({("S1", 2), ("S3", 1), ("S3", 2), ("S5", 1), ("S5", 2)})
-MILLIMETRE = 0.001
+MILLIMETER = Unit.MILLIMETER.meters
 PIXEL, SPACE = 2, 3
 
 ACTIVITIES: Mapping[int, str] = MappingProxyType(
@@ -88,8 +86,8 @@ def read(path: Path, settings: ReadSettings) -> list[ReadResult]:
     else:
         tests = [_test_sequence(file) for file in _test_files(path)]
     recordings = [take for test in tests for take in _test_takes(path, test, settings)]
-    recordings += [_train_take(file, settings) for file in _train_files(path)]
-    return [ReadResult(recording) for recording in recordings]
+    results = [ReadResult(recording) for recording in recordings]
+    return results + [_train_take(file, settings) for file in _train_files(path)]
 
 
 def _test_files(path: Path) -> list[Path]:
@@ -180,7 +178,7 @@ def _test_takes(path: Path, test: AnnotatedSequence, settings: ReadSettings) -> 
     cameras = _test_camera(path, test)
     use_universal = settings.universal_truth or test.metric is None
     truth = test.universal if use_universal else test.metric
-    truth = np.where(test.valid[:, None, None], MILLIMETRE * np.asarray(truth), np.nan)
+    truth = np.where(test.valid[:, None, None], MILLIMETER * np.asarray(truth), np.nan)
     pixels = np.where(test.valid[:, None, None], test.pixels, np.nan)
     runs = groupby(range(len(pixels)), key=lambda frame: test.activity[frame])
     for number, (activity, run) in enumerate(runs, start=1):
@@ -237,29 +235,30 @@ def fitted_intrinsics(points: NDArray[Any], pixels: NDArray[Any]) -> NDArray[Any
     return K
 
 
-def _train_take(file: Path, settings: ReadSettings) -> Recording:
+def _train_take(file: Path, settings: ReadSettings) -> ReadResult:
     """Read one training sequence: several cameras, true size."""
     pixels = _cells(file, "annot2", PIXEL)
     in_camera = _cells(file, "annot3", SPACE)
-    cameras = _train_cameras(settings.cameras or file.parent / CALIBRATION)
+    rig = _train_rig(settings.cameras or file.parent / CALIBRATION, settings.unit)
     frames = min(len(one) for one in (*pixels, *in_camera))
     keypoints = np.stack([one[:frames] for one in pixels], axis=1)
-    first = torch.from_numpy(MILLIMETRE * in_camera[0][:frames])
-    world = camera_to_world(cameras.camera_from_world[0], first)
+    first = torch.from_numpy(MILLIMETER * in_camera[0][:frames])
+    world = camera_to_world(rig.cameras.camera_from_world[0], first)
     subject, number = _subject_and_number(file)
     seen = torch.from_numpy(keypoints).float()
-    return Recording(
+    recording = Recording(
         name=f"{subject} Seq{number}",
         subject=subject,
         action=f"Seq{number}",
         fps=2 * FPS if (subject, number) in FAST else FPS,
         skeleton=SKELETON,
-        cameras=cameras,
+        cameras=rig.cameras,
         keypoints=seen,
         confidence=seen.isfinite().all(dim=-1).float(),
         truth=world.float(),
         source=Source("MPI-INF-3DHP", file, "mpi_inf_3dhp"),
     )
+    return ReadResult(recording, notes=rig.notes)
 
 
 def _subject_and_number(file: Path) -> tuple[str, int]:
@@ -268,15 +267,14 @@ def _subject_and_number(file: Path) -> tuple[str, int]:
     return place.parent.name, int(digits or 1)
 
 
-def _train_cameras(calibration: Path) -> Cameras:
-    rig = usable_cameras(calibration)
+def _train_rig(calibration: Path, unit: Unit | None) -> Rig:
+    rig = read_rig(calibration, unit=unit)
+    if rig.cameras.views <= len(USUAL_CAMERAS):
+        return rig
     try:
-        cameras = rig.select(list(USUAL_CAMERAS)) if rig.views > len(USUAL_CAMERAS) else rig
+        return rig._replace(cameras=rig.cameras.select(list(USUAL_CAMERAS)))
     except ValueError as error:
         raise ReadError(f"calibration {calibration}: {error}") from error
-    metric: Float[Tensor, "views 4 4"] = cameras.camera_from_world.clone()
-    metric[:, :3, 3] *= MILLIMETRE
-    return replace(cameras, camera_from_world=metric)
 
 
 def _cells(file: Path, name: str, coordinates: int) -> Sequence[NDArray[Any]]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from selfsup_lifting.calibration import Rig, find_calibration, load_rig
+from selfsup_lifting.calibration import Rig, load_rig
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files.detectors import openpose
 from selfsup_lifting.files.detectors.openpose import frame_number
@@ -16,6 +16,7 @@ from selfsup_lifting.files.sessions.project_config import (
     DETECTIONS,
     Config,
     config_value,
+    find_calibration,
     frame_rate,
     project_config,
     project_of,
@@ -65,7 +66,7 @@ def _read_detections(folder: Path, settings: ReadSettings) -> list[ReadResult]:
             f"{project}: no calibration lies there (calibration/*.toml or calib*.toml); "
             "name one with --cameras"
         )
-    rig = load_rig(calibration)
+    rig = load_rig(calibration, unit=settings.unit)
     told = with_pose_model(settings, config)
     groups = _by_take(folder, rig, config_value(config, "triangulation", "cam_regex"))
     return [
@@ -112,7 +113,7 @@ def _by_take(folder: Path, rig: Rig, pattern: Any) -> dict[str, dict[str, Path]]
     if lost or not groups:
         matched = [camera for all_of in cameras.values() for camera in all_of]
         require_same_cameras(
-            rig.source, names, folder, matched, lost or [source.name for source in sources],
+            rig.path, names, folder, matched, lost or [source.name for source in sources],
             unread=_unread(folder, rig, matched),
         )  # fmt: skip
     if sorted(camera for all_of in cameras.values() for camera in all_of) == sorted(names):
@@ -121,7 +122,7 @@ def _by_take(folder: Path, rig: Rig, pattern: Any) -> dict[str, dict[str, Path]]
         }
     for rest in groups:
         unread = _unread(folder, rig, cameras[rest])
-        require_same_cameras(rig.source, names, folder, cameras[rest], [], unread=unread)
+        require_same_cameras(rig.path, names, folder, cameras[rest], [], unread=unread)
     return groups
 
 

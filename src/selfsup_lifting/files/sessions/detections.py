@@ -5,13 +5,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
+import torch
+
 from multiview_geom import Cameras
-from selfsup_lifting.calibration import (
-    Rig,
-    assumed_camera,
-    find_calibration,
-    load_rig,
-)
+from selfsup_lifting.calibration import Rig, load_rig
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files.detectors import (
     alphapose,
@@ -26,6 +23,7 @@ from selfsup_lifting.files.detectors.view_tracks import Scale, ViewTracks
 from selfsup_lifting.files.sessions.assembly import assemble
 from selfsup_lifting.files.sessions.camera_matching import match_cameras
 from selfsup_lifting.files.sessions.project_config import (
+    find_calibration,
     frame_rate,
     project_config,
     project_of,
@@ -42,6 +40,8 @@ VIDEO_SIZES = (
     (640, 480), (1280, 720), (720, 1280), (1920, 1080), (1080, 1920), (2048, 2048), (3840, 2160),
     (2160, 3840),
 )  # fmt: skip
+# Human3.6M's focal length divided by its image width: assumed if there is no calibration.
+USUAL_FOCAL_LENGTH = 1.145
 
 
 @runtime_checkable
@@ -126,7 +126,7 @@ def _rig(path: Path, settings: ReadSettings) -> Rig | None:
     beside = path.parent.resolve()
     calibration = settings.cameras or find_calibration(beside)
     calibration = calibration or find_calibration(project_of(beside))
-    return None if calibration is None else load_rig(calibration)
+    return None if calibration is None else load_rig(calibration, unit=settings.unit)
 
 
 def _as_rig(cameras: Cameras, views: list[ViewTracks]) -> list[ViewTracks] | None:
@@ -143,7 +143,7 @@ def _alone(
 ) -> ReadResult:
     if rig is None:
         size, note = _assumed_size(view)
-        cameras = assumed_camera(view.camera, size)
+        cameras = _assumed_camera(view.camera, size)
         return assemble(view.camera, cameras, [view], settings, fps=fps, notes=[note])
     name = _filmed_by(view, rig, settings)
     cameras = rig.cameras.select([name])
@@ -161,8 +161,23 @@ def _filmed_by(view: ViewTracks, rig: Rig, settings: ReadSettings) -> str:
     if len(names) == 1 and settings.filmed_by is None:
         return names[0]
     raise ReadError(
-        f"{view.source}: which camera of {rig.source} filmed {view.camera}? "
+        f"{view.source}: which camera of {rig.path} filmed {view.camera}? "
         f"Say it with --filmed-by; known are {', '.join(names)}"
+    )
+
+
+def _assumed_camera(name: str, image_size: tuple[int, int]) -> Cameras:
+    """Return a camera without lens distortion and with a usual focal length."""
+    width, height = image_size
+    focal = USUAL_FOCAL_LENGTH * max(width, height)
+    return Cameras(
+        intrinsics=torch.tensor(
+            [[[focal, 0.0, (width - 1) / 2], [0.0, focal, (height - 1) / 2], [0.0, 0.0, 1.0]]],
+            dtype=torch.float64,
+        ),
+        camera_from_world=torch.eye(4, dtype=torch.float64)[None],
+        image_size=torch.tensor([image_size]),
+        names=(name,),
     )
 
 

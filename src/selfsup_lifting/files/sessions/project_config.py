@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,12 @@ from selfsup_lifting.skeleton.skeletons import SKELETONS
 DETECTIONS = (
     "pose-associated", "pose-sync", "pose", "pose-2d-proj", "pose-2d-filtered", "pose-2d",
 )  # fmt: skip
+# Where calibrations lie beside data: `calibration/`, Pose2Sim's `S00_Calibration/`, `calib.toml`.
+CALIBRATION_FOLDERS = ("[Cc]alibration", "[Cc]alib", "*_[Cc]alibration")
+CALIBRATION_FILES = ("[Cc]alib*", "[Cc]amera*")
+CALIBRATION_SUFFIXES = (".toml", ".yaml", ".yml", ".json", ".xml", ".cal", ".h5", ".txt")
 CONFIGS = ("Config.toml", "config.toml")
-# How far above the detections their configuration may lie.
+# How many folders above the detections their configuration and calibration may lie.
 HIGHEST_PARENT = 3
 
 Config = Mapping[str, Any]
@@ -83,3 +87,41 @@ def _pose_model(config: Config) -> str | None:
     """Return the skeleton that Pose2Sim's configuration names, where it is known here."""
     model = re.sub(r"[^a-z0-9]", "", str(config_value(config, "pose", "pose_model")).lower())
     return model if model in SKELETONS else None
+
+
+def find_calibration(folder: Path) -> Path | None:
+    """Find the calibration of a folder of detections: in it, or up to three folders above.
+
+    Args:
+        folder: The folder of the detections.
+
+    Returns:
+        The file; None if there is none.
+
+    Raises:
+        ReadError: If several calibrations are equally near; the sentence names them.
+    """
+    folder = folder.resolve()
+    for place in (folder, *folder.parents[:HIGHEST_PARENT]):
+        found = _calibrations_in(place)
+        if len(found) > 1:
+            names = ", ".join(str(file.relative_to(place)) for file in found)
+            raise ReadError(
+                f"{place}: expected one calibration, got several: {names}; choose with --cameras"
+            )
+        if found:
+            return found[0]
+    return None
+
+
+def _calibrations_in(folder: Path) -> list[Path]:
+    """List the calibration files of a folder that have the most likely suffix."""
+    inside = [path for name in CALIBRATION_FOLDERS for path in folder.glob(name) if path.is_dir()]
+    for holder in (*inside, folder):
+        patterns: Sequence[str] = CALIBRATION_FILES if holder == folder else ("*",)
+        files = [file for name in patterns for file in sorted(holder.glob(name)) if file.is_file()]
+        for suffix in CALIBRATION_SUFFIXES:
+            found = sorted({file for file in files if file.suffix.lower() == suffix})
+            if found:
+                return found
+    return []
