@@ -15,6 +15,13 @@ from multiview_geom.transforms import camera_to_world as camera_to_world
 from multiview_geom.transforms import camera_to_camera as camera_to_camera
 from multiview_geom.transforms import look_at as look_at
 
+# Convert rotations.
+from multiview_geom.rotations import rotation_from_quaternion as rotation_from_quaternion
+from multiview_geom.rotations import rotation_to_quaternion as rotation_to_quaternion
+from multiview_geom.rotations import rotation_from_vector as rotation_from_vector
+from multiview_geom.rotations import rotation_to_vector as rotation_to_vector
+from multiview_geom.alignment.procrustes import nearest_rotation as nearest_rotation
+
 # Describe a rig.
 from multiview_geom.cameras import Cameras as Cameras
 from multiview_geom.cameras import Lens as Lens
@@ -59,7 +66,6 @@ from multiview_geom.triangulation.uncertainty import point_covariance as point_c
 # Align point sets.
 from multiview_geom.alignment.procrustes import align_rigid as align_rigid
 from multiview_geom.alignment.procrustes import align_similarity as align_similarity
-from multiview_geom.alignment.procrustes import nearest_rotation as nearest_rotation
 from multiview_geom.alignment.generalized import GeneralizedAlignment as GeneralizedAlignment
 from multiview_geom.alignment.generalized import generalized_procrustes as generalized_procrustes
 

@@ -1,4 +1,4 @@
-"""Wrong input, said in one sentence."""
+"""Checks of arguments: each raises a ValueError with one sentence."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -8,8 +8,23 @@ from torch import Tensor
 HALF_PRECISION = (torch.float16, torch.bfloat16)
 
 
+def require_tensor(name: str, value: object) -> None:
+    """Refuse NumPy arrays, cameras and whatever else is not a tensor, and say what to pass."""
+    if isinstance(value, Tensor):
+        return
+    got = type(value).__name__
+    if hasattr(value, "projections"):
+        raise ValueError(f"`{name}` must be a tensor, got {got}: pass its `.projections`")
+    if type(value).__module__ == "numpy":
+        got = f"numpy.{got}"
+    raise ValueError(
+        f"`{name}` must be a tensor, got {got}: convert it with torch.from_numpy or torch.tensor"
+    )
+
+
 def require_trailing_shape(name: str, tensor: Tensor, *trailing: int | str) -> None:
-    """Refuse a tensor whose last axes are not as told; a word stands for any size."""
+    """Refuse a tensor whose last axes do not have these sizes; a word stands for any size."""
+    require_tensor(name, tensor)
     shape = tuple(tensor.shape)
     last = shape[len(shape) - len(trailing) :]
     fits = len(shape) >= len(trailing) and all(
@@ -18,11 +33,11 @@ def require_trailing_shape(name: str, tensor: Tensor, *trailing: int | str) -> N
     )
     if not fits:
         expected = ", ".join(str(size) for size in trailing)
-        raise ValueError(f"`{name}` must have shape (..., {expected}), got {_written(shape)}")
+        raise ValueError(f"`{name}` must have shape (..., {expected}), got {_format_shape(shape)}")
 
 
 def require_same_size(axis: str, **sizes: int) -> None:
-    """Refuse arguments that disagree on how long an axis is."""
+    """Refuse arguments that have different sizes along an axis."""
     (first, expected), *others = sizes.items()
     for name, size in others:
         if size != expected:
@@ -32,17 +47,19 @@ def require_same_size(axis: str, **sizes: int) -> None:
 
 
 def broadcast_axes(**leading: torch.Size) -> torch.Size:
-    """Return the leading axes that arguments share, or refuse those that do not broadcast."""
+    """Return the broadcast leading axes of all arguments; refuse axes that do not broadcast."""
     try:
         shared: torch.Size = torch.broadcast_shapes(*leading.values())
     except RuntimeError:
-        told = ", ".join(f"`{name}` {_written(tuple(axes))}" for name, axes in leading.items())
-        raise ValueError(f"leading axes must broadcast, got {told}") from None
+        got = ", ".join(f"`{name}` {_format_shape(axes)}" for name, axes in leading.items())
+        raise ValueError(f"leading axes must broadcast, got {got}") from None
     return shared
 
 
 def require_floating(**tensors: Tensor) -> None:
     """Refuse integers, and floating dtypes that differ between arguments."""
+    for name, tensor in tensors.items():
+        require_tensor(name, tensor)
     (first, expected), *others = ((name, tensor.dtype) for name, tensor in tensors.items())
     if not expected.is_floating_point:
         raise ValueError(f"`{first}` must have a floating dtype, got {expected}")
@@ -57,10 +74,10 @@ def for_computation(tensor: Tensor) -> Tensor:
 
 
 def full_precision(tensor: Tensor) -> AbstractContextManager[object]:
-    """Return a context in which products keep the dtype of their factors under autocast too."""
-    device = tensor.device.type
-    if torch.is_autocast_enabled(device):
-        return torch.autocast(device, enabled=False)
+    """Return a context in which matrix products keep their dtype, under autocast too."""
+    # What is not a tensor is refused by the checks inside the context.
+    if isinstance(tensor, Tensor) and torch.is_autocast_enabled(tensor.device.type):
+        return torch.autocast(tensor.device.type, enabled=False)
     return nullcontext()
 
 
@@ -70,5 +87,5 @@ def product(left: Tensor, right: Tensor) -> Tensor:
         return left @ right
 
 
-def _written(shape: tuple[int, ...]) -> str:
+def _format_shape(shape: tuple[int, ...]) -> str:
     return f"({', '.join(str(int(size)) for size in shape)})"

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from multiview_geom._validation import require_trailing_shape
 from multiview_geom.cameras import Cameras, Lens
+from multiview_geom.rotations import rotation_from_quaternion, rotation_to_quaternion
 from multiview_geom.transforms import rigid_transform
 
 HALF_PIXEL = 0.5
@@ -194,7 +195,7 @@ def to_colmap(cameras: Cameras) -> ColmapCameras:
     return ColmapCameras(
         model=model,
         parameters=torch.cat(parameters, dim=-1),
-        quaternions=_quaternion(cameras.camera_from_world[..., :3, :3]),
+        quaternions=rotation_to_quaternion(cameras.camera_from_world[..., :3, :3]),
         translations=cameras.camera_from_world[..., :3, 3],
     )
 
@@ -224,7 +225,7 @@ def from_colmap(
     fx, fy = (told[name if name in told else "f"] for name in ("fx", "fy"))
     center = torch.stack([told["cx"], told["cy"]], dim=-1) - HALF_PIXEL
     fisheye = colmap.model == "OPENCV_FISHEYE"
-    rotation = rotation_of_quaternion(colmap.quaternions)
+    rotation = rotation_from_quaternion(colmap.quaternions)
     return Cameras(
         intrinsics=_intrinsics(torch.stack([fx, fy], dim=-1), center),
         camera_from_world=rigid_transform(rotation, colmap.translations),
@@ -268,19 +269,6 @@ def from_kornia(arguments: KorniaCameras) -> Cameras:
     require_trailing_shape("intrinsics", intrinsics, "views", 4, 4)
     size = torch.stack([width, height], dim=-1).long()
     return Cameras(intrinsics[..., :3, :3], extrinsics, image_size=size)
-
-
-def rotation_of_quaternion(
-    quaternion: Float[Tensor, "*batch 4"],
-) -> Float[Tensor, "*batch 3 3"]:
-    """Build the rotation of a quaternion (w, x, y, z) of any length."""
-    w, x, y, z = (quaternion / quaternion.norm(dim=-1, keepdim=True)).unbind(dim=-1)
-    rows = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ]
-    return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
 
 
 def _flip(like: Tensor, *signs: int) -> Tensor:
@@ -331,22 +319,3 @@ def _opencv_coefficients(told: dict[str, Tensor]) -> Tensor | None:
     count = len(COEFFICIENTS) if "k3" in told else 4
     zero = torch.zeros_like(told["k1"])
     return torch.stack([told.get(name, zero) for name in COEFFICIENTS[:count]], dim=-1)
-
-
-def _quaternion(R: Tensor) -> Tensor:
-    """Read w, x, y, z off the row of 4 q q^T that is largest on the diagonal."""
-    xx, yy, zz = R.diagonal(dim1=-2, dim2=-1).unbind(dim=-1)
-    odd, even = R - R.mT, R + R.mT
-    wx, wy, wz = odd[..., 2, 1], odd[..., 0, 2], odd[..., 1, 0]
-    xy, xz, yz = even[..., 0, 1], even[..., 0, 2], even[..., 1, 2]
-    rows = [
-        [1 + xx + yy + zz, wx, wy, wz],
-        [wx, 1 + xx - yy - zz, xy, xz],
-        [wy, xy, 1 - xx + yy - zz, yz],
-        [wz, xz, yz, 1 - xx - yy + zz],
-    ]
-    outer = torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
-    largest = outer.diagonal(dim1=-2, dim2=-1).argmax(dim=-1)
-    row = outer.take_along_dim(largest[..., None, None], dim=-2)[..., 0, :]
-    unit = row / row.norm(dim=-1, keepdim=True)
-    return torch.where(unit[..., :1] < 0, -unit, unit)

@@ -112,6 +112,8 @@ def reprojection_error(
         >>> reprojection_error(rig, points, torch.tensor([[[3.25, 4.5]]]))
         tensor([[5.]])
     """
+    require_trailing_shape("projections", projections, "views", 3, 4)
+    require_trailing_shape("points", points, "points", 3)
     require_trailing_shape("pixels", pixels, "views", "points", 2)
     require_same_size("views", projections=projections.shape[-3], pixels=pixels.shape[-3])
     require_same_size("points", points=points.shape[-2], pixels=pixels.shape[-2])

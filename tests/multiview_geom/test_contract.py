@@ -126,6 +126,11 @@ def _poses(scene: Sightings) -> Arguments:
     return {"target": transforms[0], "source": transforms[1]}
 
 
+def _turns(scene: Sightings) -> Tensor:
+    """Rotations by less than a quarter turn: off the rotations, other quaternions are others."""
+    return mg.rotation_from_vector(0.5 * scene.cloud.points())
+
+
 CASES = [
     Case("to_homogeneous", lambda s: {"points": s.cloud.points()}),
     Case("from_homogeneous", lambda s: {"points": s.pixels()}),
@@ -136,6 +141,13 @@ CASES = [
             "translation": s.rig.cameras().camera_from_world[:, :3, 3],
         },
     ),
+    Case(
+        "rotation_from_quaternion",
+        lambda s: {"quaternion": 1 + s.cloud.points().repeat(1, 2)[:, :4]},
+    ),
+    Case("rotation_from_vector", lambda s: {"vector": s.cloud.points()}),
+    Case("rotation_to_quaternion", lambda s: {"rotation": _turns(s)}),
+    Case("rotation_to_vector", lambda s: {"rotation": _turns(s)}),
     Case("invert_transform", lambda s: {"b_from_a": s.rig.cameras().camera_from_world}),
     Case("relative_transform", _poses),
     Case(
@@ -326,6 +338,26 @@ def test_inputs_are_left_alone(case: Case, scene: Sightings) -> None:
     before = [argument.clone() for argument in arguments]
     case(*arguments)
     assert all(torch.equal(a, b) for a, b in zip(arguments, before, strict=True))
+
+
+@pytest.mark.rejects
+@every_case
+def test_a_numpy_array_is_refused_with_what_to_do(case: Case) -> None:
+    arguments = case.arguments(SCENE)
+    for name, argument in arguments.items():
+        mixed = {**arguments, name: argument.numpy()}
+        with pytest.raises(ValueError, match=r"must be a tensor, got numpy.ndarray: convert it"):
+            case(*mixed.values())
+
+
+@pytest.mark.rejects
+@every_case
+def test_cameras_are_not_projections(case: Case) -> None:
+    rig = SCENE.rig.cameras()
+    for name in case.arguments(SCENE).keys() & {"projections", "P"}:
+        mixed = {**case.arguments(SCENE), name: rig}
+        with pytest.raises(ValueError, match=r"got Cameras: pass its `\.projections`"):
+            case(*mixed.values())
 
 
 @every_case

@@ -12,12 +12,11 @@ from multiview_geom.camera_files.records import (
     image_size,
     numbers,
     parsed_numbers,
-    rotation_matrix,
-    rotation_vector,
     table,
     text,
 )
 from multiview_geom.cameras import Cameras, Lens
+from multiview_geom.rotations import rotation_from_vector, rotation_to_vector
 
 NO_CAMERA = ("metadata", "capture_volume", "charuco", "checkerboard")
 """Tables that Pose2Sim and caliscope keep beside the cameras."""
@@ -51,7 +50,7 @@ def _record(place: Place, name: str, value: object) -> CameraRecord:
     return CameraRecord(
         name=name,
         intrinsics=numbers(place.at("matrix"), camera["matrix"], 3, 3),
-        rotation=rotation_matrix(numbers(place.at("rotation"), camera["rotation"], 3)),
+        rotation=rotation_from_vector(numbers(place.at("rotation"), camera["rotation"], 3)),
         translation=numbers(place.at("translation"), camera["translation"], 3),
         distortion=_coefficients(place.at("distortions"), row, lens),
         image_size=None if size is None else _size(place.at("size"), size),
@@ -91,7 +90,7 @@ def _table(cameras: Cameras, view: int) -> str:
     lines.append(f"matrix = {cameras.intrinsics[view].tolist()}")
     row = [0.0] * 5 if cameras.distortion is None else cameras.distortion[view].tolist()
     lines.append(f"distortions = {row}")
-    lines.append(f"rotation = {rotation_vector(pose[:3, :3])}")
+    lines.append(f"rotation = {rotation_to_vector(pose[:3, :3]).tolist()}")
     lines.append(f"translation = {pose[:3, 3].tolist()}")
     if cameras.lens is Lens.FISHEYE:
         lines.append("fisheye = true")

@@ -22,9 +22,9 @@ from multiview_geom.conventions import (
     COLMAP_PARAMETERS,
     ColmapCameras,
     from_colmap,
-    rotation_of_quaternion,
     to_colmap,
 )
+from multiview_geom.rotations import rotation_from_quaternion
 
 CAMERAS, IMAGES = "cameras.txt", "images.txt"
 LONGEST_LINE = 4096
@@ -115,7 +115,7 @@ def _record(place: Place, line: str, lenses: Lenses) -> CameraRecord:
     pose = parsed_numbers(place, row, POSE)
     if not pose[:4].any():
         raise place.expected("a quaternion that is not zero", row)
-    return CameraRecord(name, K, rotation_of_quaternion(pose[:4]), pose[4:], k, size, lens)
+    return CameraRecord(name, K, rotation_from_quaternion(pose[:4]), pose[4:], k, size, lens)
 
 
 def _written(row: Tensor) -> str:

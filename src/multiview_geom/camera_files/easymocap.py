@@ -13,11 +13,10 @@ from multiview_geom.camera_files.records import (
     image_size,
     number,
     read_text,
-    rotation_matrix,
-    rotation_vector,
     table,
 )
 from multiview_geom.cameras import Cameras, Lens
+from multiview_geom.rotations import rotation_from_vector, rotation_to_vector
 
 INTRINSICS, EXTRINSICS = "intri.yml", "extri.yml"
 
@@ -64,7 +63,7 @@ def _record(
     return CameraRecord(
         name=name,
         intrinsics=matrix(lenses.at(K), intrinsics[K], 3, 3),
-        rotation=rotation_matrix(matrix(poses.at(R), extrinsics[R], 3)),
+        rotation=rotation_from_vector(matrix(poses.at(R), extrinsics[R], 3)),
         translation=matrix(poses.at(T), extrinsics[T], 3),
         distortion=_coefficients(lenses, intrinsics, name),
         image_size=image_size(lenses.at(width), *sides) if sized else None,
@@ -99,7 +98,7 @@ def _lens_lines(cameras: Cameras, view: int) -> list[tuple[str, Tensor]]:
 
 def _pose_lines(cameras: Cameras, view: int) -> list[tuple[str, Tensor]]:
     rotation = cameras.camera_from_world[view, :3, :3]
-    turn = torch.tensor(rotation_vector(rotation), dtype=torch.float64)[:, None]
+    turn = rotation_to_vector(rotation)[:, None]
     return [("R", turn), ("Rot", rotation), ("T", cameras.camera_from_world[view, :3, 3:])]
 
 

@@ -24,6 +24,7 @@ from multiview_geom.camera_files.records import (
 )
 from multiview_geom.camera_files.safe_xml import parse_xml
 from multiview_geom.cameras import Cameras, Lens
+from multiview_geom.rotations import rotation_from_vector
 
 if TYPE_CHECKING:
     import h5py
@@ -163,10 +164,9 @@ def _h5_camera(place: Place, cameras: "h5py.Group", name: str) -> CameraRecord:
 
 
 def _xml_camera(name: str, pose: Tensor, lens: Tensor) -> CameraRecord:
-    from scipy.spatial.transform import Rotation
-
-    angles, center = pose[:3].numpy(), pose[3:]
-    R = torch.from_numpy(Rotation.from_euler("XYZ", angles).as_matrix())
+    angles, center = pose[:3], pose[3:]
+    about_x, about_y, about_z = rotation_from_vector(angles.diag())
+    R = about_x @ about_y @ about_z
     k1, k2, k3, p1, p2 = lens[4:].tolist()
     return CameraRecord(
         name=name,

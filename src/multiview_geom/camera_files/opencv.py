@@ -19,12 +19,11 @@ from multiview_geom.camera_files.records import (
     coefficients,
     image_size,
     number,
-    rotation_matrix,
-    rotation_vector,
     table,
     text,
 )
 from multiview_geom.cameras import Cameras, Lens, default_names
+from multiview_geom.rotations import rotation_from_vector, rotation_to_vector
 
 Tree = dict[str, object]
 ONE_CAMERA = (
@@ -89,7 +88,7 @@ def _rig(place: Place, tree: Tree) -> list[CameraRecord]:
         CameraRecord(
             name=name,
             intrinsics=K,
-            rotation=rotation_matrix(turn),
+            rotation=rotation_from_vector(turn),
             translation=shift,
             distortion=coefficients(place.at("distortions"), k.tolist(), lens),
             image_size=_size(place, size),
@@ -140,7 +139,9 @@ def _single(place: Place, tree: Tree, K: str, D: str) -> CameraRecord:
     return CameraRecord(
         name=place.path.stem,
         intrinsics=matrix(place.at(K), tree[K], 3, 3),
-        rotation=rotation_matrix(unmoved) if turn is None else _turn(place.at(turn), tree[turn]),
+        rotation=rotation_from_vector(unmoved)
+        if turn is None
+        else _turn(place.at(turn), tree[turn]),
         translation=unmoved if shift is None else matrix(place.at(shift), tree[shift], 3),
         distortion=_coefficients(place.at(D), tree[D]) if D in tree else (),
         image_size=image_size(place.at("image_width"), *sides) if sized else None,
@@ -150,7 +151,7 @@ def _single(place: Place, tree: Tree, K: str, D: str) -> CameraRecord:
 def _turn(place: Place, node: object) -> Tensor:
     """Read a rotation, a matrix or a Rodrigues vector."""
     if len(matrix_values(place, node)) == 3:  # noqa: PLR2004
-        return rotation_matrix(matrix(place, node, 3))
+        return rotation_from_vector(matrix(place, node, 3))
     return matrix(place, node, 3, 3)
 
 
@@ -161,7 +162,6 @@ def _coefficients(place: Place, node: object) -> tuple[float, ...]:
 
 def _tree(cameras: Cameras) -> Tree:
     rotations = cameras.camera_from_world[:, :3, :3]
-    rvecs = [rotation_vector(rotation) for rotation in rotations]
     if any("," in name for name in cameras.names):
         raise ValueError(
             f"`cameras` must have names without commas for this format, got {cameras.names}"
@@ -173,7 +173,7 @@ def _tree(cameras: Cameras) -> Tree:
         "is_fisheye": _node(fisheye),
         "Ks": _node(cameras.intrinsics),
         "distortions": _node(k.double()),
-        "rvecs": _node(torch.tensor(rvecs, dtype=torch.float64)),
+        "rvecs": _node(rotation_to_vector(rotations)),
         "Ts": _node(cameras.camera_from_world[:, :3, 3]),
     }
     return (

@@ -126,21 +126,6 @@ def coefficients(place: Place, row: Sequence[float], lens: Lens) -> tuple[float,
     return tuple(row)
 
 
-def rotation_matrix(rotation_vector: Tensor) -> Tensor:
-    """Turn a Rodrigues vector, axis times angle [rad], into a rotation matrix."""
-    from scipy.spatial.transform import Rotation
-
-    return torch.from_numpy(Rotation.from_rotvec(rotation_vector.numpy()).as_matrix())
-
-
-def rotation_vector(rotation: Tensor) -> list[float]:
-    """Turn a rotation matrix into its Rodrigues vector, axis times angle [rad]."""
-    from scipy.spatial.transform import Rotation
-
-    vector: list[float] = Rotation.from_matrix(rotation.numpy()).as_rotvec().tolist()
-    return vector
-
-
 def focal_matrix(fx: float, fy: float, cx: float, cy: float, skew: float = 0.0) -> Tensor:
     """Build K from focal lengths, principal point and skew [px]."""
     return torch.tensor([[fx, skew, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]], dtype=torch.float64)
