@@ -24,21 +24,22 @@ from multiview_geom.alignment.procrustes import nearest_rotation as nearest_rota
 
 # Describe a rig.
 from multiview_geom.cameras import Cameras as Cameras
-from multiview_geom.cameras import Lens as Lens
-from multiview_geom.cameras import ProjectedPoints as ProjectedPoints
-from multiview_geom.cameras import ViewingRays as ViewingRays
+from multiview_geom.lenses.lens import Lens as Lens
 from multiview_geom.cameras import ring_of_cameras as ring_of_cameras
 
 # Project points.
 from multiview_geom.projection import project_points as project_points
 from multiview_geom.projection import point_depths as point_depths
 from multiview_geom.projection import in_front as in_front
+from multiview_geom.projection import decompose_projections as decompose_projections
 from multiview_geom.projection import reprojection_error as reprojection_error
 from multiview_geom.projection import triangulation_angle as triangulation_angle
 
 # Apply and remove the lens.
-from multiview_geom.lenses.polynomial import ValidPixels as ValidPixels
-from multiview_geom.lenses.polynomial import ValidDirections as ValidDirections
+from multiview_geom.validity import ProjectedPoints as ProjectedPoints
+from multiview_geom.validity import ValidDirections as ValidDirections
+from multiview_geom.validity import ValidPixels as ValidPixels
+from multiview_geom.validity import ViewingRays as ViewingRays
 from multiview_geom.lenses.polynomial import distort_pixels as distort_pixels
 from multiview_geom.lenses.polynomial import undistort_pixels as undistort_pixels
 from multiview_geom.lenses.fisheye import (

@@ -1,74 +1,52 @@
-"""A rig of calibrated cameras, and rigs built from numbers."""
+"""A rig of calibrated cameras: build, transform, select, project, undistort, back-project."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
 from math import tau
-from typing import NamedTuple
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from multiview_geom._pytrees import register_pytree
 from multiview_geom._validation import (
     product,
     require_floating,
     require_same_size,
     require_trailing_shape,
 )
-from multiview_geom.lenses.fisheye import COEFFICIENTS as FISHEYE_COEFFICIENTS
-from multiview_geom.lenses.fisheye import (
-    project_fisheye_camera_points,
-    undistort_fisheye_pixels,
-    unproject_fisheye_pixels,
-)
-from multiview_geom.lenses.polynomial import (
-    ValidPixels,
-    project_camera_points,
-    require_coefficients,
-    undistort_pixels,
-    unproject_pixels,
-)
-from multiview_geom.projection import point_depths, project_points
-from multiview_geom.transforms import invert_transform, look_at, world_to_camera
+from multiview_geom.lenses.lens import LENS_FUNCTIONS, Lens
+from multiview_geom.lenses.polynomial import unproject_pixels
+from multiview_geom.projection import decompose_projections, point_depths, project_points
+from multiview_geom.transforms import invert_transform, look_at, rigid_transform, world_to_camera
+from multiview_geom.validity import ProjectedPoints, ValidPixels, ViewingRays
+
+AXES_PER_VIEW = {"intrinsics": 2, "camera_from_world": 2, "distortion": 1, "image_size": 1}
+"""Each tensor of a rig, and how many axes it has after that of the views."""
+NAMES_SHOWN = 4
+
+Views = (
+    str | slice | Sequence[str] | Sequence[int] | Sequence[bool]
+    | Int[Tensor, "selected"] | Bool[Tensor, "views"]
+)  # fmt: skip
 
 
-class Lens(Enum):
-    """What the coefficients of a rig's lenses mean."""
-
-    OPENCV = "opencv"
-    """k1, k2, p1, p2[, k3[, k4, k5, k6[, s1, s2, s3, s4[, tau_x, tau_y]]]]."""
-    FISHEYE = "fisheye"
-    """k1, k2, k3, k4 of Kannala and Brandt, which weigh powers of the angle from the axis."""
-
-
-class ProjectedPoints(NamedTuple):
-    """Pixels and depths of points in each view, and which of them the view can see."""
-
-    pixels: Float[Tensor, "*batch views points 2"]
-    depths: Float[Tensor, "*batch views points"]
-    valid: Bool[Tensor, "*batch views points"]
-
-
-class ViewingRays(NamedTuple):
-    """Pixels back-projected into the world: rays from the camera centers."""
-
-    origins: Float[Tensor, "*batch views points 3"]
-    directions: Float[Tensor, "*batch views points 3"]
-    valid: Bool[Tensor, "*batch views points"]
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Cameras:
     """A rig of calibrated cameras.
 
+    A rig is a PyTorch container of its tensors: `tree_map`, `vmap`, `torch.compile` and
+    `default_collate` take it. To load a saved one: `with
+    torch.serialization.safe_globals([Cameras, Lens]): torch.load(path)`.
+
     Attributes:
-        intrinsics: Each view's K [px].
-        camera_from_world: Each view's rigid transform: x right, y down, z forward.
-        distortion: Each view's lens coefficients in OpenCV's order; None for pinholes.
-        lens: What the coefficients mean, for all views.
-        image_size: Each view's width and height [px], where known.
+        intrinsics: K of each view [px].
+        camera_from_world: Rigid transform of each view: x right, y down, z forward.
+        distortion: Lens coefficients of each view in OpenCV's order; None for pinholes.
+        image_size: Width and height of each view [px], where known.
         names: Name of each view, in the order of the views; cam_1, cam_2, ... by default.
+        lens: What the coefficients mean, for all views.
     """
 
     intrinsics: Float[Tensor, "*batch views 3 3"]
@@ -81,34 +59,74 @@ class Cameras:
     def __post_init__(self) -> None:
         require_trailing_shape("intrinsics", self.intrinsics, "views", 3, 3)
         require_trailing_shape("camera_from_world", self.camera_from_world, "views", 4, 4)
-        floating = {"intrinsics": self.intrinsics, "camera_from_world": self.camera_from_world}
-        views = {name: tensor.shape[-3] for name, tensor in floating.items()}
         if self.distortion is not None:
-            self._require_coefficients(self.distortion)
-            floating["distortion"] = self.distortion
-            views["distortion"] = self.distortion.shape[-2]
+            LENS_FUNCTIONS[self.lens].require_coefficients(self.distortion)
         elif self.lens is Lens.FISHEYE:
             raise ValueError("`distortion` must be given for fisheye lenses, got None")
-        require_floating(**floating)
         if self.image_size is not None:
-            views["image_size"] = self.image_size.shape[-2]
+            require_trailing_shape("image_size", self.image_size, "views", 2)
+        tensors = self._tensors()
+        require_floating(**{name: tensors[name] for name in tensors if name != "image_size"})
         if not self.names:
             object.__setattr__(self, "names", default_names(self.views))
+        views = {name: tensors[name].shape[-1 - AXES_PER_VIEW[name]] for name in tensors}
         require_same_size("views", **views, names=len(self.names))
+
+    @classmethod
+    def from_krt(  # noqa: PLR0913 - the fields of a rig
+        cls,
+        intrinsics: Float[Tensor, "*batch views 3 3"],
+        rotation: Float[Tensor, "*batch views 3 3"],
+        translation: Float[Tensor, "*batch views 3"],
+        *,
+        distortion: Float[Tensor, "*batch views coefficients"] | None = None,
+        image_size: Int[Tensor, "*batch views 2"] | None = None,
+        names: Sequence[str] = (),
+        lens: Lens = Lens.OPENCV,
+    ) -> "Cameras":
+        """Build a rig from K, R and t of each view: x_camera = R x_world + t.
+
+        Args:
+            intrinsics: K of each view [px].
+            rotation: R of each view; convert other forms with `rotation_from_vector` (OpenCV's
+                rvec) or `rotation_from_quaternion`.
+            translation: t of each view; it is not the position of the camera.
+            distortion: As in the class.
+            image_size: As in the class.
+            names: As in the class.
+            lens: As in the class.
+
+        Raises:
+            ValueError: If a shape or dtype disagrees.
+        """
+        pose = rigid_transform(rotation, translation)
+        return cls(intrinsics, pose, distortion, image_size, tuple(names), lens)
+
+    @classmethod
+    def from_projections(
+        cls,
+        projections: Float[Tensor, "*batch views 3 4"],
+        *,
+        image_size: Int[Tensor, "*batch views 2"] | None = None,
+        names: Sequence[str] = (),
+    ) -> "Cameras":
+        """Build a rig of pinholes from projection matrices of any scale and sign."""
+        K, pose = decompose_projections(projections)
+        return cls(K, pose, image_size=image_size, names=tuple(names))
 
     @property
     def projections(self) -> Float[Tensor, "*batch views 3 4"]:
-        """Each view's world-to-pixel matrix K [R | t], without the lens."""
+        """World-to-pixel matrix K [R | t] of each view, without the lens."""
         return product(self.intrinsics, self.camera_from_world[..., :3, :])
 
     @property
     def centers(self) -> Float[Tensor, "*batch views 3"]:
-        """Where each camera stands in the world."""
+        """Position of each camera in the world."""
         return invert_transform(self.camera_from_world)[..., :3, 3]
 
     @property
     def views(self) -> int:
-        """How many cameras there are."""
+        """Number of cameras."""
         return self.intrinsics.shape[-3]
 
     def project(self, points: Float[Tensor, "*#batch points 3"]) -> ProjectedPoints:
@@ -128,39 +146,37 @@ class Cameras:
         if self.distortion is None:
             depths = point_depths(self.projections, points)
             return ProjectedPoints(project_points(self.projections, points), depths, depths > 0)
-        project = (
-            project_fisheye_camera_points if self.lens is Lens.FISHEYE else project_camera_points
-        )
-        places = world_to_camera(self.camera_from_world, points)
-        pixels, valid = project(self.intrinsics, self.distortion, places)
-        return ProjectedPoints(pixels, places[..., 2], valid)
+        camera_points = world_to_camera(self.camera_from_world, points)
+        project = LENS_FUNCTIONS[self.lens].project
+        pixels, valid = project(self.intrinsics, self.distortion, camera_points)
+        return ProjectedPoints(pixels, camera_points[..., 2], valid)
 
     def undistort(self, pixels: Float[Tensor, "*#batch views points 2"]) -> ValidPixels:
         """Move pixels to where a pinhole with the same intrinsics would see them.
 
         Args:
-            pixels: Where each view saw each point [px].
+            pixels: Pixels of each point in each view [px].
 
         Returns:
-            The ideal pixels; NaN, and not valid, where the lens shows nothing a pinhole sees.
+            The ideal pixels; NaN, and not valid, where the lens cannot produce the pixel or no
+            pinhole sees the point.
 
         Raises:
             ValueError: If a shape or dtype disagrees.
         """
+        require_trailing_shape("pixels", pixels, self.views, "points", 2)
         if self.distortion is None:
-            require_trailing_shape("pixels", pixels, self.views, "points", 2)
             return ValidPixels(pixels, pixels.isfinite().all(dim=-1))
-        undistort = undistort_fisheye_pixels if self.lens is Lens.FISHEYE else undistort_pixels
-        return undistort(self.intrinsics, self.distortion, pixels)
+        return LENS_FUNCTIONS[self.lens].undistort(self.intrinsics, self.distortion, pixels)
 
     def rays(self, pixels: Float[Tensor, "*#batch views points 2"]) -> ViewingRays:
-        """Follow pixels back into the world.
+        """Back-project pixels to rays in the world.
 
         Args:
-            pixels: Where each view saw each point [px].
+            pixels: Pixels of each point in each view [px].
 
         Returns:
-            Camera centres, unit directions in the world, and which are valid; the others
+            Camera centers, unit directions in the world, and which are valid; the others
             are NaN.
 
         Raises:
@@ -173,60 +189,152 @@ class Cameras:
         """
         require_trailing_shape("pixels", pixels, self.views, "points", 2)
         require_floating(intrinsics=self.intrinsics, pixels=pixels)
-        if self.lens is Lens.FISHEYE and self.distortion is not None:
-            local, valid = unproject_fisheye_pixels(self.intrinsics, self.distortion, pixels)
+        if self.distortion is None:
+            local, valid = unproject_pixels(self.intrinsics, None, pixels)
         else:
-            local, valid = unproject_pixels(self.intrinsics, self.distortion, pixels)
+            unproject = LENS_FUNCTIONS[self.lens].unproject
+            local, valid = unproject(self.intrinsics, self.distortion, pixels)
         directions = product(local, self.camera_from_world[..., :3, :3])
         origins = self.centers[..., :, None, :].expand(directions.shape)
         return ViewingRays(origins, directions, valid)
 
-    def select(self, views: Sequence[str] | Sequence[int]) -> "Cameras":
-        """Return the rig of the named or numbered views, in the order asked for."""
-        order = [self._index(view) for view in views]
-        return replace(
-            self,
-            intrinsics=self.intrinsics[..., order, :, :],
-            camera_from_world=self.camera_from_world[..., order, :, :],
-            distortion=None if self.distortion is None else self.distortion[..., order, :],
-            image_size=None if self.image_size is None else self.image_size[..., order, :],
+    def triangulate(
+        self,
+        pixels: Float[Tensor, "*#batch views points 2"],
+        *,
+        weights: Float[Tensor, "*#batch views points"] | None = None,
+    ) -> Float[Tensor, "*#batch points 3"]:
+        """Undistort pixels and triangulate them with `triangulate_dlt`."""
+        from multiview_geom.triangulation.linear import triangulate_dlt
+
+        return triangulate_dlt(self.projections, self.undistort(pixels).pixels, weights=weights)
+
+    def select(self, views: Views) -> "Cameras":
+        """Return the rig of some views.
+
+        Args:
+            views: Names or numbers of views (a sequence, a tensor or a slice), in the order
+                wanted; or a boolean mask over all views.
+
+        Raises:
+            ValueError: If the rig has no such view, or a mask has another length.
+
+        Example:
+            >>> ring = ring_of_cameras(4, radius=4.0, height=1.0)
+            >>> ring.select(["cam_3", "cam_1"]).names
+            ('cam_3', 'cam_1')
+        """
+        order = self._view_numbers(views)
+        index = torch.tensor(order, dtype=torch.long, device=self.intrinsics.device)
+        return self._map(
+            lambda name, tensor: tensor.index_select(-1 - AXES_PER_VIEW[name], index),
             names=tuple(self.names[view] for view in order),
         )
 
     def scaled(self, factor: float) -> "Cameras":
         """Return the rig in another unit of length: all camera positions times a factor."""
-        scale = self.camera_from_world.new_tensor([1.0, 1.0, 1.0, factor])
-        scaled = torch.cat(
-            [self.camera_from_world[..., :3, :] * scale, self.camera_from_world[..., 3:, :]], dim=-2
+        R, t = self.camera_from_world[..., :3, :3], self.camera_from_world[..., :3, 3]
+        return replace(self, camera_from_world=rigid_transform(R, factor * t))
+
+    def resized(self, image_size: tuple[int, int]) -> "Cameras":
+        """Return the rig of the same pictures, resized to a width and height [px].
+
+        Raises:
+            ValueError: If the rig has no image size.
+        """
+        if self.image_size is None:
+            raise ValueError("`image_size` of the cameras must be known to resize pictures")
+        scale = self.intrinsics.new_tensor(image_size) / self.image_size
+        return self._with_picture(scale, (scale - 1) / 2, image_size)
+
+    def cropped(self, left: int, top: int, image_size: tuple[int, int]) -> "Cameras":
+        """Return the rig of the same pictures, cropped: first column, first row, size [px]."""
+        shift = -self.intrinsics.new_tensor([left, top])
+        return self._with_picture(torch.ones_like(shift), shift, image_size)
+
+    def to(
+        self,
+        device: torch.device | torch.dtype | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        non_blocking: bool = False,
+    ) -> "Cameras":
+        """Return the rig on another device, or in another floating dtype, or both.
+
+        Args:
+            device: The device; as for tensors, a dtype may stand here instead.
+            dtype: The dtype of everything but the image size.
+            non_blocking: Whether copies from pinned memory may return before they are done.
+        """
+        if isinstance(device, torch.dtype):
+            device, dtype = None, device
+        return self._map(
+            lambda _, tensor: tensor.to(
+                device=device,
+                dtype=dtype if tensor.is_floating_point() else None,
+                non_blocking=non_blocking,
+            )
         )
-        return replace(self, camera_from_world=scaled)
 
-    def to(self, target: torch.device | torch.dtype | str) -> "Cameras":
-        """Return the rig on another device, or in another floating dtype."""
-        size = self.image_size
-        if size is not None and not isinstance(target, torch.dtype):
-            size = size.to(target)
-        return replace(
-            self,
-            intrinsics=self.intrinsics.to(target),
-            camera_from_world=self.camera_from_world.to(target),
-            distortion=None if self.distortion is None else self.distortion.to(target),
-            image_size=size,
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Cameras):
+            return NotImplemented
+        mine, others = self._tensors(), other._tensors()
+        return (
+            (self.names, self.lens, mine.keys()) == (other.names, other.lens, others.keys())
+            and all(mine[name].dtype == others[name].dtype for name in mine)
+            and all(torch.equal(mine[name], others[name]) for name in mine)
         )
 
-    def _require_coefficients(self, distortion: Tensor) -> None:
-        require_trailing_shape("distortion", distortion, "views", "coefficients")
-        if self.lens is Lens.OPENCV:
-            require_coefficients(distortion)
-        else:
-            require_trailing_shape("distortion", distortion, "views", FISHEYE_COEFFICIENTS)
+    __hash__ = None  # type: ignore[assignment] # equal by value, as lists are
 
-    def _index(self, view: str | int) -> int:
-        if isinstance(view, int):
-            return view
-        if view not in self.names:
-            raise ValueError(f"no camera is named {view!r}; the rig has {self.names}")
-        return self.names.index(view)
+    def __repr__(self) -> str:
+        shown = [*self.names[:NAMES_SHOWN], *["..."] * (self.views > NAMES_SHOWN)]
+        count = 0 if self.distortion is None else self.distortion.shape[-1]
+        lens = f"{self.lens.value} lens with {count} coefficients" if count else "pinholes"
+        batch = "".join(f"{size} x " for size in self.camera_from_world.shape[:-3])
+        kind = f"{self.intrinsics.dtype} on {self.intrinsics.device}".removeprefix("torch.")
+        return f"Cameras({batch}{self.views} views: {', '.join(shown)}; {lens}; {kind})"
+
+    def _tensors(self) -> dict[str, Tensor]:
+        fields = {name: getattr(self, name) for name in AXES_PER_VIEW}
+        return {name: tensor for name, tensor in fields.items() if tensor is not None}
+
+    def _map(
+        self, change: Callable[[str, Tensor], Tensor], names: tuple[str, ...] | None = None
+    ) -> "Cameras":
+        changed: dict[str, Any] = {
+            name: change(name, tensor) for name, tensor in self._tensors().items()
+        }
+        return replace(self, names=self.names if names is None else names, **changed)
+
+    def _with_picture(self, scale: Tensor, shift: Tensor, image_size: tuple[int, int]) -> "Cameras":
+        """Return the rig whose pixels are those of this one, scaled and shifted."""
+        K = self.intrinsics
+        rows = scale[..., None] * K[..., :2, :] + shift[..., None] * K[..., 2:, :]
+        size = torch.tensor(image_size, device=K.device).expand(*K.shape[:-2], 2)
+        return replace(self, intrinsics=torch.cat([rows, K[..., 2:, :]], dim=-2), image_size=size)
+
+    def _view_numbers(self, views: Views) -> list[int]:
+        if isinstance(views, slice):
+            return list(range(self.views))[views]
+        if isinstance(views, Tensor):
+            views = views.tolist()
+        wanted = [views] if isinstance(views, str) else list(views)
+        if wanted and all(isinstance(view, bool) for view in wanted):
+            require_same_size("views", cameras=self.views, mask=len(wanted))
+            return [view for view, kept in enumerate(wanted) if kept]
+        return [self._view_number(view) for view in wanted]
+
+    def _view_number(self, view: str | int) -> int:
+        if view in self.names:
+            return self.names.index(view)
+        if isinstance(view, int) and -self.views <= view < self.views:
+            return view % self.views
+        raise ValueError(f"`views` must be of {', '.join(self.names)}, got {view!r}")
+
+
+register_pytree(Cameras, static=("names", "lens"))
 
 
 def default_names(views: int) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multiview_geom._validation import require_trailing_shape
-from multiview_geom.cameras import Cameras, Lens
+from multiview_geom.cameras import Cameras
+from multiview_geom.lenses.lens import Lens
 from multiview_geom.rotations import rotation_from_quaternion, rotation_to_quaternion
 from multiview_geom.transforms import rigid_transform
 

@@ -12,6 +12,7 @@ from multiview_geom._validation import (
     require_trailing_shape,
 )
 from multiview_geom.homogeneous import from_homogeneous
+from multiview_geom.transforms import rigid_transform
 
 
 def project_points(
@@ -82,6 +83,49 @@ def in_front(
         ValueError: If a shape or dtype disagrees.
     """
     return point_depths(projections, points) > 0
+
+
+def decompose_projections(
+    projections: Float[Tensor, "*batch 3 4"],
+) -> tuple[Float[Tensor, "*batch 3 3"], Float[Tensor, "*batch 4 4"]]:
+    """Decompose projection matrices into intrinsics and pose: P ~ K [R | t].
+
+    Args:
+        projections: World-to-pixel matrices of finite cameras, of any scale or sign.
+
+    Returns:
+        K, with positive focal lengths and last entry one, and `camera_from_world`. NaN where
+        the left 3x3 part is singular, which is a camera at infinity.
+
+    Raises:
+        ValueError: If the shape or dtype is wrong.
+
+    Reference:
+        Hartley and Zisserman, Multiple View Geometry (2nd ed.), sec. 6.2.4; the RQ
+        decomposition by orthogonalizing the rows from the last one up.
+
+    Example:
+        >>> K, pose = decompose_projections(-2 * torch.eye(3, 4))
+        >>> torch.equal(K, torch.eye(3)) and torch.equal(pose, torch.eye(4))
+        True
+    """
+    require_trailing_shape("projections", projections, 3, 4)
+    require_floating(projections=projections)
+    P = for_computation(projections)
+    length = _length(P[..., 2, :3])[..., None, None]
+    P = P * (determinant(P[..., :3]).sign()[..., None, None] / length)
+    _, second, z = P[..., :3].unbind(dim=-2)
+    x = _unit(second.cross(z, dim=-1))
+    y = z.cross(x, dim=-1)
+    rotation = torch.stack([x, y, z], dim=-2)
+    K = torch.triu(product(P[..., :3], rotation.mT))
+    fx, skew, cx = K[..., 0, :].unbind(dim=-1)
+    fy, cy = K[..., 1, 1], K[..., 1, 2]
+    t = P[..., 3]
+    ty = (t[..., 1] - cy * t[..., 2]) / fy
+    tx = (t[..., 0] - skew * ty - cx * t[..., 2]) / fx
+    pose = rigid_transform(rotation, torch.stack([tx, ty, t[..., 2]], dim=-1))
+    return K.to(projections.dtype), pose.to(projections.dtype)
 
 
 def reprojection_error(

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from multiview_geom._pytrees import register_pytree
 from multiview_geom._validation import (
     for_computation,
     product,
@@ -27,11 +28,19 @@ class Similarity:
         turned = product(points, self.rotation.mT)
         return self.scale[..., None, None] * turned + self.translation[..., None, :]
 
+    @property
+    def matrix(self) -> Float[Tensor, "*batch d_plus_1 d_plus_1"]:
+        """The transform as one matrix of homogeneous coordinates."""
+        return _affine(self.scale[..., None, None] * self.rotation, self.translation)
+
     def inverse(self) -> "Similarity":
         """Return the transform that undoes this one."""
         back = self.rotation.mT
         shift = -product(back, self.translation[..., None])[..., 0] / self.scale[..., None]
         return Similarity(rotation=back, translation=shift, scale=1 / self.scale)
+
+
+register_pytree(Similarity)
 
 
 def rigid_transform(
@@ -56,11 +65,7 @@ def rigid_transform(
     require_trailing_shape("rotation", rotation, 3, 3)
     require_trailing_shape("translation", translation, 3)
     require_floating(rotation=rotation, translation=translation)
-    batch = torch.broadcast_shapes(rotation.shape[:-2], translation.shape[:-1])
-    column = translation[..., None].expand(*batch, 3, 1)
-    upper = torch.cat([rotation.expand(*batch, 3, 3), column], dim=-1)
-    last_row = upper.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(*batch, 1, 4)
-    return torch.cat([upper, last_row], dim=-2)
+    return _affine(rotation, translation)
 
 
 def invert_transform(b_from_a: Float[Tensor, "*batch 4 4"]) -> Float[Tensor, "*batch 4 4"]:
@@ -235,6 +240,16 @@ def look_at(
     rotation = torch.stack(torch.broadcast_tensors(right, down, forward), dim=-2)
     pose = rigid_transform(rotation, -product(rotation, centre[..., None])[..., 0])
     return pose.to(position.dtype)
+
+
+def _affine(
+    linear: Float[Tensor, "*#batch d d"], translation: Float[Tensor, "*#batch d"]
+) -> Float[Tensor, "*#batch d+1 d+1"]:
+    batch = torch.broadcast_shapes(linear.shape[:-2], translation.shape[:-1])
+    d = translation.shape[-1]
+    upper = [linear.expand(*batch, d, d), translation[..., None].expand(*batch, d, 1)]
+    last_row = torch.nn.functional.pad(torch.zeros_like(linear[..., :1, :]), (0, 1), value=1.0)
+    return torch.cat([torch.cat(upper, dim=-1), last_row.expand(*batch, 1, d + 1)], dim=-2)
 
 
 def _unit(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:

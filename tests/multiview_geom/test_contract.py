@@ -184,6 +184,7 @@ CASES = [
         lambda s: {"projections": s.projections(), "points": s.cloud.points()},
         differentiable=False,
     ),
+    Case("decompose_projections", lambda s: {"projections": s.projections()}),
     Case("reprojection_error", _residuals),
     Case(
         "triangulation_angle",

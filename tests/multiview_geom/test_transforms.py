@@ -66,6 +66,7 @@ def test_a_similarity_and_its_inverse_cancel(pose: Pose, scale: float, cloud: Cl
     )
     points = cloud.points()
     assert_close(similarity.inverse().apply(similarity.apply(points)), points, atol=1e-10)
+    assert_close(transform_points(similarity.matrix, points), similarity.apply(points), atol=1e-12)
 
 
 @given(triples(5.0))

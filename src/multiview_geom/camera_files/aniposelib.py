@@ -15,7 +15,8 @@ from multiview_geom.camera_files.records import (
     table,
     text,
 )
-from multiview_geom.cameras import Cameras, Lens
+from multiview_geom.cameras import Cameras
+from multiview_geom.lenses.lens import Lens
 from multiview_geom.rotations import rotation_from_vector, rotation_to_vector
 
 NO_CAMERA = ("metadata", "capture_volume", "charuco", "checkerboard")

@@ -17,13 +17,14 @@ from multiview_geom.camera_files.records import (
     image_size,
     parsed_numbers,
 )
-from multiview_geom.cameras import Cameras, Lens
+from multiview_geom.cameras import Cameras
 from multiview_geom.conventions import (
     COLMAP_PARAMETERS,
     ColmapCameras,
     from_colmap,
     to_colmap,
 )
+from multiview_geom.lenses.lens import Lens
 from multiview_geom.rotations import rotation_from_quaternion
 
 CAMERAS, IMAGES = "cameras.txt", "images.txt"

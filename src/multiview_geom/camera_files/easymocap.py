@@ -15,7 +15,8 @@ from multiview_geom.camera_files.records import (
     read_text,
     table,
 )
-from multiview_geom.cameras import Cameras, Lens
+from multiview_geom.cameras import Cameras
+from multiview_geom.lenses.lens import Lens
 from multiview_geom.rotations import rotation_from_vector, rotation_to_vector
 
 INTRINSICS, EXTRINSICS = "intri.yml", "extri.yml"

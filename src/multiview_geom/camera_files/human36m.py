@@ -23,7 +23,8 @@ from multiview_geom.camera_files.records import (
     table,
 )
 from multiview_geom.camera_files.safe_xml import parse_xml
-from multiview_geom.cameras import Cameras, Lens
+from multiview_geom.cameras import Cameras
+from multiview_geom.lenses.lens import Lens
 from multiview_geom.rotations import rotation_from_vector
 
 if TYPE_CHECKING:

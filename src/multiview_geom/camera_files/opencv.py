@@ -22,7 +22,8 @@ from multiview_geom.camera_files.records import (
     table,
     text,
 )
-from multiview_geom.cameras import Cameras, Lens, default_names
+from multiview_geom.cameras import Cameras, default_names
+from multiview_geom.lenses.lens import Lens
 from multiview_geom.rotations import rotation_from_vector, rotation_to_vector
 
 Tree = dict[str, object]

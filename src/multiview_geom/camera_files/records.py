@@ -9,7 +9,8 @@ from typing import TypeGuard
 import torch
 from torch import Tensor
 
-from multiview_geom.cameras import Cameras, Lens
+from multiview_geom.cameras import Cameras
+from multiview_geom.lenses.lens import Lens
 from multiview_geom.lenses.polynomial import COEFFICIENT_COUNTS
 from multiview_geom.transforms import rigid_transform
 

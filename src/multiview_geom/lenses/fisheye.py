@@ -21,13 +21,8 @@ from multiview_geom.lenses._radial_inverse import (
     guessed_ratio,
     radial_inverse,
 )
-from multiview_geom.lenses.polynomial import (
-    CLOSE,
-    ValidDirections,
-    ValidPixels,
-    from_pixels,
-    to_pixels,
-)
+from multiview_geom.lenses.polynomial import CLOSE, from_pixels, to_pixels
+from multiview_geom.validity import ValidDirections, ValidPixels
 
 COEFFICIENTS = 4
 STEPS = 4
@@ -279,6 +274,11 @@ def _require_lens(intrinsics: Tensor, distortion: Tensor, pixels: Tensor) -> Non
 
 def _require_fisheye(intrinsics: Tensor, distortion: Tensor) -> None:
     require_trailing_shape("intrinsics", intrinsics, "views", 3, 3)
-    require_trailing_shape("distortion", distortion, "views", COEFFICIENTS)
+    require_fisheye_coefficients(distortion)
     views = {"intrinsics": intrinsics.shape[-3], "distortion": distortion.shape[-2]}
     require_same_size("views", **views)
+
+
+def require_fisheye_coefficients(distortion: Float[Tensor, "*batch views 4"]) -> None:
+    """Refuse a number of coefficients that a fisheye lens does not have."""
+    require_trailing_shape("distortion", distortion, "views", COEFFICIENTS)

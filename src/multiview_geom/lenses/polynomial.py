@@ -33,6 +33,7 @@ from multiview_geom.lenses._radial_inverse import (
     guessed_ratio,
     radial_inverse,
 )
+from multiview_geom.validity import ValidDirections, ValidPixels
 
 COEFFICIENT_COUNTS = (4, 5, 8, 12, 14)
 WIDEST = radians(89.9)
@@ -43,20 +44,6 @@ STEPS = 5
 """Newton steps from the first guess; two recorded ones come on top."""
 CLOSE = {torch.float32: 1e-6, torch.float64: 1e-11}
 """By how much the answer, distorted again, may miss the seen point, in focal lengths."""
-
-
-class ValidPixels(NamedTuple):
-    """Pixels [px], and which of them a lens can produce."""
-
-    pixels: Float[Tensor, "*batch views points 2"]
-    valid: Bool[Tensor, "*batch views points"]
-
-
-class ValidDirections(NamedTuple):
-    """Unit vectors in each camera's frame, and which of them a lens can see."""
-
-    directions: Float[Tensor, "*batch views points 3"]
-    valid: Bool[Tensor, "*batch views points"]
 
 
 class MaskedPoints(NamedTuple):
@@ -335,16 +322,16 @@ def _near_root(
 
 def _require_lens(intrinsics: Tensor, distortion: Tensor, pixels: Tensor) -> None:
     require_trailing_shape("intrinsics", intrinsics, "views", 3, 3)
-    require_trailing_shape("distortion", distortion, "views", "coefficients")
+    require_coefficients(distortion)
     require_trailing_shape("pixels", pixels, "views", "points", 2)
     require_floating(intrinsics=intrinsics, distortion=distortion, pixels=pixels)
     views = {"intrinsics": intrinsics.shape[-3], "distortion": distortion.shape[-2]}
     require_same_size("views", **views, pixels=pixels.shape[-3])
-    require_coefficients(distortion)
 
 
 def require_coefficients(distortion: Float[Tensor, "*batch views coefficients"]) -> None:
     """Refuse a number of coefficients that OpenCV's lens does not have."""
+    require_trailing_shape("distortion", distortion, "views", "coefficients")
     count = distortion.shape[-1]
     if count not in COEFFICIENT_COUNTS:
         raise ValueError(f"`distortion` must have 4, 5, 8, 12 or 14 coefficients, got {count}")

@@ -15,7 +15,8 @@ from multiview_geom._validation import (
     require_same_size,
     require_trailing_shape,
 )
-from multiview_geom.cameras import Cameras, Lens
+from multiview_geom.cameras import Cameras
+from multiview_geom.lenses.lens import Lens
 from multiview_geom.lenses.polynomial import distort_pixels
 from multiview_geom.projection import project_points
 from multiview_geom.triangulation._sightings import (
