@@ -50,7 +50,7 @@ class Batch:
         frames, views, joints, _ = self.poses.shape
         seen = torch.ones(frames, views, joints, dtype=torch.bool, device=self.poses.device)
         usable, pairs = seen[..., 0], seen[:, None].expand(-1, views, -1, -1)
-        turns = losses.turns_of(self.camera_from_root)
+        turns = losses.rotation_part(self.camera_from_root)
         poses, cameras = self.poses, self.camera_from_root
         return {
             "L_in": lambda: losses.input_triangulation_loss(poses, self.labels, turns, seen),

@@ -41,9 +41,9 @@ COLUMNS = ("P-MPJPE [mm]", "MPJPE [mm]", "times whole", "without a pose")
 def lifted_with_joints_hidden(config: Config, folder: Path) -> Table:
     """Hide joints from a lifter that has learned from whole people."""
     split = hold_out(read_recordings((), config.read))
-    lifter = train(config, split.learned, folder)
+    lifter = train(config, split.training, folder)
     table = Table("a person, lifted from one view", COLUMNS)
-    kept = split.kept_out
+    kept = split.held_out
     whole = evaluate_lifter(lifter, kept)
     add(table, "every joint", whole, whole)
     add(table, f"{HIDDEN} of 17 hidden", evaluate_lifter(lifter, hidden(kept)), whole)

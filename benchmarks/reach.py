@@ -17,11 +17,12 @@ from statistics import mean
 import torch
 
 from selfsup_lifting.config import Config, NoiseSettings
+from selfsup_lifting.config_toml import load_config
 from selfsup_lifting.evaluation.evaluate import evaluate_lifter
 from selfsup_lifting.evaluation.published_tables import split_for
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.recording import Recording
-from selfsup_lifting.training.checkpoint import load_config, load_lifter
+from selfsup_lifting.training.checkpoint import load_lifter
 
 NOISELESS = NoiseSettings(jitter_px=0.0, bias_px=0.0, outlier_share=0.0)
 
@@ -35,11 +36,11 @@ def filmed(config: Config, data: Sequence[str]) -> Mapping[str, Sequence[Recordi
         for read in (anew, clean)
     )
     return {
-        "kept out": again.kept_out,
-        "whole bodies": [whole_bodies(take) for take in again.kept_out],
-        "without noise": [whole_bodies(take) for take in exact.kept_out],
-        "learned from": again.learned,
-        "whole bodies learned from": [whole_bodies(take) for take in again.learned],
+        "kept out": again.held_out,
+        "whole bodies": [whole_bodies(take) for take in again.held_out],
+        "without noise": [whole_bodies(take) for take in exact.held_out],
+        "learned from": again.training,
+        "whole bodies learned from": [whole_bodies(take) for take in again.training],
     }
 
 

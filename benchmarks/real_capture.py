@@ -17,9 +17,8 @@ from torch import Tensor
 
 from selfsup_lifting.config import Method, ReadSettings, TriangulationSettings
 from selfsup_lifting.files import read_recordings
-from selfsup_lifting.reconstruction import reconstruct
 from selfsup_lifting.recording import Recording
-from selfsup_lifting.triangulate import triangulate_recording
+from selfsup_lifting.triangulate import reconstruct, triangulate_recording
 
 PLAIN = TriangulationSettings()
 MIN_CONFIDENCE = 0.3

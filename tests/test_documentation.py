@@ -5,9 +5,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
-from selfsup_lifting.cli.commands import COMMANDS
+from selfsup_lifting.cli.options import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -46,7 +45,3 @@ def test_every_direct_dependency_is_pinned() -> None:
     groups = [project["dependencies"], *project["optional-dependencies"].values()]
     direct = {need.split(">=")[0] for group in groups for need in group}
     assert {need for need in direct if "[" not in need} <= pinned
-
-
-def test_the_profiles_are_there() -> None:
-    assert settings.get_profile("nightly").max_examples == 2000

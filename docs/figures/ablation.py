@@ -1,4 +1,4 @@
-"""Write the ablation's tables into docs/training.md, from what the command left.
+"""Write the tables of the ablations into docs/training.md, from the result files.
 
 Run from the checkout: python docs/figures/ablation.py
 """
@@ -27,8 +27,8 @@ def generated() -> str:
             for row in report["rows"]
         ]
         minutes = sum(row.seconds * len(row.p_mpjpe_mm) for row in rows) / 60
-        told = f"{report['title']} ({minutes:.0f} minutes of training in all):"
-        parts += [told, *fenced(report["command"]), *markdown(ablation_cells(rows))]
+        title = f"{report['title']} ({minutes:.0f} minutes of training in total):"
+        parts += [title, *fenced(report["command"]), *markdown(ablation_cells(rows))]
     for file in sorted(RESULTS.glob("reach-*.json")):
         report = json.loads(file.read_text())
         parts += [f"{report['title']}:", *fenced(report["command"]), *markdown(reach(report))]
@@ -36,7 +36,7 @@ def generated() -> str:
 
 
 def reach(report: dict) -> list[tuple[str, ...]]:
-    """Lay out how each variant does on each part: P-MPJPE / MPJPE."""
+    """Return the cells of each variant on each part of the data: P-MPJPE / MPJPE."""
     columns = list(next(iter(report["rows"].values())))
     lines = [("P-MPJPE / MPJPE [mm]", *columns)]
     for name, row in report["rows"].items():
@@ -46,7 +46,7 @@ def reach(report: dict) -> list[tuple[str, ...]]:
 
 
 def markdown(cells: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Write a table, the headings first."""
+    """Format a table as Markdown, headings first."""
     heads, *lines = cells
     yield ""
     yield "| " + " | ".join(heads) + " |"
@@ -56,12 +56,12 @@ def markdown(cells: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def fenced(command: str) -> Iterator[str]:
-    """Write a command as a block of its own."""
+    """Format a command as a code block."""
     yield from ("", "```console", command, "```")
 
 
 def main() -> None:
-    """Replace what stands between the marks."""
+    """Replace the tables between the marks."""
     before, rest = PAGE.read_text().split(BEGIN)
     _, after = rest.split(END)
     PAGE.write_text(f"{before}{BEGIN}\n{generated()}\n{END}{after}")

@@ -19,7 +19,7 @@ from multiview_geom import camera_to_world
 from selfsup_lifting import ReadSettings, lift, load_lifter, read_recordings
 from selfsup_lifting.plots import draw_image, draw_pose
 from selfsup_lifting.skeleton.skeletons import root_position
-from selfsup_lifting.training.losses import turns_of
+from selfsup_lifting.training.losses import rotation_part
 
 TAKE, FRAME = "synthetic S4 reaching", 60
 WINDOW = 250
@@ -30,8 +30,8 @@ def main(run: Path) -> None:
     take = next(take for take in read_recordings([], ReadSettings()) if take.name == TAKE)
     take = take.frames(slice(FRAME, FRAME + 1))
     poses = lift(load_lifter(run), take.cameras, take.keypoints, take.confidence)
-    turns = turns_of(take.cameras.camera_from_world).float()
-    lifted = camera_to_world(turns[0], poses[0, 0])
+    rotations = rotation_part(take.cameras.camera_from_world).float()
+    lifted = camera_to_world(rotations[0], poses[0, 0])
     truth = take.truth[0] - root_position(take.truth[0], take.skeleton.root)
 
     figure = plt.figure(figsize=(11, 2.9), layout="constrained")

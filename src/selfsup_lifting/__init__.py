@@ -1,14 +1,47 @@
-"""Train, evaluate, predict: the same verbs as the shell."""
+"""Train, evaluate, predict: the same verbs as the shell.
 
-from selfsup_lifting.config import Config as Config
-from selfsup_lifting.config import ReadSettings as ReadSettings
-from selfsup_lifting.skeleton.skeletons import SKELETONS as SKELETONS
-from selfsup_lifting.skeleton.skeletons import Skeleton as Skeleton
-from selfsup_lifting.recording import Recording as Recording
-from selfsup_lifting.recording import load_recording as load_recording
-from selfsup_lifting.recording import save_recording as save_recording
-from selfsup_lifting.files import read_recordings as read_recordings
-from selfsup_lifting.training.loop import train as train
-from selfsup_lifting.training.checkpoint import load_lifter as load_lifter
-from selfsup_lifting.evaluation.evaluate import evaluate_lifter as evaluate_lifter
-from selfsup_lifting.inference import lift as lift
+A name is imported when it is first used, so `import selfsup_lifting` alone loads nothing heavy.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from selfsup_lifting.config import Config as Config
+    from selfsup_lifting.config import ReadSettings as ReadSettings
+    from selfsup_lifting.skeleton.skeletons import SKELETONS as SKELETONS
+    from selfsup_lifting.skeleton.skeletons import Skeleton as Skeleton
+    from selfsup_lifting.recording import Recording as Recording
+    from selfsup_lifting.recording import load_recording as load_recording
+    from selfsup_lifting.recording import save_recording as save_recording
+    from selfsup_lifting.files import read_recordings as read_recordings
+    from selfsup_lifting.training.loop import train as train
+    from selfsup_lifting.training.checkpoint import load_lifter as load_lifter
+    from selfsup_lifting.evaluation.evaluate import evaluate_lifter as evaluate_lifter
+    from selfsup_lifting.evaluation.metrics import mpjpe as mpjpe
+    from selfsup_lifting.evaluation.metrics import p_mpjpe as p_mpjpe
+    from selfsup_lifting.inference import lift as lift
+
+_NAMES_OF_MODULE = {
+    "config": ("Config", "ReadSettings"),
+    "skeleton.skeletons": ("SKELETONS", "Skeleton"),
+    "recording": ("Recording", "load_recording", "save_recording"),
+    "files": ("read_recordings",),
+    "training.loop": ("train",),
+    "training.checkpoint": ("load_lifter",),
+    "evaluation.evaluate": ("evaluate_lifter",),
+    "evaluation.metrics": ("mpjpe", "p_mpjpe"),
+    "inference": ("lift",),
+}
+_MODULE = {name: module for module, names in _NAMES_OF_MODULE.items() for name in names}
+__all__ = list(_MODULE)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULE[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULE})

@@ -1,7 +1,6 @@
-"""A run's settings as TOML: written whole, read strictly."""
+"""Save a run's settings as TOML, and load them strictly."""
 
 import difflib
-import re
 import tomllib
 import types
 from collections.abc import Iterator, Mapping
@@ -12,7 +11,11 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import tomli_w
 
+from selfsup_lifting.config import Config
+
 Settings = TypeVar("Settings")
+
+CONFIG_FILE = "config.toml"
 
 
 def save_settings(path: Path, settings: object) -> None:
@@ -44,6 +47,23 @@ def load_settings(path: Path, defaults: Settings) -> Settings:
         return from_plain(plain, defaults)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def load_config(run: Path) -> Config:
+    """Load the settings that a run was trained with.
+
+    Args:
+        run: The run folder.
+
+    Returns:
+        The settings.
+
+    Raises:
+        ValueError: If the folder or its settings file is missing or invalid.
+    """
+    if not run.is_dir():
+        raise ValueError(f"there is no run folder {run}")
+    return load_settings(run / CONFIG_FILE, Config())
 
 
 def as_plain(settings: object) -> Any:  # noqa: ANN401 - whatever TOML and JSON can say
@@ -79,55 +99,55 @@ def from_plain(plain: Mapping[str, Any], defaults: Settings, table: str = "") ->
             hint = f"; did you mean `{table}{close[0]}`?" if close else ""
             raise ValueError(f"unknown setting `{table}{name}`{hint}")
     changed = {
-        name: _value(value, kinds[name], getattr(defaults, name), table + name)
+        name: _parsed(value, kinds[name], getattr(defaults, name), table + name)
         for name, value in plain.items()
     }
     return replace(defaults, **changed)  # type: ignore[type-var]
 
 
 def explained(settings: object, table: str = "") -> Iterator[str]:
-    """Say, a line each, what the choices are that the paper, its code or we made.
+    """Describe the settings whose default has a source: the paper, its code or us.
 
     Args:
-        settings: A dataclass of settings; its docstring gives the source of a default in
-            brackets, as [paper: 500].
-        table: The name of the table that it is.
+        settings: A dataclass of settings.
+        table: The name of its table, with a dot at the end.
 
     Yields:
-        Name, value and source.
+        Name, value and source, one setting per line.
     """
-    words = re.split(r"\n {8}(\w+): ", type(settings).__doc__ or "")
-    said = dict(zip(words[1::2], words[2::2], strict=True))
-    for setting in fields(settings):  # type: ignore[arg-type]
-        value = getattr(settings, setting.name)
+    for one in fields(settings):  # type: ignore[arg-type]
+        value, source = getattr(settings, one.name), one.metadata.get("source")
         if is_dataclass(value):
-            yield from explained(value, f"{table}{setting.name}.")
-        note = re.search(r"\[((?:paper|code|ours)[^\]]*)\]", said.get(setting.name, ""))
-        if note:
-            source = " ".join(note[1].split())
-            yield f"{table}{setting.name} = {as_plain(value)}  ({source})"
+            yield from explained(value, f"{table}{one.name}.")
+        elif source:
+            yield f"{table}{one.name} = {as_plain(value)}  ({source})"
 
 
-def _value(plain: object, kind: Any, default: object, name: str) -> object:  # noqa: ANN401
+def _parsed(plain: object, kind: Any, default: object, name: str) -> object:  # noqa: ANN401
+    """Convert one plain value to the annotated type of its setting."""
     if get_origin(kind) in {Union, types.UnionType}:
         kind = next(option for option in get_args(kind) if option is not type(None))
     if is_dataclass(kind):
         if not isinstance(plain, Mapping):
             raise ValueError(f"setting `{name}` must be a table of settings, got {plain!r}")
         return from_plain(plain, default, name + ".")
-    if get_origin(kind) is tuple and isinstance(plain, list):
-        return tuple(_plain_value(item, get_args(kind)[0], name) for item in plain)
-    return _plain_value(plain, kind, name)
-
-
-def _plain_value(plain: object, kind: Any, name: str) -> object:  # noqa: ANN401 - any class
     if get_origin(kind) is tuple:
-        raise ValueError(f"setting `{name}` must be a list, got {plain!r}")
+        if not isinstance(plain, list):
+            raise ValueError(f"setting `{name}` must be a list, got {plain!r}")
+        return tuple(_parsed_scalar(item, get_args(kind)[0], name) for item in plain)
     if issubclass(kind, Enum):
-        choices = [option.value for option in kind]
-        if plain in choices:
-            return kind(plain)
+        return _parsed_choice(plain, kind, name)
+    return _parsed_scalar(plain, kind, name)
+
+
+def _parsed_choice(plain: object, kind: type[Enum], name: str) -> Enum:
+    choices = [option.value for option in kind]
+    if plain not in choices:
         raise ValueError(f"setting `{name}` must be one of {', '.join(choices)}, got {plain!r}")
+    return kind(plain)
+
+
+def _parsed_scalar(plain: object, kind: Any, name: str) -> object:  # noqa: ANN401 - any class
     accepted = {float: (int, float), Path: (str,)}.get(kind, (kind,))
     if not isinstance(plain, accepted) or (isinstance(plain, bool) and kind is not bool):
         raise ValueError(f"setting `{name}` must be of type {kind.__name__}, got {plain!r}")

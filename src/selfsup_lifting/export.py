@@ -1,4 +1,4 @@
-"""Tracks as NPZ, CSV, TRC."""
+"""Write 3D tracks as NPZ, CSV or TRC."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from selfsup_lifting.skeleton.skeletons import Skeleton
 
 FORMAT_VERSION = 1
 
-# What the coordinates are, per frame of reference.
+# The axes of each coordinate frame.
 AXES: Mapping[str, str] = MappingProxyType(
     {
         "camera": "x right, y down, z forward; origin in the camera",
@@ -30,12 +30,12 @@ AXES: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True)
 class _Tracks:
-    """What is written, whatever the format."""
+    """The content of a file, for every format."""
 
     points: Float[Tensor, "frames joints 3"]
     skeleton: Skeleton
     fps: float
-    frame: str
+    coordinates: str
 
 
 def save_tracks(
@@ -44,31 +44,32 @@ def save_tracks(
     *,
     skeleton: Skeleton,
     fps: float,
-    frame: str,
+    coordinates: str,
     overwrite: bool = False,
 ) -> None:
-    """Write 3D tracks in metres; unit and frame of reference stand in the file.
+    """Write 3D tracks in meters; the file states the unit and the coordinate frame.
 
     Args:
-        path: Where to; `.npz`, `.csv` or `.trc` chooses the format.
-        tracks: Where each joint is [m]; NaN where unknown.
-        skeleton: What the joints are.
-        fps: Frames per second [1/s].
-        frame: The frame of reference: "camera", "root" or "world".
-        overwrite: Whether a file that lies there may be replaced.
+        path: The file; its suffix `.npz`, `.csv` or `.trc` chooses the format.
+        tracks: Joint positions [m]; NaN where unknown.
+        skeleton: The skeleton of the joints.
+        fps: Frame rate [1/s].
+        coordinates: The coordinate frame of the tracks: "camera", "root" or "world".
+        overwrite: Whether an existing file may be replaced.
 
     Raises:
-        FileExistsError: If a file lies there and must not be replaced.
-        ValueError: If the suffix or the frame of reference is unknown, or the joints do not fit.
+        FileExistsError: If the file exists and must not be replaced.
+        ValueError: If the suffix or the coordinate frame is unknown, or the number of joints is
+            not the skeleton's.
 
     Note:
-        A `.trc` is y up, as OpenSim wants it: a camera's (x, y, z) is written as (x, -y, -z),
-        the world's, z up, as (y, z, x), which is what Pose2Sim does.
+        A `.trc` file is y up, as OpenSim requires: camera coordinates (x, y, z) are written as
+        (x, -y, -z), and world coordinates, z up, as (y, z, x), like Pose2Sim.
     """
     path = Path(path)
     require_writable(path, overwrite=overwrite)
-    if frame not in AXES:
-        raise ValueError(f"`frame` must be one of {', '.join(AXES)}, got {frame!r}")
+    if coordinates not in AXES:
+        raise ValueError(f"`coordinates` must be one of {', '.join(AXES)}, got {coordinates!r}")
     if tracks.dim() != 3 or tracks.shape[1:] != (len(skeleton.joints), 3):  # noqa: PLR2004 - axes
         raise ValueError(
             f"`tracks` must have shape (frames, {len(skeleton.joints)}, 3), "
@@ -76,21 +77,21 @@ def save_tracks(
         )
     with replacing(path) as temporary:
         _WRITERS[path.suffix](
-            temporary, _Tracks(tracks.detach().cpu(), skeleton, fps, frame), path.name
+            temporary, _Tracks(tracks.detach().cpu(), skeleton, fps, coordinates), path.name
         )
 
 
 def require_writable(path: Path, *, overwrite: bool = False) -> None:
-    """Refuse, before any work is done, a path that tracks could not be written to."""
+    """Refuse a file that tracks cannot be written to, before any work is done."""
     if path.suffix not in _WRITERS:
         raise ValueError(
             f"{path}: tracks are written as {', '.join(_WRITERS)}, not {path.suffix!r}"
         )
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; --overwrite replaces it")
-    standing = next(folder for folder in path.absolute().parents if folder.exists())
-    if not (standing.is_dir() and os.access(standing, os.W_OK)):
-        raise ValueError(f"{path} cannot be written: {standing} is no folder to write to")
+    parent = next(folder for folder in path.absolute().parents if folder.exists())
+    if not (parent.is_dir() and os.access(parent, os.W_OK)):
+        raise ValueError(f"{path} cannot be written: {parent} is no folder to write to")
 
 
 def _write_npz(path: Path, tracks: _Tracks, _: str) -> None:
@@ -118,7 +119,7 @@ def _write_trc(path: Path, tracks: _Tracks, name: str) -> None:
     header = ["DataRate", "CameraRate", "NumFrames", "NumMarkers", "Units"]
     original = ["OrigDataRate", "OrigDataStartFrame", "OrigNumFrames"]
     lines = [
-        ["PathFileType", "4", "(X/Y/Z)", f"{name} ({tracks.frame} frame, y up)"],
+        ["PathFileType", "4", "(X/Y/Z)", f"{name} ({tracks.coordinates} coordinates, y up)"],
         [*header, *original],
         [rate, rate, str(frames), str(len(joints)), "m", rate, "1", str(frames)],
         ["Frame#", "Time", *(cell for joint in joints for cell in (joint, "", ""))],
@@ -132,16 +133,16 @@ def _write_trc(path: Path, tracks: _Tracks, name: str) -> None:
 
 def _y_up(tracks: _Tracks) -> Float[Tensor, "frames joints 3"]:
     x, y, z = tracks.points.unbind(dim=-1)
-    turned = (y, z, x) if tracks.frame == "world" else (x, -y, -z)
-    return torch.stack(turned, dim=-1)
+    axes = (y, z, x) if tracks.coordinates == "world" else (x, -y, -z)
+    return torch.stack(axes, dim=-1)
 
 
 def _description(tracks: _Tracks) -> dict[str, object]:
     return {
         "format": FORMAT_VERSION,
         "unit": "m",
-        "frame": tracks.frame,
-        "axes": AXES[tracks.frame],
+        "coordinates": tracks.coordinates,
+        "axes": AXES[tracks.coordinates],
         "fps": tracks.fps,
         "skeleton": tracks.skeleton.as_dict(),
     }

@@ -84,9 +84,9 @@ def code_compat(config: Config) -> Config:
     learned = replace(paper_human36m(config), epochs=700, losses=losses)
     return replace(
         learned,
-        adam_forgets=True,
+        reset_adam=True,
         shuffle=False,
-        views_apart=True,
+        per_view_batchnorm=True,
         read=replace(learned.read, undistort=False),
         lifter=replace(learned.lifter, output_unit=0.001),
     )

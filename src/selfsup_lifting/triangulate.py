@@ -1,6 +1,8 @@
-"""The detections of all views to points in the world, lens removed."""
+"""Triangulate a recording from all its views, and measure the reprojection errors."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -10,6 +12,7 @@ from multiview_geom import (
     Cameras,
     HuberLoss,
     from_homogeneous,
+    point_covariance,
     refine_points,
     to_homogeneous,
     triangulate_dlt,
@@ -19,31 +22,88 @@ from multiview_geom import (
 from selfsup_lifting.config import Method, TriangulationSettings
 from selfsup_lifting.recording import Recording
 
-PLAIN = TriangulationSettings()
+DEFAULTS = TriangulationSettings()
 
-# Refinement trusts residuals below this share of the threshold fully, larger ones less.
+# Refinement gives full weight to residuals below this share of the outlier threshold.
 HUBER_SHARE = 1 / 3
 
 
 class Triangulated(NamedTuple):
-    """Joints in the world, and the sightings they were made from."""
+    """Joints in the world, and the detections that they were computed from."""
 
     points: Float[Tensor, "frames joints 3"]
     kept: Bool[Tensor, "frames views joints"]
 
 
-def normalised_image(
+@dataclass(frozen=True)
+class Residuals:
+    """Reprojection errors: distances between detections and projected points [px].
+
+    Attributes:
+        median_px: Median distance.
+        p90_px: 90th percentile.
+        sightings: Number of detections used for the points.
+        seen_share: Share of the possible detections that were made.
+        kept_share: Share of the detections that were used for the points.
+    """
+
+    median_px: float
+    p90_px: float
+    sightings: int
+    seen_share: float
+    kept_share: float
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """The triangulated points of a recording, with their errors.
+
+    Attributes:
+        points: Joints in the world [m]; NaN where fewer than two views detected them.
+        total: Residuals of all cameras and joints.
+        per_camera: Residuals of each camera.
+        per_joint: Residuals of each joint.
+        sigma_px: Noise of a detection along an image axis, estimated from the residuals [px].
+        expected_error_mm: The 3D error that this noise causes: the root-mean-square distance
+            expected for each point, median over the points [mm].
+    """
+
+    points: Float[Tensor, "frames joints 3"]
+    total: Residuals
+    per_camera: Mapping[str, Residuals]
+    per_joint: Mapping[str, Residuals]
+    sigma_px: float
+    expected_error_mm: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the keys that scripts may rely on."""
+        return {
+            "reprojection": {
+                **asdict(self.total),
+                "per_camera": {name: asdict(row) for name, row in self.per_camera.items()},
+                "per_joint": {name: asdict(row) for name, row in self.per_joint.items()},
+            },
+            "inlier_share": self.total.kept_share,
+            "sigma_px": self.sigma_px,
+            "expected_error_mm": self.expected_error_mm,
+            "frames": self.points.shape[0],
+            "joints": self.points.shape[1],
+            "points_found": int(self.points.isfinite().all(dim=-1).sum()),
+        }
+
+
+def normalized_image(
     cameras: Cameras, keypoints: Float[Tensor, "frames views joints 2"]
 ) -> Float[Tensor, "frames views joints 2"]:
-    """Undistort pixels and divide them by the intrinsics.
+    """Undistort pixels and multiply them by the inverse intrinsics.
 
     Args:
         cameras: The rig.
-        keypoints: What it saw [px].
+        keypoints: Detections [px].
 
     Returns:
-        Keypoints on the plane at depth one [focal lengths]; NaN where missing or where the
-        lens cannot have produced them.
+        Normalized image coordinates [focal lengths]; NaN where missing or where the lens model
+        cannot produce the pixel.
     """
     ideal, valid = cameras.undistort(keypoints.to(cameras.intrinsics.dtype))
     rays = to_homogeneous(ideal) @ torch.linalg.inv(cameras.intrinsics).mT
@@ -51,35 +111,121 @@ def normalised_image(
 
 
 def triangulate_recording(
-    recording: Recording, settings: TriangulationSettings = PLAIN
+    recording: Recording, settings: TriangulationSettings = DEFAULTS
 ) -> Triangulated:
     """Triangulate the detections of all views.
 
     Args:
-        recording: A take of at least two views.
-        settings: How.
+        recording: A recording with at least two views.
+        settings: The method.
 
     Returns:
-        Joints in the world [m], float64, NaN where fewer than two views are left; and which
-        sightings they were made from.
+        Joints in the world [m], float64, NaN where fewer than two detections are left; and which
+        detections they were computed from.
     """
     cameras = recording.cameras
     weights = recording.confidence.double().square() if settings.weighted else None
     ideal = cameras.undistort(recording.keypoints.double())
     pixels = torch.where(ideal.valid[..., None], ideal.pixels, torch.nan)
-    seen = pixels.isfinite().all(dim=-1)
-    if settings.method is Method.DLT:
-        points = triangulate_dlt(cameras.projections, pixels, weights=weights)
-        return Triangulated(points, seen)
-    if settings.method is Method.ITERATIVE:
-        points = triangulate_iterative(cameras.projections, pixels, weights=weights)
-        return Triangulated(points, seen)
+    if settings.method in {Method.DLT, Method.ITERATIVE}:
+        linear = settings.method is Method.DLT
+        triangulate = triangulate_dlt if linear else triangulate_iterative
+        points = triangulate(cameras.projections, pixels, weights=weights)
+        return Triangulated(points, pixels.isfinite().all(dim=-1))
     points, kept, _ = triangulate_robust(
         cameras.projections, pixels, threshold=settings.threshold_px, weights=weights
     )
     if settings.method is Method.REFINED:
-        trust = kept.double() if weights is None else torch.where(kept, weights, 0.0)
+        kept_weights = kept.double() if weights is None else torch.where(kept, weights, 0.0)
         loss = HuberLoss(HUBER_SHARE * settings.threshold_px)
-        seen_as = recording.keypoints.double()
-        points = refine_points(cameras, points, seen_as, weights=trust, loss=loss).points
+        observed = recording.keypoints.double()
+        points = refine_points(cameras, points, observed, weights=kept_weights, loss=loss).points
     return Triangulated(points, kept)
+
+
+def reprojection_errors(
+    recording: Recording, points: Float[Tensor, "frames joints 3"]
+) -> Float[Tensor, "frames views joints"]:
+    """Project points through the lenses, and measure their distances from the detections [px]."""
+    projected = recording.cameras.project(points).pixels
+    return (projected - recording.keypoints).square().sum(dim=-1).sqrt()
+
+
+def reconstruct(recording: Recording, settings: TriangulationSettings = DEFAULTS) -> Reconstruction:
+    """Triangulate a recording from all its views, and measure the reprojection errors.
+
+    Args:
+        recording: A recording with at least two views.
+        settings: How to triangulate.
+
+    Returns:
+        The points and their residuals, in the pixels of the detections.
+
+    Raises:
+        ValueError: If the recording has one view.
+    """
+    cameras, joints = recording.cameras, recording.skeleton.joints
+    if cameras.views < 2:  # noqa: PLR2004 - one ray fixes no point
+        raise ValueError(f"{recording.name} has one camera; triangulation needs at least two")
+    points, kept = triangulate_recording(recording, settings)
+    residuals = reprojection_errors(recording, points)
+    kept = kept & residuals.isfinite()
+    residuals = torch.where(kept, residuals, torch.nan)
+    seen = recording.keypoints.isfinite().all(dim=-1)
+    sigma = _noise(residuals)
+    return Reconstruction(
+        points=points,
+        total=_summary(residuals, seen),
+        per_camera={
+            name: _summary(residuals[:, view], seen[:, view])
+            for view, name in enumerate(cameras.names)
+        },
+        per_joint={
+            name: _summary(residuals[:, :, joint], seen[:, :, joint])
+            for joint, name in enumerate(joints)
+        },
+        sigma_px=sigma,
+        expected_error_mm=_expected_error(cameras, points, kept, sigma),
+    )
+
+
+def _summary(residuals: Float[Tensor, "*axes"], seen: Bool[Tensor, "*axes"]) -> Residuals:
+    known = residuals[residuals.isfinite()].double()
+    levels = torch.tensor([0.5, 0.9], dtype=torch.float64)
+    median, p90 = known.quantile(levels).tolist() if len(known) else (torch.nan, torch.nan)
+    return Residuals(
+        median_px=median,
+        p90_px=p90,
+        sightings=len(known),
+        seen_share=int(seen.sum()) / max(1, seen.numel()),
+        kept_share=len(known) / max(1, int(seen.sum())),
+    )
+
+
+def _noise(residuals: Float[Tensor, "frames views joints"]) -> float:
+    """Estimate the noise along an image axis.
+
+    Each detection gives two measurements, and each point has three unknowns. The median is robust
+    to the outliers that a linear triangulation keeps; a Rayleigh-distributed length has its median
+    at sigma sqrt(2 ln 2).
+    """
+    known = residuals.isfinite()
+    measurements, unknowns = 2 * int(known.sum()), 3 * int(known.any(dim=1).sum())
+    if measurements <= unknowns:
+        return torch.nan
+    rayleigh_median = (2 * torch.tensor(2.0).log()).sqrt()
+    spread = residuals.nanmedian() / rayleigh_median
+    return float(spread * (measurements / (measurements - unknowns)) ** 0.5)
+
+
+def _expected_error(
+    cameras: Cameras,
+    points: Float[Tensor, "frames joints 3"],
+    kept: Bool[Tensor, "frames views joints"],
+    sigma: float,
+) -> float:
+    covariance = point_covariance(
+        cameras.projections, points, sigma=sigma, weights=kept.to(points.dtype)
+    )
+    spread = covariance.diagonal(dim1=-2, dim2=-1).sum(dim=-1).sqrt()
+    return float(1000 * spread.nanmedian())

@@ -54,7 +54,7 @@ def test_choices_are_told_with_their_source() -> None:
     told = list(explained(Config()))
     assert "learning_rate = 0.001  (paper: 0.001)" in told
     assert not any(line.startswith("seed") for line in told)
-    assert "lifter.dropout = 0.5  (code: 0.5; unsaid in the paper)" in told
+    assert "lifter.dropout = 0.5  (code: 0.5; not stated in the paper)" in told
 
 
 @pytest.mark.rejects
@@ -75,7 +75,7 @@ def test_choices_are_told_with_their_source() -> None:
         ("learning_rate = 1" + 5000 * "0", "not a TOML file"),
         ("epochs = 1" + 400 * "0", "setting `epochs` must be at most"),
         ("seed = 99999999999999999999999", "setting `seed` must be at most 9223372036854775807"),
-        ("seed = -99999999999999999999999", "setting `seed` must be at most 9223372036854775807"),
+        ("seed = -99999999999999999999999", "setting `seed` must be at least -9223372036854775807"),
         ("read.simulation_seed = 99999999999999999999999", "setting `simulation_seed` must be at"),
         ("lifter.width = 1000001", "setting `width` must be at most 100000, got 1000001"),
         ("lifter.blocks = 1000001", "setting `blocks` must be at most 1000, got 1000001"),

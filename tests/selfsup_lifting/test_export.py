@@ -22,7 +22,7 @@ def saved(path: Path, scene: Scene, frame: str = "camera", missing: int | None =
     tracks = scene.truth()
     if missing is not None:
         tracks[0, missing] = torch.nan
-    save_tracks(path, tracks, skeleton=SKELETONS[scene.skeleton], fps=50.0, frame=frame)
+    save_tracks(path, tracks, skeleton=SKELETONS[scene.skeleton], fps=50.0, coordinates=frame)
     return tracks
 
 
@@ -42,7 +42,7 @@ def test_npz_gives_back_the_tracks_and_says_what_they_are(
     with np.load(path, allow_pickle=False) as file:
         described = json.loads(str(file["description"]))
         assert_close(torch.from_numpy(file["tracks"]), tracks, rtol=0, atol=0)
-    assert (described["unit"], described["frame"], described["fps"]) == ("m", frame, 50.0)
+    assert (described["unit"], described["coordinates"], described["fps"]) == ("m", frame, 50.0)
     assert tuple(described["skeleton"]["joints"]) == SKELETONS[scene.skeleton].joints
 
 
@@ -56,7 +56,7 @@ def test_csv_gives_back_the_tracks_and_says_what_they_are(
     read = torch.from_numpy(numbers[:, 2:]).float().unflatten(1, (-1, 3))
     assert_close(read, tracks, rtol=0, atol=1e-6, equal_nan=True)
     described, names = path.read_text().splitlines()[:2]
-    assert json.loads(described.removeprefix("# "))["frame"] == frame
+    assert json.loads(described.removeprefix("# "))["coordinates"] == frame
     assert names.split(",")[2] == f"{SKELETONS[scene.skeleton].joints[0]}_x"
 
 
@@ -84,7 +84,7 @@ def test_trc_of_a_camera_turns_y_up(
 def test_trc_has_the_five_header_lines_of_the_format(tmp_path: Path) -> None:
     saved(tmp_path / "x.trc", Scene(frames=2), "world")
     lines = (tmp_path / "x.trc").read_text().splitlines()
-    assert lines[0] == "PathFileType\t4\t(X/Y/Z)\tx.trc (world frame, y up)"
+    assert lines[0] == "PathFileType\t4\t(X/Y/Z)\tx.trc (world coordinates, y up)"
     assert lines[2].split("\t") == ["50", "50", "2", "17", "m", "50", "1", "2"]
     assert lines[3].startswith("Frame#\tTime\tpelvis\t\t\tright_hip\t\t\t")
     assert lines[4].startswith("\t\tX1\tY1\tZ1\tX2")
@@ -105,7 +105,7 @@ def test_an_existing_file_is_replaced_when_asked(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text("old")
     body = SKELETONS["h36m17"]
-    save_tracks(path, Scene().truth(), skeleton=body, fps=1.0, frame="root", overwrite=True)
+    save_tracks(path, Scene().truth(), skeleton=body, fps=1.0, coordinates="root", overwrite=True)
     assert path.read_text().startswith("# {")
 
 
@@ -117,7 +117,7 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
             Scene().truth(),
             skeleton=SKELETONS["h36m17"],
             fps=0.0,
-            frame="root",
+            coordinates="root",
         )
     assert not list(tmp_path.iterdir())
 
@@ -127,7 +127,7 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
     ("name", "frame", "body", "sentence"),
     [
         ("x.mat", "camera", "h36m17", r"are written as \.npz, \.csv, \.trc, not '\.mat'"),
-        ("x.csv", "moon", "h36m17", "`frame` must be one of camera, root, world, got 'moon'"),
+        ("x.csv", "moon", "h36m17", "`coordinates` must be one of camera, root, world, got 'moon'"),
         ("x.csv", "camera", "body25", r"`tracks` must have shape \(frames, 25, 3\)"),
     ],
 )
@@ -136,5 +136,5 @@ def test_wrong_arguments_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=sentence):
         save_tracks(
-            tmp_path / name, Scene().truth(), skeleton=SKELETONS[body], fps=1.0, frame=frame
+            tmp_path / name, Scene().truth(), skeleton=SKELETONS[body], fps=1.0, coordinates=frame
         )

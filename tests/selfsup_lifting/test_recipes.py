@@ -15,7 +15,11 @@ from selfsup_lifting.skeleton.skeletons import SKELETONS
 from selfsup_lifting.training.dataset import Frames, build_dataset
 from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.loop import lift_views, loss_terms, train
-from selfsup_lifting.training.losses import consistency_loss, input_triangulation_loss, turns_of
+from selfsup_lifting.training.losses import (
+    consistency_loss,
+    input_triangulation_loss,
+    rotation_part,
+)
 from tests.selfsup_lifting.files.benchmark_files import Human36M
 from tests.selfsup_lifting.strategies import Scene
 
@@ -61,7 +65,7 @@ def test_every_difference_of_the_code_has_a_name_and_a_source() -> None:
     differing = {name for name in code if code[name] != paper.get(name)}
     explanations = "\n".join(explained(Config()))
     assert differing == {
-        *("epochs", "adam_forgets", "shuffle", "views_apart", "read.undistort"),
+        *("epochs", "reset_adam", "shuffle", "per_view_batchnorm", "read.undistort"),
         *("lifter.output_unit", "losses.projection", "losses.consistency", "losses.output"),
         *("losses.input_norm", "losses.output_share", "losses.consistency_with_labels"),
         "losses.output_of_detections",
@@ -72,7 +76,7 @@ def test_every_difference_of_the_code_has_a_name_and_a_source() -> None:
 
 
 def test_an_adam_that_forgets_follows_the_sign_of_the_gradient(tmp_path: Path) -> None:
-    config = replace(TINY, epochs=1, frames_per_batch=100, adam_forgets=True)
+    config = replace(TINY, epochs=1, frames_per_batch=100, reset_adam=True)
     takes = [Scene(views=3, frames=8).recording()]
     lifter = train(config, takes, tmp_path)
     torch.manual_seed(config.seed)
@@ -93,18 +97,18 @@ def test_an_adam_that_forgets_follows_the_sign_of_the_gradient(tmp_path: Path) -
 
 def test_frames_can_keep_their_order() -> None:
     frames = batch()
-    joined = torch.cat([part.image for part in frames.ordered_batches(3)])
+    joined = torch.cat([part.image for part in frames.batches(3, seed=None)])
     assert torch.equal(joined, frames.image)
-    assert [len(part) for part in frames.ordered_batches(3)] == [3, 3, 2]
+    assert [len(part) for part in frames.batches(3, seed=None)] == [3, 3, 2]
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_views_apart_differ_only_in_what_is_normalised_together(training: bool) -> None:  # noqa: FBT001 - a case
+def test_per_view_batchnorm_differ_only_in_what_is_normalised_together(training: bool) -> None:  # noqa: FBT001 - a case
     frames = batch()
     torch.manual_seed(0)
     lifter = Lifter(SKELETONS["h36m17"], TINY.lifter).train(training)
     together, apart = (
-        lift_views(lifter, frames, frames.seen, apart=apart) for apart in (False, True)
+        lift_views(lifter, frames, frames.seen, per_view_batchnorm=apart) for apart in (False, True)
     )
     assert together.shape == apart.shape
     assert torch.allclose(together, apart, atol=1e-6) != training
@@ -133,7 +137,7 @@ def test_lenses_can_be_ignored(tmp_path: Path) -> None:
 
 def test_predictions_that_equal_the_labels_are_consistent_with_them() -> None:
     frames = batch()
-    turns, usable = turns_of(frames.camera_from_root), torch.ones(8, 3, dtype=torch.bool)
+    turns, usable = rotation_part(frames.camera_from_root), torch.ones(8, 3, dtype=torch.bool)
     poses = torch.einsum("fvij,fnj->fvni", turns[..., :3, :3], frames.labels)
     loss = consistency_loss(poses, turns, usable, labels=frames.labels, labelled=frames.labelled)
     assert float(loss) < 1e-6
@@ -147,7 +151,7 @@ def test_the_codes_output_loss_is_its_input_loss_again() -> None:
     torch.testing.assert_close(terms["L_out"], terms["L_in"])
     mask = torch.ones(8, 3, 17, dtype=torch.bool)
     expected = input_triangulation_loss(
-        poses, frames.labels, turns_of(frames.camera_from_root), mask, settings.input_norm
+        poses, frames.labels, rotation_part(frames.camera_from_root), mask, settings.input_norm
     )
     torch.testing.assert_close(terms["L_in"], expected)
 

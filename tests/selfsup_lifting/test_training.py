@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from selfsup_lifting.config import Config, LifterSettings, LossSettings
+from selfsup_lifting.config_toml import load_config
 from selfsup_lifting.evaluation.evaluate import evaluate_lifter
 from selfsup_lifting.recipes import RECIPES
 from selfsup_lifting.recording import Recording
-from selfsup_lifting.training.checkpoint import load_config, load_lifter
+from selfsup_lifting.training.checkpoint import load_lifter
 from selfsup_lifting.training.dataset import Frames
 from selfsup_lifting.training.loop import epoch_count, train, untrained_lifter
 from tests.selfsup_lifting.strategies import Scene
@@ -62,7 +63,7 @@ def test_a_resumed_training_ends_where_an_unbroken_one_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = train(TINY, takes(), tmp_path / "whole")
-    monkeypatch.setattr(Frames, "shuffled_batches", interrupted_in_third_epoch)
+    monkeypatch.setattr(Frames, "batches", interrupted_in_third_epoch)
     with pytest.raises(KeyboardInterrupt):
         train(TINY, takes(), tmp_path / "run")
     monkeypatch.undo()
@@ -71,9 +72,9 @@ def test_a_resumed_training_ends_where_an_unbroken_one_does(
 
 
 def interrupted_in_third_epoch(
-    frames: Frames, frames_per_batch: int, seed: int, real: Any = Frames.shuffled_batches
+    frames: Frames, frames_per_batch: int, seed: int | None, real: Any = Frames.batches
 ) -> Iterator[Frames]:
-    """Stand in for `shuffled_batches`; press Ctrl-C when the third epoch begins."""
+    """Stand in for `batches`; press Ctrl-C when the third epoch begins."""
     if seed == 2:
         raise KeyboardInterrupt
     return real(frames, frames_per_batch, seed)  # type: ignore[no-any-return]

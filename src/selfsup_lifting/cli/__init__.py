@@ -1,3 +1,33 @@
-"""The command line."""
+"""The command line: parse the options, then run the command."""
 
-from selfsup_lifting.cli.commands import main as main
+import difflib
+import sys
+from collections.abc import Sequence
+
+from selfsup_lifting.cli.options import COMMANDS, PROGRAM, parse_options
+
+WRONG_INPUT, INTERRUPTED = 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command; wrong input ends it with one sentence on stderr and exit status 2."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        _require_command(arguments)
+        options = parse_options(arguments or ["--help"])
+        from selfsup_lifting.cli.commands import run  # imports torch: not needed for --help
+
+        run(options)
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"{PROGRAM}: {error}\n")
+        sys.exit(WRONG_INPUT)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def _require_command(arguments: Sequence[str]) -> None:
+    for name in arguments[:1]:
+        if name not in {*COMMANDS, "-h", "--help"}:
+            close = difflib.get_close_matches(name, COMMANDS, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise ValueError(f"no command {name!r}{hint}; commands are {', '.join(COMMANDS)}")

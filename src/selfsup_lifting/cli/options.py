@@ -1,154 +1,93 @@
-"""What each command of the shell can be told."""
+"""The options of every command, and how they are parsed."""
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated
+from types import MappingProxyType
+from typing import Annotated, Any, TypeVar, Union, cast, get_type_hints
 
-from tyro.conf import Positional, arg
+import tyro
+from tyro.conf import Positional, arg, subcommand
+from tyro.constructors import (
+    ConstructorRegistry,
+    StructConstructorSpec,
+    StructFieldSpec,
+    StructTypeInfo,
+)
 
 from selfsup_lifting.config import Config, ReadSettings, TriangulationSettings
+from selfsup_lifting.config_toml import load_config, load_settings
+from selfsup_lifting.recipes import PRESETS, RECIPES
 
-# `triangulate` uses no weights, so it leaves doubtful detections out.
+PROGRAM = "selfsup-lifting"
+
+# `triangulate` does not weight by confidence by default, so it ignores doubtful detections.
 LEAST_CONFIDENCE = 0.3
 
+Choice = TypeVar("Choice")
+Settings = Annotated[Config, arg(name="")]
 Read = Annotated[ReadSettings, arg(name="")]
+Triangulation = Annotated[TriangulationSettings, arg(name="")]
 
 
-@dataclass(frozen=True)
-class TrainOptions:
-    """Train a lifter from multi-view 2D tracks; without --data, on embedded synthetic takes.
+@dataclass(frozen=True, kw_only=True)
+class StartOptions:
+    """The options that choose the defaults of all other settings.
 
     Attributes:
-        settings: Every setting of the run.
-        recipe: What is learned from: paper, robust, pseudo-label, supervised, or for a benchmark
-            paper-h36m, paper-humaneva, code-compat.
-        preset: How much is computed: demo (a minute or two on two cores; the default without
-            --data), quick (some minutes; the default with --data), full (as the paper).
+        recipe: What the network learns from: paper, robust, pseudo-label, supervised; or for a
+            published dataset: paper-h36m, paper-humaneva, code-compat.
+        preset: Size of the computation: demo (one or two minutes on two cores), quick (some
+            minutes) or full (as in the paper). `train` uses demo without --data and quick with
+            it; `ablate` uses demo.
         config: A TOML file of settings; the command line overrides it.
-        resume: Go on with the training in this run folder.
-        json: Print one JSON object and nothing else.
     """
 
-    settings: Annotated[Config, arg(name="")] = field(default_factory=Config)
     recipe: str = "paper"
     preset: str | None = None
     config: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(StartOptions):
+    """Train a network that lifts one camera's 2D pose to 3D, from several cameras without labels.
+
+    Attributes:
+        settings: Every setting of the run.
+        resume: Continue the training in this run folder.
+        json: Print one JSON object and nothing else.
+    """
+
+    settings: Settings = field(default_factory=Config)
     resume: Path | None = None
     json: bool = False
 
 
-@dataclass(frozen=True)
-class AblateOptions:
-    """Train with ever more of the paper's losses, or with several values of a setting.
+@dataclass(frozen=True, kw_only=True)
+class AblateOptions(StartOptions):
+    """Train with the paper's losses added one by one, or with several values of a setting.
 
     Attributes:
-        settings: Every setting of the runs; `run` is the folder that holds them all, and what is
-            done there already is not done again.
-        recipe: Where the settings start from.
-        preset: How much each training computes: demo (the default), quick, full.
-        config: A TOML file of settings; the command line overrides it.
-        seeds: Trainings per variant; a difference is taken seed by seed.
-        vary: A setting and its values instead of the losses, as cameras=2,3,4 or
-            undistort=on,off or losses.consistency=0.001,0.1.
-        jobs: Trainings at a time, each in a process of its own.
+        settings: Every setting of the runs; `run` is the folder of all runs, and finished runs
+            found there are reused.
+        seeds: Trainings per variant; differences are taken between runs of the same seed.
+        vary: A setting and its values instead of the losses: cameras=2,3,4 or undistort=on,off or
+            losses.consistency=0.001,0.1.
+        jobs: Parallel trainings, each in its own process.
         json: Print one JSON object and nothing else.
     """
 
-    settings: Annotated[Config, arg(name="")] = field(default_factory=Config)
-    recipe: str = "paper"
-    preset: str = "demo"
-    config: Path | None = None
+    settings: Settings = field(default_factory=Config)
     seeds: int = 3
     vary: str | None = None
     jobs: int = 1
     json: bool = False
 
 
-@dataclass(frozen=True)
-class EvaluateOptions:
-    """Compare a lifter's single-view predictions with the truth, or with all views together.
-
-    Attributes:
-        run: The run folder.
-        data: What to evaluate on; by default what the run kept out of training. Of a benchmark
-            its test alone is taken.
-        frames: Frames to use: first:end, or 80: for all from frame 80 on.
-        weights: Which weights of the run: last, or best (by the reprojection error on the takes
-            of --select-on).
-        out: Files to write the tables to: .json, .csv, .tex.
-        overwrite: Replace files that exist.
-        json: Print one JSON object and nothing else.
-        read: How the data are read; by default as the run read them.
-    """
-
-    run: Positional[Path]
-    data: tuple[str, ...] = ()
-    frames: str = ":"
-    weights: str = "last"
-    out: tuple[Path, ...] = ()
-    overwrite: bool = False
-    json: bool = False
-    read: Read = field(default_factory=ReadSettings)
-
-
-@dataclass(frozen=True)
-class PredictOptions:
-    """Lift one camera's 2D track to 3D.
-
-    Attributes:
-        run: The run folder.
-        keypoints: The track: anything that can be read, with one camera or more.
-        view: The camera to lift from; by default the first.
-        frames: Frames to lift: first:end, or 80: for all from frame 80 on.
-        frame: Where the joints are told: root (relative to the root, in the camera's axes),
-            camera (the root placed where the pose fits the image best) or world (the same, by
-            the camera's extrinsics).
-        out: Files to write: .npz, .csv, .trc.
-        overwrite: Replace files that exist.
-        json: Print one JSON object and nothing else.
-        read: How the data are read; by default as the run read them.
-    """
-
-    run: Positional[Path]
-    keypoints: Positional[str]
-    view: str | None = None
-    frames: str = ":"
-    frame: str = "root"
-    out: tuple[Path, ...] = ()
-    overwrite: bool = False
-    json: bool = False
-    read: Read = field(default_factory=ReadSettings)
-
-
-@dataclass(frozen=True)
-class TriangulateOptions:
-    """Triangulate a take from all its views, and tell each camera's reprojection error.
-
-    Attributes:
-        path: The take.
-        frames: Frames to use: first:end, or 80: for all from frame 80 on.
-        out: Files to write: .npz, .csv, .trc.
-        overwrite: Replace files that exist.
-        json: Print one JSON object and nothing else.
-        read: How the data are read.
-        triangulation: How the points are found.
-    """
-
-    path: Positional[str]
-    frames: str = ":"
-    out: tuple[Path, ...] = ()
-    overwrite: bool = False
-    json: bool = False
-    read: Read = field(default_factory=lambda: ReadSettings(min_confidence=LEAST_CONFIDENCE))
-    triangulation: Annotated[TriangulationSettings, arg(name="")] = field(
-        default_factory=TriangulationSettings
-    )
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class InspectOptions:
-    """Tell what lies in a file or folder, what is missing, and which camera looks wrong.
+    """Show what a file or folder holds, what is missing, and which camera looks wrong.
 
     Attributes:
         path: Detections with or without their calibration, or a calibration alone.
@@ -161,19 +100,221 @@ class InspectOptions:
     read: Read = field(default_factory=ReadSettings)
 
 
-def chosen_frames(written: str) -> slice:
-    """Read `first:end`, either of which may be left out.
+@dataclass(frozen=True, kw_only=True)
+class _ResultOptions:
+    """Options of the commands that write results.
+
+    Attributes:
+        frames: Frames to use as first:end, for example 80:100, or 80: for all from frame 80.
+        out: Files to write; the suffix chooses the format.
+        overwrite: Replace files that exist.
+        json: Print one JSON object and nothing else.
+        read: How the data are read; commands on a run use the settings of the run by default.
+    """
+
+    frames: str = ":"
+    out: tuple[Path, ...] = ()
+    overwrite: bool = False
+    json: bool = False
+    read: Read = field(default_factory=ReadSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(_ResultOptions):
+    """Compare single-view predictions with the ground truth, or with all views together.
+
+    Attributes:
+        run: The run folder.
+        data: Data to evaluate on; by default the data held out of the training. Of a published
+            dataset only its test set is used.
+        weights: Which weights of the run: last, or best (lowest reprojection error on the
+            recordings of --select-on).
+        out: Files to write the tables to: .json, .csv, .tex.
+    """
+
+    run: Positional[Path]
+    data: tuple[str, ...] = ()
+    weights: str = "last"
+    out: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions(_ResultOptions):
+    """Lift one camera's 2D track to 3D.
+
+    Attributes:
+        run: The run folder.
+        keypoints: The 2D track: any readable recording with one camera or more.
+        view: The camera to lift from; by default the first.
+        coordinates: Coordinate frame of the output: root (relative to the root, in the camera's
+            axes), camera (placed where the pose fits the image best) or world (the same,
+            transformed by the camera's extrinsics).
+        out: Files to write the track to: .npz, .csv, .trc.
+    """
+
+    run: Positional[Path]
+    keypoints: Positional[str]
+    view: str | None = None
+    coordinates: str = "root"
+    out: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TriangulateOptions(_ResultOptions):
+    """Triangulate a recording from all its views, and report the reprojection errors.
+
+    Attributes:
+        path: The recording.
+        out: Files to write the points to: .npz, .csv, .trc.
+        triangulation: How the points are triangulated.
+    """
+
+    path: Positional[str]
+    out: tuple[Path, ...] = ()
+    read: Read = field(default_factory=lambda: ReadSettings(min_confidence=LEAST_CONFIDENCE))
+    triangulation: Triangulation = field(default_factory=TriangulationSettings)
+
+
+Options = (
+    TrainOptions
+    | EvaluateOptions
+    | PredictOptions
+    | TriangulateOptions
+    | InspectOptions
+    | AblateOptions
+)
+
+COMMANDS: Mapping[str, type[Options]] = MappingProxyType(
+    {
+        "train": TrainOptions,
+        "evaluate": EvaluateOptions,
+        "predict": PredictOptions,
+        "triangulate": TriangulateOptions,
+        "inspect": InspectOptions,
+        "ablate": AblateOptions,
+    }
+)
+
+
+def parse_options(arguments: Sequence[str]) -> Options:
+    """Parse a command line.
+
+    A recipe, preset, settings file or run folder changes the defaults of the other options, so
+    those that name one are parsed first.
 
     Args:
-        written: What the user wrote.
+        arguments: The command and its options.
 
     Returns:
-        The frames meant.
+        The options of the command.
 
     Raises:
-        ValueError: If it is not understood.
+        ValueError: If a value is not possible.
+        SystemExit: If help was asked for, or an option is unknown.
     """
-    if not re.fullmatch(r"-?\d*:-?\d*", written):
-        raise ValueError(f"`frames` must be written first:end, as 80:100 or 80:, got {written!r}")
-    first, end = (int(number) if number else None for number in written.split(":"))
+    name, *rest = arguments
+    if name in {"train", "ablate"}:
+        kind, settings = COMMANDS[name], _settings_before_options(name, rest)
+        return _parse(arguments, {kind: kind(settings=settings)})  # type: ignore[call-arg]
+    options = _parse(arguments, {})
+    if isinstance(options, EvaluateOptions | PredictOptions):
+        read = replace(load_config(options.run).read, cameras=None)
+        options = _parse(arguments, {type(options): replace(options, read=read)})
+    return options
+
+
+def choose(choices: Mapping[str, Choice], name: str, option: str) -> Choice:
+    """Return the choice of a name, or raise a ValueError that lists the names."""
+    if name not in choices:
+        raise ValueError(f"`{option}` must be one of {', '.join(choices)}, got {name!r}")
+    return choices[name]
+
+
+def frame_slice(text: str) -> slice:
+    """Parse `first:end`, either of which may be left out.
+
+    Args:
+        text: What the user wrote.
+
+    Returns:
+        The chosen frames.
+
+    Raises:
+        ValueError: If the text has another form.
+    """
+    if not re.fullmatch(r"-?\d*:-?\d*", text):
+        raise ValueError(f"`frames` must be written first:end, as 80:100 or 80:, got {text!r}")
+    first, end = (int(number) if number else None for number in text.split(":"))
     return slice(first, end)
+
+
+def _parse(arguments: Sequence[str], defaults: Mapping[type, Options]) -> Options:
+    kinds = [
+        Annotated[kind, subcommand(name, default=defaults.get(kind, tyro.MISSING_NONPROP))]
+        for name, kind in COMMANDS.items()
+    ]
+    options: Options = tyro.cli(
+        cast("type[Options]", Union[tuple(kinds)]),  # noqa: UP007 - built at run time
+        prog=PROGRAM,
+        args=arguments,
+        config=(tyro.conf.EnumChoicesFromValues,),
+        registry=_registry,
+    )
+    return options
+
+
+_registry = ConstructorRegistry()
+
+
+@_registry.struct_rule
+def _settings_rule(info: StructTypeInfo) -> StructConstructorSpec | None:
+    """Tell tyro which groups of settings have options without the group's name."""
+    if info.type is not Config:
+        return None
+    default = info.default if isinstance(info.default, Config) else Config()
+    kinds: dict[str, Any] = get_type_hints(Config)
+    for one in fields(Config):
+        if not one.metadata.get("prefix", True):
+            kinds[one.name] = Annotated[kinds[one.name], arg(name="")]
+    specs = [
+        StructFieldSpec(one.name, kinds[one.name], getattr(default, one.name), one.metadata["help"])
+        for one in fields(Config)
+    ]
+    return StructConstructorSpec(Config, tuple(specs))
+
+
+@dataclass(frozen=True)
+class _FirstOptions:
+    """The options that are parsed before all others."""
+
+    recipe: str | None = None
+    preset: str | None = None
+    config: Path | None = None
+    resume: Path | None = None
+    run: Path | None = None
+    data: tuple[str, ...] = ()
+
+
+def _settings_before_options(name: str, arguments: Sequence[str]) -> Config:
+    """Return the defaults of all settings: from a recipe and preset, a file, or a run."""
+    first, _ = tyro.cli(
+        _FirstOptions, prog=f"{PROGRAM} {name}", args=arguments, add_help=False,
+        return_unknown_args=True,
+    )  # fmt: skip
+    if first.resume is not None:
+        _require_no_other_source(first)
+        return load_config(first.resume)
+    with_data = name == "train" and (first.data or first.config)
+    preset = choose(PRESETS, first.preset or ("quick" if with_data else "demo"), "preset")
+    config: Config = choose(RECIPES, first.recipe or "paper", "recipe")(preset(Config()))
+    return config if first.config is None else load_settings(first.config, config)
+
+
+def _require_no_other_source(first: _FirstOptions) -> None:
+    """Refuse options that a resumed run would ignore, because it has its own settings."""
+    for option in ("recipe", "preset", "config", "run"):
+        if getattr(first, option) is not None:
+            raise ValueError(
+                f"`resume` continues {first.resume} with the settings of that run; `{option}` "
+                "cannot be given beside it"
+            )

@@ -1,4 +1,4 @@
-"""Results as tables a person can read."""
+"""Show results as tables."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import degrees
@@ -10,15 +10,15 @@ from rich.text import Text
 from selfsup_lifting.evaluation.ablation import PUBLISHED, Row, interval
 from selfsup_lifting.evaluation.evaluate import Errors, Evaluation
 from selfsup_lifting.evaluation.inspection import Inspection, RigInspection
-from selfsup_lifting.evaluation.published_tables import BenchmarkTable, written
-from selfsup_lifting.reconstruction import Reconstruction, Residuals
+from selfsup_lifting.evaluation.table_files import ResultTable, format_number
+from selfsup_lifting.triangulate import Reconstruction, Residuals
 
-# A table with more columns of numbers than this is turned, so that it fits a screen.
+# A table with more columns of numbers is transposed, so that it fits on a screen.
 WIDEST_TABLE = 6
 
 
 def error_table(title: str, rows: Mapping[str, Errors]) -> Table:
-    """Lay out errors, one row a name."""
+    """Make a table of errors, one row per name."""
     table = _table(title, "", "P-MPJPE [mm]", "MPJPE [mm]", "poses")
     for name, errors in rows.items():
         table.add_row(name, f"{errors.p_mpjpe_mm:.1f}", f"{errors.mpjpe_mm:.1f}", f"{errors.poses}")
@@ -26,53 +26,56 @@ def error_table(title: str, rows: Mapping[str, Errors]) -> Table:
 
 
 def ablation_cells(rows: Sequence[Row]) -> list[tuple[str, ...]]:
-    """Lay out an ablation, the headings first: errors over seeds, gains, shares of the gradient."""
+    """Return the cells of an ablation, headings first: errors, gains, shares of the gradient."""
     published = any(row.name in PUBLISHED for row in rows)
     losses = list(dict.fromkeys(loss for row in rows for loss in row.gradient_shares))
-    heads = ("", "P-MPJPE [mm]", "MPJPE [mm]", "gain [mm]", "certain", *losses)
-    cells = [(*heads, "paper [mm]") if published else heads]
+    headings = ("", "P-MPJPE [mm]", "MPJPE [mm]", "gain [mm]", "95 % CI excludes 0", *losses)
+    cells = [(*headings, "paper [mm]") if published else headings]
     for row in rows:
-        shares = (
-            f"{row.gradient_shares[x]:.1%}" if x in row.gradient_shares else "" for x in losses
-        )
-        line = (row.name, spread(row.p_mpjpe_mm), spread(row.mpjpe_mm), *gain(row), *shares)
+        errors = (spread(row.p_mpjpe_mm), spread(row.mpjpe_mm))
+        line = (row.name, *errors, *gain(row), *_shares(row, losses))
         cells.append((*line, f"{PUBLISHED[row.name]:.1f}") if published else line)
     return cells
 
 
+def _shares(row: Row, losses: Sequence[str]) -> Iterator[str]:
+    for loss in losses:
+        yield f"{row.gradient_shares[loss]:.1%}" if loss in row.gradient_shares else ""
+
+
 def spread(values: Sequence[float]) -> str:
-    """Write a mean over seeds and its deviation."""
+    """Format a mean over seeds and its standard deviation."""
     return f"{mean(values):.1f} ± {stdev(values):.1f}" if len(values) > 1 else f"{values[0]:.1f}"
 
 
 def gain(row: Row) -> tuple[str, str]:
-    """Write the mean gain over the row above with its 95 % interval; is it other than zero?"""
+    """Format the mean gain with its 95 % interval, and whether the interval excludes zero."""
     if not row.gains_mm:
         return "", ""
     middle, half = mean(row.gains_mm), interval(row.gains_mm)
     return f"{middle:+.2f} ± {half:.2f}", "yes" if abs(middle) > half else "no"
 
 
-def compared_with(evaluation: Evaluation) -> str:
-    """Say what was evaluated against what."""
+def evaluation_summary(evaluation: Evaluation) -> str:
+    """Describe in one line what was compared with which reference."""
     reference = {
-        "truth": "the truth",
-        "triangulation": "the triangulation of all views (there is no truth)",
+        "truth": "the ground truth",
+        "triangulation": "the triangulation of all views (there is no ground truth)",
     }[evaluation.reference]
-    blind = f"; {evaluation.blind} poses left out" if evaluation.blind else ""
+    blind = f"; {evaluation.blind} poses without detection or reference" if evaluation.blind else ""
     return f"{evaluation.frames} frames, {evaluation.joints} joints, against {reference}{blind}"
 
 
-def benchmark_table(table: BenchmarkTable) -> Table:
-    """Lay out a table of a benchmark, upright where it would be too wide."""
+def result_table(table: ResultTable) -> Table:
+    """Show a table of results, transposed if it would be too wide."""
     cells = [("", *table.columns)]
-    cells += [(name, *map(written, numbers)) for name, numbers in table.rows]
-    upright = len(table.columns) > WIDEST_TABLE
-    return plain_table(table.title, *(zip(*cells, strict=True) if upright else cells))
+    cells += [(name, *map(format_number, numbers)) for name, numbers in table.rows]
+    transposed = len(table.columns) > WIDEST_TABLE
+    return plain_table(table.title, *(zip(*cells, strict=True) if transposed else cells))
 
 
 def plain_table(title: str, headings: Sequence[str], *lines: Sequence[str]) -> Table:
-    """Lay out what is written already."""
+    """Make a table of formatted cells."""
     table = _table(title, *headings)
     for line in lines:
         table.add_row(*line)
@@ -80,7 +83,7 @@ def plain_table(title: str, headings: Sequence[str], *lines: Sequence[str]) -> T
 
 
 def residual_tables(reconstruction: Reconstruction) -> tuple[Table, Table]:
-    """Lay out reprojection errors, by camera and by joint."""
+    """Make the tables of reprojection errors, by camera and by joint."""
     total = {"all": reconstruction.total}
     return (
         _residual_table("camera", {**reconstruction.per_camera, **total}),
@@ -89,18 +92,18 @@ def residual_tables(reconstruction: Reconstruction) -> tuple[Table, Table]:
 
 
 def expected_error(reconstruction: Reconstruction) -> str:
-    """Say how far the points may lie from the truth, if the calibration is right."""
-    kept = reconstruction.total.kept_share
+    """Describe the expected 3D error in one line."""
     return (
-        f"{kept:.1%} of the detections used; their noise of {reconstruction.sigma_px:.1f} px puts "
-        f"a point {reconstruction.expected_error_mm:.1f} mm (RMS) from the truth"
+        f"Expected 3D error {reconstruction.expected_error_mm:.1f} mm RMS, assuming an exact "
+        f"calibration and {reconstruction.sigma_px:.1f} px noise; "
+        f"{reconstruction.total.kept_share:.1%} of the detections were used."
     )
 
 
 def inspection_parts(found: Inspection | RigInspection) -> Iterator[Table | Text]:
-    """Lay out what was found in a source, and what looks wrong with it."""
+    """Show what a source holds, and what looks wrong with it."""
     if isinstance(found, Inspection):
-        yield Text(_recognised(found))
+        yield Text(_overview(found))
     else:
         yield Text(f"{found.format} calibration, lengths in {found.unit or 'an unknown unit'}")
     yield _rig_table(found)
@@ -114,14 +117,14 @@ def inspection_parts(found: Inspection | RigInspection) -> Iterator[Table | Text
         yield Text(f"warning: {warning}", style="yellow")
 
 
-def _recognised(found: Inspection) -> str:
+def _overview(found: Inspection) -> str:
     rates = " and ".join(f"{fps:g}" for fps in found.fps)
     sizes = ", ".join(f"{what} in {unit}" for what, unit in found.units.items())
     return (
-        f"{found.format}, read as {found.reader}: {len(found.takes)} takes, {found.frames} frames "
-        f"at {rates} per second, {len(found.cameras)} cameras, {len(found.joints)} joints "
-        f"({found.skeleton}), {'with' if found.truth else 'without'} truth\n"
-        f"{sizes}\n{found.missing_share:.1%} of the sightings are missing"
+        f"{found.format}, read as {found.reader}: {len(found.takes)} recordings, {found.frames} "
+        f"frames at {rates} per second, {len(found.cameras)} cameras, {len(found.joints)} joints "
+        f"({found.skeleton}), {'with' if found.truth else 'without'} ground truth\n"
+        f"{sizes}\n{found.missing_share:.1%} of the detections are missing"
     )
 
 

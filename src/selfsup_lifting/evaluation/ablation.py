@@ -1,10 +1,11 @@
-"""The paper's Table IV, with seeds."""
+"""Ablations over several seeds, such as the paper's Table IV."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
+from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean, stdev
@@ -16,16 +17,17 @@ from typing import Any
 import torch
 
 from selfsup_lifting.atomic_write import replacing
-from selfsup_lifting.config import Config, LossSettings, ReadSettings, require_at_least
-from selfsup_lifting.config_toml import from_plain
+from selfsup_lifting.config import Config, LossSettings, ReadSettings
+from selfsup_lifting.config_fields import require_bounds
+from selfsup_lifting.config_toml import CONFIG_FILE, from_plain, load_config
 from selfsup_lifting.evaluation.evaluate import evaluate_lifter
 from selfsup_lifting.evaluation.published_tables import split_for
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.recipes import RECIPES
 from selfsup_lifting.recording import Recording
-from selfsup_lifting.training.checkpoint import CONFIG_FILE, STATE_FILE, load_config
+from selfsup_lifting.training.checkpoint import STATE_FILE
 from selfsup_lifting.training.loop import train
-from selfsup_lifting.training.run_log import METRICS_FILE
+from selfsup_lifting.training.run_log import METRICS_FILE, Progress, no_progress
 
 OUTCOME_FILE = "outcome.json"
 
@@ -34,14 +36,14 @@ PUBLISHED: Mapping[str, float] = MappingProxyType(
     {"L_in": 68.0, "+ L_proj": 65.3, "+ L_con": 63.9, "+ L_out": 62.0}
 )
 
-# Names that a person would use for a setting that is called otherwise.
+# Short names of settings for `--vary`.
 ALIASES: Mapping[str, str] = MappingProxyType({"cameras": "cameras_learned"})
 SWITCHES: Mapping[str, bool] = MappingProxyType({"on": True, "off": False})
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to train, whatever the seed."""
+    """One way to train, for any seed."""
 
     name: str
     config: Config
@@ -49,14 +51,13 @@ class Variant:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one training came to.
+    """The result of one training.
 
     Attributes:
-        p_mpjpe_mm: Error on the takes kept out, aligned [mm].
-        mpjpe_mm: The same, root-relative [mm].
-        gradient_shares: How much of the gradient each loss had, mean over the epochs in which it
-            took part.
-        seconds: How long the training took [s].
+        p_mpjpe_mm: P-MPJPE on the held-out recordings [mm].
+        mpjpe_mm: MPJPE on the held-out recordings [mm].
+        gradient_shares: Each loss's share of the gradient, mean over the epochs that use it.
+        seconds: Duration of the training [s].
     """
 
     p_mpjpe_mm: float
@@ -67,15 +68,15 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Row:
-    """A variant's outcomes over the seeds, and what it gains over the variant above it.
+    """The results of a variant over the seeds, and its gain over the variant above it.
 
     Attributes:
-        name: What the variant is called.
-        p_mpjpe_mm: Each seed's aligned error [mm].
-        mpjpe_mm: Each seed's root-relative error [mm].
-        gains_mm: How much lower each seed's aligned error is than that of the variant above.
+        name: The name of the variant.
+        p_mpjpe_mm: Each seed's P-MPJPE [mm].
+        mpjpe_mm: Each seed's MPJPE [mm].
+        gains_mm: For each seed, the P-MPJPE of the variant above minus that of this one [mm].
         gradient_shares: Mean over the seeds.
-        seconds: Mean time of a training [s].
+        seconds: Mean duration of a training [s].
     """
 
     name: str
@@ -85,23 +86,18 @@ class Row:
     gradient_shares: Mapping[str, float]
     seconds: float
 
-    @property
-    def gain_interval_mm(self) -> float:
-        """Half the width of the 95 % interval of the mean gain, by Student's t [mm]."""
-        return interval(self.gains_mm)
-
 
 def loss_steps(config: Config) -> list[Variant]:
-    """Take up the losses one after the other, in the order of the paper's Table IV.
+    """Add the losses one by one, in the order of the paper's Table IV.
 
     Args:
         config: Settings with a weight for every loss.
 
     Returns:
-        A variant per loss.
+        One variant per loss.
 
     Raises:
-        ValueError: If a loss has no weight, so that there is nothing to add.
+        ValueError: If a loss has no weight.
     """
     for name in ("projection", "consistency", "output"):
         if getattr(config.losses, name) == 0:
@@ -116,23 +112,23 @@ def loss_steps(config: Config) -> list[Variant]:
     ]
 
 
-def varied(config: Config, written: str) -> list[Variant]:
-    """Give one setting several values.
+def varied(config: Config, text: str) -> list[Variant]:
+    """Vary one setting.
 
     Args:
         config: The settings.
-        written: `setting=value,value`, the setting as on the command line; `cameras` stands for
-            the number of cameras learned from, `recipe` for a whole recipe.
+        text: `setting=value,value`, with the setting's name on the command line; `cameras` means
+            the number of training cameras, and `recipe` a whole recipe.
 
     Returns:
-        A variant per value.
+        One variant per value.
 
     Raises:
-        ValueError: If there is no such setting, or it cannot have such a value.
+        ValueError: If the setting does not exist, or a value is not possible.
     """
-    name, equals, values = written.partition("=")
+    name, equals, values = text.partition("=")
     if not equals or not values:
-        raise ValueError(f"`vary` must be written setting=value,value, got {written!r}")
+        raise ValueError(f"`vary` must be written setting=value,value, got {text!r}")
     change = _recipe if name == "recipe" else _setting(name.strip())
     return [Variant(f"{name}={value}", change(config, value)) for value in values.split(",")]
 
@@ -143,63 +139,61 @@ def ablate(
     folder: Path,
     *,
     jobs: int = 1,
-    tell: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
+    progress: Progress = no_progress,
 ) -> list[Row]:
-    """Train every variant with every seed, and compare; what is done already is not done again.
+    """Train every variant with every seed, and compare; finished trainings are reused.
 
     Args:
         variants: The ways to train.
-        seeds: How many seeds, from that of the settings on.
-        folder: Where the runs are kept: a folder per variant, and in it one per seed.
-        jobs: Trainings at a time, each in a process of its own.
-        tell: Gets a sentence for every training that ends.
+        seeds: Number of seeds; the first is that of the settings.
+        folder: The output folder: one folder per variant, with one run folder per seed.
+        jobs: Number of parallel trainings, each in its own process.
+        report: Called with a sentence after each training.
+        progress: Shows the progress of each training if there is one job.
 
     Returns:
-        A row per variant.
+        One row per variant.
 
     Raises:
-        ValueError: If the folder holds runs with other settings, or a damaged outcome; or if
-            there is no seed, or no training at a time.
+        ValueError: If the folder holds runs with other settings or a damaged outcome, or `seeds`
+            or `jobs` is below 1.
     """
-    require_at_least(1, seeds=seeds, jobs=jobs)
-    runs = [
-        (replace(variant.config, seed=variant.config.seed + more), folder / _plain(variant.name))
-        for more in range(seeds)
-        for variant in variants
-    ]
-    runs = [(config, place / f"seed-{config.seed}") for config, place in runs]
+    require_bounds("seeds", seeds, least=1)
+    require_bounds("jobs", jobs, least=1)
+    runs = []
+    for added, variant in product(range(seeds), variants):
+        config = replace(variant.config, seed=variant.config.seed + added)
+        runs.append((config, folder / _folder_name(variant.name) / f"seed-{config.seed}"))
     for config, run in runs:
         _require_same_settings(config, run)
-        _known_outcome(run)
-    outcomes = {}
-    for (_, run), outcome in zip(runs, _outcomes(runs, jobs), strict=True):
-        outcomes[run] = outcome
-        tell(f"{run}: P-MPJPE {outcome.p_mpjpe_mm:.1f} mm in {outcome.seconds:.0f} s")
-    by_variant = [
-        [outcomes[run] for _, run in runs if run.parent.name == _plain(variant.name)]
-        for variant in variants
-    ]
-    return _compared([variant.name for variant in variants], by_variant)
+        _saved_outcome(run)
+    outcomes: list[Outcome] = []
+    for (_, run), outcome in zip(runs, _outcomes(runs, jobs, progress), strict=True):
+        outcomes.append(outcome)
+        report(f"{run}: P-MPJPE {outcome.p_mpjpe_mm:.1f} mm in {outcome.seconds:.0f} s")
+    names = [variant.name for variant in variants]
+    return _compared(names, [outcomes[place :: len(names)] for place in range(len(names))])
 
 
-def learn_and_judge(config: Config, run: Path) -> Outcome:
-    """Train once, or go on with what was begun, and evaluate on what was kept out."""
-    known = _known_outcome(run)
-    if known is not None:
-        return known
+def train_and_evaluate(config: Config, run: Path, progress: Progress = no_progress) -> Outcome:
+    """Train once, or continue an unfinished training, and evaluate on the held-out data."""
+    saved = _saved_outcome(run)
+    if saved is not None:
+        return saved
     split = split_for(config, _recordings(config.data, config.read))
-    started = monotonic()
-    lifter = train(config, split.learned, run, resume=(run / STATE_FILE).is_file())
+    started, resume = monotonic(), (run / STATE_FILE).is_file()
+    lifter = train(config, split.training, run, resume=resume, progress=progress)
     seconds = monotonic() - started
-    total = evaluate_lifter(lifter.cpu(), split.kept_out).total
+    total = evaluate_lifter(lifter.cpu(), split.held_out).total
     outcome = Outcome(total.p_mpjpe_mm, total.mpjpe_mm, _shares(run / METRICS_FILE), seconds)
     with replacing(run / OUTCOME_FILE) as path:
         path.write_text(json.dumps(asdict(outcome)), encoding="utf-8")
     return outcome
 
 
-def _known_outcome(run: Path) -> Outcome | None:
-    """Read what a training came to; nothing where it has not ended."""
+def _saved_outcome(run: Path) -> Outcome | None:
+    """Load the outcome of a finished training; None if it is unfinished."""
     path = run / OUTCOME_FILE
     if not path.is_file():
         return None
@@ -210,12 +204,12 @@ def _known_outcome(run: Path) -> Outcome | None:
         return Outcome(gradient_shares=shares, **numbers)
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise ValueError(
-            f"{path} is damaged ({error}); delete it, and its run is evaluated again"
+            f"{path} is damaged ({error}); delete the file to evaluate its run again"
         ) from None
 
 
 def interval(values: Sequence[float]) -> float:
-    """Return half the width of the 95 % interval of a mean, by Student's t."""
+    """Return half the width of the 95 % confidence interval of a mean, by Student's t."""
     from scipy.stats import t
 
     if len(values) < 2:  # noqa: PLR2004 - one value has no deviation
@@ -224,19 +218,21 @@ def interval(values: Sequence[float]) -> float:
     return float(quantile * stdev(values) / len(values) ** 0.5)
 
 
-def _outcomes(runs: Sequence[tuple[Config, Path]], jobs: int) -> Iterator[Outcome]:
+def _outcomes(
+    runs: Sequence[tuple[Config, Path]], jobs: int, progress: Progress
+) -> Iterator[Outcome]:
     if jobs == 1:
-        yield from (learn_and_judge(config, run) for config, run in runs)
+        yield from (train_and_evaluate(config, run, progress) for config, run in runs)
         return
     threads = max(1, torch.get_num_threads() // jobs)
     context = get_context("spawn")
     with ProcessPoolExecutor(jobs, context, torch.set_num_threads, (threads,)) as pool:
-        yield from pool.map(learn_and_judge, *zip(*runs, strict=True))
+        yield from pool.map(train_and_evaluate, *zip(*runs, strict=True))
 
 
 @lru_cache(maxsize=1)
 def _recordings(data: tuple[str, ...], read: ReadSettings) -> list[Recording]:
-    """Read the data once for all variants that see the same."""
+    """Read the data once for all variants with the same data."""
     return read_recordings(data, read)
 
 
@@ -245,16 +241,12 @@ def _compared(names: Sequence[str], outcomes: Sequence[Sequence[Outcome]]) -> li
     for name, seeds in zip(names, outcomes, strict=True):
         errors = tuple(outcome.p_mpjpe_mm for outcome in seeds)
         above = rows[-1].p_mpjpe_mm if rows else ()
-        shares = {
-            loss: mean(outcome.gradient_shares[loss] for outcome in seeds)
-            for loss in seeds[0].gradient_shares
-        }
         row = Row(
             name=name,
             p_mpjpe_mm=errors,
             mpjpe_mm=tuple(outcome.mpjpe_mm for outcome in seeds),
             gains_mm=tuple(old - new for old, new in zip(above, errors, strict=bool(above))),
-            gradient_shares=shares,
+            gradient_shares=_means([outcome.gradient_shares for outcome in seeds]),
             seconds=mean(outcome.seconds for outcome in seeds),
         )
         rows.append(row)
@@ -262,16 +254,19 @@ def _compared(names: Sequence[str], outcomes: Sequence[Sequence[Outcome]]) -> li
 
 
 def _shares(metrics: Path) -> dict[str, float]:
-    """Average each loss's share of the gradient over the epochs in which it took part."""
+    """Average each loss's share of the gradient over the epochs that use the loss."""
     lines = metrics.read_text(encoding="utf-8").splitlines()
-    epochs = [json.loads(line)["gradient_shares"] for line in lines]
-    losses = dict.fromkeys(loss for epoch in epochs for loss in epoch)
-    return {loss: mean(epoch[loss] for epoch in epochs if loss in epoch) for loss in losses}
+    return _means([json.loads(line)["gradient_shares"] for line in lines])
+
+
+def _means(tables: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    names = dict.fromkeys(name for table in tables for name in table)
+    return {name: mean(table[name] for table in tables if name in table) for name in names}
 
 
 def _require_same_settings(config: Config, run: Path) -> None:
     if (run / CONFIG_FILE).is_file() and load_config(run) != config:
-        raise ValueError(f"{run} holds a training with other settings; name another --run")
+        raise ValueError(f"{run} holds a training with other settings; choose another --run")
 
 
 def _recipe(config: Config, value: str) -> Config:
@@ -281,7 +276,7 @@ def _recipe(config: Config, value: str) -> Config:
 
 
 def _setting(name: str) -> Callable[[Config, str], Config]:
-    """Return what gives a setting, named as on the command line, a value."""
+    """Return a function that sets the setting of this command-line name."""
     path = ALIASES.get(name, name).replace("-", "_").split(".")
     if not hasattr(Config(), path[0]):
         path = ["read", *path]
@@ -295,15 +290,14 @@ def _setting(name: str) -> Callable[[Config, str], Config]:
     return change
 
 
-def _value(written: str) -> Any:  # noqa: ANN401 - whatever TOML can say
-    if written in SWITCHES:
-        return SWITCHES[written]
+def _value(text: str) -> Any:  # noqa: ANN401 - any TOML value
+    if text in SWITCHES:
+        return SWITCHES[text]
     try:
-        return loads(f"value = {written}")["value"]
+        return loads(f"value = {text}")["value"]
     except TOMLDecodeError:
-        return written
+        return text
 
 
-def _plain(name: str) -> str:
-    """Write a variant's name as a folder's."""
+def _folder_name(name: str) -> str:
     return name.replace("+ ", "with-").replace("=", "-").replace("/", "-")

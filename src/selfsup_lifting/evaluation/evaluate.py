@@ -1,4 +1,4 @@
-"""A checkpoint and labelled recordings to the benchmarks' tables."""
+"""Evaluate a lifter: mean errors in total, and by action, subject and camera."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -8,44 +8,44 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import pad
 
 from multiview_geom import world_to_camera
-from selfsup_lifting.inference import lift
-from selfsup_lifting.metrics import (
+from selfsup_lifting.evaluation.metrics import (
     auc,
-    centred,
+    centered,
     joint_errors,
-    mpjpe,
     n_mpjpe,
-    p_mpjpe,
     pck,
     procrustes_aligned,
     velocity_errors,
 )
+from selfsup_lifting.inference import lift
 from selfsup_lifting.recording import Recording
+from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.training.dataset import common_skeleton
 from selfsup_lifting.training.lifter import Lifter
-from selfsup_lifting.training.losses import turns_of
+from selfsup_lifting.training.losses import rotation_part
 from selfsup_lifting.triangulate import triangulate_recording
 
-# The errors of a take: one row a measure, for every frame of every view; takes differ in both.
-TakeErrors = Float[Tensor, "measures _frames _views"]
+# One row per measure, for every frame of every view of a recording.
+Measures = Float[Tensor, "measures _frames _views"]
 
 
 @dataclass(frozen=True)
 class Errors:
-    """Mean errors over poses: every frame of every view counts once.
+    """Mean errors over poses; every frame of every view is one pose.
 
     Attributes:
         mpjpe_mm: Mean distance of the joints, root-relative [mm].
         p_mpjpe_mm: The same after the best similarity transform of each pose [mm].
         n_mpjpe_mm: The same, root-relative, after the best scale of each pose [mm].
         velocity_mm: Mean error of the step to the next frame, root-relative [mm per frame].
-        pck: Share of the counted joints closer than 150 mm, root-relative.
+        pck: Share of the counted joints with an error below 150 mm, root-relative.
         auc: Mean of that share over the thresholds 0, 5, ... 150 mm.
-        p_pck: The share after the best similarity transform of each pose.
-        p_auc: The mean share after the best similarity transform of each pose.
-        poses: How many poses were compared.
+        p_pck: `pck` after the best similarity transform of each pose.
+        p_auc: `auc` after the best similarity transform of each pose.
+        poses: Number of compared poses.
     """
 
     mpjpe_mm: float
@@ -64,22 +64,22 @@ MEASURES = tuple(field.name for field in fields(Errors) if field.name != "poses"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How far single-view predictions lie from a reference.
+    """Errors of single-view predictions against a reference.
 
     Attributes:
-        reference: What they were compared with: "truth", or "triangulation" where there is none.
-        total: Over all poses.
-        action_mean: Mean over the actions, each counting once whatever its length.
-        per_action: By action.
-        per_subject: By subject.
-        per_camera: By camera.
-        per_subject_and_action: By subject and action, as "S9 Walking".
-        frames: How many frames there were.
-        joints: How many joints a pose has.
-        joint_names: Which they are; the root is one of them, where it is one joint.
+        reference: The reference: "truth", or "triangulation" if there is no ground truth.
+        total: Mean over all poses.
+        action_mean: Mean over the actions, with equal weights whatever their length.
+        per_action: Mean over the poses of each action.
+        per_subject: The same for each subject.
+        per_camera: The same for each camera.
+        per_subject_and_action: The same for each subject and action, as "S9 Walking".
+        frames: Number of frames.
+        joints: Number of joints of a pose.
+        joint_names: Their names; they include the root if it is one joint.
         counted: The joints that PCK and AUC count.
-        fps: Frames per second, the lowest and the highest of the takes [1/s].
-        blind: Poses not compared, because the view saw nothing or the reference is unknown.
+        fps: Lowest and highest frame rate of the recordings [1/s].
+        blind: Poses that were not compared: no detection in the view, or an unknown reference.
     """
 
     reference: str
@@ -97,113 +97,187 @@ class Evaluation:
     blind: int
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the keys that scripts may rely on; what cannot be known is None."""
-        plain: dict[str, Any] = known(asdict(self))
+        """Return the keys that scripts may rely on; unknown numbers are None."""
+        plain: dict[str, Any] = nan_to_none(asdict(self))
         return {**plain.pop("total"), **plain}
 
 
 def evaluate_lifter(
-    lifter: Lifter,
-    recordings: Sequence[Recording],
-    *,
-    view: str | None = None,
-    counted: Sequence[str] = (),
+    lifter: Lifter, recordings: Sequence[Recording], *, view: str | None = None
 ) -> Evaluation:
-    """Compare a lifter's single-view predictions with the truth, or with all views together.
+    """Compare a lifter's single-view predictions with the ground truth, or with all views together.
 
     Args:
         lifter: A trained network in evaluation mode.
-        recordings: Takes of the lifter's skeleton. Where one has no truth, the triangulation of
-            its detections is the reference for all.
-        view: The one camera to lift from; by default each in turn.
+        recordings: Recordings of the lifter's skeleton. If one of them has no ground truth, the
+            triangulation of the detections is the reference for all.
+        view: The only camera to lift from; by default every camera.
+
+    Returns:
+        The errors over all joints.
+
+    Raises:
+        ValueError: If the skeleton is not the lifter's.
+    """
+    return summarize(pose_errors(lifter, recordings, view=view))
+
+
+@dataclass(frozen=True)
+class PoseErrors:
+    """The errors of every pose of one recording, NaN where they are unknown.
+
+    Attributes:
+        recording: The recording, with the views that were lifted.
+        reference: "truth" or "triangulation".
+        joints: Distances of the root-centered joints [mm].
+        aligned_joints: Distances after the best similarity transform of each pose [mm].
+        scaled: Mean distance after the best scale of each pose [mm].
+        velocity: Mean error of the step to the next frame, NaN for the last [mm per frame].
+    """
+
+    recording: Recording
+    reference: str
+    joints: Float[Tensor, "frames views joints"]
+    aligned_joints: Float[Tensor, "frames views joints"]
+    scaled: Float[Tensor, "frames views"]
+    velocity: Float[Tensor, "frames views"]
+
+    def measures(self, counted: Sequence[int]) -> Measures:
+        """Return the errors of every pose; PCK and AUC over the counted joints."""
+        joints, aligned = self.joints[..., counted], self.aligned_joints[..., counted]
+        return torch.stack(
+            [
+                self.joints.nanmean(dim=-1),
+                self.aligned_joints.nanmean(dim=-1),
+                self.scaled,
+                self.velocity,
+                *(pck(joints), auc(joints), pck(aligned), auc(aligned)),
+            ]
+        )
+
+
+def pose_errors(
+    lifter: Lifter, recordings: Sequence[Recording], *, view: str | None = None
+) -> list[PoseErrors]:
+    """Lift every view by itself, and measure the errors of every pose.
+
+    Args:
+        lifter: A trained network in evaluation mode.
+        recordings: Recordings of the lifter's skeleton.
+        view: The only camera to lift from; by default every camera.
+
+    Returns:
+        The errors of each recording.
+
+    Raises:
+        ValueError: If the skeleton is not the lifter's.
+    """
+    _require_skeleton(lifter, recordings)
+    has_truth = all(recording.truth is not None for recording in recordings)
+    return [_errors_of(lifter, recording, view, has_truth=has_truth) for recording in recordings]
+
+
+def summarize(errors: Sequence[PoseErrors], counted: Sequence[str] = ()) -> Evaluation:
+    """Average the errors of all poses: in total, and by action, subject and camera.
+
+    Args:
+        errors: The errors of each recording.
         counted: The joints that PCK and AUC count; by default all.
 
     Returns:
-        The errors.
+        The means.
 
     Raises:
-        ValueError: If the skeleton is not the lifter's, or lacks a joint that shall be counted.
+        ValueError: If the skeleton does not have a joint that is to be counted.
     """
-    _require_skeleton(lifter, recordings)
-    names = tuple(counted) or lifter.skeleton.joints
-    places = [_place(lifter, name) for name in names]
-    labelled = all(recording.truth is not None for recording in recordings)
-    takes = [take if view is None else take.select_views([view]) for take in recordings]
-    errors = [
-        _pose_errors(lifter, whole, take, places, labelled=labelled)
-        for whole, take in zip(recordings, takes, strict=True)
-    ]
-    total = _mean(errors)
-    per_action = _grouped(takes, errors, lambda take: take.action)
-    rates = [recording.fps for recording in recordings]
+    skeleton = errors[0].recording.skeleton
+    names = tuple(counted) or skeleton.joints
+    places = [_joint_index(skeleton, name) for name in names]
+    measured = [(one.recording, one.measures(places)) for one in errors]
+    total = _mean(measures for _, measures in measured)
+    per_action = _by_group(measured, lambda one: one.action)
+    rates = [one.fps for one, _ in measured]
     return Evaluation(
-        reference="truth" if labelled else "triangulation",
+        reference=errors[0].reference,
         total=total,
-        action_mean=_mean_of(per_action.values()),
+        action_mean=_mean_of_groups(per_action.values()),
         per_action=per_action,
-        per_subject=_grouped(takes, errors, lambda take: take.subject),
-        per_camera=_by_camera(takes, errors),
-        per_subject_and_action=_grouped(takes, errors, lambda one: f"{one.subject} {one.action}"),
-        frames=sum(recording.frame_count for recording in recordings),
-        joints=len(lifter.skeleton.joints),
-        joint_names=lifter.skeleton.joints,
+        per_subject=_by_group(measured, lambda one: one.subject),
+        per_camera=_by_camera(measured),
+        per_subject_and_action=_by_group(measured, lambda one: f"{one.subject} {one.action}"),
+        frames=sum(one.frame_count for one, _ in measured),
+        joints=len(skeleton.joints),
+        joint_names=skeleton.joints,
         counted=names,
         fps=(min(rates), max(rates)),
-        blind=sum(one[0].numel() for one in errors) - total.poses,
+        blind=sum(measures[0].numel() for _, measures in measured) - total.poses,
     )
 
 
-def _pose_errors(
-    lifter: Lifter, whole: Recording, take: Recording, counted: list[int], *, labelled: bool
-) -> TakeErrors:
-    """Return the errors of every pose of a take, NaN where they cannot be known."""
-    truth = whole.truth if labelled else None
-    world = triangulate_recording(whole).points if truth is None else truth.double()
-    reference = world_to_camera(turns_of(take.cameras.camera_from_world), world).float()
-    predicted = lift(lifter, take.cameras, take.keypoints, take.confidence)
+def nan_to_none(plain: Any) -> Any:  # noqa: ANN401 - any content of a dataclass
+    """Replace numbers that are not finite by None, which JSON can store.
+
+    Args:
+        plain: Numbers and text in dictionaries, lists and tuples.
+
+    Returns:
+        The same, ready for JSON.
+    """
+    if isinstance(plain, Mapping):
+        return {name: nan_to_none(value) for name, value in plain.items()}
+    if isinstance(plain, list | tuple):
+        return [nan_to_none(value) for value in plain]
+    return None if isinstance(plain, float) and not isfinite(plain) else plain
+
+
+def _errors_of(
+    lifter: Lifter, recording: Recording, view: str | None, *, has_truth: bool
+) -> PoseErrors:
+    truth = recording.truth if has_truth else None
+    world = triangulate_recording(recording).points if truth is None else truth.double()
+    lifted = recording if view is None else recording.select_views([view])
+    rotations = rotation_part(lifted.cameras.camera_from_world)
+    reference = world_to_camera(rotations, world).float()
+    predicted = lift(lifter, lifted.cameras, lifted.keypoints, lifted.confidence)
     root = lifter.skeleton.root
-    plain = joint_errors(centred(predicted, root), centred(reference, root))[..., counted]
-    aligned = joint_errors(procrustes_aligned(predicted, reference), reference)[..., counted]
-    velocities = velocity_errors(predicted, reference, root)
-    last = torch.full((1, *plain.shape[1:-1]), torch.nan)
-    return torch.stack(
-        [
-            mpjpe(predicted, reference, root),
-            p_mpjpe(predicted, reference),
-            n_mpjpe(predicted, reference, root),
-            torch.cat([velocities, last])[: len(plain)],
-            *(pck(plain), auc(plain), pck(aligned), auc(aligned)),
-        ]
+    velocity = velocity_errors(predicted, reference, root)
+    return PoseErrors(
+        recording=lifted,
+        reference="truth" if has_truth else "triangulation",
+        joints=joint_errors(centered(predicted, root), centered(reference, root)),
+        aligned_joints=joint_errors(procrustes_aligned(predicted, reference), reference),
+        scaled=n_mpjpe(predicted, reference, root),
+        velocity=pad(velocity, (0, 0, 0, len(predicted) - len(velocity)), value=torch.nan),
     )
 
 
-def _grouped(
-    takes: Sequence[Recording], errors: Sequence[TakeErrors], key: Callable[[Recording], str]
+def _by_group(
+    measured: Sequence[tuple[Recording, Measures]], key: Callable[[Recording], str]
 ) -> dict[str, Errors]:
-    groups: dict[str, list[TakeErrors]] = {}
-    for take, one in zip(takes, errors, strict=True):
-        groups.setdefault(key(take), []).append(one)
+    groups: dict[str, list[Measures]] = {}
+    for recording, measures in measured:
+        groups.setdefault(key(recording), []).append(measures)
     return {name: _mean(groups[name]) for name in sorted(groups)}
 
 
-def _by_camera(takes: Sequence[Recording], errors: Sequence[TakeErrors]) -> dict[str, Errors]:
-    groups: dict[str, list[TakeErrors]] = {}
-    for take, one in zip(takes, errors, strict=True):
-        for view, name in enumerate(take.cameras.names):
-            groups.setdefault(name, []).append(one[..., view : view + 1])
+def _by_camera(measured: Sequence[tuple[Recording, Measures]]) -> dict[str, Errors]:
+    groups: dict[str, list[Measures]] = {}
+    for recording, measures in measured:
+        for view, name in enumerate(recording.cameras.names):
+            groups.setdefault(name, []).append(measures[..., view : view + 1])
     return {name: _mean(groups[name]) for name in groups}
 
 
-def _mean(errors: Iterable[TakeErrors]) -> Errors:
-    """Average over the poses whose error is known; a velocity needs the next pose as well."""
-    poses = torch.cat([one.flatten(1) for one in errors], dim=1).double()
+def _mean(measured: Iterable[Measures]) -> Errors:
+    """Average over the poses with known errors; a velocity also needs the next pose."""
+    poses = torch.cat([measures.flatten(1) for measures in measured], dim=1).double()
     known = poses[:, poses[0].isfinite() & poses[1].isfinite()]
     means = known.nanmean(dim=1).tolist()
     return Errors(**dict(zip(MEASURES, means, strict=True)), poses=known.shape[1])
 
 
-def _mean_of(groups: Iterable[Errors]) -> Errors:
-    """Average groups of poses, each counting once; those without a pose do not count."""
+def _mean_of_groups(groups: Iterable[Errors]) -> Errors:
+    """Average groups of poses with equal weights; groups without poses are ignored."""
     groups = [group for group in groups if group.poses]
     values = torch.tensor([[getattr(group, name) for name in MEASURES] for group in groups])
     means = values.double().reshape(-1, len(MEASURES)).nanmean(dim=0).tolist()
@@ -211,26 +285,10 @@ def _mean_of(groups: Iterable[Errors]) -> Errors:
     return Errors(**dict(zip(MEASURES, means, strict=True)), poses=poses)
 
 
-def known(plain: Any) -> Any:  # noqa: ANN401 - whatever a dataclass holds
-    """Write None for what is not a finite number, as JSON has no word for it.
-
-    Args:
-        plain: Numbers and text in dictionaries, lists and tuples.
-
-    Returns:
-        The same, to be written as JSON.
-    """
-    if isinstance(plain, Mapping):
-        return {name: known(value) for name, value in plain.items()}
-    if isinstance(plain, list | tuple):
-        return [known(value) for value in plain]
-    return None if isinstance(plain, float) and not isfinite(plain) else plain
-
-
-def _place(lifter: Lifter, joint: str) -> int:
-    if joint not in lifter.skeleton.joints:
-        raise ValueError(f"`counted` names {joint!r}, which {lifter.skeleton.name} does not have")
-    return lifter.skeleton.joints.index(joint)
+def _joint_index(skeleton: Skeleton, joint: str) -> int:
+    if joint not in skeleton.joints:
+        raise ValueError(f"`counted` names {joint!r}, which {skeleton.name} does not have")
+    return skeleton.joints.index(joint)
 
 
 def _require_skeleton(lifter: Lifter, recordings: Sequence[Recording]) -> None:

@@ -22,6 +22,6 @@ def ring(rig: RigSettings) -> Cameras:
         rig.height,
         target_height=rig.target_height,
         focal_length=rig.focal_length,
-        image_size=(rig.width, rig.tall),
+        image_size=(rig.width_px, rig.height_px),
         dtype=torch.float64,
     )

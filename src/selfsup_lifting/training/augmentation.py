@@ -1,4 +1,4 @@
-"""Batches seen another way: mirrored, and with keypoints hidden."""
+"""Random changes to a batch: mirrored frames and hidden keypoints."""
 
 from dataclasses import fields
 
@@ -6,40 +6,43 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from selfsup_lifting.config import AugmentationSettings
 from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.training.dataset import Frames
 
 
-def augmented(batch: Frames, skeleton: Skeleton, settings: AugmentationSettings) -> Frames:
-    """Mirror half of the frames, where the settings say so; uses the global random numbers."""
-    if not settings.mirror:
-        return batch
+def mirror_half(batch: Frames, skeleton: Skeleton) -> Frames:
+    """Mirror a random half of the frames; uses the global random number generator."""
     chosen = torch.rand(len(batch), device=batch.image.device) < 0.5  # noqa: PLR2004 - half
-    return _mixed(chosen, mirrored(batch, skeleton), batch)
+    flipped = mirrored(batch, skeleton)
+    pairs = [(getattr(flipped, one.name), getattr(batch, one.name)) for one in fields(Frames)]
+    return Frames(
+        *(torch.where(chosen.view(-1, *[1] * (new.dim() - 1)), new, old) for new, old in pairs)
+    )
 
 
-def shown(batch: Frames, settings: AugmentationSettings) -> Bool[Tensor, "frames views joints"]:
-    """Choose what the network is shown of what was seen; uses the global random numbers."""
-    if settings.hidden_share == 0:
+def hide_keypoints(batch: Frames, share: float) -> Bool[Tensor, "frames views joints"]:
+    """Return which keypoints to show: a random share of the detected ones is hidden.
+
+    Uses the global random number generator.
+    """
+    if share == 0:
         return batch.seen
-    chances = torch.rand(batch.seen.shape, device=batch.seen.device)
-    return batch.seen & (chances >= settings.hidden_share)
+    return batch.seen & (torch.rand(batch.seen.shape, device=batch.seen.device) >= share)
 
 
 def mirrored(batch: Frames, skeleton: Skeleton) -> Frames:
     """Mirror bodies, cameras and images, so that left becomes right.
 
-    The world is mirrored in x, and so is every image about its principal point. With M the
-    mirror, a camera's transform T becomes M T M, again a rigid one, and the mirrored body
-    projects to the mirrored image.
+    The world is mirrored in x, and every image about its principal point. With M the mirror, a
+    camera's transform T becomes M T M, which is rigid again, and the mirrored body projects to
+    the mirrored image.
 
     Args:
         batch: Frames.
-        skeleton: What their joints are.
+        skeleton: Their skeleton.
 
     Returns:
-        The frames as a mirror shows them, each joint under its own name.
+        The mirrored frames, each joint under its own name.
     """
     order = list(range(len(skeleton.joints)))
     for left, right in skeleton.mirrored:
@@ -52,17 +55,4 @@ def mirrored(batch: Frames, skeleton: Skeleton) -> Frames:
         labels=batch.labels[:, order] * flip[:3],
         labelled=batch.labelled[:, order],
         camera_from_root=flip[:, None] * batch.camera_from_root * flip,
-    )
-
-
-def _mixed(chosen: Bool[Tensor, "frames"], one: Frames, other: Frames) -> Frames:
-    return Frames(
-        *(
-            torch.where(
-                chosen.reshape(-1, *[1] * (getattr(one, field.name).dim() - 1)),
-                getattr(one, field.name),
-                getattr(other, field.name),
-            )
-            for field in fields(Frames)
-        )
     )

@@ -1,12 +1,13 @@
-"""What a trained lifter needs to live on."""
+"""Save and load a trained lifter, and the state of an unfinished training."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from math import inf
 from pathlib import Path
 from pickle import UnpicklingError
+from time import monotonic
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from selfsup_lifting.atomic_write import replacing
 from selfsup_lifting.config import Config, LifterSettings
-from selfsup_lifting.config_toml import as_plain, from_plain, load_settings
+from selfsup_lifting.config_toml import as_plain, from_plain
 from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.training.lifter import Lifter
 
@@ -24,9 +25,11 @@ FORMAT = "selfsup-lifting 1"
 WEIGHTS_FILE = "model.safetensors"
 BEST_FILE = "best.safetensors"
 STATE_FILE = "state.pt"
-CONFIG_FILE = "config.toml"
 
-# What a file sets off whose bytes, or whose values, are not what was written.
+# A crash loses at most this much work [s].
+SAVE_EVERY = 60.0
+
+# The errors that reading a damaged file can raise.
 DAMAGE = (
     *(SafetensorError, UnpicklingError, EOFError, RuntimeError),
     *(ValueError, TypeError, AttributeError, LookupError),
@@ -36,17 +39,17 @@ DAMAGE = (
 def save_checkpoint(
     run: Path, lifter: Lifter, optimizer: torch.optim.Optimizer, config: Config, epoch: int
 ) -> None:
-    """Write a lifter's weights with all it needs, and what a training needs to go on.
+    """Save a lifter, and the state from which its training can continue.
 
     Args:
         run: The run folder.
         lifter: The network.
-        optimizer: Its optimiser.
+        optimizer: Its optimizer.
         config: The settings of the run.
-        epoch: How many epochs are done.
+        epoch: The number of finished epochs.
 
     Raises:
-        ValueError: If a weight is not finite; what was saved before then stays.
+        ValueError: If a weight is not finite; an older checkpoint is then kept.
     """
     save_weights(run / WEIGHTS_FILE, lifter, config)
     state = {"epoch": epoch, "optimizer": optimizer.state_dict()}
@@ -54,23 +57,57 @@ def save_checkpoint(
         torch.save(state, path)
 
 
-def save_weights(path: Path, lifter: Lifter, config: Config, **noted: float) -> None:
-    """Write a lifter's weights with all it needs.
+@contextmanager
+def saving(
+    run: Path, lifter: Lifter, optimizer: torch.optim.Optimizer, config: Config, done: int
+) -> Iterator[Callable[[int], None]]:
+    """Save checkpoints of the training in the block: every minute, at its end and on Ctrl-C.
+
+    Args:
+        run: The run folder.
+        lifter: The network.
+        optimizer: Its optimizer.
+        config: The settings of the run.
+        done: The number of epochs finished before.
+
+    Yields:
+        A function to call with the number of finished epochs after each epoch.
+    """
+    saved = monotonic()
+
+    def epoch_done(count: int) -> None:
+        nonlocal done, saved
+        done = count
+        if monotonic() - saved > SAVE_EVERY:
+            save_checkpoint(run, lifter, optimizer, config, done)
+            saved = monotonic()
+
+    try:
+        yield epoch_done
+    except KeyboardInterrupt:
+        if done:
+            save_checkpoint(run, lifter, optimizer, config, done)
+        raise
+    save_checkpoint(run, lifter, optimizer, config, done)
+
+
+def save_weights(path: Path, lifter: Lifter, config: Config, **numbers: float) -> None:
+    """Save a lifter: weights, and in the metadata its skeleton and settings.
 
     Args:
         path: The file.
         lifter: The network.
         config: The settings of the run.
-        noted: Numbers to note beside them.
+        numbers: Numbers to store in the metadata, by name.
 
     Raises:
-        ValueError: If a weight is not finite; what was saved before then stays.
+        ValueError: If a weight is not finite; an older file is then kept.
     """
     weights = lifter.state_dict()
-    spoilt = _not_finite(weights)
-    if spoilt is not None:
+    invalid = _not_finite(weights)
+    if invalid is not None:
         raise ValueError(
-            f"{path} is not written: the training has diverged, `{spoilt}` is not finite; "
+            f"{path} is not written: the training has diverged, `{invalid}` is not finite; "
             "a lower `learning_rate` may help"
         )
     metadata = {
@@ -78,22 +115,22 @@ def save_weights(path: Path, lifter: Lifter, config: Config, **noted: float) -> 
         "skeleton": json.dumps(lifter.skeleton.as_dict()),
         "lifter": json.dumps(as_plain(lifter.settings)),
         "config": json.dumps(as_plain(config), sort_keys=True),
-        **{name: repr(number) for name, number in noted.items()},
+        **{name: repr(number) for name, number in numbers.items()},
     }
     with replacing(path) as temporary:
         save_file(weights, temporary, metadata=metadata)
 
 
-def noted_number(path: Path, name: str) -> float:
-    """Read a number that `save_weights` noted; infinity where there is no such file."""
+def saved_number(path: Path, name: str) -> float:
+    """Read a number that `save_weights` stored; infinity if there is no such file."""
     if not path.is_file():
         return inf
-    with _damage_told(path), safe_open(path, framework="pt") as file:
+    with _naming_damaged_file(path), safe_open(path, framework="pt") as file:
         return float((file.metadata() or {}).get(name, inf))
 
 
 def load_lifter(run: Path) -> Lifter:
-    """Read a trained lifter, ready to lift.
+    """Load a trained lifter.
 
     Args:
         run: The run folder, or its model.safetensors.
@@ -102,53 +139,37 @@ def load_lifter(run: Path) -> Lifter:
         The network in evaluation mode, on the CPU.
 
     Raises:
-        ValueError: If there is no checkpoint, or it is damaged or of another format.
+        ValueError: If there is no checkpoint, it is damaged, or it has another format.
     """
     if run.suffix != Path(WEIGHTS_FILE).suffix:
         _require_run(run)
     path = run / WEIGHTS_FILE if run.is_dir() else run
     if not path.is_file():
         raise ValueError(f"{run}: no trained lifter here; expected a run folder with {path.name}")
-    with _damage_told(path), safe_open(path, framework="pt") as file:
+    with _naming_damaged_file(path), safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
         weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     _require_format(metadata, path)
-    with _damage_told(path):
+    with _naming_damaged_file(path):
         lifter = _built_from(metadata)
         _require_weights_of(lifter, weights)
         lifter.load_state_dict(weights)
     return lifter.eval()
 
 
-def load_config(run: Path) -> Config:
-    """Read the settings that a run was trained with.
-
-    Args:
-        run: The run folder.
-
-    Returns:
-        The settings.
-
-    Raises:
-        ValueError: If there are none, or they are not understood.
-    """
-    _require_run(run)
-    return load_settings(run / CONFIG_FILE, Config())
-
-
 def load_state(run: Path, lifter: Lifter, optimizer: torch.optim.Optimizer) -> int:
-    """Put a training back where its last checkpoint left it.
+    """Restore an unfinished training from its last checkpoint.
 
     Args:
         run: The run folder.
-        lifter: A network built with the settings of the run; gets its weights.
-        optimizer: Its optimiser; gets its state.
+        lifter: A network built with the settings of the run; its weights are replaced.
+        optimizer: Its optimizer; its state is replaced.
 
     Returns:
-        How many epochs are done.
+        The number of finished epochs.
 
     Raises:
-        ValueError: If the folder holds no checkpoint, or a damaged one, or another network's.
+        ValueError: If the folder has no checkpoint, or it is damaged or of another network.
     """
     _require_run(run)
     path = run / STATE_FILE
@@ -157,21 +178,21 @@ def load_state(run: Path, lifter: Lifter, optimizer: torch.optim.Optimizer) -> i
     trained = load_lifter(run)
     _require_same_network(run, trained, lifter)
     lifter.load_state_dict(trained.state_dict())
-    with _damage_told(path):
+    with _naming_damaged_file(path):
         state: dict[str, Any] = torch.load(path, weights_only=True)
         optimizer.load_state_dict(state["optimizer"])
         return int(state["epoch"])
 
 
 @contextmanager
-def _damage_told(path: Path) -> Iterator[None]:
-    """Turn whatever a damaged file sets off into one sentence that names it."""
+def _naming_damaged_file(path: Path) -> Iterator[None]:
+    """Convert the errors of reading a damaged file to one sentence that names the file."""
     try:
         yield
     except DAMAGE as error:
-        told = str(error).strip().splitlines() or [type(error).__name__]
-        told = [f"it has no {error}"] if isinstance(error, KeyError) else told
-        raise ValueError(f"{path} is damaged: {told[0]}") from None
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        lines = [f"it has no {error}"] if isinstance(error, KeyError) else lines
+        raise ValueError(f"{path} is damaged: {lines[0]}") from None
 
 
 def _require_run(run: Path) -> None:
@@ -211,18 +232,18 @@ def _require_weights_of(lifter: Lifter, weights: Mapping[str, Tensor]) -> None:
         shape = tuple(expected[name].shape)
         if numbers.shape != shape:
             raise ValueError(f"`{name}` must have shape {shape}, got {tuple(numbers.shape)}")
-    spoilt = _not_finite(weights)
-    if spoilt is not None:
-        raise ValueError(f"`{spoilt}` is not finite")
+    invalid = _not_finite(weights)
+    if invalid is not None:
+        raise ValueError(f"`{invalid}` is not finite")
 
 
 def _not_finite(weights: Mapping[str, Tensor]) -> str | None:
-    """Name the first weight that is infinite or NaN, if there is one."""
+    """Return the name of the first weight tensor with an infinite or NaN value, if any."""
     return next((name for name, one in weights.items() if not one.isfinite().all()), None)
 
 
 def _require_same_network(run: Path, trained: Lifter, lifter: Lifter) -> None:
-    """Refuse weights of other settings; dropout alone may change, as no weight depends on it."""
+    """Refuse weights of other settings; only dropout may change, as no weight depends on it."""
     before, now = (_described(one) for one in (trained, lifter))
     changes = [
         f"`{name}` was {before[name]} and is now {now[name]}"

@@ -1,7 +1,7 @@
-"""Recordings to training tensors: undistorted, normalised, pseudo-labelled."""
+"""Convert recordings to training tensors: undistort, normalize, triangulate pseudo-labels."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -16,26 +16,27 @@ from multiview_geom import (
 from selfsup_lifting.config import Labels, TriangulationSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.skeleton.skeletons import Skeleton, centred_on_root, root_position
-from selfsup_lifting.triangulate import PLAIN, normalised_image, triangulate_recording
+from selfsup_lifting.triangulate import DEFAULTS, normalized_image, triangulate_recording
 
-# A view that sees less of the body than this share of the joints is no input to learn from.
+# A view with a smaller share of the joints detected is not used.
 LEAST_SEEN_SHARE = 0.5
 
 
 @dataclass(frozen=True)
 class Frames:
-    """Frames of all recordings, as tensors on the training device; a batch is some of them.
+    """Frames of all recordings, as tensors on the training device; a batch is a subset.
 
-    Views are padded with views that see nothing where recordings have fewer cameras.
+    Recordings with fewer cameras are padded with views that have no detection.
 
     Attributes:
-        image: Keypoints, undistorted and divided by the intrinsics [focal lengths]; zero where
-            not seen.
-        seen: Which keypoints there are.
-        confidence: The detector's trust, zero where not seen.
+        image: Keypoints in normalized image coordinates (undistorted, multiplied by the inverse
+            intrinsics) [focal lengths]; zero where not detected.
+        seen: Which keypoints were detected.
+        confidence: The detector's confidence, zero where not detected.
         labels: The joints relative to the root, in the world's axes [m]; zero where unknown.
-        labelled: Which labels there are.
-        camera_from_root: Each view's rigid transform from the world's axes, moved to the root.
+        labelled: Which labels are known.
+        camera_from_root: Each view's rigid transform from the world's axes with the origin moved
+            to the root.
     """
 
     image: Float[Tensor, "frames views joints 2"]
@@ -56,67 +57,69 @@ class Frames:
         """Return the frames on another device."""
         return Frames(*(getattr(self, field.name).to(device) for field in fields(self)))
 
-    def shuffled_batches(self, frames_per_batch: int, seed: int) -> Iterator["Frames"]:
-        """Go through the frames once, in random order, all views of a frame together.
+    def batches(self, frames_per_batch: int, seed: int | None) -> Iterator["Frames"]:
+        """Iterate once over the frames, all views of a frame together.
 
-        Batches are as equal as can be: a last batch of one frame would spoil batch
-        normalisation.
+        The batches have nearly equal sizes: a last batch of one frame would break batch
+        normalization.
+
+        Args:
+            frames_per_batch: Largest number of frames in a batch.
+            seed: Random seed of the order; without one the frames keep their order.
         """
-        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
+        if seed is None:
+            order = torch.arange(len(self))
+        else:
+            order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
         for chosen in order.tensor_split(batch_count(len(self), frames_per_batch)):
             yield self.select(chosen.to(self.image.device))
 
-    def ordered_batches(self, frames_per_batch: int) -> Iterator["Frames"]:
-        """Go through the frames once, in the order of the takes, all views of a frame together."""
-        order = torch.arange(len(self), device=self.image.device)
-        for chosen in order.tensor_split(batch_count(len(self), frames_per_batch)):
-            yield self.select(chosen)
-
 
 def batch_count(frames: int, frames_per_batch: int) -> int:
-    """Tell how many batches an epoch has."""
+    """Return the number of batches in an epoch."""
     return max(1, -(-frames // frames_per_batch))
 
 
 def build_dataset(
     recordings: Sequence[Recording],
     labels: Labels = Labels.TRIANGULATED,
-    triangulation: TriangulationSettings = PLAIN,
+    triangulation: TriangulationSettings = DEFAULTS,
 ) -> Frames:
-    """Undistort, normalise and label recordings of one skeleton.
+    """Undistort, normalize and label recordings of one skeleton.
 
     Args:
-        recordings: Takes of one skeleton, with any number of cameras each.
-        labels: Where the labels come from; triangulated labels never look at the truth.
+        recordings: Recordings of one skeleton, with any number of cameras each.
+        labels: Source of the labels; triangulated labels never use the ground truth.
         triangulation: How they are triangulated.
 
     Returns:
-        The frames that can teach something: the root is labelled, and some view sees enough.
+        The usable frames: the root is labelled, and at least one view is usable.
 
     Raises:
-        ValueError: If there is no such frame, skeletons differ, or a truth asked for is missing.
+        ValueError: If there is no usable frame, skeletons differ, or the ground truth is asked
+            for and missing.
     """
     skeleton = common_skeleton(recordings)
-    takes = [
-        _frames(recording, _world(recording, labels, triangulation)) for recording in recordings
-    ]
-    views = max(take.image.shape[1] for take in takes)
-    frames = _joined([_padded(take, views) for take in takes])
+    parts = [_frames(one, _world_points(one, labels, triangulation)) for one in recordings]
+    views = max(part.image.shape[1] for part in parts)
+    parts = [_padded(part, views) for part in parts]
+    columns = ([getattr(part, one.name) for part in parts] for one in fields(Frames))
+    frames = Frames(*(torch.cat(column) for column in columns))
     frames = frames.select(usable_views(frames, skeleton.root).any(dim=1))
     if len(frames) == 0:
         names = ", ".join(recording.name for recording in recordings)
         raise ValueError(
             f"no frame of {names} can be learned from: in none is the root "
-            f"({_root_names(skeleton)}) seen by two views; likely a wrong calibration, skeleton "
-            "or confidence threshold"
+            f"({_root_names(skeleton)}) seen by two views; likely causes: a wrong calibration or "
+            "skeleton, or a confidence threshold that is too high"
         )
     return frames
 
 
 def common_skeleton(recordings: Sequence[Recording]) -> Skeleton:
-    """Return the skeleton that all recordings share, or say which one differs."""
+    """Return the skeleton of all recordings; raise a ValueError if one of them differs."""
     if not recordings:
-        raise ValueError("there is no recording to work on")
+        raise ValueError("there is no recording")
     first = recordings[0]
     for recording in recordings:
         if recording.skeleton != first.skeleton:
@@ -128,15 +131,15 @@ def common_skeleton(recordings: Sequence[Recording]) -> Skeleton:
 
 
 def usable_views(frames: Frames, root: tuple[int, ...]) -> Bool[Tensor, "frames views"]:
-    """Tell which views see the root and enough of the body to be learned from."""
+    """Return which views have the root and at least half of the joints detected."""
     enough = frames.seen.float().mean(dim=-1) >= LEAST_SEEN_SHARE
     return enough & frames.seen[..., list(root)].all(dim=-1)
 
 
 def _frames(recording: Recording, world: Float[Tensor, "frames joints 3"]) -> Frames:
-    """Turn a take and its labels into frames; those whose root has no label are left out."""
+    """Convert a recording and its labels to frames, without those whose root has no label."""
     root = recording.skeleton.root
-    image = normalised_image(recording.cameras, recording.keypoints)
+    image = normalized_image(recording.cameras, recording.keypoints)
     seen = image.isfinite().all(dim=-1)
     origin = root_position(world, root)
     rooted = origin.isfinite().all(dim=-1)[:, 0]
@@ -153,42 +156,34 @@ def _frames(recording: Recording, world: Float[Tensor, "frames joints 3"]) -> Fr
     return frames.select(rooted)
 
 
-def _world(
+def _world_points(
     recording: Recording, labels: Labels, triangulation: TriangulationSettings
 ) -> Float[Tensor, "frames joints 3"]:
     if labels is Labels.TRIANGULATED:
         return triangulate_recording(recording, triangulation).points
     if recording.truth is None:
-        raise ValueError(f"supervised training needs a truth, {recording.name} has none")
+        raise ValueError(f"supervised training needs ground truth, {recording.name} has none")
     return recording.truth.double()
 
 
 def _camera_from_root(
     cameras: Cameras, origin: Float[Tensor, "frames 3"]
 ) -> Float[Tensor, "frames views 4 4"]:
-    upright = torch.eye(3).to(origin)
-    root_from_world = rigid_transform(upright, -origin)
+    root_from_world = rigid_transform(torch.eye(3).to(origin), -origin)
     return relative_transform(cameras.camera_from_world, root_from_world[:, None])
 
 
-def _padded(take: Frames, views: int) -> Frames:
-    """Add views that see nothing; their cameras stand a metre from the root."""
-    more = views - take.image.shape[1]
-    blind = torch.eye(4).expand(len(take), more, 4, 4).clone()
-    blind[..., 2, 3] = 1.0
-    return Frames(
-        image=pad(take.image, (0, 0, 0, 0, 0, more)),
-        seen=pad(take.seen, (0, 0, 0, more)),
-        confidence=pad(take.confidence, (0, 0, 0, more)),
-        labels=take.labels,
-        labelled=take.labelled,
-        camera_from_root=torch.cat([take.camera_from_root, blind], dim=1),
-    )
-
-
-def _joined(takes: Sequence[Frames]) -> Frames:
-    return Frames(
-        *(torch.cat([getattr(take, field.name) for take in takes]) for field in fields(Frames))
+def _padded(frames: Frames, views: int) -> Frames:
+    """Add views without detections; their cameras are one meter from the root."""
+    more = views - frames.image.shape[1]
+    added = torch.eye(4).expand(len(frames), more, 4, 4).clone()
+    added[..., 2, 3] = 1.0
+    return replace(
+        frames,
+        image=pad(frames.image, (0, 0, 0, 0, 0, more)),
+        seen=pad(frames.seen, (0, 0, 0, more)),
+        confidence=pad(frames.confidence, (0, 0, 0, more)),
+        camera_from_root=torch.cat([frames.camera_from_root, added], dim=1),
     )
 
 
@@ -196,6 +191,12 @@ def _root_names(skeleton: Skeleton) -> str:
     return " and ".join(skeleton.joints[joint] for joint in skeleton.root)
 
 
-def centred_image(frames: Frames, root: tuple[int, ...]) -> Float[Tensor, "frames views joints 2"]:
-    """Return what each view saw, relative to the root in its image [focal lengths]."""
+def centered_image(frames: Frames, root: tuple[int, ...]) -> Float[Tensor, "frames views joints 2"]:
+    """Return each view's detections relative to the root in its image [focal lengths]."""
     return centred_on_root(frames.image, frames.seen, root)
+
+
+def pair_mask(frames: Frames, root: tuple[int, ...]) -> Bool[Tensor, "frames source target joints"]:
+    """Return which joints of a source view's prediction can be compared in a target view."""
+    usable = usable_views(frames, root)
+    return usable[:, :, None, None] & (usable[..., None] & frames.seen)[:, None]

@@ -1,4 +1,4 @@
-"""2D joints to 3D joints: the residual MLP."""
+"""The network: a residual MLP from 2D joints to 3D joints."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from selfsup_lifting.config import LifterSettings
 from selfsup_lifting.skeleton.skeletons import Skeleton, centred_on_root, root_position
 
-# The usual initialisation gives first poses metres wide, some of them behind a camera, where no
-# projection means anything; a tenth of it starts near the root.
-FIRST_SIZE = 0.1
+# The default initialization gives first poses several meters wide, some of them behind a camera,
+# where a projection is meaningless; a tenth of it starts near the root.
+OUTPUT_SCALE = 0.1
 
 
 class Lifter(nn.Module):
@@ -38,28 +38,28 @@ class Lifter(nn.Module):
         """Lift poses.
 
         Args:
-            image: Undistorted keypoints, divided by the intrinsics [focal lengths]; anything,
-                NaN too, where not seen.
-            seen: Which keypoints there are.
-            confidence: The detector's trust in each; looked at where the settings say so; full
-                trust by default.
+            image: Keypoints in normalized image coordinates [focal lengths]; any value, even NaN,
+                where not detected.
+            seen: Which keypoints were detected.
+            confidence: The detector's confidence, 1 by default; used only with
+                `settings.confidence_input`.
 
         Returns:
-            The joints relative to the root, in the camera's axes [m]. A pose of which nothing
-            is seen is the network's answer to nothing: see `inference.lift`.
+            The joints relative to the root, in the camera's axes [m]. The output for a pose
+            without any detection is meaningless: see `inference.lift`.
         """
-        centred = centred_on_root(image, seen, self.skeleton.root)
+        centered = centred_on_root(image, seen, self.skeleton.root)
         if self.settings.confidence_input:
             trust = seen.to(image.dtype) * (1.0 if confidence is None else confidence)
-            centred = torch.cat([centred, trust[..., None]], dim=-1)
-        latent = self.encoder(centred.flatten(0, -3).flatten(1))
+            centered = torch.cat([centered, trust[..., None]], dim=-1)
+        latent = self.encoder(centered.flatten(0, -3).flatten(1))
         poses = self.settings.output_unit * self.decoder(latent).unflatten(1, (-1, 3))
         poses = poses - root_position(poses, self.skeleton.root)
         return poses.reshape(*image.shape[:-1], 3)  # type: ignore[no-any-return]
 
 
 class _Coder(nn.Module):
-    """A linear unit, residual blocks, and a last layer: the encoder, and the decoder alike."""
+    """A linear unit, residual blocks and a last layer: the form of both encoder and decoder."""
 
     def __init__(self, inputs: int, last: nn.Linear, settings: LifterSettings) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class _Coder(nn.Module):
 
 
 class _ResidualBlock(nn.Module):
-    """Two linear units and a way around them."""
+    """Two linear units with a skip connection."""
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
@@ -90,8 +90,8 @@ class _ResidualBlock(nn.Module):
 def _output_layer(inputs: int, outputs: int) -> nn.Linear:
     layer = nn.Linear(inputs, outputs)
     with torch.no_grad():
-        layer.weight.mul_(FIRST_SIZE)
-        layer.bias.mul_(FIRST_SIZE)
+        layer.weight.mul_(OUTPUT_SCALE)
+        layer.bias.mul_(OUTPUT_SCALE)
     return layer
 
 

@@ -1,4 +1,4 @@
-"""Which epoch was best, told by other cameras and without any truth."""
+"""Choose the best epoch by the reprojection error in other cameras, without ground truth."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,65 +7,63 @@ import torch
 
 from selfsup_lifting.config import Config
 from selfsup_lifting.recording import Recording
-from selfsup_lifting.training.checkpoint import BEST_FILE, noted_number, save_weights
-from selfsup_lifting.training.dataset import Frames, build_dataset, centred_image, usable_views
+from selfsup_lifting.training.checkpoint import BEST_FILE, save_weights, saved_number
+from selfsup_lifting.training.dataset import Frames, build_dataset, centered_image, pair_mask
 from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.losses import projection_loss
 from selfsup_lifting.training.splits import hold_out
 
-NOTED = "reprojection"
+SCORE = "reprojection"
 
 
-class Selection:
-    """Keeps the weights whose predictions the other cameras confirm best, beside the last ones.
+class ModelSelection:
+    """Save the weights with the lowest reprojection error, beside the last ones.
 
     Attributes:
-        learned: The recordings that are left to learn from.
+        training: The recordings left for training.
     """
 
     def __init__(self, config: Config, recordings: Sequence[Recording], run: Path) -> None:
-        self.learned = list(recordings)
+        self.training = list(recordings)
         self._config, self._path = config, run / BEST_FILE
         self._frames: Frames | None = None
         if config.select_on:
             split = hold_out(recordings, config.select_on)
-            self.learned = split.learned
-            frames = build_dataset(split.kept_out, triangulation=config.triangulation)
+            self.training = split.training
+            frames = build_dataset(split.held_out, triangulation=config.triangulation)
             self._frames = frames.to(config.device)
 
-    def judge(self, lifter: Lifter) -> dict[str, float]:
-        """Measure the network as it is, and keep its weights if they are the best so far.
+    def score(self, lifter: Lifter) -> dict[str, float]:
+        """Evaluate the network, and save its weights if they are the best so far.
 
         Args:
             lifter: The network.
 
         Returns:
-            What to note of the epoch; nothing where no takes are set apart.
+            The reprojection error by name; empty if no recordings are held out for selection.
         """
         if self._frames is None:
             return {}
-        error = reprojection(lifter, self._frames)
-        if error < noted_number(self._path, NOTED):
-            save_weights(self._path, lifter, self._config, **{NOTED: error})
-        return {NOTED: error}
+        error = reprojection_error(lifter, self._frames)
+        if error < saved_number(self._path, SCORE):
+            save_weights(self._path, lifter, self._config, **{SCORE: error})
+        return {SCORE: error}
 
 
 @torch.no_grad()
-def reprojection(lifter: Lifter, frames: Frames) -> float:
-    """Project each view's prediction into every view, and compare with what was seen.
+def reprojection_error(lifter: Lifter, frames: Frames) -> float:
+    """Project each view's prediction into every view, and compare with the detections.
 
     Args:
-        lifter: The network, in whichever mode.
-        frames: What it has not learned from.
+        lifter: The network, in training or evaluation mode.
+        frames: Frames that it was not trained on.
 
     Returns:
-        The mean distance in the L1 norm [focal lengths].
+        The mean L1 distance [focal lengths].
     """
     training = lifter.training
     poses = lifter.eval()(frames.image, frames.seen)
     lifter.train(training)
     root = lifter.skeleton.root
-    usable = usable_views(frames, root)
-    mask = usable[:, :, None, None] & (usable[..., None] & frames.seen)[:, None]
-    image = centred_image(frames, root)
+    image, mask = centered_image(frames, root), pair_mask(frames, root)
     return float(projection_loss(poses, image, frames.camera_from_root, mask, root=root))

@@ -1,4 +1,4 @@
-"""The folder that a training leaves behind."""
+"""The output folder of a training."""
 
 import shutil
 import tempfile
@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from selfsup_lifting.config import Config
-from selfsup_lifting.config_toml import save_settings
-from selfsup_lifting.training.checkpoint import CONFIG_FILE, STATE_FILE, WEIGHTS_FILE
+from selfsup_lifting.config_toml import CONFIG_FILE, save_settings
+from selfsup_lifting.training.checkpoint import STATE_FILE, WEIGHTS_FILE
 
 
 def planned_run(config: Config, recipe: str) -> Path:
@@ -19,14 +19,14 @@ def planned_run(config: Config, recipe: str) -> Path:
 
     Args:
         config: The settings of the run.
-        recipe: A word for the name of a new folder.
+        recipe: Part of the name of a new folder.
 
     Returns:
-        The folder; nothing is created yet.
+        The folder; it is not created yet.
 
     Raises:
-        ValueError: If the folder exists and may not, or cannot, be replaced; or if the device
-            to train on is not there.
+        ValueError: If the folder exists and must not be replaced, or the device to train on does
+            not exist.
     """
     require_device(config.device)
     if config.run is None:
@@ -40,10 +40,10 @@ def planned_run(config: Config, recipe: str) -> Path:
 
 
 def require_device(name: str) -> None:
-    """Refuse a device that this machine has not.
+    """Refuse a device that this machine does not have.
 
     Args:
-        name: What `Config.device` says.
+        name: The value of `Config.device`.
 
     Raises:
         ValueError: If there is no such device.
@@ -51,40 +51,40 @@ def require_device(name: str) -> None:
     kind = torch.accelerator.current_accelerator()
     count = torch.accelerator.device_count()
     accelerators = [kind.type, *(f"{kind.type}:{place}" for place in range(count))] if kind else []
-    there = ["cpu", *(accelerators if count else [])]
-    if name not in there:
-        raise ValueError(f"setting `device` must be one of {', '.join(there)}, got {name!r}")
+    available = ["cpu", *(accelerators if count else [])]
+    if name not in available:
+        raise ValueError(f"setting `device` must be one of {', '.join(available)}, got {name!r}")
 
 
 @contextmanager
 def new_run(run: Path, config: Config) -> Iterator[None]:
-    """Create the run folder with its settings; an older run there waits beside it.
+    """Create the run folder with its settings; an older run there is moved aside.
 
-    Once the block ends, however it ends, the older run is deleted if the new one has saved a
-    checkpoint, and else put back.
+    When the block ends, with or without an error, the older run is deleted if the new one has
+    saved a checkpoint, and restored otherwise.
 
     Args:
-        run: The folder, as `planned_run` allowed it.
+        run: The folder, checked by `planned_run`.
         config: The settings of the run.
     """
     run = run.resolve()
-    older = _set_aside(run) if run.exists() else None
+    older = _move_aside(run) if run.exists() else None
     try:
         run.mkdir(parents=True)
         save_settings(run / CONFIG_FILE, config)
         yield
     finally:
         if older is not None:
-            _settle(older, run)
+            _keep_one(older, run)
 
 
-def _set_aside(run: Path) -> Path:
+def _move_aside(run: Path) -> Path:
     waiting = Path(tempfile.mkdtemp(dir=run.parent, prefix=f"{run.name}-replaced-"))
     return run.rename(waiting / run.name)
 
 
-def _settle(older: Path, run: Path) -> None:
-    """Keep the newer run if it has something to go on from, else the older."""
+def _keep_one(older: Path, run: Path) -> None:
+    """Keep the newer run if it has a checkpoint, else the older one."""
     if not (run / STATE_FILE).is_file():
         shutil.rmtree(run, ignore_errors=True)
         older.rename(run)
@@ -92,7 +92,7 @@ def _settle(older: Path, run: Path) -> None:
 
 
 def _is_run(folder: Path) -> bool:
-    """Tell whether a folder holds a run, or nothing: only such may be replaced."""
+    """Return whether a folder holds a run or is empty: only such folders may be replaced."""
     if not folder.is_dir():
         return False
     names = {path.name for path in folder.iterdir()}

@@ -2,14 +2,18 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import Field, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from selfsup_lifting.cli.commands import COMMANDS, main
+from selfsup_lifting.cli import main
+from selfsup_lifting.cli.options import COMMANDS
+from selfsup_lifting.config import Config
 from selfsup_lifting.recording import save_recording
 from tests.selfsup_lifting.files.test_capture import Session
 from tests.selfsup_lifting.strategies import Scene
@@ -100,7 +104,7 @@ def test_predict_writes_one_track_in_three_formats(
 @pytest.mark.parametrize("frame", ["camera", "world"])
 def test_a_lifted_pose_can_be_placed(tmp_path: Path, run: Path, take: Path, frame: str) -> None:
     out = tmp_path / "placed.npz"
-    main(["predict", str(run), str(take), "--frame", frame, "--out", str(out)])
+    main(["predict", str(run), str(take), "--coordinates", frame, "--out", str(out)])
     assert torch.from_numpy(np.load(out)["tracks"]).isfinite().all()
 
 
@@ -148,10 +152,46 @@ def test_a_run_goes_on(run: Path, take: Path, capsys: pytest.CaptureFixture[str]
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
 
 
-def test_every_command_helps(capsys: pytest.CaptureFixture[str]) -> None:
-    main([])
-    overview = capsys.readouterr().out
+def helped(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the help text without its frame and line breaks; hold that the exit status is 0."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 0
+    return " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("arguments", [[], ["-h"], ["--help"]])
+def test_the_help_lists_every_command(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    overview = helped(arguments, capsys)
     assert [name for name in COMMANDS if name not in overview] == []
+
+
+def settings_of(kind: type, group: str = "") -> Iterator[tuple[str, Field[Any]]]:
+    """Return every setting with its option."""
+    for one in fields(kind):
+        nested = one.default_factory
+        name = group + one.name.replace("_", "-")
+        if isinstance(nested, type):
+            yield from settings_of(nested, f"{name}." if one.metadata["prefix"] else "")
+        else:
+            yield f"--{name}", one
+
+
+def test_the_help_shows_meaning_unit_source_and_default_of_every_setting(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = helped(["train", "--help"], capsys)
+    shown = {option: " ".join(one.metadata["help"].split()) for option, one in settings_of(Config)}
+    assert [option for option in shown if f" {option}" not in text] == []
+    assert [words for words in shown.values() if f" {words} (default:" not in text] == []
+
+
+def test_the_help_of_a_recipe_shows_its_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    text = helped(["train", "--recipe", "robust", "--help"], capsys)
+    assert "zero where missing (ours: no; not stated in the paper) (default: True)" in text
 
 
 @pytest.mark.rejects

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_1samp
 
-from selfsup_lifting.cli.commands import main
+from selfsup_lifting.cli import main
 from selfsup_lifting.cli.tables import ablation_cells
 from selfsup_lifting.config import Config, LifterSettings, LossSettings
 from selfsup_lifting.evaluation.ablation import ablate, interval, loss_steps, varied

@@ -1,5 +1,7 @@
 """Laws of the metrics."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial import procrustes
 from torch import Tensor
 
-from selfsup_lifting.metrics import (
+from selfsup_lifting.evaluation.metrics import (
     auc,
     joint_errors,
     mpjpe,
@@ -51,6 +53,18 @@ def test_root_relative_error_does_not_know_the_place(cloud: Cloud, size: float) 
     truth, predicted = cloud.points(), noisy(cloud, size)
     shifted = predicted + torch.tensor([1.0, -2.0, 3.0])
     torch.testing.assert_close(mpjpe(shifted, truth, (0,)), mpjpe(predicted, truth, (0,)))
+
+
+@pytest.mark.parametrize("metric", [mpjpe, p_mpjpe])
+def test_unknown_and_exact_joints_pass_a_finite_gradient(metric: Callable[..., Tensor]) -> None:
+    truth = torch.arange(15.0).reshape(5, 3).sin()
+    predicted = truth.roll(1, dims=-1).requires_grad_()
+    unknown = truth.clone()
+    unknown[3] = torch.nan
+    exact = predicted[:, [1, 2, 0]]
+    (metric(predicted, unknown) + metric(exact, truth)).backward()
+    assert predicted.grad is not None
+    assert predicted.grad.isfinite().all()
 
 
 def test_errors_are_millimetres() -> None:

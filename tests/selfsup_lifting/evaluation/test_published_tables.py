@@ -7,22 +7,26 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
-from selfsup_lifting.cli.commands import main
+from selfsup_lifting.cli import main
 from selfsup_lifting.config import Config, LifterSettings, ReadSettings
-from selfsup_lifting.evaluation.evaluate import evaluate_lifter
+from selfsup_lifting.evaluation import evaluate, metrics
+from selfsup_lifting.evaluation.evaluate import evaluate_lifter, pose_errors, summarize
 from selfsup_lifting.evaluation.published_tables import (
-    BENCHMARKS,
+    DATASETS,
     evaluate_for,
-    require_table,
+    human36m_tables,
+    published_dataset,
+    recordings_of_test,
     split_for,
-    takes_of_test,
 )
+from selfsup_lifting.evaluation.table_files import require_table
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.inference import lift
 from selfsup_lifting.recording import Recording
@@ -95,7 +99,7 @@ def human36m(tmp_path: Path) -> list[Recording]:
 
 
 def test_human36m_equals_a_slow_evaluation(human36m: list[Recording]) -> None:
-    lifter, takes = lifter_for(human36m), takes_of_test(BENCHMARKS["human36m"], human36m)
+    lifter, takes = lifter_for(human36m), recordings_of_test(DATASETS["human36m"], human36m)
     poses = [pose for take in takes for pose in slow_poses(lifter, take)]
     total = evaluate_lifter(lifter, takes).total
     assert total.poses == len(poses) == 2 * 3 * 15 * 4
@@ -109,7 +113,7 @@ def test_human36m_equals_a_slow_evaluation(human36m: list[Recording]) -> None:
 
 
 def test_actions_subjects_and_cameras_have_their_own_means(human36m: list[Recording]) -> None:
-    lifter, takes = lifter_for(human36m), takes_of_test(BENCHMARKS["human36m"], human36m)
+    lifter, takes = lifter_for(human36m), recordings_of_test(DATASETS["human36m"], human36m)
     evaluation = evaluate_lifter(lifter, takes)
     poses = [(take, pose) for take in takes for pose in slow_poses(lifter, take)]
     walking = [slow_p_mpjpe(p, t) for take, (_, p, t) in poses if take.action == "Walking"]
@@ -126,7 +130,7 @@ def test_actions_subjects_and_cameras_have_their_own_means(human36m: list[Record
 def test_a_long_action_counts_once_among_actions_and_often_among_frames(
     human36m: list[Recording],
 ) -> None:
-    lifter, takes = lifter_for(human36m), takes_of_test(BENCHMARKS["human36m"], human36m)
+    lifter, takes = lifter_for(human36m), recordings_of_test(DATASETS["human36m"], human36m)
     short = [take.frames(slice(3)) if take.action == "Photo" else take for take in takes]
     evaluation = evaluate_lifter(lifter, short)
     means = {name: errors.mpjpe_mm for name, errors in evaluation.per_action.items()}
@@ -148,7 +152,7 @@ def test_a_velocity_is_the_step_to_the_next_frame(human36m: list[Recording]) -> 
 
 
 def test_table_ii_has_fifteen_actions_and_both_means(human36m: list[Recording]) -> None:
-    tables = BENCHMARKS["human36m"].tabulate(*2 * [evaluate_lifter(lifter_for(human36m), human36m)])
+    tables = human36m_tables(evaluate_lifter(lifter_for(human36m), human36m), ())
     by_action = tables[1]
     assert len(by_action.columns) == 17
     assert by_action.columns[-2:] == ("mean of actions", "mean of frames")
@@ -161,7 +165,7 @@ def test_humaneva_is_judged_by_walking_and_jogging_of_the_validation(tmp_path: P
     data = (str(HumanEva(frames=6).write(tmp_path)),)
     takes = read_recordings(data, ReadSettings())
     lifter = lifter_for(takes)
-    evaluation, tables = evaluate_for(data, lifter, takes, Config(data=data))
+    evaluation, tables = evaluate_for(lifter, takes, Config(data=data))
     row = dict(tables[0].rows)["this run, P-MPJPE"]
     chosen = [take for take in takes if take.subject == "Validate/S2" and take.action == "Jog"]
     expected = np.mean(
@@ -185,7 +189,7 @@ def test_mpi_inf_3dhp_counts_as_its_script_does(tmp_path: Path) -> None:
     data = (str(Judged3DHP().write(tmp_path)),)
     takes = read_recordings(data, ReadSettings())
     lifter = lifter_for(takes)
-    evaluation, tables = evaluate_for(data, lifter, takes, Config(data=data))
+    evaluation, tables = evaluate_for(lifter, takes, Config(data=data))
     poses = [pose for take in takes for pose in slow_poses(lifter, take)]
     errors = np.array([np.linalg.norm((p - p[14]) - (t - t[14]), axis=1) for _, p, t in poses])
     rows = dict(tables[0].rows)
@@ -202,13 +206,26 @@ def test_mpi_inf_3dhp_counts_as_its_script_does(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("data", [Human36M(frames=5), Judged3DHP()], ids=["human36m", "3dhp"])
+def test_each_recording_is_lifted_and_each_pose_aligned_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: Human36M | Judged3DHP
+) -> None:
+    takes = read_recordings([str(data.write(tmp_path))], ReadSettings())
+    lifts, alignments = Mock(wraps=lift), Mock(wraps=metrics.align_similarity)
+    monkeypatch.setattr(evaluate, "lift", lifts)
+    monkeypatch.setattr(metrics, "align_similarity", alignments)
+    evaluate_for(lifter_for(takes), takes, Config())
+    tested = len(recordings_of_test(published_dataset(takes), takes))
+    assert (lifts.call_count, alignments.call_count) == (tested, tested)
+
+
 def test_what_differs_from_the_protocol_is_marked(tmp_path: Path) -> None:
     data = (str(Human36M(subjects=("S1", "S9"), frames=5).write(tmp_path)),)
     takes = read_recordings(data, ReadSettings())
     config = Config(data=data, learning_rate=0.01)
-    _, tables = evaluate_for(data, lifter_for(takes), takes, config)
+    _, tables = evaluate_for(lifter_for(takes), takes, config)
     told = "\n".join(tables[0].notes)
-    assert "DIFFERS: tested on S9; the benchmark tests S9, S11" in told
+    assert "DIFFERS: tested on S9; the test set is S9, S11" in told
     assert "DIFFERS: without Discussion, Eating" in told
     assert "DIFFERS: trained with learning_rate = 0.01 (the paper's recipe: 0.001)" in told
     assert "17 joints: pelvis, right_hip" in told
@@ -219,8 +236,8 @@ def test_a_benchmark_keeps_its_test_out_of_training(tmp_path: Path) -> None:
     takes = read_recordings(data, ReadSettings())
     split = split_for(Config(data=data), takes)
     named = split_for(Config(data=data, hold_out=("Walking",)), takes)
-    assert {take.subject for take in split.learned} == {"S1"}
-    assert {take.action for take in named.kept_out} == {"Walking"}
+    assert {take.subject for take in split.training} == {"S1"}
+    assert {take.action for take in named.held_out} == {"Walking"}
 
 
 @pytest.mark.parametrize("kind", ["human36m", "humaneva"])
@@ -271,7 +288,7 @@ def test_a_lifter_of_one_benchmark_is_judged_on_another(
     main(["evaluate", str(run), "--data", other, "--skeleton", "h36m17", "--fps", "None"])
     printed = " ".join(capsys.readouterr().out.split())
     assert "150 frames at 25 per second, 17 joints" in printed
-    assert "the 14 joints counted: head_top, thorax, right_shoulder" in printed
+    assert "the 14 counted joints: head_top, thorax, right_shoulder" in printed
 
 
 def test_data_of_no_benchmark_have_a_table_too(tmp_path: Path) -> None:
@@ -281,7 +298,7 @@ def test_data_of_no_benchmark_have_a_table_too(tmp_path: Path) -> None:
     save_recording(tmp_path / "take.npz", Scene(views=3, frames=9).recording())
     data = (str(tmp_path / "take.npz"),)
     takes = read_recordings(data, ReadSettings())
-    evaluation, tables = evaluate_for(data, lifter_for(takes), takes, Config())
+    evaluation, tables = evaluate_for(lifter_for(takes), takes, Config())
     assert [name for name, _ in tables[0].rows] == [
         *(
             "wandering",
@@ -307,7 +324,7 @@ def test_a_table_needs_a_known_suffix_and_a_free_place(tmp_path: Path) -> None:
 @pytest.mark.rejects
 def test_a_joint_that_is_not_there_cannot_be_counted(human36m: list[Recording]) -> None:
     with pytest.raises(ValueError, match="'tail'"):
-        evaluate_lifter(lifter_for(human36m), human36m, counted=("tail",))
+        summarize(pose_errors(lifter_for(human36m), human36m), ("tail",))
 
 
 def test_poses_without_truth_are_left_out(human36m: list[Recording]) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.io import savemat
 
-from selfsup_lifting.cli.commands import main
+from selfsup_lifting.cli import main
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import ReadError, find_reader, read_recordings
 from selfsup_lifting.recording import Recording

@@ -8,7 +8,7 @@ from torch.testing import assert_close
 
 from multiview_geom import CameraFormat, save_cameras
 from selfsup_lifting.calibration import load_rig
-from selfsup_lifting.cli.commands import main
+from selfsup_lifting.cli import main
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.config_toml import load_settings
 from selfsup_lifting.files import ReadError, read_recordings

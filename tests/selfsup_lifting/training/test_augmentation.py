@@ -4,8 +4,7 @@ import torch
 from hypothesis import given
 
 from multiview_geom import world_to_camera
-from selfsup_lifting.config import AugmentationSettings
-from selfsup_lifting.training.augmentation import augmented, mirrored, shown
+from selfsup_lifting.training.augmentation import hide_keypoints, mirror_half, mirrored
 from selfsup_lifting.training.dataset import build_dataset
 from tests.selfsup_lifting.strategies import Scene, scenes
 
@@ -38,7 +37,7 @@ def test_half_of_the_frames_are_mirrored() -> None:
     take = Scene(views=2, frames=400).recording()
     frames = build_dataset([take])
     torch.manual_seed(0)
-    mixed = augmented(frames, take.skeleton, AugmentationSettings(mirror=True))
+    mixed = mirror_half(frames, take.skeleton)
     kept = (mixed.image == frames.image).all(dim=(1, 2, 3)).float().mean()
     assert 0.4 < kept < 0.6
 
@@ -46,6 +45,6 @@ def test_half_of_the_frames_are_mirrored() -> None:
 def test_hidden_keypoints_are_a_share_of_those_seen() -> None:
     frames = build_dataset([Scene(views=2, frames=200, missing=0.3).recording()])
     torch.manual_seed(0)
-    left = shown(frames, AugmentationSettings(hidden_share=0.25))
+    left = hide_keypoints(frames, 0.25)
     assert not (left & ~frames.seen).any()
     assert 0.73 < left.sum() / frames.seen.sum() < 0.77

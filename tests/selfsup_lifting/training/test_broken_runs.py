@@ -12,11 +12,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from selfsup_lifting.config import Config, LifterSettings
+from selfsup_lifting.config_toml import load_config
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from selfsup_lifting.training import loop as training
 from selfsup_lifting.training.checkpoint import (
-    load_config,
     load_lifter,
     load_state,
     save_checkpoint,
@@ -24,7 +24,7 @@ from selfsup_lifting.training.checkpoint import (
 from selfsup_lifting.training.dataset import Frames
 from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.loop import train, untrained_lifter
-from selfsup_lifting.training.model_selection import Selection
+from selfsup_lifting.training.model_selection import ModelSelection
 from selfsup_lifting.training.run_folder import planned_run
 from tests.selfsup_lifting.strategies import Scene
 
@@ -49,18 +49,18 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 class Breaking:
-    """Stand in for `shuffled_batches`; break off when an epoch begins."""
+    """Stand in for `batches`; break off when an epoch begins."""
 
     def __init__(self, epoch: int, error: BaseException) -> None:
-        self._epoch, self._error, self._real = epoch, error, Frames.shuffled_batches
+        self._epoch, self._error, self._real = epoch, error, Frames.batches
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def batches(frames: Frames, count: int, seed: int) -> Iterator[Frames]:
+        def batches(frames: Frames, count: int, seed: int | None) -> Iterator[Frames]:
             if seed == self._epoch:
                 raise self._error
             return self._real(frames, count, seed)
 
-        monkeypatch.setattr(Frames, "shuffled_batches", batches)
+        monkeypatch.setattr(Frames, "batches", batches)
 
 
 def test_a_seed_may_be_as_large_as_torch_counts(tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_damaged_best_weights_are_named(tmp_path: Path) -> None:
     (tmp_path / "best.safetensors").write_bytes(b"damage")
     config = replace(TINY, select_on=("scene 2",))
     with pytest.raises(ValueError, match=r"best\.safetensors is damaged: "):
-        Selection(config, scenes, tmp_path).judge(untrained_lifter(scenes[0].skeleton, config))
+        ModelSelection(config, scenes, tmp_path).score(untrained_lifter(scenes[0].skeleton, config))
 
 
 @pytest.mark.rejects

@@ -9,7 +9,7 @@ from hypothesis import given
 from multiview_geom import world_to_camera
 from selfsup_lifting.config import Labels, Method, TriangulationSettings
 from selfsup_lifting.training.dataset import build_dataset, usable_views
-from selfsup_lifting.training.losses import turns_of
+from selfsup_lifting.training.losses import rotation_part
 from selfsup_lifting.triangulate import triangulate_recording
 from tests.selfsup_lifting.strategies import Scene, scenes
 
@@ -64,12 +64,12 @@ def test_a_missing_sighting_reaches_nothing() -> None:
 
 def test_every_frame_comes_once_an_epoch_and_views_stay_together() -> None:
     frames = build_dataset([Scene(views=2, frames=8).recording()])
-    batches = list(frames.shuffled_batches(3, seed=1))
+    batches = list(frames.batches(3, seed=1))
     assert [len(batch) for batch in batches] == [3, 3, 2]
     together = torch.cat([batch.labels for batch in batches])
     assert not torch.equal(together, frames.labels)
     torch.testing.assert_close(together.sum(0), frames.labels.sum(0))
-    turned = world_to_camera(turns_of(batches[0].camera_from_root), batches[0].labels)
+    turned = world_to_camera(rotation_part(batches[0].camera_from_root), batches[0].labels)
     assert turned.shape == (3, 2, 17, 3)
 
 
@@ -107,5 +107,5 @@ def test_two_skeletons_are_refused() -> None:
 
 @pytest.mark.rejects
 def test_supervision_needs_a_truth() -> None:
-    with pytest.raises(ValueError, match="supervised training needs a truth, scene 0 has none"):
+    with pytest.raises(ValueError, match="needs ground truth, scene 0 has none"):
         build_dataset([Scene().recording().without_truth()], Labels.TRUTH)

@@ -8,7 +8,7 @@ from selfsup_lifting.config import LifterSettings
 from selfsup_lifting.inference import lift, placed_in_camera
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from selfsup_lifting.training.lifter import Lifter
-from selfsup_lifting.triangulate import normalised_image
+from selfsup_lifting.triangulate import normalized_image
 from tests.selfsup_lifting.strategies import Scene, scenes
 
 SMALL = LifterSettings(width=8, blocks=1)
@@ -48,7 +48,7 @@ def test_each_view_is_lifted_alone(scene: Scene, view: int) -> None:
 @given(scenes.filter(lambda scene: not scene.missing))
 def test_where_a_body_stands_in_the_image_does_not_matter(scene: Scene) -> None:
     take, lifter = scene.recording(), small_lifter(scene.skeleton)
-    image = normalised_image(take.cameras, take.keypoints).float()
+    image = normalized_image(take.cameras, take.keypoints).float()
     seen = image.isfinite().all(dim=-1)
     torch.testing.assert_close(lifter(image + 0.1, seen), lifter(image, seen), atol=1e-4, rtol=0)
 
@@ -64,7 +64,7 @@ def test_the_network_is_as_large_as_the_authors() -> None:
 @given(scenes.filter(lambda scene: not scene.missing))
 def test_an_exact_pose_is_placed_exactly(scene: Scene) -> None:
     take = scene.recording()
-    image = normalised_image(take.cameras, take.keypoints)
+    image = normalized_image(take.cameras, take.keypoints)
     seen = scene.cameras()
     exact = torch.stack(
         [scene.truth().double() @ pose[:3, :3].mT + pose[:3, 3] for pose in seen.camera_from_world],

@@ -16,7 +16,7 @@ from selfsup_lifting.training.losses import (
     input_triangulation_loss,
     output_triangulation_loss,
     projection_loss,
-    turns_of,
+    rotation_part,
 )
 from tests.selfsup_lifting.training import slow_losses
 
@@ -52,7 +52,7 @@ class Guess:
         return joints - joints[:, [ROOT]]
 
     def poses(self) -> Tensor:
-        exact = world_to_camera(turns_of(self.cameras()), self.body())
+        exact = world_to_camera(rotation_part(self.cameras()), self.body())
         generator = torch.Generator().manual_seed(self.seed + 1)
         noise = torch.randn(exact.shape, generator=generator, dtype=torch.float64)
         noise[:, :, ROOT] = 0.0
@@ -91,7 +91,7 @@ norms = st.sampled_from(list(NORMS))
 def all_four(guess: Guess, poses: Tensor, norm: Norm = Norm.SQUARED_L2) -> dict[str, Tensor]:
     cameras, usable = guess.cameras(), guess.usable()
     mask = usable[..., None].expand(-1, -1, guess.joints)
-    turns = turns_of(cameras)
+    turns = rotation_part(cameras)
     return {
         "L_in": input_triangulation_loss(poses, guess.body(), turns, mask, norm),
         "L_proj": projection_loss(
@@ -141,7 +141,7 @@ def test_each_gradient_is_the_slope(guess: Guess, name: str) -> None:
 
 @given(guesses)
 def test_detaching_the_targets_changes_the_gradient_but_not_the_loss(guess: Guess) -> None:
-    turns, usable = turns_of(guess.cameras()), torch.ones(guess.frames, guess.views) > 0
+    turns, usable = rotation_part(guess.cameras()), torch.ones(guess.frames, guess.views) > 0
     one, both = (guess.poses().requires_grad_() for _ in range(2))
     detached = consistency_loss(one, turns, usable)
     attached = consistency_loss(both, turns, usable, detach_targets=False)

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from selfsup_lifting.cli.commands import main
+from selfsup_lifting.cli import main
 from selfsup_lifting.config import Config, LifterSettings
 from selfsup_lifting.recording import Recording, save_recording
-from selfsup_lifting.training.checkpoint import BEST_FILE, load_lifter, noted_number
+from selfsup_lifting.training.checkpoint import BEST_FILE, load_lifter, saved_number
 from selfsup_lifting.training.dataset import build_dataset
 from selfsup_lifting.training.loop import train, untrained_lifter
-from selfsup_lifting.training.model_selection import Selection, reprojection
+from selfsup_lifting.training.model_selection import ModelSelection, reprojection_error
 from tests.selfsup_lifting.strategies import Scene
 
 CONFIG = Config(
@@ -37,8 +37,8 @@ def test_the_best_epoch_is_kept_beside_the_last(tmp_path: Path) -> None:
     lifter = train(CONFIG, takes(), tmp_path)
     frames = build_dataset(takes()[1:])
     best = load_lifter(tmp_path / BEST_FILE)
-    assert reprojection(best, frames) == pytest.approx(min(epochs(tmp_path)))
-    assert reprojection(lifter, frames) == pytest.approx(epochs(tmp_path)[-1])
+    assert reprojection_error(best, frames) == pytest.approx(min(epochs(tmp_path)))
+    assert reprojection_error(lifter, frames) == pytest.approx(epochs(tmp_path)[-1])
 
 
 def test_what_is_set_apart_teaches_nothing(tmp_path: Path) -> None:
@@ -57,18 +57,18 @@ def test_the_truth_has_no_say(tmp_path: Path) -> None:
 
 
 def test_a_resumed_training_knows_the_best_so_far(tmp_path: Path) -> None:
-    selection = Selection(CONFIG, takes(), tmp_path)
+    selection = ModelSelection(CONFIG, takes(), tmp_path)
     lifter = untrained_lifter(takes()[0].skeleton, CONFIG)
-    first = selection.judge(lifter)["reprojection"]
+    first = selection.score(lifter)["reprojection"]
     lifter.load_state_dict({name: 3 * one for name, one in lifter.state_dict().items()})
-    Selection(CONFIG, takes(), tmp_path).judge(lifter)
-    assert noted_number(tmp_path / BEST_FILE, "reprojection") == first
+    ModelSelection(CONFIG, takes(), tmp_path).score(lifter)
+    assert saved_number(tmp_path / BEST_FILE, "reprojection") == first
 
 
 def test_judging_leaves_the_network_as_it_was(tmp_path: Path) -> None:
     lifter = untrained_lifter(takes()[0].skeleton, CONFIG).train()
     before = {name: one.clone() for name, one in lifter.state_dict().items()}
-    Selection(CONFIG, takes(), tmp_path).judge(lifter)
+    ModelSelection(CONFIG, takes(), tmp_path).score(lifter)
     assert lifter.training
     assert all(torch.equal(one, before[name]) for name, one in lifter.state_dict().items())
 

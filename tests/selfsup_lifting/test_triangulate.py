@@ -10,7 +10,7 @@ from torch import Tensor
 
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import read_recordings
-from selfsup_lifting.reconstruction import Reconstruction, reconstruct
+from selfsup_lifting.triangulate import Reconstruction, reconstruct
 from tests.selfsup_lifting.strategies import Scene, scenes
 
 # The figures of the capture's README: plain DLT over every view with confidence >= 0.3 [px].

@@ -1,0 +1,94 @@
+"""One setting: its default, meaning, unit, source and bounds, declared in one place."""
+
+from collections.abc import Callable
+from dataclasses import MISSING, field, fields
+from enum import Enum
+from typing import Any, TypeVar
+
+Value = TypeVar("Value")
+Class = TypeVar("Class", bound=type)
+
+# Torch stores integers in 64 bits, one of them the sign.
+LARGEST = 2**63 - 1
+
+
+def setting(
+    default: Value,
+    meaning: str,
+    *,
+    unit: str = "",
+    source: str = "",
+    **bounds: float,
+) -> Value:
+    """Define one setting of a dataclass.
+
+    Args:
+        default: Its default value.
+        meaning: What it controls; the shell's help shows it.
+        unit: The unit of its value.
+        source: Where the default comes from: the paper, the authors' code or us.
+        bounds: `least` and `most` (inclusive) or `above` (exclusive).
+
+    Returns:
+        A dataclass field, typed as its value. Its metadata holds the arguments, and under "help"
+        the whole sentence.
+    """
+    help_text = meaning + (f" [{unit}]" if unit else "") + (f" ({source})" if source else "")
+    metadata = {"help": help_text, "unit": unit, "source": source, "bounds": bounds}
+    return field(default=default, metadata=metadata)
+
+
+def group(kind: Callable[[], Value], meaning: str, *, prefix: bool = True) -> Value:
+    """Define a nested group of settings.
+
+    Args:
+        kind: The dataclass of the group.
+        meaning: What the group controls.
+        prefix: Whether the options of the shell carry the name of the group, as `--lifter.width`.
+
+    Returns:
+        A dataclass field, typed as the group.
+    """
+    return field(default_factory=kind, metadata={"help": meaning, "prefix": prefix})
+
+
+def require_bounds(
+    name: str,
+    value: float,
+    *,
+    above: float | None = None,
+    least: float = -LARGEST,
+    most: float = LARGEST,
+) -> None:
+    """Raise a ValueError that names the setting if its value is out of bounds or NaN."""
+    if above is not None and not value > above:
+        raise ValueError(f"setting `{name}` must be above {above}, got {value}")
+    if not value >= least:
+        raise ValueError(f"setting `{name}` must be at least {least}, got {value}")
+    if not value <= most:
+        raise ValueError(f"setting `{name}` must be at most {most}, got {value}")
+
+
+class Bounded:
+    """Check the bounds of every setting when the dataclass is built."""
+
+    def __post_init__(self) -> None:
+        for one in fields(self):  # type: ignore[arg-type]
+            value, bounds = getattr(self, one.name), one.metadata.get("bounds")
+            if bounds and value is not None:
+                require_bounds(one.name, value, **bounds)
+
+
+def documented(cls: Class) -> Class:
+    """List the settings in the class docstring, for `help()` and the API page."""
+    lines = [
+        f"    {one.name}: {one.metadata['help']}"
+        + ("" if one.default is MISSING else f"; default {_shown(one.default)}")
+        for one in fields(cls)
+    ]
+    cls.__doc__ = "\n".join([f"{cls.__doc__}", "", "Attributes:", *lines])
+    return cls
+
+
+def _shown(value: Any) -> Any:  # noqa: ANN401 - any setting
+    return value.value if isinstance(value, Enum) else value

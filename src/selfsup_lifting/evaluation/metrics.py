@@ -1,0 +1,205 @@
+"""Error metrics of 3D poses in millimeters: MPJPE, P-MPJPE, N-MPJPE, velocity, PCK, AUC.
+
+Joints whose ground truth is NaN are ignored: they affect neither the result nor any gradient. A
+joint whose prediction is NaN is ignored as well, so check predictions before you compare errors.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from multiview_geom import align_similarity
+from selfsup_lifting.skeleton.skeletons import root_position
+
+MILLIMETERS = 1000.0
+
+# A joint is correct if its error is strictly below the threshold, so that no joint is correct at
+# zero and the AUC of a perfect prediction is 30/31 [mm].
+PCK_THRESHOLD = 150.0
+AUC_THRESHOLDS = tuple(float(threshold) for threshold in range(0, 151, 5))
+
+
+def joint_errors(
+    predicted: Float[Tensor, "*batch joints 3"], truth: Float[Tensor, "*batch joints 3"]
+) -> Float[Tensor, "*batch joints"]:
+    """Compute the distance of each joint from the ground truth.
+
+    Args:
+        predicted: Poses [m].
+        truth: The true poses [m], NaN where unknown.
+
+    Returns:
+        Distances [mm], NaN where the truth or the prediction is NaN.
+    """
+    known = (predicted.isfinite() & truth.isfinite()).all(dim=-1)
+    difference = torch.where(known[..., None], predicted - truth, 0.0)
+    distances = torch.linalg.vector_norm(MILLIMETERS * difference, dim=-1)
+    return torch.where(known, distances, torch.nan)
+
+
+def mpjpe(
+    predicted: Float[Tensor, "*batch joints 3"],
+    truth: Float[Tensor, "*batch joints 3"],
+    root: tuple[int, ...] = (0,),
+) -> Float[Tensor, "*batch"]:
+    """Mean per joint position error of each pose, both centered on their root (protocol 1).
+
+    Args:
+        predicted: Poses, in the same axes as the truth [m].
+        truth: The true poses [m], NaN where unknown.
+        root: The joints whose mean is the root.
+
+    Returns:
+        The mean over the known joints [mm]; NaN if the root is unknown.
+
+    Reference:
+        Ionescu et al., Human3.6M, TPAMI 2014.
+
+    Example:
+        >>> truth = torch.tensor([[0.0, 0, 0], [1, 0, 0], [2, 0, 0], [torch.nan] * 3])
+        >>> predicted = torch.tensor([[0.0, 0, 0], [1, 0, 0], [2, 0, 0.3], [9, 9, 9]])
+        >>> round(mpjpe(predicted, truth).item(), 3)
+        100.0
+    """
+    return _known_mean(joint_errors(centered(predicted, root), centered(truth, root)))
+
+
+def p_mpjpe(
+    predicted: Float[Tensor, "*batch joints 3"], truth: Float[Tensor, "*batch joints 3"]
+) -> Float[Tensor, "*batch"]:
+    """Mean per joint position error after the best similarity transform of each pose (protocol 2).
+
+    Args:
+        predicted: Poses [m].
+        truth: The true poses [m], NaN where unknown; unknown joints are ignored.
+
+    Returns:
+        The mean over the known joints [mm].
+
+    Reference:
+        Martinez et al., A simple yet effective baseline for 3d human pose estimation, ICCV 2017.
+
+    Example:
+        Moved, rotated and scaled, the predicted pose equals the true one in its known joints:
+
+        >>> truth = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 1], [torch.nan] * 3])
+        >>> predicted = torch.tensor([[5.0, 0, 0], [5, 2, 0], [1, 0, 0], [5, 0, 2], [9, 9, 9]])
+        >>> round(p_mpjpe(predicted, truth).item(), 3)
+        0.0
+    """
+    return _known_mean(joint_errors(procrustes_aligned(predicted, truth), truth))
+
+
+def n_mpjpe(
+    predicted: Float[Tensor, "*batch joints 3"],
+    truth: Float[Tensor, "*batch joints 3"],
+    root: tuple[int, ...],
+) -> Float[Tensor, "*batch"]:
+    """Mean per joint position error after the best scale of each pose, both root-centered.
+
+    Args:
+        predicted: Poses, in the same axes as the truth [m].
+        truth: The true poses [m], NaN where unknown.
+        root: The joints whose mean is the root.
+
+    Returns:
+        The mean over the known joints [mm].
+
+    Reference:
+        Rhodin et al., Unsupervised Geometry-Aware Representation for 3D Human Pose Estimation,
+        ECCV 2018.
+    """
+    pose, target = centered(predicted, root), centered(truth, root)
+    known = target.isfinite().all(dim=-1, keepdim=True)
+    fitted = torch.where(known, pose, 0.0)
+    overlap = (fitted * torch.where(known, target, 0.0)).sum(dim=(-2, -1), keepdim=True)
+    size = fitted.square().sum(dim=(-2, -1), keepdim=True)
+    return _known_mean(joint_errors(pose * (overlap / size), target))
+
+
+def velocity_errors(
+    predicted: Float[Tensor, "frames *batch joints 3"],
+    truth: Float[Tensor, "frames *batch joints 3"],
+    root: tuple[int, ...],
+) -> Float[Tensor, "steps *batch"]:
+    """Mean per joint error of the step from each frame to the next, both root-centered.
+
+    Args:
+        predicted: Poses of consecutive frames, in the same axes as the truth [m].
+        truth: The true poses [m], NaN where unknown.
+        root: The joints whose mean is the root.
+
+    Returns:
+        The mean over the joints known in both frames [mm per frame]; it depends on the frame
+        rate.
+
+    Reference:
+        Pavllo et al., 3D human pose estimation in video, CVPR 2019 (MPJVE).
+    """
+    steps = centered(predicted, root).diff(dim=0), centered(truth, root).diff(dim=0)
+    return _known_mean(joint_errors(*steps))
+
+
+def pck(
+    errors: Float[Tensor, "*batch joints"], threshold: float = PCK_THRESHOLD
+) -> Float[Tensor, "*batch"]:
+    """Share of the joints with an error strictly below a threshold (PCK).
+
+    Args:
+        errors: Errors of the counted joints [mm], NaN where unknown.
+        threshold: The threshold [mm].
+
+    Returns:
+        The share of each pose, from 0 to 1; NaN where no joint is known.
+
+    Reference:
+        Mehta et al., Monocular 3D Human Pose Estimation In The Wild, 3DV 2017.
+    """
+    known = errors.isfinite()
+    return ((errors < threshold) & known).sum(dim=-1) / known.sum(dim=-1)
+
+
+def auc(errors: Float[Tensor, "*batch joints"]) -> Float[Tensor, "*batch"]:
+    """Mean share of correct joints over the thresholds 0, 5, ... 150 mm (AUC).
+
+    Args:
+        errors: Errors of the counted joints [mm], NaN where unknown.
+
+    Returns:
+        The mean share of each pose, from 0 to 30/31; NaN where no joint is known.
+
+    Reference:
+        Mehta et al., Monocular 3D Human Pose Estimation In The Wild, 3DV 2017.
+    """
+    return torch.stack([pck(errors, threshold) for threshold in AUC_THRESHOLDS]).mean(dim=0)
+
+
+def centered(
+    poses: Float[Tensor, "*batch joints 3"], root: tuple[int, ...]
+) -> Float[Tensor, "*batch joints 3"]:
+    """Translate every pose so that its root is at the origin."""
+    return poses - root_position(poses, root)
+
+
+def procrustes_aligned(
+    predicted: Float[Tensor, "*batch joints 3"], truth: Float[Tensor, "*batch joints 3"]
+) -> Float[Tensor, "*batch joints 3"]:
+    """Align every pose to its ground truth by a rotation, a translation and a scale.
+
+    Args:
+        predicted: Poses [m].
+        truth: The true poses [m], NaN where unknown.
+
+    Returns:
+        The aligned poses [m].
+    """
+    known = truth.isfinite().all(dim=-1)
+    target = torch.where(known[..., None], truth, 0.0)
+    weights = known.to(predicted.dtype)
+    return align_similarity(predicted, target, weights=weights).apply(predicted)
+
+
+def _known_mean(errors: Float[Tensor, "*batch joints"]) -> Float[Tensor, "*batch"]:
+    """Average over the joints that are not NaN; where all are NaN, the mean is NaN."""
+    known = errors.isfinite()
+    return torch.where(known, errors, 0.0).sum(dim=-1) / known.sum(dim=-1)

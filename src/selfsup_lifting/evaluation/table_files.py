@@ -1,0 +1,91 @@
+"""Write result tables as JSON, CSV or LaTeX."""
+
+import csv
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import isnan
+from pathlib import Path
+from types import MappingProxyType
+
+from selfsup_lifting.atomic_write import replacing
+from selfsup_lifting.evaluation.evaluate import Evaluation, nan_to_none
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """One table of results.
+
+    Attributes:
+        title: What the table shows.
+        columns: The heading of each number in a row.
+        rows: For each row its name and its numbers; NaN where there is none.
+        notes: How the evaluation differs from the published one, and what is not published.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[float, ...]], ...]
+    notes: tuple[str, ...]
+
+
+def save_tables(path: Path, evaluation: Evaluation, tables: Sequence[ResultTable]) -> None:
+    """Write an evaluation with its tables as JSON, or the tables alone as CSV or LaTeX.
+
+    Args:
+        path: The file, checked by `require_table`; its suffix chooses the format.
+        evaluation: The evaluation.
+        tables: Its tables.
+    """
+    with replacing(path) as temporary:
+        WRITERS[path.suffix](temporary, evaluation, tables)
+
+
+def require_table(path: Path, *, overwrite: bool = False) -> None:
+    """Refuse a file that tables cannot be written to, before any work is done."""
+    if path.suffix not in WRITERS:
+        raise ValueError(f"{path}: tables are written as {', '.join(WRITERS)}")
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists; --overwrite replaces it")
+
+
+def format_number(number: float) -> str:
+    """Format a number of a table; NaN becomes an empty cell."""
+    return "" if isnan(number) else f"{number:.1f}"
+
+
+def _write_json(path: Path, evaluation: Evaluation, tables: Sequence[ResultTable]) -> None:
+    plain = [{**asdict(table), "rows": dict(table.rows)} for table in tables]
+    report = nan_to_none({**evaluation.as_dict(), "tables": plain})
+    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def _write_csv(path: Path, _: Evaluation, tables: Sequence[ResultTable]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        lines = csv.writer(file)
+        for table in tables:
+            lines.writerow([table.title, *table.columns])
+            for name, numbers in table.rows:
+                lines.writerow([name, *("" if isnan(one) else repr(one) for one in numbers)])
+            lines.writerows([f"note: {note}"] for note in table.notes)
+
+
+def _write_latex(path: Path, _: Evaluation, tables: Sequence[ResultTable]) -> None:
+    lines = []
+    for table in tables:
+        headings = " & ".join(_escaped(column) for column in table.columns)
+        lines += [f"% {table.title}", f"\\begin{{tabular}}{{l{'r' * len(table.columns)}}}"]
+        lines += ["\\hline", f" & {headings} \\\\", "\\hline"]
+        for name, numbers in table.rows:
+            lines.append(f"{_escaped(name)} & {' & '.join(map(format_number, numbers))} \\\\")
+        lines += ["\\hline", "\\end{tabular}", *(f"% {note}" for note in table.notes), ""]
+    path.write_text("\n".join(lines), encoding="utf-8")
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "\\%").replace("_", "\\_").replace("&", "\\&")
+
+
+WRITERS: Mapping[str, Callable[[Path, Evaluation, Sequence[ResultTable]], None]] = MappingProxyType(
+    {".json": _write_json, ".csv": _write_csv, ".tex": _write_latex}
+)
