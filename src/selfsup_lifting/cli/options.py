@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, TypeVar, Union, cast, get_type_hints
+from typing import Annotated, Any, TypeVar, get_type_hints
 
-import tyro
-from tyro.conf import Positional, arg, subcommand
+import tyro.extras
+from tyro.conf import Positional, arg
 from tyro.constructors import (
     ConstructorRegistry,
     StructConstructorSpec,
@@ -210,16 +210,18 @@ def parse_options(arguments: Sequence[str]) -> Options:
 
     Raises:
         ValueError: If a value is not possible.
-        SystemExit: If help was asked for, or an option is unknown.
+        SystemExit: If help was asked for, or the command or an option is unknown.
     """
     name, *rest = arguments
+    if name not in COMMANDS:
+        tyro.extras.subcommand_cli_from_dict(dict(COMMANDS), prog=PROGRAM, args=arguments)
     if name in {"train", "ablate"}:
-        kind, settings = COMMANDS[name], _settings_before_options(name, rest)
-        return _parse(arguments, {kind: kind(settings=settings)})  # type: ignore[call-arg]
-    options = _parse(arguments, {})
+        settings = _settings_before_options(name, rest)
+        return _parse(name, rest, COMMANDS[name](settings=settings))  # type: ignore[call-arg]
+    options = _parse(name, rest)
     if isinstance(options, EvaluateOptions | PredictOptions):
         read = replace(load_config(options.run).read, cameras=None)
-        options = _parse(arguments, {type(options): replace(options, read=read)})
+        return _parse(name, rest, replace(options, read=read))
     return options
 
 
@@ -248,15 +250,13 @@ def frame_slice(text: str) -> slice:
     return slice(first, end)
 
 
-def _parse(arguments: Sequence[str], defaults: Mapping[type, Options]) -> Options:
-    kinds = [
-        Annotated[kind, subcommand(name, default=defaults.get(kind, tyro.MISSING_NONPROP))]
-        for name, kind in COMMANDS.items()
-    ]
+def _parse(name: str, arguments: Sequence[str], default: Options | None = None) -> Options:
+    kind: Any = COMMANDS[name]
     options: Options = tyro.cli(
-        cast("type[Options]", Union[tuple(kinds)]),  # noqa: UP007 - built at run time
-        prog=PROGRAM,
+        kind,
+        prog=f"{PROGRAM} {name}",
         args=arguments,
+        default=tyro.MISSING_NONPROP if default is None else default,
         config=(tyro.conf.EnumChoicesFromValues,),
         registry=_registry,
     )

@@ -30,7 +30,7 @@ def test_inspect_train_and_predict(tmp_path: Path, layout: str) -> None:
     main(["train", "--data", str(folder), "--run", str(run), *SMALL])
     alone = WRITERS[layout](tmp_path, take, 1)
     cameras = ["--cameras", str(folder / "calibration.toml")]
-    main(["predict", str(run), str(alone), *cameras, "--frame", "world", "--out", str(out)])
+    main(["predict", str(run), str(alone), *cameras, "--coordinates", "world", "--out", str(out)])
     with np.load(out) as written:
         assert written["tracks"].shape == take.truth.shape
         assert np.isfinite(written["tracks"]).all()
