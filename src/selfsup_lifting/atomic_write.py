@@ -1,4 +1,4 @@
-"""Files appear whole or not at all."""
+"""Write files completely or not at all."""
 
 import os
 import tempfile
@@ -9,27 +9,27 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path to write to; it takes the real place once the block ends well.
+    """Yield a temporary path; when the block ends without an error, it is renamed to the real one.
 
     Args:
-        path: Where the file shall lie; an older file there is replaced.
+        path: The file to write; an existing file is replaced.
 
     Yields:
-        A path in the same folder, with the same suffix.
+        A temporary path in the same folder, with the same suffix.
 
     Raises:
-        OSError: If nothing can be written there.
+        OSError: If the file cannot be written.
     """
-    temporary = _beside(path)
+    temporary = _temporary_file(path)
     try:
         yield temporary
-        _share_as_new_files_are(temporary)
+        _set_default_permissions(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _beside(path: Path) -> Path:
+def _temporary_file(path: Path) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(
@@ -41,8 +41,8 @@ def _beside(path: Path) -> Path:
     return Path(name)
 
 
-def _share_as_new_files_are(path: Path) -> None:
-    """Give the permissions any new file has: `mkstemp` hides its files from others."""
+def _set_default_permissions(path: Path) -> None:
+    """Set the permissions of a new file: `mkstemp` hides its files from other users."""
     mask = os.umask(0)
     os.umask(mask)
     path.chmod(0o666 & ~mask)

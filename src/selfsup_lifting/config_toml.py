@@ -19,7 +19,7 @@ CONFIG_FILE = "config.toml"
 
 
 def save_settings(path: Path, settings: object) -> None:
-    """Write a dataclass of settings; a setting without a value is left out."""
+    """Write a dataclass of settings; None values are left out."""
     path.write_text(tomli_w.dumps(as_plain(settings)), encoding="utf-8")
 
 
@@ -28,14 +28,13 @@ def load_settings(path: Path, defaults: Settings) -> Settings:
 
     Args:
         path: The file.
-        defaults: What holds for everything that the file does not set.
+        defaults: The values of all settings that the file does not set.
 
     Returns:
         The settings.
 
     Raises:
-        ValueError: If the file is no TOML, or names a setting that does not exist, or gives one
-            a value it cannot have.
+        ValueError: If the file is not TOML, or a setting does not exist or cannot have its value.
     """
     try:
         plain = tomllib.loads(path.read_text(encoding="utf-8-sig"))
@@ -67,10 +66,10 @@ def load_config(run: Path) -> Config:
 
 
 def as_plain(settings: object) -> Any:  # noqa: ANN401 - whatever TOML and JSON can say
-    """Return settings as tables, lists, strings and numbers."""
+    """Convert settings to tables, lists, strings and numbers; None values are left out."""
     if is_dataclass(settings):
-        plain = {field.name: as_plain(getattr(settings, field.name)) for field in fields(settings)}
-        return {name: value for name, value in plain.items() if value is not None}
+        values = {one.name: getattr(settings, one.name) for one in fields(settings)}
+        return {name: as_plain(value) for name, value in values.items() if value is not None}
     if isinstance(settings, Enum):
         return settings.value
     if isinstance(settings, tuple):
@@ -79,12 +78,12 @@ def as_plain(settings: object) -> Any:  # noqa: ANN401 - whatever TOML and JSON 
 
 
 def from_plain(plain: Mapping[str, Any], defaults: Settings, table: str = "") -> Settings:
-    """Change settings by tables, lists, strings and numbers.
+    """Convert tables, lists, strings and numbers to settings.
 
     Args:
-        plain: What `as_plain` wrote, or part of it.
-        defaults: A dataclass of settings: what holds where `plain` says nothing.
-        table: The name of the table that `plain` is, for messages.
+        plain: The output of `as_plain`, or part of it.
+        defaults: A dataclass of settings: the values of all settings that `plain` does not have.
+        table: The name of the table, for messages.
 
     Returns:
         The settings.
@@ -125,8 +124,7 @@ def explained(settings: object, table: str = "") -> Iterator[str]:
 
 def _parsed(plain: object, kind: Any, default: object, name: str) -> object:  # noqa: ANN401
     """Convert one plain value to the annotated type of its setting."""
-    if get_origin(kind) in {Union, types.UnionType}:
-        kind = next(option for option in get_args(kind) if option is not type(None))
+    kind = _without_none(kind)
     if is_dataclass(kind):
         if not isinstance(plain, Mapping):
             raise ValueError(f"setting `{name}` must be a table of settings, got {plain!r}")
@@ -138,6 +136,12 @@ def _parsed(plain: object, kind: Any, default: object, name: str) -> object:  # 
     if issubclass(kind, Enum):
         return _parsed_choice(plain, kind, name)
     return _parsed_scalar(plain, kind, name)
+
+
+def _without_none(kind: Any) -> Any:  # noqa: ANN401 - any annotation
+    if get_origin(kind) not in {Union, types.UnionType}:
+        return kind
+    return next(option for option in get_args(kind) if option is not type(None))
 
 
 def _parsed_choice(plain: object, kind: type[Enum], name: str) -> Enum:

@@ -116,6 +116,7 @@ def _write_csv(path: Path, tracks: _Tracks, _: str) -> None:
 def _write_trc(path: Path, tracks: _Tracks, name: str) -> None:
     points, joints = _y_up(tracks), tracks.skeleton.joints
     frames, rate = len(points), f"{tracks.fps:g}"
+    axes = [f"{axis}{marker + 1}" for marker in range(len(joints)) for axis in "XYZ"]
     header = ["DataRate", "CameraRate", "NumFrames", "NumMarkers", "Units"]
     original = ["OrigDataRate", "OrigDataStartFrame", "OrigNumFrames"]
     lines = [
@@ -123,12 +124,16 @@ def _write_trc(path: Path, tracks: _Tracks, name: str) -> None:
         [*header, *original],
         [rate, rate, str(frames), str(len(joints)), "m", rate, "1", str(frames)],
         ["Frame#", "Time", *(cell for joint in joints for cell in (joint, "", ""))],
-        ["", "", *(f"{axis}{marker + 1}" for marker in range(len(joints)) for axis in "XYZ")],
+        ["", "", *axes],
     ]
     for frame, numbers in enumerate(points.flatten(1).tolist()):
-        cells = [f"{number:.6f}" if isfinite(number) else "" for number in numbers]
+        cells = map(_trc_cell, numbers)
         lines.append([str(frame + 1), f"{frame / tracks.fps:.6f}", *cells])
     path.write_text("\n".join("\t".join(line) for line in lines) + "\n", encoding="utf-8")
+
+
+def _trc_cell(number: float) -> str:
+    return f"{number:.6f}" if isfinite(number) else ""
 
 
 def _y_up(tracks: _Tracks) -> Float[Tensor, "frames joints 3"]:

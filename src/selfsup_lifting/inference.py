@@ -1,7 +1,7 @@
 """Lift the 2D tracks of single views to 3D."""
 
 import torch
-from einops import einsum
+from einops import einsum, rearrange
 from jaxtyping import Float
 from torch import Tensor
 
@@ -33,13 +33,14 @@ def lift(
         detection in the view.
     """
     device = next(lifter.parameters()).device
-    image = normalized_image(cameras, keypoints).float().flatten(0, 1)
+    image = normalized_image(cameras, keypoints).float()
+    image = rearrange(image, "frame view joint uv -> (frame view) joint uv")
     seen = image.isfinite().all(dim=-1)
     trust = seen.float() if confidence is None else confidence.float().flatten(0, 1)
     parts = zip(*(tensor.split(CHUNK) for tensor in (image, seen, trust)), strict=True)
     poses = torch.cat([lifter(*(tensor.to(device) for tensor in part)).cpu() for part in parts])
     poses = torch.where(seen.any(dim=-1)[:, None, None], poses, torch.nan)
-    return poses.reshape(*keypoints.shape[:-1], 3)
+    return rearrange(poses, "(frame view) joint xyz -> frame view joint xyz", frame=len(keypoints))
 
 
 def placed_in_camera(

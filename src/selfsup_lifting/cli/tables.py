@@ -7,6 +7,7 @@ from statistics import mean, stdev
 from rich.table import Table
 from rich.text import Text
 
+from multiview_geom import CameraSummary
 from selfsup_lifting.evaluation.ablation import PUBLISHED, Row, interval
 from selfsup_lifting.evaluation.evaluate import Errors, Evaluation
 from selfsup_lifting.evaluation.inspection import Inspection, RigInspection
@@ -129,20 +130,24 @@ def _overview(found: Inspection) -> str:
 
 
 def _rig_table(found: Inspection | RigInspection) -> Table:
-    heads = ("size [px]", "focal length [px]", "field of view [deg]", "position", "missing")
-    table = _table("Cameras", "", *heads, "people")
-    seen = found if isinstance(found, Inspection) else None
+    columns = ("size [px]", "focal length [px]", "field of view [deg]", "position", "missing")
+    table = _table("Cameras", "", *columns, "people")
     for camera in found.rig:
-        table.add_row(
-            camera.name,
-            "unknown" if camera.image_size is None else "x".join(map(str, camera.image_size)),
-            " ".join(f"{length:.0f}" for length in camera.focal_length),
-            " ".join(f"{degrees(angle):.0f}" for angle in camera.field_of_view or ()),
-            " ".join(f"{coordinate:.2f}" for coordinate in camera.position),
-            "" if seen is None else f"{seen.missing_per_camera.get(camera.name, 1.0):.1%}",
-            "" if seen is None else str(seen.people.get(camera.name, "")),
-        )
+        missing = people = ""
+        if isinstance(found, Inspection):
+            missing = f"{found.missing_per_camera.get(camera.name, 1.0):.1%}"
+            people = str(found.people.get(camera.name, ""))
+        table.add_row(camera.name, *_camera_cells(camera), missing, people)
     return table
+
+
+def _camera_cells(camera: CameraSummary) -> tuple[str, ...]:
+    return (
+        "unknown" if camera.image_size is None else "x".join(map(str, camera.image_size)),
+        " ".join(f"{length:.0f}" for length in camera.focal_length),
+        " ".join(f"{degrees(angle):.0f}" for angle in camera.field_of_view or ()),
+        " ".join(f"{coordinate:.2f}" for coordinate in camera.position),
+    )
 
 
 def _confidences(histogram: Sequence[float]) -> str:
@@ -150,11 +155,11 @@ def _confidences(histogram: Sequence[float]) -> str:
     return f"confidence from  {steps}"
 
 
-def _residual_table(what: str, rows: Mapping[str, Residuals]) -> Table:
-    table = _table("Reprojection error", what, "median [px]", "90 % [px]", "seen", "kept")
-    for name, row in rows.items():
+def _residual_table(name: str, rows: Mapping[str, Residuals]) -> Table:
+    table = _table("Reprojection error", name, "median [px]", "90 % [px]", "detected", "used")
+    for label, row in rows.items():
         table.add_row(
-            name,
+            label,
             f"{row.median_px:.1f}",
             f"{row.p90_px:.1f}",
             f"{row.seen_share:.1%}",

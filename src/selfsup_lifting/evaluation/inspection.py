@@ -1,7 +1,8 @@
-"""What was recognised in a source, what is missing, and what looks wrong."""
+"""Inspect a source: what it holds, what is missing, and what looks wrong."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,43 +21,43 @@ from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import read_results
 from selfsup_lifting.read_result import ReadResult
 from selfsup_lifting.recording import Recording
-from selfsup_lifting.triangulate import triangulate_recording
+from selfsup_lifting.triangulate import reprojection_errors, triangulate_recording
 
 HISTOGRAM_BINS = 10
-# A camera that sees less than this is worth a word.
+# A camera that detects a smaller share of the joints gets a warning.
 LEAST_SEEN_SHARE = 0.5
-# Without the camera that is wrong the others agree: their error falls below this share.
+# A camera is suspect if the median error without it falls below this share.
 TELLING_DROP = 0.33
-# Errors below this are what detectors make, whoever is to blame [px].
+# Median errors below this are usual detector noise [px].
 USUAL_ERROR_PX = 5.0
-# No subject of a room-sized rig is smaller or larger [m].
+# Usual limits of a subject's size [m].
 SMALLEST_SUBJECT, LARGEST_SUBJECT = 0.02, 5.0
-# Frames compared: bounds the time for long takes.
+# Number of frames that are checked: bounds the time for long recordings.
 MOST_FRAMES = 500
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """What lies in a source.
+    """The content of a source.
 
     Attributes:
-        reader: Which reader understood it.
-        format: Who wrote the files.
-        takes: What the takes are called.
-        cameras: What the cameras are called, and their picture's width and height [px].
-        frames: How many frames there are in all.
-        fps: Frames per second, of every take that differs [1/s].
-        skeleton: What the skeleton is called.
-        joints: What its joints are called.
-        missing_share: Share of all sightings that are missing.
-        missing_per_camera: The same, by camera.
-        missing_per_joint: The same, by joint.
-        confidence_histogram: Share of the sightings in each tenth of the confidence.
-        people: How many people each camera's detector saw at once, at most.
-        units: What pixels, lengths and times count in, and the sizes that follow from it.
-        truth: Whether there is a 3D truth.
-        warnings: What was guessed and what looks wrong, a sentence each.
-        rig: The cameras of the first take in numbers; lengths in metres.
+        reader: The reader of the source.
+        format: The program or dataset that wrote the files.
+        takes: The names of the recordings.
+        cameras: The names of the cameras, with width and height of their images [px].
+        frames: Total number of frames.
+        fps: The different frame rates of the recordings [1/s].
+        skeleton: The name of the skeleton.
+        joints: The names of its joints.
+        missing_share: Share of the detections that are missing.
+        missing_per_camera: The same for each camera.
+        missing_per_joint: The same for each joint.
+        confidence_histogram: Share of the detections in each tenth of the confidence.
+        people: Largest number of people that the detector found in one frame of each camera.
+        units: The units of pixels, lengths and times, and the resulting sizes of rig and subject.
+        truth: Whether there is 3D ground truth.
+        warnings: What was guessed and what looks wrong, one sentence each.
+        rig: A summary of the cameras of the first recording; lengths in meters.
     """
 
     reader: str
@@ -83,51 +84,51 @@ class Inspection:
 
 
 def inspect_source(source: str, settings: ReadSettings) -> Inspection:
-    """Say what lies in a file or folder.
+    """Inspect a file or folder of recordings.
 
     Args:
-        source: What `read_recordings` reads.
-        settings: What to make of it.
+        source: Any source that `read_recordings` reads.
+        settings: How to read it.
 
     Returns:
-        What was recognised, what is missing and what looks wrong.
+        What was found, what is missing and what looks wrong.
 
     Raises:
-        ReadError: If it cannot be read at all.
+        ReadError: If the source cannot be read at all.
     """
-    takes = read_results(source, settings)
-    recordings = [take.recording for take in takes]
+    results = read_results(source, settings)
+    recordings = [result.recording for result in results]
     first = recordings[0]
     return Inspection(
-        reader=takes[0].reader,
-        format=" and ".join(sorted({recording.source.format for recording in recordings})),
-        takes=tuple(recording.name for recording in recordings),
+        reader=results[0].reader,
+        format=" and ".join(sorted({one.source.format for one in recordings})),
+        takes=tuple(one.name for one in recordings),
         cameras=_cameras(recordings),
-        frames=sum(recording.frame_count for recording in recordings),
-        fps=tuple(sorted({recording.fps for recording in recordings})),
+        frames=sum(one.frame_count for one in recordings),
+        fps=tuple(sorted({one.fps for one in recordings})),
         skeleton=first.skeleton.name,
         joints=first.skeleton.joints,
-        missing_share=_missing_share(recordings),
-        missing_per_camera=_missing_per_camera(recordings),
-        missing_per_joint=_missing_per_joint(recordings),
+        missing_share=float(torch.cat([_missing(one).flatten() for one in recordings]).mean()),
+        missing_per_camera=_missing_by_name(recordings, lambda one: one.cameras.names, dim=1),
+        missing_per_joint=_missing_by_name(recordings, lambda one: one.skeleton.joints, dim=2),
         confidence_histogram=_histogram(recordings),
-        people=_people(takes),
+        people=_people(results),
         units=_units(recordings),
-        truth=any(recording.truth is not None for recording in recordings),
-        warnings=tuple(dict.fromkeys(warning for take in takes for warning in _warnings(take))),
+        truth=any(one.truth is not None for one in recordings),
+        warnings=tuple(dict.fromkeys(chain.from_iterable(map(_warnings, results)))),
         rig=summarize_cameras(first.cameras),
     )
 
 
 @dataclass(frozen=True)
 class RigInspection:
-    """What lies in a calibration file.
+    """The content of a calibration file.
 
     Attributes:
-        format: Who wrote it.
-        unit: What its lengths count in, where the format says so.
-        rig: The cameras in numbers; lengths in the file's unit.
-        warnings: What cannot be right, a sentence each.
+        format: The format of the file.
+        unit: Its unit of length, if the format fixes one.
+        rig: A summary of the cameras; lengths in the file's unit.
+        warnings: What cannot be right, one sentence each.
     """
 
     format: str
@@ -141,10 +142,10 @@ class RigInspection:
 
 
 def inspect_calibration(path: Path) -> RigInspection:
-    """Say what lies in a calibration file.
+    """Inspect a calibration file.
 
     Args:
-        path: What `load_cameras` reads.
+        path: Any file that `load_cameras` reads.
 
     Returns:
         Its cameras, and what cannot be right about them.
@@ -162,36 +163,27 @@ def inspect_calibration(path: Path) -> RigInspection:
 
 
 def _cameras(recordings: Sequence[Recording]) -> dict[str, tuple[int, int]]:
-    cameras: dict[str, tuple[int, int]] = {}
+    sizes: dict[str, tuple[int, int]] = {}
     for recording in recordings:
-        sizes = recording.cameras.image_size
+        known = recording.cameras.image_size
         for view, name in enumerate(recording.cameras.names):
-            width, tall = (0, 0) if sizes is None else sizes[view].tolist()
-            cameras[name] = (width, tall)
-    return cameras
+            width, height = (0, 0) if known is None else known[view].tolist()
+            sizes[name] = (width, height)
+    return sizes
 
 
 def _missing(recording: Recording) -> Float[Tensor, "frames views joints"]:
     return (~recording.keypoints.isfinite().all(dim=-1)).float()
 
 
-def _missing_share(recordings: Sequence[Recording]) -> float:
-    return float(torch.cat([_missing(recording).flatten() for recording in recordings]).mean())
-
-
-def _missing_per_camera(recordings: Sequence[Recording]) -> dict[str, float]:
+def _missing_by_name(
+    recordings: Sequence[Recording], names: Callable[[Recording], Sequence[str]], dim: int
+) -> dict[str, float]:
+    """Average the share of missing detections over all recordings, by camera or by joint."""
     parts: dict[str, list[Tensor]] = {}
     for recording in recordings:
-        for view, name in enumerate(recording.cameras.names):
-            parts.setdefault(name, []).append(_missing(recording)[:, view].flatten())
-    return {name: float(torch.cat(part).mean()) for name, part in parts.items()}
-
-
-def _missing_per_joint(recordings: Sequence[Recording]) -> dict[str, float]:
-    parts: dict[str, list[Tensor]] = {}
-    for recording in recordings:
-        for joint, name in enumerate(recording.skeleton.joints):
-            parts.setdefault(name, []).append(_missing(recording)[:, :, joint].flatten())
+        for name, part in zip(names(recording), _missing(recording).unbind(dim), strict=True):
+            parts.setdefault(name, []).append(part.flatten())
     return {name: float(torch.cat(part).mean()) for name, part in parts.items()}
 
 
@@ -202,10 +194,10 @@ def _histogram(recordings: Sequence[Recording]) -> tuple[float, ...]:
     return tuple((counts / max(1, len(seen))).tolist())
 
 
-def _people(takes: Sequence[ReadResult]) -> dict[str, int]:
+def _people(results: Sequence[ReadResult]) -> dict[str, int]:
     people: dict[str, int] = {}
-    for take in takes:
-        for camera, count in take.people.items():
+    for result in results:
+        for camera, count in result.people.items():
             people[camera] = max(count, people.get(camera, 0))
     return people
 
@@ -222,12 +214,12 @@ def _units(recordings: Sequence[Recording]) -> dict[str, str]:
 
 
 def _some_frames(recording: Recording) -> Recording:
-    """Take frames from everywhere in the take, no more than are needed to judge it."""
+    """Return a limited number of frames, spread over the recording."""
     return recording.frames(slice(None, None, max(1, recording.frame_count // MOST_FRAMES)))
 
 
 def _subject_size(points: Float[Tensor, "frames joints 3"]) -> float:
-    """Return the diagonal of the subject's box on the median over the frames."""
+    """Return the diagonal of the subject's bounding box, median over the frames."""
     low = points.nan_to_num(torch.inf, torch.inf, torch.inf).amin(dim=1)
     high = points.nan_to_num(-torch.inf, -torch.inf, -torch.inf).amax(dim=1)
     size = (high - low).norm(dim=-1)
@@ -235,10 +227,10 @@ def _subject_size(points: Float[Tensor, "frames joints 3"]) -> float:
     return float(known.median()) if len(known) else torch.nan
 
 
-def _warnings(take: ReadResult) -> list[str]:
-    recording = take.recording
-    warnings = list(take.notes)
-    crowded = [camera for camera, count in take.people.items() if count > 1]
+def _warnings(result: ReadResult) -> list[str]:
+    recording = result.recording
+    warnings = list(result.notes)
+    crowded = [camera for camera, count in result.people.items() if count > 1]
     if crowded:
         warnings.append(
             f"{recording.name}: several people in {', '.join(crowded)}; one of them was chosen"
@@ -250,25 +242,18 @@ def _warnings(take: ReadResult) -> list[str]:
     return warnings
 
 
-def _warnings_about_gaps(recording: Recording) -> list[str]:
+def _warnings_about_gaps(recording: Recording) -> Iterator[str]:
     missing = _missing(recording)
-    names = recording.cameras.names
-    blind = [
-        f"{recording.name}: camera {name} misses {missing[:, view].mean():.0%} of all joints"
-        for view, name in enumerate(names)
-        if missing[:, view].mean() > 1 - LEAST_SEEN_SHARE
-    ]
-    never = [
-        joint
-        for place, joint in enumerate(recording.skeleton.joints)
-        if missing[:, :, place].min() == 1
-    ]
+    for name, share in zip(recording.cameras.names, missing.mean(dim=(0, 2)), strict=True):
+        if share > 1 - LEAST_SEEN_SHARE:
+            yield f"{recording.name}: camera {name} misses {share:.0%} of all joints"
+    never = missing.amin(dim=(0, 1)).nonzero().flatten().tolist()
     if never:
-        blind.append(f"{recording.name}: nobody ever sees {', '.join(never)}")
+        names = ", ".join(recording.skeleton.joints[joint] for joint in never)
+        yield f"{recording.name}: no camera ever detects {names}"
     seen = recording.confidence[recording.confidence > 0]
     if len(seen) and seen.min() == 1:
-        blind.append(f"{recording.name}: every confidence is one; the file has no scores")
-    return blind
+        yield f"{recording.name}: every confidence is 1; the file has no scores"
 
 
 def _warnings_about_geometry(recording: Recording) -> list[str]:
@@ -278,47 +263,44 @@ def _warnings_about_geometry(recording: Recording) -> list[str]:
     if not SMALLEST_SUBJECT <= size <= LARGEST_SUBJECT:
         warnings.append(
             f"{recording.name}: the subject is {size:.3g} m across; the calibration does not fit "
-            "the detections, or does not count in metres"
+            "the detections, or its unit is not meters"
         )
     if _share_behind(recording, points) > LEAST_SEEN_SHARE:
         warnings.append(
-            f"{recording.name}: most points lie behind a camera that saw them; are the extrinsics "
-            "inverted?"
+            f"{recording.name}: most points are behind a camera that detected them; are the "
+            "extrinsics inverted?"
         )
     suspect = _suspect_camera(recording)
     return [*warnings, suspect] if suspect else warnings
 
 
 def _share_behind(recording: Recording, points: Float[Tensor, "frames joints 3"]) -> float:
-    flat = points.flatten(0, 1)
-    depths = world_to_camera(recording.cameras.camera_from_world, flat)[..., 2]
-    seen = recording.keypoints.isfinite().all(dim=-1).transpose(0, 1).flatten(1)
+    depths = world_to_camera(recording.cameras.camera_from_world, points)[..., 2]
+    seen = recording.keypoints.isfinite().all(dim=-1)
     known = depths[seen & depths.isfinite()]
     return float((known < 0).float().mean()) if len(known) else 0.0
 
 
 def _suspect_camera(recording: Recording) -> str | None:
-    """Name the camera without which the others agree."""
+    """Describe the camera without which the others agree, if there is one."""
     names = recording.cameras.names
-    if len(names) < 4:  # noqa: PLR2004 - of three, the two that are left can hardly disagree
+    if len(names) < 4:  # noqa: PLR2004 - two of three cameras can hardly disagree
         return None
-    everybody = _median_error(recording)
+    with_all = _median_error(recording)
     without = {
         name: _median_error(recording.select_views([other for other in names if other != name]))
         for name in names
     }
     suspect = min(without, key=lambda name: without[name])
-    if everybody < USUAL_ERROR_PX or without[suspect] > TELLING_DROP * everybody:
+    if with_all < USUAL_ERROR_PX or without[suspect] > TELLING_DROP * with_all:
         return None
     return (
-        f"{recording.name}: camera {suspect} looks wrong: without it the others agree to "
-        f"{without[suspect]:.1f} px on the median, with it to {everybody:.1f} px"
+        f"{recording.name}: camera {suspect} looks wrong: without it the median error is "
+        f"{without[suspect]:.1f} px, with it {with_all:.1f} px"
     )
 
 
 def _median_error(recording: Recording) -> float:
-    points = triangulate_recording(recording).points
-    projected = recording.cameras.project(points).pixels
-    error = (projected - recording.keypoints).square().sum(dim=-1).sqrt()
+    error = reprojection_errors(recording, triangulate_recording(recording).points)
     known = error[error.isfinite()]
     return float(known.median()) if len(known) else torch.inf

@@ -101,10 +101,7 @@ def build_dataset(
     """
     skeleton = common_skeleton(recordings)
     parts = [_frames(one, _world_points(one, labels, triangulation)) for one in recordings]
-    views = max(part.image.shape[1] for part in parts)
-    parts = [_padded(part, views) for part in parts]
-    columns = ([getattr(part, one.name) for part in parts] for one in fields(Frames))
-    frames = Frames(*(torch.cat(column) for column in columns))
+    frames = _concatenated(parts)
     frames = frames.select(usable_views(frames, skeleton.root).any(dim=1))
     if len(frames) == 0:
         names = ", ".join(recording.name for recording in recordings)
@@ -171,6 +168,13 @@ def _camera_from_root(
 ) -> Float[Tensor, "frames views 4 4"]:
     root_from_world = rigid_transform(torch.eye(3).to(origin), -origin)
     return relative_transform(cameras.camera_from_world, root_from_world[:, None])
+
+
+def _concatenated(parts: Sequence[Frames]) -> Frames:
+    views = max(part.image.shape[1] for part in parts)
+    parts = [_padded(part, views) for part in parts]
+    columns = ([getattr(part, one.name) for part in parts] for one in fields(Frames))
+    return Frames(*(torch.cat(column) for column in columns))
 
 
 def _padded(frames: Frames, views: int) -> Frames:

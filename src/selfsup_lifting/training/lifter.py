@@ -1,6 +1,7 @@
 """The network: a residual MLP from 2D joints to 3D joints."""
 
 import torch
+from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -52,8 +53,9 @@ class Lifter(nn.Module):
         if self.settings.confidence_input:
             trust = seen.to(image.dtype) * (1.0 if confidence is None else confidence)
             centered = torch.cat([centered, trust[..., None]], dim=-1)
-        latent = self.encoder(centered.flatten(0, -3).flatten(1))
-        poses = self.settings.output_unit * self.decoder(latent).unflatten(1, (-1, 3))
+        latent = self.encoder(rearrange(centered, "... joint value -> (...) (joint value)"))
+        poses = rearrange(self.decoder(latent), "pose (joint xyz) -> pose joint xyz", xyz=3)
+        poses = self.settings.output_unit * poses
         poses = poses - root_position(poses, self.skeleton.root)
         return poses.reshape(*image.shape[:-1], 3)  # type: ignore[no-any-return]
 

@@ -35,18 +35,27 @@ def hold_out(recordings: Sequence[Recording], names: Sequence[str] = ()) -> Spli
     if not names and len(subjects) == 1:
         return _split_in_time(recordings)
     chosen = tuple(names) or (subjects[-1],)
-    for name in chosen:
-        if not any(_is_named(recording, (name,)) for recording in recordings):
-            raise ValueError(
-                f"`hold_out` names {name!r}, which is no subject, action or recording; "
-                f"subjects are {', '.join(subjects)}"
-            )
-    held_out = [recording for recording in recordings if _is_named(recording, chosen)]
-    training = [recording for recording in recordings if not _is_named(recording, chosen)]
+    _require_known(chosen, recordings)
+    held_out = [one for one in recordings if not _names(one).isdisjoint(chosen)]
+    training = [one for one in recordings if _names(one).isdisjoint(chosen)]
     if not training:
         raise ValueError(f"holding out {', '.join(chosen)} leaves no training data")
     counts = f"training on {len(training)} recordings, {len(held_out)} held out"
     return Split(training, held_out, f"{counts} ({', '.join(chosen)})")
+
+
+def _require_known(names: Sequence[str], recordings: Sequence[Recording]) -> None:
+    unknown = set(names).difference(*map(_names, recordings))
+    if unknown:
+        subjects = sorted({recording.subject for recording in recordings})
+        raise ValueError(
+            f"`hold_out` names {min(unknown)!r}, which is no subject, action or recording; "
+            f"subjects are {', '.join(subjects)}"
+        )
+
+
+def _names(recording: Recording) -> set[str]:
+    return {recording.subject, recording.action, recording.name}
 
 
 def _split_in_time(recordings: Sequence[Recording]) -> Split:
@@ -59,7 +68,3 @@ def _split_in_time(recordings: Sequence[Recording]) -> Split:
         [one for one in held_out if one.frame_count],
         f"training on {sum(counts)} frames; the last {held} frames are held out",
     )
-
-
-def _is_named(recording: Recording, names: Sequence[str]) -> bool:
-    return bool({recording.subject, recording.action, recording.name} & set(names))

@@ -1,0 +1,16 @@
+"""Laws of the progress on stderr."""
+
+import pytest
+
+from selfsup_lifting.cli.progress import show_progress
+
+
+def test_without_a_terminal_a_line_is_printed_now_and_then_and_at_the_end(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with show_progress(1000, 990) as show:
+        for epoch in range(990, 1000):
+            show(f"L_in {epoch}")
+    first, last = capsys.readouterr().err.splitlines()
+    assert first.startswith("epoch 991/1000  L_in 990")
+    assert last == "epoch 1000/1000  L_in 999  0:00:00 left"
