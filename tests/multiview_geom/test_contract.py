@@ -288,7 +288,7 @@ EXEMPT = {
     "check_cameras": "looks at numbers, for a person; its laws are in test_rig_checks",
     "summarize_cameras": "tells numbers to a person; its laws are in test_rig_checks",
     "CameraFileError": "an error",
-    "CameraFormat": "an enumeration",
+    "CameraFormat": "a record of functions on files",
     "ValidDirections": "a record",
     "Lens": "an enumeration",
     "ViewingRays": "a record",

@@ -1,8 +1,8 @@
 """COLMAP's text model, `cameras.txt` and `images.txt`: X_camera = R X_world + t.
 
-COLMAP counts pixels from the corner of the first one, so that its centre is (0.5, 0.5); here the
-centre of the first pixel is (0, 0), and the principal point is moved by half a pixel. Every image
-is a view. `images.txt` may be huge: only the lines of poses are looked at.
+In COLMAP the center of the first pixel is (0.5, 0.5), here it is (0, 0): the principal point
+moves by half a pixel. Every image is a view. `images.txt` may be huge: only the lines with poses
+are parsed.
 """
 
 from collections.abc import Iterator
@@ -11,12 +11,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from multiview_geom.camera_files.records import (
-    CameraRecord,
-    Place,
-    image_size,
-    parsed_numbers,
-)
+from multiview_geom.camera_files.format import CameraFormat, CameraSource
+from multiview_geom.camera_files.place import FilePlace
+from multiview_geom.camera_files.records import CameraRecord
+from multiview_geom.camera_files.values import image_size, parsed_numbers
 from multiview_geom.cameras import Cameras
 from multiview_geom.conventions import (
     COLMAP_PARAMETERS,
@@ -29,16 +27,17 @@ from multiview_geom.rotations import rotation_from_quaternion
 
 CAMERAS, IMAGES = "cameras.txt", "images.txt"
 LONGEST_LINE = 4096
-"""Characters of a line that are looked at; lines of 2D points are longer, and passed over."""
+"""Characters of a line that are read; lines of 2D points are longer, and skipped."""
 MOST_IMAGES = 10_000
 POSE, IMAGE = 7, 10
-"""Numbers of a pose, and words of an image's first line."""
+"""Numbers of a pose, and words of the first line of an image."""
 
 Lenses = dict[str, tuple[Tensor, tuple[float, ...], tuple[int, int], Lens]]
 
 
-def read(folder: Path) -> list[CameraRecord]:
-    """Read the views of a folder that holds both files, in the order of `images.txt`."""
+def read(source: CameraSource) -> list[CameraRecord]:
+    """Read the views of a folder with both files, in the order of `images.txt`."""
+    folder = source.path if source.is_folder else source.path.parent
     lenses: Lenses = {}
     for place, line in _lines(folder / CAMERAS):
         identity, *words = line.split()
@@ -46,8 +45,8 @@ def read(folder: Path) -> list[CameraRecord]:
     return [_record(place, line, lenses) for place, line in _pose_lines(folder / IMAGES)]
 
 
-def write(folder: Path, cameras: Cameras) -> None:
-    """Write both files into a folder, which is made if need be."""
+def write(folder: Path, cameras: Cameras, _subject: str) -> None:
+    """Write both files into a folder, which is created if it does not exist."""
     if cameras.image_size is None:
         raise ValueError("`cameras` must have an image size for COLMAP's format")
     colmap = to_colmap(cameras)
@@ -56,26 +55,26 @@ def write(folder: Path, cameras: Cameras) -> None:
     images = ["# IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME", "# POINTS2D[] as X Y POINT3D_ID"]
     for view, name in enumerate(cameras.names):
         width, height = cameras.image_size[view].tolist()
-        parameters = _written(colmap.parameters[view])
-        pose = f"{_written(colmap.quaternions[view])} {_written(colmap.translations[view])}"
+        parameters = _joined(colmap.parameters[view])
+        pose = f"{_joined(colmap.quaternions[view])} {_joined(colmap.translations[view])}"
         lenses.append(f"{view + 1} {colmap.model} {width} {height} {parameters}")
         images += [f"{view + 1} {pose} {view + 1} {name}", ""]
     (folder / CAMERAS).write_text("\n".join([*lenses, ""]), encoding="utf-8")
     (folder / IMAGES).write_text("\n".join([*images, ""]), encoding="utf-8")
 
 
-def _lines(path: Path) -> Iterator[tuple[Place, str]]:
-    """Yield lines that are not comments, of each no more than its beginning."""
+def _lines(path: Path) -> Iterator[tuple[FilePlace, str]]:
+    """Yield the beginning of each line that is no comment."""
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         count, begins = 0, True
         while line := file.readline(LONGEST_LINE):
             count += begins
             if begins and not line.startswith("#"):
-                yield Place(path, f"line {count}"), line.strip()
+                yield FilePlace(path, f"line {count}"), line.strip()
             begins = line.endswith("\n")
 
 
-def _pose_lines(path: Path) -> Iterator[tuple[Place, str]]:
+def _pose_lines(path: Path) -> Iterator[tuple[FilePlace, str]]:
     """Yield the first line of each image; the second, of 2D points, may be empty."""
     awaited = True
     images = 0
@@ -91,7 +90,7 @@ def _pose_lines(path: Path) -> Iterator[tuple[Place, str]]:
 
 
 def _lens(
-    place: Place, words: list[str]
+    place: FilePlace, words: list[str]
 ) -> tuple[Tensor, tuple[float, ...], tuple[int, int], Lens]:
     model, *row = words or [""]
     names = COLMAP_PARAMETERS.get(model)
@@ -99,13 +98,13 @@ def _lens(
         raise place.expected(f"one of the models {', '.join(COLMAP_PARAMETERS)}", model)
     width, height, *values = parsed_numbers(place, row, 2 + len(names)).tolist()
     parameters = torch.tensor([values], dtype=torch.float64)
-    unturned, unmoved = parameters.new_tensor([[1.0, 0.0, 0.0, 0.0]]), parameters.new_zeros(1, 3)
-    camera = from_colmap(ColmapCameras(model, parameters, unturned, unmoved))
+    no_rotation = parameters.new_tensor([[1.0, 0.0, 0.0, 0.0]])
+    camera = from_colmap(ColmapCameras(model, parameters, no_rotation, parameters.new_zeros(1, 3)))
     k = () if camera.distortion is None else tuple(camera.distortion[0].tolist())
     return camera.intrinsics[0], k, image_size(place, width, height), camera.lens
 
 
-def _record(place: Place, line: str, lenses: Lenses) -> CameraRecord:
+def _record(place: FilePlace, line: str, lenses: Lenses) -> CameraRecord:
     words = line.split(maxsplit=IMAGE - 1)
     if len(words) != IMAGE:
         raise place.expected("an image: id, quaternion, translation, camera, name", line)
@@ -119,5 +118,16 @@ def _record(place: Place, line: str, lenses: Lenses) -> CameraRecord:
     return CameraRecord(name, K, rotation_from_quaternion(pose[:4]), pose[4:], k, size, lens)
 
 
-def _written(row: Tensor) -> str:
+def _joined(row: Tensor) -> str:
     return " ".join(repr(value) for value in row.tolist())
+
+
+FORMAT = CameraFormat(
+    name="colmap",
+    title="COLMAP text",
+    unit=None,
+    recognizes=lambda source: source.folder_with(CAMERAS, IMAGES) is not None,
+    read=read,
+    write=write,
+    files=f"{CAMERAS} and {IMAGES}",
+)

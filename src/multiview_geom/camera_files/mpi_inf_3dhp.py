@@ -1,39 +1,36 @@
-"""MPI-INF-3DHP's `camera.calibration`, in millimetres: X_camera = R X_world + t, no lens."""
+"""MPI-INF-3DHP's `camera.calibration`, in millimeters: X_camera = R X_world + t, no lens."""
 
 from pathlib import Path
 
 import torch
 
-from multiview_geom.camera_files.records import (
-    CameraRecord,
-    Place,
-    image_size,
-    number,
-    parsed_numbers,
-    table,
-)
+from multiview_geom.camera_files.format import CameraFormat, CameraSource
+from multiview_geom.camera_files.place import FilePlace
+from multiview_geom.camera_files.records import CameraRecord
+from multiview_geom.camera_files.values import image_size, number, parsed_numbers, table
 from multiview_geom.cameras import Cameras
 
 HEADER = "Skeletool Camera Calibration File"
 SENSOR_MM = 10
-"""Width and height of the sensor that are written: nothing here depends on them."""
+"""Width and height of the sensor that are written; the cameras do not depend on them."""
 
 
-def parse(path: Path, written: str) -> list[CameraRecord]:
+def read(source: CameraSource) -> list[CameraRecord]:
     """Read a header, then for each camera its name and a line per property."""
-    cameras: list[tuple[Place, dict[str, object]]] = []
-    for count, line in enumerate(written.splitlines()[1:], start=2):
+    cameras: list[tuple[FilePlace, dict[str, object]]] = []
+    for count, line in enumerate(source.text.splitlines()[1:], start=2):
         key, *words = line.split() or [""]
+        place = source.place.at(f"line {count}")
         if key == "name":
-            cameras.append((Place(path, f"line {count}"), {"name": " ".join(words)}))
+            cameras.append((place, {"name": " ".join(words)}))
         elif key and not cameras:
-            raise Place(path, f"line {count}").expected("`name`", line)
+            raise place.expected("`name`", line)
         elif key:
             cameras[-1][1][key] = words
     return [_record(place, camera) for place, camera in cameras]
 
 
-def write(path: Path, cameras: Cameras) -> None:
+def write(path: Path, cameras: Cameras, _subject: str) -> None:
     """Write pinholes; the format does not say what its lens coefficient means."""
     if cameras.distortion is not None and cameras.distortion.any():
         raise ValueError("`cameras` must be pinholes for MPI-INF-3DHP's format; undistort first")
@@ -56,7 +53,7 @@ def write(path: Path, cameras: Cameras) -> None:
     path.write_text("\n".join([*lines, ""]), encoding="utf-8")
 
 
-def _record(place: Place, camera: dict[str, object]) -> CameraRecord:
+def _record(place: FilePlace, camera: dict[str, object]) -> CameraRecord:
     table(place, camera, "size", "intrinsic", "extrinsic")
     rows = {key: words for key, words in camera.items() if isinstance(words, list)}
     width, height = parsed_numbers(place.at("size"), rows["size"], 2).tolist()
@@ -74,3 +71,14 @@ def _record(place: Place, camera: dict[str, object]) -> CameraRecord:
 
 def _row(matrix: torch.Tensor) -> str:
     return " ".join(repr(value) for value in matrix.flatten().tolist())
+
+
+FORMAT = CameraFormat(
+    name="mpi-inf-3dhp",
+    title="MPI-INF-3DHP camera.calibration",
+    unit="mm",
+    recognizes=lambda source: source.text.startswith(HEADER),
+    read=read,
+    write=write,
+    suffixes=(".calibration",),
+)

@@ -1,25 +1,20 @@
-"""The calibration that Qualisys Track Manager exports (`.qca.txt`), XML in millimetres.
+"""The calibration that Qualisys Track Manager exports (`.qca.txt`), XML in millimeters.
 
-A camera's transform holds its centre and a rotation to axes x right, y up, z backward. Lengths in
-the image are counted in 64ths of a pixel, from the corner of the sensor; pixels are counted from
-the corner of the video (`fov_video`), as the video's frames are. `viewrotation` turns what the
-program displays, not what is calibrated, and is left aside.
+The transform of a camera is its center and a rotation to axes x right, y up, z backward. Lengths
+in the image are in 64ths of a pixel and measured from the corner of the sensor; here pixels are
+measured from the corner of the video frame (`fov_video`). `viewrotation` turns the display of the
+program, not the calibration, and is ignored.
 """
 
-from pathlib import Path
 from xml.etree.ElementTree import Element
 
 import torch
 
-from multiview_geom.camera_files.records import (
-    CameraRecord,
-    Place,
-    focal_matrix,
-    image_size,
-    number,
-    parsed_numbers,
-)
-from multiview_geom.camera_files.safe_xml import attributes, parse_xml
+from multiview_geom.camera_files.format import CameraFormat, CameraSource
+from multiview_geom.camera_files.place import FilePlace
+from multiview_geom.camera_files.records import CameraRecord, focal_matrix
+from multiview_geom.camera_files.values import image_size, number, parsed_numbers
+from multiview_geom.camera_files.xml_elements import attributes, parse_xml
 
 STEPS_PER_PIXEL = 64
 FLIP = torch.diag(torch.tensor([1.0, -1.0, -1.0], dtype=torch.float64))
@@ -32,15 +27,15 @@ LENS = (
 )
 
 
-def parse(path: Path, written: str) -> list[CameraRecord]:
-    """Read every <camera>, named by its serial."""
-    cameras = parse_xml(path, written).iter("camera")
-    return [_record(path, count, camera) for count, camera in enumerate(cameras, start=1)]
+def read(source: CameraSource) -> list[CameraRecord]:
+    """Read every <camera>, named by its serial number."""
+    cameras = parse_xml(source.path, source.text).iter("camera")
+    return [_record(source.place, count, camera) for count, camera in enumerate(cameras, start=1)]
 
 
-def _record(path: Path, count: int, camera: Element) -> CameraRecord:
+def _record(file: FilePlace, count: int, camera: Element) -> CameraRecord:
     name = camera.get("serial") or f"cam_{count}"
-    place = Place(path, f"camera {name}")
+    place = file.at(f"camera {name}")
     pose = attributes(place, camera, "transform")
     lens = attributes(place, camera, "intrinsic")
     video = attributes(place, camera, "fov_video")
@@ -60,8 +55,17 @@ def _record(path: Path, count: int, camera: Element) -> CameraRecord:
     )
 
 
-def _row(place: Place, found: dict[str, str], *keys: str) -> torch.Tensor:
+def _row(place: FilePlace, found: dict[str, str], *keys: str) -> torch.Tensor:
     for key in keys:
         if key not in found:
             raise place.expected(f"the attribute `{key}`", f"only {', '.join(found)}")
     return parsed_numbers(place, [found[key] for key in keys], len(keys))
+
+
+FORMAT = CameraFormat(
+    name="qualisys",
+    title="Qualisys .qca.txt",
+    unit="mm",
+    recognizes=lambda source: source.text.startswith("<") and "<w0>" not in source.text,
+    read=read,
+)

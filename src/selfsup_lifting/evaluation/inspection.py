@@ -155,7 +155,7 @@ def inspect_calibration(path: Path) -> RigInspection:
     """
     file = read_camera_file(path)
     return RigInspection(
-        format=file.format.value,
+        format=file.format.title,
         unit=file.unit,
         rig=summarize_cameras(file.cameras),
         warnings=tuple(issue.message for issue in check_cameras(file.cameras)),

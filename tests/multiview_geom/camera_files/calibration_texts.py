@@ -5,8 +5,6 @@ The numbers are made up.
 
 from pathlib import Path
 
-from multiview_geom import CameraFormat
-
 ANIPOSELIB = """\
 [cam_0]
 name = "left"
@@ -310,25 +308,25 @@ QUALISYS = """\
 """
 
 FILES = {
-    CameraFormat.TOML: {"any.toml": ANIPOSELIB},
-    CameraFormat.OPENCV_YAML: {"any.txt": OPENCV_RIG_YAML},
-    CameraFormat.OPENCV_JSON: {"any": OPENCV_PAIR_JSON},
-    CameraFormat.HUMAN36M_JSON: {"any.json": HUMAN36M_JSON},
-    CameraFormat.HUMANEVA: {"C1.cal": HUMANEVA},
-    CameraFormat.MPI_INF_3DHP: {"any.txt": MPI_INF_3DHP},
-    CameraFormat.COLMAP: {
+    "toml": {"any.toml": ANIPOSELIB},
+    "opencv-yaml": {"any.txt": OPENCV_RIG_YAML},
+    "opencv-json": {"any": OPENCV_PAIR_JSON},
+    "human36m-json": {"any.json": HUMAN36M_JSON},
+    "humaneva": {"C1.cal": HUMANEVA},
+    "mpi-inf-3dhp": {"any.txt": MPI_INF_3DHP},
+    "colmap": {
         "cameras.txt": COLMAP_CAMERAS,
         "images.txt": COLMAP_IMAGES,
     },
-    CameraFormat.EASYMOCAP: {
+    "easymocap": {
         "intri.yml": EASYMOCAP_INTRINSICS,
         "extri.yml": EASYMOCAP_EXTRINSICS,
     },
-    CameraFormat.QUALISYS: {"Calib.qca.txt": QUALISYS},
+    "qualisys": {"Calib.qca.txt": QUALISYS},
 }
 
 
-def written(folder: Path, form: CameraFormat) -> Path:
+def written(folder: Path, form: str) -> Path:
     """Write a format's example; return the file, or the first of two."""
     for name, text in FILES[form].items():
         (folder / name).write_text(text, encoding="utf-8", newline="")
@@ -342,6 +340,6 @@ def file_of(folder: Path, text: str) -> Path:
     return path
 
 
-def subject_of(form: CameraFormat) -> str | None:
+def subject_of(form: str) -> str | None:
     """Name a subject where the format wants one."""
-    return "S1" if form is CameraFormat.HUMAN36M_JSON else None
+    return "S1" if form == "human36m-json" else None

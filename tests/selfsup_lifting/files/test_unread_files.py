@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from torch.testing import assert_close
 
-from multiview_geom import CameraFormat, save_cameras
+from multiview_geom import save_cameras
 from selfsup_lifting.calibration import load_rig
 from selfsup_lifting.cli import main
 from selfsup_lifting.config import ReadSettings
@@ -69,7 +69,7 @@ def test_motion_skeletons_and_settings_may_have_a_mark(tmp_path: Path) -> None:
 
 
 def test_a_calibration_of_colmap_may_have_a_mark(tmp_path: Path) -> None:
-    save_cameras(tmp_path, TAKE.cameras, format=CameraFormat.COLMAP)
+    save_cameras(tmp_path, TAKE.cameras, format="colmap")
     for file in tmp_path.iterdir():
         file.write_text("# written by COLMAP\n" + file.read_text())
         mark(file)

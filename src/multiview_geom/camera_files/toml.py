@@ -2,12 +2,12 @@
 
 import json
 import tomllib
-from dataclasses import replace
 from pathlib import Path
 
-from multiview_geom.camera_files.records import (
-    CameraRecord,
-    Place,
+from multiview_geom.camera_files.format import CameraFormat, CameraSource
+from multiview_geom.camera_files.place import FilePlace
+from multiview_geom.camera_files.records import CameraRecord
+from multiview_geom.camera_files.values import (
     coefficients,
     image_size,
     numbers,
@@ -20,65 +20,58 @@ from multiview_geom.lenses.lens import Lens
 from multiview_geom.rotations import rotation_from_vector, rotation_to_vector
 
 NO_CAMERA = ("metadata", "capture_volume", "charuco", "checkerboard")
-"""Tables that Pose2Sim and caliscope keep beside the cameras."""
+"""Tables of Pose2Sim and caliscope that are no cameras."""
 
 
-def parse(path: Path, written: str) -> list[CameraRecord]:
-    """Read one camera from every table but those known to hold none."""
+def read(source: CameraSource) -> list[CameraRecord]:
+    """Read one camera from every table but those known to be none."""
     try:
-        tables = tomllib.loads(written)
+        tables = tomllib.loads(source.text)
     except (ValueError, RecursionError) as reason:
-        raise Place(path).expected("a calibration in TOML", str(reason)) from None
+        raise source.place.expected("a calibration in TOML", str(reason)) from None
     cameras = {key: value for key, value in tables.items() if key not in NO_CAMERA}
-    records = [_record(Place(path, key), key, value) for key, value in cameras.items()]
-    # aniposelib numbers its tables and keeps the camera's name inside.
-    if [*cameras] == [f"cam_{number}" for number in range(len(cameras))]:
-        return [_named(path, record, cameras[record.name]) for record in records]
-    return records
+    # aniposelib numbers its tables from zero, and the camera's name is inside.
+    numbered = [*cameras] == [f"cam_{number}" for number in range(len(cameras))]
+    return [
+        _record(source.place.at(key), key, value, named_inside=numbered)
+        for key, value in cameras.items()
+    ]
 
 
-def write(path: Path, cameras: Cameras) -> None:
+def write(path: Path, cameras: Cameras, _subject: str) -> None:
     """Write a rig as aniposelib does: tables `cam_0`, `cam_1`, ..., each with its name."""
     tables = [_table(cameras, view) for view in range(cameras.views)]
     path.write_text("\n".join([*tables, "[metadata]\n"]), encoding="utf-8")
 
 
-def _record(place: Place, name: str, value: object) -> CameraRecord:
+def _record(place: FilePlace, key: str, value: object, *, named_inside: bool) -> CameraRecord:
     camera = table(place, value, "matrix", "rotation", "translation")
     lens = _lens(place.at("fisheye"), camera.get("fisheye", False))
-    row = camera.get("distortions", [])
-    size = camera.get("size")
     return CameraRecord(
-        name=name,
+        name=text(place.at("name"), camera.get("name", key)) if named_inside else key,
         intrinsics=numbers(place.at("matrix"), camera["matrix"], 3, 3),
         rotation=rotation_from_vector(numbers(place.at("rotation"), camera["rotation"], 3)),
         translation=numbers(place.at("translation"), camera["translation"], 3),
-        distortion=_coefficients(place.at("distortions"), row, lens),
-        image_size=None if size is None else _size(place.at("size"), size),
+        distortion=_coefficients(place.at("distortions"), camera.get("distortions", []), lens),
+        image_size=_size(place.at("size"), camera["size"]) if "size" in camera else None,
         lens=lens,
     )
 
 
-def _named(path: Path, record: CameraRecord, camera: dict[str, object]) -> CameraRecord:
-    if "name" not in camera:
-        return record
-    return replace(record, name=text(Place(path, record.name).at("name"), camera["name"]))
-
-
-def _lens(place: Place, fisheye: object) -> Lens:
+def _lens(place: FilePlace, fisheye: object) -> Lens:
     if not isinstance(fisheye, bool):
         raise place.expected("true or false", fisheye)
     return Lens.FISHEYE if fisheye else Lens.OPENCV
 
 
-def _coefficients(place: Place, row: object, lens: Lens) -> tuple[float, ...]:
+def _coefficients(place: FilePlace, row: object, lens: Lens) -> tuple[float, ...]:
     if not isinstance(row, list):
         raise place.expected("a list of coefficients", row)
     coefficients(place, row, lens)
     return tuple(parsed_numbers(place, row, len(row)).tolist())
 
 
-def _size(place: Place, values: object) -> tuple[int, int]:
+def _size(place: FilePlace, values: object) -> tuple[int, int]:
     width, height = numbers(place, values, 2).tolist()
     return image_size(place, width, height)
 
@@ -101,3 +94,14 @@ def _table(cameras: Cameras, view: int) -> str:
 def _quoted(name: str) -> str:
     """Write text as TOML does: as JSON, but for DEL, which TOML wants escaped."""
     return json.dumps(name, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+FORMAT = CameraFormat(
+    name="toml",
+    title="TOML of aniposelib, Pose2Sim or caliscope",
+    unit=None,
+    recognizes=lambda source: not (source.is_folder or source.is_hdf5),
+    read=read,
+    write=write,
+    suffixes=(".toml",),
+)

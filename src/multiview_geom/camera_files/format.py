@@ -1,0 +1,109 @@
+"""What a calibration format is: how to recognize, read and write its files."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from multiview_geom.camera_files.place import FilePlace
+from multiview_geom.camera_files.records import CameraRecord
+from multiview_geom.camera_files.values import table
+from multiview_geom.cameras import Cameras
+
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+LARGEST_FILE = 4 * 2**20
+"""Largest size of a text file [bytes]; a thousand cameras need about half a megabyte."""
+
+
+@dataclass(frozen=True)
+class CameraSource:
+    """A file or folder that may be a calibration; its content is read once.
+
+    Attributes:
+        path: The file or folder.
+        subject: The subject whose cameras are wanted, in files that hold several.
+    """
+
+    path: Path
+    subject: str | None = None
+
+    @property
+    def place(self) -> FilePlace:
+        """The place that errors about the whole file begin with."""
+        return FilePlace(self.path)
+
+    @cached_property
+    def is_folder(self) -> bool:
+        """Whether the source is a folder."""
+        return self.path.is_dir()
+
+    @cached_property
+    def is_hdf5(self) -> bool:
+        """Whether the source is an HDF5 file, by its first bytes."""
+        if self.is_folder:
+            return False
+        with self.path.open("rb") as file:
+            return file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
+
+    @cached_property
+    def text(self) -> str:
+        """The text of the file, without white space before it; empty for folders and HDF5."""
+        return "" if self.is_folder or self.is_hdf5 else read_text(self.path).lstrip()
+
+    @cached_property
+    def json(self) -> dict[str, object]:
+        """The top-level table of a JSON file; empty for other files."""
+        if not self.text.startswith("{"):
+            return {}
+        try:
+            value = json.loads(self.text)
+        except (ValueError, RecursionError) as reason:
+            raise self.place.expected("a calibration in JSON", str(reason)) from None
+        return table(self.place, value)
+
+    def folder_with(self, *names: str) -> Path | None:
+        """Return the folder that has all these files, if it is the source or one of them is."""
+        if not self.is_folder and self.path.name not in names:
+            return None
+        folder = self.path if self.is_folder else self.path.parent
+        return folder if all((folder / name).is_file() for name in names) else None
+
+
+@dataclass(frozen=True)
+class CameraFormat:
+    """A kind of calibration file.
+
+    Attributes:
+        name: Short name to choose the format by, such as "colmap".
+        title: Name of the format for people.
+        unit: Unit of length that the format fixes, "mm"; None where the writer chooses it.
+        recognizes: Tells whether a source has this format, by its content.
+        read: Reads the cameras of a source that the format recognizes.
+        write: Writes cameras to a path, as those of a subject; None if the format is only read.
+        suffixes: Ends of file names that are written in this format by default.
+        files: Names of the files of a format that is a folder, to tell what was expected.
+    """
+
+    name: str
+    title: str
+    unit: str | None
+    recognizes: Callable[[CameraSource], bool]
+    read: Callable[[CameraSource], list[CameraRecord]]
+    write: Callable[[Path, Cameras, str], None] | None = None
+    suffixes: tuple[str, ...] = ()
+    files: str = ""
+
+    def __repr__(self) -> str:
+        return f"CameraFormat({self.name!r})"
+
+
+def read_text(path: Path) -> str:
+    """Read a whole calibration file, unless it is far larger than any calibration."""
+    size = path.stat().st_size
+    if size > LARGEST_FILE:
+        raise FilePlace(path).expected(f"at most {LARGEST_FILE} bytes", f"{size} bytes")
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as reason:
+        raise FilePlace(path).expected("text in UTF-8", str(reason)) from None

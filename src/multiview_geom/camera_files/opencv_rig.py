@@ -1,0 +1,160 @@
+"""OpenCV's calibrations in YAML and JSON: one camera, a stereo pair, or a rig.
+
+OpenCV's sample `calibration` writes one camera: `camera_matrix`, `distortion_coefficients`,
+`image_width` and `image_height`. A pair is `M1`, `D1`, `M2`, `D2`, `R`, `T`. The sample
+`multiview_calibration` writes a rig, which is also what we write: `Ks`, `distortions`, `rvecs`,
+`Ts`, `image_sizes`, `is_fisheye` and `cam_ids`. X_camera = R X_world + t.
+"""
+
+import torch
+from torch import Tensor
+
+from multiview_geom.camera_files.opencv_nodes import (
+    Tree,
+    lens_coefficients,
+    matrix,
+    matrix_node,
+    matrix_values,
+)
+from multiview_geom.camera_files.place import FilePlace
+from multiview_geom.camera_files.records import CameraRecord
+from multiview_geom.camera_files.values import coefficients, image_size, number, table, text
+from multiview_geom.cameras import Cameras, default_names
+from multiview_geom.lenses.lens import Lens
+from multiview_geom.rotations import rotation_from_vector, rotation_to_vector
+
+ONE_CAMERA = (
+    ("camera_matrix", "distortion_coefficients"),
+    ("cameraMatrix", "distCoeffs"),
+    ("camera_matrix", "dist_coeffs"),
+    ("K", "D"),
+)
+"""Keys of K and the coefficients in files of one camera."""
+PAIRS = (("M1", "D1", "M2", "D2"), ("K1", "D1", "K2", "D2"))
+
+
+def records(place: FilePlace, tree: Tree) -> list[CameraRecord]:
+    """Read a rig, a pair or one camera, as the keys of the file say."""
+    if "Ks" in tree:
+        return _rig(place, tree)
+    for keys in PAIRS:
+        if all(key in tree for key in keys):
+            return _pair(place, tree, keys)
+    for K, D in ONE_CAMERA:
+        if K in tree:
+            return [_single(place, tree, K, D)]
+    known = "`Ks`, `M1`, `camera_matrix` or `K`"
+    raise place.expected(f"a calibration with {known}", f"only {', '.join(tree) or 'none'}")
+
+
+def rig_tree(cameras: Cameras) -> Tree:
+    """Return a rig as OpenCV's sample `multiview_calibration` writes it."""
+    rotations = cameras.camera_from_world[:, :3, :3]
+    if any("," in name for name in cameras.names):
+        raise ValueError(
+            f"`cameras` must have names without commas for this format, got {cameras.names}"
+        )
+    fisheye = torch.full((cameras.views, 1), int(cameras.lens is Lens.FISHEYE))
+    k = torch.zeros(cameras.views, 5) if cameras.distortion is None else cameras.distortion
+    tree: Tree = {
+        "cam_ids": ",".join(cameras.names),
+        "is_fisheye": matrix_node(fisheye),
+        "Ks": matrix_node(cameras.intrinsics),
+        "distortions": matrix_node(k.double()),
+        "rvecs": matrix_node(rotation_to_vector(rotations)),
+        "Ts": matrix_node(cameras.camera_from_world[:, :3, 3]),
+    }
+    if cameras.image_size is not None:
+        tree["image_sizes"] = matrix_node(cameras.image_size)
+    return tree
+
+
+def _rig(place: FilePlace, tree: Tree) -> list[CameraRecord]:
+    table(place, tree, "Ks", "distortions", "rvecs", "Ts")
+    views = len(matrix_values(place.at("Ks"), tree["Ks"])) // 9
+    each = len(matrix_values(place.at("distortions"), tree["distortions"])) // max(1, views)
+
+    def stacked(key: str, *shape: int) -> list[Tensor]:
+        return [*matrix(place.at(key), tree[key], views, *shape)]
+
+    flags = stacked("is_fisheye") if "is_fisheye" in tree else [False] * views
+    sizes = stacked("image_sizes", 2) if "image_sizes" in tree else [None] * views
+    columns = zip(
+        _names(place.at("cam_ids"), tree.get("cam_ids", ""), views),
+        stacked("Ks", 3, 3),
+        stacked("rvecs", 3),
+        stacked("Ts", 3),
+        stacked("distortions", each),
+        sizes,
+        [Lens.FISHEYE if flag else Lens.OPENCV for flag in flags],
+        strict=True,
+    )
+    return [
+        CameraRecord(
+            name=name,
+            intrinsics=K,
+            rotation=rotation_from_vector(turn),
+            translation=shift,
+            distortion=coefficients(place.at("distortions"), k.tolist(), lens),
+            image_size=_size(place, size),
+            lens=lens,
+        )
+        for name, K, turn, shift, k, size, lens in columns
+    ]
+
+
+def _size(place: FilePlace, size: Tensor | None) -> tuple[int, int] | None:
+    if size is None:
+        return None
+    width, height = size.tolist()
+    return image_size(place.at("image_sizes"), width, height)
+
+
+def _names(place: FilePlace, joined: object, views: int) -> list[str]:
+    names = text(place, joined).split(",") if joined else [*default_names(views)]
+    if len(names) != views:
+        raise place.expected(f"{views} names", f"{len(names)} of them")
+    return names
+
+
+def _pair(place: FilePlace, tree: Tree, keys: tuple[str, ...]) -> list[CameraRecord]:
+    table(place, tree, "R", "T")
+    still = torch.eye(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
+    moved = _turn(place.at("R"), tree["R"]), matrix(place.at("T"), tree["T"], 3)
+    poses = zip(default_names(2), (keys[:2], keys[2:]), (still, moved), strict=True)
+    return [
+        CameraRecord(
+            name=name,
+            intrinsics=matrix(place.at(K), tree[K], 3, 3),
+            rotation=rotation,
+            translation=translation,
+            distortion=lens_coefficients(place.at(D), tree[D]),
+        )
+        for name, (K, D), (rotation, translation) in poses
+    ]
+
+
+def _single(place: FilePlace, tree: Tree, K: str, D: str) -> CameraRecord:
+    """Read one camera; where the file says nothing of a pose, the world is the camera's frame."""
+    turn = next((key for key in ("R", "rvec") if key in tree), None)
+    shift = next((key for key in ("T", "tvec", "t") if key in tree), None)
+    unmoved = torch.zeros(3, dtype=torch.float64)
+    sized = "image_width" in tree and "image_height" in tree
+    sides = [number(place.at(key), tree[key]) for key in ("image_width", "image_height") if sized]
+    return CameraRecord(
+        name=place.path.stem,
+        intrinsics=matrix(place.at(K), tree[K], 3, 3),
+        rotation=rotation_from_vector(unmoved)
+        if turn is None
+        else _turn(place.at(turn), tree[turn]),
+        translation=unmoved if shift is None else matrix(place.at(shift), tree[shift], 3),
+        distortion=lens_coefficients(place.at(D), tree[D]) if D in tree else (),
+        image_size=image_size(place.at("image_width"), *sides) if sized else None,
+    )
+
+
+def _turn(place: FilePlace, node: object) -> Tensor:
+    """Read a rotation, a matrix or a Rodrigues vector."""
+    if len(matrix_values(place, node)) == 3:  # noqa: PLR2004
+        return rotation_from_vector(matrix(place, node, 3))
+    return matrix(place, node, 3, 3)

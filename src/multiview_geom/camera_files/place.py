@@ -1,0 +1,36 @@
+"""A place in a calibration file, and the error that names it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class CameraFileError(ValueError):
+    """A calibration file that cannot be read: one sentence with file, place and cause."""
+
+
+@dataclass(frozen=True)
+class FilePlace:
+    """The place of a value in a file: the beginning of every error message about it.
+
+    Attributes:
+        path: The file.
+        where: The place in it, such as `cam_0.matrix` or `line 5`.
+    """
+
+    path: Path
+    where: str = ""
+
+    def at(self, key: object) -> "FilePlace":
+        """Return the place of a value inside this one."""
+        return FilePlace(self.path, f"{self.where}.{key}" if self.where else str(key))
+
+    def expected(self, what: str, got: object) -> CameraFileError:
+        """Return the error that says what was expected here, and what came."""
+        where = f" `{_shortened(self.where)}`:" if self.where else ""
+        text = got if isinstance(got, str) else repr(got)
+        return CameraFileError(f"{self.path}:{where} expected {what}, got {_shortened(text)}")
+
+
+def _shortened(written: str, width: int = 80) -> str:
+    line = " ".join(written.split())
+    return line if len(line) <= width else f"{line[: width - 3]}..."

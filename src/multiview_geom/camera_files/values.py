@@ -1,0 +1,97 @@
+"""Values of calibration files, checked: numbers, texts, tables, image sizes, coefficients."""
+
+from collections.abc import Sequence
+from math import isfinite, prod
+from typing import TypeGuard
+
+import torch
+from torch import Tensor
+
+from multiview_geom.camera_files.place import FilePlace
+from multiview_geom.lenses.lens import Lens
+from multiview_geom.lenses.polynomial import COEFFICIENT_COUNTS
+
+MOST_PIXELS = 1_000_000
+"""Largest width or height of an image [px]."""
+
+
+def numbers(place: FilePlace, values: object, *shape: int) -> Tensor:
+    """Return nested lists of finite numbers as a float64 tensor of the given shape."""
+    if not _is_nested(values, shape):
+        raise place.expected(f"{' x '.join(map(str, shape))} finite numbers", values)
+    try:
+        return torch.tensor(values, dtype=torch.float64)
+    except OverflowError:
+        raise place.expected("numbers that float64 can hold", values) from None
+
+
+def parsed_numbers(place: FilePlace, words: Sequence[object], *shape: int) -> Tensor:
+    """Return a flat list of numbers, written or parsed, as a float64 tensor of a shape."""
+    if len(words) != prod(shape):
+        raise place.expected(f"{prod(shape)} numbers", f"{len(words)} of them")
+    row = [number(place, word) for word in words]
+    return torch.tensor(row, dtype=torch.float64).reshape(shape)
+
+
+def number(place: FilePlace, word: object) -> float:
+    """Return a finite number, written or parsed."""
+    try:
+        value = float(word) if isinstance(word, str | int | float) else float("nan")
+    except (ValueError, OverflowError):
+        value = float("nan")
+    if isinstance(word, bool) or not isfinite(value):
+        raise place.expected("a finite number", word)
+    return value
+
+
+def text(place: FilePlace, value: object) -> str:
+    """Return a value that must be text."""
+    if not isinstance(value, str):
+        raise place.expected("text", value)
+    return value
+
+
+def table(place: FilePlace, value: object, *keys: str) -> dict[str, object]:
+    """Return a value that must be a table with at least the given keys."""
+    if not isinstance(value, dict):
+        raise place.expected("a table", value)
+    for key in keys:
+        if key not in value:
+            raise place.expected(f"the key `{key}`", f"only {', '.join(map(str, value)) or 'none'}")
+    return value
+
+
+def one_of(place: FilePlace, name: str, known: Sequence[str], wanted: str | None) -> str:
+    """Return the wanted entry of a file; a file with only one entry needs no choice."""
+    if wanted is None and len(known) == 1:
+        return known[0]
+    if wanted is None or wanted not in known:
+        got = f"no `{name}`" if wanted is None else f"`{name}` {wanted!r}"
+        raise place.expected(f"`{name}` to be one of {', '.join(known) or 'none'}", got)
+    return wanted
+
+
+def image_size(place: FilePlace, width: float, height: float) -> tuple[int, int]:
+    """Return a size in whole pixels."""
+    if not all(0 < side <= MOST_PIXELS and side == int(side) for side in (width, height)):
+        raise place.expected("a width and a height in whole pixels", (width, height))
+    return int(width), int(height)
+
+
+def coefficients(place: FilePlace, row: Sequence[float], lens: Lens) -> tuple[float, ...]:
+    """Return lens coefficients of which there must be as many as a lens can have."""
+    counts = (4,) if lens is Lens.FISHEYE else (0, *COEFFICIENT_COUNTS)
+    if len(row) not in counts:
+        raise place.expected(f"{' or '.join(map(str, counts))} coefficients", f"{len(row)} of them")
+    return tuple(row)
+
+
+def _is_nested(values: object, shape: tuple[int, ...]) -> TypeGuard[list[float]]:
+    if not shape:
+        whole = isinstance(values, int) and not isinstance(values, bool)
+        return whole or (isinstance(values, float) and isfinite(values))
+    return (
+        isinstance(values, list)
+        and len(values) == shape[0]
+        and all(_is_nested(row, shape[1:]) for row in values)
+    )
