@@ -23,7 +23,7 @@ from selfsup_lifting.evaluation.evaluate import Evaluation, evaluate_lifter
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.recipes import demo, robust
 from selfsup_lifting.recording import Recording
-from selfsup_lifting.skeleton.skeletons import load_skeleton
+from selfsup_lifting.skeleton.skeleton_file import load_skeleton
 from selfsup_lifting.training.loop import train
 from selfsup_lifting.training.splits import hold_out
 

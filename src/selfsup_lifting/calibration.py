@@ -10,7 +10,7 @@ from torch import Tensor
 
 from multiview_geom import CameraFile, Cameras, read_camera_file
 from selfsup_lifting.config import Unit
-from selfsup_lifting.recording import ReadError
+from selfsup_lifting.read_errors import ReadError
 
 # If a file format fixes no unit, a rig wider than this is taken to be in millimeters: no room is
 # as wide in meters, and hardly a rig is as narrow in millimeters.

@@ -17,15 +17,13 @@ from torch import Tensor
 
 from multiview_geom import Cameras, Lens
 from selfsup_lifting.atomic_write import replacing
-from selfsup_lifting.skeleton.skeletons import Skeleton, joint_mapping
+from selfsup_lifting.read_errors import Place, ReadError
+from selfsup_lifting.skeleton.joint_mapping import joint_mapping, map_joints
+from selfsup_lifting.skeleton.skeletons import Skeleton
 
 FORMAT_VERSION = 1
 # What a sighting that was filled in is worth, beside those around it.
 FILLED_TRUST = 0.5
-
-
-class ReadError(ValueError):
-    """What is wrong with a file, in one sentence that says where."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +133,7 @@ class Recording:
             The take with its joints mapped by `joint_mapping`.
         """
         mapping = joint_mapping(self.skeleton, target)
-        keypoints = _map_joints(mapping, self.keypoints)
+        keypoints = map_joints(mapping, self.keypoints)
         confidence = einsum(mapping, self.confidence, "to of, frame view of -> frame view to")
         seen = keypoints.isfinite().all(dim=-1)
         return replace(
@@ -143,7 +141,7 @@ class Recording:
             skeleton=target,
             keypoints=keypoints,
             confidence=torch.where(seen, confidence, 0.0),
-            truth=None if self.truth is None else _map_joints(mapping, self.truth),
+            truth=None if self.truth is None else map_joints(mapping, self.truth),
         )
 
     def with_gaps_filled(self, longest: int) -> "Recording":
@@ -225,7 +223,7 @@ def load_recording(path: Path) -> Recording:
     ) as error:  # fmt: skip
         if isinstance(error, ReadError | FileNotFoundError):
             raise
-        raise ReadError(f"{path} is not a recording, or is damaged: {error}") from error
+        raise Place(path).damaged("a recording", error) from error
 
 
 def _recording_of(description: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Recording:
@@ -254,9 +252,9 @@ def _recording_of(description: dict[str, Any], arrays: dict[str, NDArray[Any]]) 
 
 def _require_known_format(path: Path, description: dict[str, Any]) -> None:
     if description.get("format") != FORMAT_VERSION:
-        raise ReadError(
-            f"{path} is a recording of format {description.get('format')}; "
-            f"this version reads format {FORMAT_VERSION}"
+        raise Place(path).error(
+            f"expected a recording of format {FORMAT_VERSION}, got format "
+            f"{description.get('format')}; a newer version of this package wrote it"
         )
 
 
@@ -281,17 +279,6 @@ def _filled_in_time(
         torch.where(gap[..., None], start + share * (end - start), keypoints),
         torch.where(gap, trust * FILLED_TRUST, confidence),
     )
-
-
-def _map_joints(
-    mapping: Float[Tensor, "to of"], points: Float[Tensor, "*batch of coordinate"]
-) -> Float[Tensor, "*batch to coordinate"]:
-    """Average joints; one that is not finite spoils the means it enters, and no other."""
-    lost = (~points.isfinite()).any(dim=-1, keepdim=True)
-    known = torch.where(lost, 0.0, points)
-    spoiled = einsum((mapping > 0).to(points), lost.to(points), "to of, ... of c -> ... to c") > 0
-    averaged = einsum(mapping.to(points), known, "to of, ... of c -> ... to c")
-    return torch.where(spoiled, torch.nan, averaged)
 
 
 def _require_shape(name: str, tensor: Tensor, expected: tuple[int, ...]) -> None:

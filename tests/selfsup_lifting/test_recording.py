@@ -10,7 +10,8 @@ import torch
 from hypothesis import given
 from torch.testing import assert_close
 
-from selfsup_lifting.recording import ReadError, Recording, Source, load_recording, save_recording
+from selfsup_lifting.read_errors import ReadError
+from selfsup_lifting.recording import Recording, Source, load_recording, save_recording
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from tests.selfsup_lifting.strategies import Scene, scenes
 
@@ -183,7 +184,7 @@ def test_a_file_cut_short_is_refused(tmp_path: Path, kept: int) -> None:
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "take.npz"
     np.savez(path, description=np.array(json.dumps({"format": 2})))
-    with pytest.raises(ReadError, match="is a recording of format 2; this version reads format 1"):
+    with pytest.raises(ReadError, match="expected a recording of format 1, got format 2"):
         load_recording(path)
 
 

@@ -56,7 +56,8 @@ from selfsup_lifting.evaluation.table_files import require_table, save_tables
 from selfsup_lifting.export import AXES, require_writable, save_tracks
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.inference import lift, placed_in_camera
-from selfsup_lifting.recording import ReadError, Recording
+from selfsup_lifting.read_errors import ReadError
+from selfsup_lifting.recording import Recording
 from selfsup_lifting.training.checkpoint import BEST_FILE, STATE_FILE, WEIGHTS_FILE, load_lifter
 from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.loop import train as train_lifter

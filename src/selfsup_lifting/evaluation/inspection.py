@@ -19,7 +19,7 @@ from multiview_geom import (
 )
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import read_results
-from selfsup_lifting.read_result import ReadResult
+from selfsup_lifting.reader import ReadResult
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.triangulate import reprojection_errors, triangulate_recording
 

@@ -13,13 +13,15 @@ from torch import Tensor
 
 from multiview_geom import Cameras
 from selfsup_lifting.config import ReadSettings
-from selfsup_lifting.read_result import ReadResult
-from selfsup_lifting.recording import ReadError, Recording, Source
+from selfsup_lifting.read_errors import ReadError
+from selfsup_lifting.reader import Reader, ReadResult
+from selfsup_lifting.recording import Recording, Source
 from selfsup_lifting.simulation.bvh import Motion, Placed, load_bvh, place
 from selfsup_lifting.simulation.detector_noise import film, generator_for
 from selfsup_lifting.simulation.rigs import simulated_rig
-from selfsup_lifting.skeleton.infer import body_by_names
-from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton, find_skeleton, root_position
+from selfsup_lifting.skeleton.infer import body_by_names, plain_joint
+from selfsup_lifting.skeleton.skeleton_file import find_skeleton
+from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton, root_position
 
 # How far the top of the head lies beyond the head joint where the file's End Site has no
 # length: what the Bandai Namco files say that do give one [m].
@@ -50,7 +52,7 @@ _ROLES: Mapping[str, tuple[tuple[str, ...], ...]] = MappingProxyType(
 )
 
 
-def recognises(path: Path) -> bool:
+def recognizes(path: Path) -> bool:
     """Tell a BVH file, or a folder that holds some."""
     return path.suffix.lower() == ".bvh" or (path.is_dir() and bool(_clips(path)))
 
@@ -60,6 +62,9 @@ def read(path: Path, settings: ReadSettings) -> list[ReadResult]:
     cameras = simulated_rig(settings)
     labels = _manifest(path if path.is_dir() else path.parent)
     return [ReadResult(_film_clip(clip, labels, cameras, settings)) for clip in _clips(path)]
+
+
+READER = Reader("mocap", recognizes, read)
 
 
 def _clips(path: Path) -> list[Path]:
@@ -116,7 +121,7 @@ def named_joints(
     Raises:
         ReadError: If the file lacks a joint.
     """
-    body = body_by_names(clip, [joint.name for joint in motion.joints], told=skeleton)
+    body = body_by_names(clip, [joint.name for joint in motion.joints], declared=skeleton)
     positions = place(motion).positions[:, list(body.order)]
     size = (positions.amax(dim=1) - positions.amin(dim=1)).norm(dim=-1).median()
     fitting = [metre for metre in UNITS.values() if SMALLEST_BODY <= size * metre < LARGEST_BODY]
@@ -142,7 +147,7 @@ def human_joints(clip: Path, motion: Motion) -> Float[Tensor, "frames joints 3"]
         ReadError: If a joint has nothing that stands for it.
     """
     placed = place(motion)
-    known = {_plain(joint.name): placed.positions[:, at] for at, joint in enumerate(motion.joints)}
+    known = {_part(joint.name): placed.positions[:, at] for at, joint in enumerate(motion.joints)}
     metre = _metre(clip, known)
     known |= _head_end(motion, placed, metre)
     found = {joint: _position(joint, known) for joint in SKELETONS["h36m17"].joints}
@@ -167,7 +172,7 @@ def _position(joint: str, known: Mapping[str, Tensor]) -> Tensor | None:
     side, _, part = (
         joint.rpartition("_") if joint.startswith(("left_", "right_")) else ("", "", joint)
     )
-    prefix = f"{side} " if side else ""
+    prefix = f"{side}_" if side else ""
     for roles in _ROLES[part]:
         if all(prefix + role in known for role in roles):
             return torch.stack([known[prefix + role] for role in roles]).mean(dim=0)
@@ -177,7 +182,7 @@ def _position(joint: str, known: Mapping[str, Tensor]) -> Tensor | None:
 def _head_end(motion: Motion, placed: Placed, metre: float) -> dict[str, Tensor]:
     """Find the top of the head, in the head's own frame beyond its joint."""
     for at, joint in enumerate(motion.joints):
-        if _plain(joint.name) == "head":
+        if _part(joint.name) == "head":
             end = torch.tensor(joint.end or (0.0, 0.0, 0.0), dtype=torch.float64)
             if not end.any():
                 bone = torch.tensor(joint.offset, dtype=torch.float64)
@@ -187,18 +192,11 @@ def _head_end(motion: Motion, placed: Placed, metre: float) -> dict[str, Tensor]
     return {}
 
 
-def _plain(name: str) -> str:
-    """Write a joint's name as `left upperleg`, `hips`: without prefix, case and punctuation."""
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.rpartition(":")[2].replace("joint_", ""))
-    parts = re.sub(r"[^A-Za-z0-9]+", " ", words).lower().split()
-    if not parts:
-        return ""
-    for short, side in (("l", "left"), ("r", "right")):
-        for mark in (short, side):
-            if mark in {parts[0], parts[-1]} and len(parts) > 1:
-                parts.remove(mark)
-                return f"{side} {''.join(parts)}"
-    return "".join(parts)
+def _part(name: str) -> str:
+    """Normalize a joint name to a side and a body part: `left_upperleg`, `hips`."""
+    plain = plain_joint(name.replace("joint_", ""))
+    side = next((side for side in ("left_", "right_") if plain.startswith(side)), "")
+    return side + plain.removeprefix(side).replace("_", "")
 
 
 def _metre(clip: Path, known: Mapping[str, Tensor]) -> float:

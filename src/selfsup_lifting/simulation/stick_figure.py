@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 from multiview_geom import Cameras
 from selfsup_lifting.config import ReadSettings
-from selfsup_lifting.read_result import ReadResult
+from selfsup_lifting.reader import Reader, ReadResult
 from selfsup_lifting.recording import Recording, Source
 from selfsup_lifting.simulation.detector_noise import film, generator_for
 from selfsup_lifting.simulation.rigs import simulated_rig
@@ -75,7 +75,7 @@ class Posture:
     path: Float[Tensor, "frames 2"]
 
 
-def recognises(_: object) -> bool:
+def recognizes(_: object) -> bool:
     """Nothing on disk is a synthetic take."""
     return False
 
@@ -88,6 +88,9 @@ def read(_: object, settings: ReadSettings) -> list[ReadResult]:
         for subject in SUBJECTS
         for action in ACTIONS
     ]
+
+
+READER = Reader("synthetic", recognizes, read)
 
 
 def _film_take(subject: str, action: str, cameras: Cameras, settings: ReadSettings) -> Recording:

@@ -1,4 +1,4 @@
-"""What the joints of a file are: told by their names, their number or their anatomy."""
+"""The skeleton of the joints in a file, found from their names, their number or the anatomy."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from selfsup_lifting.recording import ReadError
+from selfsup_lifting.read_errors import Place
 from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton
 
-# Which skeletons have how many keypoints, the usual one first. Whole-body models begin with
-# their body; face and hands are left out.
+# The skeletons with a number of keypoints, the usual one first. Whole-body models begin with the
+# body; their face and hands are left out.
 _BY_COUNT: Mapping[int, tuple[str, ...]] = MappingProxyType(
     {
         15: ("humaneva15",),
@@ -28,7 +28,7 @@ _BY_COUNT: Mapping[int, tuple[str, ...]] = MappingProxyType(
         136: ("halpe26",),
     }
 )
-# Joints that lie between two others, by which bodies of 25 are told: the middle and its sides.
+# Joints that lie in the middle between two others, which distinguishes skeletons of 25 joints.
 _MIDDLES: Mapping[str, tuple[tuple[str, str, str], ...]] = MappingProxyType(
     {
         "body25": (
@@ -41,7 +41,7 @@ _MIDDLES: Mapping[str, tuple[tuple[str, str, str], ...]] = MappingProxyType(
         ),
     }
 )
-# What the root of a body is called, best first.
+# The names of the root joint, best first.
 _ROOTS = (
     ("pelvis",), ("mid_hip",), ("hips",), ("left_hip", "right_hip"), ("root",), ("tail_base",),
     ("tailbase",), ("base_tail",), ("tail_start",), ("body_center",), ("center",), ("thorax",),
@@ -50,75 +50,77 @@ _ROOTS = (
 
 @dataclass(frozen=True)
 class Body:
-    """A skeleton, and which joints of the file make it up, in its order.
+    """A skeleton, and the index of each of its joints in a file.
 
     Attributes:
-        skeleton: What the joints are.
-        order: Where each of them stands in the file.
-        rivals: The skeletons it may be, this one first, where only anatomy tells them apart.
+        skeleton: The skeleton.
+        order: The index of each joint in the file.
+        candidates: The names of the skeletons that fit, `skeleton` first, if only the anatomy
+            distinguishes them; else empty.
     """
 
     skeleton: Skeleton
     order: tuple[int, ...]
-    rivals: tuple[str, ...] = ()
+    candidates: tuple[str, ...] = ()
 
 
-def body_by_count(source: Path, count: int, told: Skeleton | None) -> Body:
-    """Tell a skeleton from how many joints each person has.
+def body_by_count(source: Path, count: int, declared: Skeleton | None) -> Body:
+    """Find a skeleton from the number of joints.
 
     Args:
-        source: The file or folder, for the sentence of an error.
-        count: How many joints everybody has.
-        told: The skeleton that the user or the project names; None where nobody does.
+        source: The file or folder, for the message of an error.
+        count: The number of joints of each person.
+        declared: The skeleton that the user or the project declares, or None.
 
     Returns:
-        The skeleton told, else the usual one of so many joints; BODY_25 and BODY_25B are rivals,
-        for `told_by_anatomy` to choose among.
+        The declared skeleton, or else the usual one with so many joints. BODY_25 and BODY_25B are
+        both candidates; `skeleton_by_anatomy` chooses between them.
 
     Raises:
-        ReadError: If the number does not fit, or is of no skeleton known here.
+        ReadError: If the declared skeleton has another number of joints, or no built-in skeleton
+            has this number.
     """
     names = _BY_COUNT.get(count, ())
-    if told is not None:
-        if count != len(told.joints) and told.name not in names:
-            raise ReadError(
-                f"{source}: expected {len(told.joints)} keypoints of {told.name!r}, got {count}; "
-                "they are of another skeleton"
+    if declared is not None:
+        if count != len(declared.joints) and declared.name not in names:
+            raise Place(source).error(
+                f"expected {len(declared.joints)} keypoints of {declared.name!r}, got {count}; "
+                "they belong to another skeleton"
             )
-        return Body(told, tuple(range(len(told.joints))))
+        return Body(declared, tuple(range(len(declared.joints))))
     if not names:
-        raise ReadError(
-            f"{source}: {count} keypoints are of no skeleton known here; say which with "
-            "`detected_skeleton`: a name or a TOML file"
+        raise Place(source).error(
+            f"no built-in skeleton has {count} keypoints; name the skeleton or its TOML file with "
+            "--detected-skeleton"
         )
     skeleton = SKELETONS[names[0]]
-    rivals = names if len(names) > 1 else ()
-    return Body(skeleton, tuple(range(len(skeleton.joints))), rivals)
+    candidates = names if len(names) > 1 else ()
+    return Body(skeleton, tuple(range(len(skeleton.joints))), candidates)
 
 
-def told_by_anatomy(
-    people: Float[Tensor, "people joints 3"], rivals: Sequence[str]
+def skeleton_by_anatomy(
+    people: Float[Tensor, "people joints 3"], candidates: Sequence[str]
 ) -> Skeleton | None:
-    """Choose the skeleton whose middle joints lie best in the middle.
+    """Choose the skeleton whose middle joints lie closest to the middle between their sides.
 
     Args:
-        people: x, y and confidence of everybody's joints, of every camera of one detector.
-        rivals: The skeletons among which to choose.
+        people: x, y and confidence of everybody's joints, from all cameras of one detector.
+        candidates: The names of the skeletons to choose from.
 
     Returns:
-        The best one, by those people who show the middle of every rival; None where nobody does,
-        or where two are equally good.
+        The best skeleton, by the people who show the middle joints of every candidate; None if
+        nobody does, or if two candidates are equally good.
     """
-    strain = torch.stack(
-        [_strain(people, SKELETONS[name], _MIDDLES[name]) for name in rivals], dim=1
+    errors = torch.stack(
+        [_midpoint_error(people, SKELETONS[name], _MIDDLES[name]) for name in candidates], dim=1
     )
-    comparable = strain[strain.isfinite().all(dim=1)]
+    comparable = errors[errors.isfinite().all(dim=1)]
     if not len(comparable):
         return None
     ranked = comparable.median(dim=0).values.sort()
     if ranked.values[0] == ranked.values[1]:
         return None
-    return SKELETONS[rivals[int(ranked.indices[0])]]
+    return SKELETONS[candidates[int(ranked.indices[0])]]
 
 
 def body_by_names(
@@ -126,53 +128,52 @@ def body_by_names(
     names: Sequence[str],
     *,
     links: Sequence[tuple[str, str]] = (),
-    told: Skeleton | None = None,
-    seen_share: Sequence[float] = (),
+    declared: Skeleton | None = None,
+    numbers: Float[Tensor, "*batch joints 3"] | None = None,
 ) -> Body:
-    """Tell a skeleton from what a file calls its joints.
+    """Find a skeleton from the names of the joints.
 
     Args:
-        source: The file, for the sentence of an error and for the name of a new skeleton.
-        names: What the joints are called, in the order of the file.
-        links: Pairs of joints that a bone connects, where the file tells.
-        told: The skeleton that the user names; None where nobody does.
-        seen_share: How often each joint is seen: the most seen one is the root where no name
-            tells it.
+        source: The file, for the message of an error and for the name of a new skeleton.
+        names: The names of the joints, in the order of the file.
+        links: Pairs of joints that a bone connects, if the file has them.
+        declared: The skeleton that the user declares, or None.
+        numbers: x, y and confidence of the joints. If no name says which joint is the root, the
+            joint that is finite most often becomes the root.
 
     Returns:
-        The skeleton told, or the built-in one with exactly these joints, or a new one; and
-        where its joints are in the file.
+        The declared skeleton, or else the built-in one with exactly these joints, or else a new
+        one; and the index of each of its joints in the file.
 
     Raises:
-        ReadError: If the skeleton told has joints that the file lacks.
+        ReadError: If the file lacks a joint of the declared skeleton.
     """
     plain = [plain_joint(name) for name in names]
-    if told is not None:
-        lacking = [joint for joint in told.joints if plain_joint(joint) not in plain]
+    if declared is not None:
+        lacking = [joint for joint in declared.joints if plain_joint(joint) not in plain]
         if lacking:
-            raise ReadError(
-                f"{source}: {told.name!r} has the joints {', '.join(lacking)}, the file has only "
+            raise Place(source).error(
+                f"{declared.name!r} has the joints {', '.join(lacking)}, but the file only has "
                 f"{', '.join(names)}"
             )
-        return Body(told, tuple(plain.index(plain_joint(joint)) for joint in told.joints))
+        return Body(declared, tuple(plain.index(plain_joint(joint)) for joint in declared.joints))
     for skeleton in SKELETONS.values():
         if sorted(plain) == sorted(skeleton.joints):
             return Body(skeleton, tuple(plain.index(joint) for joint in skeleton.joints))
-    root = _root(plain, seen_share)
-    return Body(
-        Skeleton(
-            name=source.stem,
-            joints=tuple(names),
-            parents=_hung_on(root, names, links),
-            mirrored=_mirrored(plain),
-            root=root,
-        ),
-        tuple(range(len(names))),
+    root = _root(plain, numbers)
+    skeleton = Skeleton(
+        name=source.stem,
+        joints=tuple(names),
+        parents=_spanning_tree(root, names, links),
+        mirrored=_mirrored(plain),
+        root=root,
     )
+    return Body(skeleton, tuple(range(len(names))))
 
 
 def plain_joint(name: str) -> str:
-    """Write `LShoulder`, `Left Shoulder` and `shoulder_left` as `left_shoulder`."""
+    """Normalize `LShoulder`, `rig:Left Shoulder` and `shoulder_left` to `left_shoulder`."""
+    name = name.rpartition(":")[2]
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
     words = [word for word in re.split(r"[^a-z0-9]+", spaced.lower()) if word]
     for short, side in (("l", "left"), ("r", "right")):
@@ -183,13 +184,16 @@ def plain_joint(name: str) -> str:
     return "_".join(words)
 
 
-def _root(plain: Sequence[str], seen_share: Sequence[float]) -> tuple[int, ...]:
+def _root(
+    plain: Sequence[str], numbers: Float[Tensor, "*batch joints 3"] | None
+) -> tuple[int, ...]:
     for names in _ROOTS:
         if all(name in plain for name in names):
             return tuple(plain.index(name) for name in names)
-    if seen_share:
-        return (max(range(len(plain)), key=lambda joint: seen_share[joint]),)
-    return (0,)
+    if numbers is None:
+        return (0,)
+    seen = numbers.isfinite().all(dim=-1).flatten(end_dim=-2).sum(dim=0).tolist()
+    return (seen.index(max(seen)),)
 
 
 def _mirrored(plain: Sequence[str]) -> tuple[tuple[int, int], ...]:
@@ -201,45 +205,42 @@ def _mirrored(plain: Sequence[str]) -> tuple[tuple[int, int], ...]:
     )
 
 
-def _hung_on(
+def _spanning_tree(
     root: tuple[int, ...], names: Sequence[str], links: Sequence[tuple[str, str]]
 ) -> tuple[int, ...]:
-    """Make a tree of links, outward from the root; joints without links hang on nothing."""
-    neighbours: dict[int, list[int]] = {joint: [] for joint in range(len(names))}
+    """Return the parent of every joint: a tree of the links, outward from the root."""
+    neighbors: dict[int, list[int]] = {joint: [] for joint in range(len(names))}
     for one, other in links:
         if one in names and other in names:
-            neighbours[names.index(one)].append(names.index(other))
-            neighbours[names.index(other)].append(names.index(one))
-    parents = dict.fromkeys(neighbours, -1)
-    reached: set[int] = set()
-    for start in (*root, *neighbours):
-        front = [] if start in reached else [start]
-        reached |= {start}
-        while front:
-            joint = front.pop()
-            for child in neighbours[joint]:
-                if child not in reached:
-                    parents[child] = joint
-                    reached |= {child}
-                    front.append(child)
-    return tuple(parents.values())
+            neighbors[names.index(one)].append(names.index(other))
+            neighbors[names.index(other)].append(names.index(one))
+    parents: dict[int, int] = {}
+    for start in (*root, *neighbors):
+        waiting = [] if start in parents else [start]
+        parents.setdefault(start, -1)
+        while waiting:
+            joint = waiting.pop()
+            children = [child for child in neighbors[joint] if child not in parents]
+            parents |= dict.fromkeys(children, joint)
+            waiting += children
+    return tuple(parents[joint] for joint in range(len(names)))
 
 
-def _strain(
+def _midpoint_error(
     people: Float[Tensor, "people joints 3"],
     body: Skeleton,
     middles: tuple[tuple[str, str, str], ...],
 ) -> Float[Tensor, "people"]:
-    """Return how far, in body heights, each one's middle joints lie from the middle.
+    """Return the mean distance of each person's middle joints from the middle [body heights].
 
-    Joints that are not seen are left out; NaN is somebody who shows none of the middles.
+    Joints without confidence are left out; the error is NaN for people without a middle joint.
     """
-    places = torch.where(people[..., 2:] > 0, people[..., :2], torch.nan)
-    top = places[..., 1].nan_to_num(torch.inf, torch.inf).amin(dim=1)
-    bottom = places[..., 1].nan_to_num(-torch.inf, -torch.inf).amax(dim=1)
+    points = torch.where(people[..., 2:] > 0, people[..., :2], torch.nan)
+    top = points[..., 1].nan_to_num(torch.inf, torch.inf).amin(dim=1)
+    bottom = points[..., 1].nan_to_num(-torch.inf, -torch.inf).amax(dim=1)
     middle, one, other = (
-        places[:, [body.joints.index(triple[part]) for triple in middles]] for part in range(3)
+        points[:, [body.joints.index(triple[part]) for triple in middles]] for part in range(3)
     )
-    away = (middle - (one + other) / 2).norm(dim=-1) / (bottom - top)[:, None]
-    mean: Tensor = away.nanmean(dim=1)
+    error = (middle - (one + other) / 2).norm(dim=-1) / (bottom - top)[:, None]
+    mean: Tensor = error.nanmean(dim=1)
     return mean

@@ -15,7 +15,7 @@ from multiview_geom import (
 )
 from selfsup_lifting.config import Labels, TriangulationSettings
 from selfsup_lifting.recording import Recording
-from selfsup_lifting.skeleton.skeletons import Skeleton, centred_on_root, root_position
+from selfsup_lifting.skeleton.skeletons import Skeleton, centered_on_root, root_position
 from selfsup_lifting.triangulate import DEFAULTS, normalized_image, triangulate_recording
 
 # A view with a smaller share of the joints detected is not used.
@@ -197,7 +197,7 @@ def _root_names(skeleton: Skeleton) -> str:
 
 def centered_image(frames: Frames, root: tuple[int, ...]) -> Float[Tensor, "frames views joints 2"]:
     """Return each view's detections relative to the root in its image [focal lengths]."""
-    return centred_on_root(frames.image, frames.seen, root)
+    return centered_on_root(frames.image, frames.seen, root)
 
 
 def pair_mask(frames: Frames, root: tuple[int, ...]) -> Bool[Tensor, "frames source target joints"]:

@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from selfsup_lifting.config import LifterSettings
-from selfsup_lifting.skeleton.skeletons import Skeleton, centred_on_root, root_position
+from selfsup_lifting.skeleton.skeletons import Skeleton, centered_on_root, root_position
 
 # The default initialization gives first poses several meters wide, some of them behind a camera,
 # where a projection is meaningless; a tenth of it starts near the root.
@@ -49,7 +49,7 @@ class Lifter(nn.Module):
             The joints relative to the root, in the camera's axes [m]. The output for a pose
             without any detection is meaningless: see `inference.lift`.
         """
-        centered = centred_on_root(image, seen, self.skeleton.root)
+        centered = centered_on_root(image, seen, self.skeleton.root)
         if self.settings.confidence_input:
             trust = seen.to(image.dtype) * (1.0 if confidence is None else confidence)
             centered = torch.cat([centered, trust[..., None]], dim=-1)

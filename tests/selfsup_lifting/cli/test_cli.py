@@ -372,7 +372,7 @@ def with_nan_in_the_calibration(project: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (without_calibration, ["no calibration lies there"]),
+        (without_calibration, ["expected a calibration"]),
         (with_a_camera_too_many, ["without detections: cam_03"]),
         (with_half_a_file, ["cam02.0001.json"]),
         (with_a_frame_too_few, ["cam02", "3 frames"]),

@@ -189,9 +189,11 @@ class Damage:
 
 FIRST = "pose/cam01_json/cam01.0000.json"
 DAMAGES = [
-    Damage("calibration/Calib.toml", None, "no calibration lies there"),
+    Damage("calibration/Calib.toml", None, "expected a calibration .*, got none"),
     Damage("calibration/Other.toml", "", "expected one calibration, got several: .*Calib.*Other"),
-    Damage(FIRST, '{"version": 1.3, "people": [{"pose_keyp', r"cam01\.0000\.json is no JSON"),
+    Damage(
+        FIRST, '{"version": 1.3, "people": [{"pose_keyp', r"cam01\.0000\.json is not a JSON file"
+    ),
     Damage(FIRST, '{"version": 1.3}', r"cam01\.0000\.json: expected `people`"),
     Damage(FIRST, "[1, 2]", r"cam01\.0000\.json, \[0\]: expected an object, got 1"),
     Damage(
@@ -234,7 +236,7 @@ DAMAGES = [
         '{"people": []}',
         "without detections: none; without calibration: cam04_json",
     ),
-    Damage("Config.toml", "[pose", r"Config\.toml: "),
+    Damage("Config.toml", "[pose", r"Config\.toml is not a TOML file"),
 ]
 
 
@@ -291,7 +293,7 @@ def test_one_camera_with_another_skeleton_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.rejects
 def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ReadError, match="of no kind that is known here"):
+    with pytest.raises(ReadError, match="no reader recognizes it"):
         read_recordings([str(tmp_path)], ReadSettings())
     with pytest.raises(ReadError, match="there is no file or folder"):
         read_recordings([str(tmp_path / "nothing")], ReadSettings())

@@ -181,7 +181,9 @@ def test_a_pickle_that_runs_something_is_refused(tmp_path: Path) -> None:
 
     path = tmp_path / "data_2d_custom_bomb.npz"
     np.savez(path, positions_2d=np.array(Bomb(), dtype=object), metadata=np.array({}))
-    with pytest.raises(ReadError, match=r"bomb\.npz: its pickle .* builtins\.eval is not allowed"):
+    with pytest.raises(
+        ReadError, match=r"bomb\.npz: its pickle .*could run code.* builtins\.eval is not allowed"
+    ):
         read_recordings([str(path)], ReadSettings())
 
 
@@ -208,7 +210,7 @@ def test_the_camera_of_a_lone_track_must_be_known(tmp_path: Path) -> None:
     lone = (tmp_path / "walk.json").write_text((folder / "cam1.json").read_text())
     assert lone
     settings = ReadSettings(cameras=folder / "calibration.toml")
-    with pytest.raises(ReadError, match=r"which camera of .*--filmed-by; known are cam_1, cam_2"):
+    with pytest.raises(ReadError, match=r"no camera of .*--filmed-by, one of cam_1, cam_2"):
         read_recordings([str(tmp_path / "walk.json")], settings)
     told = replace(settings, filmed_by="cam_1")
     (read,) = read_recordings([str(tmp_path / "walk.json")], told)
@@ -222,5 +224,7 @@ def test_coordinates_may_not_mix_pixels_and_shares(tmp_path: Path) -> None:
     other = write_session(tmp_path / "other", take, layouts.openpose_in_shares)
     name = "cam1_json/cam1_000000000001_keypoints.json"
     (folder / name).write_text((other / name).read_text())
-    with pytest.raises(ReadError, match="cam1_json, frame 1: coordinates between -1 and 1 among"):
+    with pytest.raises(
+        ReadError, match=r"cam1_json, frame 1: expected pixels .* coordinates between -1 and 1"
+    ):
         read_recordings([str(folder)], ReadSettings())

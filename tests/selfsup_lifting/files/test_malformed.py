@@ -151,7 +151,7 @@ def test_a_gap_of_more_than_100_000_frames_is_a_damaged_number(tmp_path: Path) -
         (home / f"cam{view}_000000000002_keypoints.json").rename(
             home / f"cam{view}_000000200000_keypoints.json"
         )
-    with pytest.raises(ReadError, match="cam1_json: frame 200000 follows frame 1; a gap of more"):
+    with pytest.raises(ReadError, match="cam1_json, frame 200000: follows frame 1; a gap of more"):
         read_recordings([str(folder)], ReadSettings())
 
 
@@ -169,7 +169,10 @@ def test_two_files_of_one_frame_are_refused(tmp_path: Path) -> None:
     take = Scene(views=1, frames=2, skeleton="coco17").recording()
     home = WRITERS["openpose"](tmp_path, take, 0)
     (home / "again_000000000001_keypoints.json").write_text('{"people": []}')
-    with pytest.raises(ReadError, match=r"cam1_000000000001_keypoints\.json and again_.* frame 1"):
+    with pytest.raises(
+        ReadError,
+        match=r"cam1_000000000001_keypoints\.json, frame 1: again_.* contains this frame too",
+    ):
         read_recordings([str(home)], ReadSettings())
 
 

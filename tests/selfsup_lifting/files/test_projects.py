@@ -13,7 +13,7 @@ from multiview_geom import save_cameras
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import ReadError, read_recordings, read_results
 from selfsup_lifting.files.sessions.camera_matching import match_cameras
-from selfsup_lifting.files.sessions.project_config import find_calibration
+from selfsup_lifting.files.sessions.project import find_calibration
 from selfsup_lifting.recording import Recording
 from tests.selfsup_lifting.files import layouts
 from tests.selfsup_lifting.files.layouts import save_calibration
@@ -209,8 +209,8 @@ def test_tables_that_count_from_elsewhere_are_told(tmp_path: Path) -> None:
     (take,) = read_results(str(tmp_path), ReadSettings())
     assert take.recording.frame_count == 4
     told = [note for note in take.notes if "the rest counts as missing" in note]
-    assert "cam1.csv: tells of frames 0 to 2 only, other cameras of 0 to 3" in told[0]
-    assert "cam2.csv: tells of frames 1 to 3 only, other cameras of 0 to 3" in told[1]
+    assert "cam1.csv: contains frames 0 to 2 only, other cameras 0 to 3" in told[0]
+    assert "cam2.csv: contains frames 1 to 3 only, other cameras 0 to 3" in told[1]
 
 
 def test_one_camera_of_a_project_is_read_as_the_project_says(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from selfsup_lifting.config import Config, LifterSettings
 from selfsup_lifting.evaluation.evaluate import evaluate_lifter
 from selfsup_lifting.inference import lift
 from selfsup_lifting.recipes import robust
-from selfsup_lifting.skeleton.skeletons import Skeleton, load_skeleton
+from selfsup_lifting.skeleton.skeleton_file import load_skeleton
+from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.training.loop import train
 from tests.selfsup_lifting.files.quadruped import TOML, take
 

@@ -12,7 +12,7 @@ from selfsup_lifting.cli import main
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.config_toml import load_settings
 from selfsup_lifting.files import ReadError, read_recordings
-from selfsup_lifting.skeleton.skeletons import load_skeleton
+from selfsup_lifting.skeleton.skeleton_file import load_skeleton
 from tests.selfsup_lifting.files import layouts
 from tests.selfsup_lifting.files.layouts import write_session
 from tests.selfsup_lifting.simulation.test_motion_capture import actor
@@ -90,7 +90,7 @@ UNREADABLE: dict[str, Callable[[Path], None]] = {
 def test_a_camera_file_that_nobody_can_read_is_named(tmp_path: Path, kind: str) -> None:
     folder = session(tmp_path)
     UNREADABLE[kind](folder / "cam2.csv")
-    sentence = r"without detections: cam_2; .*; cam2\.csv lies there but is in no known layout$"
+    sentence = r"without detections: cam_2; .*; cam2\.csv is in no known format$"
     with pytest.raises(ReadError, match=sentence):
         read_recordings([str(folder)], ReadSettings())
 
@@ -100,7 +100,7 @@ def test_an_empty_list_and_an_empty_folder_are_named(tmp_path: Path) -> None:
     folder = session(tmp_path, "mmpose")
     (folder / "cam2.json").write_text("[]")
     (folder / "cam2_json").mkdir()
-    with pytest.raises(ReadError, match=r"cam2\.json lies there .*; cam2_json lies there but"):
+    with pytest.raises(ReadError, match=r"cam2\.json is in no known format; cam2_json is in no"):
         read_recordings([str(folder)], ReadSettings())
 
 
@@ -108,7 +108,7 @@ def test_an_empty_list_and_an_empty_folder_are_named(tmp_path: Path) -> None:
 def test_a_folder_in_which_nothing_can_be_read_names_what_lies_there(tmp_path: Path) -> None:
     for number in range(6):
         (tmp_path / f"cam{number}.csv").write_text("")
-    with pytest.raises(ReadError, match=r"; cam0\.csv, .*cam3\.csv and 2 more: there, but in no"):
+    with pytest.raises(ReadError, match=r"; cam0\.csv, .*cam3\.csv and 2 more: in no known format"):
         read_recordings([str(tmp_path)], ReadSettings())
 
 
@@ -133,7 +133,7 @@ def test_a_folder_called_like_a_file_is_passed_over(tmp_path: Path, layout: str)
 def test_a_joint_that_a_header_names_twice_is_told(tmp_path: Path) -> None:
     path = layouts.plain_csv(tmp_path, TAKE, 0)
     spoil(path, lambda text: text.replace("left_eye_x", "nose_x"))
-    with pytest.raises(ReadError, match=r"nose_x stands there twice$"):
+    with pytest.raises(ReadError, match=r"nose_x appears twice$"):
         read_recordings([str(path)], ReadSettings())
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import ReadError, read_recordings
-from selfsup_lifting.skeleton.infer import told_by_anatomy
+from selfsup_lifting.skeleton.infer import skeleton_by_anatomy
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from tests.selfsup_lifting.files.layouts import save_calibration
 from tests.selfsup_lifting.files.test_capture import person_of
@@ -50,7 +50,7 @@ class Actor:
 @pytest.mark.parametrize("body", RIVALS)
 @pytest.mark.parametrize("unseen", [(), ("eye",), ("nose",), ("head_top", "toe", "heel")])
 def test_what_is_not_seen_does_not_decide(body: str, unseen: tuple[str, ...]) -> None:
-    assert told_by_anatomy(Actor(body, unseen).people(), RIVALS) == SKELETONS[body]
+    assert skeleton_by_anatomy(Actor(body, unseen).people(), RIVALS) == SKELETONS[body]
 
 
 def test_a_body_25b_whose_face_is_never_seen_is_no_body_25(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton, joint_mapping
+from selfsup_lifting.skeleton.joint_mapping import joint_mapping
+from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton
 
 bodies = st.sampled_from(sorted(SKELETONS)).map(SKELETONS.__getitem__)
 detectors = st.sampled_from(["coco17", "coco18", "body25", "body25b", "halpe26"])

@@ -7,7 +7,6 @@ from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import torch
@@ -16,23 +15,25 @@ from numpy.typing import NDArray
 from multiview_geom import Cameras, camera_to_world
 from selfsup_lifting.calibration import Rig, read_rig
 from selfsup_lifting.config import ReadSettings, Unit
-from selfsup_lifting.files.parse.hdf5 import opened_h5
+from selfsup_lifting.files.parse.hdf5 import open_hdf5
 from selfsup_lifting.files.parse.matlab import matlab_variable
-from selfsup_lifting.files.parse.safe_pickle import load_npz_with_objects
-from selfsup_lifting.read_result import ReadResult
-from selfsup_lifting.recording import ReadError, Recording, Source
+from selfsup_lifting.files.parse.npz import array_names, load_npz
+from selfsup_lifting.read_errors import Place, ReadError
+from selfsup_lifting.reader import Reader, ReadResult
+from selfsup_lifting.recording import Recording, Source
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 
+NAME = "mpi_inf_3dhp"
 SKELETON = SKELETONS["mpi_inf_3dhp17"]
 TEST_FILE, TRAIN_FILE, CALIBRATION = "annot_data.mat", "annot.mat", "camera.calibration"
-# The cameras at chest height of the fourteen, which are usually learned from.
+# The cameras at chest height, among fourteen: those usually used for training.
 USUAL_CAMERAS = (0, 1, 2, 4, 5, 6, 7, 8)
 ALL_JOINTS = 28
 # The 17 joints of the test set among the 28 of the training set.
 KEPT = (7, 5, 14, 15, 16, 9, 10, 11, 23, 24, 25, 18, 19, 20, 4, 3, 6)
 SQUARE, WIDE = (2048, 2048), (1920, 1080)
 FILMED_WIDE = ("TS5", "TS6")
-# The usual frames per second; some takes of the training set have twice as many.
+# Frames per second; some sequences of the training set have twice as many.
 FPS = 25.0
 FAST = frozenset({("S1", 2), ("S3", 1), ("S3", 2), ("S5", 1), ("S5", 2)})
 MILLIMETER = Unit.MILLIMETER.meters
@@ -53,15 +54,15 @@ ACTIVITIES: Mapping[int, str] = MappingProxyType(
 
 @dataclass(frozen=True)
 class AnnotatedSequence:
-    """What one camera saw of one test subject, and what is true, in the camera's frame.
+    """The annotations of one test subject, in the frame of its one camera.
 
     Attributes:
         name: "TS1" and so on.
-        pixels: Where the joints are in the picture [px].
-        metric: Where they are, in their real size [mm]; None where the file tells none.
-        universal: Where they are, scaled to the universal skeleton [mm].
-        valid: In which frames the annotation counts.
-        activity: What is done in each frame, by number.
+        pixels: The joints in the image [px].
+        metric: The joints in their real size [mm]; None if the file lacks them.
+        universal: The joints scaled to the universal skeleton [mm].
+        valid: Whether each frame is annotated.
+        activity: The number of the activity in each frame.
     """
 
     name: str
@@ -72,22 +73,25 @@ class AnnotatedSequence:
     activity: NDArray[Any]
 
 
-def recognises(path: Path) -> bool:
-    """Tell a folder with annotations of the test or the training set, or P-STMO's npz."""
+def recognizes(path: Path) -> bool:
+    """Recognize a folder with annotations of the test or the training set, or P-STMO's npz."""
     if path.is_dir():
         return bool(_test_files(path) or _train_files(path))
     return path.name in {TEST_FILE, TRAIN_FILE} or _is_test_npz(path)
 
 
 def read(path: Path, settings: ReadSettings) -> list[ReadResult]:
-    """Read the test set and the training set, whichever lies there."""
+    """Read the test set and the training set, if the folder contains them."""
     if path.is_file() and path.suffix == ".npz":
         tests = _npz_sequences(path)
     else:
         tests = [_test_sequence(file) for file in _test_files(path)]
-    recordings = [take for test in tests for take in _test_takes(path, test, settings)]
+    recordings = [one for test in tests for one in _test_recordings(path, test, settings)]
     results = [ReadResult(recording) for recording in recordings]
-    return results + [_train_take(file, settings) for file in _train_files(path)]
+    return results + [_read_training(file, settings) for file in _train_files(path)]
+
+
+READER = Reader(NAME, recognizes, read)
 
 
 def _test_files(path: Path) -> list[Path]:
@@ -104,16 +108,12 @@ def _train_files(path: Path) -> list[Path]:
 
 
 def _is_test_npz(path: Path) -> bool:
-    try:
-        with ZipFile(path) as archive:
-            return archive.namelist() == ["data.npy"] and "3dhp" in path.name
-    except (BadZipFile, OSError, NotImplementedError):
-        return False
+    return "3dhp" in path.name and array_names(path) == {"data"}
 
 
 def _test_sequence(file: Path) -> AnnotatedSequence:
-    """Read one HDF5 file; MATLAB's axes come out reversed."""
-    with opened_h5(file, "MPI-INF-3DHP's test set (MATLAB 7.3)") as content:
+    """Read one HDF5 file, in which MATLAB's axes are reversed."""
+    with open_hdf5(file, "MPI-INF-3DHP's test set (MATLAB 7.3)") as content:
         arrays = {
             name: np.asarray(content[name])
             for name in ("annot2", "annot3", "univ_annot3", "valid_frame", "activity_annotation")
@@ -121,71 +121,72 @@ def _test_sequence(file: Path) -> AnnotatedSequence:
     frames = len(arrays["annot2"])
     return AnnotatedSequence(
         name=file.resolve().parent.name,
-        pixels=_shaped(file, arrays["annot2"], frames, PIXEL),
-        metric=_shaped(file, arrays["annot3"], frames, SPACE),
-        universal=_shaped(file, arrays["univ_annot3"], frames, SPACE),
+        pixels=_points(file, arrays["annot2"], frames, PIXEL),
+        metric=_points(file, arrays["annot3"], frames, SPACE),
+        universal=_points(file, arrays["univ_annot3"], frames, SPACE),
         valid=_flags(file, arrays["valid_frame"], frames) > 0,
         activity=_flags(file, arrays["activity_annotation"], frames).astype(int),
     )
 
 
 def _npz_sequences(path: Path) -> list[AnnotatedSequence]:
-    """Read P-STMO's npz: universal truth alone, and no activities."""
-    data = load_npz_with_objects(path).get("data")
+    """Read P-STMO's npz, which contains the universal truth only, and no activities."""
+    data = load_npz(path).get("data")
     if not isinstance(data, dict) or not all(str(name).startswith("TS") for name in data):
-        raise ReadError(
-            f"{path}: expected the sequences TS1 to TS6; the training npz lacks cameras"
+        raise Place(path).error(
+            "expected the sequences TS1 to TS6; the training npz cannot be read, for it has no "
+            "cameras"
         )
-    sequences = []
-    for name, arrays in data.items():
-        if not isinstance(arrays, dict) or not {"data_2d", "data_3d", "valid"} <= set(arrays):
-            raise ReadError(f"{path}: {name} must hold data_2d, data_3d and valid")
-        frames = len(arrays["data_2d"])
-        sequences.append(
-            AnnotatedSequence(
-                name=str(name),
-                pixels=_shaped(path, arrays["data_2d"], frames, PIXEL),
-                metric=None,
-                universal=_shaped(path, arrays["data_3d"], frames, SPACE),
-                valid=_flags(path, arrays["valid"], frames) > 0,
-                activity=np.zeros(frames, dtype=int),
-            )
-        )
-    return sequences
+    return [_npz_sequence(Place(path, str(name)), arrays) for name, arrays in data.items()]
 
 
-def _shaped(path: Path, array: Any, frames: int, coordinates: int) -> NDArray[Any]:  # noqa: ANN401 - whatever the file holds
+def _npz_sequence(place: Place, arrays: Any) -> AnnotatedSequence:  # noqa: ANN401 - any content of the pickle
+    if not isinstance(arrays, dict) or not {"data_2d", "data_3d", "valid"} <= set(arrays):
+        raise place.error("expected data_2d, data_3d and valid")
+    frames = len(arrays["data_2d"])
+    return AnnotatedSequence(
+        name=place.entry,
+        pixels=_points(place.path, arrays["data_2d"], frames, PIXEL),
+        metric=None,
+        universal=_points(place.path, arrays["data_3d"], frames, SPACE),
+        valid=_flags(place.path, arrays["valid"], frames) > 0,
+        activity=np.zeros(frames, dtype=int),
+    )
+
+
+def _points(path: Path, array: Any, frames: int, coordinates: int) -> NDArray[Any]:  # noqa: ANN401 - any content of the file
     joints = len(SKELETON.joints)
     fits = isinstance(array, np.ndarray) and array.dtype.kind in "fiu"
     if not fits or array.size != frames * joints * coordinates:
-        shape = getattr(array, "shape", None)
-        raise ReadError(
-            f"{path}: expected {frames} frames of {joints} joints of {coordinates} numbers, "
-            f"got {shape}"
+        raise Place(path).error(
+            f"expected {frames} frames of {joints} joints of {coordinates} numbers, "
+            f"got {getattr(array, 'shape', None)}"
         )
-    shaped: NDArray[Any] = array.reshape(frames, joints, coordinates).astype("float64")
-    return shaped
+    points: NDArray[Any] = array.reshape(frames, joints, coordinates).astype("float64")
+    return points
 
 
-def _flags(path: Path, array: Any, frames: int) -> NDArray[Any]:  # noqa: ANN401 - whatever the file holds
+def _flags(path: Path, array: Any, frames: int) -> NDArray[Any]:  # noqa: ANN401 - any content of the file
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf" or array.size != frames:
-        raise ReadError(f"{path}: expected one number for each of the {frames} frames")
+        raise Place(path).error(f"expected one number for each of the {frames} frames")
     return array.reshape(frames)
 
 
-def _test_takes(path: Path, test: AnnotatedSequence, settings: ReadSettings) -> Iterator[Recording]:
-    """Split a test sequence where what is done changes; invalid frames have no truth."""
+def _test_recordings(
+    path: Path, test: AnnotatedSequence, settings: ReadSettings
+) -> Iterator[Recording]:
+    """Split a test sequence where the activity changes; frames without annotation are missing."""
     cameras = _test_camera(path, test)
     use_universal = settings.universal_truth or test.metric is None
     truth = test.universal if use_universal else test.metric
     truth = np.where(test.valid[:, None, None], MILLIMETER * np.asarray(truth), np.nan)
     pixels = np.where(test.valid[:, None, None], test.pixels, np.nan)
-    runs = groupby(range(len(pixels)), key=lambda frame: test.activity[frame])
-    for number, (activity, run) in enumerate(runs, start=1):
-        places = list(run)
-        if not test.valid[places].any():
+    parts = groupby(range(len(pixels)), key=lambda frame: test.activity[frame])
+    for number, (activity, part) in enumerate(parts, start=1):
+        frames = list(part)
+        if not test.valid[frames].any():
             continue
-        chosen = slice(places[0], places[-1] + 1)
+        chosen = slice(frames[0], frames[-1] + 1)
         keypoints = torch.from_numpy(pixels[chosen]).float()[:, None]
         yield Recording(
             name=f"{test.name} {number}",
@@ -197,16 +198,16 @@ def _test_takes(path: Path, test: AnnotatedSequence, settings: ReadSettings) -> 
             keypoints=keypoints,
             confidence=keypoints.isfinite().all(dim=-1).float(),
             truth=torch.from_numpy(truth[chosen]).float(),
-            source=Source("MPI-INF-3DHP", path, "mpi_inf_3dhp"),
+            source=Source("MPI-INF-3DHP", path, NAME),
         )
 
 
 def _test_camera(path: Path, test: AnnotatedSequence) -> Cameras:
-    """Find the intrinsics that take the annotated points to the annotated pixels."""
+    """Fit the intrinsics that project the annotated points to the annotated pixels."""
     points = test.universal if test.metric is None else test.metric
     usable = test.valid & np.isfinite(points).all(axis=(1, 2)) & (points[..., 2] > 0).all(axis=1)
     if not usable.any():
-        raise ReadError(f"{path}: {test.name} has no valid frame")
+        raise Place(path, test.name).error("expected at least one valid frame, got none")
     intrinsics = torch.from_numpy(fitted_intrinsics(points[usable], test.pixels[usable]))
     size = WIDE if test.name in FILMED_WIDE else SQUARE
     return Cameras(
@@ -222,21 +223,21 @@ def fitted_intrinsics(points: NDArray[Any], pixels: NDArray[Any]) -> NDArray[Any
 
     Args:
         points: Points in the frame of the camera.
-        pixels: Where it sees them.
+        pixels: Their pixels [px].
 
     Returns:
-        The matrix K.
+        The intrinsic matrix K.
     """
     K = np.eye(3)
     for axis in range(PIXEL):
-        slope = (points[..., axis] / points[..., 2]).ravel()
-        equations = np.stack([slope, np.ones_like(slope)], axis=1)
+        ratio = (points[..., axis] / points[..., 2]).ravel()
+        equations = np.stack([ratio, np.ones_like(ratio)], axis=1)
         (K[axis, axis], K[axis, 2]), *_ = np.linalg.lstsq(equations, pixels[..., axis].ravel())
     return K
 
 
-def _train_take(file: Path, settings: ReadSettings) -> ReadResult:
-    """Read one training sequence: several cameras, true size."""
+def _read_training(file: Path, settings: ReadSettings) -> ReadResult:
+    """Read one training sequence: several cameras, truth in real size."""
     pixels = _cells(file, "annot2", PIXEL)
     in_camera = _cells(file, "annot3", SPACE)
     rig = _train_rig(settings.cameras or file.parent / CALIBRATION, settings.unit)
@@ -256,15 +257,15 @@ def _train_take(file: Path, settings: ReadSettings) -> ReadResult:
         keypoints=seen,
         confidence=seen.isfinite().all(dim=-1).float(),
         truth=world.float(),
-        source=Source("MPI-INF-3DHP", file, "mpi_inf_3dhp"),
+        source=Source("MPI-INF-3DHP", file, NAME),
     )
     return ReadResult(recording, notes=rig.notes)
 
 
 def _subject_and_number(file: Path) -> tuple[str, int]:
-    place = file.resolve().parent
-    digits = re.sub(r"\D", "", place.name)
-    return place.parent.name, int(digits or 1)
+    folder = file.resolve().parent
+    digits = re.sub(r"\D", "", folder.name)
+    return folder.parent.name, int(digits or 1)
 
 
 def _train_rig(calibration: Path, unit: Unit | None) -> Rig:
@@ -278,18 +279,18 @@ def _train_rig(calibration: Path, unit: Unit | None) -> Rig:
 
 
 def _cells(file: Path, name: str, coordinates: int) -> Sequence[NDArray[Any]]:
-    """Read a cell of one matrix per camera: frames x (28 joints x coordinates)."""
+    """Read a cell array of one matrix per camera: frames x (28 joints x coordinates)."""
     cells = matlab_variable(file, name).ravel()
     if cells.dtype != object:
-        raise ReadError(f"{file}: `{name}` must be a cell, one matrix per camera")
+        raise Place(file).error(f"`{name}` must be a cell array, one matrix per camera")
     chosen = cells[list(USUAL_CAMERAS)] if len(cells) > len(USUAL_CAMERAS) else cells
     return [_cell(file, name, cell, coordinates) for cell in chosen]
 
 
-def _cell(file: Path, name: str, cell: Any, coordinates: int) -> NDArray[Any]:  # noqa: ANN401 - whatever the file holds
+def _cell(file: Path, name: str, cell: Any, coordinates: int) -> NDArray[Any]:  # noqa: ANN401 - any content of the file
     columns = ALL_JOINTS * coordinates
     if not isinstance(cell, np.ndarray) or cell.ndim != 2 or cell.shape[1] != columns:  # noqa: PLR2004 - a matrix
         shape = getattr(cell, "shape", None)
-        raise ReadError(f"{file}: `{name}` must be frames x {columns}, got {shape}")
-    shaped: NDArray[Any] = cell.reshape(len(cell), ALL_JOINTS, coordinates)[:, list(KEPT)]
-    return shaped.astype("float64")
+        raise Place(file).error(f"`{name}` must be frames x {columns}, got {shape}")
+    points: NDArray[Any] = cell.reshape(len(cell), ALL_JOINTS, coordinates)[:, list(KEPT)]
+    return points.astype("float64")

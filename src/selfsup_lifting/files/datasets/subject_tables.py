@@ -1,11 +1,10 @@
-"""VideoPose3D's npz of a benchmark: subject, action and camera to arrays."""
+"""VideoPose3D's npz files of datasets: arrays by subject, action and camera."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import torch
@@ -13,44 +12,26 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from selfsup_lifting.files.parse.safe_pickle import load_npz_with_objects
-from selfsup_lifting.recording import ReadError
-from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton, find_skeleton, mirrored_by_name
+from multiview_geom import Cameras
+from selfsup_lifting.config import ReadSettings
+from selfsup_lifting.files.parse.npz import array_names, load_npz
+from selfsup_lifting.read_errors import Place
+from selfsup_lifting.recording import Recording, Source
+from selfsup_lifting.skeleton.skeleton_file import find_skeleton
+from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton
 
-NUMBERS_2D = (2, 3)
 AXES = 3
+WITHOUT_SCORE, WITH_SCORE = 2, 3
 
-
-def without(skeleton: Skeleton, joint: str) -> Skeleton:
-    """Leave a joint out of a skeleton; its children hang on its parent, a lost root on the hips."""
-    lost = skeleton.joints.index(joint)
-    joints = tuple(name for name in skeleton.joints if name != joint)
-
-    def parent_of(name: str) -> int:
-        parent = skeleton.parents[skeleton.joints.index(name)]
-        parent = skeleton.parents[parent] if parent == lost else parent
-        return joints.index(skeleton.joints[parent]) if parent >= 0 else -1
-
-    roots = ("left_hip", "right_hip") if lost in skeleton.root else ()
-    names = roots or tuple(skeleton.joints[place] for place in skeleton.root)
-    return Skeleton(
-        name=f"{skeleton.name} without {joint}",
-        joints=joints,
-        parents=tuple(parent_of(name) for name in joints),
-        mirrored=mirrored_by_name(joints),
-        root=tuple(joints.index(name) for name in names),
-    )
-
-
-# Skeletons told by how many joints there are and which of them are on the left: "16 joints" means
-# several things, and files made by others than VideoPose3D name no layout.
+# Skeletons by the number of joints and the indices of the left ones: 16 joints can be several
+# skeletons, and only VideoPose3D's own files name theirs.
 BY_SYMMETRY: Mapping[tuple[int, tuple[int, ...]], Skeleton] = MappingProxyType(
     {
         (17, (4, 5, 6, 11, 12, 13)): SKELETONS["h36m17"],
         (17, (1, 3, 5, 7, 9, 11, 13, 15)): SKELETONS["coco17"],
         (16, (3, 4, 5, 13, 14, 15)): SKELETONS["mpii16"],
-        (16, (4, 5, 6, 10, 11, 12)): without(SKELETONS["h36m17"], "nose"),
-        (16, (3, 4, 5, 10, 11, 12)): without(SKELETONS["h36m17"], "pelvis"),
+        (16, (4, 5, 6, 10, 11, 12)): SKELETONS["h36m17"].without("nose"),
+        (16, (3, 4, 5, 10, 11, 12)): SKELETONS["h36m17"].without("pelvis"),
         (15, (2, 3, 4, 8, 9, 10)): SKELETONS["humaneva15"],
     }
 )
@@ -58,11 +39,11 @@ BY_SYMMETRY: Mapping[tuple[int, tuple[int, ...]], Skeleton] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Table2D:
-    """What a 2D file holds.
+    """The content of a 2D file.
 
     Attributes:
         path: The file.
-        skeleton: What the joints are.
+        skeleton: The joints.
         poses: For each subject and action, one array or None per camera.
     """
 
@@ -70,113 +51,218 @@ class Table2D:
     skeleton: Skeleton
     poses: Mapping[str, Mapping[str, Sequence[NDArray[Any] | None]]]
 
+    def frame_count(self, subject: str, action: str) -> int:
+        """Return the number of frames that every camera has."""
+        cameras = self.poses[subject][action]
+        return min((len(one) for one in cameras if one is not None), default=0)
+
+    def recording(
+        self,
+        subject: str,
+        action: str,
+        cameras: Cameras,
+        frames: slice,
+        *,
+        fps: float,
+        source: Source,
+    ) -> Recording:
+        """Build the recording of one subject and action.
+
+        Args:
+            subject: The subject.
+            action: The action, which is also the recording's.
+            cameras: The cameras.
+            frames: The frames to use; a step divides the frames per second.
+            fps: Frames per second of the file [1/s].
+            source: The source of the recording.
+
+        Returns:
+            The recording; the keypoints of a camera without an array are missing.
+
+        Raises:
+            ReadError: If the arrays do not fit the skeleton, the cameras or each other.
+        """
+        place = Place(self.path, f"{subject} {action}")
+        keypoints, confidence = _stacked(
+            place, self.poses[subject][action], frames, cameras.views, len(self.skeleton.joints)
+        )
+        return Recording(
+            name=f"{subject} {action}",
+            subject=subject,
+            action=action,
+            fps=fps / (frames.step or 1),
+            skeleton=self.skeleton,
+            cameras=cameras,
+            keypoints=keypoints,
+            confidence=confidence,
+            source=source,
+        )
+
 
 def is_2d_table(path: Path, prefix: str) -> bool:
-    """Tell a 2D file of a benchmark by its name and its content."""
-    return path.name.startswith(prefix) and _has_member(path, "positions_2d.npy")
+    """Return whether a path is a 2D file of a dataset, or a folder that contains one."""
+    if path.is_dir():
+        return bool(_tables_in(path, prefix))
+    return path.name.startswith(prefix) and "positions_2d" in array_names(path)
 
 
 def find_2d_table(path: Path, prefix: str, preferred: str) -> Path:
-    """Choose among the 2D files of a folder: the only one, or the preferred detector's.
+    """Choose the 2D file of a folder: the only one, or the one of the preferred detector.
 
     Args:
         path: The folder, or the file itself.
-        prefix: How the names begin.
-        preferred: The detector whose file is taken where there are several.
+        prefix: The beginning of the file names.
+        preferred: The detector whose file is used if there are several.
 
     Returns:
         The file.
 
     Raises:
-        ReadError: If there is none, or nothing tells which.
+        ReadError: If there is no file, or several and none of the preferred detector.
     """
     if path.is_file():
         return path
-    found = [file for file in sorted(path.glob(f"{prefix}*.npz")) if is_2d_table(file, prefix)]
+    found = _tables_in(path, prefix)
     wanted = [file for file in found if preferred in file.name]
     if len(wanted or found) == 1:
         return (wanted or found)[0]
     names = ", ".join(file.name for file in found) or "none"
-    raise ReadError(f"{path}: which 2D file is meant, of {names}? Name it instead of the folder")
+    raise Place(path).error(f"expected one 2D file, got {names}; name the file, not the folder")
 
 
-def read_2d_table(path: Path, told: str | None) -> Table2D:
-    """Read the 2D poses of a benchmark.
+def read_2d_table(path: Path, declared: str | None) -> Table2D:
+    """Read the 2D poses of a dataset.
 
     Args:
-        path: The npz.
-        told: The skeleton that the user names; else it is told from the metadata.
+        path: The npz file.
+        declared: The skeleton that the user declares; found from the metadata if None.
 
     Returns:
         The table.
 
     Raises:
-        ReadError: If something else lies there, or the skeleton cannot be told.
+        ReadError: If the file has another layout, or its skeleton is unknown.
     """
-    content = load_npz_with_objects(path)
-    poses = _nested(path, content.get("positions_2d"), "positions_2d")
+    content = load_npz(path)
+    poses = _by_subject(Place(path, "positions_2d"), content.get("positions_2d"))
     for subject, actions in poses.items():
         for action, cameras in actions.items():
             if not isinstance(cameras, list | tuple):
-                raise ReadError(f"{path}: {subject} {action} must be a list of cameras")
+                raise Place(path, f"{subject} {action}").error("expected a list of cameras")
     joints = _joint_count(path, poses)
-    if told is not None:
-        return Table2D(path, _of_count(path, find_skeleton(told), joints), poses)
-    return Table2D(path, _told_by(path, content.get("metadata"), joints), poses)
+    if declared is None:
+        return Table2D(path, _skeleton(path, content.get("metadata"), joints), poses)
+    skeleton = find_skeleton(declared)
+    if len(skeleton.joints) != joints:
+        raise Place(path).error(
+            f"expected {len(skeleton.joints)} joints of the skeleton {skeleton.name}, got {joints}"
+        )
+    return Table2D(path, skeleton, poses)
 
 
 def read_3d_table(path: Path) -> Mapping[str, Mapping[str, NDArray[Any]]]:
-    """Read the 3D poses of a benchmark: subject and action to frames of joints [m].
+    """Read the 3D poses of a dataset by subject and action: frames x joints x 3 [m].
 
     Args:
-        path: The npz.
+        path: The npz file; if it does not exist, the result is empty.
 
     Returns:
         The poses.
 
     Raises:
-        ReadError: If something else lies there.
+        ReadError: If the file has another layout.
     """
-    poses = _nested(path, load_npz_with_objects(path).get("positions_3d"), "positions_3d")
+    if not path.is_file():
+        return {}
+    poses = _by_subject(Place(path, "positions_3d"), load_npz(path).get("positions_3d"))
     for subject, actions in poses.items():
         for action, positions in actions.items():
-            fits = isinstance(positions, np.ndarray) and positions.ndim == AXES
-            if not fits or positions.shape[-1] != AXES or positions.dtype.kind not in "fiu":
-                raise ReadError(f"{path}: {subject} {action} must be frames x joints x 3 numbers")
+            if not _is_poses(positions, {AXES}):
+                place = Place(path, f"{subject} {action}")
+                raise place.error("expected frames x joints x 3 numbers")
     return poses
 
 
-def keypoints_of(
-    table: Table2D, subject: str, action: str, frames: slice, views: int
-) -> tuple[Float[Tensor, "frames views joints 2"], Float[Tensor, "frames views joints"]]:
-    """Put the cameras of a take together.
+def wanted_frames(
+    settings: ReadSettings, fps: float, count: int, captured: NDArray[Any] | None
+) -> slice:
+    """Return the frames with a truth, at the frame rate and phase in the settings."""
+    step = 1 if settings.fps is None else max(1, round(fps / settings.fps))
+    return slice(settings.fps_phase % step, count if captured is None else len(captured), step)
+
+
+def with_truth(
+    recording: Recording, truth: Float[Tensor, "frames joints 3"], skeleton: str
+) -> Recording:
+    """Add the truth to a recording, in one skeleton with the detections.
 
     Args:
-        table: The 2D file.
-        subject: Whose take.
-        action: Which take.
-        frames: Which frames are wanted.
-        views: How many cameras the rig has.
+        recording: The detections.
+        truth: The joints in the world [m].
+        skeleton: The name of the truth's skeleton.
 
     Returns:
-        Keypoints [px], NaN from a camera that has none, and confidences: the third number where
-        the file has one, else one where a keypoint is finite.
-
-    Raises:
-        ReadError: If the arrays do not fit the skeleton, the rig or each other.
+        The recording in the truth's skeleton; if the detector has only some of its joints, in the
+        detector's skeleton.
     """
-    cameras = table.poses[subject][action]
-    where = f"{table.path}: {subject} {action}"
+    body = SKELETONS[skeleton]
+    detected = recording.skeleton.joints
+    if set(detected) <= set(body.joints):
+        order = [body.joints.index(joint) for joint in detected]
+        return replace(recording, truth=truth[:, order])
+    return replace(recording.to_skeleton(body), truth=truth)
+
+
+def _tables_in(folder: Path, prefix: str) -> list[Path]:
+    files = sorted(folder.glob(f"{prefix}*.npz"))
+    return [file for file in files if is_2d_table(file, prefix)]
+
+
+def _by_subject(place: Place, value: Any) -> Mapping[str, Mapping[str, Any]]:  # noqa: ANN401 - any content of the pickle
+    filled = isinstance(value, dict) and value
+    if not filled or not all(isinstance(actions, dict) for actions in value.values()):
+        raise place.error("expected a dict of subjects, each a dict of actions")
+    return value  # type: ignore[no-any-return]
+
+
+def _joint_count(path: Path, poses: Mapping[str, Mapping[str, Any]]) -> int:
+    arrays = (one for actions in poses.values() for cameras in actions.values() for one in cameras)
+    first = next((one for one in arrays if one is not None), None)
+    if not isinstance(first, np.ndarray) or first.ndim != AXES:
+        raise Place(path).error("expected poses of frames x joints x 2 numbers")
+    return int(first.shape[1])
+
+
+def _skeleton(path: Path, metadata: Any, joints: int) -> Skeleton:  # noqa: ANN401 - any content of the pickle
+    """Find the skeleton from the left joints and the number of joints."""
+    symmetry = metadata.get("keypoints_symmetry") if isinstance(metadata, dict) else None
+    if isinstance(symmetry, list | tuple) and len(symmetry) == 2:  # noqa: PLR2004 - two sides
+        left = tuple(sorted(int(joint) for joint in symmetry[0]))
+        if (joints, left) in BY_SYMMETRY:
+            return BY_SYMMETRY[joints, left]
+    raise Place(path).error(
+        f"the skeleton of its {joints} joints is unknown; name it with --detected-skeleton, one "
+        f"of {', '.join(SKELETONS)} or a .toml file"
+    )
+
+
+def _stacked(
+    place: Place,
+    cameras: Sequence[NDArray[Any] | None],
+    frames: slice,
+    views: int,
+    joints: int,
+) -> tuple[Float[Tensor, "frames views joints 2"], Float[Tensor, "frames views joints"]]:
+    """Stack the cameras; without scores, the confidence of finite keypoints is one."""
     if len(cameras) != views:
-        raise ReadError(f"{where} has {len(cameras)} cameras, the calibration {views}")
-    there = [poses for poses in cameras if poses is not None]
-    if not there:
-        raise ReadError(f"{where} was seen by no camera")
-    for poses in there:
-        _require_poses(where, poses, len(table.skeleton.joints))
-    shortest = min(len(poses) for poses in there)
+        raise place.error(f"has {len(cameras)} cameras, the calibration {views}")
+    present = [poses for poses in cameras if poses is not None]
+    if not present:
+        raise place.error("expected the poses of at least one camera, got none")
+    for poses in present:
+        _require_poses(place, poses, joints)
+    shortest = min(len(poses) for poses in present)
     chosen = range(shortest)[frames]
-    joints = len(table.skeleton.joints)
     numbers = np.full((len(chosen), views, joints, 3), np.nan, dtype=np.float32)
     for at, camera in enumerate(cameras):
         if camera is not None:
@@ -191,58 +277,13 @@ def keypoints_of(
     )
 
 
-def shortest_take(table: Table2D, subject: str, action: str) -> int:
-    """Return how many frames every camera of a take has."""
-    return min((len(one) for one in table.poses[subject][action] if one is not None), default=0)
-
-
-def _has_member(path: Path, name: str) -> bool:
-    try:
-        with ZipFile(path) as archive:
-            return name in archive.namelist()
-    except (BadZipFile, OSError, NotImplementedError):
-        return False
-
-
-def _nested(path: Path, value: Any, name: str) -> Mapping[str, Mapping[str, Any]]:  # noqa: ANN401 - whatever the pickle holds
-    whole = isinstance(value, dict) and value
-    if not whole or not all(isinstance(actions, dict) for actions in value.values()):
-        raise ReadError(f"{path}: `{name}` must tell subjects and their actions")
-    return value  # type: ignore[no-any-return]
-
-
-def _joint_count(path: Path, poses: Mapping[str, Mapping[str, Any]]) -> int:
-    arrays = (one for actions in poses.values() for cameras in actions.values() for one in cameras)
-    first = next((one for one in arrays if one is not None), None)
-    if not isinstance(first, np.ndarray) or first.ndim != AXES:
-        raise ReadError(f"{path}: poses must be frames x joints x 2 numbers")
-    return int(first.shape[1])
-
-
-def _told_by(path: Path, metadata: Any, joints: int) -> Skeleton:  # noqa: ANN401 - whatever the pickle holds
-    """Tell the skeleton from left and right, else from the number of joints."""
-    symmetry = metadata.get("keypoints_symmetry") if isinstance(metadata, dict) else None
-    if isinstance(symmetry, list | tuple) and len(symmetry) == 2:  # noqa: PLR2004 - two sides
-        left = tuple(sorted(int(joint) for joint in symmetry[0]))
-        if (joints, left) in BY_SYMMETRY:
-            return BY_SYMMETRY[joints, left]
-    raise ReadError(
-        f"{path}: nothing tells what its {joints} joints are; name the skeleton with "
-        f"--detected-skeleton, one of {', '.join(SKELETONS)} or a .toml file"
-    )
-
-
-def _of_count(path: Path, skeleton: Skeleton, joints: int) -> Skeleton:
-    if len(skeleton.joints) != joints:
-        raise ReadError(
-            f"{path} has {joints} joints, the skeleton {skeleton.name} {len(skeleton.joints)}"
-        )
-    return skeleton
-
-
-def _require_poses(where: str, poses: Any, joints: int) -> None:  # noqa: ANN401 - whatever the pickle holds
-    fits = isinstance(poses, np.ndarray) and poses.ndim == AXES and poses.dtype.kind in "fiu"
-    if not fits or poses.shape[-1] not in NUMBERS_2D:
-        raise ReadError(f"{where}: expected frames x joints x 2 numbers per camera")
+def _require_poses(place: Place, poses: Any, joints: int) -> None:  # noqa: ANN401 - any content of the pickle
+    if not _is_poses(poses, {WITHOUT_SCORE, WITH_SCORE}):
+        raise place.error("expected frames x joints x 2 numbers per camera")
     if poses.shape[1] != joints:
-        raise ReadError(f"{where}: expected {joints} joints per pose, got {poses.shape[1]}")
+        raise place.error(f"expected {joints} joints per pose, got {poses.shape[1]}")
+
+
+def _is_poses(poses: object, widths: set[int]) -> bool:
+    fits = isinstance(poses, np.ndarray) and poses.ndim == AXES and poses.dtype.kind in "fiu"
+    return isinstance(poses, np.ndarray) and fits and poses.shape[-1] in widths

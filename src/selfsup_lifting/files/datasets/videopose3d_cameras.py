@@ -1,4 +1,4 @@
-"""Cameras as VideoPose3D writes them into its Python files, read without running those."""
+"""The cameras in VideoPose3D's Python files, read without running them."""
 
 import ast
 from collections.abc import Sequence
@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from multiview_geom import Cameras, invert_transform, rigid_transform
-from selfsup_lifting.recording import ReadError
+from multiview_geom import Cameras, invert_transform, rigid_transform, rotation_from_quaternion
+from selfsup_lifting.read_errors import Place
 
 INTRINSICS, EXTRINSICS = "cameras_intrinsic_params", "cameras_extrinsic_params"
 
@@ -18,26 +18,26 @@ def read_python_cameras(path: Path, subject: str) -> Cameras:
     """Read the cameras of a subject from `h36m_dataset.py`.
 
     Args:
-        path: The Python file; its literal tables are parsed, nothing is run.
-        subject: Whose cameras, such as "S1".
+        path: The Python file. Its literal tables are parsed; no code is run.
+        subject: The subject, such as "S1".
 
     Returns:
-        The rig in float64 and millimetres.
+        The cameras in float64 and millimeters.
 
     Raises:
-        ReadError: If the tables are not there, or are no literals.
+        ReadError: If the file lacks the tables, or they are not literals.
 
     Note:
-        The quaternion (w, x, y, z) turns from the camera to the world, the translation is the
-        camera's place, and of the tangential terms OpenCV's second comes first.
+        The quaternion (w, x, y, z) rotates from the camera to the world, the translation is the
+        position of the camera, and OpenCV's second tangential coefficient comes first.
     """
     tables = _literals(path)
     try:
-        places = [camera for camera in tables[EXTRINSICS][subject] if camera]
-        lenses = tables[INTRINSICS]
-        return _rig(lenses, places)
+        poses = [camera for camera in tables[EXTRINSICS][subject] if camera]
+        return _cameras(tables[INTRINSICS], poses)
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise ReadError(f"{path}: no whole camera tables for {subject} ({error!r})") from None
+        place = Place(path)
+        raise place.error(f"expected complete camera tables of {subject}, got {error!r}") from None
 
 
 def _literals(path: Path) -> dict[str, Any]:
@@ -52,14 +52,17 @@ def _literals(path: Path) -> dict[str, Any]:
             if statement.targets[0].id.endswith(end)
         }
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ReadError(f"{path}: no Python file with literal camera tables ({error})") from None
+        raise Place(path).damaged("a Python file with literal camera tables", error) from None
 
 
-def _rig(lenses: Sequence[dict[str, Any]], places: Sequence[dict[str, Any]]) -> Cameras:
-    if len(lenses) != len(places):
-        raise ValueError(f"{len(lenses)} lenses, {len(places)} places")
-    rotations = torch.stack([rotation_of(place["orientation"]) for place in places])
-    centers = torch.tensor([place["translation"] for place in places], dtype=torch.float64)
+def _cameras(lenses: Sequence[dict[str, Any]], poses: Sequence[dict[str, Any]]) -> Cameras:
+    if len(lenses) != len(poses):
+        raise ValueError(f"{len(lenses)} intrinsics, {len(poses)} extrinsics")
+    quaternions = torch.tensor([pose["orientation"] for pose in poses], dtype=torch.float64)
+    rotations = rotation_from_quaternion(quaternions)
+    if not rotations.isfinite().all():
+        raise ValueError("a quaternion is zero or not finite")
+    centers = torch.tensor([pose["translation"] for pose in poses], dtype=torch.float64)
     return Cameras(
         intrinsics=torch.stack([_matrix(lens) for lens in lenses]),
         camera_from_world=invert_transform(rigid_transform(rotations, centers)),
@@ -67,14 +70,6 @@ def _rig(lenses: Sequence[dict[str, Any]], places: Sequence[dict[str, Any]]) -> 
         image_size=torch.tensor([[lens["res_w"], lens["res_h"]] for lens in lenses]),
         names=tuple(str(lens["id"]) for lens in lenses),
     )
-
-
-def rotation_of(quaternion: Sequence[float]) -> Tensor:
-    """Turn a quaternion (w, x, y, z) into a rotation matrix."""
-    from scipy.spatial.transform import Rotation
-
-    w, x, y, z = quaternion
-    return torch.from_numpy(Rotation.from_quat([x, y, z, w]).as_matrix())
 
 
 def _matrix(lens: dict[str, Any]) -> Tensor:

@@ -1,103 +1,92 @@
-"""AlphaPose and COCO results: one JSON list of people, each with the picture it was seen in."""
+"""AlphaPose and COCO results: one JSON list of people, each with the image it was found in."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from jaxtyping import Float
-from torch import Tensor
-
-from selfsup_lifting.files.detectors.openpose import PEOPLE, frame_number, people_at
-from selfsup_lifting.files.detectors.person_frames import Sighting, tracks_of_sightings
-from selfsup_lifting.files.detectors.view_tracks import ViewTracks
-from selfsup_lifting.files.parse.json_values import (
-    Place,
-    load_json,
-    numbers_at,
-    object_at,
-    whole_number_at,
+from selfsup_lifting.files.parse.json_values import load_json, object_at, whole_number_at
+from selfsup_lifting.files.parse.text import beginning
+from selfsup_lifting.files.tracks.people_json import (
+    PEOPLE_KEYS,
+    frame_number,
+    people_at,
+    triples_at,
 )
+from selfsup_lifting.files.tracks.person_frames import PersonFrame, tracks_of_people
+from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, ViewTracks
+from selfsup_lifting.read_errors import Place
 from selfsup_lifting.skeleton.skeletons import Skeleton
 
 ALPHAPOSE, COCO = "AlphaPose", "COCO results"
 BEGINNING = 65_536
 
 
-def recognises(path: Path) -> bool:
-    """Tell a list of people with their `image_id`, or pictures with their `people` or `bodies`."""
-    if path.suffix != ".json" or not path.is_file():
-        return False
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        beginning = file.read(BEGINNING)
-    if beginning.lstrip().startswith("["):
-        return '"image_id"' in beginning and '"keypoints"' in beginning
-    return any(f'"{group}"' in beginning for group in PEOPLE)
+def recognizes(path: Path) -> bool:
+    """Recognize a list of people with `image_id`, or images with `people` or `bodies`."""
+    start = beginning(path, ".json", BEGINNING)
+    if start.lstrip().startswith("["):
+        return '"image_id"' in start and '"keypoints"' in start
+    return any(f'"{people}"' in start for people in PEOPLE_KEYS)
 
 
-def read_views(path: Path, told: Skeleton | None) -> list[ViewTracks]:
-    """Read what one camera saw.
+def read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
+    """Read the JSON file of one camera.
 
     Args:
-        path: The JSON file: AlphaPose's list, its formats "cmu" and "open", or COCO results.
-        told: What the joints are; told from their number where None.
+        path: The file: AlphaPose's list, its formats "cmu" and "open", or COCO results.
+        declared: The skeleton; found from the number of joints if None.
 
     Returns:
         Everybody in every frame; people whom AlphaPose tracked keep their `idx`.
 
     Raises:
-        ReadError: If something else stands where people should.
+        ReadError: If the file does not contain people in one of these layouts.
     """
     content, place = load_json(path), Place(path)
     if isinstance(content, list):
         people = [_person(place.at(at), person) for at, person in enumerate(content)]
-        layout = COCO if all(_is_number(person["image_id"]) for person in content) else ALPHAPOSE
-        sightings, frames = people, [person.frame for person in people]
+        numbered = all(isinstance(person["image_id"], int | float) for person in content)
+        name, frames = COCO if numbered else ALPHAPOSE, [person.frame for person in people]
     else:
-        sightings, frames = _by_picture(place, object_at(place, content))
-        layout = ALPHAPOSE
-    view = tracks_of_sightings(path, layout, sightings, frames, told)
+        people, frames = _people_by_image(place, object_at(place, content))
+        name = ALPHAPOSE
+    view = tracks_of_people(path, name, people, frames, declared)
     return [replace(view, every_frame=False, whole_span=False)]
 
 
-def _person(place: Place, person: object) -> Sighting:
-    told = object_at(place, person)
-    if "image_id" not in told or "keypoints" not in told:
-        raise place.expected("`image_id` and `keypoints`", sorted(told))
-    tracked = told.get("idx")
-    return Sighting(
-        _picture(place.at("image_id"), told["image_id"]),
-        _keypoints(place.at("keypoints"), told["keypoints"]),
-        str(tracked) if isinstance(tracked, int | str) else None,
+FORMAT = DetectorFormat("alphapose", recognizes, read)
+
+
+def _person(place: Place, person: object) -> PersonFrame:
+    fields = object_at(place, person)
+    if "image_id" not in fields or "keypoints" not in fields:
+        raise place.expected("`image_id` and `keypoints`", sorted(fields))
+    identity = fields.get("idx")
+    return PersonFrame(
+        _frame(place.at("image_id"), fields["image_id"]),
+        triples_at(place.at("keypoints"), fields["keypoints"]),
+        str(identity) if isinstance(identity, int | str) else None,
     )
 
 
-def _keypoints(place: Place, flat: object) -> Float[Tensor, "joints 3"]:
-    numbers = numbers_at(place, flat, -1, per_joint=3)
-    if len(numbers) % 3 or not len(numbers):
-        raise place.expected("x, y and score of every joint", flat)
-    return numbers.reshape(-1, 3)
-
-
-def _picture(place: Place, image_id: object) -> int:
-    """Read the frame from a number, or from the last digits of a file name."""
+def _frame(place: Place, image_id: object) -> int:
+    """Read the frame number from a number, or from the last digits of a file name."""
     if isinstance(image_id, str):
         return frame_number(image_id, place.path)
     return whole_number_at(place, image_id)
 
 
-def _by_picture(place: Place, pictures: Mapping[str, Any]) -> tuple[list[Sighting], list[int]]:
-    """Read the formats "cmu" and "open": an object per picture; a lone picture may be the file."""
-    if any(group in pictures for group in PEOPLE):
-        return [Sighting(0, person) for person in people_at(place, pictures)], [0]
-    frames = {name: frame_number(name, place.path) for name in pictures}
-    sightings = [
-        Sighting(frames[name], person)
-        for name, told in pictures.items()
-        for person in people_at(place.at(name), object_at(place.at(name), told))
+def _people_by_image(
+    place: Place, images: Mapping[str, Any]
+) -> tuple[list[PersonFrame], list[int]]:
+    """Read the formats "cmu" and "open": one object per image, or only one image."""
+    if any(people in images for people in PEOPLE_KEYS):
+        return [PersonFrame(0, person) for person in people_at(place, images)], [0]
+    frames = {name: frame_number(name, place.path) for name in images}
+    people = [
+        PersonFrame(frames[name], person)
+        for name, image in images.items()
+        for person in people_at(place.at(name), object_at(place.at(name), image))
     ]
-    return sightings, [*frames.values()]
-
-
-def _is_number(image_id: object) -> bool:
-    return isinstance(image_id, int | float)
+    return people, [*frames.values()]

@@ -1,53 +1,49 @@
-"""MMPose: one JSON per video or picture, as its inferencer or its demo scripts write it."""
+"""MMPose: one JSON file per video or image, from its inferencer or its demo scripts."""
 
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
-from selfsup_lifting.files.detectors.person_frames import Sighting, tracks_of_sightings
-from selfsup_lifting.files.detectors.view_tracks import ViewTracks
 from selfsup_lifting.files.parse.json_values import (
-    Place,
     list_at,
     load_json,
-    numbers_at,
     object_at,
     whole_number_at,
 )
-from selfsup_lifting.recording import ReadError
+from selfsup_lifting.files.parse.text import beginning
+from selfsup_lifting.files.tracks.people_json import instance_at
+from selfsup_lifting.files.tracks.person_frames import (
+    PersonFrame,
+    require_distinct_frames,
+    tracks_of_people,
+)
+from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, ViewTracks
+from selfsup_lifting.read_errors import Place
 from selfsup_lifting.skeleton.infer import body_by_names
 from selfsup_lifting.skeleton.skeletons import Skeleton
 
-LAYOUT = "MMPose"
+NAME = "MMPose"
 BEGINNING = 262_144
 _MARKS = ('"instance_info"', '"instances"', '"keypoint_scores"')
 
 
-def recognises(path: Path) -> bool:
-    """Tell the inferencer's list of frames or instances, or the demo's `instance_info`."""
-    if path.suffix != ".json" or not path.is_file():
-        return False
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        beginning = file.read(BEGINNING)
-    return any(mark in beginning for mark in _MARKS)
+def recognizes(path: Path) -> bool:
+    """Recognize the inferencer's list of frames or instances, or the demo's `instance_info`."""
+    start = beginning(path, ".json", BEGINNING)
+    return any(mark in start for mark in _MARKS)
 
 
-def read_views(path: Path, told: Skeleton | None) -> list[ViewTracks]:
-    """Read what one camera saw.
+def read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
+    """Read the JSON file of one camera.
 
     Args:
-        path: The JSON file.
-        told: What the joints are; told from the file's own names, else their number, where None.
+        path: The file.
+        declared: The skeleton; found from the joint names in the file, or else from the number of
+            joints, if None.
 
     Returns:
         Everybody in every frame; people who were tracked keep their `track_id`.
 
     Raises:
-        ReadError: If something else stands where MMPose writes frames and instances.
+        ReadError: If the file does not contain frames and instances as MMPose writes them.
     """
     content, place = load_json(path), Place(path)
     meta: object = None
@@ -58,57 +54,37 @@ def read_views(path: Path, told: Skeleton | None) -> list[ViewTracks]:
     if all(isinstance(frame, dict) and "instances" not in frame for frame in frames):
         frames = [{"frame_id": 0, "instances": frames}]
     numbered = [_frame(place.at(at), frame) for at, frame in enumerate(frames)]
-    _require_distinct(path, [frame for frame, _ in numbered])
-    sightings = [sighting for _, people in numbered for sighting in people]
-    skeleton = told or _named(path, meta, sightings)
-    return [tracks_of_sightings(path, LAYOUT, sightings, [at for at, _ in numbered], skeleton)]
+    require_distinct_frames(path, [frame for frame, _ in numbered])
+    people = [person for _, people in numbered for person in people]
+    skeleton = declared or _named_skeleton(path, meta, people)
+    return [tracks_of_people(path, NAME, people, [frame for frame, _ in numbered], skeleton)]
 
 
-def instance_numbers(place: Place, instance: object) -> Float[Tensor, "joints 3"] | None:
-    """Read one instance: keypoints and their scores; nobody where it has no keypoints."""
-    told = object_at(place, instance)
-    if not told.get("keypoints"):
-        return None
-    keypoints = numbers_at(place.at("keypoints"), told["keypoints"], -1, 2, per_joint=1)
-    scores = told.get("keypoint_scores")
-    confidence = (
-        torch.ones(len(keypoints))
-        if scores is None
-        else numbers_at(place.at("keypoint_scores"), scores, len(keypoints), per_joint=1)
-    )
-    return torch.cat([keypoints, confidence[:, None]], dim=1)
+FORMAT = DetectorFormat("mmpose", recognizes, read)
 
 
-def _frame(place: Place, frame: object) -> tuple[int, list[Sighting]]:
-    told = object_at(place, frame)
-    if "frame_id" not in told or "instances" not in told:
-        raise place.expected("`frame_id` and `instances`", sorted(told))
-    number = whole_number_at(place.at("frame_id"), told["frame_id"])
-    instances = enumerate(list_at(place.at("instances"), told["instances"]))
-    people = [
-        (instance_numbers(place.at("instances").at(at), one), one.get("track_id"))
-        for at, one in instances
-    ]
-    return number, [
-        Sighting(number, numbers, None if person is None else str(person))
-        for numbers, person in people
-        if numbers is not None
-    ]
+def _frame(place: Place, frame: object) -> tuple[int, list[PersonFrame]]:
+    fields = object_at(place, frame)
+    if "frame_id" not in fields or "instances" not in fields:
+        raise place.expected("`frame_id` and `instances`", sorted(fields))
+    number = whole_number_at(place.at("frame_id"), fields["frame_id"])
+    place = place.at("instances")
+    people = []
+    for at, instance in enumerate(list_at(place, fields["instances"])):
+        numbers = instance_at(place.at(at), instance)
+        if numbers is not None:
+            identity = instance.get("track_id")
+            people.append(PersonFrame(number, numbers, None if identity is None else str(identity)))
+    return number, people
 
 
-def _require_distinct(path: Path, frames: Sequence[int]) -> None:
-    twice = [frame for frame, times in Counter(frames).items() if times > 1]
-    if twice:
-        raise ReadError(f"{path}: frame {twice[0]} stands there twice")
-
-
-def _named(path: Path, meta: object, sightings: list[Sighting]) -> Skeleton | None:
-    """Tell the skeleton from the names that the demo scripts write, where they fit."""
-    if not isinstance(meta, dict) or not sightings:
+def _named_skeleton(path: Path, meta: object, people: list[PersonFrame]) -> Skeleton | None:
+    """Find the skeleton from the joint names that the demo scripts write, if they fit."""
+    if not isinstance(meta, dict) or not people:
         return None
     try:
         names = {int(joint): str(name) for joint, name in meta["keypoint_id2name"].items()}
-        ordered = [names[joint] for joint in range(len(sightings[0].numbers))]
+        ordered = [names[joint] for joint in range(len(people[0].numbers))]
         links = [(names[one], names[other]) for one, other in meta.get("skeleton_links") or []]
         body = body_by_names(path, ordered, links=links)
     except (KeyError, TypeError, ValueError, AttributeError):

@@ -1,4 +1,4 @@
-"""SLEAP: the analysis HDF5, whose arrays are transposed for MATLAB."""
+"""SLEAP: the analysis HDF5 file, whose arrays are transposed for MATLAB."""
 
 import json
 from pathlib import Path
@@ -8,78 +8,76 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from selfsup_lifting.files.detectors.view_tracks import ViewTracks, view_tracks
-from selfsup_lifting.files.parse.hdf5 import holds, opened_h5, text_of
-from selfsup_lifting.recording import ReadError
+from selfsup_lifting.files.parse.hdf5 import is_hdf5_with, open_hdf5, text_of
+from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, ViewTracks, view_tracks
+from selfsup_lifting.read_errors import Place
 from selfsup_lifting.skeleton.infer import body_by_names
 from selfsup_lifting.skeleton.skeletons import Skeleton
 
-LAYOUT = "SLEAP"
-# The axes of `tracks` where the file does not name them in `dims`.
-MATLAB = ("track", "xy", "node", "frame")
+NAME = "SLEAP"
+# The axes of `tracks` if the file does not name them in `dims`.
+MATLAB_AXES = ("track", "xy", "node", "frame")
 
 
-def recognises(path: Path) -> bool:
-    """Tell an HDF5 with `tracks` and `node_names`."""
-    return holds(path, lambda file: "tracks" in file and "node_names" in file)
+def recognizes(path: Path) -> bool:
+    """Recognize an HDF5 file with `tracks` and `node_names`."""
+    return is_hdf5_with(path, lambda file: "tracks" in file and "node_names" in file)
 
 
-def read_views(path: Path, told: Skeleton | None) -> list[ViewTracks]:
-    """Read what one camera saw.
+def read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
+    """Read the analysis file of one camera.
 
     Args:
-        path: The analysis file.
-        told: What the joints are; told from the file's nodes and edges where None.
+        path: The file.
+        declared: The skeleton; found from the nodes and edges in the file if None.
 
     Returns:
-        Every track; nodes without a score have confidence one.
+        Every track; if the file has no scores, all confidences are one.
 
     Raises:
-        ReadError: If it is not laid out as SLEAP does, saying what is wrong.
+        ReadError: If the file is not in SLEAP's layout.
     """
-    with opened_h5(path, LAYOUT) as file:
+    with open_hdf5(path, NAME) as file:
         nodes = [text_of(name) for name in file["node_names"][()]]
         edges = [(text_of(one), text_of(two)) for one, two in _array(file, "edge_names")]
         names = tuple(text_of(name) for name in _array(file, "track_names"))
-        places, scores = _tracks(path, file, len(nodes))
-    numbers = torch.cat([places, scores[..., None]], dim=-1)
-    seen = numbers.isfinite().all(dim=-1).float().mean(dim=(0, 1)).tolist()
-    body = body_by_names(path, nodes, links=edges, told=told, seen_share=seen)
-    return [
-        view_tracks(
-            path.stem, path, LAYOUT, body.skeleton, numbers[:, :, list(body.order)],
-            people=names if len(names) == numbers.shape[1] else (),
-        )
-    ]  # fmt: skip
+        points, scores = _points_and_scores(Place(path), file, len(nodes))
+    numbers = torch.cat([points, scores[..., None]], dim=-1)
+    body = body_by_names(path, nodes, links=edges, declared=declared, numbers=numbers)
+    people = names if len(names) == numbers.shape[1] else ()
+    return [view_tracks(path.stem, path, NAME, body, numbers, people=people)]
 
 
-def _tracks(
-    path: Path,
+FORMAT = DetectorFormat("sleap", recognizes, read)
+
+
+def _points_and_scores(
+    place: Place,
     file: Any,  # noqa: ANN401 - h5py is untyped
     nodes: int,
 ) -> tuple[Float[Tensor, "frames people joints 2"], Float[Tensor, "frames people joints"]]:
-    axes = _axes(file["tracks"], MATLAB)
+    axes = _axes(file["tracks"], MATLAB_AXES)
     tracks = torch.from_numpy(file["tracks"][()]).float()
-    if tracks.dim() != len(MATLAB) or set(axes) != set(MATLAB):
-        raise ReadError(f"{path}: `tracks` must have the axes {MATLAB}, got {tuple(tracks.shape)}")
-    places = tracks.permute([axes.index(axis) for axis in ("frame", "track", "node", "xy")])
-    if places.shape[2:] != (nodes, 2):
-        raise ReadError(
-            f"{path}: `tracks` must have {nodes} nodes and 2 coordinates, got {tuple(tracks.shape)}"
+    if tracks.dim() != len(MATLAB_AXES) or set(axes) != set(MATLAB_AXES):
+        raise place.error(f"`tracks` must have the axes {MATLAB_AXES}, got {tuple(tracks.shape)}")
+    points = tracks.permute([axes.index(axis) for axis in ("frame", "track", "node", "xy")])
+    if points.shape[2:] != (nodes, 2):
+        raise place.error(
+            f"`tracks` must have {nodes} nodes and 2 coordinates, got {tuple(tracks.shape)}"
         )
     if "point_scores" not in file:
-        return places, torch.ones(places.shape[:-1])
+        return points, torch.ones(points.shape[:-1])
     axes = _axes(file["point_scores"], tuple(axis for axis in axes if axis != "xy"))
     scores = torch.from_numpy(file["point_scores"][()]).float()
     scores = scores.permute([axes.index(axis) for axis in ("frame", "track", "node")])
-    if scores.shape != places.shape[:-1]:
-        raise ReadError(f"{path}: `point_scores` {tuple(scores.shape)} do not fit `tracks`")
-    return places, scores.nan_to_num(0.0)
+    if scores.shape != points.shape[:-1]:
+        raise place.error(f"`point_scores` {tuple(scores.shape)} do not fit `tracks`")
+    return points, scores.nan_to_num(0.0)
 
 
-def _axes(dataset: Any, usual: tuple[str, ...]) -> tuple[str, ...]:  # noqa: ANN401 - h5py is untyped
-    told = dataset.attrs.get("dims")
-    return usual if told is None else tuple(json.loads(text_of(told)))
+def _axes(dataset: Any, default: tuple[str, ...]) -> tuple[str, ...]:  # noqa: ANN401 - h5py is untyped
+    names = dataset.attrs.get("dims")
+    return default if names is None else tuple(json.loads(text_of(names)))
 
 
 def _array(file: Any, name: str) -> Any:  # noqa: ANN401 - h5py is untyped

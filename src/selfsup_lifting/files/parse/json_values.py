@@ -1,74 +1,47 @@
-"""Values out of JSON files, or one sentence that says where something else stood."""
+"""Values of JSON files, checked for their type and shape."""
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from selfsup_lifting.recording import ReadError
+from selfsup_lifting.files.parse.text import read_text
+from selfsup_lifting.read_errors import Place, ReadError
 
 LARGEST_NUMBER = 1e9
-"""A pixel, a frame or a score beyond this is damage."""
+"""Pixels, frame numbers and scores above this are taken to be damaged."""
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where in a file a value stands: errors start with it."""
-
-    path: Path
-    where: str = ""
-
-    def at(self, key: str | int) -> "Place":
-        """Return the place of a value inside this one."""
-        step = f"[{key}]" if isinstance(key, int) else f".{key}" if self.where else key
-        return Place(self.path, f"{self.where}{step}")
-
-    def expected(self, what: str, got: object) -> ReadError:
-        """Say what should have stood here, and what does."""
-        where = f", {self.where}" if self.where else ""
-        return ReadError(f"{self.path}{where}: expected {what}, got {_shortened(got)}")
-
-
-def read_text(path: Path) -> str:
-    """Read a file as UTF-8, with or without a byte-order mark, or say that it is none."""
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ReadError(
-            f"{path} is no text in UTF-8: {error.reason} at byte {error.start}"
-        ) from None
-
-
-def load_json(path: Path) -> Any:  # noqa: ANN401 - whatever JSON holds
-    """Read a JSON file, or say where it breaks."""
+def load_json(path: Path) -> Any:  # noqa: ANN401 - any JSON value
+    """Read a JSON file; a ReadError says where it is damaged."""
     try:
         return json.loads(read_text(path))
     except ReadError:
         raise
     except (ValueError, RecursionError) as error:
-        raise ReadError(f"{path} is no JSON, or was cut short: {error}") from None
+        raise Place(path).damaged("a JSON file", error) from None
 
 
 def list_at(place: Place, value: object) -> list[Any]:
-    """Return a list."""
+    """Return the value, if it is a list."""
     if not isinstance(value, list):
         raise place.expected("a list", value)
     return value
 
 
 def object_at(place: Place, value: object) -> Mapping[str, Any]:
-    """Return an object, as JSON calls it."""
+    """Return the value, if it is a JSON object."""
     if not isinstance(value, dict):
         raise place.expected("an object", value)
     return value
 
 
 def whole_number_at(place: Place, value: object) -> int:
-    """Return a whole number that is not negative."""
+    """Return the value, if it is a whole number that is not negative."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise place.expected("a whole number", value)
     if not 0 <= value <= LARGEST_NUMBER or value != int(value):
@@ -80,18 +53,19 @@ def numbers_at(place: Place, values: object, *shape: int, per_joint: int = 0) ->
     """Return numbers of the given shape as float32; -1 allows any size; null is NaN.
 
     Args:
-        place: Where they stand, for the sentence of an error.
-        values: What stands there.
-        shape: How many there must be along every axis.
-        per_joint: How many entries of the list belong to one joint, for the sentence of an error;
-            0 where they belong to none.
+        place: The place in the file, for the message of an error.
+        values: Nested lists of numbers.
+        shape: The size of every axis.
+        per_joint: How many entries of the outer list belong to one joint, for the message of an
+            error; 0 if they belong to no joint.
 
     Raises:
-        ReadError: If something else stands there; the sentence shows the first that is wrong.
+        ReadError: If the values are no numbers or have another shape; the message names the first
+            wrong one.
     """
     what = f"{' x '.join('n' if size < 0 else str(size) for size in shape)} numbers"
     tensor = _tensor(values)
-    if tensor is None:  # nulls are rare, and looking for them is slow
+    if tensor is None:  # nulls are rare, and replacing them is slow
         tensor = _tensor(_without_null(values))
     if tensor is None:
         _require_numbers(place, values, per_joint)
@@ -106,7 +80,7 @@ def numbers_at(place: Place, values: object, *shape: int, per_joint: int = 0) ->
 
 
 def _require_numbers(place: Place, values: object, per_joint: int) -> None:
-    """Refuse the first value that is no number, by its place in the lists and its joint."""
+    """Raise an error about the first value that is no number."""
     steps, odd = _odd_one(values)
     if not steps:
         return
@@ -114,7 +88,7 @@ def _require_numbers(place: Place, values: object, per_joint: int) -> None:
 
 
 def _require_rows(place: Place, values: object, shape: tuple[int, ...], per_joint: int) -> None:
-    """Refuse the first row of a table that is no list, or is longer or shorter than it must be."""
+    """Raise an error about the first row of a table that has a wrong length."""
     if len(shape) != 2 or not isinstance(values, list):  # noqa: PLR2004 - rows and columns
         return
     for at, row in enumerate(values):
@@ -123,15 +97,14 @@ def _require_rows(place: Place, values: object, shape: tuple[int, ...], per_join
 
 
 def _entry(place: Place, steps: tuple[int, ...], per_joint: int) -> Place:
-    """Return the place of an entry of nested lists, with the joint to which it belongs."""
+    """Return the place of an entry of nested lists, and its joint."""
     for step in steps:
         place = place.at(step)
-    joint = f", joint {steps[0] // per_joint}" if per_joint else ""
-    return Place(place.path, place.where + joint)
+    return replace(place, joint=steps[0] // per_joint) if per_joint else place
 
 
 def _odd_one(values: object) -> tuple[tuple[int, ...], object]:
-    """Find the first value in nested lists that is no number; no steps where there is none."""
+    """Find the indices and the value of the first entry of nested lists that is no number."""
     if not isinstance(values, list | tuple):
         return (), values
     for at, value in enumerate(values):
@@ -152,8 +125,3 @@ def _without_null(values: object) -> object:
     if isinstance(values, list | tuple):
         return [_without_null(value) for value in values]
     return torch.nan if values is None else values
-
-
-def _shortened(value: object, width: int = 60) -> str:
-    text = repr(value)
-    return text if len(text) <= width else f"{text[: width - 3]}..."

@@ -1,11 +1,11 @@
-"""MATLAB files of version 5 opened, or one sentence that says why not."""
+"""MATLAB files of version 5."""
 
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from selfsup_lifting.recording import ReadError
+from selfsup_lifting.read_errors import Place
 
 
 def matlab_variable(file: Path, name: str) -> NDArray[Any]:
@@ -13,13 +13,13 @@ def matlab_variable(file: Path, name: str) -> NDArray[Any]:
 
     Args:
         file: The file, of version 5.
-        name: Which variable.
+        name: The name of the variable.
 
     Returns:
-        The array; of objects where it is a cell.
+        The array; an array of objects if the variable is a cell.
 
     Raises:
-        ReadError: If the file is of another version, is damaged, or lacks the variable.
+        ReadError: If the file has another version, is damaged, or lacks the variable.
     """
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
@@ -27,10 +27,10 @@ def matlab_variable(file: Path, name: str) -> NDArray[Any]:
     try:
         content = loadmat(file, variable_names=[name])
     except NotImplementedError:
-        raise ReadError(f"{file}: is a MATLAB 7.3 file, expected version 5") from None
+        raise Place(file).error("expected a MATLAB file of version 5, got version 7.3") from None
     except (OSError, ValueError, TypeError, MatReadError, MemoryError, EOFError) as error:
-        raise ReadError(f"{file}: no MATLAB file of version 5, or damaged: {error}") from None
+        raise Place(file).damaged("a MATLAB file of version 5", error) from None
     if name not in content:
-        raise ReadError(f"{file}: lacks the variable `{name}`")
+        raise Place(file).error(f"expected the variable `{name}`, but the file has none")
     variable: NDArray[Any] = content[name]
     return variable

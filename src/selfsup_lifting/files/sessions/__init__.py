@@ -1,1 +1,1 @@
-"""Folders of tracks and calibrations to recordings."""
+"""Recordings from 2D tracks and calibrations: single files, folders and projects."""

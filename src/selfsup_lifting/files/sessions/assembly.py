@@ -1,4 +1,4 @@
-"""Tracks and cameras to a take: the same frames, pixels and one person."""
+"""Putting views and cameras together: one skeleton, one time axis, pixels, one person."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,11 +11,12 @@ from torch import Tensor
 from multiview_geom import Cameras
 from selfsup_lifting.association import largest_person, one_person
 from selfsup_lifting.config import People, ReadSettings
-from selfsup_lifting.files.detectors.person_frames import covering_range
-from selfsup_lifting.files.detectors.view_tracks import ViewTracks
-from selfsup_lifting.read_result import ReadResult
-from selfsup_lifting.recording import ReadError, Recording, Source
-from selfsup_lifting.skeleton.infer import told_by_anatomy
+from selfsup_lifting.files.tracks.person_frames import frame_range
+from selfsup_lifting.files.tracks.view_tracks import ViewTracks
+from selfsup_lifting.read_errors import Place, ReadError
+from selfsup_lifting.reader import ReadResult
+from selfsup_lifting.recording import Recording, Source
+from selfsup_lifting.skeleton.infer import skeleton_by_anatomy
 
 
 def assemble(
@@ -27,34 +28,32 @@ def assemble(
     fps: float | None = None,
     notes: Sequence[str] = (),
 ) -> ReadResult:
-    """Make a take of what every camera saw.
+    """Build a recording from the tracks of every camera.
 
     Args:
-        name: What the take is called; also its subject.
-        cameras: The rig.
-        views: What each camera's files say, in the order of the rig.
-        settings: Who is meant among several people.
-        fps: Frames per second where the project tells them [1/s].
-        notes: What a user should know already.
+        name: The name of the recording and of its subject.
+        cameras: The cameras.
+        views: The tracks of each camera, in the order of the cameras.
+        settings: Which person to use if there are several.
+        fps: Frames per second of the project, if known [1/s].
+        notes: Notes to which those of the views are added.
 
     Returns:
-        The take, of one person.
+        The recording of one person.
 
     Raises:
-        ReadError: If the cameras differ in their skeleton or their frames, or lack the person, or
-            if nothing tells what the joints are.
+        ReadError: If the cameras differ in their skeleton or their frames, lack the person, or
+            have joints of unknown skeleton.
     """
-    views = _settled(views)
+    views = _with_known_skeleton(views)
     _require_one_skeleton(views)
     aligned = _same_frames([_in_pixels(view, cameras, at) for at, view in enumerate(views)])
     keypoints, confidence = _stacked(aligned)
-    who = _who(aligned, cameras, keypoints, settings)
+    person = _person(aligned, cameras, keypoints, settings)
     rate = fps or next((view.fps for view in aligned if view.fps), None)
     notes = [*notes, *(note for view in aligned for note in view.notes)]
     if rate is None:
-        notes.append(
-            f"{name}: nothing says how many frames a second has; taken as {settings.source_fps:g}"
-        )
+        notes.append(f"{name}: the frame rate is unknown; taken as {settings.source_fps:g} per s")
     recording = Recording(
         name=name,
         subject=name,
@@ -62,42 +61,45 @@ def assemble(
         fps=rate or settings.source_fps,
         skeleton=aligned[0].skeleton,
         cameras=cameras,
-        keypoints=_of_person(keypoints, who, torch.nan),
-        confidence=_of_person(confidence[..., None], who, 0.0)[..., 0],
-        source=Source(aligned[0].layout, _common_path(views)),
+        keypoints=_of_person(keypoints, person, torch.nan),
+        confidence=_of_person(confidence[..., None], person, 0.0)[..., 0],
+        source=Source(aligned[0].format, _common_path(views)),
     )
-    people = [int(view.confidence.amax(dim=-1).gt(0).sum(dim=1).max()) for view in aligned]
-    return ReadResult(
-        recording,
-        dict(zip(cameras.names, people, strict=False)),
-        tuple(notes),
-    )
+    counts = [int(view.confidence.amax(dim=-1).gt(0).sum(dim=1).max()) for view in aligned]
+    people = dict(zip(cameras.names, counts, strict=True))
+    return ReadResult(recording, people, tuple(notes))
 
 
 def _common_path(views: Sequence[ViewTracks]) -> Path:
-    """Return the file of all views, or else the folder in which their files lie."""
+    """Return the file of all views, or else the folder that contains their files."""
     paths = {view.source for view in views}
     return paths.pop() if len(paths) == 1 else views[0].source.parent
 
 
-def _settled(views: Sequence[ViewTracks]) -> list[ViewTracks]:
-    """Choose among the skeletons that a number of joints may be, once over all cameras.
+def _with_known_skeleton(views: Sequence[ViewTracks]) -> list[ViewTracks]:
+    """Choose between skeletons with the same number of joints, by the anatomy in all views.
 
-    The cameras of one take share a detector: who turns his back on one tells it to another.
+    The cameras of a recording share a detector, so the evidence of all cameras counts.
     """
-    unsure = [view for view in views if view.rivals]
-    if not unsure:
+    uncertain = [view for view in views if view.candidates]
+    if not uncertain:
         return list(views)
-    rivals = unsure[0].rivals
-    people = [torch.cat([view.keypoints, view.confidence[..., None]], dim=-1) for view in unsure]
-    found = told_by_anatomy(torch.cat([of_view.flatten(0, 1) for of_view in people]), rivals)
-    if found is None:
-        raise ReadError(
-            f"{unsure[0].source}: {len(unsure[0].skeleton.joints)} keypoints may be "
-            f"{' or '.join(rivals)}, and nobody shows the joints that tell which; say it with "
+    candidates = uncertain[0].candidates
+    people = [
+        torch.cat([view.keypoints, view.confidence[..., None]], dim=-1).flatten(0, 1)
+        for view in uncertain
+    ]
+    skeleton = skeleton_by_anatomy(torch.cat(people), candidates)
+    if skeleton is None:
+        raise Place(uncertain[0].source).error(
+            f"{len(uncertain[0].skeleton.joints)} keypoints can be {' or '.join(candidates)}, and "
+            "nobody shows the joints that distinguish them; name the skeleton with "
             "--detected-skeleton"
         )
-    return [replace(view, skeleton=found, rivals=()) if view.rivals else view for view in views]
+    return [
+        replace(view, skeleton=skeleton, candidates=()) if view.candidates else view
+        for view in views
+    ]
 
 
 def _require_one_skeleton(views: Sequence[ViewTracks]) -> None:
@@ -106,20 +108,22 @@ def _require_one_skeleton(views: Sequence[ViewTracks]) -> None:
         if view.skeleton.joints != first.skeleton.joints:
             raise ReadError(
                 f"camera {view.camera} has the skeleton {view.skeleton.name!r}, "
-                f"camera {first.camera} {first.skeleton.name!r}; detect all with one model, "
-                "or say which it was with --detected-skeleton"
+                f"camera {first.camera} {first.skeleton.name!r}; use one detector model for all "
+                "cameras, or name the skeleton with --detected-skeleton"
             )
 
 
 def _in_pixels(view: ViewTracks, cameras: Cameras, at: int) -> ViewTracks:
     if cameras.image_size is None:
         return view
-    width, tall = cameras.image_size[at].tolist()
-    return view.in_pixels((width, tall))
+    width, height = cameras.image_size[at].tolist()
+    return view.in_pixels((width, height))
 
 
 def _same_frames(views: Sequence[ViewTracks]) -> list[ViewTracks]:
-    """Lay the views over each other: by frame number where files leave frames out."""
+    """Align the views in time: by frame number if their files leave out frames."""
+    if all(view.frame_files for view in views):
+        _require_same_frame_files(views)
     if all(view.whole_span for view in views):
         _require_same_count(views)
     if not all(view.every_frame for view in views):
@@ -127,9 +131,24 @@ def _same_frames(views: Sequence[ViewTracks]) -> list[ViewTracks]:
     first = views[0]
     starts = sorted({view.first_frame for view in views})
     if len(starts) > 1:
-        note = f"{first.source.parent}: cameras count from {starts}; laid over each other in order"
+        note = (
+            f"{first.source.parent}: the cameras count their frames from {starts}; their first "
+            "frames are taken to be simultaneous"
+        )
         return [replace(first, notes=(*first.notes, note)), *views[1:]]
     return list(views)
+
+
+def _require_same_frame_files(views: Sequence[ViewTracks]) -> None:
+    """Refuse cameras with different numbers of files: which frames correspond is unknown."""
+    fewest, most = (choose(views, key=lambda view: len(view.frame_files)) for choose in (min, max))
+    if len(fewest.frame_files) < len(most.frame_files):
+        lacking = sorted(set(most.frame_files) - set(fewest.frame_files))
+        raise ReadError(
+            f"camera {fewest.camera} has {len(fewest.frame_files)} frames, camera {most.camera} "
+            f"{len(most.frame_files)}; frame {lacking[0] if lacking else '?'} is the first that "
+            f"{fewest.camera} lacks: cut the videos to the same frames"
+        )
 
 
 def _require_same_count(views: Sequence[ViewTracks]) -> None:
@@ -137,36 +156,32 @@ def _require_same_count(views: Sequence[ViewTracks]) -> None:
     for view in views[1:]:
         if view.frame_count != first.frame_count:
             raise ReadError(
-                f"camera {_named(view)} has {view.frame_count} frames, camera {_named(first)} "
-                f"{first.frame_count}; cut the videos to the same frames"
-                + ("" if view.every_frame else ", or add empty rows where nobody is seen")
+                f"camera {_camera_and_file(view)} has {view.frame_count} frames, camera "
+                f"{_camera_and_file(first)} {first.frame_count}; cut the videos to the same frames"
+                + ("" if view.every_frame else ", or add empty rows for frames without a person")
             )
 
 
-def _named(view: ViewTracks) -> str:
-    """Name a camera, and its file where that is called otherwise."""
-    alike = view.camera in {view.source.name, view.source.stem}
-    return view.source.name if alike else f"{view.camera} of {view.source.name}"
+def _camera_and_file(view: ViewTracks) -> str:
+    same = view.camera in {view.source.name, view.source.stem}
+    return view.source.name if same else f"{view.camera} of {view.source.name}"
 
 
 def _by_frame_number(views: Sequence[ViewTracks]) -> list[ViewTracks]:
-    ends = [
-        end for view in views for end in (view.first_frame, view.first_frame + view.frame_count - 1)
-    ]
-    frames = covering_range(views[0].source.parent, ends)
-    return [_padded(view, frames) for view in views]
+    ends = [frame for view in views for frame in (view.first_frame, view.last_frame)]
+    frames = frame_range(views[0].source.parent, ends)
+    return [_during(view, frames) for view in views]
 
 
-def _padded(view: ViewTracks, frames: range) -> ViewTracks:
-    laid = view.during(frames)
+def _during(view: ViewTracks, frames: range) -> ViewTracks:
+    whole = view.during(frames)
     if view.frame_count == len(frames):
-        return laid
-    last = view.first_frame + view.frame_count - 1
+        return whole
     note = (
-        f"{view.source}: tells of frames {view.first_frame} to {last} only, other cameras of "
-        f"{frames[0]} to {frames[-1]}; the rest counts as missing"
+        f"{view.source}: contains frames {view.first_frame} to {view.last_frame} only, other "
+        f"cameras {frames[0]} to {frames[-1]}; the rest counts as missing"
     )
-    return replace(laid, notes=(*view.notes, note))
+    return replace(whole, notes=(*view.notes, note))
 
 
 def _stacked(
@@ -174,7 +189,7 @@ def _stacked(
 ) -> tuple[
     Float[Tensor, "frames views people joints 2"], Float[Tensor, "frames views people joints"]
 ]:
-    """Put the views together; views with fewer people are filled with nobody."""
+    """Stack the views; the people that a view lacks are missing."""
     people = max(view.keypoints.shape[1] for view in views)
     frames, joints = views[0].frame_count, len(views[0].skeleton.joints)
     keypoints = torch.full((frames, len(views), people, joints, 2), torch.nan)
@@ -185,15 +200,16 @@ def _stacked(
     return keypoints, confidence
 
 
-def _who(
+def _person(
     views: Sequence[ViewTracks],
     cameras: Cameras,
     keypoints: Float[Tensor, "frames views people joints 2"],
     settings: ReadSettings,
 ) -> Int[Tensor, "frames views"]:
+    """Return the index of the person to use in every frame and view; -1 if absent."""
     if settings.person is not None:
-        places = torch.tensor([_place_of(view, settings.person) for view in views])
-        return places.expand(keypoints.shape[:2])
+        indices = torch.tensor([_index_of(view, settings.person) for view in views])
+        return indices.expand(keypoints.shape[:2])
     if keypoints.shape[2] == 1:
         return torch.zeros(keypoints.shape[:2], dtype=torch.long)
     if settings.people is People.LARGEST:
@@ -201,20 +217,20 @@ def _who(
     return one_person(cameras, keypoints)
 
 
-def _place_of(view: ViewTracks, person: str) -> int:
+def _index_of(view: ViewTracks, person: str) -> int:
     if person in view.people:
         return view.people.index(person)
     if not view.people and person.isdigit() and int(person) < view.keypoints.shape[1]:
         return int(person)
-    known = view.people or tuple(str(place) for place in range(view.keypoints.shape[1]))
-    raise ReadError(f"{view.source}: there is no person {person!r}; known are {', '.join(known)}")
+    known = view.people or tuple(str(index) for index in range(view.keypoints.shape[1]))
+    raise Place(view.source).error(f"there is no person {person!r}; known are {', '.join(known)}")
 
 
 def _of_person(
     values: Float[Tensor, "frames views people joints channels"],
-    who: Int[Tensor, "frames views"],
+    person: Int[Tensor, "frames views"],
     absent: float,
 ) -> Float[Tensor, "frames views joints channels"]:
-    place = who.clamp(min=0)[:, :, None, None, None]
-    taken = values.take_along_dim(place, dim=2)[:, :, 0]
-    return torch.where(who[:, :, None, None] >= 0, taken, absent)
+    index = person.clamp(min=0)[:, :, None, None, None]
+    chosen = values.take_along_dim(index, dim=2)[:, :, 0]
+    return torch.where(person[:, :, None, None] >= 0, chosen, absent)

@@ -1,31 +1,30 @@
-"""Which file belongs to which camera of the calibration."""
+"""Matching files to the cameras of a calibration by their names."""
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from selfsup_lifting.recording import ReadError
+from selfsup_lifting.read_errors import ReadError
 
-# What the files of one camera are called besides the camera, for calibrations that call their
-# cameras A, B, C or 1, 2, 3.
+# Words that a file may put before the name of its camera, for cameras named A, B or 1, 2.
 _PREFIXES = ("", "cam", "camera", "view")
 
 
 def match_cameras(
     names: Sequence[str], files: Sequence[str], pattern: str | None = None
 ) -> list[tuple[str, str] | None]:
-    """Find for every file the camera it is named after.
+    """Find the camera in the name of every file.
 
-    Punctuation, case and leading zeros are ignored: `cam01_json` is of the camera `cam_1`, and
-    `trial2-camA` is of the camera `A`, the rest of its name being `trial 2`.
+    Punctuation, case and leading zeros are ignored: `cam01_json` matches the camera `cam_1`, and
+    `trial2-camA` matches the camera `A` with the remaining words `trial 2`.
 
     Args:
-        names: What the calibration calls its cameras.
-        files: What the files are called, without suffix.
-        pattern: A regular expression whose first group is the camera, as anipose has one.
+        names: The cameras of the calibration.
+        files: The names of the files, without suffix.
+        pattern: A regular expression whose first group is the camera, as in anipose's `cam_regex`.
 
     Returns:
-        For every file its camera and the rest of its name; None where no camera fits, or two do.
+        The camera and the remaining words of every file; None if no camera matches, or several.
     """
     return [_matched(names, file, pattern) for file in files]
 
@@ -33,34 +32,34 @@ def match_cameras(
 def require_same_cameras(
     calibration: Path,
     names: Sequence[str],
-    place: Path,
+    folder: Path,
     matched: Sequence[str],
-    lost: Sequence[str],
+    unmatched: Sequence[str],
     *,
-    unread: Sequence[str] = (),
+    unrecognized: Sequence[str] = (),
 ) -> None:
-    """Refuse detections and calibration that do not tell of the same cameras.
+    """Refuse detections and a calibration with different cameras.
 
     Args:
         calibration: The calibration file.
         names: Its cameras.
-        place: Where the detections lie.
-        matched: The cameras that detections were found for.
-        lost: The detections that no camera was found for.
-        unread: What may be detections, but is in no known layout.
+        folder: The folder of the detections.
+        matched: The camera of every file of detections that matches one.
+        unmatched: The files of detections that match no camera.
+        unrecognized: Files in no known format whose names match a camera without detections.
 
     Raises:
-        ReadError: If either side has more than the other; the sentence lists both.
+        ReadError: If a camera lacks detections, or detections a camera; the message lists them.
     """
     lacking = [name for name in names if name not in matched]
     twice = sorted({name for name in matched if list(matched).count(name) > 1})
-    if lacking or lost or twice:
+    if lacking or unmatched or twice:
         raise ReadError(
-            f"{calibration} and {place} do not name the same cameras: "
+            f"{calibration} and {folder} do not name the same cameras: "
             f"without detections: {', '.join(lacking) or 'none'}; "
-            f"without calibration: {', '.join(lost) or 'none'}"
+            f"without calibration: {', '.join(unmatched) or 'none'}"
             + (f"; with several detections: {', '.join(twice)}" if twice else "")
-            + "".join(f"; {name} lies there but is in no known layout" for name in unread)
+            + "".join(f"; {name} is in no known format" for name in unrecognized)
         )
 
 
@@ -90,7 +89,7 @@ def _words(name: str) -> list[str]:
 
 
 def _without(words: list[str], part: list[str]) -> str | None:
-    """Return the words around a part, or None where the part is not there."""
+    """Return the words around a part; None if they do not contain it."""
     for start in range(len(words) - len(part) + 1):
         if part and words[start : start + len(part)] == part:
             return " ".join(words[:start] + words[start + len(part) :])

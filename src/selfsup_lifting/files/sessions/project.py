@@ -1,4 +1,4 @@
-"""What the configuration of a Pose2Sim or anipose project says of its detections."""
+"""A project of Pose2Sim or anipose: folders of detections, configuration, calibration."""
 
 import re
 import tomllib
@@ -8,85 +8,90 @@ from pathlib import Path
 from typing import Any
 
 from selfsup_lifting.config import ReadSettings
-from selfsup_lifting.files.parse.json_values import read_text
-from selfsup_lifting.read_result import ReadResult
-from selfsup_lifting.recording import ReadError
+from selfsup_lifting.files.parse.text import read_text
+from selfsup_lifting.read_errors import Place, ReadError
+from selfsup_lifting.reader import ReadResult
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 
-# Where Pose2Sim and anipose keep detections, the most refined first.
+# The folders of detections in Pose2Sim and anipose, the most refined first.
 DETECTIONS = (
     "pose-associated", "pose-sync", "pose", "pose-2d-proj", "pose-2d-filtered", "pose-2d",
 )  # fmt: skip
-# Where calibrations lie beside data: `calibration/`, Pose2Sim's `S00_Calibration/`, `calib.toml`.
+CONFIGS = ("Config.toml", "config.toml")
+# Calibrations beside data: `calibration/`, Pose2Sim's `S00_Calibration/`, `calib.toml`.
 CALIBRATION_FOLDERS = ("[Cc]alibration", "[Cc]alib", "*_[Cc]alibration")
 CALIBRATION_FILES = ("[Cc]alib*", "[Cc]amera*")
 CALIBRATION_SUFFIXES = (".toml", ".yaml", ".yml", ".json", ".xml", ".cal", ".h5", ".txt")
-CONFIGS = ("Config.toml", "config.toml")
-# How many folders above the detections their configuration and calibration may lie.
+# How many folders above the detections their configuration and calibration may be.
 HIGHEST_PARENT = 3
 
 Config = Mapping[str, Any]
 
 
 def project_of(folder: Path) -> Path:
-    """Return the project to which a folder of detections belongs: above `pose`, else itself."""
+    """Return the project of a folder of detections: the folder above `pose`, or else itself."""
     return folder.resolve().parent if folder.name in DETECTIONS else folder
 
 
 def project_config(project: Path) -> Config:
-    """Read the nearest configuration of Pose2Sim or anipose, there or above.
+    """Read the nearest configuration, in the project or above it.
 
     Args:
         project: The folder of the project.
 
     Returns:
-        Its tables; none where there is no configuration.
+        The tables of the configuration; empty if there is none.
 
     Raises:
-        ReadError: If the configuration is no TOML.
+        ReadError: If the configuration is not a TOML file.
     """
-    places = (project, *project.resolve().parents[:HIGHEST_PARENT])
-    for path in (place / name for place in places for name in CONFIGS):
-        if path.is_file():
-            try:
-                return tomllib.loads(read_text(path))
-            except ReadError:
-                raise
-            except ValueError as error:
-                raise ReadError(f"{path}: {error}") from error
-    return {}
+    folders = (project, *project.resolve().parents[:HIGHEST_PARENT])
+    files = [folder / name for folder in folders for name in CONFIGS]
+    path = next((file for file in files if file.is_file()), None)
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(read_text(path))
+    except ReadError:
+        raise
+    except ValueError as error:
+        raise Place(path).damaged("a TOML file", error) from error
 
 
-def config_value(config: Config, section: str, key: str) -> Any:  # noqa: ANN401 - whatever TOML holds
-    """Return a value of a table; None where there is none."""
+def config_value(config: Config, section: str, key: str) -> Any:  # noqa: ANN401 - any TOML value
+    """Return a value in a table of the configuration; None if there is none."""
     table = config.get(section)
     return table.get(key) if isinstance(table, dict) else None
 
 
 def frame_rate(config: Config) -> float | None:
-    """Return the frames per second that the project tells [1/s]."""
+    """Return the frames per second in the configuration [1/s]."""
     rate = config_value(config, "project", "frame_rate")
     return float(rate) if isinstance(rate, int | float) and rate > 0 else None
 
 
+def camera_pattern(config: Config) -> str | None:
+    """Return anipose's regular expression for camera names; None if there is no valid one."""
+    pattern = config_value(config, "triangulation", "cam_regex")
+    try:
+        re.compile(pattern)
+    except (re.error, TypeError):
+        return None
+    return pattern if isinstance(pattern, str) else None
+
+
 def with_pose_model(settings: ReadSettings, config: Config) -> ReadSettings:
-    """Let the project say what the joints are, unless the user does."""
+    """Take the detector's skeleton from the configuration, unless the user declares it."""
     if settings.detected_skeleton is not None:
         return settings
     return replace(settings, detected_skeleton=_pose_model(config))
 
 
-def without_face(take: ReadResult, settings: ReadSettings, config: Config) -> ReadResult:
+def without_face(result: ReadResult, settings: ReadSettings, config: Config) -> ReadResult:
     """Leave out eyes and ears, as Pose2Sim does when it triangulates BODY_25B."""
     if settings.detected_skeleton is not None or _pose_model(config) != "body25b":
-        return take
-    return replace(take, recording=take.recording.to_skeleton(SKELETONS["pose2sim21"]))
-
-
-def _pose_model(config: Config) -> str | None:
-    """Return the skeleton that Pose2Sim's configuration names, where it is known here."""
-    model = re.sub(r"[^a-z0-9]", "", str(config_value(config, "pose", "pose_model")).lower())
-    return model if model in SKELETONS else None
+        return result
+    return replace(result, recording=result.recording.to_skeleton(SKELETONS["pose2sim21"]))
 
 
 def find_calibration(folder: Path) -> Path | None:
@@ -99,19 +104,25 @@ def find_calibration(folder: Path) -> Path | None:
         The file; None if there is none.
 
     Raises:
-        ReadError: If several calibrations are equally near; the sentence names them.
+        ReadError: If several calibrations are equally near; the message names them.
     """
     folder = folder.resolve()
     for place in (folder, *folder.parents[:HIGHEST_PARENT]):
         found = _calibrations_in(place)
         if len(found) > 1:
             names = ", ".join(str(file.relative_to(place)) for file in found)
-            raise ReadError(
-                f"{place}: expected one calibration, got several: {names}; choose with --cameras"
+            raise Place(place).error(
+                f"expected one calibration, got several: {names}; choose one with --cameras"
             )
         if found:
             return found[0]
     return None
+
+
+def _pose_model(config: Config) -> str | None:
+    """Return the skeleton in Pose2Sim's configuration, if it is a built-in one."""
+    model = re.sub(r"[^a-z0-9]", "", str(config_value(config, "pose", "pose_model")).lower())
+    return model if model in SKELETONS else None
 
 
 def _calibrations_in(folder: Path) -> list[Path]:

@@ -1,0 +1,149 @@
+"""Finding the reader of a path, and applying the settings to what it reads."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+
+import torch
+
+from multiview_geom import Lens
+from selfsup_lifting.config import ReadSettings
+from selfsup_lifting.files import native
+from selfsup_lifting.files.datasets import human36m, humaneva, mpi_inf_3dhp
+from selfsup_lifting.files.sessions import capture, detections
+from selfsup_lifting.read_errors import Place, ReadError
+from selfsup_lifting.reader import Reader, ReadResult
+from selfsup_lifting.recording import Recording
+from selfsup_lifting.simulation import motion_capture, stick_figure
+from selfsup_lifting.skeleton.skeleton_file import find_skeleton
+
+# In the order in which they are asked: those that are hardest to confuse come first.
+READERS: Mapping[str, Reader] = MappingProxyType(
+    {
+        reader.name: reader
+        for reader in (
+            native.READER,
+            stick_figure.READER,
+            human36m.READER,
+            humaneva.READER,
+            mpi_inf_3dhp.READER,
+            motion_capture.READER,
+            detections.READER,
+            capture.READER,
+        )
+    }
+)
+# How many files are named in the message if no file of a folder can be read.
+MOST_NAMED = 4
+
+_log = logging.getLogger(__name__)
+
+
+def read_recordings(sources: Sequence[str], settings: ReadSettings) -> list[Recording]:
+    """Read every recording of the sources, and log the notes about them.
+
+    Args:
+        sources: Files or folders, whose kind is recognized from their content; `kind:path` forces
+            a reader. No source, or the word "synthetic", gives the embedded synthetic recordings.
+        settings: How to read them.
+
+    Returns:
+        The recordings, in the order of the sources, with the settings applied.
+
+    Raises:
+        ReadError: If something cannot be read; the message says where and the likely cause.
+    """
+    results = [
+        result for source in sources or ["synthetic"] for result in read_results(source, settings)
+    ]
+    for note in dict.fromkeys(note for result in results for note in result.notes):
+        _log.warning("%s", note)
+    return [result.recording for result in results]
+
+
+def read_results(source: str, settings: ReadSettings) -> list[ReadResult]:
+    """Read every recording of one source, with notes on how it was read.
+
+    Args:
+        source: A file or folder, or `kind:path`, or "synthetic".
+        settings: How to read it.
+
+    Returns:
+        The recordings, with the settings applied.
+
+    Raises:
+        ReadError: If something cannot be read.
+    """
+    reader, path = _find_reader(source)
+    results = reader.read(path, settings)
+    if not results:
+        raise Place(path).error(f"the reader `{reader.name}` found no recording")
+    return [
+        replace(result, recording=_prepared(result.recording, settings), reader=reader.name)
+        for result in results
+    ]
+
+
+def _find_reader(source: str) -> tuple[Reader, Path]:
+    """Return the reader of a source, and the path to read."""
+    kind, colon, rest = source.partition(":")
+    if source == "synthetic":
+        return READERS[source], Path()
+    if colon and kind in READERS:
+        return READERS[kind], _existing(rest)
+    path = _existing(source)
+    for reader in READERS.values():
+        if reader.recognizes(path):
+            return reader, path
+    raise Place(path).error(
+        f"no reader recognizes it; `kind:{path}` forces one of {', '.join(READERS)}"
+        + _unrecognized_tracks(path)
+    )
+
+
+def _unrecognized_tracks(path: Path) -> str:
+    """Return the part of a message that names files whose suffix suggests 2D tracks."""
+    files = capture.unrecognized_tracks(path) if path.is_dir() else []
+    more = f" and {len(files) - MOST_NAMED} more" if len(files) > MOST_NAMED else ""
+    names = ", ".join(file.name for file in files[:MOST_NAMED])
+    return f"; {names}{more}: in no known format" if files else ""
+
+
+def _existing(path: str) -> Path:
+    if not Path(path).exists():
+        raise ReadError(f"there is no file or folder {path}")
+    return Path(path)
+
+
+def _prepared(recording: Recording, settings: ReadSettings) -> Recording:
+    if not settings.undistort:
+        cameras = replace(recording.cameras, distortion=None, lens=Lens.OPENCV)
+        recording = replace(recording, cameras=cameras)
+    if settings.min_confidence > 0:
+        recording = _without_low_confidence(recording, settings.min_confidence)
+    if settings.fill_gaps:
+        recording = recording.with_gaps_filled(settings.fill_gaps)
+    if settings.fps is not None:
+        step = max(1, round(recording.fps / settings.fps))
+        recording = recording.frames(slice(settings.fps_phase % step, None, step))
+    if settings.skeleton is not None:
+        recording = _mapped(recording, settings.skeleton)
+    return recording
+
+
+def _without_low_confidence(recording: Recording, least: float) -> Recording:
+    low = recording.confidence < least
+    return replace(
+        recording,
+        keypoints=torch.where(low[..., None], torch.nan, recording.keypoints),
+        confidence=torch.where(low, 0.0, recording.confidence),
+    )
+
+
+def _mapped(recording: Recording, skeleton: str) -> Recording:
+    try:
+        return recording.to_skeleton(find_skeleton(skeleton))
+    except ValueError as error:
+        raise ReadError(f"{recording.name}: {error}") from error

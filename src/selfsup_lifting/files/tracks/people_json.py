@@ -1,0 +1,62 @@
+"""People as JSON files of detectors store them: the layouts of OpenPose and of MMPose."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from selfsup_lifting.files.parse.json_values import list_at, numbers_at, object_at
+from selfsup_lifting.read_errors import Place
+
+# The names of a frame's list of people and of their keypoints: OpenPose's, AlphaPose's "cmu".
+PEOPLE_KEYS: Mapping[str, str] = {"people": "pose_keypoints_2d", "bodies": "joints"}
+
+
+def people_at(place: Place, content: object) -> list[Float[Tensor, "joints 3"]]:
+    """Read the people of one frame in OpenPose's layout; an empty person is left out."""
+    frame = content if isinstance(content, dict) else {}
+    for people, keypoints in PEOPLE_KEYS.items():
+        if people in frame:
+            entries = enumerate(list_at(place.at(people), frame[people]))
+            found = [_person(place.at(people).at(at), one, keypoints) for at, one in entries]
+            return [person for person in found if person is not None]
+    raise place.expected("`people`, a list", content)
+
+
+def instance_at(place: Place, instance: object) -> Float[Tensor, "joints 3"] | None:
+    """Read one person in MMPose's layout; None if it has no keypoints."""
+    fields = object_at(place, instance)
+    if not fields.get("keypoints"):
+        return None
+    keypoints = numbers_at(place.at("keypoints"), fields["keypoints"], -1, 2, per_joint=1)
+    scores = fields.get("keypoint_scores")
+    if scores is None:
+        return torch.cat([keypoints, torch.ones(len(keypoints), 1)], dim=1)
+    confidence = numbers_at(place.at("keypoint_scores"), scores, len(keypoints), per_joint=1)
+    return torch.cat([keypoints, confidence[:, None]], dim=1)
+
+
+def triples_at(place: Place, flat: object) -> Float[Tensor, "joints 3"]:
+    """Read x, y and confidence of every joint from one flat list."""
+    numbers = numbers_at(place, flat, -1, per_joint=3)
+    if len(numbers) % 3 or not len(numbers):
+        raise place.expected("x, y and confidence of every joint", flat)
+    return numbers.reshape(-1, 3)
+
+
+def frame_number(name: str, path: Path) -> int:
+    """Return the frame number in a name: its last digits."""
+    digits = re.findall(r"\d+", name)
+    if not digits:
+        raise Place(path).error(f"expected a frame number in the name {name!r}, got no digit")
+    return int(digits[-1])
+
+
+def _person(place: Place, person: object, keypoints: str) -> Float[Tensor, "joints 3"] | None:
+    """Read one person; an empty object was rejected when people were matched across views."""
+    flat: Any = object_at(place, person).get(keypoints)
+    return None if flat is None or flat == [] else triples_at(place.at(keypoints), flat)

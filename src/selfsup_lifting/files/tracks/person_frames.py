@@ -1,0 +1,157 @@
+"""People found in single frames, arranged by frame and person."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from selfsup_lifting.files.tracks.view_tracks import ViewTracks, view_tracks
+from selfsup_lifting.read_errors import Place
+from selfsup_lifting.skeleton.infer import body_by_count
+from selfsup_lifting.skeleton.skeletons import Skeleton
+
+# A longer gap between two frame numbers means that one of them is damaged.
+LONGEST_GAP = 100_000
+# A tracker that gives more identities has lost people again and again: the identities mean
+# little, and each would need memory in every frame.
+MOST_IDENTITIES = 32
+
+
+@dataclass(frozen=True)
+class PersonFrame:
+    """One person in one frame: x, y and confidence of every joint, as in the file."""
+
+    frame: int
+    numbers: Float[Tensor, "joints 3"]
+    person: str | None = None
+
+
+def tracks_of_people(
+    source: Path,
+    format: str,
+    people: Sequence[PersonFrame],
+    frames: Sequence[int],
+    declared: Skeleton | None,
+) -> ViewTracks:
+    """Build the tracks of one camera from the people in its frames.
+
+    Args:
+        source: The file or folder; its name is the camera's.
+        format: The program that wrote it.
+        people: Everybody who was found, in any order of frames.
+        frames: The numbers of all frames in the file, also those without a person.
+        declared: The skeleton that the user or the project declares, or None.
+
+    Returns:
+        The tracks; frames that the file skips are missing.
+
+    Raises:
+        ReadError: If people differ in their number of joints, or the skeleton is unknown.
+    """
+    _require_one_joint_count(source, people)
+    covered = frame_range(source, [*frames, *(person.frame for person in people)])
+    if not people:
+        people = [PersonFrame(covered.start, _missing_person(source, declared))]
+    numbers, names = arrange_people(source, people, covered)
+    body = body_by_count(source, len(people[0].numbers), declared)
+    notes = skipped_frames_note(source, frames)
+    return view_tracks(
+        source.stem, source, format, body, numbers,
+        first_frame=covered.start, people=names, notes=notes,
+    )  # fmt: skip
+
+
+def arrange_people(
+    source: Path, people: Sequence[PersonFrame], frames: range
+) -> tuple[Float[Tensor, "frames people joints 3"], tuple[str, ...]]:
+    """Arrange people with equally many joints by frame and person.
+
+    Args:
+        source: The file or folder, for the message of an error.
+        people: Everybody who was found, in any order of frames.
+        frames: The frame numbers that the result covers.
+
+    Returns:
+        The numbers, NaN where nobody was found, and the names of the people. People have a name
+        and keep their index if each was tracked; else they are in the order of the file.
+
+    Raises:
+        ReadError: If a frame contains a person twice.
+    """
+    names = _identities(people)
+    found: Counter[int] = Counter()
+    numbers: dict[tuple[int, int], Tensor] = {}
+    for person in people:
+        index = names.index(person.person) if names and person.person else found[person.frame]
+        found[person.frame] += 1
+        if (person.frame, index) in numbers:
+            raise Place(source, frame=person.frame).error(f"contains person {person.person} twice")
+        numbers[person.frame, index] = person.numbers
+    count = len(names) or max(found.values(), default=1)
+    joints = people[0].numbers.shape[0] if people else 0
+    arranged = torch.full((len(frames), count, joints, 3), torch.nan)
+    for (frame, index), joints_of_person in numbers.items():
+        arranged[frame - frames.start, index] = joints_of_person
+    return arranged, names
+
+
+def frame_range(source: Path, frames: Sequence[int]) -> range:
+    """Return the range that covers all frame numbers; a ReadError reports a damaged number."""
+    ordered = sorted(set(frames))
+    for earlier, later in pairwise(ordered):
+        if later - earlier > LONGEST_GAP:
+            raise Place(source, frame=later).error(
+                f"follows frame {earlier}; a gap of more than {LONGEST_GAP} frames means that "
+                "the frame number is damaged"
+            )
+    return range(ordered[0], ordered[-1] + 1) if ordered else range(0)
+
+
+def skipped_frames_note(source: Path, frames: Sequence[int]) -> tuple[str, ...]:
+    """Return a note on the frames that a file skips; empty if it skips none."""
+    present = sorted(set(frames))
+    skipped = [earlier + 1 for earlier, later in pairwise(present) if later - earlier > 1]
+    if not skipped:
+        return ()
+    span = present[-1] - present[0] + 1
+    return (
+        f"{source}: {span - len(present)} of {span} frames are not in the file and count as "
+        f"missing; the first of them is frame {skipped[0]}",
+    )
+
+
+def require_distinct_frames(source: Path, frames: Sequence[int]) -> None:
+    """Refuse a file that contains a frame twice."""
+    twice = [frame for frame, times in Counter(frames).items() if times > 1]
+    if twice:
+        raise Place(source, frame=twice[0]).error("the file contains this frame twice")
+
+
+def _identities(people: Sequence[PersonFrame]) -> tuple[str, ...]:
+    names = {person.person for person in people}
+    known = sorted(name for name in names if name is not None)
+    return tuple(known) if len(known) == len(names) <= MOST_IDENTITIES else ()
+
+
+def _missing_person(source: Path, declared: Skeleton | None) -> Float[Tensor, "joints 3"]:
+    if declared is None:
+        raise Place(source).error(
+            "no frame contains a person, so the skeleton is unknown; name it with "
+            "--detected-skeleton"
+        )
+    return torch.full((len(declared.joints), 3), torch.nan)
+
+
+def _require_one_joint_count(source: Path, people: Sequence[PersonFrame]) -> None:
+    for person in people:
+        expected, got = len(people[0].numbers), len(person.numbers)
+        if got != expected:
+            raise Place(source, frame=person.frame).error(
+                f"expected {expected} keypoints as in frame {people[0].frame}, got {got}; "
+                "they belong to another skeleton"
+            )

@@ -1,0 +1,53 @@
+"""The error of a file that cannot be read, and the place in the file where reading failed."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+LONGEST_VALUE = 60
+
+
+class ReadError(ValueError):
+    """A file cannot be read: one sentence that says what is wrong and where."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place in a file; every message about it begins with this.
+
+    Attributes:
+        path: The file or folder.
+        entry: The entry, row or line: "people[3].keypoints", "row 12".
+        frame: The number of the frame.
+        camera: The name of the camera.
+        joint: The name or the index of the joint.
+    """
+
+    path: Path
+    entry: str = ""
+    frame: int | None = None
+    camera: str | None = None
+    joint: str | int | None = None
+
+    def __str__(self) -> str:
+        details = {"frame": self.frame, "camera": self.camera, "joint": self.joint}
+        named = [f"{name} {value}" for name, value in details.items() if value is not None]
+        return ", ".join([str(self.path), *([self.entry] if self.entry else []), *named])
+
+    def at(self, key: str | int) -> "Place":
+        """Return the place of a list's element, or of an object's value, at this place."""
+        step = f"[{key}]" if isinstance(key, int) else f".{key}" if self.entry else key
+        return replace(self, entry=f"{self.entry}{step}")
+
+    def expected(self, what: str, got: object) -> ReadError:
+        """Return the error that says what should be at this place, and what is."""
+        text = repr(got)
+        short = text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 3]}..."
+        return self.error(f"expected {what}, got {short}")
+
+    def error(self, sentence: str) -> ReadError:
+        """Return an error about this place."""
+        return ReadError(f"{self}: {sentence}")
+
+    def damaged(self, what: str, reason: BaseException) -> ReadError:
+        """Return the error that says that a parser could not read the file, and why."""
+        return ReadError(f"{self} is not {what}, or is damaged: {' '.join(str(reason).split())}")

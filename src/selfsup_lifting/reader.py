@@ -1,0 +1,40 @@
+"""What a reader of files is, and what it returns."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from selfsup_lifting.config import ReadSettings
+from selfsup_lifting.recording import Recording
+
+
+@dataclass(frozen=True)
+class ReadResult:
+    """A recording, and what a user should know about how it was read.
+
+    Attributes:
+        recording: The recording.
+        people: How many people each camera's detector found in one frame, at most.
+        notes: What was guessed, converted or left out, one sentence each.
+        reader: The name of the reader.
+    """
+
+    recording: Recording
+    people: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    reader: str = ""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A kind of files that can be read.
+
+    Attributes:
+        name: The name of the kind, as in `kind:path`.
+        recognizes: Whether a file or folder is of this kind.
+        read: Reads every recording of a file or folder.
+    """
+
+    name: str
+    recognizes: Callable[[Path], bool]
+    read: Callable[[Path, ReadSettings], list[ReadResult]]
