@@ -9,9 +9,6 @@ from torch import Tensor
 BLOCK = 65_536
 """Points in a block, so that what a solver needs for them stays in the cache."""
 
-LARGEST_THRESHOLD = 32 * 2**20 - 2**16
-"""Bytes of the largest allocation, less its header, that teaches the C library of Linux."""
-
 Solver = Callable[[Tensor], tuple[Tensor, ...]]
 """Takes points, and returns what it finds with the same axes up to that of the points."""
 
@@ -64,18 +61,3 @@ def in_graph() -> bool:
 def looked_at(values: Tensor) -> bool:
     """Tell whether a look at the values costs nothing: no accelerator waits, no graph is traced."""
     return values.device.type == "cpu" and not in_graph()
-
-
-def _keep_freed_memory() -> None:
-    """Let the C library of Linux keep what blocks free, instead of taking it page by page again.
-
-    It keeps twice as much as the largest block it has ever unmapped, so one is allocated and
-    freed, untouched. That is 64 MB at most, and what any program does that frees a large tensor.
-
-    Reference:
-        mallopt(3), the dynamic M_MMAP_THRESHOLD of glibc.
-    """
-    torch.empty(LARGEST_THRESHOLD, dtype=torch.uint8, device="cpu")
-
-
-_keep_freed_memory()

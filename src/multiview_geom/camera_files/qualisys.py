@@ -17,7 +17,8 @@ from multiview_geom.camera_files.values import image_size, number, parsed_number
 from multiview_geom.camera_files.xml_elements import attributes, parse_xml
 
 STEPS_PER_PIXEL = 64
-FLIP = torch.diag(torch.tensor([1.0, -1.0, -1.0], dtype=torch.float64))
+AXES = (1.0, -1.0, -1.0)
+"""Signs from axes x right, y up, z backward to x right, y down, z forward."""
 LENS = (
     "radialDistortion1",
     "radialDistortion2",
@@ -44,7 +45,7 @@ def _record(file: FilePlace, count: int, camera: Element) -> CameraRecord:
     focal, center = ("focalLengthU", "focalLengthV"), ("centerPointU", "centerPointV")
     steps = _row(place, lens, *focal, *center, "skew")
     fx, fy, cx, cy, skew = (steps / STEPS_PER_PIXEL).tolist()
-    rotation = FLIP @ turn
+    rotation = turn * turn.new_tensor(AXES)[:, None]
     return CameraRecord(
         name=name,
         intrinsics=focal_matrix(fx, fy, cx - left, cy - top, skew),
