@@ -1,4 +1,4 @@
-"""World points to pixels and depths, and pixels back to rays."""
+"""World points to pixels and depths, pixels to viewing directions, and projections to cameras."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -11,6 +11,7 @@ from multiview_geom._validation import (
     require_same_size,
     require_trailing_shape,
 )
+from multiview_geom._vectors import adjugate, determinant, length, unit
 from multiview_geom.homogeneous import from_homogeneous
 from multiview_geom.transforms import rigid_transform
 
@@ -18,21 +19,22 @@ from multiview_geom.transforms import rigid_transform
 def project_points(
     projections: Float[Tensor, "*#batch views 3 4"], points: Float[Tensor, "*#batch points 3"]
 ) -> Float[Tensor, "*#batch views points 2"]:
-    """Project world points into every view: the paper's tau.
+    """Project world points into every view.
 
     Args:
-        projections: Each view's world-to-pixel matrix, K [R | t].
+        projections: World-to-pixel matrix K [R | t] of each view.
         points: World points [unit of the projections' translations].
 
     Returns:
-        Pixels [px]. A point behind the camera is projected through it, as the
-        equation says: see `in_front`. A point in the plane of the camera centre is NaN.
+        Pixels [px]. A point behind the camera has a pixel too: see `in_front`. A point in the
+        principal plane, at depth zero, is NaN.
 
     Raises:
         ValueError: If a shape or dtype disagrees.
 
     Reference:
-        Hartley and Zisserman, Multiple View Geometry (2nd ed.), eq. 6.2.
+        Hartley and Zisserman, Multiple View Geometry (2nd ed.), eq. 6.2; tau in Bouazizi et al.,
+        FG 2021.
 
     Example:
         >>> import torch
@@ -45,10 +47,10 @@ def project_points(
 def point_depths(
     projections: Float[Tensor, "*#batch views 3 4"], points: Float[Tensor, "*#batch points 3"]
 ) -> Float[Tensor, "*#batch views points"]:
-    """Measure how far in front of every view each point lies, along its optical axis.
+    """Compute the depth of each point in each view: the distance along the optical axis.
 
     Args:
-        projections: Each view's world-to-pixel matrix, of any scale or sign.
+        projections: World-to-pixel matrix of each view, of any scale or sign.
         points: World points.
 
     Returns:
@@ -62,18 +64,17 @@ def point_depths(
     """
     along_axis = _image_points(projections, points)[..., 2]
     left = for_computation(projections)[..., :3]
-    length = left[..., 2, :].square().sum(dim=-1).sqrt()
-    orientation = determinant(left).sign()
-    return (along_axis * (orientation / length)[..., None]).to(points.dtype)
+    scale = determinant(left).sign() / length(left[..., 2, :])
+    return (along_axis * scale[..., None]).to(points.dtype)
 
 
 def in_front(
     projections: Float[Tensor, "*#batch views 3 4"], points: Float[Tensor, "*#batch points 3"]
 ) -> Bool[Tensor, "*#batch views points"]:
-    """Tell which points lie in front of which view (cheirality).
+    """Test which points are in front of each view (cheirality).
 
     Args:
-        projections: Each view's world-to-pixel matrix, of any scale or sign.
+        projections: World-to-pixel matrix of each view, of any scale or sign.
         points: World points.
 
     Returns:
@@ -112,10 +113,9 @@ def decompose_projections(
     require_trailing_shape("projections", projections, 3, 4)
     require_floating(projections=projections)
     P = for_computation(projections)
-    length = _length(P[..., 2, :3])[..., None, None]
-    P = P * (determinant(P[..., :3]).sign()[..., None, None] / length)
+    P = P * (determinant(P[..., :3]).sign() / length(P[..., 2, :3]))[..., None, None]
     _, second, z = P[..., :3].unbind(dim=-2)
-    x = _unit(second.cross(z, dim=-1))
+    x = unit(second.cross(z, dim=-1))
     y = z.cross(x, dim=-1)
     rotation = torch.stack([x, y, z], dim=-2)
     K = torch.triu(product(P[..., :3], rotation.mT))
@@ -133,23 +133,22 @@ def reprojection_error(
     points: Float[Tensor, "*#batch points 3"],
     pixels: Float[Tensor, "*#batch views points 2"],
 ) -> Float[Tensor, "*#batch views points"]:
-    """Measure how far from each sighting its point projects.
+    """Compute the distance in the image between each pixel and the projection of its point.
 
     Args:
-        projections: Each view's world-to-pixel matrix.
+        projections: World-to-pixel matrix of each view.
         points: World points.
-        pixels: Where each view saw each point [px].
+        pixels: Pixels of each point in each view [px].
 
     Returns:
-        Distances in the image [px]. NaN where the point or the pixel is not finite, and
-        no gradient passes there.
-        A point behind the camera is projected through it: see `in_front`.
+        Distances [px]. NaN, without a gradient, where the point or the pixel is not finite. A
+        point behind the camera has a pixel too: see `in_front`.
 
     Raises:
         ValueError: If a shape or dtype disagrees.
 
     Note:
-        Where the distance is zero its gradient is set to zero.
+        The gradient of a distance of zero is zero.
 
     Example:
         >>> rig, points = torch.eye(3, 4)[None], torch.tensor([[1.0, 2.0, 4.0]])
@@ -163,25 +162,25 @@ def reprojection_error(
     require_same_size("points", points=points.shape[-2], pixels=pixels.shape[-2])
     require_floating(points=points, pixels=pixels)
     known = points.isfinite().all(dim=-1)[..., None, :] & pixels.isfinite().all(dim=-1)
-    # Doubled where: what is not known would turn the projections' gradient into NaN.
+    # Double `where`: NaN would turn the gradient of the projections into NaN.
     point = torch.where(points.isfinite(), for_computation(points), 0.0)
-    seen = torch.where(pixels.isfinite(), for_computation(pixels), 0.0)
-    distance = _length(project_points(for_computation(projections), point) - seen)
+    observed = torch.where(pixels.isfinite(), for_computation(pixels), 0.0)
+    distance = length(project_points(for_computation(projections), point) - observed)
     return torch.where(known, distance, torch.nan).to(points.dtype)
 
 
 def triangulation_angle(
     centers: Float[Tensor, "*#batch views 3"], points: Float[Tensor, "*#batch points 3"]
 ) -> Float[Tensor, "*#batch points"]:
-    """Measure the largest angle at which two of the rays to a point meet.
+    """Compute the largest angle between two viewing rays of a point.
 
     Args:
-        centers: Where each camera stands in the world.
+        centers: Camera centers in the world.
         points: World points.
 
     Returns:
-        Angles in [0, pi] [rad]. Rays that meet at 0 or at pi lie on one line and say
-        nothing about where on it the point is. NaN for a point in a camera's centre.
+        Angles in [0, pi] [rad]. At 0 and at pi all rays are on one line, and the position of
+        the point on it is unknown. NaN for a point in a camera center.
 
     Raises:
         ValueError: If a shape or dtype disagrees.
@@ -199,21 +198,21 @@ def triangulation_angle(
     require_trailing_shape("points", points, "points", 3)
     require_floating(centers=centers, points=points)
     toward = for_computation(centers)[..., None, :] - for_computation(points)[..., None, :, :]
-    unit = _unit(toward)
-    known = unit.isfinite().all(dim=-1).all(dim=-2)
-    # Doubled where: a point in a camera's centre would turn all centres' gradients into NaN.
-    unit = torch.where(known[..., None, :, None], unit, 1.0)
-    # Every pair of views is some number of views apart, at most half the way round.
+    directions = unit(toward)
+    known = directions.isfinite().all(dim=-1).all(dim=-2)
+    # Double `where`: a point in a camera center would turn the gradients of all centers into NaN.
+    directions = torch.where(known[..., None, :, None], directions, 1.0)
+    # Cyclic shifts by up to half the number of views compare every pair.
     shifts = range(1, centers.shape[-2] // 2 + 1)
-    angles = [_angle_between(unit, unit.roll(shift, dims=-3)) for shift in shifts]
-    widest = torch.cat([torch.zeros_like(unit[..., :1, :, 0]), *angles], dim=-2).amax(dim=-2)
+    angles = [_angle_between(directions, directions.roll(shift, dims=-3)) for shift in shifts]
+    widest = torch.cat([torch.zeros_like(directions[..., :1, :, 0]), *angles], dim=-2).amax(dim=-2)
     return torch.where(known, widest, torch.nan).to(points.dtype)
 
 
 def camera_centers(
     projections: Float[Tensor, "*batch 3 4"],
 ) -> Float[Tensor, "*batch 3"]:
-    """Find where a projection's camera stands: the one world point it cannot project."""
+    """Return the camera centers: the null vectors of the projections."""
     left = projections[..., :3]
     scaled = product(adjugate(left), projections[..., 3:])[..., 0]
     return -scaled / determinant(left)[..., None]
@@ -223,11 +222,11 @@ def ray_directions(
     projections: Float[Tensor, "*#batch views 3 4"],
     pixels: Float[Tensor, "*#batch views points 2"],
 ) -> Float[Tensor, "*#batch views points 3"]:
-    """Find the unit direction from each camera's centre, forward through each pixel."""
+    """Return the unit vector from each camera center forward through each pixel."""
     image = torch.nn.functional.pad(pixels, (0, 1), value=1.0)
-    # The adjugate and not the inverse: it points forward whatever the projection's sign.
+    # The adjugate, unlike the inverse, points forward for both signs of the projection.
     forward = product(image, adjugate(projections[..., :3]).mT)
-    return _unit(forward)
+    return unit(forward)
 
 
 def _image_points(
@@ -237,43 +236,11 @@ def _image_points(
     require_trailing_shape("points", points, "points", 3)
     require_floating(projections=projections, points=points)
     projections, points = for_computation(projections), for_computation(points)
-    turned = product(points[..., None, :, :], projections[..., :3].mT)
-    return turned + projections[..., None, :, 3]
+    rotated = product(points[..., None, :, :], projections[..., :3].mT)
+    return rotated + projections[..., None, :, 3]
 
 
 def _angle_between(
     first: Float[Tensor, "*batch 3"], second: Float[Tensor, "*batch 3"]
 ) -> Float[Tensor, "*batch"]:
-    return 2 * torch.atan2(_length(first - second), _length(first + second))
-
-
-def _unit(vector: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
-    # Doubled where: a vector without a direction would turn its gradient into NaN.
-    known = vector.isfinite().all(dim=-1, keepdim=True)
-    length = _length(torch.where(known, vector, 0.0))[..., None]
-    safe = torch.where(length > 0, length, 1.0)
-    return torch.where(length > 0, torch.where(known, vector, 0.0) / safe, torch.nan)
-
-
-def _length(vector: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch"]:
-    squared = vector.square().sum(dim=-1)
-    # Doubled where: sqrt has an infinite slope at zero.
-    positive = squared > 0
-    return torch.where(positive, torch.where(positive, squared, 1.0).sqrt(), squared)
-
-
-def adjugate(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """Return the inverse times the determinant, which exists for every matrix."""
-    first, second, third = matrix.unbind(dim=-2)
-    columns = (
-        second.cross(third, dim=-1),
-        third.cross(first, dim=-1),
-        first.cross(second, dim=-1),
-    )
-    return torch.stack(columns, dim=-1)
-
-
-def determinant(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch"]:
-    """Return the volume that the rows span."""
-    first, second, third = matrix.unbind(dim=-2)
-    return (first * second.cross(third, dim=-1)).sum(dim=-1)
+    return 2 * torch.atan2(length(first - second), length(first + second))

@@ -13,6 +13,7 @@ from multiview_geom._validation import (
     require_floating,
     require_trailing_shape,
 )
+from multiview_geom._vectors import unit
 
 
 @dataclass(frozen=True)
@@ -234,8 +235,8 @@ def look_at(
         require_trailing_shape(name, vector, 3)
     require_floating(position=position, target=target, up=up)
     centre = for_computation(position)
-    forward = _unit(for_computation(target) - centre)
-    right = _unit(torch.linalg.cross(*torch.broadcast_tensors(forward, for_computation(up))))
+    forward = unit(for_computation(target) - centre)
+    right = unit(torch.linalg.cross(*torch.broadcast_tensors(forward, for_computation(up))))
     down = torch.linalg.cross(forward, right)
     rotation = torch.stack(torch.broadcast_tensors(right, down, forward), dim=-2)
     pose = rigid_transform(rotation, -product(rotation, centre[..., None])[..., 0])
@@ -250,11 +251,3 @@ def _affine(
     upper = [linear.expand(*batch, d, d), translation[..., None].expand(*batch, d, 1)]
     last_row = torch.nn.functional.pad(torch.zeros_like(linear[..., :1, :]), (0, 1), value=1.0)
     return torch.cat([torch.cat(upper, dim=-1), last_row.expand(*batch, 1, d + 1)], dim=-2)
-
-
-def _unit(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
-    squared = vector.square().sum(dim=-1, keepdim=True)
-    present = squared > 0
-    # Doubled where: sqrt has an infinite slope at zero.
-    length = torch.where(present, squared, 1.0).sqrt()
-    return torch.where(present, vector / length, torch.nan)

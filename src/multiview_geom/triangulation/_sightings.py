@@ -13,7 +13,8 @@ from multiview_geom._validation import (
     require_same_size,
     require_trailing_shape,
 )
-from multiview_geom.projection import camera_centers, determinant
+from multiview_geom._vectors import determinant
+from multiview_geom.projection import camera_centers
 
 FEWEST_VIEWS = 2
 SAME_PLACE = 16.0

@@ -5,7 +5,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom._validation import product, require_trailing_shape
-from multiview_geom.projection import adjugate, camera_centers
+from multiview_geom._vectors import adjugate
+from multiview_geom.projection import camera_centers
 from multiview_geom.triangulation._sightings import require_sightings, usable_sightings
 from multiview_geom.triangulation.iterative import triangulate_iterative
 

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multiview_geom.projection import adjugate, determinant
+from multiview_geom._vectors import adjugate, determinant
 
 # How much B is lifted above its round-off, relative to its trace, to stay definite.
 LIFT = 4
