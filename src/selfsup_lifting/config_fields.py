@@ -18,7 +18,7 @@ def setting(
     *,
     unit: str = "",
     source: str = "",
-    **bounds: float,
+    **bounds: float | int,
 ) -> Value:
     """Define one setting of a dataclass.
 
@@ -54,11 +54,11 @@ def group(kind: Callable[[], Value], meaning: str, *, prefix: bool = True) -> Va
 
 def require_bounds(
     name: str,
-    value: float,
+    value: float | int,
     *,
-    above: float | None = None,
-    least: float = -LARGEST,
-    most: float = LARGEST,
+    above: float | int | None = None,
+    least: float | int = -LARGEST,
+    most: float | int = LARGEST,
 ) -> None:
     """Raise a ValueError that names the setting if its value is out of bounds or NaN."""
     if above is not None and not value > above:

@@ -43,10 +43,9 @@ def test_a_stadium_in_a_format_of_meters_stays_as_large(
 ) -> None:
     path = tmp_path / "calib.toml"
     save_cameras(path, ring(160.0))
-    read = calibration.read_camera_file
-    monkeypatch.setattr(
-        calibration, "read_camera_file", lambda *a, **k: replace(read(*a, **k), unit="m")
-    )
+    file = calibration.read_camera_file(path)
+    in_meters = replace(file, format=replace(file.format, unit="m"))
+    monkeypatch.setattr(calibration, "read_camera_file", lambda *_, **__: in_meters)
     assert width(load_rig(path)) == pytest.approx(160.0)
 
 
