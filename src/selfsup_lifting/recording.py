@@ -1,4 +1,4 @@
-"""One take: cameras, 2D tracks, confidences, maybe truth. The native file."""
+"""A recording: cameras, 2D keypoints, confidences, maybe the truth; and its native file."""
 
 import json
 import zlib
@@ -22,8 +22,8 @@ from selfsup_lifting.skeleton.joint_mapping import joint_mapping, map_joints
 from selfsup_lifting.skeleton.skeletons import Skeleton
 
 FORMAT_VERSION = 1
-# What a sighting that was filled in is worth, beside those around it.
-FILLED_TRUST = 0.5
+# The confidence of a keypoint that fills a gap, relative to the lower of those around the gap.
+FILLED_CONFIDENCE = 0.5
 
 
 @dataclass(frozen=True)
@@ -57,18 +57,19 @@ class Source:
 
 @dataclass(frozen=True)
 class Recording:
-    """One take of one subject.
+    """One synchronized sequence of one subject from several cameras.
 
     Attributes:
-        name: What the take is called.
-        subject: Who is seen.
-        action: What is done.
+        name: The name of the recording.
+        subject: The subject.
+        action: What the subject does.
         fps: Frames per second [1/s].
-        skeleton: What the joints are.
-        cameras: The rig, in float64 and metres, with image sizes and names.
-        keypoints: Where each view detected each joint, lens included [px]; NaN where missing.
-        confidence: The detector's trust, from 0 to 1; 0 where missing.
-        truth: Where the joints are in the world [m], NaN where unknown; None without any.
+        skeleton: The joints.
+        cameras: The cameras, in float64 and meters, with image sizes.
+        keypoints: The joints as detected in each view, distorted by the lens [px]; NaN where
+            missing.
+        confidence: The detector's confidence, from 0 to 1; 0 where missing.
+        truth: The joints in the world [m], NaN where unknown; None if there is no truth.
         source: What the recording was read from.
     """
 
@@ -94,7 +95,7 @@ class Recording:
 
     @property
     def frame_count(self) -> int:
-        """How many frames there are."""
+        """The number of frames."""
         return self.keypoints.shape[0]
 
     def frames(self, chosen: slice) -> "Recording":
@@ -108,7 +109,7 @@ class Recording:
         )
 
     def select_views(self, names: Sequence[str]) -> "Recording":
-        """Return what the named cameras saw, in the order asked for."""
+        """Return the recording of the named cameras only, in the given order."""
         known = self.cameras.names
         unknown = [name for name in names if name not in known]
         if unknown:
@@ -122,15 +123,10 @@ class Recording:
         )
 
     def to_skeleton(self, target: Skeleton) -> "Recording":
-        """Return the take with the joints of another skeleton.
+        """Return the recording with the joints of another skeleton, by `joint_mapping`.
 
-        A joint is missing where any joint it is made of is; scores travel with the joints.
-
-        Args:
-            target: The skeleton wanted.
-
-        Returns:
-            The take with its joints mapped by `joint_mapping`.
+        A target joint may be the average of several source joints, and so is its confidence; it
+        is missing if any of them is.
         """
         mapping = joint_mapping(self.skeleton, target)
         keypoints = map_joints(mapping, self.keypoints)
@@ -145,29 +141,29 @@ class Recording:
         )
 
     def with_gaps_filled(self, longest: int) -> "Recording":
-        """Return the take with short gaps of a track filled along a straight line in time.
+        """Return the recording with short gaps of keypoints interpolated linearly in time.
 
         Args:
-            longest: Gaps of up to so many frames are filled; those at an end of the take never.
+            longest: The longest gap to fill [frames]. Gaps at an end of the recording stay.
 
         Returns:
-            The take; a filled sighting is trusted half as much as the less trusted of the two
-            sightings around it.
+            The recording. An interpolated keypoint has half the lower confidence of the two
+            keypoints around the gap.
         """
         filled = _filled_in_time(self.keypoints, self.confidence, longest)
         return replace(self, keypoints=filled[0], confidence=filled[1])
 
     def without_truth(self) -> "Recording":
-        """Return the take as a self-supervised trainer may see it."""
+        """Return the recording without its truth, as self-supervised training uses it."""
         return replace(self, truth=None)
 
 
 def save_recording(path: Path, recording: Recording) -> None:
-    """Write a take as an `.npz` of plain arrays and one JSON string.
+    """Write a recording as an `.npz` file of plain arrays and one JSON string.
 
     Args:
-        path: Where to; a file there is replaced, whole or not at all.
-        recording: The take.
+        path: The file; an existing file is replaced completely or not at all.
+        recording: The recording.
     """
     cameras = recording.cameras
     description = {
@@ -199,16 +195,16 @@ def save_recording(path: Path, recording: Recording) -> None:
 
 
 def load_recording(path: Path) -> Recording:
-    """Read a take that `save_recording` wrote.
+    """Read a recording that `save_recording` wrote.
 
     Args:
         path: The `.npz` file.
 
     Returns:
-        The take, equal to the one saved.
+        The recording, equal to the saved one.
 
     Raises:
-        ReadError: If the file is not one of ours, is damaged, or is of a newer format.
+        ReadError: If the file is not a recording, is damaged, or has a newer format.
     """
     path = Path(path)
     try:
@@ -277,7 +273,7 @@ def _filled_in_time(
     trust = torch.minimum(confidence.gather(0, before), confidence.gather(0, after))
     return (
         torch.where(gap[..., None], start + share * (end - start), keypoints),
-        torch.where(gap, trust * FILLED_TRUST, confidence),
+        torch.where(gap, trust * FILLED_CONFIDENCE, confidence),
     )
 
 
