@@ -150,7 +150,7 @@ class Recording:
             The recording. An interpolated keypoint has half the lower confidence of the two
             keypoints around the gap.
         """
-        filled = _filled_in_time(self.keypoints, self.confidence, longest)
+        filled = _interpolated(self.keypoints, self.confidence, longest)
         return replace(self, keypoints=filled[0], confidence=filled[1])
 
     def without_truth(self) -> "Recording":
@@ -224,7 +224,6 @@ def load_recording(path: Path) -> Recording:
 
 def _recording_of(description: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Recording:
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    names = description["cameras"]
     return Recording(
         name=description["name"],
         subject=description["subject"],
@@ -236,7 +235,7 @@ def _recording_of(description: dict[str, Any], arrays: dict[str, NDArray[Any]]) 
             camera_from_world=tensors["camera_from_world"],
             distortion=tensors.get("distortion"),
             image_size=tensors.get("image_size"),
-            names=tuple(names),
+            names=tuple(description["cameras"] or ()),
             lens=Lens(description.get("lens", Lens.OPENCV.value)),
         ),
         keypoints=tensors["keypoints"],
@@ -254,7 +253,7 @@ def _require_known_format(path: Path, description: dict[str, Any]) -> None:
         )
 
 
-def _filled_in_time(
+def _interpolated(
     keypoints: Float[Tensor, "frames views joints 2"],
     confidence: Float[Tensor, "frames views joints"],
     longest: int,
@@ -270,10 +269,10 @@ def _filled_in_time(
     start, end = (
         keypoints.gather(0, at[..., None].expand(keypoints.shape)) for at in (before, after)
     )
-    trust = torch.minimum(confidence.gather(0, before), confidence.gather(0, after))
+    lower = torch.minimum(confidence.gather(0, before), confidence.gather(0, after))
     return (
         torch.where(gap[..., None], start + share * (end - start), keypoints),
-        torch.where(gap, trust * FILLED_CONFIDENCE, confidence),
+        torch.where(gap, lower * FILLED_CONFIDENCE, confidence),
     )
 
 

@@ -1,1 +1,1 @@
-"""Recordings without a camera: simulated rigs, bodies and detectors."""
+"""Simulated recordings: motion capture or a stick figure, seen by a simulated rig."""

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from selfsup_lifting.read_errors import ReadError
+from selfsup_lifting.read_errors import Place, ReadError
 
 CHANNELS = frozenset(f"{axis}{kind}" for axis in "XYZ" for kind in ("position", "rotation"))
 
@@ -20,11 +20,11 @@ class Joint:
     """One joint of a hierarchy.
 
     Attributes:
-        name: What the file calls it.
-        parent: The joint it hangs on; -1 for the root.
-        offset: From the parent, in the parent's frame [units of the file].
-        channels: What its numbers in a frame mean, in order.
-        end: From the joint to the end of its last bone, in its own frame; None without one.
+        name: The name in the file.
+        parent: The index of the parent; -1 for the root.
+        offset: The position relative to the parent, in the parent's frame [units of the file].
+        channels: The meaning of the joint's numbers in a frame, in order.
+        end: The end of its last bone relative to the joint, in its own frame; None without one.
     """
 
     name: str
@@ -50,8 +50,8 @@ class Motion:
 
 
 @dataclass(frozen=True)
-class Placed:
-    """Where each joint is and how it is turned, in the frame of the file."""
+class JointPoses:
+    """The position and the rotation of each joint, in the frame of the file."""
 
     positions: Float[Tensor, "frames joints 3"]
     rotations: Float[Tensor, "frames joints 3 3"]
@@ -67,49 +67,49 @@ def load_bvh(path: Path) -> Motion:
         Its hierarchy and its motion, in float64.
 
     Raises:
-        ReadError: If it is no BVH or is damaged; the sentence names the line or the frame.
+        ReadError: If it is not a BVH file or is damaged; the message names the line or the frame.
     """
     lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     motion = next((number for number, line in enumerate(lines) if line.strip() == "MOTION"), None)
     if motion is None:
-        raise ReadError(f"{path}: no line says MOTION; the file is no BVH, or is cut short")
+        raise Place(path).error("expected a line MOTION; the file is not BVH, or is cut short")
     joints = _Hierarchy(path, lines[:motion]).read()
     frames, seconds = _motion_header(path, lines, motion)
     names = [f"{channel} of {joint.name}" for joint in joints for channel in joint.channels]
     return Motion(joints, 1 / seconds, _numbers(path, lines, motion + 3, frames, names))
 
 
-def place(motion: Motion) -> Placed:
-    """Walk the hierarchy from the root outward.
+def joint_poses(motion: Motion) -> JointPoses:
+    """Compute the joints from the root outward (forward kinematics).
 
-    A position channel replaces the offset of its axis; rotations turn in the order of the
-    channels, each about the axes the one before has turned.
+    A position channel replaces the offset of its axis. Rotations are intrinsic, in the order of
+    the channels.
 
     Args:
         motion: The hierarchy and its channels.
 
     Returns:
-        Every joint in the frame of the file.
+        The pose of every joint in the frame of the file.
     """
     positions: list[Tensor] = []
     rotations: list[Tensor] = []
-    turns = motion.channels.deg2rad()
-    numbers = torch.stack([motion.channels, turns.cos(), turns.sin()])
+    angles = motion.channels.deg2rad()
+    numbers = torch.stack([motion.channels, angles.cos(), angles.sin()])
     first = 0
     for joint in motion.joints:
         translation, rotation = _local(joint, numbers[..., first : first + len(joint.channels)])
         first += len(joint.channels)
         if joint.parent >= 0:
-            turned = rotations[joint.parent]
-            translation = positions[joint.parent] + (turned @ translation[..., None])[..., 0]
-            rotation = turned @ rotation
+            parent = rotations[joint.parent]
+            translation = positions[joint.parent] + (parent @ translation[..., None])[..., 0]
+            rotation = parent @ rotation
         positions.append(translation)
         rotations.append(rotation)
-    return Placed(torch.stack(positions, dim=1), torch.stack(rotations, dim=1))
+    return JointPoses(torch.stack(positions, dim=1), torch.stack(rotations, dim=1))
 
 
 def _local(joint: Joint, numbers: Float[Tensor, "3 frames channels"]) -> tuple[Tensor, Tensor]:
-    """Read one joint's translation and rotation from its channels, their cosines and sines."""
+    """Compute a joint's translation and rotation from its channels, their cosines and sines."""
     translation = numbers.new_tensor(joint.offset).repeat(numbers.shape[1], 1)
     rotation = torch.eye(3, dtype=numbers.dtype).repeat(numbers.shape[1], 1, 1)
     for channel, (value, cosine, sine) in zip(joint.channels, numbers.unbind(-1), strict=True):
@@ -117,11 +117,11 @@ def _local(joint: Joint, numbers: Float[Tensor, "3 frames channels"]) -> tuple[T
         if channel.endswith("position"):
             translation[:, axis] = value
         else:
-            rotation = rotation @ _turn_about(axis, cosine, sine)
+            rotation = rotation @ _rotation_about(axis, cosine, sine)
     return translation, rotation
 
 
-def _turn_about(
+def _rotation_about(
     axis: int, cosine: Float[Tensor, "frames"], sine: Float[Tensor, "frames"]
 ) -> Float[Tensor, "frames 3 3"]:
     following, last = (axis + 1) % 3, (axis + 2) % 3
@@ -133,7 +133,7 @@ def _turn_about(
 
 
 class _Hierarchy:
-    """The words of a HIERARCHY section, read one after the other."""
+    """A parser of the HIERARCHY section, word by word."""
 
     def __init__(self, path: Path, lines: list[str]) -> None:
         self.path = path
@@ -204,7 +204,7 @@ class _Hierarchy:
         return word
 
     def _error(self, what: str) -> ReadError:
-        return ReadError(f"{self.path}, line {self.line}: {what}")
+        return Place(self.path, f"line {self.line}").error(what)
 
 
 def _numbered_words(lines: list[str]) -> Iterator[tuple[int, str]]:
@@ -214,18 +214,15 @@ def _numbered_words(lines: list[str]) -> Iterator[tuple[int, str]]:
 
 
 def _motion_header(path: Path, lines: list[str], motion: int) -> tuple[int, float]:
-    """Read how many frames there are and how long each lasts [s]."""
+    """Read the number of frames and the time of one frame [s]."""
+    place = Place(path, f"line {motion + 2}")
     try:
         frames = int(lines[motion + 1].split("Frames:")[1])
         seconds = float(lines[motion + 2].split("Frame Time:")[1])
     except (IndexError, ValueError):
-        raise ReadError(
-            f"{path}, line {motion + 2}: expected `Frames: N` and `Frame Time: seconds`"
-        ) from None
+        raise place.error("expected `Frames: N` and `Frame Time: seconds`") from None
     if frames < 1 or not 0 < seconds < np.inf:
-        raise ReadError(
-            f"{path}, line {motion + 2}: a motion of {frames} frames of {seconds} s is none"
-        )
+        raise place.error(f"expected at least one frame, got {frames} frames of {seconds} s")
     return frames, seconds
 
 
@@ -239,16 +236,14 @@ def _numbers(
         if line.strip()
     ]
     if len(rows) != frames:
-        raise ReadError(
-            f"{path}: the header promises {frames} frames, {len(rows)} lines follow; "
-            "the file is cut short or was edited"
+        raise Place(path).error(
+            f"expected {frames} frames as in the header, got {len(rows)} lines; the file is cut "
+            "short or was edited"
         )
     for frame, (number, row) in enumerate(rows):
         if len(row) != len(names):
-            raise ReadError(
-                f"{path}, line {number}, frame {frame}: expected {len(names)} numbers, "
-                f"got {len(row)}"
-            )
+            place = Place(path, f"line {number}", frame=frame)
+            raise place.error(f"expected {len(names)} numbers, got {len(row)}")
     return torch.from_numpy(_finite(path, rows, names))
 
 
@@ -261,15 +256,13 @@ def _finite(path: Path, rows: list[tuple[int, list[str]]], names: list[str]) -> 
     if len(wrong):
         frame, channel = wrong[0]
         number, row = rows[frame]
-        raise ReadError(
-            f"{path}, line {number}, frame {frame}: expected a finite number for {names[channel]}, "
-            f"got {row[channel]!r}"
-        )
+        place = Place(path, f"line {number}", frame=int(frame))
+        raise place.expected(f"a finite number for {names[channel]}", row[channel])
     return numbers
 
 
 def _number(word: str) -> float:
-    """Read a word; NaN where it is no number."""
+    """Return the number that a word is, or NaN."""
     try:
         return float(word)
     except ValueError:

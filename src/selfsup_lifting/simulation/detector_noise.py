@@ -1,4 +1,4 @@
-"""What a 2D detector gets wrong: jitter, outliers, occlusion, bias, confidence."""
+"""A simulated 2D detector: jitter, bias, outliers, occlusion and confidence."""
 
 import hashlib
 from typing import NamedTuple
@@ -10,16 +10,16 @@ from torch import Generator, Tensor
 from multiview_geom import Cameras
 from selfsup_lifting.config import NoiseSettings
 
-# The error at which a detector's confidence has fallen to one half [px]: with it, good joints
-# of the default rig come out at 0.9 and outliers below 0.3, as heatmap detectors report them.
+# The error at which the confidence is one half [px]: with the default rig, good joints have a
+# confidence of 0.9 and outliers one below 0.3, as those of heatmap detectors.
 HALF_CONFIDENCE_PX = 10.0
-# How well a detector knows its own error: the deviation of the logarithm of its guess.
-SELF_KNOWLEDGE = 0.3
-OUTLIER_SELF_KNOWLEDGE = 1.0
+# The standard deviation of the logarithm of the detector's estimate of its own error.
+LOG_ERROR_DEVIATION = 0.3
+OUTLIER_LOG_ERROR_DEVIATION = 1.0
 
 
 class Detections(NamedTuple):
-    """What a detector reports: pixels, NaN where missing, and its trust from 0 to 1."""
+    """Detected keypoints [px], NaN where missing, and their confidence from 0 to 1."""
 
     keypoints: Float[Tensor, "frames views joints 2"]
     confidence: Float[Tensor, "frames views joints"]
@@ -34,10 +34,10 @@ def detect(
     """Simulate a 2D detector.
 
     Args:
-        pixels: Where each joint truly appears [px]; NaN where it cannot be seen.
-        image_size: Width and height of each view [px]; what lies outside is missing.
-        noise: What the detector gets wrong.
-        generator: Where the randomness comes from.
+        pixels: The true projection of each joint [px]; NaN where it cannot be seen.
+        image_size: Width and height of each view [px]; joints outside are missing.
+        noise: The errors of the detector.
+        generator: The source of randomness.
 
     Returns:
         Pixels and confidences in float32.
@@ -61,19 +61,20 @@ def film(
     noise: NoiseSettings,
     generator: Generator,
 ) -> Detections:
-    """Film world points with a rig and run the simulated detector on every view.
+    """Project world points and run the simulated detector on every view.
 
     Args:
-        cameras: The rig, with its image sizes, in the unit of the points.
-        points: Where the joints are in the world; NaN where unknown.
-        noise: What the detector gets wrong.
-        generator: Where the randomness comes from.
+        cameras: The cameras with image sizes, in the unit of the points.
+        points: The joints in the world; NaN where unknown.
+        noise: The errors of the detector.
+        generator: The source of randomness.
 
     Returns:
-        Pixels, lens included, and confidences; missing behind a camera and outside its picture.
+        Pixels, distorted by the lens, and confidences; joints behind a camera or outside its
+        image are missing.
     """
     if cameras.image_size is None:
-        raise ValueError("`cameras` must know their image sizes to film")
+        raise ValueError("`cameras` must have image sizes, got None")
     frames, joints, _ = points.shape
     flat = points.to(cameras.intrinsics).reshape(frames * joints, 3)
     seen = cameras.project(flat)
@@ -83,7 +84,7 @@ def film(
 
 
 def generator_for(seed: int, name: str) -> Generator:
-    """Return the randomness that belongs to a take, whatever else is read in the same run."""
+    """Return the generator of one recording; it does not depend on other recordings."""
     digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
     return Generator().manual_seed(int.from_bytes(digest[:8]) >> 1)
 
@@ -91,7 +92,7 @@ def generator_for(seed: int, name: str) -> Generator:
 def _typical_error(
     shape: torch.Size, noise: NoiseSettings, generator: Generator
 ) -> Float[Tensor, "frames views joints"]:
-    """Draw each sighting's own deviation, log-normal; their root mean square is the jitter."""
+    """Draw the deviation of each keypoint, log-normal; their root mean square is the jitter."""
     spread = noise.confidence_spread
     return noise.jitter_px * torch.exp(spread * _normal(shape, generator) - spread**2)
 
@@ -101,16 +102,16 @@ def _confidence(
     outlier: Bool[Tensor, "frames views joints"],
     generator: Generator,
 ) -> Float[Tensor, "frames views joints"]:
-    """Let the detector guess its own error, better for good sightings than for outliers."""
-    doubt = torch.where(outlier, OUTLIER_SELF_KNOWLEDGE, SELF_KNOWLEDGE)
-    guess = typical * torch.exp(doubt * _normal(typical.shape, generator))
-    return 1 / (1 + (guess / HALF_CONFIDENCE_PX) ** 2)
+    """Estimate the error of each keypoint, better for good ones than for outliers."""
+    deviation = torch.where(outlier, OUTLIER_LOG_ERROR_DEVIATION, LOG_ERROR_DEVIATION)
+    estimate = typical * torch.exp(deviation * _normal(typical.shape, generator))
+    return 1 / (1 + (estimate / HALF_CONFIDENCE_PX) ** 2)
 
 
 def _occluded(
     shape: torch.Size, noise: NoiseSettings, generator: Generator
 ) -> Bool[Tensor, "frames views joints"]:
-    """Hide joints in runs: a two-state chain with the wanted share and mean length of a run."""
+    """Hide joints in runs, by a two-state Markov chain of the given share and mean length."""
     frames, *sightings = shape
     share = noise.occluded_share
     if share in {0, 1}:
@@ -127,7 +128,7 @@ def _occluded(
 def _inside(
     pixels: Float[Tensor, "frames views joints 2"], image_size: Int[Tensor, "views 2"]
 ) -> Bool[Tensor, "frames views joints"]:
-    """Tell what lies in the picture; pixel centres are integers, and NaN is outside."""
+    """Return whether pixels are inside the image; pixel centers are integers, NaN is outside."""
     edge = image_size[:, None, :] - 0.5
     return ((pixels > -0.5) & (pixels < edge)).all(dim=-1)  # noqa: PLR2004 - half a pixel
 

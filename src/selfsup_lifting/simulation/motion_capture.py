@@ -13,29 +13,29 @@ from torch import Tensor
 
 from multiview_geom import Cameras
 from selfsup_lifting.config import ReadSettings
-from selfsup_lifting.read_errors import ReadError
+from selfsup_lifting.read_errors import Place
 from selfsup_lifting.reader import Reader, ReadResult
 from selfsup_lifting.recording import Recording, Source
-from selfsup_lifting.simulation.bvh import Motion, Placed, load_bvh, place
+from selfsup_lifting.simulation.bvh import JointPoses, Motion, joint_poses, load_bvh
 from selfsup_lifting.simulation.detector_noise import film, generator_for
 from selfsup_lifting.simulation.rigs import simulated_rig
 from selfsup_lifting.skeleton.infer import body_by_names, plain_joint
 from selfsup_lifting.skeleton.skeleton_file import find_skeleton
 from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton, root_position
 
-# How far the top of the head lies beyond the head joint where the file's End Site has no
-# length: what the Bandai Namco files say that do give one [m].
+# The distance from the head joint to the top of the head if the file's End Site has no length,
+# as in those Bandai Namco files that have one [m].
 HEAD_LENGTH = 0.10
 
-# How long a leg is from hip to ankle, from which the unit of the file is told [m].
+# The length of a leg from hip to ankle, from which the unit of the file is recognized [m].
 SHORTEST_LEG, LONGEST_LEG = 0.2, 1.9
-# How large a body of any other kind is, across; the first unit that fits is taken [m].
+# The size of any other body; the first unit that fits is used [m].
 SMALLEST_BODY, LARGEST_BODY = 0.1, 5.0
 UNITS = MappingProxyType({"cm": 0.01, "m": 1.0, "mm": 0.001})
 
-# The joints of motion capture that stand for one of Human3.6M's, best first: the mean of the
-# named ones. A joint is the near end of the segment that names it: an upper leg is a hip.
-_ROLES: Mapping[str, tuple[tuple[str, ...], ...]] = MappingProxyType(
+# The joints of motion capture whose mean is a joint of Human3.6M, best first. Motion capture
+# names a joint after the segment that begins there: an upper leg is a hip.
+_SOURCES: Mapping[str, tuple[tuple[str, ...], ...]] = MappingProxyType(
     {
         "pelvis": (("hips",), ("pelvis",), ("hip",)),
         "hip": (("upperleg",), ("upleg",), ("thigh",), ("hip",)),
@@ -53,12 +53,12 @@ _ROLES: Mapping[str, tuple[tuple[str, ...], ...]] = MappingProxyType(
 
 
 def recognizes(path: Path) -> bool:
-    """Tell a BVH file, or a folder that holds some."""
+    """Recognize a BVH file, or a folder that contains one."""
     return path.suffix.lower() == ".bvh" or (path.is_dir() and bool(_clips(path)))
 
 
 def read(path: Path, settings: ReadSettings) -> list[ReadResult]:
-    """Film one clip, or every clip of a folder; the same seed films the same."""
+    """Simulate recordings of one clip, or every clip of a folder; the seed fixes the result."""
     cameras = simulated_rig(settings)
     labels = _manifest(path if path.is_dir() else path.parent)
     return [ReadResult(_film_clip(clip, labels, cameras, settings)) for clip in _clips(path)]
@@ -76,9 +76,9 @@ def _film_clip(
 ) -> Recording:
     motion = load_bvh(clip)
     skeleton, points = _joints(clip, motion, settings)
-    truth = _centred(points, skeleton)
+    truth = _centered(points, skeleton)
     if settings.cameras is None:
-        truth = _turned(truth, pi / cameras.views)
+        truth = _rotated(truth, pi / cameras.views)
     subject, action = labels.get(clip.name) or _from_name(clip.stem)
     seen = film(cameras, truth, settings.noise, generator_for(settings.simulation_seed, clip.stem))
     return Recording(
@@ -98,68 +98,71 @@ def _film_clip(
 def _joints(
     clip: Path, motion: Motion, settings: ReadSettings
 ) -> tuple[Skeleton, Float[Tensor, "frames joints 3"]]:
-    """Find the joints of the skeleton that the user names, else a human's."""
+    """Return the joints of the declared skeleton, or else those of a human."""
     if settings.detected_skeleton is None:
         return SKELETONS["h36m17"], human_joints(clip, motion)
-    told = find_skeleton(settings.detected_skeleton)
-    return told, named_joints(clip, motion, told)
+    declared = find_skeleton(settings.detected_skeleton)
+    return declared, named_joints(clip, motion, declared)
 
 
 def named_joints(
     clip: Path, motion: Motion, skeleton: Skeleton
 ) -> Float[Tensor, "frames joints 3"]:
-    """Find the joints that a skeleton names among those of a motion, in metres, z up.
+    """Find the joints of a skeleton by their names in a motion, in meters, z up.
 
     Args:
-        clip: Where the motion comes from, for the sentence of an error.
+        clip: The file, for the message of an error.
         motion: Hierarchy and channels, y up.
-        skeleton: Whose joints are called as the file calls them.
+        skeleton: A skeleton with the joint names of the file.
 
     Returns:
-        The joints in the order of the skeleton; the unit is told from the size of the body.
+        The joints in the order of the skeleton; the unit is recognized from the size of the body.
 
     Raises:
         ReadError: If the file lacks a joint.
     """
     body = body_by_names(clip, [joint.name for joint in motion.joints], declared=skeleton)
-    positions = place(motion).positions[:, list(body.order)]
+    positions = joint_poses(motion).positions[:, list(body.order)]
     size = (positions.amax(dim=1) - positions.amin(dim=1)).norm(dim=-1).median()
-    fitting = [metre for metre in UNITS.values() if SMALLEST_BODY <= size * metre < LARGEST_BODY]
+    fitting = [meters for meters in UNITS.values() if SMALLEST_BODY <= size * meters < LARGEST_BODY]
     if not fitting:
-        raise ReadError(f"{clip}: a body {float(size):g} large is none in {', '.join(UNITS)}")
+        raise Place(clip).error(
+            f"expected a body of {SMALLEST_BODY} to {LARGEST_BODY} m, got {float(size):g} in none "
+            f"of {', '.join(UNITS)}"
+        )
     return _z_up(positions * fitting[0])
 
 
 def human_joints(clip: Path, motion: Motion) -> Float[Tensor, "frames joints 3"]:
-    """Find Human3.6M's joints in a motion, in metres, z up.
+    """Find Human3.6M's joints in a motion, in meters, z up.
 
     Args:
-        clip: Where the motion comes from, for the sentence of an error.
+        clip: The file, for the message of an error.
         motion: Hierarchy and channels, y up.
 
     Returns:
-        The joints in the order of `h36m17`. The spine lies between the lower and the upper
-        spine joint, the thorax where the neck begins, the nose where the head begins and the top
-        of the head at the end of the head's last bone, or `HEAD_LENGTH` beyond the head joint
-        where that bone has no length.
+        The joints in the order of `h36m17`. The spine is between the lower and the upper spine
+        joint, the thorax at the beginning of the neck, the nose at the beginning of the head, and
+        the top of the head at the end of the head's last bone, or `HEAD_LENGTH` from the head
+        joint if that bone has no length.
 
     Raises:
-        ReadError: If a joint has nothing that stands for it.
+        ReadError: If the file has no joint for one of these.
     """
-    placed = place(motion)
-    known = {_part(joint.name): placed.positions[:, at] for at, joint in enumerate(motion.joints)}
-    metre = _metre(clip, known)
-    known |= _head_end(motion, placed, metre)
+    poses = joint_poses(motion)
+    known = {_part(joint.name): poses.positions[:, at] for at, joint in enumerate(motion.joints)}
+    meters = _meters_per_unit(clip, known)
+    known |= _head_end(motion, poses, meters)
     found = {joint: _position(joint, known) for joint in SKELETONS["h36m17"].joints}
     missing = [joint for joint, position in found.items() if position is None]
     if missing:
         names = ", ".join(joint.name for joint in motion.joints)
-        raise ReadError(
-            f"{clip}: nothing stands for {', '.join(missing)} among {names}; what is no human "
-            "needs a skeleton of its own, --detected-skeleton FILE.toml"
+        raise Place(clip).error(
+            f"no joint for {', '.join(missing)} among {names}; describe a body that is not human "
+            "with --detected-skeleton FILE.toml"
         )
-    stacked = torch.stack([place for place in found.values() if place is not None], dim=1)
-    return _z_up(stacked * metre)
+    stacked = torch.stack([one for one in found.values() if one is not None], dim=1)
+    return _z_up(stacked * meters)
 
 
 def _z_up(points: Float[Tensor, "frames joints 3"]) -> Float[Tensor, "frames joints 3"]:
@@ -168,27 +171,27 @@ def _z_up(points: Float[Tensor, "frames joints 3"]) -> Float[Tensor, "frames joi
 
 
 def _position(joint: str, known: Mapping[str, Tensor]) -> Tensor | None:
-    """Average the first set of joints that are all there; left stays left."""
+    """Average the first set of source joints that the file has completely, on the same side."""
     side, _, part = (
         joint.rpartition("_") if joint.startswith(("left_", "right_")) else ("", "", joint)
     )
     prefix = f"{side}_" if side else ""
-    for roles in _ROLES[part]:
-        if all(prefix + role in known for role in roles):
-            return torch.stack([known[prefix + role] for role in roles]).mean(dim=0)
+    for sources in _SOURCES[part]:
+        if all(prefix + source in known for source in sources):
+            return torch.stack([known[prefix + source] for source in sources]).mean(dim=0)
     return None
 
 
-def _head_end(motion: Motion, placed: Placed, metre: float) -> dict[str, Tensor]:
-    """Find the top of the head, in the head's own frame beyond its joint."""
+def _head_end(motion: Motion, poses: JointPoses, meters: float) -> dict[str, Tensor]:
+    """Compute the top of the head from the end of the head's bone."""
     for at, joint in enumerate(motion.joints):
         if _part(joint.name) == "head":
             end = torch.tensor(joint.end or (0.0, 0.0, 0.0), dtype=torch.float64)
             if not end.any():
                 bone = torch.tensor(joint.offset, dtype=torch.float64)
-                end = bone / bone.norm().clamp(min=1e-9) * (HEAD_LENGTH / metre)
-            turned = (placed.rotations[:, at] @ end[:, None])[..., 0]
-            return {"headend": placed.positions[:, at] + turned}
+                end = bone / bone.norm().clamp(min=1e-9) * (HEAD_LENGTH / meters)
+            rotated = (poses.rotations[:, at] @ end[:, None])[..., 0]
+            return {"headend": poses.positions[:, at] + rotated}
     return {}
 
 
@@ -199,35 +202,38 @@ def _part(name: str) -> str:
     return side + plain.removeprefix(side).replace("_", "")
 
 
-def _metre(clip: Path, known: Mapping[str, Tensor]) -> float:
-    """Tell the unit of a file from the length of a leg; metres where it has none."""
+def _meters_per_unit(clip: Path, known: Mapping[str, Tensor]) -> float:
+    """Recognize the unit of a file from the length of a leg; meters if it has no leg."""
     leg = [_position(f"left_{joint}", known) for joint in ("hip", "knee", "ankle")]
     if any(joint is None for joint in leg):
         return 1.0
     hip, knee, ankle = (joint for joint in leg if joint is not None)
     length = float((hip - knee).norm(dim=-1).mean() + (knee - ankle).norm(dim=-1).mean())
-    for metre in UNITS.values():
-        if SHORTEST_LEG <= length * metre < LONGEST_LEG:
-            return metre
-    raise ReadError(f"{clip}: a leg {length:g} long is none in {', '.join(UNITS)}")
+    for meters in UNITS.values():
+        if SHORTEST_LEG <= length * meters < LONGEST_LEG:
+            return meters
+    raise Place(clip).error(
+        f"expected a leg of {SHORTEST_LEG} to {LONGEST_LEG} m, got {length:g} in none of "
+        f"{', '.join(UNITS)}"
+    )
 
 
-def _centred(
+def _centered(
     points: Float[Tensor, "frames joints 3"], skeleton: Skeleton
 ) -> Float[Tensor, "frames joints 3"]:
-    """Move the middle of the path over the floor to the middle of the room."""
+    """Move the middle of the path on the floor to the origin."""
     path = root_position(points, skeleton.root)[:, 0, :2]
     middle = (path.amin(dim=0) + path.amax(dim=0)) / 2
     return points - torch.cat([middle, middle.new_zeros(1)])
 
 
-def _turned(
+def _rotated(
     points: Float[Tensor, "frames joints 3"], angle: float
 ) -> Float[Tensor, "frames joints 3"]:
-    """Turn the room about the vertical, by half the angle between two cameras of the ring.
+    """Rotate the points about the vertical, by half the angle between two cameras of the ring.
 
-    Actors walk along the axes of a room, and cameras stand in its corners: without the turn a
-    walk would run into one.
+    Actors walk along the axes of a room, and cameras are in its corners: without the rotation, an
+    actor would walk into a camera.
     """
     x, y, z = points.unbind(dim=-1)
     return torch.stack(
@@ -236,7 +242,7 @@ def _turned(
 
 
 def _manifest(folder: Path) -> dict[str, tuple[str, str]]:
-    """Read who does what, per file, from a `manifest.csv` beside the clips."""
+    """Read subject and action of each file from a `manifest.csv` beside the clips."""
     table = folder / "manifest.csv"
     if not table.is_file():
         return {}

@@ -1,4 +1,4 @@
-"""A stick figure walking, reaching and turning before a rig; truth known exactly."""
+"""Simulated recordings of a stick figure that walks, reaches and turns; the truth is exact."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from selfsup_lifting.simulation.rigs import simulated_rig
 from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton
 
 SUBJECTS = ("S1", "S2", "S3", "S4")
-FRAMES_PER_TAKE = 240
+FRAMES = 240
 FPS = 30.0
 ANKLE_HEIGHT = 0.08
 
@@ -46,20 +46,20 @@ BONE_SPREAD = 0.05
 
 @dataclass(frozen=True)
 class Posture:
-    """A body in motion, as angles [rad] over the frames; all zero is standing straight.
+    """The joint angles of a body over the frames [rad]; all zero is standing straight.
 
     Attributes:
-        heading: Where the body faces: turn about the vertical from the world's x axis.
-        lean: Torso bent forward.
-        sway: Torso bent to the left.
-        twist: Shoulders turned left against the hips.
-        thigh: Left and right thigh swung forward.
-        spread: Left and right thigh swung outward.
-        knee: Left and right knee bent.
-        arm: Left and right upper arm swung forward.
-        lift: Left and right upper arm lifted outward.
-        elbow: Left and right elbow bent.
-        path: Where the pelvis is over the floor [m].
+        heading: Rotation of the body about the vertical, from the world's x axis.
+        lean: Forward bend of the torso.
+        sway: Bend of the torso to the left.
+        twist: Rotation of the shoulders to the left, relative to the hips.
+        thigh: Forward swing of the left and the right thigh.
+        spread: Outward swing of the left and the right thigh.
+        knee: Bend of the left and the right knee.
+        arm: Forward swing of the left and the right upper arm.
+        lift: Outward lift of the left and the right upper arm.
+        elbow: Bend of the left and the right elbow.
+        path: Position of the pelvis on the floor [m].
     """
 
     heading: Angle
@@ -76,15 +76,15 @@ class Posture:
 
 
 def recognizes(_: object) -> bool:
-    """Nothing on disk is a synthetic take."""
+    """Return False: no file is a synthetic recording."""
     return False
 
 
 def read(_: object, settings: ReadSettings) -> list[ReadResult]:
-    """Film every subject doing everything; the same seed gives the same takes."""
+    """Simulate every subject and action; the seed fixes the result."""
     cameras = simulated_rig(settings)
     return [
-        ReadResult(_film_take(subject, action, cameras, settings))
+        ReadResult(_recording(subject, action, cameras, settings))
         for subject in SUBJECTS
         for action in ACTIONS
     ]
@@ -93,7 +93,7 @@ def read(_: object, settings: ReadSettings) -> list[ReadResult]:
 READER = Reader("synthetic", recognizes, read)
 
 
-def _film_take(subject: str, action: str, cameras: Cameras, settings: ReadSettings) -> Recording:
+def _recording(subject: str, action: str, cameras: Cameras, settings: ReadSettings) -> Recording:
     skeleton = SKELETONS["h36m17"]
     generator = generator_for(settings.simulation_seed, f"{subject} {action}")
     body = _body_of(subject, settings.simulation_seed, skeleton)
@@ -114,29 +114,29 @@ def _film_take(subject: str, action: str, cameras: Cameras, settings: ReadSettin
 
 
 def _body_of(subject: str, seed: int, skeleton: Skeleton) -> Float[Tensor, "joints"]:
-    """Draw a person's bones: some are tall, and no two are built alike; left is as right."""
+    """Draw the bone lengths of a person; left and right are equal."""
     generator = generator_for(seed, subject)
     stature = 1 + STATURE_SPREAD * (2 * torch.rand((), generator=generator).item() - 1)
-    own = {
+    lengths = {
         part: stature * length * (1 + BONE_SPREAD * torch.randn((), generator=generator).item())
         for part, length in _BONE_LENGTHS.items()
     }
     parts = [joint.removeprefix("left_").removeprefix("right_") for joint in skeleton.joints]
-    return torch.tensor([own.get(part, 0.0) for part in parts], dtype=torch.float64)
+    return torch.tensor([lengths.get(part, 0.0) for part in parts], dtype=torch.float64)
 
 
 def pose(
     posture: Posture, bone_lengths: Float[Tensor, "joints"], skeleton: Skeleton
 ) -> Float[Tensor, "frames joints 3"]:
-    """Place the joints of a body: every bone has its direction and its length.
+    """Compute the joints of a body from the directions and the lengths of its bones.
 
     Args:
         posture: The angles over the frames.
-        bone_lengths: Length of the bone that ends in each joint.
+        bone_lengths: Length of the bone that ends in each joint [m].
         skeleton: Human3.6M's joints, parents before children.
 
     Returns:
-        The joints in the world, the lower ankle at `ANKLE_HEIGHT` above the floor.
+        The joints in the world [m], the lower ankle at `ANKLE_HEIGHT` above the floor.
     """
     direction = _bone_directions(posture)
     places: list[Place] = [torch.zeros(len(posture.heading), 3, dtype=torch.float64)]
@@ -150,10 +150,10 @@ def pose(
 
 
 def _bone_directions(posture: Posture) -> dict[str, Place]:
-    """Point every bone, named by the joint it ends in: x forward, y left, z up, then turned."""
-    hips = _turn_about_z(posture.heading)
+    """Return the direction of every bone by the joint in which it ends."""
+    hips = _rotation_about_z(posture.heading)
     bent = _lean(posture.lean / 2, posture.sway / 2)
-    torso = _lean(posture.lean, posture.sway) @ _turn_about_z(posture.twist)
+    torso = _lean(posture.lean, posture.sway) @ _rotation_about_z(posture.twist)
     chest = hips @ torso
     up = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
     nod = torch.tensor([0.5, 0.0, 0.866], dtype=torch.float64)
@@ -170,17 +170,17 @@ def _bone_directions(posture: Posture) -> dict[str, Place]:
         arm, elbow, lift = posture.arm[which], posture.elbow[which], posture.lift[which]
         directions |= {
             f"{side}_hip": hips @ (outward * left),
-            f"{side}_knee": _turned(hips, _hanging(thigh, spread, outward)),
-            f"{side}_ankle": _turned(hips, _hanging(thigh - knee, spread, outward)),
+            f"{side}_knee": _rotated(hips, _hanging(thigh, spread, outward)),
+            f"{side}_ankle": _rotated(hips, _hanging(thigh - knee, spread, outward)),
             f"{side}_shoulder": chest @ (outward * left),
-            f"{side}_elbow": _turned(chest, _hanging(arm, lift, outward)),
-            f"{side}_wrist": _turned(chest, _hanging(arm + elbow, lift / 2, outward)),
+            f"{side}_elbow": _rotated(chest, _hanging(arm, lift, outward)),
+            f"{side}_wrist": _rotated(chest, _hanging(arm + elbow, lift / 2, outward)),
         }
     return directions
 
 
 def _hanging(forward: Angle, outward: Angle, side: float) -> Place:
-    """Point a limb that hangs down, swung forward and then outward."""
+    """Return the direction of a hanging limb that is swung forward and then outward."""
     return torch.stack(
         [
             forward.sin() * outward.cos(),
@@ -191,18 +191,18 @@ def _hanging(forward: Angle, outward: Angle, side: float) -> Place:
     )
 
 
-def _turned(frame: Float[Tensor, "frames 3 3"], direction: Place) -> Place:
+def _rotated(frame: Float[Tensor, "frames 3 3"], direction: Place) -> Place:
     return (frame @ direction[..., None])[..., 0]
 
 
-def _turn_about_z(angle: Angle) -> Float[Tensor, "frames 3 3"]:
+def _rotation_about_z(angle: Angle) -> Float[Tensor, "frames 3 3"]:
     sine, cosine, zero, one = angle.sin(), angle.cos(), angle * 0, angle * 0 + 1
     rows = [[cosine, -sine, zero], [sine, cosine, zero], [zero, zero, one]]
     return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
 
 
 def _lean(forward: Angle, left: Angle) -> Float[Tensor, "frames 3 3"]:
-    """Tip the vertical forward (about y) and to the left (about -x)."""
+    """Return the rotation that bends forward (about y) and to the left (about -x)."""
     sine, cosine, zero, one = forward.sin(), forward.cos(), forward * 0, forward * 0 + 1
     about_y = [[cosine, zero, sine], [zero, one, zero], [-sine, zero, cosine]]
     side_sine, side_cosine = left.sin(), left.cos()
@@ -215,14 +215,14 @@ def _lean(forward: Angle, left: Angle) -> Float[Tensor, "frames 3 3"]:
 
 
 def _walking(generator: Generator) -> Posture:
-    """Walk a round of about a metre and a half, arms against legs."""
+    """Walk in a circle of about 1.5 m radius, with the arms opposite to the legs."""
     draw = _Draw(generator)
     stride = draw.between(0.85, 1.15) * tau * draw.seconds + draw.between(0.0, tau)
     swing, turn = draw.between(0.35, 0.55), draw.sign() * draw.between(0.35, 0.6)
-    round_angle = turn * draw.seconds + draw.between(0.0, tau)
+    angle = turn * draw.seconds + draw.between(0.0, tau)
     radius = draw.between(1.0, 1.6)
     return Posture(
-        heading=round_angle + (tau / 4 if turn > 0 else -tau / 4) + draw.drift(0.15),
+        heading=angle + (tau / 4 if turn > 0 else -tau / 4) + draw.drift(0.15),
         lean=0.08 + draw.drift(0.06),
         sway=draw.drift(0.05),
         twist=0.15 * stride.sin() + draw.drift(0.1),
@@ -232,17 +232,17 @@ def _walking(generator: Generator) -> Posture:
         arm=(-0.7 * swing * stride.sin(), 0.7 * swing * stride.sin() + draw.drift(0.2)),
         lift=(0.15 + draw.drift(0.1), 0.15 + draw.drift(0.1)),
         elbow=(0.4 + draw.drift(0.25), 0.4 + draw.drift(0.25)),
-        path=radius * torch.stack([round_angle.cos(), round_angle.sin()], dim=-1),
+        path=radius * torch.stack([angle.cos(), angle.sin()], dim=-1),
     )
 
 
 def _step_knee(stride: Angle) -> Angle:
-    """Bend the knee while its thigh swings forward."""
+    """Return a knee that bends while its thigh swings forward."""
     return 0.15 + 0.8 * stride.cos().clamp(min=0) ** 2
 
 
 def _reaching(generator: Generator) -> Posture:
-    """Stand and reach about with both hands, bending and crouching."""
+    """Stand and reach with both hands, bend and crouch."""
     draw = _Draw(generator)
     crouch = draw.drift(0.35).abs()
     return Posture(
@@ -261,7 +261,7 @@ def _reaching(generator: Generator) -> Posture:
 
 
 def _turning(generator: Generator) -> Posture:
-    """Turn on the spot with small steps, arms held out and moving."""
+    """Turn in place with small steps and moving arms."""
     draw = _Draw(generator)
     stride = draw.between(1.0, 1.4) * tau * draw.seconds
     turn = draw.sign() * draw.between(0.7, 1.2)
@@ -286,11 +286,11 @@ ACTIONS: Mapping[str, Callable[[Generator], Posture]] = MappingProxyType(
 
 
 class _Draw:
-    """The random numbers of one take."""
+    """The random numbers of one recording."""
 
     def __init__(self, generator: Generator) -> None:
         self.generator = generator
-        self.seconds: Angle = torch.arange(FRAMES_PER_TAKE, dtype=torch.float64) / FPS
+        self.seconds: Angle = torch.arange(FRAMES, dtype=torch.float64) / FPS
 
     def between(self, low: float, high: float) -> float:
         return low + (high - low) * torch.rand((), generator=self.generator).item()
@@ -299,7 +299,7 @@ class _Draw:
         return 1.0 if self.between(-1.0, 1.0) > 0 else -1.0
 
     def drift(self, size: float) -> Angle:
-        """Wander slowly: waves of 0.1 to 0.8 Hz, together of the given deviation."""
+        """Return a slow random motion: waves of 0.1 to 0.8 Hz with the given deviation in sum."""
         hertz = torch.tensor([self.between(0.1, 0.8) for _ in range(4)], dtype=torch.float64)
         phase = torch.tensor([self.between(0.0, tau) for _ in range(4)], dtype=torch.float64)
         waves = (tau * hertz * self.seconds[:, None] + phase).sin()

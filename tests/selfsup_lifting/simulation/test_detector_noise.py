@@ -104,7 +104,7 @@ def test_what_lies_behind_a_camera_is_missing() -> None:
 @pytest.mark.rejects
 def test_a_rig_without_image_sizes_cannot_film() -> None:
     cameras = replace(Scene().cameras(), image_size=None)
-    with pytest.raises(ValueError, match="`cameras` must know their image sizes"):
+    with pytest.raises(ValueError, match="`cameras` must have image sizes"):
         film(cameras, Scene().truth(), SILENT, generator_for(0, "take"))
 
 

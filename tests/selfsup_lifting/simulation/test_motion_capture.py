@@ -13,7 +13,7 @@ from torch.testing import assert_close
 
 from selfsup_lifting.config import NoiseSettings, ReadSettings
 from selfsup_lifting.files import ReadError, read_recordings
-from selfsup_lifting.simulation.bvh import load_bvh, place
+from selfsup_lifting.simulation.bvh import joint_poses, load_bvh
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 
 H36M = SKELETONS["h36m17"]
@@ -70,12 +70,12 @@ arms = st.builds(
 def test_joints_are_where_scipy_puts_them(
     tmp_path_factory: pytest.TempPathFactory, arm: Arm
 ) -> None:
-    placed = place(load_bvh(arm.write(tmp_path_factory.mktemp("arm") / "arm.bvh")))
+    placed = joint_poses(load_bvh(arm.write(tmp_path_factory.mktemp("arm") / "arm.bvh")))
     assert_close(placed.positions[0, 2].numpy(), arm.wrist(), rtol=0, atol=1e-9)
 
 
 def test_position_channels_replace_the_offset(tmp_path: Path) -> None:
-    placed = place(load_bvh(Arm(origin=(1.0, 2.0, 3.0)).write(tmp_path / "arm.bvh")))
+    placed = joint_poses(load_bvh(Arm(origin=(1.0, 2.0, 3.0)).write(tmp_path / "arm.bvh")))
     assert placed.positions[0, 0].tolist() == [1.0, 2.0, 3.0]
 
 
@@ -189,10 +189,10 @@ def test_noise_belongs_to_the_clip_and_not_to_the_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ("MOTION", "", "no line says MOTION"),
-        ("Frames: 3", "Frames: 4", r"promises 4 frames, 3 lines follow"),
+        ("MOTION", "", "expected a line MOTION"),
+        ("Frames: 3", "Frames: 4", r"expected 4 frames as in the header, got 3 lines"),
         ("Frames: 3", "Frames: many", "expected `Frames: N`"),
-        ("Frame Time: 0.02", "Frame Time: 0", "a motion of 3 frames of 0.0 s is none"),
+        ("Frame Time: 0.02", "Frame Time: 0", "expected at least one frame, got 3 frames of 0.0 s"),
         ("Zrotation", "Wrotation", "line 5: unknown channel Wrotation"),
         ("CHANNELS 3", "CHANNELS x", "line 5: expected a number, got x"),
         ("OFFSET 0 0 0", "OFFSET 0 0 nan", "expected a finite number, got nan"),
@@ -205,7 +205,7 @@ def test_noise_belongs_to_the_clip_and_not_to_the_run(tmp_path: Path) -> None:
             r"line 95, frame 0: expected a finite number for \w+ of \w+, got 'x'",
         ),
         ("0 0 0\n0", "0 0 nan\n0", r"line 95, frame 0: .* for \w+ of \w+, got 'nan'"),
-        ("Hand_L", "Hook_L", "nothing stands for left_wrist among Hips"),
+        ("Hand_L", "Hook_L", "no joint for left_wrist among Hips"),
     ],
 )
 def test_a_damaged_file_is_refused(tmp_path: Path, old: str, new: str, sentence: str) -> None:
@@ -227,7 +227,7 @@ def test_a_file_cut_short_is_refused(tmp_path_factory: pytest.TempPathFactory, k
 @pytest.mark.rejects
 def test_a_giant_is_no_body(tmp_path: Path) -> None:
     (tmp_path / "clip.bvh").write_text(actor(unit=1000.0))
-    with pytest.raises(ReadError, match="a leg 81000 long is none in cm, m, mm"):
+    with pytest.raises(ReadError, match=r"expected a leg of .* got 81000 in none of cm, m, mm"):
         read_recordings([str(tmp_path)], ReadSettings())
 
 
