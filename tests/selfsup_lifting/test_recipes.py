@@ -20,7 +20,7 @@ from selfsup_lifting.training.losses import (
     input_triangulation_loss,
     rotation_part,
 )
-from tests.selfsup_lifting.files.benchmark_files import Human36M
+from tests.selfsup_lifting.files.datasets.dataset_files import Human36M
 from tests.selfsup_lifting.strategies import Scene
 
 TINY = Config(

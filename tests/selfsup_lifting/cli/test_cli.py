@@ -15,7 +15,7 @@ from selfsup_lifting.cli import main
 from selfsup_lifting.cli.options import COMMANDS
 from selfsup_lifting.config import Config
 from selfsup_lifting.recording import save_recording
-from tests.selfsup_lifting.files.test_capture import Session
+from tests.selfsup_lifting.files.sessions.test_capture import Session
 from tests.selfsup_lifting.strategies import Scene
 
 SMALL = ["--lifter.width", "16", "--lifter.blocks", "1", "--frames-per-batch", "8"]

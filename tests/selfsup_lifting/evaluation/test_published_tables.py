@@ -31,7 +31,7 @@ from selfsup_lifting.files import read_recordings
 from selfsup_lifting.inference import lift
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.training.lifter import Lifter
-from tests.selfsup_lifting.files.benchmark_files import (
+from tests.selfsup_lifting.files.datasets.dataset_files import (
     Human36M,
     HumanEva,
     Judged3DHP,

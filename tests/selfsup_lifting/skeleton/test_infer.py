@@ -13,7 +13,7 @@ from selfsup_lifting.files import ReadError, read_recordings
 from selfsup_lifting.skeleton.infer import skeleton_by_anatomy
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from tests.selfsup_lifting.files.layouts import save_calibration
-from tests.selfsup_lifting.files.test_capture import person_of
+from tests.selfsup_lifting.files.sessions.test_capture import person_of
 from tests.selfsup_lifting.strategies import Scene
 
 RIVALS = ("body25", "body25b")

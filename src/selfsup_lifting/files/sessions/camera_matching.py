@@ -1,6 +1,7 @@
 """Matching files to the cameras of a calibration by their names."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -52,34 +53,34 @@ def require_same_cameras(
         ReadError: If a camera lacks detections, or detections a camera; the message lists them.
     """
     lacking = [name for name in names if name not in matched]
-    twice = sorted({name for name in matched if list(matched).count(name) > 1})
-    if lacking or unmatched or twice:
-        raise ReadError(
-            f"{calibration} and {folder} do not name the same cameras: "
-            f"without detections: {', '.join(lacking) or 'none'}; "
-            f"without calibration: {', '.join(unmatched) or 'none'}"
-            + (f"; with several detections: {', '.join(twice)}" if twice else "")
-            + "".join(f"; {name} is in no known format" for name in unrecognized)
-        )
+    twice = sorted(name for name, times in Counter(matched).items() if times > 1)
+    if not (lacking or unmatched or twice):
+        return
+    parts = [
+        f"without detections: {', '.join(lacking) or 'none'}",
+        f"without calibration: {', '.join(unmatched) or 'none'}",
+        *([f"with several detections: {', '.join(twice)}"] if twice else []),
+        *(f"{name} is in no known format" for name in unrecognized),
+    ]
+    raise ReadError(f"{calibration} and {folder} have different cameras: {'; '.join(parts)}")
 
 
 def _matched(names: Sequence[str], file: str, pattern: str | None) -> tuple[str, str] | None:
-    if pattern is not None:
-        found = re.search(pattern, file)
-        if found and found.groups() and found[1].strip() in names:
-            return found[1].strip(), " ".join(_words(file[: found.start()] + file[found.end() :]))
-    words = _words(file)
+    found = None if pattern is None else re.search(pattern, file)
+    if found and found.groups() and found[1].strip() in names:
+        return found[1].strip(), " ".join(_words(file[: found.start()] + file[found.end() :]))
     fits = {
         (name, rest)
         for name in names
         for prefix in _PREFIXES
         for part in (_words(prefix + name), _words(prefix) + _words(name))
-        for rest in [_without(words, part)]
-        if rest is not None
+        if (rest := _without(_words(file), part)) is not None
     }
     shortest = min((len(rest.split()) for _, rest in fits), default=0)
-    best = sorted((name, rest) for name, rest in fits if len(rest.split()) == shortest)
-    return best[0] if len({name for name, _ in best}) == 1 else None
+    best = {
+        name: rest for name, rest in sorted(fits, reverse=True) if len(rest.split()) == shortest
+    }
+    return next(iter(best.items())) if len(best) == 1 else None
 
 
 def _words(name: str) -> list[str]:

@@ -5,21 +5,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from selfsup_lifting.calibration import Rig, load_rig
+from selfsup_lifting.calibration import Rig
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files.detectors import find_format, read_tracks
 from selfsup_lifting.files.sessions.assembly import assemble
 from selfsup_lifting.files.sessions.camera_matching import match_cameras, require_same_cameras
-from selfsup_lifting.files.sessions.project import (
-    DETECTIONS,
-    camera_pattern,
-    find_calibration,
-    frame_rate,
-    project_config,
-    project_of,
-    with_pose_model,
-    without_face,
-)
+from selfsup_lifting.files.sessions.project import DETECTIONS, Project, find_rig
+from selfsup_lifting.files.tracks.view_tracks import ViewTracks
 from selfsup_lifting.read_errors import Place
 from selfsup_lifting.reader import Reader, ReadResult
 
@@ -67,53 +59,48 @@ def unrecognized_tracks(folder: Path) -> list[Path]:
 
 
 def _read_folder(folder: Path, settings: ReadSettings) -> list[ReadResult]:
-    project = project_of(folder)
-    config = project_config(project)
-    calibration = settings.cameras or find_calibration(project)
-    if calibration is None:
-        raise Place(project).error(
+    project = Project.of(folder)
+    rig = find_rig(settings, project.folder)
+    if rig is None:
+        raise Place(project.folder).error(
             "expected a calibration (calibration/*.toml or calib*.toml), got none; "
             "name one with --cameras"
         )
-    rig = load_rig(calibration, unit=settings.unit)
-    declared = with_pose_model(settings, config)
     results = []
-    for rest, sources in _by_recording(folder, rig, camera_pattern(config)).items():
-        name = f"{project.resolve().name} {rest}".rstrip()
-        result = _read_recording(name, sources, rig, declared, frame_rate(config))
-        results.append(without_face(result, settings, config))
+    for rest, sources in _by_recording(folder, rig, project.camera_pattern).items():
+        name = f"{project.folder.resolve().name} {rest}".rstrip()
+        declared = settings.detected_skeleton or project.skeleton
+        views = [_view(sources[camera], declared) for camera in rig.cameras.names]
+        result = assemble(name, rig.cameras, views, settings, fps=project.fps, notes=rig.notes)
+        results.append(project.without_face(result, settings))
     return results
 
 
-def _read_recording(
-    name: str, sources: dict[str, Path], rig: Rig, settings: ReadSettings, fps: float | None
-) -> ReadResult:
-    views = []
-    for camera in rig.cameras.names:
-        found = read_tracks(sources[camera], settings.detected_skeleton)
-        if len(found) > 1:
-            raise Place(sources[camera]).error(f"expected one camera, got {len(found)}")
-        views.append(replace(found[0], camera=sources[camera].name))
-    return assemble(name, rig.cameras, views, settings, fps=fps, notes=rig.notes)
+def _view(source: Path, declared: str | None) -> ViewTracks:
+    views = read_tracks(source, declared)
+    if len(views) > 1:
+        raise Place(source).error(f"expected one camera, got {len(views)}")
+    return replace(views[0], camera=source.name)
 
 
 def _by_recording(folder: Path, rig: Rig, pattern: str | None) -> dict[str, dict[str, Path]]:
     """Group the sources of a folder by recording and camera, as their names say."""
     names, sources = rig.cameras.names, _sources(folder)
     matches = match_cameras(names, [_plain_name(source) for source in sources], pattern)
-    found = [(match, source) for match, source in zip(matches, sources, strict=True) if match]
-    matched = [camera for (camera, _), _ in found]
-    if len(found) < len(sources) or not found:
-        unmatched = [one.name for one, match in zip(sources, matches, strict=True) if not match]
+    pairs = list(zip(matches, sources, strict=True))
+    unmatched = [source.name for match, source in pairs if match is None]
+    found = [(*match, source) for match, source in pairs if match is not None]
+    matched = [camera for camera, _, _ in found]
+    if unmatched or not found:
         _require_cameras(folder, rig, matched, unmatched)
     if sorted(matched) == sorted(names):
-        return {"": {camera: source for (camera, _), source in found}}
-    groups: dict[str, list[tuple[str, Path]]] = {}
-    for (camera, rest), source in found:
-        groups.setdefault(rest, []).append((camera, source))
-    for group in groups.values():
+        return {"": {camera: source for camera, _, source in found}}
+    groups: dict[str, dict[str, Path]] = {}
+    for rest in dict.fromkeys(rest for _, rest, _ in found):
+        group = [(camera, source) for camera, other, source in found if other == rest]
         _require_cameras(folder, rig, [camera for camera, _ in group], [])
-    return {rest: dict(group) for rest, group in groups.items()}
+        groups[rest] = dict(group)
+    return groups
 
 
 def _require_cameras(

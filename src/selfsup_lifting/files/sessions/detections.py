@@ -5,19 +5,12 @@ from pathlib import Path
 import torch
 
 from multiview_geom import Cameras
-from selfsup_lifting.calibration import Rig, load_rig
+from selfsup_lifting.calibration import Rig
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files.detectors import find_format, read_tracks
 from selfsup_lifting.files.sessions.assembly import assemble
 from selfsup_lifting.files.sessions.camera_matching import match_cameras
-from selfsup_lifting.files.sessions.project import (
-    find_calibration,
-    frame_rate,
-    project_config,
-    project_of,
-    with_pose_model,
-    without_face,
-)
+from selfsup_lifting.files.sessions.project import Project, find_rig
 from selfsup_lifting.files.tracks.view_tracks import Scale, ViewTracks
 from selfsup_lifting.read_errors import Place
 from selfsup_lifting.reader import Reader, ReadResult
@@ -52,30 +45,20 @@ def read(path: Path, settings: ReadSettings) -> list[ReadResult]:
     Raises:
         ReadError: If the file is damaged, or several cameras of the calibration match it.
     """
-    config = project_config(project_of(path.parent.resolve()))
-    declared = with_pose_model(settings, config)
-    results = _read_file(path, declared, frame_rate(config))
-    return [without_face(result, settings, config) for result in results]
+    folder = path.parent.resolve()
+    project = Project.of(folder)
+    views = read_tracks(path, settings.detected_skeleton or project.skeleton)
+    rig = find_rig(settings, folder, project.folder)
+    ordered = None if rig is None or len(views) == 1 else _in_order_of(rig.cameras, views)
+    if rig is None or ordered is None:
+        results = [_one_camera(view, rig, settings, project.fps) for view in views]
+    else:
+        name, cameras = path.stem, rig.cameras
+        results = [assemble(name, cameras, ordered, settings, fps=project.fps, notes=rig.notes)]
+    return [project.without_face(result, settings) for result in results]
 
 
 READER = Reader("detections", recognizes, read)
-
-
-def _read_file(path: Path, settings: ReadSettings, fps: float | None) -> list[ReadResult]:
-    views = read_tracks(path, settings.detected_skeleton)
-    rig = _rig(path, settings)
-    if rig is not None and len(views) > 1:
-        ordered = _in_order_of(rig.cameras, views)
-        if ordered is not None:
-            return [assemble(path.stem, rig.cameras, ordered, settings, fps=fps, notes=rig.notes)]
-    return [_one_camera(view, rig, settings, fps) for view in views]
-
-
-def _rig(path: Path, settings: ReadSettings) -> Rig | None:
-    folder = path.parent.resolve()
-    calibration = settings.cameras or find_calibration(folder)
-    calibration = calibration or find_calibration(project_of(folder))
-    return None if calibration is None else load_rig(calibration, unit=settings.unit)
 
 
 def _in_order_of(cameras: Cameras, views: list[ViewTracks]) -> list[ViewTracks] | None:

@@ -2,11 +2,12 @@
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from selfsup_lifting.calibration import Rig, load_rig
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files.parse.text import read_text
 from selfsup_lifting.read_errors import Place, ReadError
@@ -25,73 +26,80 @@ CALIBRATION_SUFFIXES = (".toml", ".yaml", ".yml", ".json", ".xml", ".cal", ".h5"
 # How many folders above the detections their configuration and calibration may be.
 HIGHEST_PARENT = 3
 
-Config = Mapping[str, Any]
+
+@dataclass(frozen=True)
+class Project:
+    """The folder of a project and its configuration.
+
+    Attributes:
+        folder: The folder.
+        config: The tables of the configuration; empty if there is none.
+    """
+
+    folder: Path
+    config: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, detections: Path) -> "Project":
+        """Find the project of a folder of detections: the folder above `pose`, or else itself.
+
+        Raises:
+            ReadError: If the configuration, in the project or up to three folders above, is not a
+                TOML file.
+        """
+        inside = detections.name in DETECTIONS
+        folder = detections.resolve().parent if inside else detections
+        return cls(folder, _config((folder, *folder.resolve().parents[:HIGHEST_PARENT])))
+
+    @property
+    def fps(self) -> float | None:
+        """The frames per second in the configuration [1/s]."""
+        rate = self._value("project", "frame_rate")
+        return float(rate) if isinstance(rate, int | float) and rate > 0 else None
+
+    @property
+    def camera_pattern(self) -> str | None:
+        """Anipose's regular expression for camera names; None if there is no valid one."""
+        pattern = self._value("triangulation", "cam_regex")
+        try:
+            re.compile(pattern)
+        except (re.error, TypeError):
+            return None
+        return pattern if isinstance(pattern, str) else None
+
+    @property
+    def skeleton(self) -> str | None:
+        """The skeleton in Pose2Sim's configuration, if it is a built-in one."""
+        model = re.sub(r"[^a-z0-9]", "", str(self._value("pose", "pose_model")).lower())
+        return model if model in SKELETONS else None
+
+    def without_face(self, result: ReadResult, settings: ReadSettings) -> ReadResult:
+        """Leave out eyes and ears, as Pose2Sim does when it triangulates BODY_25B."""
+        if settings.detected_skeleton is not None or self.skeleton != "body25b":
+            return result
+        return replace(result, recording=result.recording.to_skeleton(SKELETONS["pose2sim21"]))
+
+    def _value(self, section: str, key: str) -> Any:  # noqa: ANN401 - any TOML value
+        table = self.config.get(section)
+        return table.get(key) if isinstance(table, dict) else None
 
 
-def project_of(folder: Path) -> Path:
-    """Return the project of a folder of detections: the folder above `pose`, or else itself."""
-    return folder.resolve().parent if folder.name in DETECTIONS else folder
-
-
-def project_config(project: Path) -> Config:
-    """Read the nearest configuration, in the project or above it.
+def find_rig(settings: ReadSettings, *folders: Path) -> Rig | None:
+    """Read the calibration in the settings, or else the first that `find_calibration` finds.
 
     Args:
-        project: The folder of the project.
+        settings: The calibration and its unit, if the user names them.
+        folders: The folders to search, in this order.
 
     Returns:
-        The tables of the configuration; empty if there is none.
+        The rig; None if there is no calibration.
 
     Raises:
-        ReadError: If the configuration is not a TOML file.
+        ReadError: If several calibrations are equally near, or it cannot be read.
     """
-    folders = (project, *project.resolve().parents[:HIGHEST_PARENT])
-    files = [folder / name for folder in folders for name in CONFIGS]
-    path = next((file for file in files if file.is_file()), None)
-    if path is None:
-        return {}
-    try:
-        return tomllib.loads(read_text(path))
-    except ReadError:
-        raise
-    except ValueError as error:
-        raise Place(path).damaged("a TOML file", error) from error
-
-
-def config_value(config: Config, section: str, key: str) -> Any:  # noqa: ANN401 - any TOML value
-    """Return a value in a table of the configuration; None if there is none."""
-    table = config.get(section)
-    return table.get(key) if isinstance(table, dict) else None
-
-
-def frame_rate(config: Config) -> float | None:
-    """Return the frames per second in the configuration [1/s]."""
-    rate = config_value(config, "project", "frame_rate")
-    return float(rate) if isinstance(rate, int | float) and rate > 0 else None
-
-
-def camera_pattern(config: Config) -> str | None:
-    """Return anipose's regular expression for camera names; None if there is no valid one."""
-    pattern = config_value(config, "triangulation", "cam_regex")
-    try:
-        re.compile(pattern)
-    except (re.error, TypeError):
-        return None
-    return pattern if isinstance(pattern, str) else None
-
-
-def with_pose_model(settings: ReadSettings, config: Config) -> ReadSettings:
-    """Take the detector's skeleton from the configuration, unless the user declares it."""
-    if settings.detected_skeleton is not None:
-        return settings
-    return replace(settings, detected_skeleton=_pose_model(config))
-
-
-def without_face(result: ReadResult, settings: ReadSettings, config: Config) -> ReadResult:
-    """Leave out eyes and ears, as Pose2Sim does when it triangulates BODY_25B."""
-    if settings.detected_skeleton is not None or _pose_model(config) != "body25b":
-        return result
-    return replace(result, recording=result.recording.to_skeleton(SKELETONS["pose2sim21"]))
+    found = (file for file in map(find_calibration, folders) if file is not None)
+    path = settings.cameras or next(found, None)
+    return None if path is None else load_rig(path, unit=settings.unit)
 
 
 def find_calibration(folder: Path) -> Path | None:
@@ -119,20 +127,31 @@ def find_calibration(folder: Path) -> Path | None:
     return None
 
 
-def _pose_model(config: Config) -> str | None:
-    """Return the skeleton in Pose2Sim's configuration, if it is a built-in one."""
-    model = re.sub(r"[^a-z0-9]", "", str(config_value(config, "pose", "pose_model")).lower())
-    return model if model in SKELETONS else None
+def _config(folders: Sequence[Path]) -> Mapping[str, Any]:
+    files = [folder / name for folder in folders for name in CONFIGS]
+    path = next((file for file in files if file.is_file()), None)
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(read_text(path))
+    except ReadError:
+        raise
+    except ValueError as error:
+        raise Place(path).damaged("a TOML file", error) from error
 
 
 def _calibrations_in(folder: Path) -> list[Path]:
     """List the calibration files of a folder that have the most likely suffix."""
     inside = [path for name in CALIBRATION_FOLDERS for path in folder.glob(name) if path.is_dir()]
-    for holder in (*inside, folder):
-        patterns: Sequence[str] = CALIBRATION_FILES if holder == folder else ("*",)
-        files = [file for name in patterns for file in sorted(holder.glob(name)) if file.is_file()]
-        for suffix in CALIBRATION_SUFFIXES:
-            found = sorted({file for file in files if file.suffix.lower() == suffix})
-            if found:
-                return found
-    return []
+    files = [_most_likely(one.glob("*")) for one in inside]
+    files.append(_most_likely(file for name in CALIBRATION_FILES for file in folder.glob(name)))
+    return next((found for found in files if found), [])
+
+
+def _most_likely(paths: Iterable[Path]) -> list[Path]:
+    by_suffix: dict[str, set[Path]] = {}
+    for path in paths:
+        if path.is_file():
+            by_suffix.setdefault(path.suffix.lower(), set()).add(path)
+    suffix = next((suffix for suffix in CALIBRATION_SUFFIXES if suffix in by_suffix), "")
+    return sorted(by_suffix.get(suffix, ())) if suffix else []

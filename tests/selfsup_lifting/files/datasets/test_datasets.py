@@ -14,7 +14,7 @@ from selfsup_lifting.cli import main
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import ReadError, read_recordings
 from selfsup_lifting.recording import Recording, Source
-from tests.selfsup_lifting.files.benchmark_files import (
+from tests.selfsup_lifting.files.datasets.dataset_files import (
     COCO_SYMMETRY,
     H36M_17,
     TAGS_17,

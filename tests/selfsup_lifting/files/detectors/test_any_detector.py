@@ -8,8 +8,8 @@ import pytest
 from selfsup_lifting.cli import main
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.evaluation.inspection import inspect_source
+from tests.selfsup_lifting.files.detectors.test_formats import filmed
 from tests.selfsup_lifting.files.layouts import WRITERS, write_session
-from tests.selfsup_lifting.files.test_detections import filmed
 from tests.selfsup_lifting.strategies import Scene
 
 SMALL = ["--lifter.width", "8", "--lifter.blocks", "1", "--frames-per-batch", "16", "--epochs", "1"]
