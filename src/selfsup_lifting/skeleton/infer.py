@@ -211,7 +211,7 @@ def _spanning_tree(
     """Return the parent of every joint: a tree of the links, outward from the root."""
     neighbors: dict[int, list[int]] = {joint: [] for joint in range(len(names))}
     for one, other in links:
-        if one in names and other in names:
+        if {one, other} <= set(names):
             neighbors[names.index(one)].append(names.index(other))
             neighbors[names.index(other)].append(names.index(one))
     parents: dict[int, int] = {}

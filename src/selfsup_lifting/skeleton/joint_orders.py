@@ -1,7 +1,7 @@
-"""The joint orders of datasets and detectors, as trees in words, and what makes the root.
+"""The joint orders of datasets and detectors as trees, and their root joints.
 
-A tree lists the joints in the order of the data, each with the joint it hangs on after a `<`.
-"neck" lies between the shoulders, "upper_neck" below the skull: detectors call both "Neck".
+A tree lists the joints in the order of the data, each with its parent after a `<`. "neck" is the
+point between the shoulders and "upper_neck" the one below the skull; detectors call both "Neck".
 """
 
 from collections.abc import Mapping

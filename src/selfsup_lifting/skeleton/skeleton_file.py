@@ -1,6 +1,7 @@
 """Skeletons by their name, or from a TOML file."""
 
 import tomllib
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -56,22 +57,11 @@ def load_skeleton(path: Path) -> Skeleton:
 
 
 def _skeleton_from_toml(plain: Mapping[str, Any], name: str) -> Skeleton:
-    unknown = set(plain) - {"name", "joints", "bones", "mirrored", "root"}
-    missing = {"joints", "bones", "root"} - set(plain)
-    if unknown or missing:
-        wrong = sorted(f"unknown key {key}" for key in unknown)
-        raise ValueError(", ".join(wrong + sorted(f"missing key {key}" for key in missing)))
-    for key in ("joints", "root"):
-        _require_names(key, plain[key])
+    _require_keys(plain)
     joints = tuple(plain["joints"])
-    twice = sorted({joint for joint in joints if joints.count(joint) > 1})
-    if twice:
-        raise ValueError(f"`joints` must name each joint once, got {', '.join(twice)} twice")
     parents = dict.fromkeys(range(len(joints)), -1)
-    for key in ("bones", "mirrored"):
-        _require_pairs(key, plain.get(key) or [])
     for parent, child in plain["bones"]:
-        parents[_place(joints, child)] = _place(joints, parent)
+        parents[_index(joints, child)] = _index(joints, parent)
     pairs = plain.get("mirrored")
     return Skeleton(
         name=str(plain.get("name", name)),
@@ -79,9 +69,24 @@ def _skeleton_from_toml(plain: Mapping[str, Any], name: str) -> Skeleton:
         parents=tuple(parents.values()),
         mirrored=mirrored_by_name(joints)
         if pairs is None
-        else tuple((_place(joints, left), _place(joints, right)) for left, right in pairs),
-        root=tuple(_place(joints, joint) for joint in plain["root"]),
+        else tuple((_index(joints, left), _index(joints, right)) for left, right in pairs),
+        root=tuple(_index(joints, joint) for joint in plain["root"]),
     )
+
+
+def _require_keys(plain: Mapping[str, Any]) -> None:
+    needed = {"joints", "bones", "root"}
+    wrong = sorted(f"unknown key {key}" for key in set(plain) - needed - {"name", "mirrored"})
+    wrong += sorted(f"missing key {key}" for key in needed - set(plain))
+    if wrong:
+        raise ValueError(", ".join(wrong))
+    for key in ("joints", "root"):
+        _require_names(key, plain[key])
+    for key in ("bones", "mirrored"):
+        _require_pairs(key, plain.get(key) or [])
+    twice = sorted(joint for joint, times in Counter(plain["joints"]).items() if times > 1)
+    if twice:
+        raise ValueError(f"`joints` must name each joint once, got {', '.join(twice)} twice")
 
 
 def _require_names(key: str, value: object) -> None:
@@ -98,7 +103,7 @@ def _is_pair(value: object) -> bool:
     return isinstance(value, list) and len(value) == 2  # noqa: PLR2004 - a pair
 
 
-def _place(joints: tuple[str, ...], joint: str) -> int:
+def _index(joints: tuple[str, ...], joint: str) -> int:
     if joint not in joints:
         raise ValueError(f"{joint!r} is none of the joints {', '.join(joints)}")
     return joints.index(joint)

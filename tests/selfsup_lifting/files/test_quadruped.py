@@ -34,6 +34,7 @@ def error_of(dog: Skeleton, run: Path, missing: float) -> float:
     return evaluate_lifter(lifter, [takes[number] for number in KEPT_OUT]).total.p_mpjpe_mm
 
 
+@pytest.mark.slow
 def test_a_quarter_of_the_sightings_missing_costs_less_than_a_third(
     dog: Skeleton, tmp_path: Path
 ) -> None:
@@ -42,6 +43,7 @@ def test_a_quarter_of_the_sightings_missing_costs_less_than_a_third(
     assert whole < 150
 
 
+@pytest.mark.slow
 def test_three_joints_hidden_cost_less_than_a_quarter(dog: Skeleton, tmp_path: Path) -> None:
     takes = [take(dog, number) for number in range(8)]
     small = LifterSettings(width=64, blocks=1, dropout=0.1)

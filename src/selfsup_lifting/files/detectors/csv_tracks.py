@@ -9,7 +9,7 @@ is not read.
 """
 
 import csv
-import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -114,23 +114,26 @@ def _view(
 
 def _rows(path: Path) -> list[_Row]:
     """Read every row below the header."""
-    lines = [
-        (number, line)
+    lines = {
+        number: line
         for number, line in enumerate(read_text(path).splitlines(), start=1)
         if line.strip() and not line.startswith("#")
-    ]
-    cells = list(csv.reader(io.StringIO("\n".join(line for _, line in lines))))
-    header = [name.strip() for name in cells[0]] if cells else []
+    }
+    cells = [[cell.strip() for cell in row] for row in csv.reader(lines.values())]
+    header = cells[0] if cells else []
     _require_header(path, header)
-    rows = []
-    for (number, _), row in zip(lines[1:], cells[1:], strict=False):
-        place = Place(path, f"row {number}")
-        if len(row) != len(header):
-            raise place.error(f"expected {len(header)} cells, got {len(row)}")
-        rows.append(_Row(place, dict(zip(header, (cell.strip() for cell in row), strict=True))))
-    if not rows:
+    if len(cells) == 1:
         raise Place(path).error("expected rows below the header, got none")
-    return rows
+    return [
+        _row(Place(path, f"row {number}"), header, row)
+        for number, row in list(zip(lines, cells, strict=False))[1:]
+    ]
+
+
+def _row(place: Place, header: Sequence[str], cells: Sequence[str]) -> _Row:
+    if len(cells) != len(header):
+        raise place.error(f"expected {len(header)} cells, got {len(cells)}")
+    return _Row(place, dict(zip(header, cells, strict=True)))
 
 
 def _joints(header: Mapping[str, str] | Sequence[str]) -> tuple[str, ...]:
@@ -138,12 +141,11 @@ def _joints(header: Mapping[str, str] | Sequence[str]) -> tuple[str, ...]:
 
 
 def _require_header(path: Path, header: Sequence[str]) -> None:
-    joints = _joints(header)
-    lacking = [name for name in ("frame", *(f"{one}_y" for one in joints)) if name not in header]
-    twice = sorted({name for name in header if name and header.count(name) > 1})
-    wrong = [f"lacking {', '.join(lacking)}"] if lacking else []
-    wrong += [f"{name} appears twice" for name in twice]
-    wrong += [] if joints else ["no column ends in _x"]
+    needed = ["frame", *(f"{joint}_y" for joint in _joints(header))]
+    wrong = [f"{name} is lacking" for name in needed if name not in header]
+    counts = Counter(filter(None, header))
+    wrong += [f"{name} appears twice" for name, times in sorted(counts.items()) if times > 1]
+    wrong += ["no column ends in _x"] if len(needed) == 1 else []
     if wrong:
         raise Place(path).error(
             "the header must name `frame` and, once each, <joint>_x and <joint>_y; "

@@ -140,19 +140,21 @@ def _require_rows(path: Path, table: Table) -> None:
 
 def _read_csv(path: Path) -> Table:
     rows = list(csv.reader(io.StringIO(read_text(path))))
-    names = [row[0] if row else "" for row in rows[:MULTI_LEVELS]]
-    levels = MULTI_LEVELS if "individuals" in names else SINGLE_LEVELS
-    header, body = rows[:levels], [row for row in rows[levels:] if row]
-    width = len(header[0])
-    for number, row in enumerate([*header, *body], start=1):
-        if len(row) != width:
-            raise Place(path, f"row {number}").error(f"expected {width} cells, got {len(row)}")
-    columns = list(zip(*(row[1:] for row in header), strict=True))
-    places = [Place(path, f"row {number}") for number in range(levels + 1, len(body) + levels + 1)]
-    frames = [_frame(place, row[0]) for place, row in zip(places, body, strict=True)]
-    values = [
-        [_number(place, cell) for cell in row[1:]] for place, row in zip(places, body, strict=True)
+    levels = (
+        MULTI_LEVELS
+        if any("individuals" in row[:1] for row in rows[:MULTI_LEVELS])
+        else SINGLE_LEVELS
+    )
+    numbered = [
+        (Place(path, f"row {number}"), row)
+        for number, row in enumerate([*rows[:levels], *filter(None, rows[levels:])], start=1)
     ]
+    for place, row in numbered:
+        if len(row) != len(rows[0]):
+            raise place.error(f"expected {len(rows[0])} cells, got {len(row)}")
+    columns = list(zip(*(row[1:] for row in rows[:levels]), strict=True))
+    frames = [_frame(place, row[0]) for place, row in numbered[levels:]]
+    values = [[_number(place, cell) for cell in row[1:]] for place, row in numbered[levels:]]
     shape = (len(frames), len(columns))
     return Table(frames, columns, np.array(values, dtype=np.float64).reshape(shape))
 

@@ -50,10 +50,7 @@ def read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     if isinstance(content, dict):
         meta, place = content.get("meta_info"), place.at("instance_info")
         content = content.get("instance_info")
-    frames = list_at(place, content)
-    if all(isinstance(frame, dict) and "instances" not in frame for frame in frames):
-        frames = [{"frame_id": 0, "instances": frames}]
-    numbered = [_frame(place.at(at), frame) for at, frame in enumerate(frames)]
+    numbered = [_frame(place.at(at), frame) for at, frame in enumerate(_frames(place, content))]
     require_distinct_frames(path, [frame for frame, _ in numbered])
     people = [person for _, people in numbered for person in people]
     skeleton = declared or _named_skeleton(path, meta, people)
@@ -61,6 +58,14 @@ def read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
 
 
 FORMAT = DetectorFormat("mmpose", recognizes, read)
+
+
+def _frames(place: Place, content: object) -> list[object]:
+    """Return the frames in a file; the file of one image contains only its instances."""
+    frames = list_at(place, content)
+    if all(isinstance(frame, dict) and "instances" not in frame for frame in frames):
+        return [{"frame_id": 0, "instances": frames}]
+    return frames
 
 
 def _frame(place: Place, frame: object) -> tuple[int, list[PersonFrame]]:

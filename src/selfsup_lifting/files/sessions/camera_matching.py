@@ -52,16 +52,16 @@ def require_same_cameras(
     Raises:
         ReadError: If a camera lacks detections, or detections a camera; the message lists them.
     """
-    lacking = [name for name in names if name not in matched]
-    twice = sorted(name for name, times in Counter(matched).items() if times > 1)
+    lacking = ", ".join(name for name in names if name not in matched)
+    twice = ", ".join(sorted(name for name, times in Counter(matched).items() if times > 1))
     if not (lacking or unmatched or twice):
         return
     parts = [
-        f"without detections: {', '.join(lacking) or 'none'}",
+        f"without detections: {lacking or 'none'}",
         f"without calibration: {', '.join(unmatched) or 'none'}",
-        *([f"with several detections: {', '.join(twice)}"] if twice else []),
-        *(f"{name} is in no known format" for name in unrecognized),
     ]
+    parts += [f"with several detections: {twice}"] if twice else []
+    parts += [f"{name} is in no known format" for name in unrecognized]
     raise ReadError(f"{calibration} and {folder} have different cameras: {'; '.join(parts)}")
 
 
@@ -69,18 +69,17 @@ def _matched(names: Sequence[str], file: str, pattern: str | None) -> tuple[str,
     found = None if pattern is None else re.search(pattern, file)
     if found and found.groups() and found[1].strip() in names:
         return found[1].strip(), " ".join(_words(file[: found.start()] + file[found.end() :]))
-    fits = {
-        (name, rest)
-        for name in names
-        for prefix in _PREFIXES
-        for part in (_words(prefix + name), _words(prefix) + _words(name))
-        if (rest := _without(_words(file), part)) is not None
-    }
+    fits = [(name, rest) for name in names for rest in _rests(_words(file), name)]
     shortest = min((len(rest.split()) for _, rest in fits), default=0)
-    best = {
-        name: rest for name, rest in sorted(fits, reverse=True) if len(rest.split()) == shortest
-    }
-    return next(iter(best.items())) if len(best) == 1 else None
+    best = sorted(fit for fit in fits if len(fit[1].split()) == shortest)
+    return best[0] if len({name for name, _ in best}) == 1 else None
+
+
+def _rests(words: list[str], name: str) -> list[str]:
+    """Return the words around the name of a camera, with every prefix that matches."""
+    parts = [[*_words(prefix), *_words(name)] for prefix in _PREFIXES]
+    parts += [_words(prefix + name) for prefix in _PREFIXES]
+    return [rest for part in parts if (rest := _without(words, part)) is not None]
 
 
 def _words(name: str) -> list[str]:

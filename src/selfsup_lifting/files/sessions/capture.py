@@ -85,28 +85,30 @@ def _view(source: Path, declared: str | None) -> ViewTracks:
 
 def _by_recording(folder: Path, rig: Rig, pattern: str | None) -> dict[str, dict[str, Path]]:
     """Group the sources of a folder by recording and camera, as their names say."""
-    names, sources = rig.cameras.names, _sources(folder)
-    matches = match_cameras(names, [_plain_name(source) for source in sources], pattern)
-    pairs = list(zip(matches, sources, strict=True))
-    unmatched = [source.name for match, source in pairs if match is None]
-    found = [(*match, source) for match, source in pairs if match is not None]
-    matched = [camera for camera, _, _ in found]
-    if unmatched or not found:
-        _require_cameras(folder, rig, matched, unmatched)
-    if sorted(matched) == sorted(names):
-        return {"": {camera: source for camera, _, source in found}}
-    groups: dict[str, dict[str, Path]] = {}
-    for rest in dict.fromkeys(rest for _, rest, _ in found):
-        group = [(camera, source) for camera, other, source in found if other == rest]
-        _require_cameras(folder, rig, [camera for camera, _ in group], [])
-        groups[rest] = dict(group)
-    return groups
+    sources = _sources(folder)
+    matches = match_cameras(rig.cameras.names, [_plain_name(one) for one in sources], pattern)
+    unmatched: list[str] = []
+    groups: dict[str, list[tuple[str, Path]]] = {}
+    for match, source in zip(matches, sources, strict=True):
+        if match is None:
+            unmatched.append(source.name)
+        else:
+            groups.setdefault(match[1], []).append((match[0], source))
+    everything = [pair for group in groups.values() for pair in group]
+    if unmatched or not groups:
+        _require_cameras(folder, rig, everything, unmatched)
+    if sorted(camera for camera, _ in everything) == sorted(rig.cameras.names):
+        return {"": dict(everything)}
+    for group in groups.values():
+        _require_cameras(folder, rig, group, [])
+    return {rest: dict(group) for rest, group in groups.items()}
 
 
 def _require_cameras(
-    folder: Path, rig: Rig, matched: Sequence[str], unmatched: Sequence[str]
+    folder: Path, rig: Rig, found: Sequence[tuple[str, Path]], unmatched: Sequence[str]
 ) -> None:
     """Refuse different cameras; name files in no known format that could be the missing ones."""
+    matched = [camera for camera, _ in found]
     lacking = [name for name in rig.cameras.names if name not in matched]
     folders = [path for path in sorted(folder.iterdir()) if path.is_dir()]
     unknown = [*unrecognized_tracks(folder), *(one for one in folders if find_format(one) is None)]

@@ -1,18 +1,15 @@
-"""Laws of projects as other tools lay them out, and of matching files with cameras."""
+"""Laws of projects in the layouts of other tools."""
 
 import json
 from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from multiview_geom import save_cameras
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import ReadError, read_recordings, read_results
-from selfsup_lifting.files.sessions.camera_matching import match_cameras
 from selfsup_lifting.files.sessions.project import find_calibration
 from selfsup_lifting.recording import Recording
 from tests.selfsup_lifting.files import layouts
@@ -87,29 +84,6 @@ def test_the_nearest_calibration_is_found(tmp_path: Path) -> None:
     assert find_calibration(deep) == tmp_path / "calib_far.toml"
     save_cameras(tmp_path / "a" / "calib_near.toml", filmed().cameras)
     assert find_calibration(deep) == tmp_path / "a" / "calib_near.toml"
-
-
-@given(
-    st.sampled_from(["cam{}", "cam_{:02d}", "Cam-{}", "camera {}"]),
-    st.sampled_from(["cam{}", "trial2_cam{:02d}", "CAM{}_json", "2026-cam-{}-walk"]),
-    st.permutations(range(1, 13)),
-)
-def test_names_match_whatever_their_punctuation(
-    calibration: str, file: str, order: list[int]
-) -> None:
-    if "camera" in calibration:
-        file = file.lower().replace("cam", "camera ")
-    names = [calibration.format(number) for number in range(1, 13)]
-    matches = match_cameras(names, [file.format(number) for number in order])
-    assert [match[0] for match in matches if match] == [calibration.format(at) for at in order]
-
-
-def test_cameras_called_by_a_letter_match() -> None:
-    assert match_cameras(["A", "B"], ["walk-camB", "walk_cam_A"]) == [("B", "walk"), ("A", "walk")]
-
-
-def test_what_fits_two_cameras_fits_none() -> None:
-    assert match_cameras(["left", "right"], ["left-right"]) == [None]
 
 
 def test_one_file_per_camera_is_one_take_whatever_else_it_is_called(tmp_path: Path) -> None:

@@ -1,0 +1,29 @@
+"""Laws of matching the names of files with cameras."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from selfsup_lifting.files.sessions.camera_matching import match_cameras
+
+
+@given(
+    st.sampled_from(["cam{}", "cam_{:02d}", "Cam-{}", "camera {}"]),
+    st.sampled_from(["cam{}", "trial2_cam{:02d}", "CAM{}_json", "2026-cam-{}-walk"]),
+    st.permutations(range(1, 13)),
+)
+def test_names_match_whatever_their_punctuation(
+    calibration: str, file: str, order: list[int]
+) -> None:
+    if "camera" in calibration:
+        file = file.lower().replace("cam", "camera ")
+    names = [calibration.format(number) for number in range(1, 13)]
+    matches = match_cameras(names, [file.format(number) for number in order])
+    assert [match[0] for match in matches if match] == [calibration.format(at) for at in order]
+
+
+def test_cameras_called_by_a_letter_match() -> None:
+    assert match_cameras(["A", "B"], ["walk-camB", "walk_cam_A"]) == [("B", "walk"), ("A", "walk")]
+
+
+def test_what_fits_two_cameras_fits_none() -> None:
+    assert match_cameras(["left", "right"], ["left-right"]) == [None]
