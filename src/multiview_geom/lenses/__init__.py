@@ -1,1 +1,1 @@
-"""Lens models: points on the image plane to distorted points, and back."""
+"""Lens models: ideal points of the image plane to distorted points, and back."""

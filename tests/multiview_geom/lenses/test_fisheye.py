@@ -14,7 +14,7 @@ from multiview_geom import (
     undistort_fisheye_pixels,
     unproject_fisheye_pixels,
 )
-from multiview_geom._kernels import point_blocks as _point_blocks
+from multiview_geom.lenses import _point_blocks
 from tests.multiview_geom.lenses.drawn_lenses import Glass, fisheyes, seen_by_opencv_fisheye
 from tests.multiview_geom.tolerances import assert_close
 

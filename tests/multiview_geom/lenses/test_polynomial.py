@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
 from multiview_geom import distort_pixels, undistort_pixels
-from multiview_geom._kernels import point_blocks as _point_blocks
+from multiview_geom.lenses import _point_blocks
 from tests.multiview_geom.lenses.drawn_lenses import (
     BARREL,
     HUMAN36M_LIKE,
