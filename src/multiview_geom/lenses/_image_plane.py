@@ -22,9 +22,9 @@ class MaskedPoints(NamedTuple):
 
 
 def require_lens(
-    intrinsics: Float[Tensor, "*batch views 3 3"],
-    distortion: Float[Tensor, "*batch views coefficients"],
-    **points: Float[Tensor, "*batch views points d"],
+    intrinsics: Float[Tensor, "*#batch views 3 3"],
+    distortion: Float[Tensor, "*#batch views coefficients"],
+    **points: Float[Tensor, "*#batch views points d"],
 ) -> None:
     """Refuse intrinsics, coefficients and points that do not belong to the same views."""
     require_trailing_shape("intrinsics", intrinsics, "views", 3, 3)
