@@ -31,8 +31,9 @@ class Reader:
 
     Attributes:
         name: The name of the kind, as in `kind:path`.
-        recognizes: Whether a file or folder is of this kind.
-        read: Reads every recording of a file or folder.
+        recognizes: Whether a file or folder is of this kind; it raises no error.
+        read: Reads every recording of a file or folder, as the settings say. It raises a
+            `ReadError` if a file is damaged or does not fit the others.
     """
 
     name: str

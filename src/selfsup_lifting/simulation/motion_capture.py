@@ -52,19 +52,19 @@ _SOURCES: Mapping[str, tuple[tuple[str, ...], ...]] = MappingProxyType(
 )
 
 
-def recognizes(path: Path) -> bool:
+def _recognizes(path: Path) -> bool:
     """Recognize a BVH file, or a folder that contains one."""
     return path.suffix.lower() == ".bvh" or (path.is_dir() and bool(_clips(path)))
 
 
-def read(path: Path, settings: ReadSettings) -> list[ReadResult]:
+def _read(path: Path, settings: ReadSettings) -> list[ReadResult]:
     """Simulate recordings of one clip, or every clip of a folder; the seed fixes the result."""
     cameras = simulated_rig(settings)
     labels = _manifest(path if path.is_dir() else path.parent)
     return [ReadResult(_film_clip(clip, labels, cameras, settings)) for clip in _clips(path)]
 
 
-READER = Reader("mocap", recognizes, read)
+READER = Reader("mocap", _recognizes, _read)
 
 
 def _clips(path: Path) -> list[Path]:

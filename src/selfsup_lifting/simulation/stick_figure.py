@@ -75,12 +75,12 @@ class Posture:
     path: Float[Tensor, "frames 2"]
 
 
-def recognizes(_: object) -> bool:
+def _recognizes(_: object) -> bool:
     """Return False: no file is a synthetic recording."""
     return False
 
 
-def read(_: object, settings: ReadSettings) -> list[ReadResult]:
+def _read(_: object, settings: ReadSettings) -> list[ReadResult]:
     """Simulate every subject and action; the seed fixes the result."""
     cameras = simulated_rig(settings)
     return [
@@ -90,7 +90,7 @@ def read(_: object, settings: ReadSettings) -> list[ReadResult]:
     ]
 
 
-READER = Reader("synthetic", recognizes, read)
+READER = Reader("synthetic", _recognizes, _read)
 
 
 def _recording(subject: str, action: str, cameras: Cameras, settings: ReadSettings) -> Recording:

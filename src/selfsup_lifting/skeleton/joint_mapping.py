@@ -31,17 +31,18 @@ def joint_mapping(source: Skeleton, target: Skeleton) -> Float[Tensor, "target s
         spine halfway between. If nothing better is known, the middle of the eyes is used for the
         top of the head, which is too low.
     """
-    rows = {joint: _shares(source, joint) for joint in target.joints}
+    rows = {joint: _weights(source, joint) for joint in target.joints}
     missing = [joint for joint, row in rows.items() if not row]
     if missing:
         raise ValueError(
-            f"no joint of {source.name!r} stands for {', '.join(missing)} of {target.name!r}"
+            f"cannot compute {', '.join(missing)} of {target.name!r} from the joints of "
+            f"{source.name!r}"
         )
     _require_distinct_rows(source, target, rows)
     mapping = torch.zeros(len(target.joints), len(source.joints))
-    for place, joint in enumerate(target.joints):
-        for used, share in rows[joint].items():
-            mapping[place, source.joints.index(used)] = share
+    for at, joint in enumerate(target.joints):
+        for used, weight in rows[joint].items():
+            mapping[at, source.joints.index(used)] = weight
     return mapping
 
 
@@ -70,14 +71,14 @@ _REPLACEMENTS: Mapping[str, tuple[tuple[str, ...], ...]] = MappingProxyType(
 )
 
 
-def _shares(source: Skeleton, joint: str, asked: tuple[str, ...] = ()) -> dict[str, float]:
+def _weights(source: Skeleton, joint: str, asked: tuple[str, ...] = ()) -> dict[str, float]:
     """Return a joint as weights of source joints; empty if it cannot be computed."""
     if joint in source.joints:
         return {joint: 1.0}
     if joint in asked:
         return {}
     for replacement in _REPLACEMENTS.get(joint, ()):
-        parts = [_shares(source, part, (*asked, joint)) for part in replacement]
+        parts = [_weights(source, part, (*asked, joint)) for part in replacement]
         if all(parts):
             return _mean_of(parts)
     return {}
@@ -86,8 +87,8 @@ def _shares(source: Skeleton, joint: str, asked: tuple[str, ...] = ()) -> dict[s
 def _mean_of(parts: list[dict[str, float]]) -> dict[str, float]:
     mean: dict[str, float] = {}
     for part in parts:
-        for joint, share in part.items():
-            mean[joint] = mean.get(joint, 0.0) + share / len(parts)
+        for joint, weight in part.items():
+            mean[joint] = mean.get(joint, 0.0) + weight / len(parts)
     return mean
 
 
@@ -99,6 +100,7 @@ def _require_distinct_rows(
         row = frozenset(rows[joint].items())
         if row in seen:
             raise ValueError(
-                f"nothing in {source.name!r} tells {joint} from {seen[row]} of {target.name!r}"
+                f"{joint} and {seen[row]} of {target.name!r} would be the same joint of "
+                f"{source.name!r}"
             )
         seen[row] = joint

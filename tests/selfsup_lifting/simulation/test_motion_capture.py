@@ -124,7 +124,7 @@ def actor(
 
 @pytest.mark.parametrize("names", [None, MIXAMO, {name: f"mixamorig:{name}" for name in BANDAI}])
 @pytest.mark.parametrize("unit", [1.0, 0.01, 10.0])
-def test_an_actor_stands_upright_in_metres(
+def test_an_actor_stands_upright_in_meters(
     tmp_path: Path, names: dict[str, str] | None, unit: float
 ) -> None:
     (tmp_path / "clip.bvh").write_text(actor(names=names, unit=unit))

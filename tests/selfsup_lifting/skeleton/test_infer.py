@@ -1,4 +1,4 @@
-"""Laws of telling BODY_25 from BODY_25B, both of 25 joints."""
+"""Laws of distinguishing BODY_25 from BODY_25B, which both have 25 joints."""
 
 import json
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from tests.selfsup_lifting.files.layouts import save_calibration
 from tests.selfsup_lifting.files.sessions.test_capture import person_of
 from tests.selfsup_lifting.strategies import Scene
 
-RIVALS = ("body25", "body25b")
+CANDIDATES = ("body25", "body25b")
 FACE = ("nose", "eye", "ear")
 # Without these nothing lies in the middle of two others, whichever of the two the body is.
 TELLING = ("pelvis", "hip", "neck", "shoulder", *FACE)
@@ -47,10 +47,10 @@ class Actor:
         return folder
 
 
-@pytest.mark.parametrize("body", RIVALS)
+@pytest.mark.parametrize("body", CANDIDATES)
 @pytest.mark.parametrize("unseen", [(), ("eye",), ("nose",), ("head_top", "toe", "heel")])
 def test_what_is_not_seen_does_not_decide(body: str, unseen: tuple[str, ...]) -> None:
-    assert skeleton_by_anatomy(Actor(body, unseen).people(), RIVALS) == SKELETONS[body]
+    assert skeleton_by_anatomy(Actor(body, unseen).people(), CANDIDATES) == SKELETONS[body]
 
 
 def test_a_body_25b_whose_face_is_never_seen_is_no_body_25(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_a_body_25b_whose_face_is_never_seen_is_no_body_25(tmp_path: Path) -> No
     assert take.skeleton.name == "body25b"
 
 
-@pytest.mark.parametrize("body", RIVALS)
+@pytest.mark.parametrize("body", CANDIDATES)
 def test_the_cameras_of_a_folder_share_a_detector(tmp_path: Path, body: str) -> None:
     """One camera sees too little to tell; the other tells for both."""
     Actor(body).write(tmp_path / "cam1_json")

@@ -82,13 +82,15 @@ def test_body_25b_is_not_body_25() -> None:
 
 @pytest.mark.rejects
 def test_a_joint_that_nothing_stands_for_is_named() -> None:
-    with pytest.raises(ValueError, match="no joint of 'h36m17' stands for left_eye, right_eye"):
+    with pytest.raises(ValueError, match="cannot compute left_eye, right_eye"):
         joint_mapping(H36M, SKELETONS["coco17"])
 
 
 @pytest.mark.rejects
 def test_one_joint_does_not_stand_for_two() -> None:
-    with pytest.raises(ValueError, match="nothing in 'humaneva15' tells head_top from nose"):
+    with pytest.raises(
+        ValueError, match="head_top and nose of 'h36m17' would be the same joint of 'humaneva15'"
+    ):
         joint_mapping(SKELETONS["humaneva15"], H36M)
 
 

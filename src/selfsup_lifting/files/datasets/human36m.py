@@ -54,12 +54,12 @@ RENAMED: Mapping[str, str] = MappingProxyType({"TakingPhoto": "Photo", "WalkingD
 CORRUPTED = ("S11", "Directions")
 
 
-def recognizes(path: Path) -> bool:
+def _recognizes(path: Path) -> bool:
     """Recognize a 2D file of Human3.6M, or a folder that contains one."""
     return is_2d_table(path, PREFIX)
 
 
-def read(path: Path, settings: ReadSettings) -> list[ReadResult]:
+def _read(path: Path, settings: ReadSettings) -> list[ReadResult]:
     """Read every sequence of every subject, with the truth if `data_3d_h36m.npz` is beside it."""
     file = find_2d_table(path, PREFIX, PAPERS_DETECTOR)
     table = read_2d_table(file, settings.detected_skeleton)
@@ -68,7 +68,7 @@ def read(path: Path, settings: ReadSettings) -> list[ReadResult]:
     calibration = settings.cameras or _calibration(file.parent)
     recordings, notes = [], [f"{file}: 2D poses of {table.skeleton.name}"]
     for subject, actions in table.poses.items():
-        rig = subject_rig(calibration, subject, settings.unit)
+        rig = _subject_rig(calibration, subject, settings.unit)
         notes += rig.notes
         for action in actions:
             if (subject, action) != CORRUPTED:
@@ -80,23 +80,11 @@ def read(path: Path, settings: ReadSettings) -> list[ReadResult]:
     return [ReadResult(recording, notes=tuple(notes)) for recording in recordings]
 
 
-READER = Reader(NAME, recognizes, read)
+READER = Reader(NAME, _recognizes, _read)
 
 
-def subject_rig(calibration: Path, subject: str, unit: Unit | None = None) -> Rig:
-    """Read the four cameras of a subject, in meters and in the order of the 2D files.
-
-    Args:
-        calibration: Any camera file of Human3.6M, or VideoPose3D's `h36m_dataset.py`.
-        subject: The subject, such as "S1".
-        unit: The unit of length in the file, if it is not the one that the format fixes.
-
-    Returns:
-        The rig.
-
-    Raises:
-        ReadError: If the file is not a camera file, or lacks the subject or a camera.
-    """
+def _subject_rig(calibration: Path, subject: str, unit: Unit | None = None) -> Rig:
+    """Read the four cameras of a subject, in the order of the 2D files."""
     rig = (
         _rig_of_videopose3d(calibration, subject, unit)
         if calibration.suffix == ".py"

@@ -40,12 +40,12 @@ CALIBRATIONS = ("{subject}/Calibration_Data", "{subject}")
 SKELETON = "humaneva15"
 
 
-def recognizes(path: Path) -> bool:
+def _recognizes(path: Path) -> bool:
     """Recognize a 2D file of HumanEva, a folder that contains one, or a folder of MATLAB files."""
     return is_2d_table(path, PREFIX) or bool(_converted_files(path))
 
 
-def read(path: Path, settings: ReadSettings) -> list[ReadResult]:
+def _read(path: Path, settings: ReadSettings) -> list[ReadResult]:
     """Read every chunk of the parts Train and Validate; unlabeled chunks are left out."""
     table, truth = _tables(path, settings)
     calibration = settings.cameras or (path if path.is_dir() else path.parent)
@@ -54,7 +54,7 @@ def read(path: Path, settings: ReadSettings) -> list[ReadResult]:
     for subject, actions in table.poses.items():
         if subject.startswith("Unlabeled"):
             continue
-        rig = subject_rig(calibration, subject.rpartition("/")[2], settings.unit)
+        rig = _subject_rig(calibration, subject.rpartition("/")[2], settings.unit)
         notes += rig.notes
         for action in actions:
             captured = truth.get(subject, {}).get(action)
@@ -62,7 +62,7 @@ def read(path: Path, settings: ReadSettings) -> list[ReadResult]:
     return [ReadResult(recording, notes=tuple(notes)) for recording in recordings]
 
 
-READER = Reader(NAME, recognizes, read)
+READER = Reader(NAME, _recognizes, _read)
 
 
 def _tables(
@@ -106,20 +106,8 @@ def _poses(file: Path, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
     return numbers
 
 
-def subject_rig(folder: Path, subject: str, unit: Unit | None = None) -> Rig:
-    """Read the three color cameras of a subject, in meters.
-
-    Args:
-        folder: The folder of `S1/Calibration_Data/C1.cal`, or that of the `.cal` files.
-        subject: The subject, such as "S1".
-        unit: The unit of length in the files, if it is not the one that the format fixes.
-
-    Returns:
-        The rig.
-
-    Raises:
-        ReadError: If a camera is missing or its file is not a calibration.
-    """
+def _subject_rig(folder: Path, subject: str, unit: Unit | None = None) -> Rig:
+    """Read the three color cameras of a subject."""
     places = [folder / part.format(subject=subject) for part in CALIBRATIONS]
     home = next((place for place in places if any(place.glob("*.cal"))), folder)
     if not home.is_dir() or not any(home.glob("*.cal")):

@@ -73,14 +73,14 @@ class AnnotatedSequence:
     activity: NDArray[Any]
 
 
-def recognizes(path: Path) -> bool:
+def _recognizes(path: Path) -> bool:
     """Recognize a folder with annotations of the test or the training set, or P-STMO's npz."""
     if path.is_dir():
         return bool(_test_files(path) or _train_files(path))
     return path.name in {TEST_FILE, TRAIN_FILE} or _is_test_npz(path)
 
 
-def read(path: Path, settings: ReadSettings) -> list[ReadResult]:
+def _read(path: Path, settings: ReadSettings) -> list[ReadResult]:
     """Read the test set and the training set, if the folder contains them."""
     if path.is_file() and path.suffix == ".npz":
         tests = _npz_sequences(path)
@@ -91,7 +91,7 @@ def read(path: Path, settings: ReadSettings) -> list[ReadResult]:
     return results + [_read_training(file, settings) for file in _train_files(path)]
 
 
-READER = Reader(NAME, recognizes, read)
+READER = Reader(NAME, _recognizes, _read)
 
 
 def _test_files(path: Path) -> list[Path]:
@@ -208,7 +208,7 @@ def _test_camera(path: Path, test: AnnotatedSequence) -> Cameras:
     usable = test.valid & np.isfinite(points).all(axis=(1, 2)) & (points[..., 2] > 0).all(axis=1)
     if not usable.any():
         raise Place(path, test.name).error("expected at least one valid frame, got none")
-    intrinsics = torch.from_numpy(fitted_intrinsics(points[usable], test.pixels[usable]))
+    intrinsics = torch.from_numpy(_fitted_intrinsics(points[usable], test.pixels[usable]))
     size = WIDE if test.name in FILMED_WIDE else SQUARE
     return Cameras(
         intrinsics=intrinsics[None],
@@ -218,16 +218,8 @@ def _test_camera(path: Path, test: AnnotatedSequence) -> Cameras:
     )
 
 
-def fitted_intrinsics(points: NDArray[Any], pixels: NDArray[Any]) -> NDArray[Any]:
-    """Fit focal lengths and principal point, u = fx X / Z + cx, by least squares.
-
-    Args:
-        points: Points in the frame of the camera.
-        pixels: Their pixels [px].
-
-    Returns:
-        The intrinsic matrix K.
-    """
+def _fitted_intrinsics(points: NDArray[Any], pixels: NDArray[Any]) -> NDArray[Any]:
+    """Fit focal lengths and principal point, u = fx X / Z + cx, by least squares."""
     K = np.eye(3)
     for axis in range(PIXEL):
         ratio = (points[..., axis] / points[..., 2]).ravel()

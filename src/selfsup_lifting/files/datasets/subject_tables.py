@@ -109,14 +109,6 @@ def is_2d_table(path: Path, prefix: str) -> bool:
 def find_2d_table(path: Path, prefix: str, preferred: str) -> Path:
     """Choose the 2D file of a folder: the only one, or the one of the preferred detector.
 
-    Args:
-        path: The folder, or the file itself.
-        prefix: The beginning of the file names.
-        preferred: The detector whose file is used if there are several.
-
-    Returns:
-        The file.
-
     Raises:
         ReadError: If there is no file, or several and none of the preferred detector.
     """
@@ -131,14 +123,7 @@ def find_2d_table(path: Path, prefix: str, preferred: str) -> Path:
 
 
 def read_2d_table(path: Path, declared: str | None) -> Table2D:
-    """Read the 2D poses of a dataset.
-
-    Args:
-        path: The npz file.
-        declared: The skeleton that the user declares; found from the metadata if None.
-
-    Returns:
-        The table.
+    """Read the 2D poses of a dataset; the skeleton is found from the metadata if none is declared.
 
     Raises:
         ReadError: If the file has another layout, or its skeleton is unknown.
@@ -161,13 +146,7 @@ def read_2d_table(path: Path, declared: str | None) -> Table2D:
 
 
 def read_3d_table(path: Path) -> Mapping[str, Mapping[str, NDArray[Any]]]:
-    """Read the 3D poses of a dataset by subject and action: frames x joints x 3 [m].
-
-    Args:
-        path: The npz file; if it does not exist, the result is empty.
-
-    Returns:
-        The poses.
+    """Read 3D poses by subject and action [m]; empty if there is no such file.
 
     Raises:
         ReadError: If the file has another layout.
@@ -194,16 +173,9 @@ def wanted_frames(
 def with_truth(
     recording: Recording, truth: Float[Tensor, "frames joints 3"], skeleton: str
 ) -> Recording:
-    """Add the truth to a recording, in one skeleton with the detections.
+    """Add the truth to a recording, in one skeleton with the detections [m].
 
-    Args:
-        recording: The detections.
-        truth: The joints in the world [m].
-        skeleton: The name of the truth's skeleton.
-
-    Returns:
-        The recording in the truth's skeleton; if the detector has only some of its joints, in the
-        detector's skeleton.
+    The result has the truth's skeleton, or the detector's if that has only some of its joints.
     """
     body = SKELETONS[skeleton]
     detected = recording.skeleton.joints

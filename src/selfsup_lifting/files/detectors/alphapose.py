@@ -22,7 +22,7 @@ ALPHAPOSE, COCO = "AlphaPose", "COCO results"
 BEGINNING = 65_536
 
 
-def recognizes(path: Path) -> bool:
+def _recognizes(path: Path) -> bool:
     """Recognize a list of people with `image_id`, or images with `people` or `bodies`."""
     start = beginning(path, ".json", BEGINNING)
     if start.lstrip().startswith("["):
@@ -30,18 +30,10 @@ def recognizes(path: Path) -> bool:
     return any(f'"{people}"' in start for people in PEOPLE_KEYS)
 
 
-def read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
-    """Read the JSON file of one camera.
+def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
+    """Read AlphaPose's list, its formats "cmu" and "open", or COCO results.
 
-    Args:
-        path: The file: AlphaPose's list, its formats "cmu" and "open", or COCO results.
-        declared: The skeleton; found from the number of joints if None.
-
-    Returns:
-        Everybody in every frame; people whom AlphaPose tracked keep their `idx`.
-
-    Raises:
-        ReadError: If the file does not contain people in one of these layouts.
+    People whom AlphaPose tracked keep their `idx`.
     """
     content, place = load_json(path), Place(path)
     if isinstance(content, list):
@@ -55,7 +47,7 @@ def read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     return [replace(view, every_frame=False, whole_span=False)]
 
 
-FORMAT = DetectorFormat("alphapose", recognizes, read)
+FORMAT = DetectorFormat("alphapose", _recognizes, _read)
 
 
 def _person(place: Place, person: object) -> PersonFrame:

@@ -33,7 +33,7 @@ NAME = "CSV"
 BEGINNING = 65_536
 
 
-def recognizes(path: Path) -> bool:
+def _recognizes(path: Path) -> bool:
     """Recognize a CSV file whose header has a `frame`, and joints with x and y but no z."""
     lines = beginning(path, ".csv", BEGINNING).splitlines()
     header = next((line for line in lines if line.strip() and not line.startswith("#")), "")
@@ -42,19 +42,8 @@ def recognizes(path: Path) -> bool:
     return "frame" in names and bool(joints) and not any(f"{one}_z" in names for one in joints)
 
 
-def read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
-    """Read a CSV file.
-
-    Args:
-        path: The file.
-        declared: The skeleton; found from the header if None.
-
-    Returns:
-        One view per camera in the file, or one named after the file.
-
-    Raises:
-        ReadError: If the header or a cell is wrong; the message names the row.
-    """
+def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
+    """Read every camera in the table; a table without cameras is one, named after the file."""
     rows = _rows(path)
     joints = _joints(rows[0].cells)
     cameras = dict.fromkeys(row.cells.get("camera", path.stem) for row in rows)
@@ -66,7 +55,7 @@ def read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     ]  # fmt: skip
 
 
-FORMAT = DetectorFormat("csv", recognizes, read)
+FORMAT = DetectorFormat("csv", _recognizes, _read)
 
 
 class _Row:

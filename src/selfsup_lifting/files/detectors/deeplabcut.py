@@ -42,26 +42,17 @@ class Table(NamedTuple):
     values: NDArray[np.float64]
 
 
-def recognizes(path: Path) -> bool:
+def _recognizes(path: Path) -> bool:
     """Recognize an HDF5 file of pandas, or a CSV file whose first row begins with "scorer"."""
     if path.suffix == ".csv":
         return beginning(path, ".csv").startswith("scorer,")
     return is_hdf5_with(path, lambda file: any(_is_pandas(group) for group in file.values()))
 
 
-def read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
-    """Read the table of one camera.
+def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
+    """Read the `.h5` or `.csv` file of one camera, with one animal or several.
 
-    Args:
-        path: The `.h5` or `.csv` file, of one animal or of several.
-        declared: The skeleton; found from the body parts in the file if None.
-
-    Returns:
-        Every animal in every frame. A body part without coordinates is missing, even if it has a
-        likelihood.
-
-    Raises:
-        ReadError: If the file is not in DeepLabCut's layout.
+    A body part without coordinates is missing, even if it has a likelihood.
     """
     table = _read_csv(path) if path.suffix == ".csv" else _read_hdf5(path)
     _require_columns(path, table.columns)
@@ -83,7 +74,7 @@ def read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     ]  # fmt: skip
 
 
-FORMAT = DetectorFormat("deeplabcut", recognizes, read)
+FORMAT = DetectorFormat("deeplabcut", _recognizes, _read)
 
 
 def _numbers(

@@ -25,26 +25,14 @@ BEGINNING = 262_144
 _MARKS = ('"instance_info"', '"instances"', '"keypoint_scores"')
 
 
-def recognizes(path: Path) -> bool:
+def _recognizes(path: Path) -> bool:
     """Recognize the inferencer's list of frames or instances, or the demo's `instance_info`."""
     start = beginning(path, ".json", BEGINNING)
     return any(mark in start for mark in _MARKS)
 
 
-def read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
-    """Read the JSON file of one camera.
-
-    Args:
-        path: The file.
-        declared: The skeleton; found from the joint names in the file, or else from the number of
-            joints, if None.
-
-    Returns:
-        Everybody in every frame; people who were tracked keep their `track_id`.
-
-    Raises:
-        ReadError: If the file does not contain frames and instances as MMPose writes them.
-    """
+def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
+    """Read the file of one camera; tracked people keep their `track_id`."""
     content, place = load_json(path), Place(path)
     meta: object = None
     if isinstance(content, dict):
@@ -57,7 +45,7 @@ def read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     return [tracks_of_people(path, NAME, people, [frame for frame, _ in numbered], skeleton)]
 
 
-FORMAT = DetectorFormat("mmpose", recognizes, read)
+FORMAT = DetectorFormat("mmpose", _recognizes, _read)
 
 
 def _frames(place: Place, content: object) -> list[object]:

@@ -25,26 +25,15 @@ NAME = "OpenPose"
 _INSTANCE, _FRAMES = '"keypoint_scores"', ('"instances"', '"image_id"')
 
 
-def recognizes(path: Path) -> bool:
+def _recognizes(path: Path) -> bool:
     """Recognize a folder with one JSON file of people per frame; one file may be damaged."""
     files = _frame_files(path) if path.is_dir() else []
     sample = {files[at] for at in (0, len(files) // 2, -1)} if files else set()
     return any(_is_one_frame(beginning(file, ".json")) for file in sample)
 
 
-def read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
-    """Read a folder of JSON files.
-
-    Args:
-        path: The folder; the last digits of a file name are the frame number.
-        declared: The skeleton; found from the number of joints and the anatomy if None.
-
-    Returns:
-        Everybody in every frame; a frame without a file, or without people, is missing.
-
-    Raises:
-        ReadError: If a file is damaged or has other joints than the rest.
-    """
+def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
+    """Read a folder; the last digits of a file name are the frame number."""
     files: dict[int, Path] = {}
     for file in _frame_files(path):
         frame = frame_number(file.stem, file)
@@ -59,7 +48,7 @@ def read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     return [replace(view, frame_files=tuple(files))]
 
 
-FORMAT = DetectorFormat("openpose", recognizes, read)
+FORMAT = DetectorFormat("openpose", _recognizes, _read)
 
 
 def _frame_files(folder: Path) -> list[Path]:

@@ -19,24 +19,13 @@ NAME = "SLEAP"
 MATLAB_AXES = ("track", "xy", "node", "frame")
 
 
-def recognizes(path: Path) -> bool:
+def _recognizes(path: Path) -> bool:
     """Recognize an HDF5 file with `tracks` and `node_names`."""
     return is_hdf5_with(path, lambda file: "tracks" in file and "node_names" in file)
 
 
-def read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
-    """Read the analysis file of one camera.
-
-    Args:
-        path: The file.
-        declared: The skeleton; found from the nodes and edges in the file if None.
-
-    Returns:
-        Every track; if the file has no scores, all confidences are one.
-
-    Raises:
-        ReadError: If the file is not in SLEAP's layout.
-    """
+def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
+    """Read every track; if the file has no scores, all confidences are one."""
     with open_hdf5(path, NAME) as file:
         nodes = [text_of(name) for name in file["node_names"][()]]
         edges = [(text_of(one), text_of(two)) for one, two in _array(file, "edge_names")]
@@ -48,7 +37,7 @@ def read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     return [view_tracks(path.stem, path, NAME, body, numbers, people=people)]
 
 
-FORMAT = DetectorFormat("sleap", recognizes, read)
+FORMAT = DetectorFormat("sleap", _recognizes, _read)
 
 
 def _points_and_scores(

@@ -22,26 +22,13 @@ LAYOUTS = {"coco": "coco17", "h36m": "h36m17", "humaneva15": "humaneva15"}
 WITHOUT_SCORE, WITH_SCORE = 2, 3
 
 
-def recognizes(path: Path) -> bool:
+def _recognizes(path: Path) -> bool:
     """Recognize an npz file with `positions_2d`."""
     return "positions_2d" in array_names(path)
 
 
-def read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
-    """Read every video of the file.
-
-    Args:
-        path: The npz file.
-        declared: The skeleton; found from the metadata, or else from the number of joints, if
-            None.
-
-    Returns:
-        One view per video and camera. The format has no scores: finite keypoints have
-        confidence one.
-
-    Raises:
-        ReadError: If the file does not contain videos, or its pickle could run code.
-    """
+def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
+    """Read every video and camera; finite keypoints have confidence one, without scores."""
     content = load_npz(path)
     metadata = content.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
@@ -53,7 +40,7 @@ def read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     ]
 
 
-FORMAT = DetectorFormat("videopose3d", recognizes, read)
+FORMAT = DetectorFormat("videopose3d", _recognizes, _read)
 
 
 def _videos(path: Path, videos: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - any content of the pickle

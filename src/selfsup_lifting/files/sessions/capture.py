@@ -21,25 +21,16 @@ DEEPEST = 4
 TRACK_SUFFIXES = frozenset({".json", ".csv", ".h5", ".hdf5", ".npz"})
 
 
-def recognizes(path: Path) -> bool:
+def _recognizes(path: Path) -> bool:
     """Recognize a project with detections, a folder of projects, or a folder of detections."""
     return path.is_dir() and bool(_detection_folders(path))
 
 
-def read(path: Path, settings: ReadSettings) -> list[ReadResult]:
-    """Read every recording of a folder.
+def _read(path: Path, settings: ReadSettings) -> list[ReadResult]:
+    """Read every folder of detections: one recording, or several if the file names say so.
 
-    Args:
-        path: A project of Pose2Sim or anipose, a folder of projects, or any folder with one file or
-            folder of detections per camera.
-        settings: The calibration if it is not beside the data, and which person to use.
-
-    Returns:
-        One recording per folder of detections, or several if the names of its files distinguish
-        several.
-
-    Raises:
-        ReadError: If a file is damaged, or detections and calibration have different cameras.
+    The path is a project of Pose2Sim or anipose, a folder of projects, or a folder with one file or
+    folder of detections per camera.
     """
     folders = _detection_folders(path)
     if not folders:
@@ -49,7 +40,7 @@ def read(path: Path, settings: ReadSettings) -> list[ReadResult]:
     return [result for folder in folders for result in _read_folder(folder, settings)]
 
 
-READER = Reader("capture", recognizes, read)
+READER = Reader("capture", _recognizes, _read)
 
 
 def unrecognized_tracks(folder: Path) -> list[Path]:

@@ -25,25 +25,15 @@ VIDEO_SIZES = (
 USUAL_FOCAL_LENGTH = 1.145
 
 
-def recognizes(path: Path) -> bool:
+def _recognizes(path: Path) -> bool:
     """Recognize the detections of one camera, or one file of several cameras."""
     return find_format(path) is not None
 
 
-def read(path: Path, settings: ReadSettings) -> list[ReadResult]:
-    """Read the detections of one camera, or of all cameras in one file.
+def _read(path: Path, settings: ReadSettings) -> list[ReadResult]:
+    """Read one recording of all cameras, if the calibration has exactly these; else one per camera.
 
-    Args:
-        path: The file, or the folder of frames.
-        settings: The calibration, and which person to use.
-
-    Returns:
-        One recording of all cameras if the calibration has exactly these; else one recording per
-        camera, with an assumed camera if there is no calibration. Frame rate and skeleton are
-        those of the project's configuration.
-
-    Raises:
-        ReadError: If the file is damaged, or several cameras of the calibration match it.
+    Without a calibration, a camera is assumed. Frame rate and skeleton are the project's.
     """
     folder = path.parent.resolve()
     project = Project.of(folder)
@@ -58,7 +48,7 @@ def read(path: Path, settings: ReadSettings) -> list[ReadResult]:
     return [project.without_face(result, settings) for result in results]
 
 
-READER = Reader("detections", recognizes, read)
+READER = Reader("detections", _recognizes, _read)
 
 
 def _in_order_of(cameras: Cameras, views: list[ViewTracks]) -> list[ViewTracks] | None:

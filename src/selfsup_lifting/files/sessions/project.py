@@ -85,14 +85,7 @@ class Project:
 
 
 def find_rig(settings: ReadSettings, *folders: Path) -> Rig | None:
-    """Read the calibration in the settings, or else the first that `find_calibration` finds.
-
-    Args:
-        settings: The calibration and its unit, if the user names them.
-        folders: The folders to search, in this order.
-
-    Returns:
-        The rig; None if there is no calibration.
+    """Read the calibration in the settings, or else the nearest one of the first folder with one.
 
     Raises:
         ReadError: If several calibrations are equally near, or it cannot be read.
@@ -103,13 +96,7 @@ def find_rig(settings: ReadSettings, *folders: Path) -> Rig | None:
 
 
 def find_calibration(folder: Path) -> Path | None:
-    """Find the calibration of a folder of detections: in it, or up to three folders above.
-
-    Args:
-        folder: The folder of the detections.
-
-    Returns:
-        The file; None if there is none.
+    """Find the calibration of a folder: in it, or up to three folders above; None if there is none.
 
     Raises:
         ReadError: If several calibrations are equally near; the message names them.

@@ -106,9 +106,11 @@ class DetectorFormat:
 
     Attributes:
         name: The name of the format in messages.
-        recognizes: Whether a file or folder is in this format.
-        read: Reads every camera of a file or folder. Its second argument is the skeleton that the
-            user or the project declares, or None.
+        recognizes: Whether a file or folder is in this format; it raises no error.
+        read: Reads every camera of a file or folder: everybody in every frame. Its second argument
+            is the skeleton that the user or the project declares; if it is None, the skeleton is
+            found from the names or the number of the joints. It raises a `ReadError` if the file
+            is damaged or in another format.
     """
 
     name: str

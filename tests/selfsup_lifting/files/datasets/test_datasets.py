@@ -54,7 +54,7 @@ def test_any_camera_file_explains_what_was_seen(tmp_path: Path, cameras: str) ->
     assert max(misfit_px(take) for take in takes.values()) < 0.05
 
 
-def test_the_truth_is_the_17_of_32_joints_in_metres(tmp_path: Path) -> None:
+def test_the_truth_is_the_17_of_32_joints_in_meters(tmp_path: Path) -> None:
     take = read(Human36M().write(tmp_path))["S9 Walking"]
     world = Human36M().world("S9", "Walking")[:, H36M_17] / 1000
     np.testing.assert_allclose(take.truth.numpy(), world, atol=1e-6)

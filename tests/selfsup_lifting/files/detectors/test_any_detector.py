@@ -1,4 +1,4 @@
-"""Every detector's files go through inspection, training and prediction, recognised by content."""
+"""Every detector's files go through inspection, training and prediction, recognized by content."""
 
 from pathlib import Path
 
