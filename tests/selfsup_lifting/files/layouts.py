@@ -46,12 +46,12 @@ def openpose_in_shares(folder: Path, take: Recording, view: int) -> Path:
     home = openpose(folder, take, view)
     width, tall = take.cameras.image_size[view].tolist()
     for file in home.iterdir():
-        told = json.loads(file.read_text())
-        for person in told["people"]:
+        content = json.loads(file.read_text())
+        for person in content["people"]:
             numbers = person["pose_keypoints_2d"]
             numbers[0::3] = [x / (width - 1) for x in numbers[0::3]]
             numbers[1::3] = [y / (tall - 1) for y in numbers[1::3]]
-        file.write_text(json.dumps(told))
+        file.write_text(json.dumps(content))
     return home
 
 

@@ -36,11 +36,11 @@ def require_sentence_or_sound_reading(path: Path, culprit: Path, read: ReadSetti
     try:
         takes = read_recordings([str(path)], read)
     except ReadError as error:
-        takes, told = [], str(error)
+        takes, message = [], str(error)
     else:
-        told = culprit.name
-    assert culprit.name in told or culprit.parent.name in told
-    assert "\n" not in told.strip()
+        message = culprit.name
+    assert culprit.name in message or culprit.parent.name in message
+    assert "\n" not in message.strip()
     for take in takes:
         require_sound(take)
 

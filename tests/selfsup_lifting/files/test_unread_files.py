@@ -130,7 +130,7 @@ def test_a_folder_called_like_a_file_is_passed_over(tmp_path: Path, layout: str)
 
 
 @pytest.mark.rejects
-def test_a_joint_that_a_header_names_twice_is_told(tmp_path: Path) -> None:
+def test_a_joint_that_a_header_names_twice_is_reported(tmp_path: Path) -> None:
     path = layouts.plain_csv(tmp_path, TAKE, 0)
     spoil(path, lambda text: text.replace("left_eye_x", "nose_x"))
     with pytest.raises(ReadError, match=r"nose_x appears twice$"):
@@ -146,7 +146,7 @@ def test_a_joint_that_a_header_names_twice_is_told(tmp_path: Path) -> None:
         ('keypoint_scores": [', 'keypoint_scores": ["x", ', r"scores\[0\], joint 0: .* got 'x'"),
     ],
 )
-def test_a_bad_number_is_told_with_its_joint(
+def test_a_bad_number_is_reported_with_its_joint(
     tmp_path: Path, old: str, new: str, sentence: str
 ) -> None:
     path = layouts.mmpose(tmp_path, TAKE, 0)
@@ -163,7 +163,7 @@ def test_a_bad_number_is_told_with_its_joint(
         ("--detected-skeleton", "there is no skeleton file nosuch.toml"),
     ],
 )
-def test_a_file_that_is_not_there_is_told_in_one_sentence(
+def test_a_file_that_is_not_there_is_reported_in_one_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, sentence: str
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
@@ -180,6 +180,6 @@ def test_a_folder_called_like_a_file_ends_in_a_sentence(
     (tmp_path / name).mkdir()
     with pytest.raises(SystemExit, match="2"):
         main([command, str(tmp_path / name)])
-    told = capsys.readouterr().err
-    assert name in "".join(told.split())
-    assert "Errno" not in told
+    message = capsys.readouterr().err
+    assert name in "".join(message.split())
+    assert "Errno" not in message

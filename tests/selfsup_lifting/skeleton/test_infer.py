@@ -42,8 +42,8 @@ class Actor:
     def write(self, folder: Path) -> Path:
         folder.mkdir(parents=True)
         for frame in range(3):
-            told = {"people": [{"pose_keypoints_2d": self.flat()}]}
-            (folder / f"{folder.name}_{frame:012d}_keypoints.json").write_text(json.dumps(told))
+            content = {"people": [{"pose_keypoints_2d": self.flat()}]}
+            (folder / f"{folder.name}_{frame:012d}_keypoints.json").write_text(json.dumps(content))
         return folder
 
 

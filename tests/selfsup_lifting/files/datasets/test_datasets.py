@@ -118,7 +118,7 @@ def with_scores(content: dict[str, Any]) -> None:
         (0, [[3, 4, 5, 10, 11, 12], [0, 1, 2, 13, 14, 15]]),
     ],
 )
-def test_sixteen_joints_are_told_apart_by_left_and_right(
+def test_sixteen_joints_are_distinguished_by_left_and_right(
     tmp_path: Path, joint: int, symmetry: list[list[int]]
 ) -> None:
     def drop(content: dict[str, Any]) -> None:
@@ -176,7 +176,7 @@ def test_matlab_files_of_humaneva_say_the_same_less_the_lost_frames(tmp_path: Pa
 
 
 @pytest.mark.rejects
-def test_matlab_poses_of_other_joints_are_told(tmp_path: Path) -> None:
+def test_matlab_poses_of_other_joints_are_reported(tmp_path: Path) -> None:
     folder = HumanEva().write_matlab(tmp_path)
     savemat(folder / "Train" / "S1" / "Jog_1.mat", {"poses_3d": np.zeros((5, 20, 3))})
     with pytest.raises(ReadError, match=r"`poses_3d` must have shape .*got \(5, 20, 3\)"):
@@ -205,11 +205,11 @@ def test_the_test_set_finds_its_camera_from_its_annotations(tmp_path: Path) -> N
 def test_only_valid_frames_have_a_truth(tmp_path: Path, universal: bool) -> None:  # noqa: FBT001 - a case
     test = Judged3DHP()
     takes = read(test.write(tmp_path), universal_truth=universal).values()
-    told = torch.cat([take.truth for take in takes if take.subject == "TS1"]).numpy()
+    truth = torch.cat([take.truth for take in takes if take.subject == "TS1"]).numpy()
     points = (test.scaled if universal else test.points)("TS1") / 1000
     valid = test.valid("TS1") > 0
-    np.testing.assert_allclose(told[valid], points[valid], atol=1e-6)
-    assert np.isnan(told[~valid]).all()
+    np.testing.assert_allclose(truth[valid], points[valid], atol=1e-6)
+    assert np.isnan(truth[~valid]).all()
 
 
 def test_a_sequence_is_split_by_activity(tmp_path: Path) -> None:
@@ -307,15 +307,15 @@ def test_the_shell_tells_of_a_malicious_file_and_writes_nothing(
     save_2d(next(folder.glob("data_2d_*.npz")), {"S1": {"Walking": [CreatesAFile(witness)]}}, {})
     with pytest.raises(SystemExit):
         main(["train", "--data", str(folder), "--run", str(run)])
-    told = capsys.readouterr().err.strip()
-    assert "could run code" in told
-    assert len(told.splitlines()) == 1
+    message = capsys.readouterr().err.strip()
+    assert "could run code" in message
+    assert len(message.splitlines()) == 1
     assert not witness.exists()
     assert not run.exists()
 
 
 @pytest.mark.rejects
-def test_a_truncated_npz_is_told(tmp_path: Path) -> None:
+def test_a_truncated_npz_is_reported(tmp_path: Path) -> None:
     folder = Human36M().write(tmp_path)
     file = folder / "data_3d_h36m.npz"
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
@@ -364,7 +364,7 @@ def with_words(content: dict[str, Any]) -> None:
         (with_words, "S9 Walking: expected frames x joints x 2 numbers"),
     ],
 )
-def test_wrong_content_is_told_in_a_sentence(
+def test_wrong_content_is_reported_in_a_sentence(
     tmp_path: Path, spoil: Callable[[dict[str, Any]], None], message: str
 ) -> None:
     with pytest.raises(ReadError, match=message):
@@ -380,7 +380,7 @@ def test_missing_cameras_are_asked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.rejects
-def test_a_matlab_file_of_the_wrong_version_is_told(tmp_path: Path) -> None:
+def test_a_matlab_file_of_the_wrong_version_is_reported(tmp_path: Path) -> None:
     test, training = Judged3DHP(names=("TS1",)), Learned3DHP()
     test_file = test.write(tmp_path / "test") / "TS1" / "annot_data.mat"
     train_file = training.write(tmp_path / "train") / "S1" / "Seq1" / "annot.mat"
@@ -393,7 +393,7 @@ def test_a_matlab_file_of_the_wrong_version_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.rejects
-def test_a_training_set_of_other_joints_is_told(tmp_path: Path) -> None:
+def test_a_training_set_of_other_joints_is_reported(tmp_path: Path) -> None:
     folder = Learned3DHP().write(tmp_path)
     cell = np.empty((14, 1), dtype=object)
     for number in range(14):
@@ -404,7 +404,7 @@ def test_a_training_set_of_other_joints_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.rejects
-def test_a_test_set_of_other_joints_is_told(tmp_path: Path) -> None:
+def test_a_test_set_of_other_joints_is_reported(tmp_path: Path) -> None:
     import h5py
 
     folder = Judged3DHP(names=("TS1",)).write(tmp_path)

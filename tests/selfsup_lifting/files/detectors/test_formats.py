@@ -71,11 +71,13 @@ def test_one_camera_alone_reads_as_it_was_filmed(
 def test_inspection_tells_the_layout_and_what_is_missing(tmp_path: Path, layout: str) -> None:
     take = filmed(layout, Scene(views=3, frames=20, missing=0.3))
     folder = write_session(tmp_path / "session", take, WRITERS[layout])
-    told = inspect_source(str(folder), ReadSettings()).as_dict()
-    assert told["reader"] == "capture"
-    assert told["frames"] == 20
-    assert list(told["cameras"]) == ["cam_1", "cam_2", "cam_3"]
-    assert told["missing_share"] == pytest.approx(take.keypoints[..., 0].isnan().float().mean())
+    inspection = inspect_source(str(folder), ReadSettings()).as_dict()
+    assert inspection["reader"] == "capture"
+    assert inspection["frames"] == 20
+    assert list(inspection["cameras"]) == ["cam_1", "cam_2", "cam_3"]
+    assert inspection["missing_share"] == pytest.approx(
+        take.keypoints[..., 0].isnan().float().mean()
+    )
 
 
 def test_what_one_camera_saw_can_be_read_without_calibration(tmp_path: Path) -> None:
@@ -212,8 +214,8 @@ def test_the_camera_of_a_lone_track_must_be_known(tmp_path: Path) -> None:
     settings = ReadSettings(cameras=folder / "calibration.toml")
     with pytest.raises(ReadError, match=r"no camera of .*--filmed-by, one of cam_1, cam_2"):
         read_recordings([str(tmp_path / "walk.json")], settings)
-    told = replace(settings, filmed_by="cam_1")
-    (read,) = read_recordings([str(tmp_path / "walk.json")], told)
+    declared = replace(settings, filmed_by="cam_1")
+    (read,) = read_recordings([str(tmp_path / "walk.json")], declared)
     assert read.cameras.names == ("cam_1",)
 
 

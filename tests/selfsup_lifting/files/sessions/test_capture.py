@@ -242,7 +242,7 @@ DAMAGES = [
 
 @pytest.mark.rejects
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: f"{damage.file} {damage.content}")
-def test_damage_is_told_with_its_place(tmp_path: Path, damage: Damage) -> None:
+def test_damage_is_reported_with_its_place(tmp_path: Path, damage: Damage) -> None:
     project = Session().write(tmp_path / "balance")
     file = project / damage.file
     if damage.content is None:

@@ -165,7 +165,7 @@ def test_cameras_of_one_table_may_not_differ_in_length(tmp_path: Path) -> None:
         read_recordings([str(tmp_path / "all.csv")], ReadSettings())
 
 
-def test_a_row_left_out_in_the_middle_is_missing_and_told(tmp_path: Path) -> None:
+def test_a_row_left_out_in_the_middle_is_missing_and_reported(tmp_path: Path) -> None:
     save_calibration(tmp_path / "calibration.toml", filmed(), ["cam1", "cam2"])
     for view in range(2):
         layouts.plain_csv(tmp_path, filmed(), view)
@@ -176,15 +176,15 @@ def test_a_row_left_out_in_the_middle_is_missing_and_told(tmp_path: Path) -> Non
     assert f"{table}: 1 of 4 frames are not in the file and count as missing; " in take.notes[1]
 
 
-def test_tables_that_count_from_elsewhere_are_told(tmp_path: Path) -> None:
+def test_tables_that_count_from_elsewhere_are_reported(tmp_path: Path) -> None:
     save_calibration(tmp_path / "calibration.toml", filmed(), ["cam1", "cam2"])
     for view, rows in enumerate((slice(0, 3), slice(1, 4))):
         shortened(layouts.plain_csv(tmp_path, filmed(), view), rows)
     (take,) = read_results(str(tmp_path), ReadSettings())
     assert take.recording.frame_count == 4
-    told = [note for note in take.notes if "the rest counts as missing" in note]
-    assert "cam1.csv: contains frames 0 to 2 only, other cameras 0 to 3" in told[0]
-    assert "cam2.csv: contains frames 1 to 3 only, other cameras 0 to 3" in told[1]
+    notes = [note for note in take.notes if "the rest counts as missing" in note]
+    assert "cam1.csv: contains frames 0 to 2 only, other cameras 0 to 3" in notes[0]
+    assert "cam2.csv: contains frames 1 to 3 only, other cameras 0 to 3" in notes[1]
 
 
 def test_one_camera_of_a_project_is_read_as_the_project_says(tmp_path: Path) -> None:
