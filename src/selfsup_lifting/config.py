@@ -34,11 +34,11 @@ class NoiseSettings(Bounded):
     """The errors of a simulated 2D detector; the defaults give a mean error of 4 to 5 px."""
 
     jitter_px: float = setting(
-        2.7, "Standard deviation of each coordinate's error, new in every frame", unit="px", least=0
+        2.7, "Standard deviation of a coordinate's error, new in every frame", unit="px", least=0
     )
     bias_px: float = setting(
         1.2,
-        "Standard deviation of each coordinate's error that a joint keeps through a recording",
+        "Standard deviation of a coordinate's error, constant for each joint",
         unit="px",
         least=0,
     )
@@ -51,9 +51,7 @@ class NoiseSettings(Bounded):
     )
     occlusion_frames: float = setting(10.0, "Typical length of such a run", unit="frames", least=1)
     confidence_spread: float = setting(
-        0.4,
-        "Standard deviation of the logarithm of the jitter; the confidence reports this quality",
-        least=0,
+        0.4, "Standard deviation of the log of the jitter, shown by the confidence", least=0
     )
 
 
@@ -90,8 +88,8 @@ class ReadSettings(Bounded):
     )
     unit: Unit | None = setting(
         None,
-        "Unit of length of the calibration: m, cm, mm or inch. By default the unit that the file "
-        "format fixes; if it fixes none, meters or millimeters, by the size of the rig",
+        "Unit of length of the calibration; by default the one that its format fixes, else meters "
+        "or millimeters, by the size of the rig",
     )
     rig: RigSettings = group(RigSettings, "The simulated rig for motion capture and stick figures")
     noise: NoiseSettings = group(NoiseSettings, "The simulated 2D detector of that rig")
@@ -100,13 +98,11 @@ class ReadSettings(Bounded):
     )
     detected_skeleton: str | None = setting(
         None,
-        "The detector's skeleton, where the number of joints is ambiguous: a built-in name or a "
-        "TOML file",
+        "Skeleton of detections with an ambiguous number of joints: a built-in name or a TOML file",
     )
     people: People = setting(
         People.CONSISTENT,
-        "Which person to use where several are detected: consistent (the cameras agree best) or "
-        "largest (in each view)",
+        "Which of several people to use: the one most consistent between views, or the largest",
     )
     person: str | None = setting(
         None, "Track id of the person to use, or the person's position in the file's list"
@@ -116,29 +112,23 @@ class ReadSettings(Bounded):
         0.0, "Detections with a lower confidence count as missing", least=0, most=1
     )
     fill_gaps: int = setting(
-        0,
-        "Longest gap in a joint's track that is filled by linear interpolation; 0 fills none",
-        unit="frames",
-        least=0,
+        0, "Longest gap in a track that is interpolated", unit="frames", least=0
     )
     fps: float | None = setting(
         None, "Subsample faster recordings to about this frame rate", unit="1/s", above=0
     )
     fps_phase: int = setting(
-        0,
-        "First frame kept when subsampling",
-        source="ours: 0; the paper states 50 to 10 frames per second, not the first frame",
-        least=0,
+        0, "First frame kept when subsampling", "ours: 0; not stated in the paper", least=0
     )
     universal_truth: bool = setting(
         True,
-        "Use MPI-INF-3DHP's ground truth scaled to the universal skeleton, as its official script",
-        source="ours: yes; not stated in the paper",
+        "Use MPI-INF-3DHP's ground truth of the universal skeleton",
+        "ours: yes; not stated in the paper",
     )
     undistort: bool = setting(
         True,
         "Undistort the lenses; otherwise treat every camera as a pinhole",
-        source="ours: yes; code: no; not stated in the paper",
+        "ours: yes; code: no; not stated in the paper",
     )
     source_fps: float = setting(
         60.0, "Frame rate of files that do not state one", unit="1/s", above=0
@@ -179,15 +169,12 @@ class TriangulationSettings(Bounded):
         Method.DLT,
         "Triangulation method: dlt (linear), iterative (linear, reweighted by depth), robust "
         "(outliers removed) or refined (robust, then least reprojection error through the lens)",
-        source="paper: dlt",
+        "paper: dlt",
     )
     threshold_px: float = setting(
         30.0, "Residual above which robust and refined remove a detection", unit="px", above=0
     )
-    weighted: bool = setting(
-        False,
-        "Weight each detection by its squared confidence",
-    )
+    weighted: bool = setting(False, "Weight each detection by its squared confidence")
 
 
 @documented
@@ -198,7 +185,7 @@ class AugmentationSettings(Bounded):
     mirror: bool = setting(
         False,
         "Mirror half of the frames together with their cameras",
-        source="ours: no; the code has a flip that is never called",
+        "ours: no; the code has a flip that is never called",
     )
     hidden_share: float = setting(
         0.0, "Share of the keypoints hidden from the network", least=0, most=1
@@ -211,30 +198,28 @@ class LifterSettings(Bounded):
     """The residual MLP."""
 
     # A layer of 100,000 units takes 40 GB.
-    width: int = setting(
-        1024, "Units in each hidden layer", source="paper: 1024", least=1, most=100_000
-    )
+    width: int = setting(1024, "Units in each hidden layer", "paper: 1024", least=1, most=100_000)
     blocks: int = setting(
         2,
-        "Residual blocks in the encoder, and the same number in the decoder",
-        source="code: 2; the paper can be read as 4",
+        "Residual blocks in the encoder, and as many in the decoder",
+        "code: 2; the paper can be read as 4",
         least=1,
         most=1000,
     )
     dropout: float = setting(
         0.5,
         "Share of hidden units dropped during training",
-        source="code: 0.5; not stated in the paper",
+        "code: 0.5; not stated in the paper",
         least=0,
         most=1,
     )
     confidence_input: bool = setting(
         False,
         "Give each keypoint's confidence to the network, zero where missing",
-        source="ours: no; not stated in the paper",
+        "ours: no; not stated in the paper",
     )
     output_unit: float = setting(
-        1.0, "Length of one output unit", unit="m", source="ours: 1; code: 0.001", above=0
+        1.0, "Length of one output unit", "ours: 1; code: 0.001", unit="m", above=0
     )
 
 
@@ -244,44 +229,42 @@ class LossSettings(Bounded):
     """The four losses and their weights; a weight of zero disables a loss."""
 
     input: float = setting(
-        1.0, "Weight of L_in, against the triangulated input", source="paper: 1", least=0
+        1.0, "Weight of L_in, against the triangulated input", "paper: 1", least=0
     )
     projection: float = setting(
-        1.0, "Weight of L_proj, projections against detections", source="paper: 1", least=0
+        1.0, "Weight of L_proj, projections against detections", "paper: 1", least=0
     )
     consistency: float = setting(
-        0.001, "Weight of L_con, between the views' predictions", source="paper: 0.001", least=0
+        0.001, "Weight of L_con, between the views' predictions", "paper: 0.001", least=0
     )
     output: float = setting(
-        0.01, "Weight of L_out, against the triangulated output", source="paper: 0.01", least=0
+        0.01, "Weight of L_out, against the triangulated output", "paper: 0.01", least=0
     )
     labels: Labels = setting(
         Labels.TRIANGULATED,
         "Target of L_in; truth makes the training supervised",
-        source="paper: triangulated",
+        "paper: triangulated",
     )
     input_norm: Norm = setting(
-        Norm.SQUARED_L2,
-        "Norm of L_in and L_out",
-        source="paper: squared L2, as far as it can be read",
+        Norm.SQUARED_L2, "Norm of L_in and L_out", "paper: squared L2, as far as it can be read"
     )
     output_share: float = setting(
-        0.1, "Final share of the epochs that use L_out", source="paper: 0.1", least=0, most=1
+        0.1, "Final share of the epochs that use L_out", "paper: 0.1", least=0, most=1
     )
     detach_targets: bool = setting(
         True,
         "Pass no gradient through the target poses of L_con and L_out",
-        source='ours: yes; the paper says "as ground truth"',
+        'ours: yes; the paper says "as ground truth"',
     )
     consistency_with_labels: bool = setting(
         False,
         "Compare L_con with the triangulated input instead of another view's prediction",
-        source="paper: no; code: yes",
+        "paper: no; code: yes",
     )
     output_of_detections: bool = setting(
         False,
         "Triangulate the detections in L_out instead of the projected predictions",
-        source="paper: no; code: yes",
+        "paper: no; code: yes",
     )
 
     def __post_init__(self) -> None:
@@ -313,9 +296,7 @@ class Config(Bounded):
     """Every setting of a training run."""
 
     data: tuple[str, ...] = setting(
-        (),
-        "Training data: folders or files, `kind:path` to force a reader; synthetic recordings by "
-        "default",
+        (), "Training data: folders, files or `kind:path` to force a reader; by default synthetic"
     )
     hold_out: tuple[str, ...] = setting(
         (),
@@ -323,7 +304,7 @@ class Config(Bounded):
         "dataset, else the last of several subjects, else the last fifth of every recording",
     )
     epochs: int | None = setting(
-        None, "Passes over the data; overrides --steps", source="paper: 500 on Human3.6M", least=1
+        None, "Passes over the data; overrides --steps", "paper: 500 on Human3.6M", least=1
     )
     steps: int = setting(
         4000, "Optimizer steps, rounded up to whole epochs; ignored if --epochs is given", least=1
@@ -331,46 +312,37 @@ class Config(Bounded):
     frames_per_batch: int = setting(
         2048,
         "Frames in one batch, each with all its views",
-        source="paper: 2048, which is 8192 view-poses",
+        "paper: 2048, which is 8192 view-poses",
         least=1,
     )
-    learning_rate: float = setting(1e-3, "Adam's learning rate", source="paper: 0.001", above=0)
+    learning_rate: float = setting(1e-3, "Adam's learning rate", "paper: 0.001", above=0)
     reset_adam: bool = setting(
         False,
-        "Reset Adam's moments before every step, so that it follows the sign of the gradient",
-        source="paper: no; code: yes",
+        "Reset Adam's moments before every step: it follows the gradient's sign",
+        "paper: no; code: yes",
     )
-    shuffle: bool = setting(
-        True,
-        "Shuffle the frames in every epoch",
-        source="ours: yes; code: no",
-    )
+    shuffle: bool = setting(True, "Shuffle the frames in every epoch", "ours: yes; code: no")
     per_view_batchnorm: bool = setting(
-        False,
-        "Compute the batch normalization of each view separately",
-        source="ours: no; code: yes",
+        False, "Compute the batch normalization of each view separately", "ours: no; code: yes"
     )
     decay: bool = setting(
         False,
         "Reduce the learning rate to zero along a cosine",
-        source="ours: no; not stated in the paper",
+        "ours: no; not stated in the paper",
     )
     seed: int = setting(0, "Random seed of weights, order and dropout", least=-LARGEST)
     select_on: tuple[str, ...] = setting(
         (),
-        "Subjects, actions or recordings used for model selection instead of training; the weights "
-        "with the lowest reprojection error on them are saved too",
-        source="ours: none; not stated in the paper",
+        "Subjects, actions or recordings for model selection: the weights with the lowest "
+        "reprojection error on them are saved too",
+        "ours: none; not stated in the paper",
     )
     cameras_learned: int | None = setting(
         None, "Train with the first so many cameras of each recording; by default all", least=2
     )
     device: str = setting("cpu", "Where to train: cpu, cuda, cuda:1, ...")
     run: Path | None = setting(None, "Output folder; by default a new one in runs/")
-    overwrite: bool = setting(
-        False,
-        "Replace the output folder if it exists",
-    )
+    overwrite: bool = setting(False, "Replace the output folder if it exists")
     read: ReadSettings = group(ReadSettings, "How the data are read", prefix=False)
     lifter: LifterSettings = group(LifterSettings, "The network")
     losses: LossSettings = group(LossSettings, "The losses")

@@ -1,9 +1,8 @@
 """One setting: its default, meaning, unit, source and bounds, declared in one place."""
 
 from collections.abc import Callable
-from dataclasses import MISSING, field, fields
-from enum import Enum
-from typing import Any, TypeVar
+from dataclasses import field, fields
+from typing import TypeVar
 
 Value = TypeVar("Value")
 Class = TypeVar("Class", bound=type)
@@ -15,9 +14,9 @@ LARGEST = 2**63 - 1
 def setting(
     default: Value,
     meaning: str,
+    source: str = "",
     *,
     unit: str = "",
-    source: str = "",
     **bounds: float | int,
 ) -> Value:
     """Define one setting of a dataclass.
@@ -25,8 +24,8 @@ def setting(
     Args:
         default: Its default value.
         meaning: What it controls; the shell's help shows it.
-        unit: The unit of its value.
         source: Where the default comes from: the paper, the authors' code or us.
+        unit: The unit of its value.
         bounds: `least` and `most` (inclusive) or `above` (exclusive).
 
     Returns:
@@ -39,15 +38,9 @@ def setting(
 
 
 def group(kind: Callable[[], Value], meaning: str, *, prefix: bool = True) -> Value:
-    """Define a nested group of settings.
+    """Define a nested group of settings, given the dataclass of the group and its meaning.
 
-    Args:
-        kind: The dataclass of the group.
-        meaning: What the group controls.
-        prefix: Whether the options of the shell carry the name of the group, as `--lifter.width`.
-
-    Returns:
-        A dataclass field, typed as the group.
+    With `prefix`, the options of the shell carry the name of the group, as `--lifter.width`.
     """
     return field(default_factory=kind, metadata={"help": meaning, "prefix": prefix})
 
@@ -81,14 +74,6 @@ class Bounded:
 
 def documented(cls: Class) -> Class:
     """List the settings in the class docstring, for `help()` and the API page."""
-    lines = [
-        f"    {one.name}: {one.metadata['help']}"
-        + ("" if one.default is MISSING else f"; default {_shown(one.default)}")
-        for one in fields(cls)
-    ]
+    lines = [f"    {one.name}: {one.metadata['help']}" for one in fields(cls)]
     cls.__doc__ = "\n".join([f"{cls.__doc__}", "", "Attributes:", *lines])
     return cls
-
-
-def _shown(value: Any) -> Any:  # noqa: ANN401 - any setting
-    return value.value if isinstance(value, Enum) else value

@@ -16,16 +16,7 @@ LEFT, RIGHT, MIDDLE = "#0072B2", "#D55E00", "#555555"
 
 
 def draw_image(axes: "Axes", keypoints: Float[Tensor, "joints 2"], skeleton: Skeleton) -> "Axes":
-    """Draw a pose in image coordinates, y down.
-
-    Args:
-        axes: Where to draw.
-        keypoints: Joints [px]; NaN where missing.
-        skeleton: The skeleton of the joints.
-
-    Returns:
-        The same axes.
-    """
+    """Draw a pose in image coordinates [px], y down; NaN joints are left out. Returns the axes."""
     for parent, joint in skeleton.bones:
         ends = keypoints[[parent, joint]]
         axes.plot(*ends.T.tolist(), color=bone_color(skeleton, joint), linewidth=1.8)
@@ -38,16 +29,7 @@ def draw_image(axes: "Axes", keypoints: Float[Tensor, "joints 2"], skeleton: Ske
 
 
 def draw_pose(axes: "Axes3D", pose: Float[Tensor, "joints 3"], skeleton: Skeleton) -> "Axes3D":
-    """Draw a pose in world coordinates, z up.
-
-    Args:
-        axes: Where to draw.
-        pose: Joints [m]; NaN where missing.
-        skeleton: The skeleton of the joints.
-
-    Returns:
-        The same axes.
-    """
+    """Draw a pose in world coordinates [m], z up; NaN joints are left out. Returns the axes."""
     for parent, joint in skeleton.bones:
         ends = pose[[parent, joint]]
         axes.plot(*ends.T.tolist(), color=bone_color(skeleton, joint), linewidth=2.0)

@@ -21,6 +21,7 @@ from selfsup_lifting.cli.options import (
     InspectOptions,
     Options,
     PredictOptions,
+    ResultOptions,
     TrainOptions,
     TriangulateOptions,
     choose,
@@ -257,7 +258,7 @@ def _errors_against_all_views(
     }
 
 
-def _require_writable(options: PredictOptions | TriangulateOptions) -> None:
+def _require_writable(options: ResultOptions) -> None:
     for place, path in enumerate(options.out):
         require_writable(path, overwrite=options.overwrite)
         if path in options.out[:place]:
@@ -265,7 +266,7 @@ def _require_writable(options: PredictOptions | TriangulateOptions) -> None:
 
 
 def _save(
-    options: PredictOptions | TriangulateOptions,
+    options: ResultOptions,
     tracks: Float[Tensor, "frames joints 3"],
     recording: Recording,
 ) -> None:

@@ -32,95 +32,95 @@ Triangulation = Annotated[TriangulationSettings, arg(name="")]
 
 
 @dataclass(frozen=True, kw_only=True)
-class StartOptions:
-    """The options that choose the defaults of all other settings.
+class Options:
+    """The options of a command.
 
     Attributes:
-        recipe: What the network learns from: paper, robust, pseudo-label, supervised; or for a
-            published dataset: paper-h36m, paper-humaneva, code-compat.
-        preset: Size of the computation: demo (one or two minutes on two cores), quick (some
-            minutes) or full (as in the paper). `train` uses demo without --data and quick with
-            it; `ablate` uses demo.
-        config: A TOML file of settings; the command line overrides it.
-    """
-
-    recipe: str = "paper"
-    preset: str | None = None
-    config: Path | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainOptions(StartOptions):
-    """Train a network that lifts one camera's 2D pose to 3D, from several cameras without labels.
-
-    Attributes:
-        settings: Every setting of the run.
-        resume: Continue the training in this run folder.
         json: Print one JSON object and nothing else.
     """
 
-    settings: Settings = field(default_factory=Config)
-    resume: Path | None = None
     json: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
-class AblateOptions(StartOptions):
+class TrainOptions(Options):
+    """Train a network that lifts one camera's 2D pose to 3D, from several cameras without labels.
+
+    Attributes:
+        settings: Every setting of the run.
+        recipe: What the network learns from: paper, robust, pseudo-label, supervised; or for a
+            published dataset: paper-h36m, paper-humaneva, code-compat.
+        preset: Size of the computation: demo (one or two minutes on two cores; the default
+            without --data), quick (some minutes; the default with --data) or full (as in the
+            paper).
+        config: A TOML file of settings; the command line overrides it.
+        resume: Continue the training in this run folder.
+    """
+
+    settings: Settings = field(default_factory=Config)
+    recipe: str = "paper"
+    preset: str | None = None
+    config: Path | None = None
+    resume: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblateOptions(Options):
     """Train with the paper's losses added one by one, or with several values of a setting.
 
     Attributes:
         settings: Every setting of the runs; `run` is the folder of all runs, and finished runs
             found there are reused.
+        recipe: The recipe that the settings start from.
+        preset: Size of each training: demo, quick or full.
+        config: A TOML file of settings; the command line overrides it.
         seeds: Trainings per variant; differences are taken between runs of the same seed.
         vary: A setting and its values instead of the losses: cameras=2,3,4 or undistort=on,off or
             losses.consistency=0.001,0.1.
         jobs: Parallel trainings, each in its own process.
-        json: Print one JSON object and nothing else.
     """
 
     settings: Settings = field(default_factory=Config)
+    recipe: str = "paper"
+    preset: str = "demo"
+    config: Path | None = None
     seeds: int = 3
     vary: str | None = None
     jobs: int = 1
-    json: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
-class InspectOptions:
+class InspectOptions(Options):
     """Show what a file or folder holds, what is missing, and which camera looks wrong.
 
     Attributes:
         path: Detections with or without their calibration, or a calibration alone.
-        json: Print one JSON object and nothing else.
         read: How the data are read.
     """
 
     path: Positional[str]
-    json: bool = False
     read: Read = field(default_factory=ReadSettings)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _ResultOptions:
-    """Options of the commands that write results.
+class ResultOptions(Options):
+    """The options of the commands that write results.
 
     Attributes:
         frames: Frames to use as first:end, for example 80:100, or 80: for all from frame 80.
-        out: Files to write; the suffix chooses the format.
+        out: Files to write: tables as .json, .csv or .tex; 3D tracks as .npz, .csv or .trc.
         overwrite: Replace files that exist.
-        json: Print one JSON object and nothing else.
-        read: How the data are read; commands on a run use the settings of the run by default.
+        read: How the data are read; `evaluate` and `predict` use the run's settings by default.
     """
 
     frames: str = ":"
     out: tuple[Path, ...] = ()
     overwrite: bool = False
-    json: bool = False
     read: Read = field(default_factory=ReadSettings)
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateOptions(_ResultOptions):
+class EvaluateOptions(ResultOptions):
     """Compare single-view predictions with the ground truth, or with all views together.
 
     Attributes:
@@ -129,17 +129,15 @@ class EvaluateOptions(_ResultOptions):
             dataset only its test set is used.
         weights: Which weights of the run: last, or best (lowest reprojection error on the
             recordings of --select-on).
-        out: Files to write the tables to: .json, .csv, .tex.
     """
 
     run: Positional[Path]
     data: tuple[str, ...] = ()
     weights: str = "last"
-    out: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictOptions(_ResultOptions):
+class PredictOptions(ResultOptions):
     """Lift one camera's 2D track to 3D.
 
     Attributes:
@@ -149,40 +147,27 @@ class PredictOptions(_ResultOptions):
         coordinates: Coordinate frame of the output: root (relative to the root, in the camera's
             axes), camera (placed where the pose fits the image best) or world (the same,
             transformed by the camera's extrinsics).
-        out: Files to write the track to: .npz, .csv, .trc.
     """
 
     run: Positional[Path]
     keypoints: Positional[str]
     view: str | None = None
     coordinates: str = "root"
-    out: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
-class TriangulateOptions(_ResultOptions):
+class TriangulateOptions(ResultOptions):
     """Triangulate a recording from all its views, and report the reprojection errors.
 
     Attributes:
         path: The recording.
-        out: Files to write the points to: .npz, .csv, .trc.
         triangulation: How the points are triangulated.
     """
 
     path: Positional[str]
-    out: tuple[Path, ...] = ()
     read: Read = field(default_factory=lambda: ReadSettings(min_confidence=LEAST_CONFIDENCE))
     triangulation: Triangulation = field(default_factory=TriangulationSettings)
 
-
-Options = (
-    TrainOptions
-    | EvaluateOptions
-    | PredictOptions
-    | TriangulateOptions
-    | InspectOptions
-    | AblateOptions
-)
 
 COMMANDS: Mapping[str, type[Options]] = MappingProxyType(
     {
@@ -202,12 +187,6 @@ def parse_options(arguments: Sequence[str]) -> Options:
     A recipe, preset, settings file or run folder changes the defaults of the other options, so
     those that name one are parsed first.
 
-    Args:
-        arguments: The command and its options.
-
-    Returns:
-        The options of the command.
-
     Raises:
         ValueError: If a value is not possible.
         SystemExit: If help was asked for, or the command or an option is unknown.
@@ -217,7 +196,8 @@ def parse_options(arguments: Sequence[str]) -> Options:
         tyro.extras.subcommand_cli_from_dict(dict(COMMANDS), prog=PROGRAM, args=arguments)
     if name in {"train", "ablate"}:
         settings = _settings_before_options(name, rest)
-        return _parse(name, rest, COMMANDS[name](settings=settings))  # type: ignore[call-arg]
+        kind = TrainOptions if name == "train" else AblateOptions
+        return _parse(name, rest, kind(settings=settings))
     options = _parse(name, rest)
     if isinstance(options, EvaluateOptions | PredictOptions):
         read = replace(load_config(options.run).read, cameras=None)
@@ -233,17 +213,7 @@ def choose(choices: Mapping[str, Choice], name: str, option: str) -> Choice:
 
 
 def frame_slice(text: str) -> slice:
-    """Parse `first:end`, either of which may be left out.
-
-    Args:
-        text: What the user wrote.
-
-    Returns:
-        The chosen frames.
-
-    Raises:
-        ValueError: If the text has another form.
-    """
+    """Parse `first:end`, either of which may be left out; raise a ValueError for other forms."""
     if not re.fullmatch(r"-?\d*:-?\d*", text):
         raise ValueError(f"`frames` must be written first:end, as 80:100 or 80:, got {text!r}")
     first, end = (int(number) if number else None for number in text.split(":"))
@@ -251,16 +221,14 @@ def frame_slice(text: str) -> slice:
 
 
 def _parse(name: str, arguments: Sequence[str], default: Options | None = None) -> Options:
-    kind: Any = COMMANDS[name]
-    options: Options = tyro.cli(
-        kind,
+    return tyro.cli(
+        COMMANDS[name],
         prog=f"{PROGRAM} {name}",
         args=arguments,
         default=tyro.MISSING_NONPROP if default is None else default,
         config=(tyro.conf.EnumChoicesFromValues,),
         registry=_registry,
     )
-    return options
 
 
 _registry = ConstructorRegistry()

@@ -88,17 +88,7 @@ class Row:
 
 
 def loss_steps(config: Config) -> list[Variant]:
-    """Add the losses one by one, in the order of the paper's Table IV.
-
-    Args:
-        config: Settings with a weight for every loss.
-
-    Returns:
-        One variant per loss.
-
-    Raises:
-        ValueError: If a loss has no weight.
-    """
+    """Add the losses one by one, as in Table IV; raise a ValueError if a loss has no weight."""
     for name in ("projection", "consistency", "output"):
         if getattr(config.losses, name) == 0:
             raise ValueError(f"ablating needs a weight for every loss, `{name}` has none")

@@ -113,9 +113,6 @@ def evaluate_lifter(
             triangulation of the detections is the reference for all.
         view: The only camera to lift from; by default every camera.
 
-    Returns:
-        The errors over all joints.
-
     Raises:
         ValueError: If the skeleton is not the lifter's.
     """
@@ -159,19 +156,7 @@ class PoseErrors:
 def pose_errors(
     lifter: Lifter, recordings: Sequence[Recording], *, view: str | None = None
 ) -> list[PoseErrors]:
-    """Lift every view by itself, and measure the errors of every pose.
-
-    Args:
-        lifter: A trained network in evaluation mode.
-        recordings: Recordings of the lifter's skeleton.
-        view: The only camera to lift from; by default every camera.
-
-    Returns:
-        The errors of each recording.
-
-    Raises:
-        ValueError: If the skeleton is not the lifter's.
-    """
+    """Lift every view by itself, and measure the errors of every pose, as `evaluate_lifter`."""
     _require_skeleton(lifter, recordings)
     has_truth = all(recording.truth is not None for recording in recordings)
     return [_errors_of(lifter, recording, view, has_truth=has_truth) for recording in recordings]
@@ -184,11 +169,8 @@ def summarize(errors: Sequence[PoseErrors], counted: Sequence[str] = ()) -> Eval
         errors: The errors of each recording.
         counted: The joints that PCK and AUC count; by default all.
 
-    Returns:
-        The means.
-
     Raises:
-        ValueError: If the skeleton does not have a joint that is to be counted.
+        ValueError: If the skeleton does not have one of the counted joints.
     """
     skeleton = errors[0].recording.skeleton
     names = tuple(counted) or skeleton.joints
@@ -215,14 +197,7 @@ def summarize(errors: Sequence[PoseErrors], counted: Sequence[str] = ()) -> Eval
 
 
 def nan_to_none(plain: Any) -> Any:  # noqa: ANN401 - any content of a dataclass
-    """Replace numbers that are not finite by None, which JSON can store.
-
-    Args:
-        plain: Numbers and text in dictionaries, lists and tuples.
-
-    Returns:
-        The same, ready for JSON.
-    """
+    """Replace numbers that are not finite by None, which JSON can store."""
     if isinstance(plain, Mapping):
         return {name: nan_to_none(value) for name, value in plain.items()}
     if isinstance(plain, list | tuple):

@@ -84,18 +84,7 @@ class Inspection:
 
 
 def inspect_source(source: str, settings: ReadSettings) -> Inspection:
-    """Inspect a file or folder of recordings.
-
-    Args:
-        source: Any source that `read_recordings` reads.
-        settings: How to read it.
-
-    Returns:
-        What was found, what is missing and what looks wrong.
-
-    Raises:
-        ReadError: If the source cannot be read at all.
-    """
+    """Inspect any source of recordings; raise a ReadError if it cannot be read at all."""
     results = read_results(source, settings)
     recordings = [result.recording for result in results]
     first = recordings[0]
@@ -142,17 +131,7 @@ class RigInspection:
 
 
 def inspect_calibration(path: Path) -> RigInspection:
-    """Inspect a calibration file.
-
-    Args:
-        path: Any file that `load_cameras` reads.
-
-    Returns:
-        Its cameras, and what cannot be right about them.
-
-    Raises:
-        ValueError: If it cannot be read.
-    """
+    """Inspect a calibration file; raise a ValueError if it cannot be read."""
     file = read_camera_file(path)
     return RigInspection(
         format=file.format.title,

@@ -1,7 +1,8 @@
 """Error metrics of 3D poses in millimeters: MPJPE, P-MPJPE, N-MPJPE, velocity, PCK, AUC.
 
-Joints whose ground truth is NaN are ignored: they affect neither the result nor any gradient. A
-joint whose prediction is NaN is ignored as well, so check predictions before you compare errors.
+Poses are in meters; predicted poses are in the axes of the true ones. The root is the mean of the
+joints in `root`. Joints whose ground truth is NaN are ignored: they affect neither the result nor
+any gradient. A joint whose prediction is NaN is ignored as well, so check the predictions first.
 """
 
 import torch
@@ -22,15 +23,7 @@ AUC_THRESHOLDS = tuple(float(threshold) for threshold in range(0, 151, 5))
 def joint_errors(
     predicted: Float[Tensor, "*batch joints 3"], truth: Float[Tensor, "*batch joints 3"]
 ) -> Float[Tensor, "*batch joints"]:
-    """Compute the distance of each joint from the ground truth.
-
-    Args:
-        predicted: Poses [m].
-        truth: The true poses [m], NaN where unknown.
-
-    Returns:
-        Distances [mm], NaN where the truth or the prediction is NaN.
-    """
+    """Compute the distance of each joint from the ground truth [mm], NaN where either is NaN."""
     known = (predicted.isfinite() & truth.isfinite()).all(dim=-1)
     difference = torch.where(known[..., None], predicted - truth, 0.0)
     distances = torch.linalg.vector_norm(MILLIMETERS * difference, dim=-1)
@@ -95,15 +88,7 @@ def n_mpjpe(
     truth: Float[Tensor, "*batch joints 3"],
     root: tuple[int, ...],
 ) -> Float[Tensor, "*batch"]:
-    """Mean per joint position error after the best scale of each pose, both root-centered.
-
-    Args:
-        predicted: Poses, in the same axes as the truth [m].
-        truth: The true poses [m], NaN where unknown.
-        root: The joints whose mean is the root.
-
-    Returns:
-        The mean over the known joints [mm].
+    """Mean per joint position error after the best scale of each pose, both root-centered [mm].
 
     Reference:
         Rhodin et al., Unsupervised Geometry-Aware Representation for 3D Human Pose Estimation,
@@ -122,16 +107,9 @@ def velocity_errors(
     truth: Float[Tensor, "frames *batch joints 3"],
     root: tuple[int, ...],
 ) -> Float[Tensor, "steps *batch"]:
-    """Mean per joint error of the step from each frame to the next, both root-centered.
+    """Mean per joint error of the step to the next frame, both root-centered [mm per frame].
 
-    Args:
-        predicted: Poses of consecutive frames, in the same axes as the truth [m].
-        truth: The true poses [m], NaN where unknown.
-        root: The joints whose mean is the root.
-
-    Returns:
-        The mean over the joints known in both frames [mm per frame]; it depends on the frame
-        rate.
+    It depends on the frame rate.
 
     Reference:
         Pavllo et al., 3D human pose estimation in video, CVPR 2019 (MPJVE).
@@ -160,13 +138,7 @@ def pck(
 
 
 def auc(errors: Float[Tensor, "*batch joints"]) -> Float[Tensor, "*batch"]:
-    """Mean share of correct joints over the thresholds 0, 5, ... 150 mm (AUC).
-
-    Args:
-        errors: Errors of the counted joints [mm], NaN where unknown.
-
-    Returns:
-        The mean share of each pose, from 0 to 30/31; NaN where no joint is known.
+    """Mean of the PCK over the thresholds 0, 5, ... 150 mm (AUC), from 0 to 30/31.
 
     Reference:
         Mehta et al., Monocular 3D Human Pose Estimation In The Wild, 3DV 2017.
@@ -184,15 +156,7 @@ def centered(
 def procrustes_aligned(
     predicted: Float[Tensor, "*batch joints 3"], truth: Float[Tensor, "*batch joints 3"]
 ) -> Float[Tensor, "*batch joints 3"]:
-    """Align every pose to its ground truth by a rotation, a translation and a scale.
-
-    Args:
-        predicted: Poses [m].
-        truth: The true poses [m], NaN where unknown.
-
-    Returns:
-        The aligned poses [m].
-    """
+    """Align every pose to its ground truth by a rotation, a translation and a scale."""
     known = truth.isfinite().all(dim=-1)
     target = torch.where(known[..., None], truth, 0.0)
     weights = known.to(predicted.dtype)

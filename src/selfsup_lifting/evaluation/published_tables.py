@@ -167,15 +167,7 @@ def published_dataset(recordings: Sequence[Recording]) -> PublishedDataset | Non
 
 
 def split_for(config: Config, recordings: Sequence[Recording]) -> Split:
-    """Hold out what the settings name, else a dataset's test subjects, else as `hold_out`.
-
-    Args:
-        config: The settings of a run.
-        recordings: Its data.
-
-    Returns:
-        The split.
-    """
+    """Hold out what the settings name, else a dataset's test subjects, else as `hold_out`."""
     dataset = published_dataset(recordings)
     present = {recording.subject for recording in recordings}
     test = () if dataset is None else tuple(sorted(present & set(dataset.subjects)))

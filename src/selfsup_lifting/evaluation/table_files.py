@@ -30,13 +30,7 @@ class ResultTable:
 
 
 def save_tables(path: Path, evaluation: Evaluation, tables: Sequence[ResultTable]) -> None:
-    """Write an evaluation with its tables as JSON, or the tables alone as CSV or LaTeX.
-
-    Args:
-        path: The file, checked by `require_table`; its suffix chooses the format.
-        evaluation: The evaluation.
-        tables: Its tables.
-    """
+    """Write an evaluation with its tables as .json, or the tables alone as .csv or .tex."""
     with replacing(path) as temporary:
         WRITERS[path.suffix](temporary, evaluation, tables)
 

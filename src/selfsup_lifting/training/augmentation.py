@@ -35,14 +35,7 @@ def mirrored(batch: Frames, skeleton: Skeleton) -> Frames:
 
     The world is mirrored in x, and every image about its principal point. With M the mirror, a
     camera's transform T becomes M T M, which is rigid again, and the mirrored body projects to
-    the mirrored image.
-
-    Args:
-        batch: Frames.
-        skeleton: Their skeleton.
-
-    Returns:
-        The mirrored frames, each joint under its own name.
+    the mirrored image. Each joint keeps its own name.
     """
     order = list(range(len(skeleton.joints)))
     for left, right in skeleton.mirrored:

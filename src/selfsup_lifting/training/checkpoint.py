@@ -41,13 +41,6 @@ def save_checkpoint(
 ) -> None:
     """Save a lifter, and the state from which its training can continue.
 
-    Args:
-        run: The run folder.
-        lifter: The network.
-        optimizer: Its optimizer.
-        config: The settings of the run.
-        epoch: The number of finished epochs.
-
     Raises:
         ValueError: If a weight is not finite; an older checkpoint is then kept.
     """
@@ -62,13 +55,6 @@ def saving(
     run: Path, lifter: Lifter, optimizer: torch.optim.Optimizer, config: Config, done: int
 ) -> Iterator[Callable[[int], None]]:
     """Save checkpoints of the training in the block: every minute, at its end and on Ctrl-C.
-
-    Args:
-        run: The run folder.
-        lifter: The network.
-        optimizer: Its optimizer.
-        config: The settings of the run.
-        done: The number of epochs finished before.
 
     Yields:
         A function to call with the number of finished epochs after each epoch.
@@ -92,13 +78,7 @@ def saving(
 
 
 def save_weights(path: Path, lifter: Lifter, config: Config, **numbers: float) -> None:
-    """Save a lifter: weights, and in the metadata its skeleton and settings.
-
-    Args:
-        path: The file.
-        lifter: The network.
-        config: The settings of the run.
-        numbers: Numbers to store in the metadata, by name.
+    """Save a lifter: weights, and in the metadata its skeleton, settings and other numbers.
 
     Raises:
         ValueError: If a weight is not finite; an older file is then kept.

@@ -105,13 +105,7 @@ def train(
 def forward(
     lifter: Lifter, frames: Frames, config: Config, losses: LossSettings
 ) -> tuple[Float[Tensor, "frames views joints 3"], Terms]:
-    """Augment a batch, lift every view of it, and evaluate the losses.
-
-    Args:
-        lifter: The network.
-        frames: The batch.
-        config: Settings of augmentation and normalization.
-        losses: The losses of this epoch.
+    """Augment a batch, and lift every view of it.
 
     Returns:
         Each view's prediction, in its own axes [m], and the losses by name, before weighting.
@@ -130,17 +124,10 @@ def lift_views(
     *,
     per_view_batchnorm: bool,
 ) -> Float[Tensor, "frames views joints 3"]:
-    """Lift every view of a batch.
+    """Lift every view of a batch, from the shown keypoints, to poses in its own axes [m].
 
-    Args:
-        lifter: The network.
-        frames: The batch.
-        shown: Which keypoints the network may use.
-        per_view_batchnorm: Whether batch normalization, in training, uses the statistics of each
-            view separately instead of all views together.
-
-    Returns:
-        Each view's prediction, in its own axes [m].
+    With `per_view_batchnorm`, batch normalization in training uses the statistics of each view
+    separately instead of those of all views together.
     """
     inputs = (frames.image, shown, frames.confidence)
     if not per_view_batchnorm:

@@ -36,9 +36,6 @@ class ModelSelection:
     def score(self, lifter: Lifter) -> dict[str, float]:
         """Evaluate the network, and save its weights if they are the best so far.
 
-        Args:
-            lifter: The network.
-
         Returns:
             The reprojection error by name; empty if no recordings are held out for selection.
         """
@@ -52,15 +49,7 @@ class ModelSelection:
 
 @torch.no_grad()
 def reprojection_error(lifter: Lifter, frames: Frames) -> float:
-    """Project each view's prediction into every view, and compare with the detections.
-
-    Args:
-        lifter: The network, in training or evaluation mode.
-        frames: Frames that it was not trained on.
-
-    Returns:
-        The mean L1 distance [focal lengths].
-    """
+    """Return the mean L1 distance of projected predictions from the detections [focal lengths]."""
     training = lifter.training
     poses = lifter.eval()(frames.image, frames.seen)
     lifter.train(training)

@@ -40,14 +40,7 @@ def planned_run(config: Config, recipe: str) -> Path:
 
 
 def require_device(name: str) -> None:
-    """Refuse a device that this machine does not have.
-
-    Args:
-        name: The value of `Config.device`.
-
-    Raises:
-        ValueError: If there is no such device.
-    """
+    """Raise a ValueError for a device that this machine does not have."""
     kind = torch.accelerator.current_accelerator()
     count = torch.accelerator.device_count()
     accelerators = [kind.type, *(f"{kind.type}:{place}" for place in range(count))] if kind else []
@@ -62,10 +55,6 @@ def new_run(run: Path, config: Config) -> Iterator[None]:
 
     When the block ends, with or without an error, the older run is deleted if the new one has
     saved a checkpoint, and restored otherwise.
-
-    Args:
-        run: The folder, checked by `planned_run`.
-        config: The settings of the run.
     """
     run = run.resolve()
     older = _move_aside(run) if run.exists() else None
