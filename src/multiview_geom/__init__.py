@@ -25,7 +25,7 @@ from multiview_geom.alignment.procrustes import nearest_rotation as nearest_rota
 # Describe a rig.
 from multiview_geom.cameras import Cameras as Cameras
 from multiview_geom.lenses.lens import Lens as Lens
-from multiview_geom.cameras import ring_of_cameras as ring_of_cameras
+from multiview_geom.camera_rings import ring_of_cameras as ring_of_cameras
 
 # Project points.
 from multiview_geom.projection import project_points as project_points

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from math import tau
 from typing import Any
 
 import torch
@@ -19,7 +18,7 @@ from multiview_geom._validation import (
 from multiview_geom.lenses.lens import LENS_FUNCTIONS, Lens
 from multiview_geom.lenses.polynomial import unproject_pixels
 from multiview_geom.projection import decompose_projections, point_depths, project_points
-from multiview_geom.transforms import invert_transform, look_at, rigid_transform, world_to_camera
+from multiview_geom.transforms import invert_transform, rigid_transform, world_to_camera
 from multiview_geom.validity import ProjectedPoints, ValidPixels, ViewingRays
 
 AXES_PER_VIEW = {"intrinsics": 2, "camera_from_world": 2, "distortion": 1, "image_size": 1}
@@ -183,6 +182,7 @@ class Cameras:
             ValueError: If a shape or dtype disagrees.
 
         Example:
+            >>> from multiview_geom import ring_of_cameras
             >>> rays = ring_of_cameras(2, radius=4.0, height=0.0).rays(torch.full((2, 1, 2), 499.5))
             >>> rays.directions[0, 0].round(decimals=4) + 0.0
             tensor([-1.,  0.,  0.])
@@ -220,6 +220,7 @@ class Cameras:
             ValueError: If the rig has no such view, or a mask has another length.
 
         Example:
+            >>> from multiview_geom import ring_of_cameras
             >>> ring = ring_of_cameras(4, radius=4.0, height=1.0)
             >>> ring.select(["cam_3", "cam_1"]).names
             ('cam_3', 'cam_1')
@@ -340,55 +341,3 @@ register_pytree(Cameras, static=("names", "lens"))
 def default_names(views: int) -> tuple[str, ...]:
     """Name cameras by their number, counted from one."""
     return tuple(f"cam_{view + 1}" for view in range(views))
-
-
-def ring_of_cameras(  # noqa: PLR0913 - all but the first three are options
-    views: int,
-    radius: float,
-    height: float,
-    *,
-    target_height: float = 0.0,
-    focal_length: float = 1145.0,
-    image_size: tuple[int, int] = (1000, 1000),
-    dtype: torch.dtype | None = None,
-) -> Cameras:
-    """Set cameras on a circle around the world's vertical axis z, all looking at it.
-
-    Args:
-        views: How many cameras, at equal angles; the first stands on the x axis.
-        radius: Distance of every camera from the axis.
-        height: Height of the cameras.
-        target_height: Height of the point on the axis they look at.
-        focal_length: Focal length [px]; by default about Human3.6M's.
-        image_size: Width and height [px]; the principal point is the middle.
-        dtype: Floating dtype of the rig; torch's default unless given.
-
-    Returns:
-        The rig, its views named cam_1, cam_2, ...
-
-    Example:
-        >>> ring_of_cameras(4, radius=4.0, height=1.0).centers.round(decimals=3) + 0.0
-        tensor([[ 4.,  0.,  1.],
-                [ 0.,  4.,  1.],
-                [-4.,  0.,  1.],
-                [ 0., -4.,  1.]])
-    """
-    angles = torch.arange(views, dtype=torch.float64) * (tau / views)
-    level = torch.full_like(angles, height)
-    position = torch.stack([radius * angles.cos(), radius * angles.sin(), level], dim=-1)
-    up = position.new_tensor([0.0, 0.0, 1.0])
-    camera_from_world = look_at(position, up * target_height, up)
-    width, tall = image_size
-    intrinsics = position.new_tensor(
-        [
-            [focal_length, 0.0, (width - 1) / 2],
-            [0.0, focal_length, (tall - 1) / 2],
-            [0.0, 0.0, 1.0],
-        ]
-    )
-    rig = Cameras(
-        intrinsics=intrinsics.repeat(views, 1, 1),
-        camera_from_world=camera_from_world,
-        image_size=torch.tensor([image_size]).repeat(views, 1),
-    )
-    return rig.to(dtype or torch.get_default_dtype())

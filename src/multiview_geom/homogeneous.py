@@ -1,4 +1,4 @@
-"""Append a one; divide by the last."""
+"""Homogeneous coordinates: append a one, divide by the last coordinate."""
 
 import torch
 from jaxtyping import Float
@@ -31,8 +31,8 @@ def from_homogeneous(points: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch
         points: Points in homogeneous coordinates.
 
     Returns:
-        The same points without the last coordinate. A point at infinity, whose
-        last coordinate is zero, is NaN and passes no gradient.
+        The same points without the last coordinate. A point at infinity, whose last coordinate
+        is zero, is NaN and has no gradient.
 
     Example:
         >>> from_homogeneous(torch.tensor([[6.0, 8.0, 2.0]]))
@@ -41,6 +41,6 @@ def from_homogeneous(points: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch
     require_floating(points=points)
     numerator, denominator = for_computation(points).split([points.shape[-1] - 1, 1], dim=-1)
     finite = denominator != 0
-    # Doubled where: 0 * inf in the branch not taken would turn its gradient into NaN.
+    # Double `where`: 0 * inf in the branch not taken would turn its gradient into NaN.
     safe = torch.where(finite, denominator, 1.0)
     return torch.where(finite, numerator / safe, torch.nan).to(points.dtype)

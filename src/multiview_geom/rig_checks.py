@@ -1,4 +1,4 @@
-"""What a person wants to know of a rig, and what about it cannot be right."""
+"""Check a rig for errors of calibration, and summarize its cameras."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,35 +11,35 @@ from torch import Tensor
 from multiview_geom.cameras import Cameras
 
 ROTATION_TOLERANCE = 1e-3
-"""Files with four decimals are this near to a rotation."""
-SAME_PLACE = 1e-3
-"""Cameras this near to each other, as a share of the size of the rig, stand at one place."""
+"""Largest entry of R R^T - I; a file with four decimals stays below."""
+SAME_POSITION = 1e-3
+"""Distance between cameras, as a share of the size of the rig, below which they coincide."""
 UNIT_RATIO = 100.0
-"""Lengths this many times the others' are in another unit; millimetres are 1000 times metres."""
+"""Ratio of translations above which units differ; meters to millimeters is 1000."""
 FOLD_SAMPLES = 65
-"""Pixels across and down the image that a lens is tried on."""
+"""Samples per side of the image at which a lens is checked."""
 
 
 class CameraIssueKind(Enum):
-    """A kind of thing that cannot be right about a rig."""
+    """A kind of error in a calibration."""
 
-    NOT_FINITE = "a number that is not finite"
+    NOT_FINITE = "a value that is not finite"
     NOT_A_ROTATION = "not a rotation"
     FOCAL_LENGTH = "a focal length that is not positive"
     PRINCIPAL_POINT = "principal point outside the image"
-    SAME_POSITION = "cameras at one place"
-    UNIT_MISMATCH = "a unit of length unlike the others'"
-    LENS_FOLDS = "a lens that folds inside the image"
+    SAME_POSITION = "cameras at the same position"
+    UNIT_MISMATCH = "a translation in another unit of length"
+    LENS_FOLDS = "a lens that folds back inside the image"
 
 
 @dataclass(frozen=True)
 class CameraIssue:
-    """Something that cannot be right, about one camera or several.
+    """An error in the calibration of one or several cameras.
 
     Attributes:
-        kind: What kind of thing it is.
-        cameras: The names of the cameras concerned.
-        message: What is wrong, for a person.
+        kind: The kind of error.
+        cameras: The names of the cameras.
+        message: One sentence for people.
     """
 
     kind: CameraIssueKind
@@ -49,15 +49,15 @@ class CameraIssue:
 
 @dataclass(frozen=True)
 class CameraSummary:
-    """One camera in numbers a person checks first.
+    """One camera in the numbers that people check first.
 
     Attributes:
         name: Name of the camera.
         image_size: Width and height [px], where known.
         focal_length: Horizontal and vertical [px].
-        field_of_view: Horizontal and vertical angle between the image's edges [rad], through
-            the lens; NaN where the lens does not reach an edge; None without image size.
-        position: Where it stands [unit of the translations].
+        field_of_view: Horizontal and vertical angle between the edges of the image [rad], with
+            the lens; NaN if the lens folds back before an edge; None without image size.
+        position: Camera center in the world [unit of the translations].
     """
 
     name: str
@@ -68,7 +68,7 @@ class CameraSummary:
 
 
 def summarize_cameras(cameras: Cameras) -> tuple[CameraSummary, ...]:
-    """Tell each camera's size, focal length, field of view and position.
+    """Summarize each camera: image size, focal length, field of view and position.
 
     Args:
         cameras: A rig without batch axes.
@@ -102,13 +102,13 @@ def summarize_cameras(cameras: Cameras) -> tuple[CameraSummary, ...]:
 
 
 def check_cameras(cameras: Cameras) -> tuple[CameraIssue, ...]:
-    """Look for what cannot be right about a rig.
+    """Check a rig for errors of calibration.
 
     Args:
         cameras: A rig without batch axes.
 
     Returns:
-        What was found, camera by camera; nothing for a rig that may be right.
+        The issues, camera by camera; none for a plausible rig.
 
     Raises:
         ValueError: If the rig has batch axes.
@@ -119,41 +119,45 @@ def check_cameras(cameras: Cameras) -> tuple[CameraIssue, ...]:
         ()
     """
     rig = _single_rig(cameras)
-    broken = tuple(_not_numbers(rig))
+    broken = tuple(_not_finite(rig))
     if broken:
         return broken
-    checks = (_rotations, _focal_lengths, _principal_points, _lenses, _places, _units)
+    checks = (_rotations, _focal_lengths, _principal_points, _lenses, _positions, _units)
     return tuple(issue for check in checks for issue in check(rig))
 
 
-def _not_numbers(rig: Cameras) -> Iterator[CameraIssue]:
+def _issue(kind: CameraIssueKind, name: str, problem: str) -> CameraIssue:
+    return CameraIssue(kind, (name,), f"{name}: {problem}")
+
+
+def _not_finite(rig: Cameras) -> Iterator[CameraIssue]:
     fields = {"intrinsics": rig.intrinsics, "pose": rig.camera_from_world}
     if rig.distortion is not None:
         fields["distortion"] = rig.distortion
     for field, values in fields.items():
         for name, finite in zip(rig.names, values.isfinite().flatten(1).all(dim=1), strict=True):
             if not finite:
-                message = f"{name}: the {field} holds a number that is not finite"
-                yield CameraIssue(CameraIssueKind.NOT_FINITE, (name,), message)
+                problem = f"the {field} has a value that is not finite"
+                yield _issue(CameraIssueKind.NOT_FINITE, name, problem)
 
 
 def _rotations(rig: Cameras) -> Iterator[CameraIssue]:
     R = rig.camera_from_world[:, :3, :3]
     deviations = (R @ R.mT - torch.eye(3).double()).abs().amax(dim=(1, 2)).tolist()
-    for name, turn, deviation in zip(rig.names, R, deviations, strict=True):
+    for name, rotation, deviation in zip(rig.names, R, deviations, strict=True):
         if deviation > ROTATION_TOLERANCE:
-            message = f"{name}: R is not a rotation, R R^T misses the identity by {deviation:.2g}"
-            yield CameraIssue(CameraIssueKind.NOT_A_ROTATION, (name,), message)
-        elif torch.linalg.det(turn) < 0:
-            message = f"{name}: R is not a rotation but a mirror, its determinant is -1"
-            yield CameraIssue(CameraIssueKind.NOT_A_ROTATION, (name,), message)
+            problem = f"R is not a rotation, R R^T differs from the identity by {deviation:.2g}"
+            yield _issue(CameraIssueKind.NOT_A_ROTATION, name, problem)
+        elif torch.linalg.det(rotation) < 0:
+            problem = "R is a reflection, not a rotation: its determinant is -1"
+            yield _issue(CameraIssueKind.NOT_A_ROTATION, name, problem)
 
 
 def _focal_lengths(rig: Cameras) -> Iterator[CameraIssue]:
     for name, K in zip(rig.names, rig.intrinsics, strict=True):
         if min(K[0, 0], K[1, 1]) <= 0:
-            message = f"{name}: focal lengths {K[0, 0]:g} and {K[1, 1]:g} px are not positive"
-            yield CameraIssue(CameraIssueKind.FOCAL_LENGTH, (name,), message)
+            problem = f"focal lengths {K[0, 0]:g} and {K[1, 1]:g} px are not positive"
+            yield _issue(CameraIssueKind.FOCAL_LENGTH, name, problem)
 
 
 def _principal_points(rig: Cameras) -> Iterator[CameraIssue]:
@@ -163,10 +167,8 @@ def _principal_points(rig: Cameras) -> Iterator[CameraIssue]:
         x, y = K[0, 2].item(), K[1, 2].item()
         width, height = size.tolist()
         if not (0 <= x < width and 0 <= y < height):
-            place = f"({x:g}, {y:g}) lies outside its image of {width} x {height} px"
-            yield CameraIssue(
-                CameraIssueKind.PRINCIPAL_POINT, (name,), f"{name}: principal point {place}"
-            )
+            where = f"({x:g}, {y:g}) is outside the image of {width} x {height} px"
+            yield _issue(CameraIssueKind.PRINCIPAL_POINT, name, f"principal point {where}")
 
 
 def _lenses(rig: Cameras) -> Iterator[CameraIssue]:
@@ -177,16 +179,16 @@ def _lenses(rig: Cameras) -> Iterator[CameraIssue]:
     lost = 1 - rig.rays(pixels).valid.double().mean(dim=-1)
     for name, share in zip(rig.names, lost.tolist(), strict=True):
         if share > 0:
-            message = f"{name}: the lens folds inside the image, {share:.1%} of it shows nothing"
-            yield CameraIssue(CameraIssueKind.LENS_FOLDS, (name,), message)
+            problem = f"the lens folds back inside the image, {share:.1%} of it is not visible"
+            yield _issue(CameraIssueKind.LENS_FOLDS, name, problem)
 
 
-def _places(rig: Cameras) -> Iterator[CameraIssue]:
+def _positions(rig: Cameras) -> Iterator[CameraIssue]:
     distances = torch.cdist(rig.centers, rig.centers)
     size = max(distances.max().item(), rig.centers.norm(dim=-1).median().item())
     for (i, first), (j, second) in combinations(enumerate(rig.names), 2):
-        if distances[i, j] <= SAME_PLACE * size:
-            message = f"{first} and {second} stand at one place: nothing can be triangulated"
+        if distances[i, j] <= SAME_POSITION * size:
+            message = f"{first} and {second} have the same position: they cannot triangulate"
             yield CameraIssue(CameraIssueKind.SAME_POSITION, (first, second), message)
 
 
@@ -196,12 +198,12 @@ def _units(rig: Cameras) -> Iterator[CameraIssue]:
     for name, length in zip(rig.names, lengths.tolist(), strict=True):
         longer, shorter = max(length, usual), min(length, usual)
         if shorter > 0 and longer >= UNIT_RATIO * shorter:
-            message = f"{name}: translation of {length:g} beside {usual:g}: mm beside m?"
-            yield CameraIssue(CameraIssueKind.UNIT_MISMATCH, (name,), message)
+            problem = f"translation of {length:g}, median {usual:g}: millimeters among meters?"
+            yield _issue(CameraIssueKind.UNIT_MISMATCH, name, problem)
 
 
 def _fields_of_view(rig: Cameras) -> Tensor | None:
-    """Measure the angles between the middles of opposite edges, by way of the axis."""
+    """Return the angles between the centers of opposite edges, through the optical axis."""
     if rig.image_size is None:
         return None
     center, size = rig.intrinsics[:, :2, 2], rig.image_size.double()

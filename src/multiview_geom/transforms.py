@@ -25,9 +25,9 @@ class Similarity:
     scale: Float[Tensor, "*batch"]
 
     def apply(self, points: Float[Tensor, "*#batch points d"]) -> Float[Tensor, "*#batch points d"]:
-        """Transform points."""
-        turned = product(points, self.rotation.mT)
-        return self.scale[..., None, None] * turned + self.translation[..., None, :]
+        """Return the transformed points."""
+        rotated = product(points, self.rotation.mT)
+        return self.scale[..., None, None] * rotated + self.translation[..., None, :]
 
     @property
     def matrix(self) -> Float[Tensor, "*batch d_plus_1 d_plus_1"]:
@@ -35,10 +35,10 @@ class Similarity:
         return _affine(self.scale[..., None, None] * self.rotation, self.translation)
 
     def inverse(self) -> "Similarity":
-        """Return the transform that undoes this one."""
-        back = self.rotation.mT
-        shift = -product(back, self.translation[..., None])[..., 0] / self.scale[..., None]
-        return Similarity(rotation=back, translation=shift, scale=1 / self.scale)
+        """Return the inverse transform."""
+        rotation = self.rotation.mT
+        shift = product(rotation, self.translation[..., None])[..., 0]
+        return Similarity(rotation, -shift / self.scale[..., None], 1 / self.scale)
 
 
 register_pytree(Similarity)
@@ -47,14 +47,14 @@ register_pytree(Similarity)
 def rigid_transform(
     rotation: Float[Tensor, "*#batch 3 3"], translation: Float[Tensor, "*#batch 3"]
 ) -> Float[Tensor, "*#batch 4 4"]:
-    """Build the 4x4 matrix that rotates, then translates.
+    """Build the 4x4 matrix of a rotation followed by a translation.
 
     Args:
         rotation: Rotation matrices.
         translation: Translations [caller's unit of length].
 
     Returns:
-        `b_from_a` where `rotation` and `translation` take a point from a to b.
+        `b_from_a`: rotation @ point_in_a + translation is the point in b.
 
     Raises:
         ValueError: If a shape or dtype disagrees.
@@ -96,7 +96,7 @@ def relative_transform(
     target_from_world: Float[Tensor, "*#batch 4 4"],
     source_from_world: Float[Tensor, "*#batch 4 4"],
 ) -> Float[Tensor, "*#batch 4 4"]:
-    """Compose the way from a source frame, through the world, to a target frame.
+    """Compose two world-to-camera transforms: from the source frame to the target frame.
 
     Args:
         target_from_world: Rigid transforms into the target frame.
@@ -111,14 +111,14 @@ def relative_transform(
     require_trailing_shape("target_from_world", target_from_world, 4, 4)
     require_floating(target_from_world=target_from_world, source_from_world=source_from_world)
     source = invert_transform(for_computation(source_from_world))
-    whole = product(for_computation(target_from_world), source)
-    return whole.to(target_from_world.dtype)
+    composed = product(for_computation(target_from_world), source)
+    return composed.to(target_from_world.dtype)
 
 
 def transform_points(
     b_from_a: Float[Tensor, "*#batch 4 4"], points: Float[Tensor, "*#batch points 3"]
 ) -> Float[Tensor, "*#batch points 3"]:
-    """Take points from frame a to frame b.
+    """Transform points from frame a to frame b.
 
     Args:
         b_from_a: Affine transforms: their last row is (0, 0, 0, 1).
@@ -134,15 +134,15 @@ def transform_points(
     require_trailing_shape("points", points, "points", 3)
     require_floating(b_from_a=b_from_a, points=points)
     matrix = for_computation(b_from_a)
-    turned = product(for_computation(points), matrix[..., :3, :3].mT)
-    return (turned + matrix[..., None, :3, 3]).to(points.dtype)
+    rotated = product(for_computation(points), matrix[..., :3, :3].mT)
+    return (rotated + matrix[..., None, :3, 3]).to(points.dtype)
 
 
 def world_to_camera(
     camera_from_world: Float[Tensor, "*#batch views 4 4"],
     points: Float[Tensor, "*#batch points 3"],
 ) -> Float[Tensor, "*#batch views points 3"]:
-    """Take world points into the frame of every view: the paper's rho, world to camera.
+    """Transform world points to the camera frame of every view.
 
     Args:
         camera_from_world: Each view's rigid transform.
@@ -155,7 +155,7 @@ def world_to_camera(
         ValueError: If a shape or dtype disagrees.
 
     Reference:
-        Bouazizi et al., FG 2021, sec. III-A.
+        rho in Bouazizi et al., FG 2021, sec. III-A.
     """
     require_trailing_shape("camera_from_world", camera_from_world, "views", 4, 4)
     require_trailing_shape("points", points, "points", 3)
@@ -165,7 +165,7 @@ def world_to_camera(
 def camera_to_world(
     camera_from_world: Float[Tensor, "*#batch 4 4"], points: Float[Tensor, "*#batch points 3"]
 ) -> Float[Tensor, "*#batch points 3"]:
-    """Take points in a camera's frame back to the world: the paper's rho, camera to world.
+    """Transform points of a camera's frame to the world.
 
     Args:
         camera_from_world: Rigid transforms.
@@ -178,7 +178,7 @@ def camera_to_world(
         ValueError: If a shape or dtype disagrees.
 
     Reference:
-        Bouazizi et al., FG 2021, sec. III-A.
+        rho in Bouazizi et al., FG 2021, sec. III-A.
     """
     return transform_points(invert_transform(camera_from_world), points)
 
@@ -188,11 +188,11 @@ def camera_to_camera(
     source_from_world: Float[Tensor, "*#batch 4 4"],
     points: Float[Tensor, "*#batch points 3"],
 ) -> Float[Tensor, "*#batch points 3"]:
-    """Take points from one camera's frame to another's: the paper's rho between cameras.
+    """Transform points of one camera's frame to the frame of another camera.
 
     Args:
-        target_from_world: Rigid transforms of the cameras to go to.
-        source_from_world: Rigid transforms of the cameras the points are given in.
+        target_from_world: Rigid transforms of the target cameras.
+        source_from_world: Rigid transforms of the source cameras.
         points: Points in the source camera's frame [unit of the translations].
 
     Returns:
@@ -202,7 +202,7 @@ def camera_to_camera(
         ValueError: If a shape or dtype disagrees.
 
     Reference:
-        Bouazizi et al., FG 2021, sec. III-A.
+        rho in Bouazizi et al., FG 2021, sec. III-A.
     """
     return transform_points(relative_transform(target_from_world, source_from_world), points)
 
@@ -212,16 +212,16 @@ def look_at(
     target: Float[Tensor, "*#batch 3"],
     up: Float[Tensor, "*#batch 3"],
 ) -> Float[Tensor, "*#batch 4 4"]:
-    """Aim a camera: at a place, looking at a target, with the image's top towards `up`.
+    """Aim a camera: at a position, toward a target, with the top of the image toward `up`.
 
     Args:
-        position: Camera centres in the world.
-        target: What lies on the optical axis.
-        up: The direction that shall point to the top of the image, of any length.
+        position: Camera centers in the world.
+        target: Points on the optical axis.
+        up: Directions of the top of the image, of any length.
 
     Returns:
-        `camera_from_world`: x right, y down, z forward. NaN where the position is
-        the target, or where the line of sight runs along `up`.
+        `camera_from_world`: x right, y down, z forward. NaN if the position is the target, or
+        if the optical axis is parallel to `up`.
 
     Raises:
         ValueError: If a shape or dtype disagrees.
@@ -234,12 +234,12 @@ def look_at(
     for name, vector in (("position", position), ("target", target), ("up", up)):
         require_trailing_shape(name, vector, 3)
     require_floating(position=position, target=target, up=up)
-    centre = for_computation(position)
-    forward = unit(for_computation(target) - centre)
+    center = for_computation(position)
+    forward = unit(for_computation(target) - center)
     right = unit(torch.linalg.cross(*torch.broadcast_tensors(forward, for_computation(up))))
     down = torch.linalg.cross(forward, right)
     rotation = torch.stack(torch.broadcast_tensors(right, down, forward), dim=-2)
-    pose = rigid_transform(rotation, -product(rotation, centre[..., None])[..., 0])
+    pose = rigid_transform(rotation, -product(rotation, center[..., None])[..., 0])
     return pose.to(position.dtype)
 
 

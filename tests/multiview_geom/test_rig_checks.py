@@ -131,7 +131,7 @@ def test_metres_beside_millimetres_are_found() -> None:
 def test_a_lens_that_folds_inside_the_image_is_found() -> None:
     found = check_cameras(with_image(glass=KORNIA_3273))
     assert [issue.kind for issue in found] == [CameraIssueKind.LENS_FOLDS] * 4
-    assert "cam_1: the lens folds inside the image" in found[0].message
+    assert "cam_1: the lens folds back inside the image" in found[0].message
 
 
 def test_what_is_not_a_number_is_found_first() -> None:

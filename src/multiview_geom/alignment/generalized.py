@@ -1,4 +1,4 @@
-"""The one shape that many point sets are noisy copies of."""
+"""Generalized Procrustes: the mean shape of many point sets, and the alignment of each to it."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from multiview_geom._validation import (
     for_computation,
@@ -17,7 +18,7 @@ from multiview_geom.transforms import Similarity
 
 
 class GeneralizedAlignment(NamedTuple):
-    """A common shape, how each set is laid on it, and how far each point then lies from it."""
+    """The mean shape, the transform of each set to it, and the distances that remain."""
 
     points: Float[Tensor, "*batch points d"]
     transforms: Similarity
@@ -31,28 +32,29 @@ def generalized_procrustes(
     align: Callable[..., Similarity] = align_similarity,
     steps: int = 10,
 ) -> GeneralizedAlignment:
-    """Find the shape that many point sets share, and lay every set on it.
+    """Find the mean shape of many point sets, and align every set to it.
 
-    Lays all sets on the shape, takes their weighted mean for the next shape, and so on: each
-    step lowers the sum of `weight * ‖transform(point) - shape‖²`, relative to the shape's size.
+    Aligns all sets to the shape, takes their weighted mean as the next shape, and repeats. Each
+    step lowers the sum of `weight * ‖transform(point) - shape‖²`, relative to the size of the
+    shape.
 
     Args:
-        sets: Point sets of the same points in the same order, each in a frame of its own.
-        weights: Trust in each point of each set, >= 0; zero removes it. Equal by default.
-        align: `align_similarity`, or `align_rigid` where all sets have one size.
-        steps: How many times to lay and average.
+        sets: Point sets with the same points in the same order, each in its own frame.
+        weights: Weight of each point of each set, >= 0; zero removes it. Equal by default.
+        align: `align_similarity`, or `align_rigid` if all sets have the same size.
+        steps: Number of repetitions.
 
     Returns:
-        The shape in the frame, and at the scale, of the first set; the transforms from each
+        The mean shape in the frame, and at the scale, of the first set; the transforms from each
         set to it; the distances that remain.
 
     Raises:
         ValueError: If a shape or dtype disagrees.
 
     Note:
-        A point with a coordinate that is not finite counts as weight zero. A point that no
-        set has is NaN in the shape. The first set gives the frame, so it must have enough
-        points to be laid; the others, if they do not, are left out.
+        A point with a coordinate that is not finite counts as weight zero. A point that is in no
+        set is NaN in the shape. The first set determines the frame, so it needs enough points
+        for an alignment; other sets without enough points are ignored.
 
     Reference:
         Gower, Generalized Procrustes analysis, Psychometrika 1975; the mean shape of Dryden
@@ -69,78 +71,71 @@ def generalized_procrustes(
     if weights is not None:
         require_trailing_shape("weights", weights, *sets.shape[-3:-1])
         require_floating(sets=sets, weights=weights)
-    places = for_computation(sets)
-    trust = _trust(places, weights)
-    places = torch.where(places.isfinite(), places, 0.0)
-    shape, had = _mean(places[..., :1, :, :], trust[..., :1, :])
+    points = for_computation(sets)
+    weight = _effective_weights(points, weights)
+    points = torch.where(points.isfinite(), points, 0.0)
+    shape, has_point = _mean(points[..., :1, :, :], weight[..., :1, :])
     for _ in range(steps):
-        transforms = _lay(places, shape, had, trust, align)
-        shape, had = _mean(transforms.apply(places), trust)
+        transforms = _align_sets(points, shape, has_point, weight, align)
+        shape, has_point = _mean(transforms.apply(points), weight)
         shape = _first(transforms).inverse().apply(shape)
-    transforms = _lay(places, shape, had, trust, align)
-    known = (trust > 0) & had[..., None, :]
-    residuals = _distances(transforms.apply(places), shape[..., None, :, :], known)
-    shape = torch.where(had[..., None], shape, torch.nan)
+    transforms = _align_sets(points, shape, has_point, weight, align)
+    known = (weight > 0) & has_point[..., None, :]
+    residuals = _distances(transforms.apply(points), shape[..., None, :, :], known)
+    shape = torch.where(has_point[..., None], shape, torch.nan)
     return GeneralizedAlignment(
-        shape.to(sets.dtype), _cast(transforms, sets.dtype), residuals.to(sets.dtype)
+        shape.to(sets.dtype),
+        tree_map(lambda field: field.to(sets.dtype), transforms),
+        residuals.to(sets.dtype),
     )
 
 
-def _lay(
-    places: Float[Tensor, "*#batch sets points d"],
+def _align_sets(
+    points: Float[Tensor, "*#batch sets points d"],
     shape: Float[Tensor, "*#batch points d"],
-    had: Bool[Tensor, "*#batch points"],
-    trust: Float[Tensor, "*#batch sets points"],
+    has_point: Bool[Tensor, "*#batch points"],
+    weight: Float[Tensor, "*#batch sets points"],
     align: Callable[..., Similarity],
 ) -> Similarity:
-    """Lay every set on the points that the shape already has."""
-    share = torch.where(had[..., None, :], trust, 0.0)
-    return align(places, shape[..., None, :, :], weights=share)
+    """Align every set to the points that the shape has."""
+    common = torch.where(has_point[..., None, :], weight, 0.0)
+    return align(points, shape[..., None, :, :], weights=common)
 
 
-def _trust(
-    places: Float[Tensor, "*#batch sets points d"],
+def _effective_weights(
+    points: Float[Tensor, "*#batch sets points d"],
     weights: Float[Tensor, "*#batch sets points"] | None,
 ) -> Float[Tensor, "*#batch sets points"]:
-    known = places.isfinite().all(dim=-1)
+    """Return the weights, zero for missing points."""
+    known = points.isfinite().all(dim=-1)
     if weights is None:
-        return known.to(places.dtype)
-    trust = for_computation(weights)
-    return torch.where(known & (trust > 0), trust, 0.0)
+        return known.to(points.dtype)
+    weight = for_computation(weights)
+    return torch.where(known & (weight > 0), weight, 0.0)
 
 
 def _mean(
-    laid: Float[Tensor, "*#batch sets points d"], trust: Float[Tensor, "*#batch sets points"]
+    aligned: Float[Tensor, "*#batch sets points d"], weight: Float[Tensor, "*#batch sets points"]
 ) -> tuple[Float[Tensor, "*#batch points d"], Bool[Tensor, "*#batch points"]]:
-    """Average over the sets that have the point; zero and False where none has."""
-    share = torch.where(laid.isfinite().all(dim=-1), trust, 0.0)[..., None]
-    total = share.sum(dim=-3)
-    # Doubled where: a set that could not be laid would turn the others' gradients into NaN.
-    weighted = share * torch.where(share > 0, laid, 0.0)
+    """Average over the sets with the point; zero and False where no set has it."""
+    weight = torch.where(aligned.isfinite().all(dim=-1), weight, 0.0)[..., None]
+    total = weight.sum(dim=-3)
+    # Double `where`: a set without alignment would turn the gradients of the others into NaN.
+    weighted = weight * torch.where(weight > 0, aligned, 0.0)
     mean = weighted.sum(dim=-3) / torch.where(total > 0, total, 1.0)
     return mean, total[..., 0] > 0
 
 
-def _distances(laid: Tensor, shape: Tensor, known: Tensor) -> Tensor:
-    """Measure how far each point lies from the shape; NaN where a set has no such point."""
-    squared = (laid - shape).square().sum(dim=-1)
-    # Doubled where: the root has an infinite slope at zero, and the unknown none at all.
-    far = known & (squared > 0)
-    length = torch.where(far, torch.where(far, squared, 1.0).sqrt(), 0.0)
-    return torch.where(known & squared.isfinite(), length, torch.nan)
+def _distances(aligned: Tensor, shape: Tensor, known: Tensor) -> Tensor:
+    """Return the distance of each point from the shape; NaN where a set does not have it."""
+    squared = (aligned - shape).square().sum(dim=-1)
+    # Double `where`: the square root has an infinite derivative at zero.
+    positive = known & (squared > 0)
+    distance = torch.where(positive, torch.where(positive, squared, 1.0).sqrt(), 0.0)
+    return torch.where(known & squared.isfinite(), distance, torch.nan)
 
 
 def _first(transforms: Similarity) -> Similarity:
-    return Similarity(
-        rotation=transforms.rotation[..., 0, :, :],
-        translation=transforms.translation[..., 0, :],
-        scale=transforms.scale[..., 0],
-    )
-
-
-def _cast(transforms: Similarity, dtype: torch.dtype) -> Similarity:
-    return Similarity(
-        rotation=transforms.rotation.to(dtype),
-        translation=transforms.translation.to(dtype),
-        scale=transforms.scale.to(dtype),
-    )
+    sets_axis = transforms.scale.ndim - 1
+    first: Similarity = tree_map(lambda field: field.select(sets_axis, 0), transforms)
+    return first

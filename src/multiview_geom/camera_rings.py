@@ -1,0 +1,60 @@
+"""Simulated rigs: cameras on a circle."""
+
+from math import tau
+
+import torch
+
+from multiview_geom.cameras import Cameras
+from multiview_geom.transforms import look_at
+
+
+def ring_of_cameras(  # noqa: PLR0913 - all but the first three are options
+    views: int,
+    radius: float,
+    height: float,
+    *,
+    target_height: float = 0.0,
+    focal_length: float = 1145.0,
+    image_size: tuple[int, int] = (1000, 1000),
+    dtype: torch.dtype | None = None,
+) -> Cameras:
+    """Place cameras on a circle around the vertical axis z of the world, looking at the axis.
+
+    Args:
+        views: Number of cameras, at equal angles; the first is above the x axis.
+        radius: Distance of every camera from the axis.
+        height: Height of the cameras.
+        target_height: Height of the point on the axis that the cameras look at.
+        focal_length: Focal length [px]; by default about that of Human3.6M.
+        image_size: Width and height [px]; the principal point is the center.
+        dtype: Floating dtype of the rig; torch's default unless given.
+
+    Returns:
+        The rig, with names cam_1, cam_2, ...
+
+    Example:
+        >>> ring_of_cameras(4, radius=4.0, height=1.0).centers.round(decimals=3) + 0.0
+        tensor([[ 4.,  0.,  1.],
+                [ 0.,  4.,  1.],
+                [-4.,  0.,  1.],
+                [ 0., -4.,  1.]])
+    """
+    angles = torch.arange(views, dtype=torch.float64) * (tau / views)
+    level = torch.full_like(angles, height)
+    position = torch.stack([radius * angles.cos(), radius * angles.sin(), level], dim=-1)
+    up = position.new_tensor([0.0, 0.0, 1.0])
+    camera_from_world = look_at(position, up * target_height, up)
+    width, height_px = image_size
+    intrinsics = position.new_tensor(
+        [
+            [focal_length, 0.0, (width - 1) / 2],
+            [0.0, focal_length, (height_px - 1) / 2],
+            [0.0, 0.0, 1.0],
+        ]
+    )
+    rig = Cameras(
+        intrinsics=intrinsics.repeat(views, 1, 1),
+        camera_from_world=camera_from_world,
+        image_size=torch.tensor([image_size]).repeat(views, 1),
+    )
+    return rig.to(dtype or torch.get_default_dtype())
