@@ -1,6 +1,6 @@
-"""Points, cameras and the maps between them: differentiable multi-view geometry in PyTorch."""
+"""Differentiable multi-view geometry in PyTorch: points, cameras and the maps between them."""
 
-# Write points in homogeneous coordinates.
+# Convert points to homogeneous coordinates and back.
 from multiview_geom.homogeneous import from_homogeneous as from_homogeneous
 from multiview_geom.homogeneous import to_homogeneous as to_homogeneous
 
@@ -22,12 +22,12 @@ from multiview_geom.rotations import rotation_from_vector as rotation_from_vecto
 from multiview_geom.rotations import rotation_to_vector as rotation_to_vector
 from multiview_geom.alignment.procrustes import nearest_rotation as nearest_rotation
 
-# Describe a rig.
+# Build a rig of cameras.
 from multiview_geom.cameras import Cameras as Cameras
 from multiview_geom.lenses.lens import Lens as Lens
 from multiview_geom.camera_rings import ring_of_cameras as ring_of_cameras
 
-# Project points.
+# Project points and measure the result.
 from multiview_geom.projection import project_points as project_points
 from multiview_geom.projection import point_depths as point_depths
 from multiview_geom.projection import in_front as in_front
@@ -35,7 +35,7 @@ from multiview_geom.projection import decompose_projections as decompose_project
 from multiview_geom.projection import reprojection_error as reprojection_error
 from multiview_geom.projection import triangulation_angle as triangulation_angle
 
-# Apply and remove the lens.
+# Distort, undistort, project and unproject with a lens.
 from multiview_geom.validity import ProjectedPoints as ProjectedPoints
 from multiview_geom.validity import ValidDirections as ValidDirections
 from multiview_geom.validity import ValidPixels as ValidPixels
@@ -49,7 +49,7 @@ from multiview_geom.lenses.fisheye import unproject_fisheye_pixels as unproject_
 from multiview_geom.lenses.fisheye import distort_fisheye_pixels as distort_fisheye_pixels
 from multiview_geom.lenses.fisheye import undistort_fisheye_pixels as undistort_fisheye_pixels
 
-# Triangulate: pixels in many views to world points.
+# Triangulate points from pixels in many views.
 from multiview_geom.triangulation.linear import triangulate_dlt as triangulate_dlt
 from multiview_geom.triangulation.linear import triangulate_dlt_svd as triangulate_dlt_svd
 from multiview_geom.triangulation.iterative import triangulate_iterative as triangulate_iterative
@@ -70,7 +70,7 @@ from multiview_geom.alignment.procrustes import align_similarity as align_simila
 from multiview_geom.alignment.generalized import GeneralizedAlignment as GeneralizedAlignment
 from multiview_geom.alignment.generalized import generalized_procrustes as generalized_procrustes
 
-# Decompose small matrices.
+# Decompose symmetric matrices.
 from multiview_geom.linalg import smallest_eigenvector as smallest_eigenvector
 
 # Read and write calibration files.
@@ -81,14 +81,14 @@ from multiview_geom.camera_files import load_cameras as load_cameras
 from multiview_geom.camera_files import read_camera_file as read_camera_file
 from multiview_geom.camera_files import save_cameras as save_cameras
 
-# Look a rig over.
+# Check and summarize a rig.
 from multiview_geom.rig_checks import CameraSummary as CameraSummary
 from multiview_geom.rig_checks import CameraIssue as CameraIssue
 from multiview_geom.rig_checks import CameraIssueKind as CameraIssueKind
 from multiview_geom.rig_checks import check_cameras as check_cameras
 from multiview_geom.rig_checks import summarize_cameras as summarize_cameras
 
-# Speak to other libraries' cameras.
+# Convert to and from the cameras of other libraries.
 from multiview_geom.conventions import ColmapCameras as ColmapCameras
 from multiview_geom.conventions import KorniaCameras as KorniaCameras
 from multiview_geom.conventions import OpenGLCameras as OpenGLCameras

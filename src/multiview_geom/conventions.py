@@ -1,8 +1,8 @@
-"""Cameras as OpenGL, PyTorch3D, COLMAP and kornia write them, and back.
+"""Convert rigs to and from the cameras of OpenGL, PyTorch3D, COLMAP and kornia.
 
-Here a camera looks along z, x to the right and y down, points are columns, and the centre of the
-first pixel is (0, 0). Where another convention counts pixels from the image's corner, that pixel's
-centre is (0.5, 0.5), and the principal point moves by half a pixel on the way.
+Here a camera looks along z, with x right and y down; points are columns; the center of the first
+pixel is (0, 0). Other conventions place that center at (0.5, 0.5), half a pixel from the corner of
+the image: the principal point moves by half a pixel.
 """
 
 from typing import NamedTuple
@@ -27,12 +27,12 @@ COLMAP_PARAMETERS = {
     "FULL_OPENCV": ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6"),
     "OPENCV_FISHEYE": ("fx", "fy", "cx", "cy", "k1", "k2", "k3", "k4"),
 }
-"""The models of COLMAP that are read, and their parameters in order."""
+"""Models of COLMAP that are supported, and their parameters in order."""
 COEFFICIENTS = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
 
 
 class OpenGLCameras(NamedTuple):
-    """Matrices for columns (x, y, z, 1); a camera looks along -z, y up; clip space is [-1, 1]."""
+    """Matrices for column vectors; a camera looks along -z, y is up; clip space is [-1, 1]."""
 
     view: Float[Tensor, "*batch views 4 4"]
     projection: Float[Tensor, "*batch views 4 4"]
@@ -50,7 +50,7 @@ class PyTorch3DCameras(NamedTuple):
 
 
 class ColmapCameras(NamedTuple):
-    """A model with its parameters, and poses as in `images.txt`: world to camera."""
+    """A camera model with its parameters, and world-to-camera poses as in `images.txt`."""
 
     model: str
     parameters: Float[Tensor, "*batch views parameters"]
@@ -60,7 +60,7 @@ class ColmapCameras(NamedTuple):
 
 
 class KorniaCameras(NamedTuple):
-    """Arguments of `PinholeCamera`: the same axes and pixels as here, matrices 4x4."""
+    """Arguments of `PinholeCamera`: axes and pixels as here, matrices 4x4."""
 
     intrinsics: Float[Tensor, "*batch views 4 4"]
     extrinsics: Float[Tensor, "*batch views 4 4"]
@@ -69,7 +69,7 @@ class KorniaCameras(NamedTuple):
 
 
 def to_opengl(cameras: Cameras, near: float, far: float) -> OpenGLCameras:
-    """Write pinholes as OpenGL's view and projection matrices.
+    """Convert pinholes to OpenGL's view and projection matrices.
 
     Args:
         cameras: Pinholes with an image size.
@@ -77,7 +77,7 @@ def to_opengl(cameras: Cameras, near: float, far: float) -> OpenGLCameras:
         far: Depth of the far plane.
 
     Returns:
-        The matrices. The image's top left corner is (-1, 1) in clip space.
+        The matrices. The top left corner of the image is (-1, 1) in clip space.
 
     Raises:
         ValueError: If the cameras have a lens, or no image size.
@@ -97,14 +97,14 @@ def to_opengl(cameras: Cameras, near: float, far: float) -> OpenGLCameras:
 
 
 def from_opengl(matrices: OpenGLCameras, image_size: Int[Tensor, "*#batch views 2"]) -> Cameras:
-    """Read pinholes from OpenGL's view and projection matrices.
+    """Convert OpenGL's view and projection matrices to pinholes.
 
     Args:
         matrices: View and projection, for column vectors.
         image_size: Width and height of each view [px].
 
     Returns:
-        The cameras, without names.
+        The rig.
 
     Raises:
         ValueError: If a shape disagrees.
@@ -124,7 +124,7 @@ def from_opengl(matrices: OpenGLCameras, image_size: Int[Tensor, "*#batch views 
 
 
 def to_pytorch3d(cameras: Cameras) -> PyTorch3DCameras:
-    """Write pinholes as PyTorch3D's `PerspectiveCameras` takes them.
+    """Convert pinholes to the arguments of PyTorch3D's `PerspectiveCameras`.
 
     Args:
         cameras: Pinholes with an image size and no skew.
@@ -136,9 +136,9 @@ def to_pytorch3d(cameras: Cameras) -> PyTorch3DCameras:
         ValueError: If the cameras have a lens, skew or no image size.
 
     Note:
-        The shorter side of the image spans two units, counted from corner to corner.
-        PyTorch3D's own converter from OpenCV leaves out the half pixel between a corner and
-        the centre of a pixel.
+        The shorter side of the image is two units long, from corner to corner. PyTorch3D's own
+        conversion from OpenCV ignores the half pixel between the corner and the center of a
+        pixel.
     """
     size = _pinhole_size(cameras, "PyTorch3D")
     K = cameras.intrinsics
@@ -155,29 +155,29 @@ def to_pytorch3d(cameras: Cameras) -> PyTorch3DCameras:
 
 
 def from_pytorch3d(arguments: PyTorch3DCameras) -> Cameras:
-    """Read pinholes from the arguments of PyTorch3D's `PerspectiveCameras` in its NDC.
+    """Convert the arguments of PyTorch3D's `PerspectiveCameras` in NDC to pinholes.
 
     Args:
         arguments: R, T, focal length, principal point, and height and width.
 
     Returns:
-        The cameras, without names.
+        The rig.
 
     Raises:
         ValueError: If a shape disagrees.
     """
-    R, T, focal, principal, tall_wide = arguments
+    R, T, focal, principal, height_width = arguments
     require_trailing_shape("R", R, "views", 3, 3)
     require_trailing_shape("T", T, "views", 3)
-    size = tall_wide.flip(-1).to(R.dtype)
+    size = height_width.flip(-1).to(R.dtype)
     scale = size.amin(dim=-1, keepdim=True) / 2
     center = size / 2 - HALF_PIXEL - principal * scale
     pose = _flip(R, -1, -1, 1, 1) @ rigid_transform(R.mT, T)
-    return Cameras(_intrinsics(focal * scale, center), pose, image_size=tall_wide.flip(-1))
+    return Cameras(_intrinsics(focal * scale, center), pose, image_size=height_width.flip(-1))
 
 
 def to_colmap(cameras: Cameras) -> ColmapCameras:
-    """Write cameras as one of COLMAP's models, with its poses.
+    """Convert a rig to one of COLMAP's camera models, with poses.
 
     Args:
         cameras: A rig without skew.
@@ -186,7 +186,7 @@ def to_colmap(cameras: Cameras) -> ColmapCameras:
         PINHOLE, OPENCV, FULL_OPENCV or OPENCV_FISHEYE with parameters and poses.
 
     Raises:
-        ValueError: If no model of COLMAP has so many coefficients, or the cameras have skew.
+        ValueError: If no model of COLMAP has as many coefficients, or the cameras have skew.
     """
     K = cameras.intrinsics
     _refuse_skew(K, "COLMAP")
@@ -204,14 +204,14 @@ def to_colmap(cameras: Cameras) -> ColmapCameras:
 def from_colmap(
     colmap: ColmapCameras, image_size: Int[Tensor, "*#batch views 2"] | None = None
 ) -> Cameras:
-    """Read cameras of one of COLMAP's models, with its poses.
+    """Convert cameras of one of COLMAP's models, with poses, to a rig.
 
     Args:
         colmap: Model, parameters, quaternions (w, x, y, z) and translations.
         image_size: Width and height of each view [px], where known.
 
     Returns:
-        The cameras, without names.
+        The rig.
 
     Raises:
         ValueError: If the model is not one of `COLMAP_PARAMETERS`, or a shape disagrees.
@@ -222,22 +222,22 @@ def from_colmap(
         raise ValueError(f"`model` must be one of {known}, got {colmap.model!r}")
     require_trailing_shape("parameters", colmap.parameters, "views", len(names))
     require_trailing_shape("quaternions", colmap.quaternions, "views", 4)
-    told = dict(zip(names, colmap.parameters.unbind(dim=-1), strict=True))
-    fx, fy = (told[name if name in told else "f"] for name in ("fx", "fy"))
-    center = torch.stack([told["cx"], told["cy"]], dim=-1) - HALF_PIXEL
+    named = dict(zip(names, colmap.parameters.unbind(dim=-1), strict=True))
+    fx, fy = (named[name if name in named else "f"] for name in ("fx", "fy"))
+    center = torch.stack([named["cx"], named["cy"]], dim=-1) - HALF_PIXEL
     fisheye = colmap.model == "OPENCV_FISHEYE"
     rotation = rotation_from_quaternion(colmap.quaternions)
     return Cameras(
         intrinsics=_intrinsics(torch.stack([fx, fy], dim=-1), center),
         camera_from_world=rigid_transform(rotation, colmap.translations),
-        distortion=colmap.parameters[..., 4:] if fisheye else _opencv_coefficients(told),
+        distortion=colmap.parameters[..., 4:] if fisheye else _opencv_coefficients(named),
         image_size=image_size,
         lens=Lens.FISHEYE if fisheye else Lens.OPENCV,
     )
 
 
 def to_kornia(cameras: Cameras) -> KorniaCameras:
-    """Write pinholes as kornia's `PinholeCamera` takes them.
+    """Convert pinholes to the arguments of kornia's `PinholeCamera`.
 
     Args:
         cameras: Pinholes with an image size.
@@ -255,13 +255,13 @@ def to_kornia(cameras: Cameras) -> KorniaCameras:
 
 
 def from_kornia(arguments: KorniaCameras) -> Cameras:
-    """Read pinholes from the arguments of kornia's `PinholeCamera`.
+    """Convert the arguments of kornia's `PinholeCamera` to pinholes.
 
     Args:
         arguments: Intrinsics, extrinsics, heights and widths.
 
     Returns:
-        The cameras, without names.
+        The rig.
 
     Raises:
         ValueError: If a shape disagrees.
@@ -314,9 +314,9 @@ def _colmap_lens(cameras: Cameras) -> tuple[str, Tensor]:
     return "FULL_OPENCV", k[..., : len(COEFFICIENTS)]
 
 
-def _opencv_coefficients(told: dict[str, Tensor]) -> Tensor | None:
-    if "k1" not in told:
+def _opencv_coefficients(named: dict[str, Tensor]) -> Tensor | None:
+    if "k1" not in named:
         return None
-    count = len(COEFFICIENTS) if "k3" in told else 4
-    zero = torch.zeros_like(told["k1"])
-    return torch.stack([told.get(name, zero) for name in COEFFICIENTS[:count]], dim=-1)
+    count = len(COEFFICIENTS) if "k3" in named else 4
+    zero = torch.zeros_like(named["k1"])
+    return torch.stack([named.get(name, zero) for name in COEFFICIENTS[:count]], dim=-1)

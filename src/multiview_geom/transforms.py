@@ -106,7 +106,7 @@ def relative_transform(
         `target_from_source`.
 
     Raises:
-        ValueError: If a shape is wrong.
+        ValueError: If a shape or dtype is wrong.
     """
     require_trailing_shape("target_from_world", target_from_world, 4, 4)
     require_floating(target_from_world=target_from_world, source_from_world=source_from_world)

@@ -75,18 +75,18 @@ def _lines(path: Path) -> Iterator[tuple[FilePlace, str]]:
 
 
 def _pose_lines(path: Path) -> Iterator[tuple[FilePlace, str]]:
-    """Yield the first line of each image; the second, of 2D points, may be empty."""
-    awaited = True
+    """Yield the first line of each image; the second line, with 2D points, may be empty."""
+    is_pose_line = True
     images = 0
     for place, line in _lines(path):
-        if awaited and not line:
+        if is_pose_line and not line:
             continue
-        if awaited:
+        if is_pose_line:
             images += 1
             yield place, line
         if images > MOST_IMAGES:
             raise place.expected(f"at most {MOST_IMAGES} images", "more")
-        awaited = not awaited
+        is_pose_line = not is_pose_line
 
 
 def _lens(

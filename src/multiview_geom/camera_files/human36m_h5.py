@@ -71,13 +71,13 @@ def _camera(place: FilePlace, cameras: "h5py.Group", name: str) -> CameraRecord:
 
 
 def _in_order(group: "h5py.Group", prefix: str) -> list[str]:
-    """Name the numbered members of a group: 2 before 10."""
+    """Return the names of the numbered members of a group: 2 before 10."""
     numbered = [name for name in group if re.fullmatch(rf"{prefix}\d{{1,6}}", name)]
     return sorted(numbered, key=lambda name: int(name.removeprefix(prefix)))
 
 
 def _group(place: FilePlace, parent: "h5py.Group", name: str) -> "h5py.Group":
-    """Return a group that lies in this very file."""
+    """Return a group of this file; links to elsewhere are refused."""
     import h5py
 
     link = parent.get(name, getlink=True)
@@ -88,7 +88,7 @@ def _group(place: FilePlace, parent: "h5py.Group", name: str) -> "h5py.Group":
 
 
 def _array(place: FilePlace, group: "h5py.Group", name: str, size: int | None) -> Tensor:
-    """Return a small array of numbers that lies in this very file."""
+    """Return a small array of numbers of this file; links to elsewhere are refused."""
     import h5py
 
     link = group.get(name, getlink=True)

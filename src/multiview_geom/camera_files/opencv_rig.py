@@ -93,13 +93,13 @@ def _rig(place: FilePlace, tree: Tree) -> list[CameraRecord]:
         CameraRecord(
             name=name,
             intrinsics=K,
-            rotation=rotation_from_vector(turn),
-            translation=shift,
+            rotation=rotation_from_vector(rvec),
+            translation=t,
             distortion=coefficients(place.at("distortions"), k.tolist(), lens),
             image_size=_size(place, size),
             lens=lens,
         )
-        for name, K, turn, shift, k, size, lens in columns
+        for name, K, rvec, t, k, size, lens in columns
     ]
 
 
@@ -119,9 +119,9 @@ def _names(place: FilePlace, joined: object, views: int) -> list[str]:
 
 def _pair(place: FilePlace, tree: Tree, keys: tuple[str, ...]) -> list[CameraRecord]:
     table(place, tree, "R", "T")
-    still = torch.eye(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
-    moved = _turn(place.at("R"), tree["R"]), matrix(place.at("T"), tree["T"], 3)
-    poses = zip(default_names(2), (keys[:2], keys[2:]), (still, moved), strict=True)
+    identity = torch.eye(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
+    relative = _rotation(place.at("R"), tree["R"]), matrix(place.at("T"), tree["T"], 3)
+    poses = zip(default_names(2), (keys[:2], keys[2:]), (identity, relative), strict=True)
     return [
         CameraRecord(
             name=name,
@@ -135,26 +135,24 @@ def _pair(place: FilePlace, tree: Tree, keys: tuple[str, ...]) -> list[CameraRec
 
 
 def _single(place: FilePlace, tree: Tree, K: str, D: str) -> CameraRecord:
-    """Read one camera; where the file says nothing of a pose, the world is the camera's frame."""
-    turn = next((key for key in ("R", "rvec") if key in tree), None)
-    shift = next((key for key in ("T", "tvec", "t") if key in tree), None)
-    unmoved = torch.zeros(3, dtype=torch.float64)
+    """Read one camera; without a pose, the world frame is that of the camera."""
+    R = next((key for key in ("R", "rvec") if key in tree), None)
+    t = next((key for key in ("T", "tvec", "t") if key in tree), None)
+    zero = torch.zeros(3, dtype=torch.float64)
     sized = "image_width" in tree and "image_height" in tree
     sides = [number(place.at(key), tree[key]) for key in ("image_width", "image_height") if sized]
     return CameraRecord(
         name=place.path.stem,
         intrinsics=matrix(place.at(K), tree[K], 3, 3),
-        rotation=rotation_from_vector(unmoved)
-        if turn is None
-        else _turn(place.at(turn), tree[turn]),
-        translation=unmoved if shift is None else matrix(place.at(shift), tree[shift], 3),
+        rotation=rotation_from_vector(zero) if R is None else _rotation(place.at(R), tree[R]),
+        translation=zero if t is None else matrix(place.at(t), tree[t], 3),
         distortion=lens_coefficients(place.at(D), tree[D]) if D in tree else (),
         image_size=image_size(place.at("image_width"), *sides) if sized else None,
     )
 
 
-def _turn(place: FilePlace, node: object) -> Tensor:
-    """Read a rotation, a matrix or a Rodrigues vector."""
+def _rotation(place: FilePlace, node: object) -> Tensor:
+    """Read a rotation: a matrix or a rotation vector."""
     if len(matrix_values(place, node)) == 3:  # noqa: PLR2004
         return rotation_from_vector(matrix(place, node, 3))
     return matrix(place, node, 3, 3)

@@ -41,11 +41,11 @@ def _record(file: FilePlace, count: int, camera: Element) -> CameraRecord:
     lens = attributes(place, camera, "intrinsic")
     video = attributes(place, camera, "fov_video")
     left, top, right, bottom = _row(place, video, "left", "top", "right", "bottom").tolist()
-    turn = _row(place, pose, *(f"r{i}{j}" for i in (1, 2, 3) for j in (1, 2, 3))).reshape(3, 3)
+    to_camera = _row(place, pose, *(f"r{i}{j}" for i in (1, 2, 3) for j in (1, 2, 3))).reshape(3, 3)
     focal, center = ("focalLengthU", "focalLengthV"), ("centerPointU", "centerPointV")
     steps = _row(place, lens, *focal, *center, "skew")
     fx, fy, cx, cy, skew = (steps / STEPS_PER_PIXEL).tolist()
-    rotation = turn * turn.new_tensor(AXES)[:, None]
+    rotation = to_camera * to_camera.new_tensor(AXES)[:, None]
     return CameraRecord(
         name=name,
         intrinsics=focal_matrix(fx, fy, cx - left, cy - top, skew),

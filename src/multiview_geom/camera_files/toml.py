@@ -92,7 +92,7 @@ def _table(cameras: Cameras, view: int) -> str:
 
 
 def _quoted(name: str) -> str:
-    """Write text as TOML does: as JSON, but for DEL, which TOML wants escaped."""
+    """Quote text as in JSON, and escape DEL, as TOML requires."""
     return json.dumps(name, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

@@ -16,7 +16,7 @@ MOST_PIXELS = 1_000_000
 
 
 def numbers(place: FilePlace, values: object, *shape: int) -> Tensor:
-    """Return nested lists of finite numbers as a float64 tensor of the given shape."""
+    """Return nested lists of finite numbers as a float64 tensor of this shape."""
     if not _is_nested(values, shape):
         raise place.expected(f"{' x '.join(map(str, shape))} finite numbers", values)
     try:
@@ -26,7 +26,7 @@ def numbers(place: FilePlace, values: object, *shape: int) -> Tensor:
 
 
 def parsed_numbers(place: FilePlace, words: Sequence[object], *shape: int) -> Tensor:
-    """Return a flat list of numbers, written or parsed, as a float64 tensor of a shape."""
+    """Return a flat list of numbers, as text or parsed, as a float64 tensor of this shape."""
     if len(words) != prod(shape):
         raise place.expected(f"{prod(shape)} numbers", f"{len(words)} of them")
     row = [number(place, word) for word in words]
@@ -34,7 +34,7 @@ def parsed_numbers(place: FilePlace, words: Sequence[object], *shape: int) -> Te
 
 
 def number(place: FilePlace, word: object) -> float:
-    """Return a finite number, written or parsed."""
+    """Return a finite number from text or a parsed value."""
     try:
         value = float(word) if isinstance(word, str | int | float) else float("nan")
     except (ValueError, OverflowError):
@@ -45,14 +45,14 @@ def number(place: FilePlace, word: object) -> float:
 
 
 def text(place: FilePlace, value: object) -> str:
-    """Return a value that must be text."""
+    """Return a text."""
     if not isinstance(value, str):
         raise place.expected("text", value)
     return value
 
 
 def table(place: FilePlace, value: object, *keys: str) -> dict[str, object]:
-    """Return a value that must be a table with at least the given keys."""
+    """Return a table that has at least these keys."""
     if not isinstance(value, dict):
         raise place.expected("a table", value)
     for key in keys:
@@ -72,14 +72,14 @@ def one_of(place: FilePlace, name: str, known: Sequence[str], wanted: str | None
 
 
 def image_size(place: FilePlace, width: float, height: float) -> tuple[int, int]:
-    """Return a size in whole pixels."""
+    """Return an image size in whole pixels."""
     if not all(0 < side <= MOST_PIXELS and side == int(side) for side in (width, height)):
         raise place.expected("a width and a height in whole pixels", (width, height))
     return int(width), int(height)
 
 
 def coefficients(place: FilePlace, row: Sequence[float], lens: Lens) -> tuple[float, ...]:
-    """Return lens coefficients of which there must be as many as a lens can have."""
+    """Return lens coefficients; refuse a count that the lens does not have."""
     counts = (4,) if lens is Lens.FISHEYE else (0, *COEFFICIENT_COUNTS)
     if len(row) not in counts:
         raise place.expected(f"{' or '.join(map(str, counts))} coefficients", f"{len(row)} of them")
