@@ -1,4 +1,4 @@
-"""How is what a script found shown to people, and kept?"""
+"""How are tables of numbers printed and saved?"""
 
 from dataclasses import dataclass, field
 
@@ -26,6 +26,6 @@ class Table:
 
 
 def keep(name: str, tables: list[Table]) -> None:
-    """Write the tables beside the other results, with what they were made with."""
+    """Save the tables with the commit, the versions and the processor."""
     path = Suite(name, "cpu", torch.get_num_threads(), quick=False).save(tables)
-    print(f"\nkept in {path.name}")
+    print(f"\nsaved as {path}")

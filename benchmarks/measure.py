@@ -1,8 +1,9 @@
 """How long does a call take, how much memory does it need, and where was that measured?
 
-Times are the median of at least seven runs with the spread between the quartiles, after a warm-up,
-with the device synchronised. Memory is what the process (or the accelerator) holds at its peak
-beyond what it held before. A result file says the commit, the versions and the threads.
+Times are the median of at least seven runs and the distance between the quartiles, after a warm-up,
+with the device synchronized. Memory is the peak of the process (or of the GPU) minus its memory
+before the call. A result file states the commit, the versions and the threads. Only a clean commit
+writes to `results/`, so that every published number can be measured again.
 """
 
 import argparse
@@ -13,13 +14,16 @@ import re
 import subprocess
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
 from torch.utils.benchmark import Timer
 
-RESULTS = Path(__file__).parent / "results"
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+DRAFTS = ROOT / "build" / "benchmarks"
 RUNS = 7
 SECONDS = 1.0
 PACKAGES = ("multiview-geom", "torch", "kornia", "opencv-python-headless", "roma", "scipy")
@@ -27,7 +31,7 @@ PACKAGES = ("multiview-geom", "torch", "kornia", "opencv-python-headless", "roma
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds: the middle run, and between the first and third quarter."""
+    """The median of the runs [s], and the distance between their quartiles [s]."""
 
     median: float
     spread: float
@@ -36,7 +40,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Suite:
-    """How a benchmark was asked to run."""
+    """The options of a benchmark."""
 
     name: str
     device: str
@@ -45,23 +49,22 @@ class Suite:
 
     @property
     def runs(self) -> int:
-        """How often each call is timed."""
+        """How many times each call is timed."""
         return 2 if self.quick else RUNS
 
     @property
     def path(self) -> Path:
-        """Where the result file goes."""
+        """The result file."""
         machine = _slug(processor(self.device))
-        folder = RESULTS / version("multiview-geom")
-        return folder / f"{self.name}--{machine}--{self.device}.json"
+        return results_folder() / f"{self.name}--{machine}--{self.device}.json"
 
     def save(self, rows: Iterable[object]) -> Path:
-        """Write the rows, and what they were measured with."""
+        """Write the rows, with the commit, the versions and the processor."""
         record = {"suite": self.name, **asdict(self), **surroundings(self.device)}
         record["rows"] = [asdict(row) for row in rows]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(json.dumps(record, indent=1) + "\n")
-        return self.path
+        path = self.path
+        path.write_text(json.dumps(record, indent=1) + "\n")
+        return path
 
 
 def suite(name: str) -> Suite:
@@ -69,14 +72,15 @@ def suite(name: str) -> Suite:
     parser = argparse.ArgumentParser()
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--quick", action="store_true", help="a smoke run: small, nothing saved")
+    parser.add_argument("--quick", action="store_true", help="a small run that saves nothing")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
+    commit()  # before a long measurement, during which the checkout may change
     return Suite(name, asked.device, asked.threads, asked.quick)
 
 
 def answer(name: str, rows: Callable[[Suite], Iterable[object]]) -> None:
-    """Print each row as it comes, and save them."""
+    """Print each row when it is measured, then save all rows."""
     asked = suite(name)
     found = []
     for row in rows(asked):
@@ -87,7 +91,7 @@ def answer(name: str, rows: Callable[[Suite], Iterable[object]]) -> None:
 
 
 def measure(call: Callable[[], object], runs: int) -> Timing:
-    """Time a call; `Timer` warms up and synchronises."""
+    """Time a call; `Timer` warms up and synchronizes."""
     timer = Timer("call()", globals={"call": call}, num_threads=torch.get_num_threads())
     first = timer.timeit(1).median
     count = runs if runs < RUNS else max(runs, min(100, int(SECONDS / first)))
@@ -97,14 +101,14 @@ def measure(call: Callable[[], object], runs: int) -> Timing:
 
 
 def peak_bytes(call: Callable[[], object], device: str) -> int:
-    """Return how much memory a call needs beyond what is held before it."""
+    """Return the peak memory of a call, minus the memory held before it [bytes]."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         held = torch.cuda.memory_allocated()
         call()
         torch.cuda.synchronize()
         return torch.cuda.max_memory_allocated() - held
-    # Linux: give freed memory back, then let 5 reset the high-water mark of the resident set.
+    # Linux: return freed memory to the system, then reset the peak of the resident set (5).
     ctypes.CDLL("libc.so.6").malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
     held = _status("VmRSS")
@@ -112,17 +116,42 @@ def peak_bytes(call: Callable[[], object], device: str) -> int:
     return _status("VmHWM") - held
 
 
+def results_folder() -> Path:
+    """Return the folder of the result files of this version: `results/` for a clean commit.
+
+    With uncommitted changes, or without git, the folder is in `build/`, which git ignores, and a
+    message says so: nobody could measure such numbers again.
+    """
+    measured = commit()
+    clean = re.fullmatch(r"[0-9a-f]{7,40}", measured) is not None
+    folder = (RESULTS if clean else DRAFTS) / version("multiview-geom")
+    folder.mkdir(parents=True, exist_ok=True)
+    if not clean:
+        place = f"{folder.relative_to(ROOT)}, not in benchmarks/results"
+        print(f"The commit is {measured or 'unknown'}: results are written to {place}")
+    return folder
+
+
+@cache
+def commit() -> str:
+    """Return the commit of the code, with "-dirty" after it if files have uncommitted changes."""
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=ROOT,
+        )
+    except FileNotFoundError:
+        return ""
+    return described.stdout.strip()
+
+
 def surroundings(device: str) -> dict[str, object]:
-    """Say what the numbers were measured with."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parent,
-    )
+    """Return the commit, the processor and the versions, for a result file."""
     return {
-        "commit": commit.stdout.strip(),
+        "commit": commit(),
         "processor": processor(device),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in PACKAGES},
@@ -130,7 +159,7 @@ def surroundings(device: str) -> dict[str, object]:
 
 
 def processor(device: str) -> str:
-    """Name the chip, never the machine."""
+    """Return the name of the processor or GPU, never that of the computer."""
     if device == "cuda":
         return torch.cuda.get_device_name()
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())

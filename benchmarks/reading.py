@@ -21,13 +21,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from measure import commit, results_folder
 
 SUBJECTS = ("S1", "S5", "S6", "S7", "S8")
 ACTIONS = 30
 TRAINING_FRAMES = 1_559_752 // 4
 CAMERAS = ("54138969", "55011271", "58860488", "60457274")
 SYMMETRY = [[4, 5, 6, 11, 12, 13], [1, 2, 3, 14, 15, 16]]
-RESULTS = Path(__file__).parent / "results"
 GIBIBYTE = 2**30
 
 READ = """
@@ -117,14 +117,13 @@ def main() -> None:
         print(f"{what:8} {row['view_poses']:7} view-poses in {told}, {peak}")
     report = {
         "question": (__doc__ or "").splitlines()[0],
+        "commit": commit(),
         "machine": platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
         "versions": {name: version(name) for name in ("multiview-geom", "torch", "numpy")},
         "figures": figures,
     }
-    place = RESULTS / version("multiview-geom")
-    place.mkdir(parents=True, exist_ok=True)
-    file = place / f"reading--{platform.machine()}--cpu.json"
+    file = results_folder() / f"reading--{platform.machine()}--cpu.json"
     file.write_text(json.dumps(report, indent=2) + "\n")
 
 

@@ -1,7 +1,7 @@
 """What do the result files say? Write the tables of benchmarks/README.md and docs/kernels.md.
 
-Between `<!-- table: NAME -->` and `<!-- end -->` each page gets the table NAME, for every result
-file of the version.
+The table NAME is written between `<!-- table: NAME -->` and `<!-- end -->`, from all result files
+of the newest version that measured it.
 
     python benchmarks/tables.py
 """
@@ -9,7 +9,6 @@ file of the version.
 import json
 import re
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ def triangulation(rows: list[Row]) -> list[list[str]]:
 
 
 def two_views(rows: list[Row]) -> list[list[str]]:
-    """Compare the solvers on two views, where kornia and OpenCV take part."""
+    """Compare the solvers on two views, kornia and OpenCV too."""
     some = [row for row in rows if row["rig"] == "2 on a ring"]
     return _compared(some, "torch SVD", "views", "m")
 
@@ -45,7 +44,7 @@ def accuracy(rows: list[Row]) -> list[list[str]]:
 
 
 def growth(rows: list[Row]) -> list[list[str]]:
-    """Show how time and memory grow with the points and with the views."""
+    """Show time and memory for several numbers of points and views."""
     some = [row for row in rows if row["solver"] == "ours" and row["mode"] == "forward"]
     some = _first_of_each(
         [row for row in some if row["dtype"] == "float32" and not row["compiled"]]
@@ -72,7 +71,7 @@ def procrustes(rows: list[Row]) -> list[list[str]]:
 
 
 def projection(rows: list[Row]) -> list[list[str]]:
-    """Compare the ways through a lens."""
+    """Compare the functions that undistort pixels."""
     body = [["lens", "dtype", "way", "time [ms]", "worst error [px]", "above 0.001 px"]]
     body.append(["---", "---", "---", "--:", "--:", "--:"])
     for row in rows:
@@ -84,7 +83,7 @@ def projection(rows: list[Row]) -> list[list[str]]:
 
 
 def losses(rows: list[Row]) -> list[list[str]]:
-    """Show how many frames a second each loss takes."""
+    """Show how many frames per second each loss processes."""
     body = [["loss", "time [ms]", "frames per second", "memory [MB]"], ["---", "--:", "--:", "--:"]]
     for row in rows:
         taken = f"{row['milliseconds']:.1f} ± {row['spread'] / 2:.1f}"
@@ -94,7 +93,7 @@ def losses(rows: list[Row]) -> list[list[str]]:
 
 
 def missing(rows: list[Row]) -> list[list[str]]:
-    """Show what missing sightings cost."""
+    """Show the errors with missing detections."""
     columns = rows[0]["columns"]
     body = [["", *columns], ["---", *["--:"] * len(columns)]]
     for part in rows:
@@ -116,7 +115,7 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], list[list[str]]]]] = {
 
 
 def _first_of_each(rows: list[Row]) -> list[Row]:
-    """Keep one row of each kind: a scene may be measured in several parts of a suite."""
+    """Keep the first row of each kind: several parts of a suite may measure the same scene."""
     kinds = ("solver", "rig", "views", "points", "matrices", "dtype", "mode", "compiled")
     first: dict[tuple[Any, ...], Row] = {}
     for row in rows:
@@ -124,10 +123,10 @@ def _first_of_each(rows: list[Row]) -> list[Row]:
     return list(first.values())
 
 
-def _compared(rows: list[Row], rival: str, of: str, unit: str) -> list[list[str]]:
-    head = ["solver", of, "dtype", "mode", "time [ms]", f"times {rival}", f"largest error {unit}"]
+def _compared(rows: list[Row], peer: str, of: str, unit: str) -> list[list[str]]:
+    head = ["solver", of, "dtype", "mode", "time [ms]", f"times {peer}", f"largest error {unit}"]
     body = [head, ["---", "--:", "---", "---", "--:", "--:", "--:"]]
-    slow = {(r["dtype"], r["mode"]): r["milliseconds"] for r in rows if r["solver"] == rival}
+    slow = {(r["dtype"], r["mode"]): r["milliseconds"] for r in rows if r["solver"] == peer}
     for row in rows:
         times = slow[row["dtype"], row["mode"]] / row["milliseconds"]
         error = "" if row["largest_error"] is None else f"{row['largest_error']:.1e}"
@@ -138,10 +137,10 @@ def _compared(rows: list[Row], rival: str, of: str, unit: str) -> list[list[str]
 
 
 def written(name: str) -> str:
-    """Write one table for every machine it was measured on."""
+    """Write one table for every processor it was measured on."""
     suite, tabulate = TABLES[name]
     parts = []
-    for path in sorted((RESULTS / version("multiview-geom")).glob(f"{suite}--*.json")):
+    for path in newest_results(f"{suite}--*.json"):
         record = json.loads(path.read_text())
         where = f"{record['processor']}, {record['device']}, {record['threads']} threads"
         lines = [f"| {' | '.join(row)} |" for row in tabulate(record["rows"])]
@@ -149,8 +148,15 @@ def written(name: str) -> str:
     return "\n\n".join(parts)
 
 
+def newest_results(pattern: str) -> list[Path]:
+    """Return the result files of this name in the newest version that has one."""
+    folders = [folder for folder in RESULTS.iterdir() if any(folder.glob(pattern))]
+    newest = max(folders, key=lambda folder: [int(part) for part in folder.name.split(".")])
+    return sorted(newest.glob(pattern))
+
+
 def main() -> None:
-    """Fill the tables of every page."""
+    """Write the tables of every page."""
     for page in PAGES:
         text = page.read_text()
         for name in re.findall(r"<!-- table: (.*?) -->", text):

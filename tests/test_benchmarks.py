@@ -1,7 +1,9 @@
 """Benchmarks run, and their pages hold what their result files say."""
 
+import json
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -44,3 +46,33 @@ def test_every_table_of_a_page_is_the_one_of_the_result_files(page: Path) -> Non
     assert tables
     for name, table in tables:
         assert table.strip() == written(name), f"{name}: run python benchmarks/tables.py"
+
+
+def save_a_result(checkout: Path) -> Path:
+    """Save a result with the `measure.py` of a checkout, and return the file."""
+    suite = runpy.run_path(str(checkout / "benchmarks" / "measure.py"))["Suite"]
+    saved: Path = suite("law", "cpu", 1, quick=False).save([])
+    return saved
+
+
+def git(checkout: Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    subprocess.run(["git", *identity, *arguments], cwd=checkout, check=True, capture_output=True)
+
+
+def test_only_a_clean_commit_writes_result_files(tmp_path: Path) -> None:
+    (tmp_path / "benchmarks").mkdir()
+    script = tmp_path / "benchmarks" / "measure.py"
+    shutil.copy(ROOT / "benchmarks" / "measure.py", script)
+    drafts, results = tmp_path / "build" / "benchmarks", tmp_path / "benchmarks" / "results"
+    assert drafts in save_a_result(tmp_path).parents  # no git
+    git(tmp_path, "init")
+    git(tmp_path, "add", "benchmarks/measure.py")
+    git(tmp_path, "commit", "-m", "first")
+    saved = save_a_result(tmp_path)
+    assert results in saved.parents
+    assert re.fullmatch("[0-9a-f]{7,40}", json.loads(saved.read_text())["commit"])
+    script.write_text(script.read_text() + "\n# not committed\n")
+    saved = save_a_result(tmp_path)
+    assert drafts in saved.parents
+    assert json.loads(saved.read_text())["commit"].endswith("-dirty")
