@@ -1,5 +1,6 @@
 """The README and the pages run and print what they say."""
 
+import re
 import runpy
 import tomllib
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from selfsup_lifting.cli.options import COMMANDS
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -45,3 +46,37 @@ def test_every_direct_dependency_is_pinned() -> None:
     groups = [project["dependencies"], *project["optional-dependencies"].values()]
     direct = {need.split(">=")[0] for group in groups for need in group}
     assert {need for need in direct if "[" not in need} <= pinned
+
+
+def test_contributing_quotes_the_code_of_today() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    quotes = re.findall(r"```python\n# (\S+)\n(.*?)```", page, re.DOTALL)
+    assert len(quotes) == page.count("```python")
+    for path, quote in quotes:
+        code = (ROOT / path).read_text()
+        missing = [part for part in re.split(r"\n{2,}", quote.strip()) if part not in code]
+        assert missing == [], path
+
+
+def test_the_tree_in_contributing_names_what_exists() -> None:
+    (tree,) = re.findall(r"```text\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
+    package = ROOT
+    for line in tree.splitlines():
+        names = re.split(r" {3,}", line.strip())[0].split()
+        folder = package if line.startswith(" ") else ROOT
+        missing = [name for name in names if not any(folder.glob(f"{name.rstrip('/')}*"))]
+        assert missing == [], line
+        package = folder / names[0] if names[0].startswith("src/") else package
+
+
+def test_ruff_is_the_same_before_a_commit_and_in_ci() -> None:
+    (hook,) = re.findall(r"rev: v(\S+)", (ROOT / ".pre-commit-config.yaml").read_text())
+    assert f"ruff=={hook}\n" in (ROOT / "constraints.txt").read_text()
+
+
+def test_the_version_is_everywhere_the_same() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    date = re.findall(rf"## {re.escape(version)} - (\S+)", (ROOT / "CHANGELOG.md").read_text())
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert f"\nversion: {version}\n" in citation
+    assert f"\ndate-released: {date[0]}\n" in citation
