@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from typing import Any
 
 import torch
@@ -322,10 +323,10 @@ class Cameras:
         if isinstance(views, Tensor):
             views = views.tolist()
         wanted = [views] if isinstance(views, str) else list(views)
-        if wanted and all(isinstance(view, bool) for view in wanted):
-            require_same_size("views", cameras=self.views, mask=len(wanted))
-            return [view for view, kept in enumerate(wanted) if kept]
-        return [self._view_number(view) for view in wanted]
+        if not (wanted and all(isinstance(view, bool) for view in wanted)):
+            return [self._view_number(view) for view in wanted]
+        require_same_size("views", cameras=self.views, mask=len(wanted))
+        return [*compress(range(self.views), wanted)]
 
     def _view_number(self, view: str | int) -> int:
         if view in self.names:

@@ -70,7 +70,7 @@ Rig = Ring | Fan | Staircase
 
 @dataclass(frozen=True)
 class Cloud:
-    """World points, in metres around the origin."""
+    """World points, in meters around the origin."""
 
     coordinates: tuple[tuple[float, float, float], ...] = ((0.0, 0.0, 0.0),)
 

@@ -91,7 +91,7 @@ def _residuals(scene: Sightings) -> Arguments:
 
 
 def _lenses(scene: Sightings, coefficients: tuple[float, ...]) -> Arguments:
-    """Pixels near the centre of lenses that do not fold."""
+    """Pixels near the center of lenses that do not fold."""
     intrinsics = scene.rig.cameras().intrinsics
     distortion = torch.tensor(coefficients, dtype=torch.float64)
     pixels = intrinsics[:, None, :2, 2] + 100 * scene.noise[0] + 0.3 * scene.pixels()
@@ -103,7 +103,7 @@ def _lenses(scene: Sightings, coefficients: tuple[float, ...]) -> Arguments:
 
 
 def _few_views_of_a_rig(scene: Sightings) -> Arguments:
-    """Two views of one point: finite differences of an optimisation take their time."""
+    """Two views of one point: finite differences of an optimization take their time."""
     cameras = scene.rig.cameras()
     return {
         "intrinsics": cameras.intrinsics[:2],

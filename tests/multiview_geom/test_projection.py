@@ -71,7 +71,7 @@ def test_what_lies_behind_is_not_in_front(rig: Rig) -> None:
     assert not in_front(cameras.projections, behind).diagonal().any()
 
 
-def test_a_point_in_the_plane_of_the_centre_is_nan_alone() -> None:
+def test_a_point_in_the_plane_of_the_center_is_nan_alone() -> None:
     points = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]])
     seen = project_points(torch.eye(3, 4)[None], points)
     assert seen.isnan().tolist() == [[[True, True], [False, False]]]

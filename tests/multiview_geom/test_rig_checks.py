@@ -115,13 +115,13 @@ def test_cameras_at_one_place_are_found() -> None:
     ]
 
 
-def test_millimetres_beside_metres_are_found() -> None:
+def test_millimeters_beside_meters_are_found() -> None:
     assert (CameraIssueKind.UNIT_MISMATCH, ("cam_2",)) in issues_of(
         moved(Ring().cameras(), 1, 1000.0)
     )
 
 
-def test_metres_beside_millimetres_are_found() -> None:
+def test_meters_beside_millimeters_are_found() -> None:
     rig = Ring().cameras()
     for view in (0, 1, 3):
         rig = moved(rig, view, 1000.0)

@@ -212,7 +212,7 @@ def test_human36m_gives_every_subject_its_own_poses(tmp_path: Path) -> None:
     assert rig.camera_from_world[1, :3, 3].tolist() == [0.0, 400.0, 5800.0]
 
 
-def test_human36m_h5_holds_centres_and_transposed_rotations(tmp_path: Path) -> None:
+def test_human36m_h5_holds_centers_and_transposed_rotations(tmp_path: Path) -> None:
     path, R = tmp_path / "cameras.h5", np.array([[0.8, 0.6, 0], [0, 0, -1], [-0.6, 0.8, 0]])
     with h5py.File(path, "w") as file:
         for number in (1, 2, 10):

@@ -12,7 +12,7 @@ from tests.multiview_geom.tolerances import assert_close
 
 FILES = Path(__file__).parent / "written_by_peers"
 
-# COLMAP counts pixels from the corner of the first, and everybody else from its centre.
+# COLMAP counts pixels from the corner of the first, and everybody else from its center.
 OFFSETS = {"aniposelib": 0.0, "aniposelib_fisheye": 0.0, "colmap": 0.5}
 
 

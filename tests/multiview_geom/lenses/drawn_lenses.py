@@ -57,7 +57,7 @@ OPENCV_20736 = Glass((2.9972, -6.0929, 5.7e-4, -4.9e-5, -1.2619, 3.5341, -4.2708
 """The calibration of OpenCV's issue 20736: it has a pole behind its fold."""
 BARREL = Glass((-0.3, 0.0, 1e-3, -2e-3), 500.0)
 HUMP = Glass((0.5, -0.5, 0.0, 0.0), 500.0)
-"""Stretches near the centre, squeezes farther out, then folds."""
+"""Stretches near the center, squeezes farther out, then folds."""
 FOLDS_AND_GROWS = Glass((-0.5, 0.08, 0.0, 0.0), 500.0)
 """Shows everything beyond its fold a second time, farther out."""
 PRISM = Glass((-0.28, 0.11, 1e-3, -7e-4, 0.0, 0.0, 0.0, 0.0, 2e-3, -1e-3, 1e-3, 5e-4), 600.0)
@@ -113,7 +113,7 @@ def seen_by_opencv_fisheye(glass: Glass, points: Tensor) -> Tensor:
 def reach(glass: Glass, directions: int = 720, radii: int = 300, farthest: float = 6.0) -> Outline:
     """Outline what a lens shows before it folds, by brute force.
 
-    Along every direction from the centre the determinant of the map, by differences, is
+    Along every direction from the center the determinant of the map, by differences, is
     followed to where it first vanishes; the image of that curve bounds the reach.
     """
     angles = np.linspace(0, 2 * np.pi, directions, endpoint=False)

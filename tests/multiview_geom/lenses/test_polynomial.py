@@ -54,7 +54,7 @@ def test_distorting_undoes_undistorting_a_known_lens(glass: Glass) -> None:
 
 
 @given(glass=glasses)
-def test_undistorting_undoes_distorting_near_the_centre(glass: Glass) -> None:
+def test_undistorting_undoes_distorting_near_the_center(glass: Glass) -> None:
     K, k = glass.intrinsics(), glass.distortion()
     ideal = K[:, None, :2, 2] + 0.3 * (glass.pixels() - K[:, None, :2, 2])
     again, valid = undistort_pixels(K, k, distort_pixels(K, k, ideal))
