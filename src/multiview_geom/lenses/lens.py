@@ -27,7 +27,7 @@ class Lens(Enum):
     OPENCV = "opencv"
     """k1, k2, p1, p2[, k3[, k4, k5, k6[, s1, s2, s3, s4[, tau_x, tau_y]]]]."""
     FISHEYE = "fisheye"
-    """k1, k2, k3, k4 of Kannala and Brandt: factors of powers of the angle from the axis."""
+    """k1, k2, k3, k4 of Kannala and Brandt, the factors of powers of the angle from the axis."""
 
 
 class LensFunctions(NamedTuple):

@@ -14,7 +14,9 @@ from torch import Tensor
 
 from multiview_geom import (
     CameraFormat,
+    CameraRecord,
     Cameras,
+    CameraSource,
     Lens,
     load_cameras,
     read_camera_file,
@@ -22,8 +24,6 @@ from multiview_geom import (
     save_cameras,
 )
 from multiview_geom.camera_files import CAMERA_FORMATS, METERS_PER_UNIT
-from multiview_geom.camera_files.format import CameraSource
-from multiview_geom.camera_files.records import CameraRecord
 from tests.multiview_geom.camera_files import calibration_texts as texts
 from tests.multiview_geom.camera_files.calibration_texts import FILES, file_of, subject_of, written
 from tests.multiview_geom.tolerances import ROUND_OFF, assert_close
