@@ -79,6 +79,7 @@ from multiview_geom.camera_files import CameraFileError as CameraFileError
 from multiview_geom.camera_files import CameraFormat as CameraFormat
 from multiview_geom.camera_files import CameraRecord as CameraRecord
 from multiview_geom.camera_files import CameraSource as CameraSource
+from multiview_geom.camera_files import FilePlace as FilePlace
 from multiview_geom.camera_files import load_cameras as load_cameras
 from multiview_geom.camera_files import read_camera_file as read_camera_file
 from multiview_geom.camera_files import save_cameras as save_cameras

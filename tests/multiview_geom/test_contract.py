@@ -290,6 +290,7 @@ EXEMPT = {
     "CameraFileError": "an error",
     "CameraFormat": "a record of functions on files",
     "CameraRecord": "a record",
+    "FilePlace": "a record",
     "CameraSource": "a file; its laws are in test_camera_files",
     "ValidDirections": "a record",
     "Lens": "an enumeration",

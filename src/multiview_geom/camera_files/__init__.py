@@ -25,6 +25,7 @@ from multiview_geom.camera_files import (
 from multiview_geom.camera_files.format import CameraFormat as CameraFormat
 from multiview_geom.camera_files.format import CameraSource as CameraSource
 from multiview_geom.camera_files.place import CameraFileError as CameraFileError
+from multiview_geom.camera_files.place import FilePlace as FilePlace
 from multiview_geom.camera_files.records import CameraRecord as CameraRecord
 from multiview_geom.camera_files.records import rig_from_records
 from multiview_geom.cameras import Cameras
