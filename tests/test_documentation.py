@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import selfsup_lifting
 from selfsup_lifting.cli.options import COMMANDS
 
 ROOT = Path(__file__).parents[1]
@@ -46,6 +47,23 @@ def test_every_direct_dependency_is_pinned() -> None:
     groups = [project["dependencies"], *project["optional-dependencies"].values()]
     direct = {need.split(">=")[0] for group in groups for need in group}
     assert {need for need in direct if "[" not in need} <= pinned
+
+
+def groups(text: str, heading: str, name: str) -> dict[str, list[str]]:
+    """Return the names under each heading that has any."""
+    parts = re.split(rf"^{heading}(.*)$", text, flags=re.MULTILINE)[1:]
+    found = {
+        title.rstrip("."): re.findall(name, part, re.MULTILINE)
+        for title, part in zip(parts[::2], parts[1::2], strict=True)
+    }
+    return {title: names for title, names in found.items() if names}
+
+
+def test_the_api_page_is_grouped_like_the_package() -> None:
+    package = (ROOT / "src" / "multiview_geom" / "__init__.py").read_text()
+    page = groups((ROOT / "docs" / "api.md").read_text(), "## ", r"^\.\. auto\w+:: (\w+)$")
+    assert page.pop("The trainer") == selfsup_lifting.__all__
+    assert list(page.items()) == list(groups(package, "# ", r" as (\w+)").items())
 
 
 def test_contributing_quotes_the_code_of_today() -> None:

@@ -47,6 +47,15 @@ class Cameras:
         image_size: Width and height of each view [px], where known.
         names: Name of each view, in the order of the views; cam_1, cam_2, ... by default.
         lens: What the coefficients mean, for all views.
+
+    Example:
+        >>> from multiview_geom import ring_of_cameras
+        >>> ring = ring_of_cameras(2, radius=4.0, height=1.0)
+        >>> rig = Cameras(ring.intrinsics, ring.camera_from_world, names=("left", "right"))
+        >>> rig
+        Cameras(2 views: left, right; pinholes; float32 on cpu)
+        >>> rig.projections.shape
+        torch.Size([2, 3, 4])
     """
 
     intrinsics: Float[Tensor, "*batch views 3 3"]

@@ -32,14 +32,29 @@ COEFFICIENTS = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
 
 
 class OpenGLCameras(NamedTuple):
-    """Matrices for column vectors; a camera looks along -z, y is up; clip space is [-1, 1]."""
+    """Matrices for column vectors; a camera looks along -z, y is up; clip space is [-1, 1].
+
+    Example:
+        >>> from multiview_geom import ring_of_cameras
+        >>> ring = ring_of_cameras(2, radius=4.0, height=1.0)
+        >>> view, projection = to_opengl(ring, near=0.1, far=100.0)
+        >>> view.shape, projection.shape
+        (torch.Size([2, 4, 4]), torch.Size([2, 4, 4]))
+    """
 
     view: Float[Tensor, "*batch views 4 4"]
     projection: Float[Tensor, "*batch views 4 4"]
 
 
 class PyTorch3DCameras(NamedTuple):
-    """Arguments of `PerspectiveCameras` in its NDC; X_camera = X_world R + T, x left, y up."""
+    """Arguments of `PerspectiveCameras` in its NDC; X_camera = X_world R + T, x left, y up.
+
+    Example:
+        >>> from multiview_geom import ring_of_cameras
+        >>> arguments = to_pytorch3d(ring_of_cameras(2, radius=4.0, height=1.0))
+        >>> list(arguments._asdict())
+        ['R', 'T', 'focal_length', 'principal_point', 'image_size']
+    """
 
     R: Float[Tensor, "*batch views 3 3"]
     T: Float[Tensor, "*batch views 3"]
@@ -50,7 +65,13 @@ class PyTorch3DCameras(NamedTuple):
 
 
 class ColmapCameras(NamedTuple):
-    """A camera model with its parameters, and world-to-camera poses as in `images.txt`."""
+    """A camera model with its parameters, and world-to-camera poses as in `images.txt`.
+
+    Example:
+        >>> from multiview_geom import ring_of_cameras
+        >>> to_colmap(ring_of_cameras(2, radius=4.0, height=1.0)).model
+        'PINHOLE'
+    """
 
     model: str
     parameters: Float[Tensor, "*batch views parameters"]
@@ -60,7 +81,13 @@ class ColmapCameras(NamedTuple):
 
 
 class KorniaCameras(NamedTuple):
-    """Arguments of `PinholeCamera`: axes and pixels as here, matrices 4x4."""
+    """Arguments of `PinholeCamera`: axes and pixels as here, matrices 4x4.
+
+    Example:
+        >>> from multiview_geom import ring_of_cameras
+        >>> to_kornia(ring_of_cameras(2, radius=4.0, height=1.0)).height
+        tensor([1000., 1000.])
+    """
 
     intrinsics: Float[Tensor, "*batch views 4 4"]
     extrinsics: Float[Tensor, "*batch views 4 4"]
@@ -81,6 +108,12 @@ def to_opengl(cameras: Cameras, near: float, far: float) -> OpenGLCameras:
 
     Raises:
         ValueError: If the cameras have a lens, or no image size.
+
+    Example:
+        >>> from multiview_geom import ring_of_cameras
+        >>> ring = ring_of_cameras(2, radius=4.0, height=1.0, focal_length=500.0)
+        >>> to_opengl(ring, near=0.1, far=100.0).projection[0, 0, 0]
+        tensor(1.)
     """
     width, height = _pinhole_size(cameras, "OpenGL").unbind(dim=-1)
     K = cameras.intrinsics
@@ -108,6 +141,13 @@ def from_opengl(matrices: OpenGLCameras, image_size: Int[Tensor, "*#batch views 
 
     Raises:
         ValueError: If a shape disagrees.
+
+    Example:
+        >>> from multiview_geom import ring_of_cameras
+        >>> ring = ring_of_cameras(2, radius=4.0, height=1.0)
+        >>> back = from_opengl(to_opengl(ring, near=0.1, far=100.0), ring.image_size)
+        >>> torch.allclose(back.intrinsics, ring.intrinsics)
+        True
     """
     view, projection = matrices
     require_trailing_shape("view", view, "views", 4, 4)
@@ -139,6 +179,13 @@ def to_pytorch3d(cameras: Cameras) -> PyTorch3DCameras:
         The shorter side of the image is two units long, from corner to corner. PyTorch3D's own
         conversion from OpenCV ignores the half pixel between the corner and the center of a
         pixel.
+
+    Example:
+        >>> from multiview_geom import ring_of_cameras
+        >>> ring = ring_of_cameras(2, radius=4.0, height=1.0, focal_length=500.0)
+        >>> to_pytorch3d(ring).focal_length
+        tensor([[1., 1.],
+                [1., 1.]])
     """
     size = _pinhole_size(cameras, "PyTorch3D")
     K = cameras.intrinsics
@@ -165,6 +212,13 @@ def from_pytorch3d(arguments: PyTorch3DCameras) -> Cameras:
 
     Raises:
         ValueError: If a shape disagrees.
+
+    Example:
+        >>> from multiview_geom import ring_of_cameras
+        >>> ring = ring_of_cameras(2, radius=4.0, height=1.0)
+        >>> back = from_pytorch3d(to_pytorch3d(ring))
+        >>> torch.allclose(back.projections, ring.projections, atol=1e-3)
+        True
     """
     R, T, focal, principal, height_width = arguments
     require_trailing_shape("R", R, "views", 3, 3)
@@ -187,6 +241,12 @@ def to_colmap(cameras: Cameras) -> ColmapCameras:
 
     Raises:
         ValueError: If no model of COLMAP has as many coefficients, or the cameras have skew.
+
+    Example:
+        >>> from multiview_geom import ring_of_cameras
+        >>> ring = ring_of_cameras(2, radius=4.0, height=1.0, focal_length=500.0)
+        >>> to_colmap(ring).parameters[0]
+        tensor([500., 500., 500., 500.])
     """
     K = cameras.intrinsics
     _refuse_skew(K, "COLMAP")
@@ -215,6 +275,13 @@ def from_colmap(
 
     Raises:
         ValueError: If the model is not one of `COLMAP_PARAMETERS`, or a shape disagrees.
+
+    Example:
+        >>> from multiview_geom import ring_of_cameras
+        >>> ring = ring_of_cameras(2, radius=4.0, height=1.0)
+        >>> back = from_colmap(to_colmap(ring))
+        >>> torch.allclose(back.projections, ring.projections, atol=1e-3)
+        True
     """
     names = COLMAP_PARAMETERS.get(colmap.model)
     if names is None:
@@ -247,6 +314,12 @@ def to_kornia(cameras: Cameras) -> KorniaCameras:
 
     Raises:
         ValueError: If the cameras have a lens, or no image size.
+
+    Example:
+        >>> from multiview_geom import ring_of_cameras
+        >>> ring = ring_of_cameras(2, radius=4.0, height=1.0)
+        >>> to_kornia(ring).intrinsics.shape
+        torch.Size([2, 4, 4])
     """
     width, height = _pinhole_size(cameras, "kornia").unbind(dim=-1)
     K = torch.nn.functional.pad(cameras.intrinsics, (0, 1, 0, 1))
@@ -265,6 +338,12 @@ def from_kornia(arguments: KorniaCameras) -> Cameras:
 
     Raises:
         ValueError: If a shape disagrees.
+
+    Example:
+        >>> from multiview_geom import ring_of_cameras
+        >>> ring = ring_of_cameras(2, radius=4.0, height=1.0)
+        >>> from_kornia(to_kornia(ring)) == ring
+        True
     """
     intrinsics, extrinsics, height, width = arguments
     require_trailing_shape("intrinsics", intrinsics, "views", 4, 4)

@@ -61,6 +61,10 @@ def point_depths(
 
     Reference:
         Hartley and Zisserman, Multiple View Geometry (2nd ed.), eq. 6.15.
+
+    Example:
+        >>> point_depths(torch.eye(3, 4)[None], torch.tensor([[1.0, 2.0, 4.0], [0.0, 0.0, -1.0]]))
+        tensor([[ 4., -1.]])
     """
     along_axis = _image_points(projections, points)[..., 2]
     left = for_computation(projections)[..., :3]
@@ -82,6 +86,10 @@ def in_front(
 
     Raises:
         ValueError: If a shape or dtype disagrees.
+
+    Example:
+        >>> in_front(torch.eye(3, 4)[None], torch.tensor([[1.0, 2.0, 4.0], [0.0, 0.0, -1.0]]))
+        tensor([[ True, False]])
     """
     return point_depths(projections, points) > 0
 

@@ -21,7 +21,12 @@ FOLD_SAMPLES = 65
 
 
 class CameraIssueKind(Enum):
-    """A kind of error in a calibration."""
+    """A kind of error in a calibration.
+
+    Example:
+        >>> CameraIssueKind.LENS_FOLDS.value
+        'a lens that folds back inside the image'
+    """
 
     NOT_FINITE = "a value that is not finite"
     NOT_A_ROTATION = "not a rotation"
@@ -40,6 +45,13 @@ class CameraIssue:
         kind: The kind of error.
         cameras: The names of the cameras.
         message: One sentence for people.
+
+    Example:
+        >>> from multiview_geom import ring_of_cameras
+        >>> ring = ring_of_cameras(2, radius=4.0, height=1.0)
+        >>> moved = ring.cropped(900, 0, (100, 1000))
+        >>> check_cameras(moved)[0].kind
+        <CameraIssueKind.PRINCIPAL_POINT: 'principal point outside the image'>
     """
 
     kind: CameraIssueKind
@@ -58,6 +70,12 @@ class CameraSummary:
         field_of_view: Horizontal and vertical angle between the edges of the image [rad], with
             the lens; NaN if the lens folds back before an edge; None without image size.
         position: Camera center in the world [unit of the translations].
+
+    Example:
+        >>> from multiview_geom import ring_of_cameras
+        >>> first = summarize_cameras(ring_of_cameras(2, radius=4.0, height=1.0))[0]
+        >>> first.name, first.image_size, first.focal_length
+        ('cam_1', (1000, 1000), (1145.0, 1145.0))
     """
 
     name: str

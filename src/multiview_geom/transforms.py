@@ -18,7 +18,13 @@ from multiview_geom._vectors import unit
 
 @dataclass(frozen=True)
 class Similarity:
-    """A rotation, a translation and a scale: `scale * rotation @ point + translation`."""
+    """A rotation, a translation and a scale: `scale * rotation @ point + translation`.
+
+    Example:
+        >>> double = Similarity(torch.eye(3), torch.tensor([1.0, 0.0, 0.0]), torch.tensor(2.0))
+        >>> double.apply(torch.tensor([[1.0, 1.0, 1.0]]))
+        tensor([[3., 2., 2.]])
+    """
 
     rotation: Float[Tensor, "*batch d d"]
     translation: Float[Tensor, "*batch d"]
@@ -107,6 +113,12 @@ def relative_transform(
 
     Raises:
         ValueError: If a shape or dtype is wrong.
+
+    Example:
+        >>> left = rigid_transform(torch.eye(3), torch.tensor([1.0, 0.0, 0.0]))
+        >>> right = rigid_transform(torch.eye(3), torch.tensor([-1.0, 0.0, 0.0]))
+        >>> relative_transform(right, left)[:3, 3]
+        tensor([-2.,  0.,  0.])
     """
     require_trailing_shape("target_from_world", target_from_world, 4, 4)
     require_floating(target_from_world=target_from_world, source_from_world=source_from_world)
@@ -129,6 +141,11 @@ def transform_points(
 
     Raises:
         ValueError: If a shape or dtype disagrees.
+
+    Example:
+        >>> lift = rigid_transform(torch.eye(3), torch.tensor([0.0, 0.0, 2.0]))
+        >>> transform_points(lift, torch.tensor([[1.0, 0.0, 0.0]]))
+        tensor([[1., 0., 2.]])
     """
     require_trailing_shape("b_from_a", b_from_a, 4, 4)
     require_trailing_shape("points", points, "points", 3)
@@ -156,6 +173,11 @@ def world_to_camera(
 
     Reference:
         rho in Bouazizi et al., FG 2021, sec. III-A.
+
+    Example:
+        >>> two_meters_back = rigid_transform(torch.eye(3), torch.tensor([0.0, 0.0, 2.0]))
+        >>> world_to_camera(two_meters_back[None], torch.zeros(1, 3))
+        tensor([[[0., 0., 2.]]])
     """
     require_trailing_shape("camera_from_world", camera_from_world, "views", 4, 4)
     require_trailing_shape("points", points, "points", 3)
@@ -179,6 +201,11 @@ def camera_to_world(
 
     Reference:
         rho in Bouazizi et al., FG 2021, sec. III-A.
+
+    Example:
+        >>> two_meters_back = rigid_transform(torch.eye(3), torch.tensor([0.0, 0.0, 2.0]))
+        >>> camera_to_world(two_meters_back, torch.tensor([[0.0, 0.0, 2.0]]))
+        tensor([[0., 0., 0.]])
     """
     return transform_points(invert_transform(camera_from_world), points)
 
@@ -203,6 +230,12 @@ def camera_to_camera(
 
     Reference:
         rho in Bouazizi et al., FG 2021, sec. III-A.
+
+    Example:
+        >>> left = rigid_transform(torch.eye(3), torch.tensor([1.0, 0.0, 0.0]))
+        >>> right = rigid_transform(torch.eye(3), torch.tensor([-1.0, 0.0, 0.0]))
+        >>> camera_to_camera(right, left, torch.tensor([[0.0, 0.0, 3.0]]))
+        tensor([[-2.,  0.,  3.]])
     """
     return transform_points(relative_transform(target_from_world, source_from_world), points)
 

@@ -81,7 +81,12 @@ class Unit(Enum):
 @documented
 @dataclass(frozen=True)
 class ReadSettings(Bounded):
-    """How input files become recordings."""
+    """How input files become recordings.
+
+    Example:
+        >>> ReadSettings(fps=10.0, unit=Unit.MILLIMETER).unit.meters
+        0.001
+    """
 
     cameras: Path | None = setting(
         None, "Calibration file to use instead of the one found beside the data"
@@ -293,7 +298,13 @@ class LossSettings(Bounded):
 @documented
 @dataclass(frozen=True)
 class Config(Bounded):
-    """Every setting of a training run."""
+    """Every setting of a training run.
+
+    Example:
+        >>> config = Config(steps=100, lifter=LifterSettings(width=256))
+        >>> config.lifter.width, config.losses.weights["L_proj"]
+        (256, 1.0)
+    """
 
     data: tuple[str, ...] = setting(
         (), "Training data: folders, files or `kind:path` to force a reader; by default synthetic"

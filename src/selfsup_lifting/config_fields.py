@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import field, fields
+from inspect import getdoc
 from typing import TypeVar
 
 Value = TypeVar("Value")
@@ -75,5 +76,5 @@ class Bounded:
 def documented(cls: Class) -> Class:
     """List the settings in the class docstring, for `help()` and the API page."""
     lines = [f"    {one.name}: {one.metadata['help']}" for one in fields(cls)]
-    cls.__doc__ = "\n".join([f"{cls.__doc__}", "", "Attributes:", *lines])
+    cls.__doc__ = "\n".join([f"{getdoc(cls)}", "", "Attributes:", *lines])
     return cls

@@ -31,6 +31,14 @@ def lift(
     Returns:
         The joints relative to the root, in each camera's axes [m]; NaN for a frame without any
         detection in the view.
+
+    Example:
+        >>> from selfsup_lifting import ReadSettings, read_recordings
+        >>> from selfsup_lifting.config import LifterSettings
+        >>> recording = read_recordings(["synthetic"], ReadSettings())[0].select_views(["cam_2"])
+        >>> untrained = Lifter(recording.skeleton, LifterSettings(width=8, blocks=1)).eval()
+        >>> lift(untrained, recording.cameras, recording.keypoints).shape
+        torch.Size([240, 1, 17, 3])
     """
     device = next(lifter.parameters()).device
     image = normalized_image(cameras, keypoints).float()

@@ -71,6 +71,15 @@ class Recording:
         confidence: The detector's confidence, from 0 to 1; 0 where missing.
         truth: The joints in the world [m], NaN where unknown; None if there is no truth.
         source: What the recording was read from.
+
+    Example:
+        >>> from multiview_geom import ring_of_cameras
+        >>> from selfsup_lifting import SKELETONS
+        >>> rig, person = ring_of_cameras(2, radius=4.0, height=1.0), SKELETONS["coco17"]
+        >>> pixels, confidence = torch.full((10, 2, 17, 2), 500.0), torch.ones(10, 2, 17)
+        >>> recording = Recording("trial 1", "S1", "walking", 30.0, person, rig, pixels, confidence)
+        >>> recording.frames(slice(0, 10, 2)).fps
+        15.0
     """
 
     name: str
@@ -164,6 +173,13 @@ def save_recording(path: Path, recording: Recording) -> None:
     Args:
         path: The file; an existing file is replaced completely or not at all.
         recording: The recording.
+
+    Example:
+        >>> import tempfile
+        >>> from selfsup_lifting import ReadSettings, read_recordings
+        >>> recording = read_recordings(["synthetic"], ReadSettings())[0]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_recording(Path(folder) / "recording.npz", recording)
     """
     cameras = recording.cameras
     description = {
@@ -205,6 +221,16 @@ def load_recording(path: Path) -> Recording:
 
     Raises:
         ReadError: If the file is not a recording, is damaged, or has a newer format.
+
+    Example:
+        >>> import tempfile
+        >>> from selfsup_lifting import ReadSettings, read_recordings
+        >>> recording = read_recordings(["synthetic"], ReadSettings())[0]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_recording(Path(folder) / "recording.npz", recording)
+        ...     loaded = load_recording(Path(folder) / "recording.npz")
+        >>> loaded.cameras == recording.cameras
+        True
     """
     path = Path(path)
     try:

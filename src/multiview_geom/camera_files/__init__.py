@@ -54,6 +54,18 @@ class CameraFile:
     Attributes:
         cameras: The rig in float64, in the order of the file, lengths in the unit of the file.
         format: The format of the file.
+
+    Example:
+        >>> import tempfile
+        >>> from multiview_geom import ring_of_cameras
+        >>> ring = ring_of_cameras(2, radius=4000.0, height=1000.0)  # millimeters
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_cameras(folder, ring, format="humaneva")
+        ...     file = read_camera_file(folder)
+        >>> file.unit, file.meters_per_unit
+        ('mm', 0.001)
+        >>> file.cameras.scaled(file.meters_per_unit).centers[0].round(decimals=3) + 0.0
+        tensor([4., 0., 1.], dtype=torch.float64)
     """
 
     cameras: Cameras
@@ -91,6 +103,16 @@ def load_cameras(path: str | Path, *, subject: str | None = None) -> Cameras:
     Note:
         Lens coefficients of different counts are filled up with zeros. A rig has one lens
         model: a file that mixes fisheyes with other lenses is refused.
+
+    Example:
+        >>> import tempfile
+        >>> from multiview_geom import ring_of_cameras
+        >>> ring = ring_of_cameras(2, radius=4.0, height=1.0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_cameras(Path(folder) / "rig.toml", ring)
+        ...     loaded = load_cameras(Path(folder) / "rig.toml")
+        >>> loaded.names
+        ('cam_1', 'cam_2')
     """
     return read_camera_file(path, subject=subject).cameras
 
@@ -115,6 +137,16 @@ def read_camera_file(
         CameraFileError: If the file is no calibration; the sentence says what is wrong where.
         OSError: If there is no such file.
         ValueError: If there is no format of this name.
+
+    Example:
+        >>> import tempfile
+        >>> from multiview_geom import ring_of_cameras
+        >>> ring = ring_of_cameras(2, radius=4.0, height=1.0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_cameras(Path(folder) / "rig.yml", ring)
+        ...     file = read_camera_file(Path(folder) / "rig.yml")
+        >>> file.format, file.unit
+        (CameraFormat('opencv-yaml'), None)
     """
     source = CameraSource(Path(path), subject)
     chosen = _recognized(source) if format is None else _named(format)
@@ -140,6 +172,16 @@ def save_cameras(
 
     Raises:
         ValueError: If the format cannot represent the rig, or cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from multiview_geom import ring_of_cameras
+        >>> ring = ring_of_cameras(2, radius=4.0, height=1.0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_cameras(folder, ring, format="humaneva")
+        ...     files = sorted(path.name for path in Path(folder).iterdir())
+        >>> files
+        ['cam_1.cal', 'cam_2.cal']
     """
     path = Path(path)
     if cameras.intrinsics.ndim != 3:  # noqa: PLR2004 - views and K

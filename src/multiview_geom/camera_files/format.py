@@ -23,6 +23,15 @@ class CameraSource:
     Attributes:
         path: The file or folder.
         subject: The subject whose cameras are wanted, in files that hold several.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "rig.json"
+        ...     _ = path.write_text('{"cameras": []}')
+        ...     content = CameraSource(path).json
+        >>> content
+        {'cameras': []}
     """
 
     path: Path
@@ -83,6 +92,21 @@ class CameraFormat:
         write: Writes cameras to a path, as those of a subject; None if the format is only read.
         suffixes: Ends of file names that are written in this format by default.
         files: Names of the files of a format that is a folder, to tell what was expected.
+
+    Example:
+        >>> import tempfile
+        >>> import torch
+        >>> from multiview_geom import read_camera_file
+        >>> def read(source: CameraSource) -> list[CameraRecord]:
+        ...     K = torch.tensor([float(number) for number in source.text.split()]).reshape(3, 3)
+        ...     return [CameraRecord(source.path.stem, K, torch.eye(3), torch.zeros(3))]
+        >>> only_k = CameraFormat("k", "K at the origin", "m", lambda source: True, read)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "left.txt"
+        ...     _ = path.write_text("500 0 320  0 500 240  0 0 1")
+        ...     file = read_camera_file(path, format=only_k)
+        >>> file.cameras.names, file.unit
+        (('left',), 'm')
     """
 
     name: str

@@ -5,7 +5,21 @@ from pathlib import Path
 
 
 class CameraFileError(ValueError):
-    """A calibration file that cannot be read: one sentence with file, place and cause."""
+    """A calibration file that cannot be read: one sentence with file, place and cause.
+
+    Example:
+        >>> import tempfile
+        >>> from multiview_geom import load_cameras
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "C1.cal"
+        ...     _ = path.write_text("1145.0 1143.8 512.5")
+        ...     try:
+        ...         load_cameras(path)
+        ...     except CameraFileError as error:
+        ...         message = str(error)
+        >>> message.removeprefix(str(path))
+        ': expected 22 numbers, got 3 of them'
+    """
 
 
 @dataclass(frozen=True)
@@ -15,6 +29,11 @@ class FilePlace:
     Attributes:
         path: The file.
         where: The place in it, such as `cam_0.matrix` or `line 5`.
+
+    Example:
+        >>> place = FilePlace(Path("rig.toml")).at("cam_0").at("matrix")
+        >>> str(place.expected("3 rows of 3 numbers", "2 rows"))
+        'rig.toml: `cam_0.matrix`: expected 3 rows of 3 numbers, got 2 rows'
     """
 
     path: Path

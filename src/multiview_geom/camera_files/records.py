@@ -13,7 +13,13 @@ from multiview_geom.lenses.lens import Lens
 
 @dataclass(frozen=True)
 class CameraRecord:
-    """One camera as a file describes it."""
+    """One camera as a file describes it.
+
+    Example:
+        >>> K, R, t = focal_matrix(500.0, 500.0, 320.0, 240.0), torch.eye(3), torch.zeros(3)
+        >>> CameraRecord("left", K, R, t, image_size=(640, 480)).distortion
+        ()
+    """
 
     name: str
     intrinsics: Tensor

@@ -117,6 +117,12 @@ def distort_fisheye_pixels(
 
     Raises:
         ValueError: If a shape or dtype disagrees.
+
+    Example:
+        >>> K = torch.tensor([[[100.0, 0.0, 300.0], [0.0, 100.0, 300.0], [0.0, 0.0, 1.0]]])
+        >>> at_45_degrees = torch.tensor([[[400.0, 300.0]]])
+        >>> distort_fisheye_pixels(K, torch.zeros(1, 4), at_45_degrees).round(decimals=2)
+        tensor([[[378.5400, 300.0000]]])
     """
     _require_pixels(intrinsics, distortion, pixels)
     K, k, ideal = (for_computation(tensor) for tensor in (intrinsics, distortion, pixels))
@@ -142,6 +148,13 @@ def undistort_fisheye_pixels(
 
     Raises:
         ValueError: If a shape or dtype disagrees.
+
+    Example:
+        >>> K = torch.tensor([[[100.0, 0.0, 300.0], [0.0, 100.0, 300.0], [0.0, 0.0, 1.0]]])
+        >>> seen = torch.tensor([[[378.5398, 300.0], [457.0796, 300.0]]])  # at 45 and 90 degrees
+        >>> ideal = undistort_fisheye_pixels(K, torch.zeros(1, 4), seen)
+        >>> ideal.pixels[0, 0].round(), ideal.valid
+        (tensor([400., 300.]), tensor([[ True, False]]))
     """
     _require_pixels(intrinsics, distortion, pixels)
     K, k, image = (for_computation(tensor) for tensor in (intrinsics, distortion, pixels))

@@ -22,7 +22,12 @@ from multiview_geom.validity import ValidDirections, ValidPixels
 
 
 class Lens(Enum):
-    """What the lens coefficients of a rig mean."""
+    """What the lens coefficients of a rig mean.
+
+    Example:
+        >>> Lens("fisheye")
+        <Lens.FISHEYE: 'fisheye'>
+    """
 
     OPENCV = "opencv"
     """k1, k2, p1, p2[, k3[, k4, k5, k6[, s1, s2, s3, s4[, tau_x, tau_y]]]]."""

@@ -115,6 +115,15 @@ def evaluate_lifter(
 
     Raises:
         ValueError: If the skeleton is not the lifter's.
+
+    Example:
+        >>> from selfsup_lifting import ReadSettings, read_recordings
+        >>> from selfsup_lifting.config import LifterSettings
+        >>> recordings = read_recordings(["synthetic"], ReadSettings(fps=10.0))[:1]
+        >>> untrained = Lifter(recordings[0].skeleton, LifterSettings(width=8, blocks=1)).eval()
+        >>> evaluation = evaluate_lifter(untrained, recordings)
+        >>> evaluation.reference, evaluation.total.p_mpjpe_mm > 100
+        ('truth', True)
     """
     return summarize(pose_errors(lifter, recordings, view=view))
 

@@ -54,6 +54,11 @@ def read_recordings(sources: Sequence[str], settings: ReadSettings) -> list[Reco
 
     Raises:
         ReadError: If something cannot be read; the message says where and the likely cause.
+
+    Example:
+        >>> recordings = read_recordings(["synthetic"], ReadSettings(fps=10.0))
+        >>> recordings[0].fps, recordings[0].cameras.names
+        (10.0, ('cam_1', 'cam_2', 'cam_3', 'cam_4'))
     """
     results = [
         result for source in sources or ["synthetic"] for result in read_results(source, settings)

@@ -22,6 +22,11 @@ class Skeleton:
         parents: The index of each joint's parent; -1 for a joint without a parent.
         mirrored: Pairs of joints, left first, that a mirror image exchanges.
         root: The joints whose mean is the root: the pelvis, or both hips if there is none.
+
+    Example:
+        >>> arm = Skeleton("arm", ("shoulder", "elbow", "hand"), (-1, 0, 1), mirrored=(), root=(0,))
+        >>> arm.bones
+        ((0, 1), (1, 2))
     """
 
     name: str

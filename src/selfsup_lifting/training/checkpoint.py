@@ -120,6 +120,17 @@ def load_lifter(run: Path) -> Lifter:
 
     Raises:
         ValueError: If there is no checkpoint, it is damaged, or it has another format.
+
+    Example:
+        >>> import tempfile
+        >>> from selfsup_lifting import ReadSettings, read_recordings, train
+        >>> recordings = read_recordings(["synthetic"], ReadSettings(fps=10.0))[:1]
+        >>> tiny = Config(epochs=1, lifter=LifterSettings(width=8, blocks=1))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = train(tiny, recordings, Path(folder) / "run")
+        ...     lifter = load_lifter(Path(folder) / "run")
+        >>> lifter.settings.width
+        8
     """
     if run.suffix != Path(WEIGHTS_FILE).suffix:
         _require_run(run)

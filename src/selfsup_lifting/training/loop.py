@@ -67,6 +67,17 @@ def train(
     Raises:
         ValueError: If the recordings are unusable, the training diverges, the device does not
             exist, or the checkpoint to resume is damaged or of another network.
+
+    Example:
+        >>> import tempfile
+        >>> from selfsup_lifting import ReadSettings, read_recordings
+        >>> from selfsup_lifting.config import LifterSettings
+        >>> recordings = read_recordings(["synthetic"], ReadSettings(fps=10.0))[:1]
+        >>> tiny = Config(epochs=1, lifter=LifterSettings(width=8, blocks=1))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     lifter = train(tiny, recordings, Path(folder) / "run")
+        >>> len(lifter.skeleton.joints)
+        17
     """
     require_device(config.device)
     selection = ModelSelection(config, first_cameras(recordings, config.cameras_learned), run)
