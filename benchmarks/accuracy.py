@@ -1,8 +1,8 @@
-"""How far from the truth is each triangulation, and does its covariance know?
+"""How large is the error of each triangulation, and does its covariance predict the error?
 
-Simulated rigs with a focal length of 1145 px film points of a cube of one metre; Gaussian noise of
-one pixel (five, where the cameras stand five degrees apart). Errors are root mean squares over the
-same points for all. The optimum is the maximum-likelihood point that `refine_points` converges to.
+Simulated rigs with a focal length of 1145 px see points of a cube of one meter, with Gaussian noise
+of one pixel (five pixels with the baseline of five degrees). Errors are RMS values over the same
+points. The optimum is the maximum-likelihood point, to which `refine_points` converges.
 
     python benchmarks/accuracy.py [--points 20000]
 """
@@ -46,7 +46,7 @@ SOLVERS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 @dataclass(frozen=True)
 class Scene:
-    """A rig, true points, and what was seen of them."""
+    """A rig, true points and their pixels."""
 
     name: str
     cameras: Cameras
@@ -56,7 +56,7 @@ class Scene:
 
 
 def rigs() -> dict[str, tuple[Cameras, float]]:
-    """Return each rig and the noise it is tried with [px]."""
+    """Return each rig and its noise [px]."""
     return {
         "4-camera ring, 4.5 m": (ring_of_cameras(4, 4.5, 1.0, dtype=torch.float64), 1.0),
         "8-camera ring, 4.5 m": (ring_of_cameras(8, 4.5, 1.0, dtype=torch.float64), 1.0),
@@ -67,7 +67,7 @@ def rigs() -> dict[str, tuple[Cameras, float]]:
 
 
 def arc(distances: tuple[float, ...], step_deg: float) -> Cameras:
-    """Aim cameras at the origin from given distances, at equal angles beside each other."""
+    """Place cameras at given distances from the origin, at equal angles, all looking at it."""
     distance = torch.tensor(distances, dtype=torch.float64)
     angle = torch.arange(len(distances), dtype=torch.float64) * radians(step_deg)
     position = torch.stack([angle.cos(), angle.sin(), 0 * angle], dim=-1) * distance[:, None]
@@ -79,7 +79,7 @@ def arc(distances: tuple[float, ...], step_deg: float) -> Cameras:
 def filmed(
     name: str, cameras: Cameras, noise_px: float, count: int, weights: Tensor | None = None
 ) -> Scene:
-    """Film random points with Gaussian noise, smaller where the weight is larger."""
+    """Project random points and add Gaussian noise with variance 1 / weight."""
     generator = torch.Generator().manual_seed(0)
     points = torch.rand(count, 3, generator=generator, dtype=torch.float64) - 0.5
     exact = project_points(cameras.projections, points)
@@ -96,7 +96,7 @@ def rms_mm(points: Tensor, scene: Scene) -> float:
 
 
 def errors(count: int) -> Table:
-    """Compare the error of every solver with that of the optimum."""
+    """Compare the error of each solver with that of the optimum."""
     columns = [f"{name} [mm]" for name in [*SOLVERS, "optimum"]]
     table = Table("RMS error", (*columns, "iterative over optimum [%]", "converged [%]"))
     for name, (cameras, noise_px) in rigs().items():
@@ -132,16 +132,16 @@ def times(count: int) -> Table:
     scene = filmed("", ring_of_cameras(4, 4.5, 1.0, dtype=torch.float64), 1.0, count)
     cameras, pixels = scene.cameras.to(torch.float32), scene.pixels.float()
     start = triangulate_iterative(cameras.projections, pixels)
-    tried: dict[str, Callable[[], object]] = {
+    solvers: dict[str, Callable[[], object]] = {
         name: partial(solve, cameras.projections, pixels) for name, solve in SOLVERS.items()
     }
-    tried["triangulate_robust"] = lambda: triangulate_robust(
+    solvers["triangulate_robust"] = lambda: triangulate_robust(
         cameras.projections, pixels, threshold=4.0
     )
-    tried["refine_points"] = lambda: refine_points(cameras, start, pixels)
-    tried["point_covariance"] = lambda: point_covariance(cameras.projections, start, sigma=1.0)
+    solvers["refine_points"] = lambda: refine_points(cameras, start, pixels)
+    solvers["point_covariance"] = lambda: point_covariance(cameras.projections, start, sigma=1.0)
     table = Table(f"4 cameras, {count} points, float32, one thread", ("us / point", "of DLT"))
-    for name, solve in tried.items():
+    for name, solve in solvers.items():
         taken = 1e6 * measure(solve, RUNS).median / count
         first = next(iter(table.rows.values()), [taken])[0]
         table.rows[name] = [taken, taken / first]
@@ -149,7 +149,7 @@ def times(count: int) -> Table:
 
 
 def opencv_two_view(projections: Tensor, pixels: Tensor) -> Tensor:
-    """Correct the matches by Hartley and Sturm's polynomial, then triangulate linearly."""
+    """Correct the matches with Hartley and Sturm's method, then triangulate linearly."""
     first, second = projections.numpy()
     x, y, z = second @ np.linalg.svd(first)[2][-1]
     skew = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
@@ -163,7 +163,7 @@ def opencv_two_view(projections: Tensor, pixels: Tensor) -> Tensor:
 
 
 def covariances(count: int) -> Table:
-    """Measure the squared Mahalanobis distance of simulated errors: three, if all is right."""
+    """Measure the mean squared Mahalanobis distance of simulated errors; the exact value is 3."""
     columns = ("equal weights", "unequal", "predicted RMS [mm]", "observed RMS [mm]")
     table = Table(f"Mean squared Mahalanobis distance of {count} errors", columns)
     for name, (cameras, _) in rigs().items():
@@ -194,10 +194,10 @@ def mahalanobis(
 
 
 def main() -> None:
-    """Print the tables and keep them."""
+    """Print and save the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--points", type=int, default=20_000)
-    parser.add_argument("--quick", action="store_true", help="a smoke run: small, nothing kept")
+    parser.add_argument("--quick", action="store_true", help="a small run that saves nothing")
     options = parser.parse_args()
     count = 500 if options.quick else options.points
     tables = [errors(count), two_view(count), covariances(5 * count), times(count)]

@@ -1,7 +1,7 @@
-"""How many frames a second does each of the four losses take, forward and backward?
+"""How many frames per second does each of the four losses process, forward and backward?
 
-Predictions of a batch of the paper's size, 2,048 frames of four views and 17 joints, and their
-gradient. L_out, which triangulates them, is shown with our kernel and with an SVD in its place.
+The batch has the paper's size: 2,048 frames of four views and 17 joints. L_out, which triangulates
+the predictions, is measured with our kernel and with an SVD instead.
 
     python benchmarks/losses.py [--device cpu|cuda] [--threads 2] [--quick]
 """
@@ -38,7 +38,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Batch:
-    """What a step of the trainer has: predictions, labels, images, cameras."""
+    """The tensors of one training step: predictions, labels, images, cameras."""
 
     poses: Tensor
     labels: Tensor
@@ -46,7 +46,7 @@ class Batch:
     camera_from_root: Tensor
 
     def each_loss(self) -> dict[str, Callable[[], Tensor]]:
-        """Return the four losses as the trainer calls them, every joint seen."""
+        """Return the four losses as the trainer calls them, with all joints detected."""
         frames, views, joints, _ = self.poses.shape
         seen = torch.ones(frames, views, joints, dtype=torch.bool, device=self.poses.device)
         usable, pairs = seen[..., 0], seen[:, None].expand(-1, views, -1, -1)
@@ -63,7 +63,7 @@ class Batch:
 
 
 def batch(frames: int, device: str) -> Batch:
-    """Draw people of half a metre around the root, seen by a ring of four cameras."""
+    """Draw random poses of about half a meter, and project them into a ring of four cameras."""
     seed = torch.Generator().manual_seed(0)
     rig = ring_of_cameras(VIEWS, 4.5, 1.0, dtype=torch.float64).camera_from_world
     labels = 0.5 * torch.randn(frames, JOINTS, 3, generator=seed, dtype=torch.float64)
@@ -80,7 +80,7 @@ def batch(frames: int, device: str) -> Batch:
 
 
 def rows(asked: Suite) -> Iterator[Row]:
-    """Measure each loss, L_out once more with singular values."""
+    """Measure each loss, and L_out also with the SVD."""
     whole = batch(64 if asked.quick else FRAMES, asked.device)
     each = whole.each_loss()
     for name, loss in each.items():

@@ -1,9 +1,9 @@
-"""What do missing sightings cost, when a pose is lifted and when it is learned?
+"""How much do missing detections increase the error, in prediction and in training?
 
-First, a lifter of the recipe `robust` lifts one view of people it never saw, whole and with three
-of the 17 joints hidden at random in every picture. Second, the same recipe learns a dog of 15
-joints from four cameras, once with every sighting and once with a quarter missing, scattered or in
-runs, and is judged on dogs it never saw, filmed alike.
+First, a lifter trained with the recipe `robust` lifts single views of new recordings of people,
+complete and with three of the 17 joints hidden at random in every frame. Second, the same recipe
+trains on a dog with 15 joints and four cameras, with all detections and with a quarter missing,
+scattered or in runs, and is evaluated on new recordings of the same kind.
 
     python benchmarks/missing.py [--threads 2] [--quick]
 """
@@ -33,13 +33,13 @@ from tests.selfsup_lifting.files.quadruped import TOML, take
 HIDDEN = 3
 DOGS, KEPT_DOGS = 8, 2
 MISSING = 0.25
-# How many frames a joint stays missing, typically.
+# Typical length of a gap [frames].
 RUNS = {"scattered": 1.0, "in runs of 3 frames": 3.0, "in runs of 10 frames": 10.0}
 COLUMNS = ("P-MPJPE [mm]", "MPJPE [mm]", "times whole", "without a pose")
 
 
 def lifted_with_joints_hidden(config: Config, folder: Path) -> Table:
-    """Hide joints from a lifter that has learned from whole people."""
+    """Evaluate a lifter, trained with complete poses, on poses with hidden joints."""
     split = hold_out(read_recordings((), config.read))
     lifter = train(config, split.training, folder)
     table = Table("a person, lifted from one view", COLUMNS)
@@ -51,7 +51,7 @@ def lifted_with_joints_hidden(config: Config, folder: Path) -> Table:
 
 
 def hidden(takes: Sequence[Recording]) -> list[Recording]:
-    """Hide some joints at random in every picture."""
+    """Hide some joints at random in every frame of every view."""
     seed = torch.Generator().manual_seed(0)
     found = []
     for one in takes:
@@ -63,7 +63,7 @@ def hidden(takes: Sequence[Recording]) -> list[Recording]:
 
 
 def learned_with_sightings_missing(config: Config, folder: Path) -> Table:
-    """Learn an animal from films with a quarter of the sightings missing."""
+    """Train on an animal with a quarter of the detections missing."""
     (folder / "dog15.toml").write_text(TOML)
     dog = load_skeleton(folder / "dog15.toml")
     table = Table("a dog, learned from four views", COLUMNS)
@@ -82,14 +82,14 @@ def learned_with_sightings_missing(config: Config, folder: Path) -> Table:
 
 
 def add(table: Table, name: str, found: Evaluation, whole: Evaluation) -> None:
-    """Write a row."""
+    """Add a row to the table."""
     errors = found.total
     times = errors.p_mpjpe_mm / whole.total.p_mpjpe_mm
     table.rows[name] = [errors.p_mpjpe_mm, errors.mpjpe_mm, times, found.blind]
 
 
 def main() -> None:
-    """Print both tables, and keep them."""
+    """Print and save both tables."""
     asked = suite("missing")
     config = robust(demo(Config(read=ReadSettings())))
     if asked.quick:

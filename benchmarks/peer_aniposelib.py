@@ -1,4 +1,4 @@
-"""Answer `robust.py` with aniposelib: run by the Python of an environment that has it."""
+"""Triangulate the pixels of `robust.py` with aniposelib, in an environment that has it."""
 
 import json
 import sys

@@ -1,7 +1,7 @@
-"""How fast, and how wrong, is each nearest rotation?
+"""How fast and how accurate is each computation of the nearest rotation?
 
-Random 3x3 matrices, the same for all. The error is the largest entry of the difference to the
-float64 SVD. SciPy aligns vectors one set after the other, without a gradient.
+All solvers get the same random 3x3 matrices. The error is the largest entry of the difference from
+the float64 SVD. SciPy aligns one set of vectors at a time, without gradients.
 
     python benchmarks/procrustes.py [--device cpu|cuda] [--threads 2] [--quick]
 """
@@ -41,20 +41,20 @@ Solver = Callable[[Tensor], Tensor]
 
 
 def by_svd(matrices: Tensor) -> Tensor:
-    """Flip the least singular direction where needed, as every textbook says."""
+    """Use the SVD, and flip the smallest singular direction of reflections (Umeyama 1991)."""
     left, _, right = torch.linalg.svd(matrices)
     sign = torch.linalg.det(left @ right)[:, None, None]
     return torch.cat([left[..., :2], left[..., 2:] * sign], dim=-1) @ right
 
 
 def by_scipy(matrices: Tensor) -> Tensor:
-    """Align the axes with the columns, one matrix after the other."""
+    """Align the axes with the columns, one matrix at a time."""
     axes = torch.eye(3, dtype=matrices.dtype).numpy()
     found = [Rotation.align_vectors(each.T, axes)[0].as_matrix() for each in matrices.numpy()]
     return torch.stack([torch.from_numpy(rotation) for rotation in found])
 
 
-# Each solver, the matrices it is given at most lest it take minutes, and whether it has a gradient.
+# Each solver, its largest number of matrices (it is slow), and whether it has a gradient.
 SOLVERS: dict[str, tuple[Solver, int, bool]] = {
     "ours": (nearest_rotation, MATRICES[-1], True),
     "torch SVD": (by_svd, HEADLINE_MATRICES, True),
@@ -64,7 +64,7 @@ SOLVERS: dict[str, tuple[Solver, int, bool]] = {
 
 
 def rows(asked: Suite) -> Iterator[Row]:
-    """Answer for each dtype, and for each number of matrices."""
+    """Measure each dtype and each number of matrices."""
     headline = 1_000 if asked.quick else HEADLINE_MATRICES
     for dtype in ("float32", "float64"):
         yield from _rows(

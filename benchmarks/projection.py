@@ -1,9 +1,8 @@
-"""How fast, and how wrong, is each way through a lens?
+"""How fast and how accurate is each function that undistorts pixels?
 
-Every pixel of an image-wide grid is undistorted by each library, and distorted again by the
-equations in float64: how far it lands from where it was is the error, over the pixels that can be
-undistorted at all. kornia and OpenCV are shown with their default number of iterations and with
-forty.
+Each library undistorts a grid of pixels over the whole image. The result is distorted again in
+float64, and the error is the distance from the original pixel, over all pixels that the lens can
+produce. kornia and OpenCV are measured with their default number of iterations and with forty.
 
     python benchmarks/projection.py [--device cpu|cuda] [--threads 2] [--quick]
 """
@@ -26,7 +25,7 @@ POINTS = 1_000_000
 
 @dataclass(frozen=True)
 class Glass:
-    """A lens and the image behind it."""
+    """A lens and its image size."""
 
     name: str
     focal_length: float
@@ -34,7 +33,7 @@ class Glass:
     coefficients: tuple[float, ...]
 
     def scene(self, points: int, dtype: torch.dtype, device: str) -> tuple[Tensor, Tensor, Tensor]:
-        """Return intrinsics, coefficients, and about as many pixels spread over the image."""
+        """Return intrinsics, coefficients, and about this many pixels, spread over the image."""
         width, height = self.size
         f, x, y = self.focal_length, (width - 1) / 2, (height - 1) / 2
         K = torch.tensor([[[f, 0.0, x], [0.0, f, y], [0.0, 0.0, 1.0]]], dtype=dtype)
@@ -82,12 +81,12 @@ def by_kornia(iterations: int) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
 
 
 def by_opencv(K: Tensor, k: Tensor, pixels: Tensor) -> Tensor:
-    """Undistort with OpenCV as it comes."""
+    """Undistort with OpenCV and its default number of iterations."""
     return _from_opencv(cv2.undistortPoints(pixels[0].numpy(), *_in_numpy(K, k), P=K[0].numpy()))
 
 
 def by_opencv_forty(K: Tensor, k: Tensor, pixels: Tensor) -> Tensor:
-    """Undistort with OpenCV until it hardly moves."""
+    """Undistort with OpenCV and at most forty iterations."""
     eye = np.eye(3)
     found = cv2.undistortPoints(
         pixels[0].numpy(), *_in_numpy(K, k), R=eye, P=K[0].numpy(), criteria=FORTY
@@ -105,7 +104,7 @@ WAYS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
 
 
 def rows(asked: Suite) -> Iterator[Row]:
-    """Measure every way on every lens."""
+    """Measure every function on every lens."""
     for glass in GLASSES:
         for dtype in (torch.float64, torch.float32):
             for way in ways_for(asked.device):
@@ -113,7 +112,7 @@ def rows(asked: Suite) -> Iterator[Row]:
 
 
 def measured(asked: Suite, way: str, glass: Glass, dtype: torch.dtype) -> Row:
-    """Time one way, and ask how far its pixels land from where they were."""
+    """Measure the time and the error of one function."""
     K, k, pixels = glass.scene(10_000 if asked.quick else POINTS, dtype, asked.device)
     taken = measure(lambda: WAYS[way](K, k, pixels), asked.runs)
     distance = error_px(glass, WAYS[way](K, k, pixels).double().cpu(), pixels.double().cpu())
@@ -131,14 +130,14 @@ def measured(asked: Suite, way: str, glass: Glass, dtype: torch.dtype) -> Row:
 
 
 def error_px(glass: Glass, ideal: Tensor, pixels: Tensor) -> Tensor:
-    """Distort again in float64; return the distances of the pixels that have an answer."""
+    """Distort again in float64; return the distances of the pixels that the lens can produce."""
     K, k, _ = glass.scene(1, torch.float64, "cpu")
     solvable = undistort_pixels(K, k, pixels).valid
     return (distort_pixels(K, k, ideal) - pixels).norm(dim=-1)[solvable]
 
 
 def ways_for(device: str) -> list[str]:
-    """Name the ways that run on a device: OpenCV's points stay on the CPU."""
+    """Return the functions that support a device; OpenCV runs on the CPU only."""
     return [way for way in WAYS if device == "cpu" or "OpenCV" not in way]
 
 

@@ -1,8 +1,8 @@
-"""What limits a lifter: its labels, its input, or what it was shown?
+"""What limits a lifter: its labels, its input, or the motions in its training data?
 
-Judges every training of an ablation on the takes that were kept out and on those it learned from,
-filmed anew with other noise; on all poses, on those of which the view sees every joint, and on
-these without any noise.
+Evaluates every training of an ablation on the held-out recordings and on the training recordings,
+simulated again with other noise: on all poses, on poses with all joints visible, and on these
+without noise.
 
     python benchmarks/reach.py runs/ablation --data mocap:clips/ --out reach.json
 """
@@ -28,7 +28,7 @@ NOISELESS = NoiseSettings(jitter_px=0.0, bias_px=0.0, outlier_share=0.0)
 
 
 def filmed(config: Config, data: Sequence[str]) -> Mapping[str, Sequence[Recording]]:
-    """Film the data anew, with noise and without."""
+    """Simulate the recordings again, with noise and without."""
     anew = replace(config.read, simulation_seed=config.read.simulation_seed + 1)
     clean = replace(config.read, noise=NOISELESS)
     again, exact = (
@@ -45,26 +45,26 @@ def filmed(config: Config, data: Sequence[str]) -> Mapping[str, Sequence[Recordi
 
 
 def whole_bodies(take: Recording) -> Recording:
-    """Blind every view in the frames in which it misses a joint."""
+    """Remove the detections of every view in the frames in which it misses a joint."""
     seen = take.keypoints.isfinite().all(dim=-1).all(dim=-1)
     return replace(take, keypoints=torch.where(seen[..., None, None], take.keypoints, torch.nan))
 
 
 def judged(variant: Path, parts: Mapping[str, Sequence[Recording]]) -> dict[str, dict[str, float]]:
-    """Judge all seeds of a variant on every part, and average."""
+    """Return the mean errors of all seeds of a variant on each part."""
     lifters = [load_lifter(run) for run in sorted(variant.glob("seed-*"))]
-    told = {}
+    errors = {}
     for name, takes in parts.items():
         totals = [evaluate_lifter(lifter, takes).total for lifter in lifters]
-        told[name] = {
+        errors[name] = {
             "p_mpjpe_mm": mean(total.p_mpjpe_mm for total in totals),
             "mpjpe_mm": mean(total.mpjpe_mm for total in totals),
         }
-    return told
+    return errors
 
 
 def main() -> None:
-    """Judge, print and keep the figures."""
+    """Evaluate, print and save."""
     parser = argparse.ArgumentParser()
     parser.add_argument("runs", type=Path)
     parser.add_argument("--data", nargs="+", required=True)

@@ -1,10 +1,10 @@
 """How long does reading all of Human3.6M take, and how much memory?
 
-Writes files of the size and the layout of VideoPose3D's, of random poses: the five training
-subjects at 50 frames per second, 1,559,752 view-poses and as many frames of 32 true joints. Then
-a process of its own reads them at 10 frames per second; another one only unpacks the files with
-NumPy, pickles and all, which is the least that any reader does; with `--dataset` a third one also
-makes the training data: undistorted, normalised, triangulated.
+Random poses are written in files of the size and layout of VideoPose3D's: five training subjects at
+50 frames per second, 1,559,752 view-poses, with 32 true joints. One process reads them at 10 frames
+per second. Another only unpacks the files and their pickles with NumPy, which every reader must do.
+With `--dataset` a third process also builds the training data: undistorted, normalized,
+triangulated.
 
     python benchmarks/reading.py [--frames 389938] [--dataset]
 """
@@ -54,7 +54,7 @@ print(poses, seconds, busy, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_m
 
 
 def write_files(folder: Path, frames: int) -> None:
-    """Write random poses before four cameras, in VideoPose3D's layout."""
+    """Write random poses and four cameras in VideoPose3D's layout."""
     random = np.random.default_rng(0)
     each = frames // (len(SUBJECTS) * ACTIONS)
     flat: dict[str, Any] = {subject: {} for subject in SUBJECTS}
@@ -73,7 +73,7 @@ def write_files(folder: Path, frames: int) -> None:
 
 
 def cameras() -> dict[str, Any]:
-    """Set four cameras around the room, with lenses like those of Human3.6M."""
+    """Return four cameras around a room, with lenses like those of Human3.6M."""
     from multiview_geom import ring_of_cameras
 
     rig = ring_of_cameras(4, 4500.0, 1500.0, target_height=900.0, dtype=torch.float64)
@@ -89,7 +89,7 @@ def cameras() -> dict[str, Any]:
 
 
 def measured(folder: Path, what: str) -> dict[str, float]:
-    """Read in a process of its own."""
+    """Measure one part in a process of its own."""
     command = [sys.executable, "-W", "ignore", "-c", READ, str(folder), what]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     poses, seconds, busy, peak = done.stdout.split()[-4:]
@@ -102,7 +102,7 @@ def measured(folder: Path, what: str) -> dict[str, float]:
 
 
 def main() -> None:
-    """Write, read, print and keep the figures."""
+    """Write the files, measure each part, print and save."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--frames", type=int, default=TRAINING_FRAMES)
     parser.add_argument("--dataset", action="store_true")
@@ -112,9 +112,9 @@ def main() -> None:
         write_files(Path(folder), options.frames)
         figures = {what: measured(Path(folder), what) for what in parts}
     for what, row in figures.items():
-        told = f"{row['seconds']:.1f} s, of a processor {row['processor_seconds']:.1f} s"
+        taken = f"{row['seconds']:.1f} s, of a processor {row['processor_seconds']:.1f} s"
         peak = f"at most {row['peak_bytes'] / GIBIBYTE:.2f} GiB"
-        print(f"{what:8} {row['view_poses']:7} view-poses in {told}, {peak}")
+        print(f"{what:8} {row['view_poses']:7} view-poses in {taken}, {peak}")
     report = {
         "question": (__doc__ or "").splitlines()[0],
         "commit": commit(),

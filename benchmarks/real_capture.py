@@ -1,9 +1,9 @@
-"""What do robust and refined triangulation gain on real detections, and on filmed motion capture?
+"""How much do robust and refined triangulation gain on real detections and on motion capture?
 
-A capture (a folder of detections with a calibration) has no truth: what counts is how far the kept
-detections lie from the projections of their points, through the lenses, and what share was kept.
-Motion capture filmed by a simulated rig and detector has: what counts is the mean distance from
-it, over all joints that plain DLT and the method both found.
+A session (a folder of detections with a calibration) has no ground truth: the table shows the
+reprojection error of the inliers and their share. Motion capture with a simulated rig and detector
+has ground truth: the table shows the mean distance from it, over all joints that both plain DLT and
+the method found.
 
     python benchmarks/real_capture.py --capture ../shared/data/capture-balancing \
         --mocap ../shared/data/mocap-bvh
@@ -22,12 +22,12 @@ from selfsup_lifting.triangulate import reconstruct, triangulate_recording
 
 PLAIN = TriangulationSettings()
 MIN_CONFIDENCE = 0.3
-"""What the capture's own README counts as seen."""
+"""The threshold in the README of the recording."""
 THRESHOLDS_PX = (15.0, 20.0, 30.0, 40.0)
 
 
 def methods(threshold_px: float) -> dict[str, TriangulationSettings]:
-    """Return the ways to triangulate that are compared with plain DLT."""
+    """Return the methods that are compared with plain DLT."""
     return {
         f"{method.value}, {'weighted' if weighted else 'equal'}": TriangulationSettings(
             method, threshold_px, weighted
@@ -38,10 +38,10 @@ def methods(threshold_px: float) -> dict[str, TriangulationSettings]:
 
 
 def print_capture(folder: Path) -> None:
-    """Print median residual and share kept, in all and per camera, of every method."""
+    """Print the median reprojection error and the inlier share of every method, per camera."""
     (recording,) = read_recordings([str(folder)], ReadSettings(min_confidence=MIN_CONFIDENCE))
     names = recording.cameras.names
-    print(f"{folder.name}: median reprojection error of kept sightings [px], share kept")
+    print(f"{folder.name}: median reprojection error of the inliers [px], share of inliers")
     print(f"{'':36s}" + "".join(f"{name:>18s}" for name in ["all", *names]) + "  expected error")
     for threshold_px in THRESHOLDS_PX:
         for name, settings in methods(threshold_px).items():
@@ -91,7 +91,7 @@ def errors_mm(recordings: list[Recording], settings: TriangulationSettings) -> T
 
 
 def main() -> None:
-    """Print the tables of the data that is at hand."""
+    """Print the tables of the given data."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--capture", type=Path)
     parser.add_argument("--mocap", type=Path)

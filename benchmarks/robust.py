@@ -1,9 +1,9 @@
-"""Does robust triangulation keep the good sightings, drop the wrong ones, and how fast is it?
+"""Does robust triangulation keep the correct detections and remove the wrong ones, and how fast?
 
-Rings of cameras film points of a cube of one metre with noise of 2 px; wrong sightings lie
-anywhere in the image. The oracle knows which are wrong. With `--peer-python`, the interpreter of an
-environment that has aniposelib, its `triangulate_ransac` answers in the same run, in a process of
-its own, on the same pixels.
+Rings of cameras see points of a cube of one meter, with 2 px of noise; wrong detections are uniform
+in the image. The oracle uses exactly the correct detections. `--peer-python` is the interpreter of
+an environment with aniposelib: its `triangulate_ransac` then runs on the same pixels, in a process
+of its own.
 
     python benchmarks/robust.py [--peer-python /path/to/python]
 """
@@ -36,7 +36,7 @@ IMAGE_PX = 1000.0
 
 @dataclass(frozen=True)
 class Scene:
-    """A ring, true points, what was seen of them, and what of this is wrong."""
+    """A ring of cameras, true points, their pixels, and which pixels are wrong."""
 
     cameras: Cameras
     points: Tensor
@@ -45,7 +45,7 @@ class Scene:
 
 
 def filmed(views: int, count: int, wrong_share: float, dtype: torch.dtype = torch.float64) -> Scene:
-    """Film random points; replace a share of the sightings by any place in the image."""
+    """Project random points; replace a share of the pixels by random ones."""
     generator = torch.Generator().manual_seed(0)
     cameras = ring_of_cameras(views, 4.5, 1.0, dtype=torch.float64)
     points = torch.rand(count, 3, generator=generator, dtype=torch.float64) - 0.5
@@ -68,7 +68,7 @@ def median_mm(points: Tensor, scene: Scene) -> float:
 
 
 def clean(count: int) -> Table:
-    """Find what is kept where nothing is wrong."""
+    """Measure the share of detections that is kept if none is wrong."""
     columns = ("kept [%]", "RMS error [mm]", "with all [mm]", "excess [%]")
     table = Table("Nothing wrong, 5 cameras: threshold", columns)
     scene = filmed(5, count, 0.0)
@@ -83,7 +83,7 @@ def clean(count: int) -> Table:
 
 
 def wrong(count: int) -> Table:
-    """Compare the error where much is wrong with an oracle's that knows what."""
+    """Compare the error with 30 % wrong detections with that of the oracle."""
     columns = ("median [mm]", "oracle [mm]", "excess [%]", "good kept [%]", "wrong kept [%]")
     table = Table("30 % wrong, threshold of 4 standard deviations", columns)
     for views in (5, 8, 16):
@@ -99,7 +99,7 @@ def wrong(count: int) -> Table:
 
 
 def pairs(count: int) -> Table:
-    """Find how time grows with the pairs that are tried."""
+    """Measure the time for several numbers of view pairs."""
     columns = ("us / point", "ns / pair and view", "median [mm]")
     table = Table(f"Pairs tried: {count} points, 30 % wrong, float32, one thread", columns)
     for views, limits in ((16, (16, 32, 64, 128)), (64, (64, 128, 256, 512, 1024, 2048))):
@@ -125,7 +125,7 @@ def timed(scene: Scene, max_pairs: int = 128) -> tuple[float, Tensor]:
 
 
 def beside_peer(python: Path, count: int) -> Table:
-    """Give aniposelib the same pixels in the same run."""
+    """Compare with aniposelib on the same pixels."""
     columns = ("theirs [mm]", "ours [mm]", "theirs [us / point]", "ours [us / point]", "faster [x]")
     table = Table(f"aniposelib's triangulate_ransac, 5 cameras, {count} points", columns)
     for share in (0.0, 0.2):
@@ -139,7 +139,7 @@ def beside_peer(python: Path, count: int) -> Table:
 
 
 def peer(python: Path, scene: Scene) -> tuple[Tensor, float]:
-    """Ask aniposelib, in a process of its own environment."""
+    """Run aniposelib in a process of its own environment."""
     with tempfile.TemporaryDirectory() as folder:
         request, answer = Path(folder, "request.npz"), Path(folder, "answer.npz")
         np.savez(
@@ -149,19 +149,19 @@ def peer(python: Path, scene: Scene) -> tuple[Tensor, float]:
             pixels=scene.pixels.numpy(),
         )
         script = Path(__file__).with_name("peer_aniposelib.py")
-        told = subprocess.run(
+        ended = subprocess.run(
             [python, script, request, answer], check=True, capture_output=True, text=True
         )
-        seconds: float = json.loads(told.stdout.splitlines()[-1])["seconds"]
+        seconds: float = json.loads(ended.stdout.splitlines()[-1])["seconds"]
         return torch.from_numpy(np.load(answer)["points"]), seconds
 
 
 def main() -> None:
-    """Print the tables and keep them."""
+    """Print and save the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--points", type=int, default=20_000)
     parser.add_argument("--peer-python", type=Path, help="Python of an environment with aniposelib")
-    parser.add_argument("--quick", action="store_true", help="a smoke run: small, nothing kept")
+    parser.add_argument("--quick", action="store_true", help="a small run that saves nothing")
     options = parser.parse_args()
     count = 500 if options.quick else options.points
     torch.set_num_threads(1)

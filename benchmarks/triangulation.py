@@ -1,9 +1,9 @@
-"""How fast, and how wrong, is each linear triangulation?
+"""How fast and how accurate is each linear triangulation?
 
-Every solver gets the same projections and pixels. The error is the largest distance to the float64
-SVD of the same equations. torch's SVD and eigh get the equations of all views; kornia and OpenCV
-know two views only, and OpenCV neither gradient nor accelerator. A copy of the pixels shows what
-memory alone would allow.
+Every solver gets the same projections and pixels. The error is the largest distance from the
+float64 SVD of the same equations. torch's SVD and eigh solve the equations of all views; kornia and
+OpenCV support two views only, and OpenCV has neither gradients nor GPU support. A copy of the
+pixels shows the limit by memory bandwidth.
 
     python benchmarks/triangulation.py [--device cpu|cuda] [--threads 2] [--quick]
 """
@@ -55,14 +55,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Scene:
-    """A rig and what it saw, with a pixel of noise."""
+    """A rig and the pixels of the points, with one pixel of noise."""
 
     rig: str
     projections: Tensor
     pixels: Tensor
 
     def to(self, device: str, dtype: str) -> "Scene":
-        """Move and round."""
+        """Return the scene on a device and in a dtype."""
         kind = getattr(torch, dtype)
         return Scene(self.rig, self.projections.to(device, kind), self.pixels.to(device, kind))
 
@@ -71,7 +71,7 @@ Solver = Callable[[Tensor, Tensor], Tensor]
 
 
 def by_eigh(projections: Tensor, pixels: Tensor) -> Tensor:
-    """Take the smallest eigenvector of the squared equations, by LAPACK."""
+    """Compute the smallest eigenvector of A^T A with LAPACK."""
     rows = projections[:, None]
     equations = pixels[..., None] * rows[..., 2:, :] - rows[..., :2, :]
     equations = equations.transpose(0, 1).flatten(1, 2)
@@ -91,7 +91,7 @@ def by_opencv(projections: Tensor, pixels: Tensor) -> Tensor:
     return torch.from_numpy((found[:3] / found[3:]).T)
 
 
-# Each solver, the points it is given at most lest it take minutes, and whether it has a gradient.
+# Each solver, its largest number of points (it is slow), and whether it has a gradient.
 SOLVERS: dict[str, tuple[Solver, int, bool]] = {
     "ours": (triangulate_dlt, POINTS[-1], True),
     "torch SVD": (triangulate_dlt_svd, HEADLINE_POINTS, True),
@@ -104,7 +104,7 @@ TWO_VIEW_SOLVERS: dict[str, tuple[Solver, int, bool]] = {
 
 
 def rigs() -> dict[str, Cameras]:
-    """Return the rigs the errors are compared on."""
+    """Return the rigs on which the errors are compared."""
     return {
         "ring": _on_a_ring(4),
         "5 degrees": _at([4.5, 4.5], [0.0, 5.0]),
@@ -113,13 +113,13 @@ def rigs() -> dict[str, Cameras]:
 
 
 def _on_a_ring(views: int) -> Cameras:
-    """Set cameras around the origin; two stand at a right angle, since facing ones fix no point."""
+    """Place cameras around the origin; two are at a right angle, as opposite ones fix no point."""
     ring = ring_of_cameras(max(views, 4), 4.5, 1.0, focal_length=FOCAL_LENGTH, dtype=torch.float64)
     return ring.select(range(views))
 
 
 def scene(rig: str, cameras: Cameras, points: int) -> Scene:
-    """Film a cube of one metre around the origin."""
+    """Project random points of a cube of one meter around the origin."""
     seed = torch.Generator().manual_seed(0)
     cube = torch.rand(points, 3, generator=seed, dtype=torch.float64) - 0.5
     pixels = project_points(cameras.projections, cube)
@@ -128,7 +128,7 @@ def scene(rig: str, cameras: Cameras, points: int) -> Scene:
 
 
 def rows(asked: Suite) -> Iterator[Row]:
-    """Answer the question part by part."""
+    """Measure all solvers: dtypes, rigs, numbers of views, numbers of points."""
     ring = rigs()["ring"]
     few = 2_000 if asked.quick else HEADLINE_POINTS
     compiled = (False,) if asked.quick else (False, True)
@@ -170,13 +170,13 @@ def _rows(
 
 
 def _copy(asked: Suite, whole: Scene, dtype: str) -> Row:
-    """Time what memory alone would allow: the pixels read, and as many numbers written."""
+    """Time a copy of the pixels: the limit by memory bandwidth."""
     pixels = whole.to(asked.device, dtype).pixels
     taken = measure(pixels.clone, asked.runs)
     times = 1e3 * taken.median, 1e3 * taken.spread, taken.runs
     views, points = pixels.shape[:2]
-    told = ("copy of the pixels", whole.rig, views, points, dtype, "forward", False)
-    return Row(*told, *times, None, None)
+    labels = ("copy of the pixels", whole.rig, views, points, dtype, "forward", False)
+    return Row(*labels, *times, None, None)
 
 
 def _solvers(asked: Suite, views: int) -> dict[str, tuple[Solver, int, bool]]:
