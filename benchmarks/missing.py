@@ -38,7 +38,7 @@ RUNS = {"scattered": 1.0, "in runs of 3 frames": 3.0, "in runs of 10 frames": 10
 COLUMNS = ("P-MPJPE [mm]", "MPJPE [mm]", "times whole", "without a pose")
 
 
-def lifted_with_joints_hidden(config: Config, folder: Path) -> Table:
+def lift_with_hidden_joints(config: Config, folder: Path) -> Table:
     """Evaluate a lifter, trained with complete poses, on poses with hidden joints."""
     split = hold_out(read_recordings((), config.read))
     lifter = train(config, split.training, folder)
@@ -50,11 +50,11 @@ def lifted_with_joints_hidden(config: Config, folder: Path) -> Table:
     return table
 
 
-def hidden(takes: Sequence[Recording]) -> list[Recording]:
+def hidden(recordings: Sequence[Recording]) -> list[Recording]:
     """Hide some joints at random in every frame of every view."""
     seed = torch.Generator().manual_seed(0)
     found = []
-    for one in takes:
+    for one in recordings:
         order = torch.rand(one.keypoints.shape[:-1], generator=seed).argsort(dim=-1)
         gone = order < HIDDEN
         keypoints = one.keypoints.masked_fill(gone[..., None], torch.nan)
@@ -62,20 +62,20 @@ def hidden(takes: Sequence[Recording]) -> list[Recording]:
     return found
 
 
-def learned_with_sightings_missing(config: Config, folder: Path) -> Table:
+def train_with_missing_detections(config: Config, folder: Path) -> Table:
     """Train on an animal with a quarter of the detections missing."""
     (folder / "dog15.toml").write_text(TOML)
     dog = load_skeleton(folder / "dog15.toml")
     table = Table("a dog, learned from four views", COLUMNS)
     whole = None
     for name, (share, run) in {
-        "every sighting": (0.0, 1.0),
+        "every detection": (0.0, 1.0),
         **{f"{MISSING:.0%} missing, {name}": (MISSING, run) for name, run in RUNS.items()},
     }.items():
-        takes = [take(dog, number, missing=share, run=run) for number in range(DOGS)]
-        takes = [one.with_gaps_filled(config.read.fill_gaps) for one in takes]
-        lifter = train(config, takes[:-KEPT_DOGS], folder / name)
-        found = evaluate_lifter(lifter, takes[-KEPT_DOGS:])
+        recordings = [take(dog, number, missing=share, run=run) for number in range(DOGS)]
+        recordings = [one.with_gaps_filled(config.read.fill_gaps) for one in recordings]
+        lifter = train(config, recordings[:-KEPT_DOGS], folder / name)
+        found = evaluate_lifter(lifter, recordings[-KEPT_DOGS:])
         whole = whole or found
         add(table, name, found, whole)
     return table
@@ -96,8 +96,8 @@ def main() -> None:
         config = replace(config, steps=20)
     with tempfile.TemporaryDirectory() as name:
         tables = [
-            lifted_with_joints_hidden(config, Path(name) / "people"),
-            learned_with_sightings_missing(config, Path(name)),
+            lift_with_hidden_joints(config, Path(name) / "people"),
+            train_with_missing_detections(config, Path(name)),
         ]
     for table in tables:
         table.show()

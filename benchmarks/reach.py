@@ -27,7 +27,7 @@ from selfsup_lifting.training.checkpoint import load_lifter
 NOISELESS = NoiseSettings(jitter_px=0.0, bias_px=0.0, outlier_share=0.0)
 
 
-def filmed(config: Config, data: Sequence[str]) -> Mapping[str, Sequence[Recording]]:
+def simulated_again(config: Config, data: Sequence[str]) -> Mapping[str, Sequence[Recording]]:
     """Simulate the recordings again, with noise and without."""
     anew = replace(config.read, simulation_seed=config.read.simulation_seed + 1)
     clean = replace(config.read, noise=NOISELESS)
@@ -37,25 +37,28 @@ def filmed(config: Config, data: Sequence[str]) -> Mapping[str, Sequence[Recordi
     )
     return {
         "kept out": again.held_out,
-        "whole bodies": [whole_bodies(take) for take in again.held_out],
-        "without noise": [whole_bodies(take) for take in exact.held_out],
+        "whole bodies": [whole_bodies(recording) for recording in again.held_out],
+        "without noise": [whole_bodies(recording) for recording in exact.held_out],
         "learned from": again.training,
-        "whole bodies learned from": [whole_bodies(take) for take in again.training],
+        "whole bodies learned from": [whole_bodies(recording) for recording in again.training],
     }
 
 
-def whole_bodies(take: Recording) -> Recording:
+def whole_bodies(recording: Recording) -> Recording:
     """Remove the detections of every view in the frames in which it misses a joint."""
-    seen = take.keypoints.isfinite().all(dim=-1).all(dim=-1)
-    return replace(take, keypoints=torch.where(seen[..., None, None], take.keypoints, torch.nan))
+    seen = recording.keypoints.isfinite().all(dim=-1).all(dim=-1)
+    keypoints = torch.where(seen[..., None, None], recording.keypoints, torch.nan)
+    return replace(recording, keypoints=keypoints)
 
 
-def judged(variant: Path, parts: Mapping[str, Sequence[Recording]]) -> dict[str, dict[str, float]]:
+def mean_errors(
+    variant: Path, parts: Mapping[str, Sequence[Recording]]
+) -> dict[str, dict[str, float]]:
     """Return the mean errors of all seeds of a variant on each part."""
     lifters = [load_lifter(run) for run in sorted(variant.glob("seed-*"))]
     errors = {}
-    for name, takes in parts.items():
-        totals = [evaluate_lifter(lifter, takes).total for lifter in lifters]
+    for name, recordings in parts.items():
+        totals = [evaluate_lifter(lifter, recordings).total for lifter in lifters]
         errors[name] = {
             "p_mpjpe_mm": mean(total.p_mpjpe_mm for total in totals),
             "mpjpe_mm": mean(total.mpjpe_mm for total in totals),
@@ -71,8 +74,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     variants = sorted(path for path in options.runs.iterdir() if any(path.glob("seed-*")))
-    parts = filmed(load_config(next(variants[0].glob("seed-*"))), options.data)
-    rows = {variant.name: judged(variant, parts) for variant in variants}
+    parts = simulated_again(load_config(next(variants[0].glob("seed-*"))), options.data)
+    rows = {variant.name: mean_errors(variant, parts) for variant in variants}
     for name, row in rows.items():
         for part, errors in row.items():
             print(f"{name:25} {part:27} {errors['p_mpjpe_mm']:6.1f} {errors['mpjpe_mm']:6.1f} mm")

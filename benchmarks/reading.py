@@ -42,12 +42,12 @@ if sys.argv[2] == "unpack":
     for file in Path(sys.argv[1]).glob("*.npz"):
         content = np.load(file, allow_pickle=True)
         [content[name] for name in content.files]
-    takes = []
+    recordings = []
 else:
-    takes = read_recordings([sys.argv[1]], ReadSettings(fps=10.0))
-poses = sum(take.keypoints.shape[0] * take.keypoints.shape[1] for take in takes)
+    recordings = read_recordings([sys.argv[1]], ReadSettings(fps=10.0))
+poses = sum(recording.keypoints.shape[0] * recording.keypoints.shape[1] for recording in recordings)
 if sys.argv[2] == "dataset":
-    build_dataset(takes)
+    build_dataset(recordings)
 seconds, busy = time.perf_counter() - started, time.process_time() - before
 print(poses, seconds, busy, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

@@ -82,7 +82,7 @@ def draw_image(axes: Axes, pixel: Tensor) -> None:
     for row in range(HEIGHT + 1):
         axes.axhline(row - 0.5, color="lightgray", linewidth=0.8)
     axes.plot(0, 0, "k.", markersize=8)
-    axes.annotate("(0, 0): the centre of\nthe first pixel", (0, 0), (0.6, 0.65), fontsize=9)
+    axes.annotate("(0, 0): the center of\nthe first pixel", (0, 0), (0.6, 0.65), fontsize=9)
     axes.plot(-0.5, -0.5, "kx")
     axes.annotate("(-0.5, -0.5): the corner", (-0.5, -0.5), (-0.3, -0.72), fontsize=9)
     axes.plot((WIDTH - 1) / 2, (HEIGHT - 1) / 2, "k+", markersize=10)

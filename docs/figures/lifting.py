@@ -1,7 +1,7 @@
-"""Draw the README's figure: four cameras teach, one camera lifts.
+"""Draw the README's figure: the 2D poses in four cameras, and the pose lifted from one of them.
 
-Run from the checkout: python docs/figures/lifting.py RUN, where RUN is a run folder that
-`selfsup-lifting train` left.
+Run from the checkout: python docs/figures/lifting.py RUN, where RUN is a run folder of
+`selfsup-lifting train`.
 """
 
 import sys
@@ -21,32 +21,32 @@ from selfsup_lifting.plots import draw_image, draw_pose
 from selfsup_lifting.skeleton.skeletons import root_position
 from selfsup_lifting.training.losses import rotation_part
 
-TAKE, FRAME = "synthetic S4 reaching", 60
+RECORDING, FRAME = "synthetic S4 reaching", 60
 WINDOW = 250
 
 
 def main(run: Path) -> None:
-    """Draw one frame that the lifter of a run never learned from."""
-    take = next(take for take in read_recordings([], ReadSettings()) if take.name == TAKE)
-    take = take.frames(slice(FRAME, FRAME + 1))
-    poses = lift(load_lifter(run), take.cameras, take.keypoints, take.confidence)
-    rotations = rotation_part(take.cameras.camera_from_world).float()
+    """Draw one held-out frame."""
+    (recording,) = (one for one in read_recordings([], ReadSettings()) if one.name == RECORDING)
+    recording = recording.frames(slice(FRAME, FRAME + 1))
+    poses = lift(load_lifter(run), recording.cameras, recording.keypoints, recording.confidence)
+    rotations = rotation_part(recording.cameras.camera_from_world).float()
     lifted = camera_to_world(rotations[0], poses[0, 0])
-    truth = take.truth[0] - root_position(take.truth[0], take.skeleton.root)
+    truth = recording.truth[0] - root_position(recording.truth[0], recording.skeleton.root)
 
     figure = plt.figure(figsize=(11, 2.9), layout="constrained")
     grid = figure.add_gridspec(1, 6, width_ratios=[1, 1, 1, 1, 1.6, 1.6])
     for view in range(4):
         axes = figure.add_subplot(grid[view])
-        draw_image(axes, take.keypoints[0, view], take.skeleton)
-        seen = take.keypoints[0, view]
+        draw_image(axes, recording.keypoints[0, view], recording.skeleton)
+        seen = recording.keypoints[0, view]
         x, y = ((seen.amin(dim=0) + seen.amax(dim=0)) / 2).tolist()
         axes.set_xlim(x - WINDOW, x + WINDOW)
         axes.set_ylim(y + WINDOW, y - WINDOW)
         axes.set_title(f"camera {view + 1}", fontsize=9)
     for place, pose, title in ((4, lifted, "lifted from camera 1 alone"), (5, truth, "truth")):
         axes = figure.add_subplot(grid[place], projection="3d")
-        _draw_in_space(axes, pose, take.skeleton, title)
+        _draw_in_space(axes, pose, recording.skeleton, title)
     figure.savefig(Path(__file__).with_suffix(".png"), dpi=130)
 
 
