@@ -1,0 +1,219 @@
+"""The mathematics of one point and one rotation, as plain arithmetic.
+
+Every function takes and returns numbers, or tuples of them: scalars of a loop in Numba, lanes of a
+block in Triton, tensors in PyTorch. Besides + - * / and comparisons they use only the names
+imported below, which each engine replaces by its own. A constant enters as an argument where it
+must have the dtype of the rest.
+
+A symmetric 3x3 matrix is the tuple (xx, xy, xz, yy, yz, zz).
+"""
+
+from typing import Any, TypeAlias
+
+from torch import sqrt, where
+
+Number: TypeAlias = Any
+"""A scalar, a block of lanes, or a tensor."""
+Vector = tuple[Number, Number, Number]
+Row = tuple[Number, Number, Number, Number]
+Symmetric = tuple[Number, Number, Number, Number, Number, Number]
+View = tuple[Row, Row, Row]
+"""Three rows of a projection: depth, and across and down about the image center."""
+
+
+def dot(a: Vector, b: Vector) -> Number:
+    """Return the inner product of two vectors."""
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+def dot4(a: Row, b: Row) -> Number:
+    """Return the inner product of two vectors of four entries."""
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2] + a[3] * b[3]
+
+
+def scale(a: Vector, factor: Number) -> Vector:
+    """Multiply a vector by a number."""
+    return a[0] * factor, a[1] * factor, a[2] * factor
+
+
+def add_scaled(a: Vector, b: Vector, factor: Number) -> Vector:
+    """Return a + factor * b."""
+    return a[0] + factor * b[0], a[1] + factor * b[1], a[2] + factor * b[2]
+
+
+def subtract_scaled4(a: Row, b: Row, factor: Number) -> Row:
+    """Return factor * b - a: the equation that a pixel and two rows of a projection make."""
+    return (
+        factor * b[0] - a[0],
+        factor * b[1] - a[1],
+        factor * b[2] - a[2],
+        factor * b[3] - a[3],
+    )
+
+
+def cross(a: Vector, b: Vector) -> Vector:
+    """Return the cross product."""
+    return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
+
+
+def trace(m: Symmetric) -> Number:
+    """Return the trace."""
+    return m[0] + m[3] + m[5]
+
+
+def subtract_from_diagonal(m: Symmetric, shift: Number) -> Symmetric:
+    """Return m - shift * identity."""
+    return m[0] - shift, m[1], m[2], m[3] - shift, m[4], m[5] - shift
+
+
+def multiply(m: Symmetric, a: Vector) -> Vector:
+    """Multiply a symmetric matrix with a vector."""
+    return (
+        m[0] * a[0] + m[1] * a[1] + m[2] * a[2],
+        m[1] * a[0] + m[3] * a[1] + m[4] * a[2],
+        m[2] * a[0] + m[4] * a[1] + m[5] * a[2],
+    )
+
+
+def adjugate(m: Symmetric) -> Symmetric:
+    """Return the matrix of cofactors."""
+    return (
+        m[3] * m[5] - m[4] * m[4],
+        m[2] * m[4] - m[1] * m[5],
+        m[1] * m[4] - m[2] * m[3],
+        m[0] * m[5] - m[2] * m[2],
+        m[1] * m[2] - m[0] * m[4],
+        m[0] * m[3] - m[1] * m[1],
+    )
+
+
+def determinant(m: Symmetric, cofactors: Symmetric) -> Number:
+    """Return the determinant of a matrix whose cofactors are known."""
+    return m[0] * cofactors[0] + m[1] * cofactors[1] + m[2] * cofactors[2]
+
+
+# The linear equations of triangulation. A pixel (u, v), counted from the image center, and a view
+# with rows (depth, across, down) give `(u depth - across) X = 0` and `(v depth - down) X = 0`.
+
+
+def image_center(depth: Row, axis: Row) -> Number:
+    """Return the image coordinate of the optical axis; zero for a camera without one."""
+    squared = depth[0] * depth[0] + depth[1] * depth[1] + depth[2] * depth[2]
+    product = axis[0] * depth[0] + axis[1] * depth[1] + axis[2] * depth[2]
+    return where(squared > 0, product / where(squared > 0, squared, squared + 1), squared * 0)
+
+
+def squares(p: Row, q: Row) -> tuple[Number, ...]:
+    """Return what two equations add to the Hessian (six entries) and to the linear term (three)."""
+    return (
+        p[0] * p[0] + q[0] * q[0],
+        p[0] * p[1] + q[0] * q[1],
+        p[0] * p[2] + q[0] * q[2],
+        p[1] * p[1] + q[1] * q[1],
+        p[1] * p[2] + q[1] * q[2],
+        p[2] * p[2] + q[2] * q[2],
+        p[0] * p[3] + q[0] * q[3],
+        p[1] * p[3] + q[1] * q[3],
+        p[2] * p[3] + q[2] * q[3],
+    )
+
+
+def residual_pair(u: Number, v: Number, view: View, point: Row) -> Vector:
+    """Return the residuals of both equations at a homogeneous point, and its depth."""
+    depth = dot4(view[0], point)
+    return u * depth - dot4(view[1], point), v * depth - dot4(view[2], point), depth
+
+
+def apply_transpose(u: Number, v: Number, view: View, residuals: tuple[Number, Number]) -> Vector:
+    """Multiply residuals with the first three columns of their equations."""
+    r, s = residuals
+    along = u * r + v * s
+    depth, across, down = view
+    return (
+        along * depth[0] - r * across[0] - s * down[0],
+        along * depth[1] - r * across[1] - s * down[1],
+        along * depth[2] - r * across[2] - s * down[2],
+    )
+
+
+def least_squares_point(hessian: Symmetric, linear: Vector, one: Number) -> Vector:
+    """Return -B^-1 b, the minimum of the residuals with the last coordinate held at one."""
+    cofactors = adjugate(hessian)
+    return scale(multiply(cofactors, linear), -one / determinant(hessian, cofactors))
+
+
+# The point that minimizes the Rayleigh quotient |A X|^2 / |X|^2 with X = (x, 1) satisfies
+# (B - q) x = -b, where q is its quotient. Newton's iteration for q is the Rayleigh quotient of
+# the x that the last q gave: it converges quadratically. Around a start x0 with gradient
+# g = B x0 + b and s = |A X0|^2, taken from the residuals in full precision, the move is
+# (B - q)^-1 (q x0 - g), and the quotient after it needs no further look at the pixels.
+
+
+def shifted_move(
+    hessian: Symmetric, quotient: Number, start: Vector, gradient: Vector, one: Number
+) -> Vector:
+    """Return the move from the start that a quotient asks for."""
+    shifted = subtract_from_diagonal(hessian, quotient)
+    cofactors = adjugate(shifted)
+    right = (
+        quotient * start[0] - gradient[0],
+        quotient * start[1] - gradient[1],
+        quotient * start[2] - gradient[2],
+    )
+    return scale(multiply(cofactors, right), one / determinant(shifted, cofactors))
+
+
+def quotient_after(
+    hessian: Symmetric, start: Vector, gradient: Vector, squared: Number, move: Vector, one: Number
+) -> Number:
+    """Return the Rayleigh quotient after a move from where |A X|^2 is `squared`."""
+    there = add_scaled(start, move, one)
+    change = dot(move, multiply(hessian, move)) + (one + one) * dot(move, gradient)
+    return (squared + change) / (one + dot(there, there))
+
+
+def uncertainty(
+    shifted: Symmetric, quotient_change: Number, move: Vector, point: Vector, one: Number
+) -> tuple[Number, Number]:
+    """Return how far Newton's iteration and the squared equations may be off; NaN if it failed.
+
+    The first is the relative change of the point by the last change of the quotient, whose square
+    is what is left of it. The second, times a round-off, is the relative error of the move. If
+    B - q is positive definite at a stationary point, q is the smallest eigenvalue; otherwise the
+    root below is that of a negative number.
+    """
+    cofactors = adjugate(shifted)
+    det = determinant(shifted, cofactors)
+    positive = (shifted[0] > 0) & (cofactors[5] > 0) & (det > 0)
+    inverse_trace = where(positive, trace(cofactors) / det, -one)
+    length = one + dot(point, point)
+    left = quotient_change * inverse_trace
+    spread = trace(shifted) * inverse_trace
+    return left, spread * sqrt(dot(move, move) / length)
+
+
+# Where the equations are too ill conditioned to be squared, or too wild for Newton: triangular by
+# Givens rotations, then the smallest right singular vector by one-sided Jacobi rotations.
+
+def givens(pivot: Number, entry: Number) -> tuple[Number, Number]:
+    """Return the cosine and sine that turn an entry into its pivot."""
+    length = sqrt(pivot * pivot + entry * entry)
+    safe = where(length > 0, length, length + 1)
+    return where(length > 0, pivot / safe, length + 1), entry / safe
+
+
+def jacobi(alpha: Number, beta: Number, gamma: Number) -> tuple[Number, Number]:
+    """Return the cosine and sine that make two columns orthogonal.
+
+    With squared lengths alpha and beta and inner product gamma, the columns become
+    `c a - s b` and `s a + c b`.
+
+    Reference:
+        Golub and Van Loan, Matrix Computations (4th ed.), sec. 8.6.3.
+    """
+    half = (beta - alpha) / 2
+    length = sqrt(half * half + gamma * gamma)
+    divisor = where(half < 0, half - length, half + length)
+    tangent = gamma / where(divisor == 0, divisor + 1, divisor)
+    cosine = 1 / sqrt(1 + tangent * tangent)
+    return cosine, cosine * tangent

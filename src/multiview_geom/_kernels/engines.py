@@ -1,0 +1,138 @@
+"""Which engine computes: the only place that asks for device, dtype, compiler or gradient mode."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
+from functools import cache
+from hashlib import sha256
+from importlib import import_module
+from importlib.util import find_spec
+from math import sqrt
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from multiview_geom._kernels import algebra
+
+Engine = Literal["traced", "numba", "triton", "reference"]
+
+# Points for which one more thread pays.
+POINTS_PER_THREAD = 4_096
+
+# Products and sums may be fused, and zero has no sign; NaN and infinity keep their meaning.
+FAST_MATH = {"contract", "nsz", "arcp"}
+
+
+def choose_engine(tensor: Tensor) -> Engine:
+    """Choose what computes on a tensor."""
+    if torch.compiler.is_compiling() or type(tensor) not in (Tensor, torch.nn.Parameter):
+        return "traced"
+    if tensor.device.type == "cpu" and _has("numba"):
+        return "numba"
+    if tensor.device.type == "cuda" and _has("triton"):
+        return "triton"
+    return "traced" if tensor.device.type == "meta" else "reference"
+
+
+def is_recording() -> bool:
+    """Tell whether autograd records what is done now: a derivative of a derivative is wanted."""
+    return torch.is_grad_enabled()
+
+
+def wide_dtype(tensor: Tensor) -> torch.dtype:
+    """Return the most precise dtype of a tensor's device."""
+    return torch.float32 if tensor.device.type == "mps" else torch.float64
+
+
+@cache
+def _has(package: str) -> bool:
+    return find_spec(package) is not None
+
+
+@cache
+def numba_functions(module: str) -> dict[str, Any]:
+    """Compile a module of loops, and the algebra that it is written in, by Numba.
+
+    Each function is compiled when it is first called with a dtype. The result is kept in the
+    user's cache folder; without one, every process compiles anew.
+    """
+    import numba
+
+    loops = import_module(module)
+    names: dict[str, Any] = {**vars(algebra), **vars(loops), "sqrt": sqrt, "where": _where}
+    with _cache_folder(numba, algebra, loops) as keep:
+        for name, function in list(names.items()):
+            if isinstance(function, FunctionType):
+                copy = FunctionType(function.__code__, names, name)
+                copy.__module__, copy.__qualname__ = function.__module__, function.__qualname__
+                names[name] = numba.njit(
+                    nogil=True, fastmath=FAST_MATH, error_model="numpy", cache=keep
+                )(copy)
+    return names
+
+
+def _where(condition: Any, chosen: Any, other: Any) -> Any:  # noqa: ANN401 - any numbers
+    return chosen if condition else other
+
+
+class _cache_folder:  # noqa: N801 - used as a function
+    """Point Numba to a folder of this version of the sources, while functions are declared.
+
+    Numba looks at the file of a function only, not at those of the functions that it calls.
+    """
+
+    def __init__(self, numba: ModuleType, *sources: ModuleType) -> None:
+        self.config, self.before = numba.config, numba.config.CACHE_DIR
+        text = b"".join(Path(str(source.__file__)).read_bytes() for source in sources)
+        home = Path(os.environ.get("XDG_CACHE_HOME", "") or Path("~/.cache").expanduser())
+        self.folder = home / "multiview_geom" / sha256(text).hexdigest()[:16]
+
+    def __enter__(self) -> bool:
+        with suppress(OSError, RuntimeError):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        usable = os.access(self.folder, os.W_OK)
+        if usable:
+            self.config.CACHE_DIR = str(self.folder)
+        return usable
+
+    def __exit__(self, *_: object) -> None:
+        self.config.CACHE_DIR = self.before
+
+
+def flat(tensor: Tensor) -> tuple[Any, tuple[int, ...]]:
+    """Return a tensor's memory as one flat array without a copy, and its strides."""
+    tensor = tensor.detach()
+    sizes, strides = tensor.shape, tensor.stride()
+    span = 1 + sum((size - 1) * step for size, step in zip(sizes, strides, strict=True))
+    return tensor.as_strided((span if tensor.numel() else 0,), (1,)).numpy(), strides
+
+
+def split(work: Callable[[int, int], object], units: int, points: int, *, step: int = 1) -> None:
+    """Do work on ranges of units, in as many threads as torch has; they end at multiples of step.
+
+    Args:
+        work: Takes the first unit of a range and the one after its last.
+        units: How many there are.
+        points: How many points they hold together.
+        step: Where a range may end.
+    """
+    parts = min(torch.get_num_threads(), 1 + points // POINTS_PER_THREAD)
+    size = -(-units // (parts * step)) * step
+    starts = range(0, units, max(size, 1))
+    others = [_pool(os.getpid()).submit(work, at, min(at + size, units)) for at in starts[1:]]
+    try:
+        if units:
+            work(0, min(size, units))
+    finally:
+        wait(others)
+    for other in others:
+        other.result()
+
+
+@cache
+def _pool(process: int) -> ThreadPoolExecutor:  # noqa: ARG001 - threads do not survive a fork
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="multiview_geom")
