@@ -172,28 +172,72 @@ def quotient_after(
     return (squared + change) / (one + dot(there, there))
 
 
+def smallest_root(
+    value: Number, slope: Number, half_bend: Number, sum_of_roots: Number, root: Number
+) -> Number:
+    """Return Laguerre's step towards the smallest root of a quartic, from its left.
+
+    Args:
+        value: The quartic z^4 - a z^3 + b z^2 - c z + d at z = 0.
+        slope: c: the quartic falls so steeply at zero.
+        half_bend: b.
+        sum_of_roots: a.
+        root: The estimate so far. All roots are real, so a step never passes the smallest.
+
+    Reference:
+        Parlett, Laguerre's method applied to the matrix eigenvalue problem, 1964.
+    """
+    left = sum_of_roots - root
+    here = value - root * (slope - root * (half_bend - root * left))
+    fall = slope - root * (2 * half_bend - root * (3 * sum_of_roots - 4 * root))
+    bend = half_bend - root * (3 * sum_of_roots - 6 * root)
+    here = where(here > 0, here, here * 0)
+    under = fall * fall - here * bend * 8 / 3
+    divisor = sqrt(where(under > 0, under, under * 0)) + fall / 3
+    return root + where(
+        divisor > 0, here * 4 / 3 / where(divisor > 0, divisor, divisor * 0 + 1), 0 * here
+    )
+
+
+def characteristic_polynomial(
+    hessian: Symmetric, start: Vector, squared: Number
+) -> tuple[Number, Number, Number, Number]:
+    """Return d, c, b and a of the quartic z^4 - a z^3 + b z^2 - c z + d of A^T A.
+
+    In the basis of (x0, 1) and the three axes, with B x0 = -b, its off-diagonal block is zero.
+    """
+    cofactors = adjugate(hessian)
+    volume, area, total = determinant(hessian, cofactors), trace(cofactors), trace(hessian)
+    length = 1 + dot(start, start)
+    return (
+        squared * volume,
+        squared * area + length * volume,
+        squared * total + length * area - dot(start, multiply(cofactors, start)),
+        total + squared + dot(start, multiply(hessian, start)),
+    )
+
+
 def uncertainty(
     shifted: Symmetric, quotient_change: Number, move: Vector, point: Vector, one: Number
 ) -> tuple[Number, Number]:
-    """Return how far Newton's iteration and the squared equations may be off; NaN if it failed.
+    """Return how far Newton's iteration and the squared equations may be off; below zero if lost.
 
     The first is the relative change of the point by the last change of the quotient, whose square
     is what is left of it. The second, times a round-off, is the relative error of the move. If
-    B - q is positive definite at a stationary point, q is the smallest eigenvalue; otherwise the
-    root below is that of a negative number.
+    B - q is positive definite at a stationary point, q is the smallest eigenvalue.
     """
     cofactors = adjugate(shifted)
     det = determinant(shifted, cofactors)
     positive = (shifted[0] > 0) & (cofactors[5] > 0) & (det > 0)
-    inverse_trace = where(positive, trace(cofactors) / det, -one)
-    length = one + dot(point, point)
-    left = quotient_change * inverse_trace
-    spread = trace(shifted) * inverse_trace
-    return left, spread * sqrt(dot(move, move) / length)
+    inverse_trace = trace(cofactors) / where(positive, det, one)
+    share = sqrt(dot(move, move) / (one + dot(point, point)))
+    spread = trace(shifted) * inverse_trace * share
+    return where(positive, abs(quotient_change) * inverse_trace, -one), spread
 
 
 # Where the equations are too ill conditioned to be squared, or too wild for Newton: triangular by
 # Givens rotations, then the smallest right singular vector by one-sided Jacobi rotations.
+
 
 def givens(pivot: Number, entry: Number) -> tuple[Number, Number]:
     """Return the cosine and sine that turn an entry into its pivot."""

@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multiview_geom._kernels.triangulation.autograd import VIEWS_NEEDED, linear_triangulation
+from multiview_geom._kernels.triangulation.autograd import linear_triangulation
+from multiview_geom._kernels.triangulation.reference import FEWEST_VIEWS
 from multiview_geom._validation import (
     broadcast_axes,
     for_computation,
@@ -95,7 +96,7 @@ def _by_singular_values(
 ) -> Float[Tensor, "frames points 3"]:
     seen = pixels.isfinite().all(dim=-1)
     trust = seen.to(pixels.dtype) if weights is None else torch.where(seen, weights, 0.0)
-    enough = (trust > 0).sum(dim=-2) >= VIEWS_NEEDED
+    enough = (trust > 0).sum(dim=-2) >= FEWEST_VIEWS
     rows = projections[:, :, None]
     image = torch.where(seen[..., None], pixels, 0.0)[..., None]
     equations = trust.sqrt()[..., None, None] * (image * rows[..., 2:, :] - rows[..., :2, :])

@@ -139,13 +139,17 @@ def _pull_back_on_cpu(
     of_points = tuple(tensor.detach().reshape(-1).numpy() for tensor in (points, gradient))
     gradients = (of_pixels.view(-1).numpy(), of_weights.view(-1).numpy(), sums.numpy())
     loop = engines.numba_functions(LOOPS)["differentiate"]
-    work = partial(_call, loop, _arguments(projections, pixels, weights), (step, of_points, gradients))
+    work = partial(
+        _call, loop, _arguments(projections, pixels, weights), (step, of_points, gradients)
+    )
     engines.split(work, whole, whole, step=step)
     of_rig = sums.sum(dim=0, keepdim=True) if shared else sums
     return of_rig.to(pixels.dtype), of_pixels, of_weights
 
 
-def _call(loop: Any, before: tuple[Any, ...], after: tuple[Any, ...], first: int, last: int) -> None:  # noqa: ANN401 - compiled by Numba
+def _call(
+    loop: Any, before: tuple[Any, ...], after: tuple[Any, ...], first: int, last: int
+) -> None:  # noqa: ANN401 - compiled by Numba
     loop(*before, first, last, *after)
 
 
@@ -174,9 +178,7 @@ def pull_back_op(  # noqa: PLR0913, PLR0917 - three inputs, the points, and what
     in_weights: bool,  # noqa: FBT001
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Turn the gradient in the points into that in the inputs, as one node of a traced graph."""
-    found = _pull_back(
-        projections, pixels, weights, points, gradient, in_projections, in_weights
-    )
+    found = _pull_back(projections, pixels, weights, points, gradient, in_projections, in_weights)
     empty = pixels.new_empty(0)
     return tuple(empty if tensor is None else tensor.clone() for tensor in found)
 
@@ -205,5 +207,6 @@ def _(  # noqa: PLR0913, PLR0917
 
 
 triangulate_op.register_autograd(
-    LinearTriangulation.backward, setup_context=lambda ctx, inputs, output: ctx.save_for_backward(*inputs, output)
+    LinearTriangulation.backward,
+    setup_context=lambda ctx, inputs, output: ctx.save_for_backward(*inputs, output),
 )

@@ -19,6 +19,7 @@ from multiview_geom._kernels.algebra import (
     add_scaled,
     adjugate,
     apply_transpose,
+    characteristic_polynomial,
     determinant,
     dot,
     dot4,
@@ -31,6 +32,7 @@ from multiview_geom._kernels.algebra import (
     residual_pair,
     scale,
     shifted_move,
+    smallest_root,
     squares,
     subtract_from_diagonal,
     subtract_scaled4,
@@ -49,7 +51,17 @@ LANES = 256
 # Rows of the scratch array: Hessian (6), linear term (3), start (3), gradient (3), squared residual,
 # quotient and the one before, how many views saw the point, whether it is in doubt, and the largest
 # of its weights, by which all are divided.
-LINEAR, START, GRADIENT, SQUARED, QUOTIENT, LAST, SEEN, DOUBT, UNIT = 6, 9, 12, 15, 16, 17, 18, 19, 20
+LINEAR, START, GRADIENT, SQUARED, QUOTIENT, LAST, SEEN, DOUBT, UNIT = (
+    6,
+    9,
+    12,
+    15,
+    16,
+    17,
+    18,
+    19,
+    20,
+)
 # The backward pass has, beside the Hessian and the squared residual: the upstream gradient (3),
 # the point (3) and the test vector (4, in the rows of gradient and squared residual).
 UPSTREAM, TEST = 6, 12
@@ -59,12 +71,15 @@ IMAGE_ROWS = 3
 
 # Newton steps, and how far the iteration and the squared equations may be off, in single and
 # double precision, and for the second try of single precision in double.
-SINGLE, DOUBLE, SECOND_TRY = (2, 1e-4, 16.0), (3, 1e-8, 16.0), (6, 1e-6, 1e5)
+SINGLE, DOUBLE, SECOND_TRY = (2, 1e-4, 16.0), (3, 1e-8, 16.0), (2, 1e-8, 1e5)
+Accuracy: TypeAlias = tuple[int, float, float]
 # The condition of B - q up to which single precision is enough for a gradient, and up to which
 # double precision is; beyond, the point is not determined and passes no gradient.
 SINGLE_GRADIENT, DOUBLE_GRADIENT = 1e4, 1e14
 
-JACOBI_SWEEPS = 10
+JACOBI_SWEEPS = 20
+# The squared cosine of two columns that count as orthogonal.
+ORTHOGONAL = 1e-30
 # How far the origin is drawn towards the world's, relative to the trace: parallel axes are near
 # to each other everywhere.
 ORIGIN_PULL = 1e-5
@@ -80,6 +95,8 @@ def prepare_rig(projections: Array, centers: Array, views: Array) -> Row:
     """
     count = len(projections)
     size = 0.0
+    centers[:] = 0.0
+    views[:] = 0.0
     for v in range(count):
         largest = 0.0
         for row in range(3):
@@ -138,7 +155,9 @@ def view_of(views: Array, v: int) -> View:
     )
 
 
-def load(image: Array, rows: Array, sightings: Sightings, centers: Array, first: int, n: int) -> None:
+def load(
+    image: Array, rows: Array, sightings: Sightings, centers: Array, first: int, n: int
+) -> None:
     """Load the sightings of n points in a row: pixels about the centers, and weights.
 
     A sighting that is missing gets weight zero at the center; weights are divided by the largest
@@ -284,6 +303,24 @@ def newton_step(rows: Array, n: int) -> None:
         rows[QUOTIENT * LANES + i] = quotient_after(hessian, start, gradient, squared, move, one)
 
 
+def climb_to_quotient(rows: Array, n: int) -> None:
+    """Start from the smallest root of the characteristic polynomial, by Laguerre's iteration.
+
+    Newton's iteration may leave the smallest eigenvalue where the sightings disagree wildly; this
+    does not. For double precision.
+    """
+    for i in range(n):
+        d, c, b, a = characteristic_polynomial(
+            hessian_at(rows, i), vector_at(rows, START, i), rows[SQUARED * LANES + i]
+        )
+        root = smallest_root(d, c, b, a, 0.0)
+        root = smallest_root(d, c, b, a, root)
+        root = smallest_root(d, c, b, a, root)
+        root = smallest_root(d, c, b, a, root)
+        root = smallest_root(d, c, b, a, root)
+        rows[QUOTIENT * LANES + i] = root
+
+
 def move_points(rows: Array, most_left: float, most_spread: float, n: int) -> None:
     """Move the starts to the minimum, and tell which points are in doubt."""
     one, zero = rows.dtype.type(1), rows.dtype.type(0)
@@ -295,22 +332,23 @@ def move_points(rows: Array, most_left: float, most_spread: float, n: int) -> No
         shifted = subtract_from_diagonal(hessian, quotient)
         change = rows[LAST * LANES + i] - quotient
         left, spread = uncertainty(shifted, change, move, point, one)
-        sure = (abs(left) < most_left) & (spread >= zero) & (spread < most_spread)
+        sure = (left >= zero) & (left < most_left) & (spread < most_spread)
         rows[START * LANES + i], rows[(START + 1) * LANES + i] = point[0], point[1]
         rows[(START + 2) * LANES + i] = point[2]
         rows[DOUBT * LANES + i] = zero if sure else one
 
 
 def minimize(
-    image: Array, rows: Array, views: Array, origin: Vector, steps: int, left: float, spread: float, n: int
+    image: Array, rows: Array, views: Array, origin: Vector, accuracy: Accuracy, n: int
 ) -> None:
     """Find the points of n lanes whose sightings are loaded."""
+    steps, most_left, most_spread = accuracy
     normal_equations(image, rows, views, n)
     start_points(rows, n)
     residuals(image, rows, views, origin, n)
     for _ in range(steps - 1):
         newton_step(rows, n)
-    move_points(rows, left, spread, n)
+    move_points(rows, most_left, most_spread, n)
 
 
 def load_listed(
@@ -350,6 +388,7 @@ def from_triangle(image: Array, views: Array, origin: Vector, i: int) -> Vector:
         for j in range(4):
             columns[k, j] = factor[j, k]
     for _ in range(JACOBI_SWEEPS):
+        turned = 0.0
         for a in range(3):
             for b in range(a + 1, 4):
                 alpha = beta = gamma = 0.0
@@ -357,11 +396,14 @@ def from_triangle(image: Array, views: Array, origin: Vector, i: int) -> Vector:
                     alpha += columns[a, k] * columns[a, k]
                     beta += columns[b, k] * columns[b, k]
                     gamma += columns[a, k] * columns[b, k]
+                turned = max(turned, gamma * gamma - ORTHOGONAL * alpha * beta)
                 c, s = jacobi(alpha, beta, gamma)
                 for k in range(8):
                     old = columns[a, k]
                     columns[a, k] = c * old - s * columns[b, k]
                     columns[b, k] = s * old + c * columns[b, k]
+        if turned <= 0.0:
+            break
     best, least = 0, inf
     for k in range(4):
         squared = 0.0
@@ -372,9 +414,7 @@ def from_triangle(image: Array, views: Array, origin: Vector, i: int) -> Vector:
     return columns[best, 4] / last, columns[best, 5] / last, columns[best, 6] / last
 
 
-def load_upstream(
-    rows: Array, points: Array, upstream: Array, first: int, n: int
-) -> None:
+def load_upstream(rows: Array, points: Array, upstream: Array, first: int, n: int) -> None:
     """Load points and the gradient that comes back for them; zero for a point that is NaN."""
     zero = rows.dtype.type(0)
     for axis in range(3):
@@ -448,7 +488,9 @@ def pull_back(image: Array, rows: Array, views: Array, origin: Vector, n: int) -
             t, q, test_depth = residual_pair(u, w, view, (a, b, c, last))
             image[at + i] = weight * (r * test_depth + t * depth)
             image[at + LANES + i] = weight * (s * test_depth + q * depth)
-            image[at + 2 * LANES + i] = where(weight > zero, r * t + s * q, zero) / rows[UNIT * LANES + i]
+            image[at + 2 * LANES + i] = (
+                where(weight > zero, r * t + s * q, zero) / rows[UNIT * LANES + i]
+            )
 
 
 def pull_back_to_rig(
@@ -457,6 +499,8 @@ def pull_back_to_rig(
     """Add the gradient in the projections, but for the scale of the rows."""
     one = rows.dtype.type(1)
     for v in range(len(views)):
+        if not isfinite(centers[v, 0]):
+            continue
         view = view_of(views, v)
         at = IMAGE_ROWS * v * LANES
         for i in range(n):
@@ -478,7 +522,14 @@ def pull_back_to_rig(
                 sums[v, 2, k] += u * across + w * down
 
 
-def store(image: Array, of_pixels: Array, of_weights: Array, where_to: tuple[int, int, int], at: int, n: int) -> None:
+def store(
+    image: Array,
+    of_pixels: Array,
+    of_weights: Array,
+    where_to: tuple[int, int, int],
+    at: int,
+    n: int,
+) -> None:
     """Write the gradient of n points in a row, from lane `at`, to contiguous flat arrays.
 
     `where_to` is the first point, counted over all frames, the points per frame, and the views.
@@ -552,6 +603,7 @@ def triangulate(
     wide_image, wide_rows = scratch(count, centers)
     listed = np.empty(2 * LANES, np.int64)
     steps, left, spread = DOUBLE if points.itemsize == centers.itemsize else SINGLE
+    accuracy = (steps, kind(left), kind(spread))
     position = first
     while position < last:
         frame = 0 if shared else position // per_frame
@@ -563,7 +615,7 @@ def triangulate(
         while position < end:
             n = min(LANES, end - position)
             load(image, rows, sightings, own_centers, position, n)
-            minimize(image, rows, own_views, (x, y, z), steps, kind(left), kind(spread), n)
+            minimize(image, rows, own_views, (x, y, z), accuracy, n)
             for axis in range(3):
                 line, found = points[3 * position + axis :], rows[(START + axis) * LANES :]
                 for i in range(n):
@@ -588,9 +640,15 @@ def solve_listed(
 ) -> None:
     """Solve n listed points in double precision; where that is not enough, from the triangle."""
     centers, views, (x, y, z, _) = rig
-    steps, left, spread = SECOND_TRY
+    steps, most_left, most_spread = SECOND_TRY
     load_listed(image, rows, sightings, centers, listed, n)
-    minimize(image, rows, views, (x, y, z), steps, left, spread, n)
+    normal_equations(image, rows, views, n)
+    start_points(rows, n)
+    residuals(image, rows, views, (x, y, z), n)
+    climb_to_quotient(rows, n)
+    for _ in range(steps):
+        newton_step(rows, n)
+    move_points(rows, most_left, most_spread, n)
     for i in range(n):
         point = vector_at(rows, START, i)
         if rows[DOUBT * LANES + i] != 0:
