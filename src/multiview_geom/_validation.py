@@ -46,14 +46,21 @@ def require_same_size(axis: str, **sizes: int) -> None:
             )
 
 
-def broadcast_axes(**leading: torch.Size) -> torch.Size:
-    """Return the broadcast leading axes of all arguments; refuse axes that do not broadcast."""
-    try:
-        shared: torch.Size = torch.broadcast_shapes(*leading.values())
-    except RuntimeError:
-        got = ", ".join(f"`{name}` {_format_shape(axes)}" for name, axes in leading.items())
-        raise ValueError(f"leading axes must broadcast, got {got}") from None
-    return shared
+def broadcast_axes(**leading: torch.Size) -> tuple[int, ...]:
+    """Return the broadcast leading axes of all arguments; refuse axes that do not broadcast.
+
+    `torch.broadcast_shapes` would make `torch.export` take a dynamic size for a constant.
+    """
+    count = max(len(axes) for axes in leading.values())
+    columns = zip(*((1,) * (count - len(axes)) + tuple(axes) for axes in leading.values()))
+    shared = []
+    for sizes in columns:
+        long = [size for size in sizes if size != 1]
+        if any(size != long[0] for size in long[1:]):
+            got = ", ".join(f"`{name}` {_format_shape(axes)}" for name, axes in leading.items())
+            raise ValueError(f"leading axes must broadcast, got {got}")
+        shared.append(long[0] if long else 1)
+    return tuple(shared)
 
 
 def require_floating(**tensors: Tensor) -> None:

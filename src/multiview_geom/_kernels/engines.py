@@ -38,6 +38,16 @@ def choose_engine(tensor: Tensor) -> Engine:
     return "traced" if tensor.device.type == "meta" else "reference"
 
 
+def is_traced() -> bool:
+    """Tell whether a compiler traces."""
+    return torch.compiler.is_compiling()
+
+
+def is_transformed() -> bool:
+    """Tell whether a transform of `torch.func` is under way."""
+    return bool(torch._C._are_functorch_transforms_active())  # noqa: SLF001 - torch has no public name
+
+
 def is_recording() -> bool:
     """Tell whether autograd records what is done now: a derivative of a derivative is wanted."""
     return torch.is_grad_enabled()

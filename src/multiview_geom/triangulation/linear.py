@@ -1,6 +1,7 @@
 """Pixels in many views to world points: linear, reweighted, two-view optimal, midpoint."""
 
 from collections.abc import Callable
+from math import prod
 
 import torch
 from jaxtyping import Float
@@ -132,11 +133,11 @@ def _triangulated(
 
 
 def _as_frames(
-    tensor: Tensor, batch: torch.Size, trailing: int, *, shared: bool = False
+    tensor: Tensor, batch: tuple[int, ...], trailing: int, *, shared: bool = False
 ) -> Float[Tensor, "frames ..."]:
     """Flatten the leading axes into one; a rig that all frames share stays one."""
     tensor = for_computation(tensor)
     own = tensor.shape[-trailing:]
-    if shared and tensor.shape[:-trailing].numel() == 1:
+    if shared and prod(tensor.shape[:-trailing]) == 1:
         return tensor.reshape(1, *own)
-    return tensor.expand(*batch, *own).reshape(batch.numel(), *own)
+    return tensor.expand(*batch, *own).reshape(prod(batch), *own)

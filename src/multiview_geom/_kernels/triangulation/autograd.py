@@ -25,9 +25,22 @@ def linear_triangulation(
     projections: Projections, pixels: Pixels, weights: Weights | None
 ) -> Points:
     """Triangulate; a rig is given once, or once per frame."""
-    if torch.compiler.is_compiling():
+    if engines.is_traced():
+        if engines.is_transformed():
+            return _by_newton_steps(projections, pixels, weights)
         return triangulate_op(projections, pixels, weights)
     return LinearTriangulation.apply(projections, pixels, weights)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def _by_newton_steps(projections: Tensor, pixels: Tensor, weights: Tensor | None) -> Tensor:
+    """Triangulate such that the transforms of `torch.func` see tensor operations only.
+
+    Two of Newton's steps at the minimum do not move it, but have its first and second derivatives.
+    """
+    inputs = (projections, pixels, weights)
+    still = (projections.detach(), pixels.detach(), None if weights is None else weights.detach())
+    points = triangulate_op(*still)
+    return reference.newton_step(*inputs, reference.newton_step(*inputs, points))
 
 
 class LinearTriangulation(torch.autograd.Function):
@@ -204,6 +217,11 @@ def _(  # noqa: PLR0913, PLR0917
         pixels.new_empty(pixels.shape),
         pixels.new_empty(pixels.shape[:-1] if in_weights else (0,)),
     )
+
+
+@triangulate_op.register_vmap
+def _(info: Any, in_dims: Any, *inputs: Any) -> Any:  # noqa: ANN401 - torch's own types
+    return LinearTriangulation.vmap(info, in_dims, *inputs)
 
 
 triangulate_op.register_autograd(

@@ -46,22 +46,13 @@ Sightings: TypeAlias = tuple[Array, tuple[int, ...], Array, tuple[int, ...], boo
 """Pixels as one flat array, their strides by frame, view, point and coordinate; weights and their
 strides by frame, view and point; whether there are weights; and how many points a frame has."""
 
-LANES = 256
+LANES = 128
 
 # Rows of the scratch array: Hessian (6), linear term (3), start (3), gradient (3), squared residual,
 # quotient and the one before, how many views saw the point, whether it is in doubt, and the largest
 # of its weights, by which all are divided.
-LINEAR, START, GRADIENT, SQUARED, QUOTIENT, LAST, SEEN, DOUBT, UNIT = (
-    6,
-    9,
-    12,
-    15,
-    16,
-    17,
-    18,
-    19,
-    20,
-)
+LINEAR, START, GRADIENT, SQUARED = 6, 9, 12, 15
+QUOTIENT, LAST, SEEN, DOUBT, UNIT = 16, 17, 18, 19, 20
 # The backward pass has, beside the Hessian and the squared residual: the upstream gradient (3),
 # the point (3) and the test vector (4, in the rows of gradient and squared residual).
 UPSTREAM, TEST = 6, 12
@@ -165,10 +156,6 @@ def load(
     """
     pixels, (by_frame, by_view, by_point, by_axis), weights, steps, weighted, points = sightings
     one = image.dtype.type(1)
-    zero = image.dtype.type(0)
-    for i in range(n):
-        rows[SEEN * LANES + i] = zero
-        rows[UNIT * LANES + i] = zero
     for v in range(len(centers)):
         u0, v0 = centers[v, 0], centers[v, 1]
         at = IMAGE_ROWS * v * LANES
@@ -196,23 +183,45 @@ def load(
                 for i in range(run):
                     weight[i] = one
             done += run
+    leave_out_missing(image, rows, len(centers), weighted, n)
+
+
+def leave_out_missing(image: Array, rows: Array, views: int, weighted: bool, n: int) -> None:
+    """Give weight zero to what is missing, count the views, divide by the largest weight."""
+    one, zero = image.dtype.type(1), image.dtype.type(0)
+    for i in range(n):
+        rows[SEEN * LANES + i] = zero
+        rows[UNIT * LANES + i] = one
+    for v in range(views):
+        at = IMAGE_ROWS * v * LANES
         for i in range(n):
             a, b, w = image[at + i], image[at + LANES + i], image[at + 2 * LANES + i]
-            known = ((a - b) * w * zero == zero) & (w > zero)
+            known = ((a - b) * zero == zero) & (w * zero == zero) & (w > zero)
             image[at + i] = where(known, a, zero)
             image[at + LANES + i] = where(known, b, zero)
             image[at + 2 * LANES + i] = where(known, w, zero)
             rows[SEEN * LANES + i] += where(known, one, zero)
-            largest = rows[UNIT * LANES + i]
-            rows[UNIT * LANES + i] = where(known & (w > largest), w, largest)
+    if weighted:
+        divide_by_largest(image, rows, views, n)
+
+
+def divide_by_largest(image: Array, rows: Array, views: int, n: int) -> None:
+    """Divide the weights by the largest of their point."""
+    one, zero = image.dtype.type(1), image.dtype.type(0)
+    for i in range(n):
+        rows[UNIT * LANES + i] = zero
+    for v in range(views):
+        at = (IMAGE_ROWS * v + 2) * LANES
+        for i in range(n):
+            w, largest = image[at + i], rows[UNIT * LANES + i]
+            rows[UNIT * LANES + i] = where(w > largest, w, largest)
     for i in range(n):
         largest = rows[UNIT * LANES + i]
         rows[UNIT * LANES + i] = where(largest > zero, largest, one)
-    if weighted:
-        for v in range(len(centers)):
-            at = (IMAGE_ROWS * v + 2) * LANES
-            for i in range(n):
-                image[at + i] /= rows[UNIT * LANES + i]
+    for v in range(views):
+        at = (IMAGE_ROWS * v + 2) * LANES
+        for i in range(n):
+            image[at + i] /= rows[UNIT * LANES + i]
 
 
 def normal_equations(image: Array, rows: Array, views: Array, n: int) -> None:
@@ -355,8 +364,17 @@ def load_listed(
     image: Array, rows: Array, sightings: Sightings, centers: Array, listed: Array, n: int
 ) -> None:
     """Load the sightings of n points that stand in a list."""
-    for k in range(n):
-        load(image[k:], rows[k:], sightings, centers, listed[k], 1)
+    pixels, (by_frame, by_view, by_point, by_axis), weights, steps, weighted, points = sightings
+    for i in range(n):
+        frame, point = divmod(listed[i], points)
+        for v in range(len(centers)):
+            at, base = IMAGE_ROWS * v * LANES + i, frame * by_frame + v * by_view + point * by_point
+            image[at] = pixels[base] - centers[v, 0]
+            image[at + LANES] = pixels[base + by_axis] - centers[v, 1]
+            image[at + 2 * LANES] = 1.0
+            if weighted:
+                image[at + 2 * LANES] = weights[frame * steps[0] + v * steps[1] + point * steps[2]]
+    leave_out_missing(image, rows, len(centers), weighted, n)
 
 
 def from_triangle(image: Array, views: Array, origin: Vector, i: int) -> Vector:
@@ -414,19 +432,27 @@ def from_triangle(image: Array, views: Array, origin: Vector, i: int) -> Vector:
     return columns[best, 4] / last, columns[best, 5] / last, columns[best, 6] / last
 
 
-def load_upstream(rows: Array, points: Array, upstream: Array, first: int, n: int) -> None:
-    """Load points and the gradient that comes back for them; zero for a point that is NaN."""
+def load_upstream(
+    rows: Array, origin: Vector, of_points: tuple[Array, Array], first: int, at: int, n: int
+) -> None:
+    """Load points about the origin and the gradient that comes back for them, from lane `at`.
+
+    A point that is NaN becomes zero, and so does its gradient.
+    """
     zero = rows.dtype.type(0)
+    seen = rows[SEEN * LANES + at :]
     for axis in range(3):
-        found, back = points[3 * first + axis :], upstream[3 * first + axis :]
+        found, back = of_points[0][3 * first + axis :], of_points[1][3 * first + axis :]
+        start, upstream = rows[(START + axis) * LANES + at :], rows[(UPSTREAM + axis) * LANES + at :]
+        shift = origin[axis]
         for i in range(n):
             x = found[3 * i]
-            known = (x * zero == zero) & (rows[SEEN * LANES + i] >= FEWEST_VIEWS)
-            rows[(START + axis) * LANES + i] = where(known, x, zero)
-            rows[(UPSTREAM + axis) * LANES + i] = where(known, back[3 * i], zero)
+            known = (x * zero == zero) & (seen[i] >= FEWEST_VIEWS)
+            start[i] = where(known, x, shift) - shift
+            upstream[i] = where(known, back[3 * i], zero)
 
 
-def equations_at_points(image: Array, rows: Array, views: Array, origin: Vector, n: int) -> None:
+def equations_at_points(image: Array, rows: Array, views: Array, n: int) -> None:
     """Sum B, and the squared residual at the points."""
     one, zero = rows.dtype.type(1), rows.dtype.type(0)
     for k in range(6):
@@ -438,7 +464,7 @@ def equations_at_points(image: Array, rows: Array, views: Array, origin: Vector,
         depth, across, down = view_of(views, v)
         at = IMAGE_ROWS * v * LANES
         for i in range(n):
-            x, y, z = add_scaled(vector_at(rows, START, i), origin, -one)
+            x, y, z = vector_at(rows, START, i)
             p = subtract_scaled4(across, depth, image[at + i])
             q = subtract_scaled4(down, depth, image[at + LANES + i])
             a = squares(p, q)
@@ -453,11 +479,11 @@ def equations_at_points(image: Array, rows: Array, views: Array, origin: Vector,
             rows[SQUARED * LANES + i] += w * (r * r + s * s)
 
 
-def test_vectors(rows: Array, limit: float, n: int) -> None:
+def test_vectors(rows: Array, origin: Vector, limit: float, n: int) -> None:
     """Find the vectors Z that the gradient of every input is made of; see autograd.py."""
     one, zero = rows.dtype.type(1), rows.dtype.type(0)
     for i in range(n):
-        point = vector_at(rows, START, i)
+        point = add_scaled(vector_at(rows, START, i), origin, one)
         length = one + dot(point, point)
         shifted = subtract_from_diagonal(hessian_at(rows, i), rows[SQUARED * LANES + i] / length)
         cofactors = adjugate(shifted)
@@ -466,23 +492,24 @@ def test_vectors(rows: Array, limit: float, n: int) -> None:
         inverse = where(sure, one, zero) / where(sure, det, one)
         pull = scale(multiply(cofactors, vector_at(rows, UPSTREAM, i)), inverse)
         last = dot(pull, point) / length
-        rows[TEST * LANES + i] = last * point[0] - pull[0]
-        rows[(TEST + 1) * LANES + i] = last * point[1] - pull[1]
-        rows[(TEST + 2) * LANES + i] = last * point[2] - pull[2]
+        x, y, z = vector_at(rows, START, i)
+        rows[TEST * LANES + i] = last * x - pull[0]
+        rows[(TEST + 1) * LANES + i] = last * y - pull[1]
+        rows[(TEST + 2) * LANES + i] = last * z - pull[2]
         rows[(TEST + 3) * LANES + i] = last
         rows[DOUBT * LANES + i] = where(sure, zero, one)
 
 
-def pull_back(image: Array, rows: Array, views: Array, origin: Vector, n: int) -> None:
+def pull_back(image: Array, rows: Array, views: Array, n: int) -> None:
     """Put the gradient in the pixels and in the weights where these were loaded."""
     one, zero = rows.dtype.type(1), rows.dtype.type(0)
     for v in range(len(views)):
         view = view_of(views, v)
         at = IMAGE_ROWS * v * LANES
         for i in range(n):
-            x, y, z = add_scaled(vector_at(rows, START, i), origin, -one)
+            x, y, z = vector_at(rows, START, i)
+            a, b, c = vector_at(rows, TEST, i)
             last = rows[(TEST + 3) * LANES + i]
-            a, b, c = add_scaled(vector_at(rows, TEST, i), origin, -last)
             u, w, weight = image[at + i], image[at + LANES + i], image[at + 2 * LANES + i]
             r, s, depth = residual_pair(u, w, view, (x, y, z, one))
             t, q, test_depth = residual_pair(u, w, view, (a, b, c, last))
@@ -504,11 +531,9 @@ def pull_back_to_rig(
         view = view_of(views, v)
         at = IMAGE_ROWS * v * LANES
         for i in range(n):
-            x = vector_at(rows, START, i)
-            y = add_scaled(x, origin, -one)
-            z = vector_at(rows, TEST, i)
+            y, t = vector_at(rows, START, i), vector_at(rows, TEST, i)
             last = rows[(TEST + 3) * LANES + i]
-            t = add_scaled(z, origin, -last)
+            x, z = add_scaled(y, origin, one), add_scaled(t, origin, last)
             u, w, weight = image[at + i], image[at + LANES + i], image[at + 2 * LANES + i]
             r, s, _ = residual_pair(u, w, view, (y[0], y[1], y[2], one))
             p, q, _ = residual_pair(u, w, view, (t[0], t[1], t[2], last))
@@ -559,11 +584,11 @@ def differentiate_block(
 ) -> None:
     """Turn the loaded sightings of n lanes into their gradients."""
     centers, views, (x, y, z, _) = rig
-    equations_at_points(image, rows, views, (x, y, z), n)
-    test_vectors(rows, limit, n)
+    equations_at_points(image, rows, views, n)
+    test_vectors(rows, (x, y, z), limit, n)
     if len(sums) > 0:
         pull_back_to_rig(image, rows, centers, views, (x, y, z), sums, n)
-    pull_back(image, rows, views, (x, y, z), n)
+    pull_back(image, rows, views, n)
 
 
 def scratch(views: int, like: Array) -> tuple[Array, Array]:
@@ -699,7 +724,7 @@ def differentiate(
         while position < end:
             n = min(LANES, end - position)
             load(image, rows, sightings, own[0], position, n)
-            load_upstream(rows, of_points[0], of_points[1], position, n)
+            load_upstream(rows, own[2][:3], of_points, position, 0, n)
             differentiate_block(image, rows, own, kind(limit), sums, n)
             store(image, of_pixels, of_weights, (position, per_frame, count), 0, n)
             waiting = doubtful(rows, position, n, listed, waiting)
@@ -710,7 +735,7 @@ def differentiate(
                 here = listed[waiting:]
                 load_listed(wide_image, wide_rows, sightings, centers, here, n)
                 for k in range(n):
-                    load_upstream(wide_rows[k:], of_points[0], of_points[1], here[k], 1)
+                    load_upstream(wide_rows, rig[2][:3], of_points, here[k], k, 1)
                 differentiate_block(wide_image, wide_rows, rig, DOUBLE_GRADIENT, sums, n)
                 for k in range(n):
                     to = (here[k], per_frame, count)

@@ -108,6 +108,18 @@ def push_forward(
     return -at.solve(change[..., :3, 0]).to(pixels.dtype)
 
 
+def newton_step(
+    projections: Projections, pixels: Pixels, weights: Weights | None, points: Points
+) -> Points:
+    """Take Newton's step from points that are at the minimum already; for its derivatives."""
+    at = _Minimum(projections, pixels, weights, points)
+    trust = at.seen.weights[..., None, None]
+    slope = (trust * (at.matrices.mT @ at.residuals)).sum(dim=1)[..., :3, 0]
+    world = at.vector[:, 0, :, :3, 0]
+    slope = slope - at.quotient[..., None] * world
+    return points - at.solve(slope).to(points.dtype)
+
+
 class _Minimum:
     """The equations, the residuals and B - q at found points."""
 
@@ -123,13 +135,13 @@ class _Minimum:
         self.length = self.vector[:, 0, ..., 0].square().sum(dim=-1)
         self.residuals = self.matrices @ self.vector
         trust = self.seen.weights[..., None]
-        quotient = (trust * self.residuals[..., 0].square()).sum(dim=(1, 3)) / self.length
+        self.quotient = (trust * self.residuals[..., 0].square()).sum(dim=(1, 3)) / self.length
         left = self.matrices[..., :3]
         hessian = (trust[..., None] * (left.mT @ left)).sum(dim=1)
         x, y, z = hessian.unbind(dim=-1)
         self.shifted = (
-            *(x[..., 0] - quotient, x[..., 1], x[..., 2]),
-            *(y[..., 1] - quotient, y[..., 2], z[..., 2] - quotient),
+            *(x[..., 0] - self.quotient, x[..., 1], x[..., 2]),
+            *(y[..., 1] - self.quotient, y[..., 2], z[..., 2] - self.quotient),
         )
         self.found = found
 
