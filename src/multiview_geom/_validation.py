@@ -52,9 +52,9 @@ def broadcast_axes(**leading: torch.Size) -> tuple[int, ...]:
     `torch.broadcast_shapes` would make `torch.export` take a dynamic size for a constant.
     """
     count = max(len(axes) for axes in leading.values())
-    columns = zip(*((1,) * (count - len(axes)) + tuple(axes) for axes in leading.values()))
+    padded = ((1,) * (count - len(axes)) + tuple(axes) for axes in leading.values())
     shared = []
-    for sizes in columns:
+    for sizes in zip(*padded, strict=True):
         long = [size for size in sizes if size != 1]
         if any(size != long[0] for size in long[1:]):
             got = ", ".join(f"`{name}` {_format_shape(axes)}" for name, axes in leading.items())

@@ -10,7 +10,8 @@ A symmetric 3x3 matrix is the tuple (xx, xy, xz, yy, yz, zz).
 
 from typing import Any, TypeAlias
 
-from torch import sqrt, where
+from torch import sqrt as sqrt
+from torch import where as where
 
 Number: TypeAlias = Any
 """A scalar, a block of lanes, or a tensor."""

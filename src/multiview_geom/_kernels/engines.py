@@ -16,8 +16,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from multiview_geom._kernels import algebra
-
 Engine = Literal["traced", "numba", "triton", "reference"]
 
 # Points for which one more thread pays.
@@ -72,9 +70,13 @@ def numba_functions(module: str) -> dict[str, Any]:
     """
     import numba
 
-    loops = import_module(module)
-    names: dict[str, Any] = {**vars(algebra), **vars(loops), "sqrt": sqrt, "where": _where}
-    with _cache_folder(numba, algebra, loops) as keep:
+    loops = vars(import_module(module))
+    used = {item.__module__ for item in loops.values() if isinstance(item, FunctionType)}
+    names: dict[str, Any] = {}
+    for source in sorted(used - {module}):
+        names |= vars(import_module(source))
+    names |= {**loops, "sqrt": sqrt, "where": _where}
+    with _cache_folder(numba) as keep:
         for name, function in list(names.items()):
             if isinstance(function, FunctionType):
                 copy = FunctionType(function.__code__, names, name)
@@ -95,9 +97,10 @@ class _cache_folder:  # noqa: N801 - used as a function
     Numba looks at the file of a function only, not at those of the functions that it calls.
     """
 
-    def __init__(self, numba: ModuleType, *sources: ModuleType) -> None:
+    def __init__(self, numba: ModuleType) -> None:
         self.config, self.before = numba.config, numba.config.CACHE_DIR
-        text = b"".join(Path(str(source.__file__)).read_bytes() for source in sources)
+        sources = sorted(Path(__file__).parent.rglob("*.py"))
+        text = b"".join(source.read_bytes() for source in sources)
         home = Path(os.environ.get("XDG_CACHE_HOME", "") or Path("~/.cache").expanduser())
         self.folder = home / "multiview_geom" / sha256(text).hexdigest()[:16]
 
@@ -121,22 +124,22 @@ def flat(tensor: Tensor) -> tuple[Any, tuple[int, ...]]:
     return tensor.as_strided((span if tensor.numel() else 0,), (1,)).numpy(), strides
 
 
-def split(work: Callable[[int, int], object], units: int, points: int, *, step: int = 1) -> None:
-    """Do work on ranges of units, in as many threads as torch has; they end at multiples of step.
+def split(work: Callable[[int, int], object], points: int, *, step: int = 1) -> None:
+    """Do work on ranges of points, in as many threads as torch has.
 
     Args:
-        work: Takes the first unit of a range and the one after its last.
-        units: How many there are.
-        points: How many points they hold together.
-        step: Where a range may end.
+        work: Takes the first point of a range and the one after its last.
+        points: How many there are.
+        step: Ranges end at multiples of this.
     """
+    if points == 0:
+        return
     parts = min(torch.get_num_threads(), 1 + points // POINTS_PER_THREAD)
-    size = -(-units // (parts * step)) * step
-    starts = range(0, units, max(size, 1))
-    others = [_pool(os.getpid()).submit(work, at, min(at + size, units)) for at in starts[1:]]
+    size = -(-points // (parts * step)) * step
+    ranges = [(first, min(first + size, points)) for first in range(0, points, size)]
+    others = [_pool(os.getpid()).submit(work, *span) for span in ranges[1:]]
     try:
-        if units:
-            work(0, min(size, units))
+        work(*ranges[0])
     finally:
         wait(others)
     for other in others:
@@ -144,5 +147,5 @@ def split(work: Callable[[int, int], object], units: int, points: int, *, step: 
 
 
 @cache
-def _pool(process: int) -> ThreadPoolExecutor:  # noqa: ARG001 - threads do not survive a fork
+def _pool(process: int) -> ThreadPoolExecutor:  # threads do not survive a fork
     return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="multiview_geom")

@@ -8,14 +8,12 @@ import torch
 from hypothesis import given
 from torch import Tensor
 
-from multiview_geom import nearest_rotation, triangulate_dlt
+from multiview_geom import nearest_rotation
 from multiview_geom._kernels.rotation import reference as _rotation
-from multiview_geom._kernels.triangulation import autograd as _dlt_derivatives
-from multiview_geom._kernels.triangulation import reference as _dlt
 from tests.multiview_geom.alignment.test_procrustes import clear_values, matrix_of
-from tests.multiview_geom.strategies import Pose, Sightings, poses, sightings
+from tests.multiview_geom.strategies import Pose, poses
 from tests.multiview_geom.test_contract import CASES, SCENE, Case
-from tests.multiview_geom.tolerances import POINT_ROUND_OFF, assert_close
+from tests.multiview_geom.tolerances import assert_close
 
 on_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -28,18 +26,8 @@ OTHER_ORDER = 8
 def unlooked() -> Iterator[None]:
     """Run what runs where a look at the values would make an accelerator wait."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (_dlt, _dlt_derivatives, _rotation):
-            patch.setattr(module, "looked_at", lambda _: False)
+        patch.setattr(_rotation, "looked_at", lambda _: False)
         yield
-
-
-@given(sightings)
-def test_points_do_not_hang_on_a_look(scene: Sightings) -> None:
-    looked = _points_and_gradients(scene)
-    with unlooked():
-        unseen = _points_and_gradients(scene)
-    for one, other in zip(looked, unseen, strict=True):
-        assert_close(one, other, atol=POINT_ROUND_OFF)
 
 
 @given(clear_values, poses, poses)
@@ -92,11 +80,3 @@ def _gradients(case: Case, device: str) -> tuple[Tensor, ...]:
     floating = [result for result in case(*leaves) if result.is_floating_point()]
     outcome = torch.cat([result.nan_to_num(0.0).flatten() for result in floating])
     return torch.autograd.grad(outcome.cos().sum(), leaves, materialize_grads=True)
-
-
-def _points_and_gradients(scene: Sightings) -> tuple[Tensor, ...]:
-    pixels, trust = scene.pixels().requires_grad_(), scene.trust().requires_grad_()
-    equal = triangulate_dlt(scene.projections(), pixels)
-    weighted = triangulate_dlt(scene.projections(), pixels, weights=trust)
-    (equal.cos().sum() + weighted.sin().sum()).backward()
-    return equal.detach(), weighted.detach(), pixels.grad, trust.grad

@@ -4,8 +4,7 @@ The value and the gradient come from the fastest engine at hand; derivatives of 
 forward derivatives and what `torch.func` asks for come from the reference.
 """
 
-from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -14,7 +13,9 @@ from multiview_geom._kernels import engines
 from multiview_geom._kernels.triangulation import reference
 from multiview_geom._kernels.triangulation.reference import Pixels, Points, Projections, Weights
 
+Inputs: TypeAlias = tuple[Tensor, Tensor, Tensor | None]
 LOOPS = "multiview_geom._kernels.triangulation.cpu"
+GRADIENT_LOOPS = "multiview_geom._kernels.triangulation.cpu_gradient"
 
 # Ranges of points that threads share end at multiples of this, so that the sums of the gradient
 # in the projections do not depend on the number of threads.
@@ -28,7 +29,7 @@ def linear_triangulation(
     if engines.is_traced():
         if engines.is_transformed():
             return _by_newton_steps(projections, pixels, weights)
-        return triangulate_op(projections, pixels, weights)
+        return triangulate_op(projections, pixels, weights)  # type: ignore[no-any-return]
     return LinearTriangulation.apply(projections, pixels, weights)  # type: ignore[no-any-return, no-untyped-call]
 
 
@@ -52,7 +53,7 @@ class LinearTriangulation(torch.autograd.Function):
         return _triangulate(projections, pixels, weights)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor | None], output: Any) -> None:  # noqa: ANN401 - autograd's own types
+    def setup_context(ctx: Any, inputs: Inputs, output: Any) -> None:  # noqa: ANN401 - autograd's own types
         """Keep the inputs and the points; the rest is cheaper to find again."""
         ctx.save_for_backward(*inputs, output)
         ctx.save_for_forward(*inputs, output)
@@ -60,7 +61,10 @@ class LinearTriangulation(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:  # noqa: ANN401 - autograd's own types
         """Return the implicit gradient in each input that asks for it."""
-        return _pull_back(*ctx.saved_tensors, gradient, *ctx.needs_input_grad[::2])
+        *inputs, points = ctx.saved_tensors
+        in_rig, _, in_weights = ctx.needs_input_grad
+        found = _pull_back(tuple(inputs), points, gradient, (in_rig, in_weights))
+        return found[0] if in_rig else None, found[1], found[2] if in_weights else None
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:  # noqa: ANN401 - autograd's own types
@@ -95,75 +99,54 @@ class LinearTriangulation(torch.autograd.Function):
 def _triangulate(projections: Tensor, pixels: Tensor, weights: Tensor | None) -> Tensor:
     engine = engines.choose_engine(pixels)
     if engine == "traced":
-        return triangulate_op(projections, pixels, weights)
-    if engine == "numba":
-        return _triangulate_on_cpu(projections, pixels, weights)
-    return reference.triangulate(projections, pixels, weights)
-
-
-def _pull_back(
-    projections: Tensor,
-    pixels: Tensor,
-    weights: Tensor | None,
-    points: Tensor,
-    gradient: Tensor,
-    in_projections: bool,  # noqa: FBT001 - what autograd tells
-    in_weights: bool,  # noqa: FBT001
-) -> tuple[Tensor | None, Tensor, Tensor | None]:
-    inputs = (projections, pixels, weights, points, gradient)
-    engine = engines.choose_engine(pixels)
-    if engines.is_recording() or engine in ("reference", "triton"):
-        of_rig, of_pixels, of_weights = reference.pull_back(*inputs)
-    elif engine == "traced":
-        of_rig, of_pixels, of_weights = pull_back_op(*inputs, in_projections, in_weights)
-    else:
-        of_rig, of_pixels, of_weights = _pull_back_on_cpu(*inputs, in_projections, in_weights)
-    return of_rig if in_projections else None, of_pixels, of_weights if in_weights else None
-
-
-def _triangulate_on_cpu(projections: Tensor, pixels: Tensor, weights: Tensor | None) -> Tensor:
+        return triangulate_op(projections, pixels, weights)  # type: ignore[no-any-return]
+    if engine == "reference":
+        return reference.triangulate(projections, pixels, weights)
     frames, _, points, _ = pixels.shape
     found = pixels.new_empty(frames, points, 3)
-    rig, sightings = _arguments(projections, pixels, weights)
-    loop = engines.numba_functions(LOOPS)["triangulate"]
-    whole = frames * points
-    step = CHUNK if len(projections) == 1 else max(points, 1)
-    work = partial(_call, loop, (rig, sightings), (found.view(-1).numpy(),))
-    engines.split(work, whole, whole, step=step)
+    triangulate = engines.numba_functions(LOOPS)["triangulate"]
+    arguments, flat = _arguments(projections, pixels, weights), found.view(-1).numpy()
+    engines.split(
+        lambda first, last: triangulate(*arguments, first, last, flat),
+        frames * points,
+        step=CHUNK if len(projections) == 1 else points,
+    )
     return found
 
 
-def _pull_back_on_cpu(
-    projections: Tensor,
-    pixels: Tensor,
-    weights: Tensor | None,
-    points: Tensor,
-    gradient: Tensor,
-    in_projections: bool,  # noqa: FBT001 - what autograd tells
-    in_weights: bool,  # noqa: FBT001
+def _pull_back(
+    inputs: Inputs, points: Tensor, gradient: Tensor, wanted: tuple[bool, bool]
 ) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the gradients in projections, pixels and weights; only the second always."""
+    engine = engines.choose_engine(points)
+    if engines.is_recording() or engine == "reference":
+        return reference.pull_back(*inputs, points, gradient)
+    if engine == "traced":
+        return pull_back_op(*inputs, points, gradient, *wanted)  # type: ignore[no-any-return]
+    return _pull_back_on_cpu(inputs, points, gradient, wanted)
+
+
+def _pull_back_on_cpu(
+    inputs: Inputs, points: Tensor, gradient: Tensor, wanted: tuple[bool, bool]
+) -> tuple[Tensor, Tensor, Tensor]:
+    projections, pixels, _ = inputs
     frames, views, count, _ = pixels.shape
-    whole, shared = frames * count, len(projections) == 1
-    step = CHUNK if shared else max(count, 1)
+    step = CHUNK if len(projections) == 1 else count
+    chunks = -(-frames * count // step) if wanted[0] and step else 0
     of_pixels = torch.empty_like(pixels, memory_format=torch.contiguous_format)
-    of_weights = pixels.new_empty((frames, views, count) if in_weights else (0,))
-    chunks = -(-whole // CHUNK) if shared else frames
-    sums = torch.zeros(chunks if in_projections else 0, views, 3, 4, dtype=torch.float64)
-    of_points = tuple(tensor.detach().reshape(-1).numpy() for tensor in (points, gradient))
+    of_weights = pixels.new_empty((frames, views, count) if wanted[1] else (0,))
+    sums = torch.zeros(chunks, views, 3, 4, dtype=torch.float64)
     gradients = (of_pixels.view(-1).numpy(), of_weights.view(-1).numpy(), sums.numpy())
-    loop = engines.numba_functions(LOOPS)["differentiate"]
-    work = partial(
-        _call, loop, _arguments(projections, pixels, weights), (step, of_points, gradients)
+    of_points = (points.detach().reshape(-1).numpy(), gradient.detach().reshape(-1).numpy())
+    differentiate = engines.numba_functions(GRADIENT_LOOPS)["differentiate"]
+    arguments = _arguments(*inputs)
+    engines.split(
+        lambda first, last: differentiate(*arguments, first, last, step, of_points, gradients),
+        frames * count,
+        step=step,
     )
-    engines.split(work, whole, whole, step=step)
-    of_rig = sums.sum(dim=0, keepdim=True) if shared else sums
+    of_rig = sums.sum(dim=0, keepdim=True) if len(projections) == 1 else sums
     return of_rig.to(pixels.dtype), of_pixels, of_weights
-
-
-def _call(
-    loop: Any, before: tuple[Any, ...], after: tuple[Any, ...], first: int, last: int
-) -> None:  # noqa: ANN401 - compiled by Numba
-    loop(*before, first, last, *after)
 
 
 def _arguments(projections: Tensor, pixels: Tensor, weights: Tensor | None) -> tuple[Any, Any]:
@@ -180,43 +163,10 @@ def triangulate_op(projections: Tensor, pixels: Tensor, weights: Tensor | None) 
     return _triangulate(projections, pixels, weights)
 
 
-@torch.library.custom_op("multiview_geom::triangulate_linear_backward", mutates_args=())
-def pull_back_op(  # noqa: PLR0913, PLR0917 - three inputs, the points, and what is wanted
-    projections: Tensor,
-    pixels: Tensor,
-    weights: Tensor | None,
-    points: Tensor,
-    gradient: Tensor,
-    in_projections: bool,  # noqa: FBT001 - torch's schemas have no keyword-only booleans here
-    in_weights: bool,  # noqa: FBT001
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Turn the gradient in the points into that in the inputs, as one node of a traced graph."""
-    found = _pull_back(projections, pixels, weights, points, gradient, in_projections, in_weights)
-    empty = pixels.new_empty(0)
-    return tuple(empty if tensor is None else tensor.clone() for tensor in found)
-
-
 @triangulate_op.register_fake
-def _(projections: Tensor, pixels: Tensor, weights: Tensor | None) -> Tensor:  # noqa: ARG001
+def _(projections: Tensor, pixels: Tensor, weights: Tensor | None) -> Tensor:
+    del projections, weights
     return pixels.new_empty(pixels.shape[0], pixels.shape[2], 3)
-
-
-@pull_back_op.register_fake
-def _(  # noqa: PLR0913, PLR0917
-    projections: Tensor,
-    pixels: Tensor,
-    weights: Tensor | None,
-    points: Tensor,  # noqa: ARG001
-    gradient: Tensor,  # noqa: ARG001
-    in_projections: bool,  # noqa: FBT001
-    in_weights: bool,  # noqa: FBT001
-) -> tuple[Tensor, Tensor, Tensor]:
-    del weights
-    return (
-        projections.new_empty(projections.shape if in_projections else (0,)),
-        pixels.new_empty(pixels.shape),
-        pixels.new_empty(pixels.shape[:-1] if in_weights else (0,)),
-    )
 
 
 @triangulate_op.register_vmap
@@ -228,3 +178,38 @@ triangulate_op.register_autograd(
     LinearTriangulation.backward,
     setup_context=lambda ctx, inputs, output: ctx.save_for_backward(*inputs, output),
 )
+
+
+@torch.library.custom_op("multiview_geom::triangulate_linear_backward", mutates_args=())
+def pull_back_op(  # noqa: PLR0913, PLR0917 - an operator takes no tuples
+    projections: Tensor,
+    pixels: Tensor,
+    weights: Tensor | None,
+    points: Tensor,
+    gradient: Tensor,
+    in_projections: bool,  # noqa: FBT001
+    in_weights: bool,  # noqa: FBT001
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Turn the gradient in the points into that in the inputs, as one node of a traced graph."""
+    inputs, wanted = (projections, pixels, weights), (in_projections, in_weights)
+    of_rig, of_pixels, of_weights = _pull_back(inputs, points, gradient, wanted)
+    empty = pixels.new_empty(0)
+    return of_rig if in_projections else empty, of_pixels, of_weights if in_weights else empty
+
+
+@pull_back_op.register_fake
+def _(  # noqa: PLR0913, PLR0917
+    projections: Tensor,
+    pixels: Tensor,
+    weights: Tensor | None,
+    points: Tensor,
+    gradient: Tensor,
+    in_projections: bool,  # noqa: FBT001
+    in_weights: bool,  # noqa: FBT001
+) -> tuple[Tensor, Tensor, Tensor]:
+    del weights, points, gradient
+    return (
+        projections.new_empty(projections.shape if in_projections else (0,)),
+        pixels.new_empty(pixels.shape),
+        pixels.new_empty(pixels.shape[:-1] if in_weights else (0,)),
+    )

@@ -7,6 +7,7 @@ Z = (h.x / |X|^2) X - (h, 0) and X held fixed: no gap but the one to the wanted 
 All derivatives are written in ordinary tensor operations, so their own derivatives are right too.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -86,7 +87,7 @@ def pull_back(
 def push_forward(
     inputs: tuple[Projections, Pixels, Weights | None],
     points: Points,
-    tangents: tuple[Projections | None, Pixels | None, Weights | None],
+    tangents: Sequence[Tensor | None],
 ) -> Points:
     """Return how the points move when the inputs do."""
     projections, pixels, _ = inputs
@@ -157,7 +158,8 @@ class _Minimum:
         sure = self.found & (volume > 0) & (spread < LARGEST_CONDITION * volume)
         # Double `where`: dividing by zero would make the zero gradients NaN.
         inverse = torch.where(sure, 1 / torch.where(sure, volume, 1.0), 0.0)
-        return torch.stack(multiply(cofactors, right.unbind(dim=-1)), dim=-1) * inverse[..., None]
+        x, y, z = right.unbind(dim=-1)
+        return torch.stack(multiply(cofactors, (x, y, z)), dim=-1) * inverse[..., None]
 
     def test_vector(self, gradient: Points) -> Float[Tensor, "frames 1 points 4 1"]:
         """Return Z."""
@@ -176,7 +178,8 @@ def _equations(projections: Projections, pixels: Pixels, weights: Weights | None
     trust = seen.to(wide)
     if weights is not None:
         trust = torch.where(seen & (weights > 0) & (weights < torch.inf), weights.to(wide), 0.0)
-    largest = trust.detach().amax(dim=1, keepdim=True) if trust.shape[1] else trust.sum(1, True)
+    views = trust.detach().shape[1]
+    largest = (trust.detach().amax if views else trust.sum)(dim=1, keepdim=True)
     largest = torch.where(largest > 0, largest, 1.0)
     return _Equations(
         torch.where(usable[..., None, None], projections.to(wide), 0.0),

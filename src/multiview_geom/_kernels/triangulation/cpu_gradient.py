@@ -1,0 +1,280 @@
+"""The gradient of linear triangulation on a processor: fused loops, by Numba.
+
+The formulas are those of reference.py. Points whose Hessian is ill conditioned are done once more
+in double precision.
+"""
+
+from math import isfinite
+
+import numpy as np
+
+from multiview_geom._kernels.algebra import (
+    Vector,
+    add_scaled,
+    adjugate,
+    determinant,
+    dot,
+    dot4,
+    multiply,
+    residual_pair,
+    scale,
+    squares,
+    subtract_from_diagonal,
+    subtract_scaled4,
+    trace,
+    where,
+)
+from multiview_geom._kernels.triangulation.cpu_blocks import (
+    DOUBT,
+    FEWEST_VIEWS,
+    IMAGE_ROWS,
+    LANES,
+    SEEN,
+    SQUARED,
+    START,
+    UNIT,
+    Array,
+    Rig,
+    Sightings,
+    doubtful,
+    hessian_at,
+    load,
+    load_listed,
+    prepare_rig,
+    rounded,
+    scratch,
+    vector_at,
+    view_of,
+)
+
+# Rows of the scratch array that the backward pass uses otherwise: the upstream gradient (3), and
+# the test vector (4).
+UPSTREAM, TEST = 6, 12
+
+# The condition of B - q up to which single precision is enough for a gradient, and up to which
+# double precision is; beyond, the point is not determined and passes no gradient.
+SINGLE_GRADIENT, DOUBLE_GRADIENT = 2e3, 1e14
+
+
+def differentiate(
+    projections: Array,
+    sightings: Sightings,
+    first: int,
+    last: int,
+    chunk: int,
+    of_points: tuple[Array, Array],
+    gradients: tuple[Array, Array, Array],
+) -> None:
+    """Turn the gradient in a range of points into that in pixels, weights and projections.
+
+    Args:
+        projections: As for `triangulate`.
+        sightings: As for `triangulate`.
+        first: The first point of the range.
+        last: The end of the range.
+        chunk: How many points make one sum of the gradient in a rig: of one rig for all frames
+            some thousands, of a rig per frame those of a frame.
+        of_points: The points, and the gradient that comes back for them; flat.
+        gradients: What to fill: flat arrays for pixels and weights, and sums for each chunk in
+            double precision; the last two may be empty.
+    """
+    kind, per_frame, shared = gradients[0].dtype.type, sightings[5], len(projections) == 1
+    count = projections.shape[1]
+    image, rows = scratch(count, gradients[0])
+    centers, views = np.zeros((count, 2)), np.zeros((count, 3, 4))
+    wide_image, wide_rows = scratch(count, centers)
+    listed = np.empty(2 * LANES, np.int64)
+    of_pixels, of_weights, of_rig = gradients
+    limit = DOUBLE_GRADIENT if gradients[0].itemsize == centers.itemsize else SINGLE_GRADIENT
+    sums = np.zeros((count if len(of_rig) > 0 else 0, 3, 4))
+    position = first
+    while position < last:
+        end = min(last, (position // chunk + 1) * chunk)
+        frame = 0 if shared else position // per_frame
+        rig = (centers, views, prepare_rig(projections[frame], centers, views))
+        own = rounded(rig, of_pixels)
+        waiting = 0
+        sums[:] = 0
+        while position < end:
+            n = min(LANES, end - position)
+            load(image, rows, sightings, own[0], position, n)
+            load_upstream(rows, own[2][:3], of_points, position, 0, n)
+            differentiate_block(image, rows, own, kind(limit), sums, n)
+            store(image, of_pixels, of_weights, (position, per_frame, count), 0, n)
+            waiting = doubtful(rows, position, n, listed, waiting)
+            position += n
+            while waiting >= LANES or (waiting > 0 and position == end):
+                n = min(LANES, waiting)
+                waiting -= n
+                here = listed[waiting:]
+                load_listed(wide_image, wide_rows, sightings, centers, here, n)
+                for k in range(n):
+                    load_upstream(wide_rows, rig[2][:3], of_points, here[k], k, 1)
+                differentiate_block(wide_image, wide_rows, rig, DOUBLE_GRADIENT, sums, n)
+                for k in range(n):
+                    to = (here[k], per_frame, count)
+                    store(wide_image, of_pixels, of_weights, to, k, 1)
+        if len(of_rig) > 0:
+            of_rig[(end - 1) // chunk] += sums * rig[2][3]
+
+
+def differentiate_block(
+    image: Array, rows: Array, rig: Rig, limit: float, sums: Array, n: int
+) -> None:
+    """Turn the loaded sightings of n lanes into their gradients."""
+    centers, views, (x, y, z, _) = rig
+    equations_at_points(image, rows, views, n)
+    test_vectors(rows, (x, y, z), limit, n)
+    if len(sums) > 0:
+        pull_back_to_rig(image, rows, centers, views, (x, y, z), sums, n)
+    pull_back(image, rows, views, n)
+
+
+def load_upstream(
+    rows: Array, origin: Vector, of_points: tuple[Array, Array], first: int, at: int, n: int
+) -> None:
+    """Load points about the origin and the gradient that comes back for them, from lane `at`.
+
+    A point that is NaN becomes zero, and so does its gradient.
+    """
+    zero = rows.dtype.type(0)
+    seen = rows[SEEN * LANES + at :]
+    for axis in range(3):
+        found, back = of_points[0][3 * first + axis :], of_points[1][3 * first + axis :]
+        start, upstream = (
+            rows[(START + axis) * LANES + at :],
+            rows[(UPSTREAM + axis) * LANES + at :],
+        )
+        shift = origin[axis]
+        for i in range(n):
+            x = found[3 * i]
+            known = (x * zero == zero) & (seen[i] >= FEWEST_VIEWS)
+            start[i] = where(known, x, shift) - shift
+            upstream[i] = where(known, back[3 * i], zero)
+
+
+def equations_at_points(image: Array, rows: Array, views: Array, n: int) -> None:
+    """Sum B, and the squared residual at the points."""
+    one, zero = rows.dtype.type(1), rows.dtype.type(0)
+    for k in range(6):
+        for i in range(n):
+            rows[k * LANES + i] = zero
+    for i in range(n):
+        rows[SQUARED * LANES + i] = zero
+    for v in range(len(views)):
+        depth, across, down = view_of(views, v)
+        at = IMAGE_ROWS * v * LANES
+        for i in range(n):
+            x, y, z = vector_at(rows, START, i)
+            p = subtract_scaled4(across, depth, image[at + i])
+            q = subtract_scaled4(down, depth, image[at + LANES + i])
+            a = squares(p, q)
+            r, s = dot4(p, (x, y, z, one)), dot4(q, (x, y, z, one))
+            w = image[at + 2 * LANES + i]
+            rows[i] += w * a[0]
+            rows[LANES + i] += w * a[1]
+            rows[2 * LANES + i] += w * a[2]
+            rows[3 * LANES + i] += w * a[3]
+            rows[4 * LANES + i] += w * a[4]
+            rows[5 * LANES + i] += w * a[5]
+            rows[SQUARED * LANES + i] += w * (r * r + s * s)
+
+
+def test_vectors(rows: Array, origin: Vector, limit: float, n: int) -> None:
+    """Find the vectors Z that the gradient of every input is made of; see autograd.py."""
+    one, zero = rows.dtype.type(1), rows.dtype.type(0)
+    for i in range(n):
+        point = add_scaled(vector_at(rows, START, i), origin, one)
+        length = one + dot(point, point)
+        shifted = subtract_from_diagonal(hessian_at(rows, i), rows[SQUARED * LANES + i] / length)
+        cofactors = adjugate(shifted)
+        det = determinant(shifted, cofactors)
+        sure = (det > zero) & (trace(shifted) * trace(cofactors) < limit * det)
+        inverse = where(sure, one, zero) / where(sure, det, one)
+        pull = scale(multiply(cofactors, vector_at(rows, UPSTREAM, i)), inverse)
+        last = dot(pull, point) / length
+        x, y, z = vector_at(rows, START, i)
+        rows[TEST * LANES + i] = last * x - pull[0]
+        rows[(TEST + 1) * LANES + i] = last * y - pull[1]
+        rows[(TEST + 2) * LANES + i] = last * z - pull[2]
+        rows[(TEST + 3) * LANES + i] = last
+        rows[DOUBT * LANES + i] = where(sure, zero, one)
+
+
+def pull_back(image: Array, rows: Array, views: Array, n: int) -> None:
+    """Put the gradient in the pixels and in the weights where these were loaded."""
+    one, zero = rows.dtype.type(1), rows.dtype.type(0)
+    for v in range(len(views)):
+        view = view_of(views, v)
+        at = IMAGE_ROWS * v * LANES
+        for i in range(n):
+            x, y, z = vector_at(rows, START, i)
+            a, b, c = vector_at(rows, TEST, i)
+            last = rows[(TEST + 3) * LANES + i]
+            u, w, weight = image[at + i], image[at + LANES + i], image[at + 2 * LANES + i]
+            r, s, depth = residual_pair(u, w, view, (x, y, z, one))
+            t, q, test_depth = residual_pair(u, w, view, (a, b, c, last))
+            image[at + i] = weight * (r * test_depth + t * depth)
+            image[at + LANES + i] = weight * (s * test_depth + q * depth)
+            image[at + 2 * LANES + i] = (
+                where(weight > zero, r * t + s * q, zero) / rows[UNIT * LANES + i]
+            )
+
+
+def pull_back_to_rig(
+    image: Array, rows: Array, centers: Array, views: Array, origin: Vector, sums: Array, n: int
+) -> None:
+    """Add the gradient in the projections, but for the scale of the rows."""
+    one = rows.dtype.type(1)
+    for v in range(len(views)):
+        if not isfinite(centers[v, 0]):
+            continue
+        view = view_of(views, v)
+        at = IMAGE_ROWS * v * LANES
+        for i in range(n):
+            y, t = vector_at(rows, START, i), vector_at(rows, TEST, i)
+            last = rows[(TEST + 3) * LANES + i]
+            x, z = add_scaled(y, origin, one), add_scaled(t, origin, last)
+            u, w, weight = image[at + i], image[at + LANES + i], image[at + 2 * LANES + i]
+            r, s, _ = residual_pair(u, w, view, (y[0], y[1], y[2], one))
+            p, q, _ = residual_pair(u, w, view, (t[0], t[1], t[2], last))
+            u, w = u + centers[v, 0], w + centers[v, 1]
+            point, test = (x[0], x[1], x[2], one), (z[0], z[1], z[2], last)
+            for k in range(4):
+                across = weight * (p * point[k] + r * test[k])
+                down = weight * (q * point[k] + s * test[k])
+                sums[v, 0, k] -= across
+                sums[v, 1, k] -= down
+                sums[v, 2, k] += u * across + w * down
+
+
+def store(
+    image: Array,
+    of_pixels: Array,
+    of_weights: Array,
+    where_to: tuple[int, int, int],
+    at: int,
+    n: int,
+) -> None:
+    """Write the gradient of n points in a row, from lane `at`, to contiguous flat arrays.
+
+    `where_to` is the first point, counted over all frames, the points per frame, and the views.
+    """
+    first, points, views = where_to
+    for v in range(views):
+        lane = IMAGE_ROWS * v * LANES + at
+        done = 0
+        while done < n:
+            frame, point = divmod(first + done, points)
+            run = min(points - point, n - done)
+            start = (frame * views + v) * points + point
+            line = of_pixels[2 * start :]
+            across, down = image[lane + done :], image[lane + LANES + done :]
+            for i in range(run):
+                line[2 * i] = across[i]
+                line[2 * i + 1] = down[i]
+            if len(of_weights) > 0:
+                line, weight = of_weights[start:], image[lane + 2 * LANES + done :]
+                for i in range(run):
+                    line[i] = weight[i]
+            done += run

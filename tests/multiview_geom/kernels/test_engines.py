@@ -1,0 +1,185 @@
+"""Laws of the engines: whichever computes, the points and their gradients are the same."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from multiview_geom import Cameras, project_points, triangulate_dlt, triangulate_dlt_svd
+from multiview_geom._kernels import engines
+from tests.multiview_geom.strategies import Fan, Ring, Sightings, Staircase, sightings
+from tests.multiview_geom.tolerances import POINT_ROUND_OFF, assert_close
+
+MANY = 20_000
+
+# How many times the error of the float32 decomposition that of a float32 point may be.
+ALLOWED = 4
+
+
+@dataclass(frozen=True)
+class Hard:
+    """Sightings that linear triangulation in single precision finds hard."""
+
+    seed: int = 0
+    views: int = 4
+    weight_orders: float = 0.0
+    wild_share: float = 0.0
+    step_deg: float = 60.0
+    origin: float = 0.0
+
+    def inputs(self, points: int) -> tuple[Tensor, Tensor, Tensor]:
+        draw = torch.Generator().manual_seed(self.seed)
+        rig = Fan(views=self.views, step_deg=self.step_deg).cameras()
+        world = torch.rand(points, 3, generator=draw).double() - 0.5
+        exact = project_points(rig.projections, world)
+        noise = torch.randn(exact.shape, generator=draw)
+        wild = torch.rand(exact.shape[:2], generator=draw) < self.wild_share
+        anywhere = 1000 * torch.rand(exact.shape, generator=draw)
+        pixels = torch.where(wild[..., None], anywhere, exact + noise)
+        weights = 10 ** (-self.weight_orders * torch.rand(exact.shape[:2], generator=draw))
+        return self._moved(rig).projections.float(), pixels.float(), weights.float()
+
+    def _moved(self, rig: Cameras) -> Cameras:
+        shift = torch.eye(4, dtype=torch.float64)
+        shift[:3, 3] = self.origin
+        return Cameras(rig.intrinsics, rig.camera_from_world @ shift)
+
+
+hard = st.builds(
+    Hard,
+    seed=st.integers(0, 10_000),
+    views=st.integers(2, 16),
+    weight_orders=st.sampled_from([0.0, 2.0, 6.0, 12.0]),
+    wild_share=st.sampled_from([0.0, 0.1, 0.5, 1.0]),
+    step_deg=st.sampled_from([0.06, 0.5, 5.0, 40.0]),
+    origin=st.sampled_from([0.0, 10.0, 1000.0]),
+)
+
+
+@given(sightings, weighted=st.booleans())
+def test_the_loops_agree_with_the_reference(scene: Sightings, *, weighted: bool) -> None:
+    found = _points_and_gradients(scene, weighted=weighted)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engines, "choose_engine", lambda _: "reference")
+        by_reference = _points_and_gradients(scene, weighted=weighted)
+    for one, other in zip(found, by_reference, strict=True):
+        assert_close(one, other, atol=POINT_ROUND_OFF)
+
+
+def _check(scene: Hard, points: int) -> None:
+    rig, pixels, weights = scene.inputs(points)
+    exact = triangulate_dlt_svd(rig.double(), pixels.double(), weights=weights.double())
+    ours = triangulate_dlt(rig, pixels, weights=weights)
+    theirs = triangulate_dlt_svd(rig, pixels, weights=weights)
+    sizes = 1 + exact.norm(dim=-1)
+    mine, allowed = (
+        ((found - exact).norm(dim=-1) / sizes).nan_to_num() for found in (ours, theirs)
+    )
+    assert mine.max() <= ALLOWED * allowed.max()
+
+
+@given(hard)
+def test_hard_scenes_err_no_more_than_singular_values(scene: Hard) -> None:
+    _check(scene, 300)
+
+
+@pytest.mark.parametrize("weight", [1e-2, 1e-4, 1e-6])
+def test_one_view_may_be_trusted_far_more(weight: float) -> None:
+    scene = Sightings(rig=Ring(radius=4.5), noise=(1.0, -2.0, 0.5, 1.5))
+    rig, pixels = scene.projections().float(), scene.pixels().float()
+    weights = torch.tensor([0.9, weight, weight, weight])[:, None]
+    pixels.requires_grad_()
+    exact = triangulate_dlt_svd(rig.double(), pixels.double(), weights=weights.double())
+    found = triangulate_dlt(rig, pixels, weights=weights)
+    (expected,) = torch.autograd.grad(exact.sum(), pixels, retain_graph=True)
+    (gradient,) = torch.autograd.grad(found.sum(), pixels)
+    assert_close(found.double(), exact, atol=1e-6)
+    assert_close(gradient, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("views", [2, 4, 8])
+def test_wild_pixels_have_their_minimum_too(views: int) -> None:
+    rig = Ring(views=8, radius=4.5).cameras().projections[:views].float()
+    pixels = 1000 * torch.rand(views, MANY, 2, generator=torch.Generator().manual_seed(0))
+    exact = triangulate_dlt_svd(rig.double(), pixels.double())
+    near = exact.norm(dim=-1) < 20.0
+    assert ((triangulate_dlt(rig, pixels) - exact).norm(dim=-1)[near] < 1e-4).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_number_of_threads_does_not_matter(dtype: torch.dtype) -> None:
+    scene = Staircase().cameras().projections.to(dtype).requires_grad_()
+    pixels = 1000 * torch.rand(4, MANY, 2, generator=torch.Generator().manual_seed(0)).to(dtype)
+    results, before = [], torch.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            points = triangulate_dlt(scene, pixels)
+            results.append((points, *torch.autograd.grad(points.cos().sum(), scene)))
+    finally:
+        torch.set_num_threads(before)
+    for result in results[1:]:
+        assert all(torch.equal(one, two) for one, two in zip(results[0], result, strict=True))
+
+
+def test_python_threads_do_not_disturb_each_other() -> None:
+    rig = Ring().cameras().projections
+    pixels = 1000 * torch.rand(8, 4, MANY, 2, generator=torch.Generator().manual_seed(0)).double()
+    expected = [triangulate_dlt(rig, frame) for frame in pixels]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda frame: triangulate_dlt(rig, frame), pixels))
+    assert all(torch.equal(one, two) for one, two in zip(expected, found, strict=True))
+
+
+def test_memory_is_read_where_it_lies() -> None:
+    rig = Ring().cameras().projections
+    pixels = 1000 * torch.rand(2, 9, 4, 30, generator=torch.Generator().manual_seed(0)).double()
+    strided = pixels.permute(3, 2, 1, 0)[::3, :, 1:]
+    weights = torch.rand(30, 8, 4, generator=torch.Generator().manual_seed(1)).double().mT[::3]
+    expected = triangulate_dlt(rig, strided.contiguous(), weights=weights.contiguous())
+    assert torch.equal(triangulate_dlt(rig, strided, weights=weights), expected)
+
+
+FORKED = """
+import os, torch
+from multiview_geom import ring_of_cameras, triangulate_dlt
+rig = ring_of_cameras(4, 4.0, 1.0).projections
+pixels = 1000 * torch.rand(4, 20_000, 2)
+torch.set_num_threads(2)
+before = triangulate_dlt(rig, pixels).numpy()
+child = os.fork()
+if child == 0:  # torch's own threads do not survive here: compare in NumPy
+    os._exit(0 if (triangulate_dlt(rig, pixels).numpy() == before).all() else 1)
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_it_works_after_a_fork() -> None:
+    assert subprocess.run([sys.executable, "-c", FORKED], timeout=300, check=False).returncode == 0
+
+
+@pytest.mark.slow
+def test_it_works_where_nothing_can_be_kept_on_disk(tmp_path: Path) -> None:
+    no_folder = tmp_path / "file"
+    no_folder.write_text("a file where a folder is wanted")
+    environment = {**os.environ, "XDG_CACHE_HOME": str(no_folder)}
+    command = [sys.executable, "-c", FORKED]
+    assert subprocess.run(command, env=environment, timeout=300, check=False).returncode == 0
+
+
+def _points_and_gradients(scene: Sightings, *, weighted: bool) -> tuple[Tensor, ...]:
+    leaves = [
+        tensor.requires_grad_()
+        for tensor in (scene.projections(), scene.pixels(), scene.trust())[: 2 + weighted]
+    ]
+    weights = leaves[2] if weighted else None
+    points = triangulate_dlt(leaves[0], leaves[1], weights=weights)
+    return points.detach(), *torch.autograd.grad(points.cos().sum(), leaves)
