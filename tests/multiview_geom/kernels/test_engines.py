@@ -64,8 +64,8 @@ hard = st.builds(
 )
 
 
-@given(sightings, weighted=st.booleans())
-def test_the_loops_agree_with_the_reference(scene: Sightings, *, weighted: bool) -> None:
+@given(scene=sightings, weighted=st.booleans())
+def test_the_loops_agree_with_the_reference(scene: Sightings, weighted: bool) -> None:  # noqa: FBT001 - drawn
     found = _points_and_gradients(scene, weighted=weighted)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engines, "choose_engine", lambda _: "reference")
