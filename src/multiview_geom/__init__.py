@@ -13,7 +13,6 @@ from multiview_geom.transforms import transform_points as transform_points
 from multiview_geom.transforms import world_to_camera as world_to_camera
 from multiview_geom.transforms import camera_to_world as camera_to_world
 from multiview_geom.transforms import camera_to_camera as camera_to_camera
-from multiview_geom.transforms import look_at as look_at
 
 # Convert rotations.
 from multiview_geom.rotations import rotation_from_quaternion as rotation_from_quaternion
@@ -25,7 +24,8 @@ from multiview_geom.alignment.procrustes import nearest_rotation as nearest_rota
 # Build a rig of cameras.
 from multiview_geom.cameras import Cameras as Cameras
 from multiview_geom.lenses.lens import Lens as Lens
-from multiview_geom.camera_rings import ring_of_cameras as ring_of_cameras
+from multiview_geom.camera_placement import look_at as look_at
+from multiview_geom.camera_placement import ring_of_cameras as ring_of_cameras
 
 # Project points and measure the result.
 from multiview_geom.projection import project_points as project_points

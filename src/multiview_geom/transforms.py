@@ -13,7 +13,6 @@ from multiview_geom._validation import (
     require_floating,
     require_trailing_shape,
 )
-from multiview_geom._vectors import unit
 
 
 @dataclass(frozen=True)
@@ -238,42 +237,6 @@ def camera_to_camera(
         tensor([[-2.,  0.,  3.]])
     """
     return transform_points(relative_transform(target_from_world, source_from_world), points)
-
-
-def look_at(
-    position: Float[Tensor, "*#batch 3"],
-    target: Float[Tensor, "*#batch 3"],
-    up: Float[Tensor, "*#batch 3"],
-) -> Float[Tensor, "*#batch 4 4"]:
-    """Aim a camera: at a position, toward a target, with the top of the image toward `up`.
-
-    Args:
-        position: Camera centers in the world.
-        target: Points on the optical axis.
-        up: Directions of the top of the image, of any length.
-
-    Returns:
-        `camera_from_world`: x right, y down, z forward. NaN if the position is the target, or
-        if the optical axis is parallel to `up`.
-
-    Raises:
-        ValueError: If a shape or dtype disagrees.
-
-    Example:
-        >>> eye, target = torch.tensor([0.0, -4.0, 0.0]), torch.zeros(3)
-        >>> look_at(eye, target, torch.tensor([0.0, 0.0, 1.0]))[2]
-        tensor([0., 1., 0., 4.])
-    """
-    for name, vector in (("position", position), ("target", target), ("up", up)):
-        require_trailing_shape(name, vector, 3)
-    require_floating(position=position, target=target, up=up)
-    center = for_computation(position)
-    forward = unit(for_computation(target) - center)
-    right = unit(torch.linalg.cross(*torch.broadcast_tensors(forward, for_computation(up))))
-    down = torch.linalg.cross(forward, right)
-    rotation = torch.stack(torch.broadcast_tensors(right, down, forward), dim=-2)
-    pose = rigid_transform(rotation, -product(rotation, center[..., None])[..., 0])
-    return pose.to(position.dtype)
 
 
 def _affine(
