@@ -13,12 +13,7 @@ LARGEST = 2**63 - 1
 
 
 def setting(
-    default: Value,
-    meaning: str,
-    source: str = "",
-    *,
-    unit: str = "",
-    **bounds: float | int,
+    default: Value, meaning: str, source: str = "", *, unit: str = "", **bounds: float | int
 ) -> Value:
     """Define one setting of a dataclass.
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -19,13 +18,11 @@ from selfsup_lifting.skeleton.skeletons import Skeleton
 FORMAT_VERSION = 1
 
 # The axes of each coordinate frame.
-AXES: Mapping[str, str] = MappingProxyType(
-    {
-        "camera": "x right, y down, z forward; origin in the camera",
-        "root": "x right, y down, z forward as in the camera; origin in the root joint",
-        "world": "as in the calibration",
-    }
-)
+AXES: Mapping[str, str] = {
+    "camera": "x right, y down, z forward; origin in the camera",
+    "root": "x right, y down, z forward as in the camera; origin in the root joint",
+    "world": "as in the calibration",
+}
 
 
 @dataclass(frozen=True)
@@ -153,6 +150,5 @@ def _description(tracks: _Tracks) -> dict[str, object]:
     }
 
 
-_WRITERS: Mapping[str, Callable[[Path, _Tracks, str], None]] = MappingProxyType(
-    {".npz": _write_npz, ".csv": _write_csv, ".trc": _write_trc}
-)
+_Writer = Callable[[Path, _Tracks, str], None]
+_WRITERS: Mapping[str, _Writer] = {".npz": _write_npz, ".csv": _write_csv, ".trc": _write_trc}

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from types import MappingProxyType
 
 from selfsup_lifting.config import (
     AugmentationSettings,
@@ -110,17 +109,13 @@ def full(config: Config) -> Config:
     return replace(config, epochs=500)
 
 
-RECIPES: Mapping[str, Callable[[Config], Config]] = MappingProxyType(
-    {
-        "paper": paper,
-        "robust": robust,
-        "pseudo-label": pseudo_label,
-        "supervised": supervised,
-        "paper-h36m": paper_human36m,
-        "paper-humaneva": paper_humaneva,
-        "code-compat": code_compat,
-    }
-)
-PRESETS: Mapping[str, Callable[[Config], Config]] = MappingProxyType(
-    {"demo": demo, "quick": quick, "full": full}
-)
+RECIPES: Mapping[str, Callable[[Config], Config]] = {
+    "paper": paper,
+    "robust": robust,
+    "pseudo-label": pseudo_label,
+    "supervised": supervised,
+    "paper-h36m": paper_human36m,
+    "paper-humaneva": paper_humaneva,
+    "code-compat": code_compat,
+}
+PRESETS: Mapping[str, Callable[[Config], Config]] = {"demo": demo, "quick": quick, "full": full}

@@ -49,10 +49,7 @@ from selfsup_lifting.evaluation.inspection import (
     inspect_calibration,
     inspect_source,
 )
-from selfsup_lifting.evaluation.published_tables import (
-    evaluate_for,
-    split_for,
-)
+from selfsup_lifting.evaluation.published_tables import evaluate_for, split_for
 from selfsup_lifting.evaluation.table_files import require_table, save_tables
 from selfsup_lifting.export import AXES, require_writable, save_tracks
 from selfsup_lifting.files import read_recordings
@@ -266,9 +263,7 @@ def _require_writable(options: ResultOptions) -> None:
 
 
 def _save(
-    options: ResultOptions,
-    tracks: Float[Tensor, "frames joints 3"],
-    recording: Recording,
+    options: ResultOptions, tracks: Float[Tensor, "frames joints 3"], recording: Recording
 ) -> None:
     coordinates = options.coordinates if isinstance(options, PredictOptions) else "world"
     for path in options.out:

@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Any, TypeVar, get_type_hints
 
 import tyro.extras
@@ -169,16 +168,14 @@ class TriangulateOptions(ResultOptions):
     triangulation: Triangulation = field(default_factory=TriangulationSettings)
 
 
-COMMANDS: Mapping[str, type[Options]] = MappingProxyType(
-    {
-        "train": TrainOptions,
-        "evaluate": EvaluateOptions,
-        "predict": PredictOptions,
-        "triangulate": TriangulateOptions,
-        "inspect": InspectOptions,
-        "ablate": AblateOptions,
-    }
-)
+COMMANDS: Mapping[str, type[Options]] = {
+    "train": TrainOptions,
+    "evaluate": EvaluateOptions,
+    "predict": PredictOptions,
+    "triangulate": TriangulateOptions,
+    "inspect": InspectOptions,
+    "ablate": AblateOptions,
+}
 
 
 def parse_options(arguments: Sequence[str]) -> Options:

@@ -11,7 +11,6 @@ from pathlib import Path
 from statistics import mean, stdev
 from time import monotonic
 from tomllib import TOMLDecodeError, loads
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -32,13 +31,11 @@ from selfsup_lifting.training.run_log import METRICS_FILE, Progress, no_progress
 OUTCOME_FILE = "outcome.json"
 
 # P-MPJPE on Human3.6M [mm] (Bouazizi et al., FG 2021, Table IV).
-PUBLISHED: Mapping[str, float] = MappingProxyType(
-    {"L_in": 68.0, "+ L_proj": 65.3, "+ L_con": 63.9, "+ L_out": 62.0}
-)
+PUBLISHED: Mapping[str, float] = {"L_in": 68.0, "+ L_proj": 65.3, "+ L_con": 63.9, "+ L_out": 62.0}
 
 # Short names of settings for `--vary`.
-ALIASES: Mapping[str, str] = MappingProxyType({"cameras": "cameras_learned"})
-SWITCHES: Mapping[str, bool] = MappingProxyType({"on": True, "off": False})
+ALIASES: Mapping[str, str] = {"cameras": "cameras_learned"}
+SWITCHES: Mapping[str, bool] = {"on": True, "off": False}
 
 
 @dataclass(frozen=True)

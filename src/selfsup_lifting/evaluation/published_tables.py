@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import nan
-from types import MappingProxyType
 from typing import Any
 
 from selfsup_lifting.config import Config
@@ -140,24 +139,22 @@ def mpi_inf_3dhp_tables(evaluation: Evaluation, errors: Sequence[PoseErrors]) ->
     return [total, ResultTable("MPI-INF-3DHP by sequence and activity", columns, rows, ())]
 
 
-DATASETS: Mapping[str, PublishedDataset] = MappingProxyType(
-    {
-        "human36m": PublishedDataset(
-            "Human3.6M", "paper-h36m", ("S9", "S11"), (), ACTIONS, human36m_tables
-        ),
-        "humaneva": PublishedDataset(
-            "HumanEva",
-            "paper-humaneva",
-            ("Validate/S1", "Validate/S2", "Validate/S3"),
-            ("Walking", "Jog"),
-            ("Walking", "Jog"),
-            humaneva_tables,
-        ),
-        "mpi_inf_3dhp": PublishedDataset(
-            "MPI-INF-3DHP", "", tuple(f"TS{n}" for n in range(1, 7)), (), (), mpi_inf_3dhp_tables
-        ),
-    }
-)
+DATASETS: Mapping[str, PublishedDataset] = {
+    "human36m": PublishedDataset(
+        "Human3.6M", "paper-h36m", ("S9", "S11"), (), ACTIONS, human36m_tables
+    ),
+    "humaneva": PublishedDataset(
+        "HumanEva",
+        "paper-humaneva",
+        ("Validate/S1", "Validate/S2", "Validate/S3"),
+        ("Walking", "Jog"),
+        ("Walking", "Jog"),
+        humaneva_tables,
+    ),
+    "mpi_inf_3dhp": PublishedDataset(
+        "MPI-INF-3DHP", "", tuple(f"TS{n}" for n in range(1, 7)), (), (), mpi_inf_3dhp_tables
+    ),
+}
 
 
 def published_dataset(recordings: Sequence[Recording]) -> PublishedDataset | None:

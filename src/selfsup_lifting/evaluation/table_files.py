@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isnan
 from pathlib import Path
-from types import MappingProxyType
 
 from selfsup_lifting.atomic_write import replacing
 from selfsup_lifting.evaluation.evaluate import Evaluation, nan_to_none
@@ -80,6 +79,5 @@ def _escaped(text: str) -> str:
     return text.replace("%", "\\%").replace("_", "\\_").replace("&", "\\&")
 
 
-WRITERS: Mapping[str, Callable[[Path, Evaluation, Sequence[ResultTable]], None]] = MappingProxyType(
-    {".json": _write_json, ".csv": _write_csv, ".tex": _write_latex}
-)
+Writer = Callable[[Path, Evaluation, Sequence[ResultTable]], None]
+WRITERS: Mapping[str, Writer] = {".json": _write_json, ".csv": _write_csv, ".tex": _write_latex}

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 
 import torch
 
@@ -20,21 +19,19 @@ from selfsup_lifting.simulation import motion_capture, stick_figure
 from selfsup_lifting.skeleton.skeleton_file import find_skeleton
 
 # In the order in which they are asked: those that are hardest to confuse come first.
-READERS: Mapping[str, Reader] = MappingProxyType(
-    {
-        reader.name: reader
-        for reader in (
-            native.READER,
-            stick_figure.READER,
-            human36m.READER,
-            humaneva.READER,
-            mpi_inf_3dhp.READER,
-            motion_capture.READER,
-            detections.READER,
-            capture.READER,
-        )
-    }
-)
+READERS: Mapping[str, Reader] = {
+    reader.name: reader
+    for reader in (
+        native.READER,
+        stick_figure.READER,
+        human36m.READER,
+        humaneva.READER,
+        mpi_inf_3dhp.READER,
+        motion_capture.READER,
+        detections.READER,
+        capture.READER,
+    )
+}
 # How many files are named in the message if no file of a folder can be read.
 MOST_NAMED = 4
 

@@ -5,7 +5,6 @@ import re
 from collections.abc import Mapping
 from math import cos, pi, sin
 from pathlib import Path
-from types import MappingProxyType
 
 import torch
 from jaxtyping import Float
@@ -31,25 +30,23 @@ HEAD_LENGTH = 0.10
 SHORTEST_LEG, LONGEST_LEG = 0.2, 1.9
 # The size of any other body; the first unit that fits is used [m].
 SMALLEST_BODY, LARGEST_BODY = 0.1, 5.0
-UNITS = MappingProxyType({"cm": 0.01, "m": 1.0, "mm": 0.001})
+UNITS = {"cm": 0.01, "m": 1.0, "mm": 0.001}
 
 # The joints of motion capture whose mean is a joint of Human3.6M, best first. Motion capture
 # names a joint after the segment that begins there: an upper leg is a hip.
-_SOURCES: Mapping[str, tuple[tuple[str, ...], ...]] = MappingProxyType(
-    {
-        "pelvis": (("hips",), ("pelvis",), ("hip",)),
-        "hip": (("upperleg",), ("upleg",), ("thigh",), ("hip",)),
-        "knee": (("lowerleg",), ("leg",), ("shin",), ("knee",)),
-        "ankle": (("foot",), ("ankle",)),
-        "spine": (("spine1",), ("spine", "chest"), ("spine",), ("chest",), ("abdomen",)),
-        "thorax": (("neck",), ("upperneck",)),
-        "nose": (("head",),),
-        "head_top": (("headend",),),
-        "shoulder": (("upperarm",), ("arm",), ("shldr",), ("shoulder",)),
-        "elbow": (("lowerarm",), ("forearm",), ("elbow",)),
-        "wrist": (("hand",), ("wrist",)),
-    }
-)
+_SOURCES: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "pelvis": (("hips",), ("pelvis",), ("hip",)),
+    "hip": (("upperleg",), ("upleg",), ("thigh",), ("hip",)),
+    "knee": (("lowerleg",), ("leg",), ("shin",), ("knee",)),
+    "ankle": (("foot",), ("ankle",)),
+    "spine": (("spine1",), ("spine", "chest"), ("spine",), ("chest",), ("abdomen",)),
+    "thorax": (("neck",), ("upperneck",)),
+    "nose": (("head",),),
+    "head_top": (("headend",),),
+    "shoulder": (("upperarm",), ("arm",), ("shldr",), ("shoulder",)),
+    "elbow": (("lowerarm",), ("forearm",), ("elbow",)),
+    "wrist": (("hand",), ("wrist",)),
+}
 
 
 def _recognizes(path: Path) -> bool:

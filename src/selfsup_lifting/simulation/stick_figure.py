@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import tau
-from types import MappingProxyType
 
 import torch
 from jaxtyping import Float
@@ -26,20 +25,18 @@ Angle = Float[Tensor, "frames"]
 Place = Float[Tensor, "frames 3"]
 
 # Length of the bone that ends in each joint, of a person 1.75 m tall [m].
-_BONE_LENGTHS = MappingProxyType(
-    {
-        "hip": 0.13,
-        "knee": 0.44,
-        "ankle": 0.43,
-        "spine": 0.24,
-        "thorax": 0.25,
-        "nose": 0.16,
-        "head_top": 0.12,
-        "shoulder": 0.16,
-        "elbow": 0.28,
-        "wrist": 0.25,
-    }
-)
+_BONE_LENGTHS = {
+    "hip": 0.13,
+    "knee": 0.44,
+    "ankle": 0.43,
+    "spine": 0.24,
+    "thorax": 0.25,
+    "nose": 0.16,
+    "head_top": 0.12,
+    "shoulder": 0.16,
+    "elbow": 0.28,
+    "wrist": 0.25,
+}
 STATURE_SPREAD = 0.08
 BONE_SPREAD = 0.05
 
@@ -182,11 +179,7 @@ def _bone_directions(posture: Posture) -> dict[str, Place]:
 def _hanging(forward: Angle, outward: Angle, side: float) -> Place:
     """Return the direction of a hanging limb that is swung forward and then outward."""
     return torch.stack(
-        [
-            forward.sin() * outward.cos(),
-            side * outward.sin(),
-            -forward.cos() * outward.cos(),
-        ],
+        [forward.sin() * outward.cos(), side * outward.sin(), -forward.cos() * outward.cos()],
         dim=-1,
     )
 
@@ -280,9 +273,11 @@ def _turning(generator: Generator) -> Posture:
     )
 
 
-ACTIONS: Mapping[str, Callable[[Generator], Posture]] = MappingProxyType(
-    {"walking": _walking, "reaching": _reaching, "turning": _turning}
-)
+ACTIONS: Mapping[str, Callable[[Generator], Posture]] = {
+    "walking": _walking,
+    "reaching": _reaching,
+    "turning": _turning,
+}
 
 
 class _Draw:

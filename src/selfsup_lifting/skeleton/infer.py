@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 import torch
 from jaxtyping import Float
@@ -15,32 +14,28 @@ from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton
 
 # The skeletons with a number of keypoints, the usual one first. Whole-body models begin with the
 # body; their face and hands are left out.
-_BY_COUNT: Mapping[int, tuple[str, ...]] = MappingProxyType(
-    {
-        15: ("humaneva15",),
-        16: ("mpii16",),
-        17: ("coco17",),
-        18: ("coco18",),
-        25: ("body25", "body25b"),
-        26: ("halpe26",),
-        133: ("coco17",),
-        135: ("body25b",),
-        136: ("halpe26",),
-    }
-)
+_BY_COUNT: Mapping[int, tuple[str, ...]] = {
+    15: ("humaneva15",),
+    16: ("mpii16",),
+    17: ("coco17",),
+    18: ("coco18",),
+    25: ("body25", "body25b"),
+    26: ("halpe26",),
+    133: ("coco17",),
+    135: ("body25b",),
+    136: ("halpe26",),
+}
 # Joints that lie in the middle between two others, which distinguishes skeletons of 25 joints.
-_MIDDLES: Mapping[str, tuple[tuple[str, str, str], ...]] = MappingProxyType(
-    {
-        "body25": (
-            ("pelvis", "left_hip", "right_hip"),
-            ("neck", "left_shoulder", "right_shoulder"),
-        ),
-        "body25b": (
-            ("nose", "left_eye", "right_eye"),
-            ("upper_neck", "left_shoulder", "right_shoulder"),
-        ),
-    }
-)
+_MIDDLES: Mapping[str, tuple[tuple[str, str, str], ...]] = {
+    "body25": (
+        ("pelvis", "left_hip", "right_hip"),
+        ("neck", "left_shoulder", "right_shoulder"),
+    ),
+    "body25b": (
+        ("nose", "left_eye", "right_eye"),
+        ("upper_neck", "left_shoulder", "right_shoulder"),
+    ),
+}
 # The names of the root joint, best first.
 _ROOTS = (
     ("pelvis",), ("mid_hip",), ("hips",), ("left_hip", "right_hip"), ("root",), ("tail_base",),

@@ -1,7 +1,6 @@
 """Joints of one skeleton computed from those of another."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 import torch
 from einops import einsum
@@ -58,17 +57,15 @@ def map_joints(
 
 
 # Replacements for a joint that a skeleton lacks, best first: the mean of the named joints.
-_REPLACEMENTS: Mapping[str, tuple[tuple[str, ...], ...]] = MappingProxyType(
-    {
-        "pelvis": (("left_hip", "right_hip"),),
-        "thorax": (("neck",), ("left_shoulder", "right_shoulder")),
-        "neck": (("thorax",), ("left_shoulder", "right_shoulder")),
-        "spine": (("pelvis", "thorax"),),
-        "nose": (("upper_neck",), ("head",)),
-        "head_top": (("head",), ("left_eye", "right_eye")),
-        "head": (("head_top",), ("left_eye", "right_eye")),
-    }
-)
+_REPLACEMENTS: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "pelvis": (("left_hip", "right_hip"),),
+    "thorax": (("neck",), ("left_shoulder", "right_shoulder")),
+    "neck": (("thorax",), ("left_shoulder", "right_shoulder")),
+    "spine": (("pelvis", "thorax"),),
+    "nose": (("upper_neck",), ("head",)),
+    "head_top": (("head",), ("left_eye", "right_eye")),
+    "head": (("head_top",), ("left_eye", "right_eye")),
+}
 
 
 def _weights(source: Skeleton, joint: str, asked: tuple[str, ...] = ()) -> dict[str, float]:

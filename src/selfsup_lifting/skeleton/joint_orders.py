@@ -5,7 +5,6 @@ point between the shoulders and "upper_neck" the one below the skull; detectors 
 """
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 _FACE = "nose left_eye<nose right_eye<nose left_ear<left_eye right_ear<right_eye"
 _LIMBS = """
@@ -25,42 +24,38 @@ _OPENPOSE_FEET = """
 """
 _HIPS = ("left_hip", "right_hip")
 
-JOINT_ORDERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "h36m17": (
-            """
+JOINT_ORDERS: Mapping[str, tuple[str, ...]] = {
+    "h36m17": (
+        """
         pelvis right_hip<pelvis right_knee<right_hip right_ankle<right_knee
         left_hip<pelvis left_knee<left_hip left_ankle<left_knee
         spine<pelvis thorax<spine nose<thorax head_top<nose
         left_shoulder<thorax left_elbow<left_shoulder left_wrist<left_elbow
         right_shoulder<thorax right_elbow<right_shoulder right_wrist<right_elbow
         """,
-            "pelvis",
-        ),
-        "coco17": (f"{_FACE} {_LIMBS}", *_HIPS),
-        "coco18": (
-            f"""
+        "pelvis",
+    ),
+    "coco17": (f"{_FACE} {_LIMBS}", *_HIPS),
+    "coco18": (
+        f"""
         nose<neck neck {_OPENPOSE_ARMS} right_hip<neck right_knee<right_hip
         right_ankle<right_knee left_hip<neck left_knee<left_hip left_ankle<left_knee
         {_OPENPOSE_FACE}
         """,
-            *_HIPS,
-        ),
-        "body25": (
-            f"""
+        *_HIPS,
+    ),
+    "body25": (
+        f"""
         nose<neck neck<pelvis {_OPENPOSE_ARMS} pelvis right_hip<pelvis right_knee<right_hip
         right_ankle<right_knee left_hip<pelvis left_knee<left_hip left_ankle<left_knee
         {_OPENPOSE_FACE} {_OPENPOSE_FEET}
         """,
-            "pelvis",
-        ),
-        "body25b": (
-            f"{_FACE} {_LIMBS} upper_neck head_top<upper_neck {_OPENPOSE_FEET}",
-            *_HIPS,
-        ),
-        # What Pose2Sim triangulates of BODY_25B, in the order of its TRC files: no eyes, no ears.
-        "pose2sim21": (
-            """
+        "pelvis",
+    ),
+    "body25b": (f"{_FACE} {_LIMBS} upper_neck head_top<upper_neck {_OPENPOSE_FEET}", *_HIPS),
+    # What Pose2Sim triangulates of BODY_25B, in the order of its TRC files: no eyes, no ears.
+    "pose2sim21": (
+        """
         right_hip right_knee<right_hip right_ankle<right_knee right_big_toe<right_ankle
         right_small_toe<right_big_toe right_heel<right_ankle
         left_hip<right_hip left_knee<left_hip left_ankle<left_knee left_big_toe<left_ankle
@@ -69,43 +64,42 @@ JOINT_ORDERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         right_shoulder<upper_neck right_elbow<right_shoulder right_wrist<right_elbow
         left_shoulder<upper_neck left_elbow<left_shoulder left_wrist<left_elbow
         """,
-            *_HIPS,
-        ),
-        "halpe26": (
-            f"""
+        *_HIPS,
+    ),
+    "halpe26": (
+        f"""
         {_FACE} {_LIMBS} head_top<neck neck<pelvis pelvis
         left_big_toe<left_ankle right_big_toe<right_ankle left_small_toe<left_big_toe
         right_small_toe<right_big_toe left_heel<left_ankle right_heel<right_ankle
         """,
-            "pelvis",
-        ),
-        "mpii16": (
-            """
+        "pelvis",
+    ),
+    "mpii16": (
+        """
         right_ankle<right_knee right_knee<right_hip right_hip<pelvis
         left_hip<pelvis left_knee<left_hip left_ankle<left_knee
         pelvis thorax<pelvis upper_neck<thorax head_top<upper_neck
         right_wrist<right_elbow right_elbow<right_shoulder right_shoulder<thorax
         left_shoulder<thorax left_elbow<left_shoulder left_wrist<left_elbow
         """,
-            "pelvis",
-        ),
-        "mpi_inf_3dhp17": (
-            """
+        "pelvis",
+    ),
+    "mpi_inf_3dhp17": (
+        """
         head_top<head neck<spine right_shoulder<neck right_elbow<right_shoulder
         right_wrist<right_elbow left_shoulder<neck left_elbow<left_shoulder
         left_wrist<left_elbow right_hip<pelvis right_knee<right_hip right_ankle<right_knee
         left_hip<pelvis left_knee<left_hip left_ankle<left_knee pelvis spine<pelvis head<neck
         """,
-            "pelvis",
-        ),
-        "humaneva15": (
-            """
+        "pelvis",
+    ),
+    "humaneva15": (
+        """
         pelvis thorax<pelvis left_shoulder<thorax left_elbow<left_shoulder left_wrist<left_elbow
         right_shoulder<thorax right_elbow<right_shoulder right_wrist<right_elbow
         left_hip<pelvis left_knee<left_hip left_ankle<left_knee
         right_hip<pelvis right_knee<right_hip right_ankle<right_knee head<thorax
         """,
-            "pelvis",
-        ),
-    }
-)
+        "pelvis",
+    ),
+}

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -176,6 +175,6 @@ def _skeleton(name: str, tree: str, *root: str) -> Skeleton:
     )
 
 
-SKELETONS: Mapping[str, Skeleton] = MappingProxyType(
-    {name: _skeleton(name, tree, *root) for name, (tree, *root) in JOINT_ORDERS.items()}
-)
+SKELETONS: Mapping[str, Skeleton] = {
+    name: _skeleton(name, tree, *root) for name, (tree, *root) in JOINT_ORDERS.items()
+}

@@ -8,11 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import pad
 
-from multiview_geom import (
-    Cameras,
-    relative_transform,
-    rigid_transform,
-)
+from multiview_geom import Cameras, relative_transform, rigid_transform
 from selfsup_lifting.config import Labels, TriangulationSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.skeleton.skeletons import Skeleton, centered_on_root, root_position

@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -35,21 +34,19 @@ CAMERA_FILES = ("camera-parameters.json", "cameras.h5", "metadata.xml", "h36m_da
 FPS = 50.0
 
 # The cameras in the order of the 2D files, with their image sizes [px].
-IMAGE_SIZES: Mapping[str, tuple[int, int]] = MappingProxyType(
-    {
-        "54138969": (1000, 1002),
-        "55011271": (1000, 1000),
-        "58860488": (1000, 1000),
-        "60457274": (1000, 1002),
-    }
-)
+IMAGE_SIZES: Mapping[str, tuple[int, int]] = {
+    "54138969": (1000, 1002),
+    "55011271": (1000, 1000),
+    "58860488": (1000, 1000),
+    "60457274": (1000, 1002),
+}
 
 # The 17 joints among the 32 of the motion capture, in the order of `h36m17`.
 CAPTURED_JOINTS = 32
 KEPT = (0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27)
 
 # Action names that some files have as in the original dataset.
-RENAMED: Mapping[str, str] = MappingProxyType({"TakingPhoto": "Photo", "WalkingDog": "WalkDog"})
+RENAMED: Mapping[str, str] = {"TakingPhoto": "Photo", "WalkingDog": "WalkDog"}
 # The video of this sequence is corrupted; VideoPose3D leaves it out.
 CORRUPTED = ("S11", "Directions")
 

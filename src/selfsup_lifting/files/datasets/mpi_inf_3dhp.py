@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -39,17 +38,15 @@ FAST = frozenset({("S1", 2), ("S3", 1), ("S3", 2), ("S5", 1), ("S5", 2)})
 MILLIMETER = Unit.MILLIMETER.meters
 PIXEL, SPACE = 2, 3
 
-ACTIVITIES: Mapping[int, str] = MappingProxyType(
-    {
-        1: "Standing/Walking",
-        2: "Exercising",
-        3: "Sitting",
-        4: "Reaching/Crouching",
-        5: "On The Floor",
-        6: "Sports",
-        7: "Miscellaneous",
-    }
-)
+ACTIVITIES: Mapping[int, str] = {
+    1: "Standing/Walking",
+    2: "Exercising",
+    3: "Sitting",
+    4: "Reaching/Crouching",
+    5: "On The Floor",
+    6: "Sports",
+    7: "Miscellaneous",
+}
 
 
 @dataclass(frozen=True)

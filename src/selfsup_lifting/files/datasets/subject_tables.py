@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,16 +24,14 @@ WITHOUT_SCORE, WITH_SCORE = 2, 3
 
 # Skeletons by the number of joints and the indices of the left ones: 16 joints can be several
 # skeletons, and only VideoPose3D's own files name theirs.
-BY_SYMMETRY: Mapping[tuple[int, tuple[int, ...]], Skeleton] = MappingProxyType(
-    {
-        (17, (4, 5, 6, 11, 12, 13)): SKELETONS["h36m17"],
-        (17, (1, 3, 5, 7, 9, 11, 13, 15)): SKELETONS["coco17"],
-        (16, (3, 4, 5, 13, 14, 15)): SKELETONS["mpii16"],
-        (16, (4, 5, 6, 10, 11, 12)): SKELETONS["h36m17"].without("nose"),
-        (16, (3, 4, 5, 10, 11, 12)): SKELETONS["h36m17"].without("pelvis"),
-        (15, (2, 3, 4, 8, 9, 10)): SKELETONS["humaneva15"],
-    }
-)
+BY_SYMMETRY: Mapping[tuple[int, tuple[int, ...]], Skeleton] = {
+    (17, (4, 5, 6, 11, 12, 13)): SKELETONS["h36m17"],
+    (17, (1, 3, 5, 7, 9, 11, 13, 15)): SKELETONS["coco17"],
+    (16, (3, 4, 5, 13, 14, 15)): SKELETONS["mpii16"],
+    (16, (4, 5, 6, 10, 11, 12)): SKELETONS["h36m17"].without("nose"),
+    (16, (3, 4, 5, 10, 11, 12)): SKELETONS["h36m17"].without("pelvis"),
+    (15, (2, 3, 4, 8, 9, 10)): SKELETONS["humaneva15"],
+}
 
 
 @dataclass(frozen=True)
@@ -219,11 +216,7 @@ def _skeleton(path: Path, metadata: Any, joints: int) -> Skeleton:  # noqa: ANN4
 
 
 def _stacked(
-    place: Place,
-    cameras: Sequence[NDArray[Any] | None],
-    frames: slice,
-    views: int,
-    joints: int,
+    place: Place, cameras: Sequence[NDArray[Any] | None], frames: slice, views: int, joints: int
 ) -> tuple[Float[Tensor, "frames views joints 2"], Float[Tensor, "frames views joints"]]:
     """Stack the cameras; without scores, the confidence of finite keypoints is one."""
     if len(cameras) != views:

@@ -82,11 +82,7 @@ class _Row:
 
 
 def _view(
-    path: Path,
-    camera: str,
-    joints: Sequence[str],
-    declared: Skeleton | None,
-    rows: Sequence[_Row],
+    path: Path, camera: str, joints: Sequence[str], declared: Skeleton | None, rows: Sequence[_Row]
 ) -> ViewTracks:
     people = [_person(row, joints) for row in rows]
     _require_distinct(path, people)

@@ -2,12 +2,7 @@
 
 from pathlib import Path
 
-from selfsup_lifting.files.parse.json_values import (
-    list_at,
-    load_json,
-    object_at,
-    whole_number_at,
-)
+from selfsup_lifting.files.parse.json_values import list_at, load_json, object_at, whole_number_at
 from selfsup_lifting.files.parse.text import beginning
 from selfsup_lifting.files.tracks.people_json import instance_at
 from selfsup_lifting.files.tracks.person_frames import (
