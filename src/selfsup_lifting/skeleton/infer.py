@@ -1,6 +1,7 @@
 """The skeleton of the joints in a file, found from their names, their number or the anatomy."""
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from selfsup_lifting.read_errors import Place
-from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton
+from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton, mirrored_by_name
 
 # The skeletons with a number of keypoints, the usual one first. Whole-body models begin with the
 # body; their face and hands are left out.
@@ -27,10 +28,7 @@ _BY_COUNT: Mapping[int, tuple[str, ...]] = {
 }
 # Joints that lie in the middle between two others, which distinguishes skeletons of 25 joints.
 _MIDDLES: Mapping[str, tuple[tuple[str, str, str], ...]] = {
-    "body25": (
-        ("pelvis", "left_hip", "right_hip"),
-        ("neck", "left_shoulder", "right_shoulder"),
-    ),
+    "body25": (("pelvis", "left_hip", "right_hip"), ("neck", "left_shoulder", "right_shoulder")),
     "body25b": (
         ("nose", "left_eye", "right_eye"),
         ("upper_neck", "left_shoulder", "right_shoulder"),
@@ -156,13 +154,8 @@ def body_by_names(
         if sorted(plain) == sorted(skeleton.joints):
             return Body(skeleton, tuple(plain.index(joint) for joint in skeleton.joints))
     root = _root(plain, numbers)
-    skeleton = Skeleton(
-        name=source.stem,
-        joints=tuple(names),
-        parents=_spanning_tree(root, names, links),
-        mirrored=_mirrored(plain),
-        root=root,
-    )
+    parents = _spanning_tree(root, names, links)
+    skeleton = Skeleton(source.stem, tuple(names), parents, mirrored_by_name(plain), root)
     return Body(skeleton, tuple(range(len(names))))
 
 
@@ -191,27 +184,18 @@ def _root(
     return (seen.index(max(seen)),)
 
 
-def _mirrored(plain: Sequence[str]) -> tuple[tuple[int, int], ...]:
-    pairs = [(joint, joint.replace("left_", "right_", 1)) for joint in plain]
-    return tuple(
-        (plain.index(left), plain.index(right))
-        for left, right in pairs
-        if left != right and right in plain
-    )
-
-
 def _spanning_tree(
     root: tuple[int, ...], names: Sequence[str], links: Sequence[tuple[str, str]]
 ) -> tuple[int, ...]:
     """Return the parent of every joint: a tree of the links, outward from the root."""
-    neighbors: dict[int, list[int]] = {joint: [] for joint in range(len(names))}
+    neighbors: defaultdict[int, list[int]] = defaultdict(list)
     for one, other in links:
         if {one, other} <= set(names):
             neighbors[names.index(one)].append(names.index(other))
             neighbors[names.index(other)].append(names.index(one))
     parents: dict[int, int] = {}
-    for start in (*root, *neighbors):
-        waiting = [] if start in parents else [start]
+    for start in (*root, *range(len(names))):
+        waiting = [start]
         parents.setdefault(start, -1)
         while waiting:
             joint = waiting.pop()

@@ -2,7 +2,7 @@
 
 import tomllib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,16 +62,12 @@ def _skeleton_from_toml(plain: Mapping[str, Any], name: str) -> Skeleton:
     parents = dict.fromkeys(range(len(joints)), -1)
     for parent, child in plain["bones"]:
         parents[_index(joints, child)] = _index(joints, parent)
-    pairs = plain.get("mirrored")
-    return Skeleton(
-        name=str(plain.get("name", name)),
-        joints=joints,
-        parents=tuple(parents.values()),
-        mirrored=mirrored_by_name(joints)
-        if pairs is None
-        else tuple((_index(joints, left), _index(joints, right)) for left, right in pairs),
-        root=tuple(_index(joints, joint) for joint in plain["root"]),
-    )
+    mirrored = mirrored_by_name(joints)
+    if plain.get("mirrored") is not None:
+        pairs = plain["mirrored"]
+        mirrored = tuple((_index(joints, left), _index(joints, right)) for left, right in pairs)
+    root = tuple(_index(joints, joint) for joint in plain["root"])
+    return Skeleton(str(plain.get("name", name)), joints, tuple(parents.values()), mirrored, root)
 
 
 def _require_keys(plain: Mapping[str, Any]) -> None:
@@ -80,23 +76,22 @@ def _require_keys(plain: Mapping[str, Any]) -> None:
     wrong += sorted(f"missing key {key}" for key in needed - set(plain))
     if wrong:
         raise ValueError(", ".join(wrong))
-    for key in ("joints", "root"):
-        _require_names(key, plain[key])
-    for key in ("bones", "mirrored"):
-        _require_pairs(key, plain.get(key) or [])
+    _require_list("joints", plain["joints"], "names", _is_name)
+    _require_list("root", plain["root"], "names", _is_name)
+    _require_list("bones", plain["bones"] or [], "pairs of names", _is_pair)
+    _require_list("mirrored", plain.get("mirrored") or [], "pairs of names", _is_pair)
     twice = sorted(joint for joint, times in Counter(plain["joints"]).items() if times > 1)
     if twice:
         raise ValueError(f"`joints` must name each joint once, got {', '.join(twice)} twice")
 
 
-def _require_names(key: str, value: object) -> None:
-    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise ValueError(f"`{key}` must be a list of names, got {value!r}")
+def _require_list(key: str, value: object, of: str, fits: Callable[[object], bool]) -> None:
+    if not isinstance(value, list) or not all(map(fits, value)):
+        raise ValueError(f"`{key}` must be a list of {of}, got {value!r}")
 
 
-def _require_pairs(key: str, value: object) -> None:
-    if not isinstance(value, list) or not all(_is_pair(pair) for pair in value):
-        raise ValueError(f"`{key}` must be a list of pairs of names, got {value!r}")
+def _is_name(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def _is_pair(value: object) -> bool:

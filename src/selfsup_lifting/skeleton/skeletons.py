@@ -1,7 +1,7 @@
 """Skeletons: joints, bones, left and right, root; and the built-in ones."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -62,15 +62,12 @@ class Skeleton:
             parent = self.parents[parent] if parent == lost else parent
             return joints.index(self.joints[parent]) if parent >= 0 else -1
 
+        parents = tuple(parent_of(name) for name in joints)
         roots = ("left_hip", "right_hip") if lost in self.root else ()
         names = roots or tuple(self.joints[index] for index in self.root)
-        return Skeleton(
-            name=f"{self.name} without {joint}",
-            joints=joints,
-            parents=tuple(parent_of(name) for name in joints),
-            mirrored=mirrored_by_name(joints),
-            root=tuple(joints.index(name) for name in names),
-        )
+        root = tuple(joints.index(name) for name in names)
+        name = f"{self.name} without {joint}"
+        return Skeleton(name, joints, parents, mirrored_by_name(joints), root)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain lists, strings and numbers, for files and checkpoints."""
@@ -85,7 +82,7 @@ class Skeleton:
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "Skeleton":
         """Build the skeleton that `as_dict` wrote."""
-        missing = {"name", "joints", "parents", "mirrored", "root"} - set(plain)
+        missing = {field.name for field in fields(cls)} - set(plain)
         if missing:
             raise ValueError(f"a skeleton needs {', '.join(sorted(missing))}, got {sorted(plain)}")
         return cls(
@@ -144,35 +141,29 @@ def _require_indices(skeleton: Skeleton, field: str, indices: Iterable[int]) -> 
 
 def _require_tree(skeleton: Skeleton) -> None:
     for joint in range(len(skeleton.joints)):
-        ancestor, steps = joint, 0
-        while ancestor >= 0 and steps <= len(skeleton.joints):
-            ancestor, steps = skeleton.parents[ancestor], steps + 1
+        ancestor = joint
+        for _ in skeleton.joints:
+            ancestor = skeleton.parents[ancestor] if ancestor >= 0 else -1
         if ancestor >= 0:
             raise ValueError(
                 f"the bones of skeleton {skeleton.name!r} close a loop at {skeleton.joints[joint]}"
             )
 
 
-def mirrored_by_name(joints: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
-    """Pair every `left_x` with its `right_x`."""
-    return tuple(
-        (place, joints.index("right_" + joint.removeprefix("left_")))
-        for place, joint in enumerate(joints)
-        if joint.startswith("left_") and "right_" + joint.removeprefix("left_") in joints
-    )
+def mirrored_by_name(joints: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """Pair every joint with `left_` in its name with the one that has `right_` there."""
+    pairs = [(joint, joint.replace("left_", "right_", 1)) for joint in joints]
+    sides = [(left, right) for left, right in pairs if left != right and right in joints]
+    return tuple((joints.index(left), joints.index(right)) for left, right in sides)
 
 
 def _skeleton(name: str, tree: str, *root: str) -> Skeleton:
     """Read `joint` or `joint<parent`, separated by spaces, in the order of the data."""
     pairs = [word.partition("<") for word in tree.split()]
     joints = tuple(joint for joint, _, _ in pairs)
-    return Skeleton(
-        name=name,
-        joints=joints,
-        parents=tuple(joints.index(parent) if parent else -1 for _, _, parent in pairs),
-        mirrored=mirrored_by_name(joints),
-        root=tuple(joints.index(joint) for joint in root),
-    )
+    parents = tuple(joints.index(parent) if parent else -1 for _, _, parent in pairs)
+    roots = tuple(joints.index(joint) for joint in root)
+    return Skeleton(name, joints, parents, mirrored_by_name(joints), roots)
 
 
 SKELETONS: Mapping[str, Skeleton] = {

@@ -1,6 +1,8 @@
 """Split recordings into training and held-out data."""
 
 from collections.abc import Sequence
+from itertools import compress
+from operator import not_
 from typing import NamedTuple
 
 from selfsup_lifting.recording import Recording
@@ -31,13 +33,14 @@ def hold_out(recordings: Sequence[Recording], names: Sequence[str] = ()) -> Spli
     Raises:
         ValueError: If a name matches no recording, or no training data are left.
     """
-    subjects = sorted({recording.subject for recording in recordings})
+    subjects = _subjects(recordings)
     if not names and len(subjects) == 1:
         return _split_in_time(recordings)
     chosen = tuple(names) or (subjects[-1],)
     _require_known(chosen, recordings)
-    held_out = [one for one in recordings if not _names(one).isdisjoint(chosen)]
-    training = [one for one in recordings if _names(one).isdisjoint(chosen)]
+    in_training = [_names(one).isdisjoint(chosen) for one in recordings]
+    training = list(compress(recordings, in_training))
+    held_out = list(compress(recordings, map(not_, in_training)))
     if not training:
         raise ValueError(f"holding out {', '.join(chosen)} leaves no training data")
     counts = f"training on {len(training)} recordings, {len(held_out)} held out"
@@ -47,11 +50,14 @@ def hold_out(recordings: Sequence[Recording], names: Sequence[str] = ()) -> Spli
 def _require_known(names: Sequence[str], recordings: Sequence[Recording]) -> None:
     unknown = set(names).difference(*map(_names, recordings))
     if unknown:
-        subjects = sorted({recording.subject for recording in recordings})
         raise ValueError(
             f"`hold_out` names {min(unknown)!r}, which is no subject, action or recording; "
-            f"subjects are {', '.join(subjects)}"
+            f"subjects are {', '.join(_subjects(recordings))}"
         )
+
+
+def _subjects(recordings: Sequence[Recording]) -> list[str]:
+    return sorted({recording.subject for recording in recordings})
 
 
 def _names(recording: Recording) -> set[str]:

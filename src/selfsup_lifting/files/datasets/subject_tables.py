@@ -13,14 +13,11 @@ from torch import Tensor
 
 from multiview_geom import Cameras
 from selfsup_lifting.config import ReadSettings
-from selfsup_lifting.files.parse.npz import array_names, load_npz
+from selfsup_lifting.files.parse.npz import array_names, is_poses, load_npz
 from selfsup_lifting.read_errors import Place
 from selfsup_lifting.recording import Recording, Source
 from selfsup_lifting.skeleton.skeleton_file import find_skeleton
 from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton
-
-AXES = 3
-WITHOUT_SCORE, WITH_SCORE = 2, 3
 
 # Skeletons by the number of joints and the indices of the left ones: 16 joints can be several
 # skeletons, and only VideoPose3D's own files name theirs.
@@ -79,21 +76,15 @@ class Table2D:
         Raises:
             ReadError: If the arrays do not fit the skeleton, the cameras or each other.
         """
-        place = Place(self.path, f"{subject} {action}")
-        keypoints, confidence = _stacked(
-            place, self.poses[subject][action], frames, cameras.views, len(self.skeleton.joints)
-        )
+        name, poses = f"{subject} {action}", self.poses[subject][action]
+        _require_fitting(Place(self.path, name), poses, cameras.views, len(self.skeleton.joints))
+        count = self.frame_count(subject, action)
+        keypoints, confidence = _stacked(poses, range(count)[frames], len(self.skeleton.joints))
+        rate = fps / (frames.step or 1)
         return Recording(
-            name=f"{subject} {action}",
-            subject=subject,
-            action=action,
-            fps=fps / (frames.step or 1),
-            skeleton=self.skeleton,
-            cameras=cameras,
-            keypoints=keypoints,
-            confidence=confidence,
+            name, subject, action, rate, self.skeleton, cameras, keypoints, confidence,
             source=source,
-        )
+        )  # fmt: skip
 
 
 def is_2d_table(path: Path, prefix: str) -> bool:
@@ -112,9 +103,9 @@ def find_2d_table(path: Path, prefix: str, preferred: str) -> Path:
     if path.is_file():
         return path
     found = _tables_in(path, prefix)
-    wanted = [file for file in found if preferred in file.name]
-    if len(wanted or found) == 1:
-        return (wanted or found)[0]
+    chosen = [file for file in found if preferred in file.name] or found
+    if len(chosen) == 1:
+        return chosen[0]
     names = ", ".join(file.name for file in found) or "none"
     raise Place(path).error(f"expected one 2D file, got {names}; name the file, not the folder")
 
@@ -153,7 +144,7 @@ def read_3d_table(path: Path) -> Mapping[str, Mapping[str, NDArray[Any]]]:
     poses = _by_subject(Place(path, "positions_3d"), load_npz(path).get("positions_3d"))
     for subject, actions in poses.items():
         for action, positions in actions.items():
-            if not _is_poses(positions, {AXES}):
+            if not is_poses(positions, {3}):
                 place = Place(path, f"{subject} {action}")
                 raise place.error("expected frames x joints x 3 numbers")
     return poses
@@ -197,7 +188,7 @@ def _by_subject(place: Place, value: Any) -> Mapping[str, Mapping[str, Any]]:  #
 def _joint_count(path: Path, poses: Mapping[str, Mapping[str, Any]]) -> int:
     arrays = (one for actions in poses.values() for cameras in actions.values() for one in cameras)
     first = next((one for one in arrays if one is not None), None)
-    if not isinstance(first, np.ndarray) or first.ndim != AXES:
+    if not isinstance(first, np.ndarray) or first.ndim != 3:  # noqa: PLR2004 - axes
         raise Place(path).error("expected poses of frames x joints x 2 numbers")
     return int(first.shape[1])
 
@@ -215,40 +206,31 @@ def _skeleton(path: Path, metadata: Any, joints: int) -> Skeleton:  # noqa: ANN4
     )
 
 
-def _stacked(
-    place: Place, cameras: Sequence[NDArray[Any] | None], frames: slice, views: int, joints: int
-) -> tuple[Float[Tensor, "frames views joints 2"], Float[Tensor, "frames views joints"]]:
-    """Stack the cameras; without scores, the confidence of finite keypoints is one."""
+def _require_fitting(
+    place: Place, cameras: Sequence[NDArray[Any] | None], views: int, joints: int
+) -> None:
     if len(cameras) != views:
         raise place.error(f"has {len(cameras)} cameras, the calibration {views}")
     present = [poses for poses in cameras if poses is not None]
     if not present:
         raise place.error("expected the poses of at least one camera, got none")
     for poses in present:
-        _require_poses(place, poses, joints)
-    shortest = min(len(poses) for poses in present)
-    chosen = range(shortest)[frames]
-    numbers = np.full((len(chosen), views, joints, 3), np.nan, dtype=np.float32)
+        if not is_poses(poses, {2, 3}):
+            raise place.error("expected frames x joints x 2 numbers per camera")
+        if poses.shape[1] != joints:
+            raise place.error(f"expected {joints} joints per pose, got {poses.shape[1]}")
+
+
+def _stacked(
+    cameras: Sequence[NDArray[Any] | None], frames: range, joints: int
+) -> tuple[Float[Tensor, "frames views joints 2"], Float[Tensor, "frames views joints"]]:
+    """Stack the cameras; without scores, the confidence of finite keypoints is one."""
+    numbers = np.full((len(frames), len(cameras), joints, 3), np.nan, dtype=np.float32)
     for at, camera in enumerate(cameras):
         if camera is not None:
             numbers[:, at, :, 2] = 1.0
-            numbers[:, at, :, : camera.shape[-1]] = camera[:shortest][frames]
-    stacked = torch.from_numpy(numbers)
-    keypoints, confidence = stacked[..., :2], stacked[..., 2]
-    seen = keypoints.isfinite().all(dim=-1) & (confidence > 0)
-    return (
-        torch.where(seen[..., None], keypoints, torch.nan),
-        torch.where(seen, confidence.clamp(0, 1), 0.0),
-    )
-
-
-def _require_poses(place: Place, poses: Any, joints: int) -> None:  # noqa: ANN401 - any content of the pickle
-    if not _is_poses(poses, {WITHOUT_SCORE, WITH_SCORE}):
-        raise place.error("expected frames x joints x 2 numbers per camera")
-    if poses.shape[1] != joints:
-        raise place.error(f"expected {joints} joints per pose, got {poses.shape[1]}")
-
-
-def _is_poses(poses: object, widths: set[int]) -> bool:
-    fits = isinstance(poses, np.ndarray) and poses.ndim == AXES and poses.dtype.kind in "fiu"
-    return isinstance(poses, np.ndarray) and fits and poses.shape[-1] in widths
+            numbers[:, at, :, : camera.shape[-1]] = camera[frames]
+    keypoints, confidence = torch.from_numpy(numbers).split([2, 1], dim=-1)
+    seen = keypoints.isfinite().all(dim=-1, keepdim=True) & (confidence > 0)
+    confidence = torch.where(seen, confidence.clamp(0, 1), 0.0)
+    return torch.where(seen, keypoints, torch.nan), confidence[..., 0]

@@ -64,9 +64,9 @@ def _cameras(lenses: Sequence[dict[str, Any]], poses: Sequence[dict[str, Any]]) 
         raise ValueError("a quaternion is zero or not finite")
     centers = torch.tensor([pose["translation"] for pose in poses], dtype=torch.float64)
     return Cameras(
-        intrinsics=torch.stack([_matrix(lens) for lens in lenses]),
+        intrinsics=torch.stack([*map(_matrix, lenses)]),
         camera_from_world=invert_transform(rigid_transform(rotations, centers)),
-        distortion=torch.tensor([_coefficients(lens) for lens in lenses], dtype=torch.float64),
+        distortion=torch.tensor([*map(_coefficients, lenses)], dtype=torch.float64),
         image_size=torch.tensor([[lens["res_w"], lens["res_h"]] for lens in lenses]),
         names=tuple(str(lens["id"]) for lens in lenses),
     )

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from selfsup_lifting.files.parse.npz import array_names, load_npz
+from selfsup_lifting.files.parse.npz import array_names, is_poses, load_npz
 from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, ViewTracks, view_tracks
 from selfsup_lifting.read_errors import Place
 from selfsup_lifting.skeleton.infer import body_by_count
@@ -19,7 +19,6 @@ from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton
 NAME = "VideoPose3D"
 # VideoPose3D's names of built-in skeletons.
 LAYOUTS = {"coco": "coco17", "h36m": "h36m17", "humaneva15": "humaneva15"}
-WITHOUT_SCORE, WITH_SCORE = 2, 3
 
 
 def _recognizes(path: Path) -> bool:
@@ -71,14 +70,10 @@ def _view(
 
 
 def _numbers(place: Place, positions: Any) -> Float[Tensor, "frames joints 3"]:  # noqa: ANN401 - any content of the pickle
-    fits = isinstance(positions, np.ndarray) and positions.ndim == 3  # noqa: PLR2004 - axes
-    fits = fits and positions.shape[-1] in {WITHOUT_SCORE, WITH_SCORE}
-    if not fits or positions.dtype.kind not in "fiu" or not len(positions):
+    if not is_poses(positions, {2, 3}) or not len(positions):
         raise place.error("expected frames x joints x 2 numbers")
     numbers = torch.from_numpy(positions.astype(np.float32))
-    if numbers.shape[-1] == WITH_SCORE:
-        return numbers
-    return torch.cat([numbers, torch.ones_like(numbers[..., :1])], dim=-1)
+    return torch.cat([numbers, torch.ones_like(numbers[..., :1])], dim=-1)[..., :3]
 
 
 def _dict(place: Place, value: Any) -> dict[Any, Any]:  # noqa: ANN401 - any content of the pickle

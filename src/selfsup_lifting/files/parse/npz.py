@@ -2,11 +2,13 @@
 
 import io
 import zlib
+from collections.abc import Set
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
+from numpy.typing import NDArray
 
 from selfsup_lifting.files.parse.safe_pickle import unpickle
 from selfsup_lifting.read_errors import Place, ReadError
@@ -48,16 +50,19 @@ def load_npz(path: Path) -> dict[str, Any]:
     }
 
 
+def is_poses(value: object, widths: Set[int]) -> TypeGuard[NDArray[Any]]:
+    """Return whether a value is an array of numbers: frames x joints x one of the widths."""
+    if not isinstance(value, np.ndarray) or value.ndim != 3:  # noqa: PLR2004 - axes
+        return False
+    return value.dtype.kind in "fiu" and value.shape[-1] in widths
+
+
 def _array(path: Path, content: bytes) -> Any:  # noqa: ANN401 - any content of the file
     stream = io.BytesIO(content)
     try:
         version = np.lib.format.read_magic(stream)
-        read_header = (
-            np.lib.format.read_array_header_1_0
-            if version == (1, 0)
-            else np.lib.format.read_array_header_2_0
-        )
-        _, _, dtype = read_header(stream)
+        header = "read_array_header_1_0" if version == (1, 0) else "read_array_header_2_0"
+        _, _, dtype = getattr(np.lib.format, header)(stream)
         if dtype.hasobject:
             return _objects(unpickle(content[stream.tell() :], path))
         return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
@@ -69,6 +74,4 @@ def _array(path: Path, content: bytes) -> Any:  # noqa: ANN401 - any content of 
 
 def _objects(array: Any) -> Any:  # noqa: ANN401 - any content of the pickle
     """Return the objects in an array of objects."""
-    if isinstance(array, np.ndarray) and array.dtype.hasobject:
-        return array.item() if array.ndim == 0 else array.tolist()
-    return array
+    return array.tolist() if isinstance(array, np.ndarray) and array.dtype.hasobject else array

@@ -1,18 +1,20 @@
 """A folder with one file or folder of detections per camera, and a calibration file."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from selfsup_lifting.calibration import Rig
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files.detectors import find_format, read_tracks
 from selfsup_lifting.files.sessions.assembly import assemble
-from selfsup_lifting.files.sessions.camera_matching import match_cameras, require_same_cameras
+from selfsup_lifting.files.sessions.camera_matching import match_camera
 from selfsup_lifting.files.sessions.project import DETECTIONS, Project, find_rig
 from selfsup_lifting.files.tracks.view_tracks import ViewTracks
-from selfsup_lifting.read_errors import Place
+from selfsup_lifting.read_errors import Place, ReadError
 from selfsup_lifting.reader import Reader, ReadResult
 
 # How many folders below the given one a folder of detections may be.
@@ -76,17 +78,16 @@ def _view(source: Path, declared: str | None) -> ViewTracks:
 
 def _by_recording(folder: Path, rig: Rig, pattern: str | None) -> dict[str, dict[str, Path]]:
     """Group the sources of a folder by recording and camera, as their names say."""
-    sources = _sources(folder)
-    matches = match_cameras(rig.cameras.names, [_plain_name(one) for one in sources], pattern)
     unmatched: list[str] = []
     groups: dict[str, list[tuple[str, Path]]] = {}
-    for match, source in zip(matches, sources, strict=True):
+    for source in _sources(folder):
+        match = match_camera(rig.cameras.names, _plain_name(source), pattern)
         if match is None:
             unmatched.append(source.name)
         else:
             groups.setdefault(match[1], []).append((match[0], source))
-    everything = [pair for group in groups.values() for pair in group]
-    if unmatched or not groups:
+    everything = [*chain(*groups.values())]
+    if unmatched:
         _require_cameras(folder, rig, everything, unmatched)
     if sorted(camera for camera, _ in everything) == sorted(rig.cameras.names):
         return {"": dict(everything)}
@@ -98,27 +99,37 @@ def _by_recording(folder: Path, rig: Rig, pattern: str | None) -> dict[str, dict
 def _require_cameras(
     folder: Path, rig: Rig, found: Sequence[tuple[str, Path]], unmatched: Sequence[str]
 ) -> None:
-    """Refuse different cameras; name files in no known format that could be the missing ones."""
-    matched = [camera for camera, _ in found]
-    lacking = [name for name in rig.cameras.names if name not in matched]
-    folders = [path for path in sorted(folder.iterdir()) if path.is_dir()]
-    unknown = [*unrecognized_tracks(folder), *(one for one in folders if find_format(one) is None)]
-    matches = match_cameras(lacking, [_plain_name(path) for path in unknown])
-    named = [path.name for path, match in zip(unknown, matches, strict=True) if match is not None]
-    require_same_cameras(
-        rig.path, rig.cameras.names, folder, matched, unmatched, unrecognized=named
-    )
+    """Refuse detections and a calibration with different cameras; the message lists them."""
+    counts = Counter(camera for camera, _ in found)
+    lacking = [name for name in rig.cameras.names if name not in counts]
+    twice = sorted(counts - Counter(set(counts)))
+    if not (lacking or unmatched or twice):
+        return
+    parts = [
+        f"without detections: {', '.join(lacking) or 'none'}",
+        f"without calibration: {', '.join(unmatched) or 'none'}",
+    ]
+    parts += [f"with several detections: {', '.join(twice)}"] if twice else []
+    parts += [f"{name} is in no known format" for name in _unread_sources(folder, lacking)]
+    raise ReadError(f"{rig.path} and {folder} have different cameras: {'; '.join(parts)}")
+
+
+def _unread_sources(folder: Path, cameras: Sequence[str]) -> list[str]:
+    """Name the files and folders in no known format that could be of the given cameras."""
+    folders = filter(Path.is_dir, sorted(folder.iterdir()))
+    unread = [*unrecognized_tracks(folder), *(one for one in folders if find_format(one) is None)]
+    return [path.name for path in unread if match_camera(cameras, _plain_name(path)) is not None]
 
 
 def _detection_folders(path: Path, depth: int = 0) -> list[Path]:
     """Find the folders with one source per camera."""
-    for folder in (*(path / name for name in DETECTIONS), path):
-        if _sources(folder):
-            return [folder]
+    found = next(filter(_sources, (*map(path.joinpath, DETECTIONS), path)), None)
+    if found is not None:
+        return [found]
     if depth == DEEPEST or find_format(path) is not None:
         return []
-    below = [folder for folder in sorted(path.iterdir()) if folder.is_dir()]
-    return [found for folder in below for found in _detection_folders(folder, depth + 1)]
+    below = filter(Path.is_dir, sorted(path.iterdir()))
+    return [inside for folder in below for inside in _detection_folders(folder, depth + 1)]
 
 
 def _sources(folder: Path) -> list[Path]:

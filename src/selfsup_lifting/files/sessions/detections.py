@@ -9,7 +9,7 @@ from selfsup_lifting.calibration import Rig
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files.detectors import find_format, read_tracks
 from selfsup_lifting.files.sessions.assembly import assemble
-from selfsup_lifting.files.sessions.camera_matching import match_cameras
+from selfsup_lifting.files.sessions.camera_matching import match_camera
 from selfsup_lifting.files.sessions.project import Project, find_rig
 from selfsup_lifting.files.tracks.view_tracks import Scale, ViewTracks
 from selfsup_lifting.read_errors import Place
@@ -52,8 +52,8 @@ READER = Reader("detections", _recognizes, _read)
 
 
 def _in_order_of(cameras: Cameras, views: list[ViewTracks]) -> list[ViewTracks] | None:
-    matches = match_cameras(cameras.names, [view.camera for view in views])
-    by_name = {match[0]: view for match, view in zip(matches, views, strict=True) if match}
+    pairs = [(match_camera(cameras.names, view.camera), view) for view in views]
+    by_name = {match[0]: view for match, view in pairs if match is not None}
     if len(by_name) < len(views) or set(by_name) != set(cameras.names):
         return None
     return [by_name[name] for name in cameras.names]
@@ -75,7 +75,7 @@ def _camera_of(view: ViewTracks, rig: Rig, settings: ReadSettings) -> str:
     names = rig.cameras.names
     if settings.filmed_by is not None and settings.filmed_by in names:
         return settings.filmed_by
-    (match,) = match_cameras(names, [view.camera])
+    match = match_camera(names, view.camera)
     if match is not None and settings.filmed_by is None:
         return match[0]
     if len(names) == 1 and settings.filmed_by is None:

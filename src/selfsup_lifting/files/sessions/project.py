@@ -22,7 +22,7 @@ CONFIGS = ("Config.toml", "config.toml")
 # Calibrations beside data: `calibration/`, Pose2Sim's `S00_Calibration/`, `calib.toml`.
 CALIBRATION_FOLDERS = ("[Cc]alibration", "[Cc]alib", "*_[Cc]alibration")
 CALIBRATION_FILES = ("[Cc]alib*", "[Cc]amera*")
-CALIBRATION_SUFFIXES = (".toml", ".yaml", ".yml", ".json", ".xml", ".cal", ".h5", ".txt")
+SUFFIXES = (".toml", ".yaml", ".yml", ".json", ".xml", ".cal", ".h5", ".txt")
 # How many folders above the detections their configuration and calibration may be.
 HIGHEST_PARENT = 3
 
@@ -90,8 +90,7 @@ def find_rig(settings: ReadSettings, *folders: Path) -> Rig | None:
     Raises:
         ReadError: If several calibrations are equally near, or it cannot be read.
     """
-    found = (file for file in map(find_calibration, folders) if file is not None)
-    path = settings.cameras or next(found, None)
+    path = settings.cameras or next(filter(None, map(find_calibration, folders)), None)
     return None if path is None else load_rig(path, unit=settings.unit)
 
 
@@ -116,7 +115,7 @@ def find_calibration(folder: Path) -> Path | None:
 
 def _config(folders: Sequence[Path]) -> Mapping[str, Any]:
     files = [folder / name for folder in folders for name in CONFIGS]
-    path = next((file for file in files if file.is_file()), None)
+    path = next(filter(Path.is_file, files), None)
     if path is None:
         return {}
     try:
@@ -132,13 +131,10 @@ def _calibrations_in(folder: Path) -> list[Path]:
     inside = [path for name in CALIBRATION_FOLDERS for path in folder.glob(name) if path.is_dir()]
     files = [_most_likely(one.glob("*")) for one in inside]
     files.append(_most_likely(file for name in CALIBRATION_FILES for file in folder.glob(name)))
-    return next((found for found in files if found), [])
+    return next(filter(None, files), [])
 
 
 def _most_likely(paths: Iterable[Path]) -> list[Path]:
-    by_suffix: dict[str, set[Path]] = {}
-    for path in paths:
-        if path.is_file():
-            by_suffix.setdefault(path.suffix.lower(), set()).add(path)
-    suffix = next((suffix for suffix in CALIBRATION_SUFFIXES if suffix in by_suffix), "")
-    return sorted(by_suffix.get(suffix, ())) if suffix else []
+    files = sorted({path for path in paths if path.is_file()})
+    by_suffix = ([one for one in files if one.suffix.lower() == suffix] for suffix in SUFFIXES)
+    return next(filter(None, by_suffix), [])

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfsup_lifting.files.sessions.camera_matching import match_cameras
+from selfsup_lifting.files.sessions.camera_matching import match_camera
 
 
 @given(
@@ -17,13 +17,14 @@ def test_names_match_whatever_their_punctuation(
     if "camera" in calibration:
         file = file.lower().replace("cam", "camera ")
     names = [calibration.format(number) for number in range(1, 13)]
-    matches = match_cameras(names, [file.format(number) for number in order])
+    matches = [match_camera(names, file.format(number)) for number in order]
     assert [match[0] for match in matches if match] == [calibration.format(at) for at in order]
 
 
 def test_cameras_called_by_a_letter_match() -> None:
-    assert match_cameras(["A", "B"], ["walk-camB", "walk_cam_A"]) == [("B", "walk"), ("A", "walk")]
+    assert match_camera(["A", "B"], "walk-camB") == ("B", "walk")
+    assert match_camera(["A", "B"], "walk_cam_A") == ("A", "walk")
 
 
 def test_what_fits_two_cameras_fits_none() -> None:
-    assert match_cameras(["left", "right"], ["left-right"]) == [None]
+    assert match_camera(["left", "right"], "left-right") is None
