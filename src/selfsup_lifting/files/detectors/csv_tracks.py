@@ -99,20 +99,15 @@ def _view(
 
 def _rows(path: Path) -> list[_Row]:
     """Read every row below the header."""
-    lines = {
-        number: line
-        for number, line in enumerate(read_text(path).splitlines(), start=1)
-        if line.strip() and not line.startswith("#")
-    }
+    numbered = enumerate(read_text(path).splitlines(), start=1)
+    lines = {at: line for at, line in numbered if line.strip() and not line.startswith("#")}
     cells = [[cell.strip() for cell in row] for row in csv.reader(lines.values())]
     header = cells[0] if cells else []
     _require_header(path, header)
     if len(cells) == 1:
         raise Place(path).error("expected rows below the header, got none")
-    return [
-        _row(Place(path, f"row {number}"), header, row)
-        for number, row in list(zip(lines, cells, strict=False))[1:]
-    ]
+    places = [Place(path, f"row {number}") for number in lines]
+    return [_row(place, header, row) for place, row in zip(places[1:], cells[1:], strict=False)]
 
 
 def _row(place: Place, header: Sequence[str], cells: Sequence[str]) -> _Row:

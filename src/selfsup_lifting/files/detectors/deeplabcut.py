@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,19 +58,15 @@ def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     table = _read_csv(path) if path.suffix == ".csv" else _read_hdf5(path)
     _require_columns(path, table.columns)
     _require_rows(path, table)
-    is_multi = len(table.columns[0]) == MULTI_LEVELS
-    animals = _distinct(column[-3] for column in table.columns) if is_multi else ("",)
-    if len(animals) > 1:
-        animals = tuple(name for name in animals if name != NO_ANIMAL)
+    animals = _animals(table.columns)
     parts = _distinct(column[-2] for column in table.columns)
-    numbers, first_frame = _by_frame(path, table.frames, _numbers(table, animals, parts))
+    numbers, first_frame = _by_frame(path, table.frames, _numbers(table, animals or [""], parts))
     body = body_by_names(path, parts, declared=declared, numbers=numbers)
+    notes = skipped_frames_note(path, table.frames)
     return [
         view_tracks(
             path.stem, path, NAME, body, numbers,
-            first_frame=first_frame,
-            people=animals if is_multi else (),
-            notes=skipped_frames_note(path, table.frames),
+            first_frame=first_frame, people=animals, notes=notes,
         )
     ]  # fmt: skip
 
@@ -86,8 +83,8 @@ def _numbers(
     for at, column in enumerate(table.columns):
         animal = column[-3] if len(column) == MULTI_LEVELS else ""
         if animal in animals:
-            index = animals.index(animal), parts.index(column[-2]), COORDINATES.index(column[-1])
-            numbers[:, index[0], index[1], index[2]] = values[:, at]
+            part, coordinate = parts.index(column[-2]), COORDINATES.index(column[-1])
+            numbers[:, animals.index(animal), part, coordinate] = values[:, at]
     return numbers
 
 
@@ -102,6 +99,12 @@ def _by_frame(
     return arranged, frames.start
 
 
+def _animals(columns: Sequence[Column]) -> tuple[str, ...]:
+    """Return the names of the animals; none in a file of a single animal."""
+    names = _distinct(column[-3] for column in columns if len(column) == MULTI_LEVELS)
+    return tuple(name for name in names if len(names) == 1 or name != NO_ANIMAL)
+
+
 def _distinct(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
@@ -111,14 +114,12 @@ def _require_columns(path: Path, columns: Sequence[Column]) -> None:
         raise Place(path).error("expected columns with 3 or 4 header rows, as DeepLabCut writes")
     if len(columns[0]) not in {SINGLE_LEVELS, MULTI_LEVELS}:
         raise Place(path).error(f"expected 3 or 4 header rows, got {len(columns[0])}")
-    for column in columns:
+    for column, times in Counter(columns).items():
+        name = "/".join(column)
         if column[-1] not in COORDINATES:
-            raise Place(path).error(
-                f"expected columns {', '.join(COORDINATES)}, got {'/'.join(column)}"
-            )
-    if len(set(columns)) < len(columns):
-        twice = next(column for column in columns if columns.count(column) > 1)
-        raise Place(path).error(f"column {'/'.join(twice)} appears twice")
+            raise Place(path).error(f"expected columns {', '.join(COORDINATES)}, got {name}")
+        if times > 1:
+            raise Place(path).error(f"column {name} appears twice")
 
 
 def _require_rows(path: Path, table: Table) -> None:
@@ -131,21 +132,17 @@ def _require_rows(path: Path, table: Table) -> None:
 
 def _read_csv(path: Path) -> Table:
     rows = list(csv.reader(io.StringIO(read_text(path))))
-    levels = (
-        MULTI_LEVELS
-        if any("individuals" in row[:1] for row in rows[:MULTI_LEVELS])
-        else SINGLE_LEVELS
-    )
-    numbered = [
-        (Place(path, f"row {number}"), row)
-        for number, row in enumerate([*rows[:levels], *filter(None, rows[levels:])], start=1)
-    ]
-    for place, row in numbered:
+    is_multi = any("individuals" in row[:1] for row in rows[:MULTI_LEVELS])
+    levels = MULTI_LEVELS if is_multi else SINGLE_LEVELS
+    rows = [*rows[:levels], *filter(None, rows[levels:])]
+    places = [Place(path, f"row {number}") for number, _ in enumerate(rows, start=1)]
+    for place, row in zip(places, rows, strict=True):
         if len(row) != len(rows[0]):
             raise place.error(f"expected {len(rows[0])} cells, got {len(row)}")
     columns = list(zip(*(row[1:] for row in rows[:levels]), strict=True))
-    frames = [_frame(place, row[0]) for place, row in numbered[levels:]]
-    values = [[_number(place, cell) for cell in row[1:]] for place, row in numbered[levels:]]
+    body = list(zip(places, rows, strict=True))[levels:]
+    frames = [_frame(place, row[0]) for place, row in body]
+    values = [[_number(place, cell) for cell in row[1:]] for place, row in body]
     shape = (len(frames), len(columns))
     return Table(frames, columns, np.array(values, dtype=np.float64).reshape(shape))
 

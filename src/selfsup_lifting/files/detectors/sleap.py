@@ -49,7 +49,7 @@ def _points_and_scores(
     tracks = torch.from_numpy(file["tracks"][()]).float()
     if tracks.dim() != len(MATLAB_AXES) or set(axes) != set(MATLAB_AXES):
         raise place.error(f"`tracks` must have the axes {MATLAB_AXES}, got {tuple(tracks.shape)}")
-    points = tracks.permute([axes.index(axis) for axis in ("frame", "track", "node", "xy")])
+    points = tracks.permute([*map(axes.index, ("frame", "track", "node", "xy"))])
     if points.shape[2:] != (nodes, 2):
         raise place.error(
             f"`tracks` must have {nodes} nodes and 2 coordinates, got {tuple(tracks.shape)}"
@@ -58,7 +58,7 @@ def _points_and_scores(
         return points, torch.ones(points.shape[:-1])
     axes = _axes(file["point_scores"], tuple(axis for axis in axes if axis != "xy"))
     scores = torch.from_numpy(file["point_scores"][()]).float()
-    scores = scores.permute([axes.index(axis) for axis in ("frame", "track", "node")])
+    scores = scores.permute([*map(axes.index, ("frame", "track", "node"))])
     if scores.shape != points.shape[:-1]:
         raise place.error(f"`point_scores` {tuple(scores.shape)} do not fit `tracks`")
     return points, scores.nan_to_num(0.0)

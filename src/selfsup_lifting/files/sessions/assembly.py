@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from itertools import chain
 
 import torch
 from jaxtyping import Float, Int
@@ -50,30 +50,25 @@ def assemble(
     aligned = _same_frames([_in_pixels(view, cameras, at) for at, view in enumerate(views)])
     keypoints, confidence = _stacked(aligned)
     person = _person(aligned, cameras, keypoints, settings)
-    rate = fps or next((view.fps for view in aligned if view.fps), None)
-    notes = [*notes, *(note for view in aligned for note in view.notes)]
-    if rate is None:
-        notes.append(f"{name}: the frame rate is unknown; taken as {settings.source_fps:g} per s")
+    notes = [*notes, *chain.from_iterable(view.notes for view in aligned)]
+    fps = fps or next(filter(None, (view.fps for view in aligned)), None)
+    if fps is None:
+        fps = settings.source_fps
+        notes.append(f"{name}: the frame rate is unknown; taken as {fps:g} per s")
+    path, paths = views[0].source, {view.source for view in views}
     recording = Recording(
         name=name,
         subject=name,
         action="capture",
-        fps=rate or settings.source_fps,
+        fps=fps,
         skeleton=aligned[0].skeleton,
         cameras=cameras,
         keypoints=_of_person(keypoints, person, torch.nan),
         confidence=_of_person(confidence[..., None], person, 0.0)[..., 0],
-        source=Source(aligned[0].format, _common_path(views)),
+        source=Source(aligned[0].format, path if len(paths) == 1 else path.parent),
     )
-    counts = [int(view.confidence.amax(dim=-1).gt(0).sum(dim=1).max()) for view in aligned]
-    people = dict(zip(cameras.names, counts, strict=True))
-    return ReadResult(recording, people, tuple(notes))
-
-
-def _common_path(views: Sequence[ViewTracks]) -> Path:
-    """Return the file of all views, or else the folder that contains their files."""
-    paths = {view.source for view in views}
-    return paths.pop() if len(paths) == 1 else views[0].source.parent
+    counts = confidence.amax(dim=-1).gt(0).sum(dim=2).amax(dim=0).tolist()
+    return ReadResult(recording, dict(zip(cameras.names, counts, strict=True)), tuple(notes))
 
 
 def _with_known_skeleton(views: Sequence[ViewTracks]) -> list[ViewTracks]:
@@ -85,11 +80,9 @@ def _with_known_skeleton(views: Sequence[ViewTracks]) -> list[ViewTracks]:
     if not uncertain:
         return list(views)
     candidates = uncertain[0].candidates
-    people = [
-        torch.cat([view.keypoints, view.confidence[..., None]], dim=-1).flatten(0, 1)
-        for view in uncertain
-    ]
-    skeleton = skeleton_by_anatomy(torch.cat(people), candidates)
+    parts = [torch.cat([one.keypoints, one.confidence[..., None]], dim=-1) for one in uncertain]
+    people = torch.cat([part.flatten(0, 1) for part in parts])
+    skeleton = skeleton_by_anatomy(people, candidates)
     if skeleton is None:
         raise Place(uncertain[0].source).error(
             f"{len(uncertain[0].skeleton.joints)} keypoints can be {' or '.join(candidates)}, and "
@@ -128,15 +121,15 @@ def _same_frames(views: Sequence[ViewTracks]) -> list[ViewTracks]:
         _require_same_count(views)
     if not all(view.every_frame for view in views):
         return _by_frame_number(views)
-    first = views[0]
+    first, *others = views
     starts = sorted({view.first_frame for view in views})
     if len(starts) > 1:
         note = (
             f"{first.source.parent}: the cameras count their frames from {starts}; their first "
             "frames are taken to be simultaneous"
         )
-        return [replace(first, notes=(*first.notes, note)), *views[1:]]
-    return list(views)
+        first = replace(first, notes=(*first.notes, note))
+    return [first, *others]
 
 
 def _require_same_frame_files(views: Sequence[ViewTracks]) -> None:
@@ -169,8 +162,7 @@ def _camera_and_file(view: ViewTracks) -> str:
 
 def _by_frame_number(views: Sequence[ViewTracks]) -> list[ViewTracks]:
     ends = [frame for view in views for frame in (view.first_frame, view.last_frame)]
-    frames = frame_range(views[0].source.parent, ends)
-    return [_during(view, frames) for view in views]
+    return [_during(view, frame_range(views[0].source.parent, ends)) for view in views]
 
 
 def _during(view: ViewTracks, frames: range) -> ViewTracks:
