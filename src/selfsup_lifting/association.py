@@ -174,21 +174,16 @@ def _pair_costs(
 ) -> Float[Tensor, "frames groups views views"]:
     """Return the cost of every two members of a group; infinite where one is absent."""
     rows = [
-        torch.where(
-            (members[:, :, view] >= 0)[..., None],
-            _of_members(_costs_of(cost[:, view], members[:, :, view]), members, torch.inf),
-            torch.inf,
-        )
+        _of_members(_costs_of(cost[:, view], members[:, :, view]), members, torch.inf)
         for view in range(cost.shape[1])
     ]
-    return torch.stack(rows, dim=-2)
+    return torch.where((members >= 0)[..., None], torch.stack(rows, dim=-2), torch.inf)
 
 
 def _costs_of(
     cost: Float[Tensor, "frames people views others"], member: Int[Tensor, "frames groups"]
 ) -> Float[Tensor, "frames groups views others"]:
-    frame = torch.arange(len(cost))[:, None]
-    return cost[frame, member.clamp(min=0)]
+    return cost[torch.arange(len(cost))[:, None], member.clamp(min=0)]
 
 
 def _of_members(

@@ -36,18 +36,14 @@ def supervised(config: Config) -> Config:
 
 def robust(config: Config) -> Config:
     """Use all four losses, with the settings that gave the lowest errors in our tests."""
-    losses = replace(config.losses, input_norm=Norm.HUBER)
-    triangulation = replace(config.triangulation, method=Method.ROBUST, weighted=True)
-    augmentation = AugmentationSettings(mirror=True, hidden_share=0.1)
-    lifter = replace(config.lifter, confidence_input=True)
     return replace(
         config,
         read=replace(config.read, fill_gaps=LONGEST_GAP),
         decay=True,
-        losses=losses,
-        triangulation=triangulation,
-        augmentation=augmentation,
-        lifter=lifter,
+        losses=replace(config.losses, input_norm=Norm.HUBER),
+        triangulation=replace(config.triangulation, method=Method.ROBUST, weighted=True),
+        augmentation=AugmentationSettings(mirror=True, hidden_share=0.1),
+        lifter=replace(config.lifter, confidence_input=True),
     )
 
 

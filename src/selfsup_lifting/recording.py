@@ -22,6 +22,8 @@ from selfsup_lifting.skeleton.joint_mapping import joint_mapping, map_joints
 from selfsup_lifting.skeleton.skeletons import Skeleton
 
 FORMAT_VERSION = 1
+# The tensors of the cameras that a file contains.
+CAMERA_ARRAYS = ("intrinsics", "camera_from_world", "distortion", "image_size")
 # The confidence of a keypoint that fills a gap, relative to the lower of those around the gap.
 FILLED_CONFIDENCE = 0.5
 
@@ -194,15 +196,8 @@ def save_recording(path: Path, recording: Recording) -> None:
         "source": recording.source.as_dict(),
         "units": {"keypoints": "px", "truth": "m", "cameras": "m"},
     }
-    arrays = {
-        "keypoints": recording.keypoints,
-        "confidence": recording.confidence,
-        "truth": recording.truth,
-        "intrinsics": cameras.intrinsics,
-        "camera_from_world": cameras.camera_from_world,
-        "distortion": cameras.distortion,
-        "image_size": cameras.image_size,
-    }
+    arrays = {name: getattr(recording, name) for name in ("keypoints", "confidence", "truth")}
+    arrays |= {name: getattr(cameras, name) for name in CAMERA_ARRAYS}
     known: dict[str, Any] = {
         name: array.cpu().numpy() for name, array in arrays.items() if array is not None
     }

@@ -203,11 +203,10 @@ def _summary(residuals: Float[Tensor, "*axes"], seen: Bool[Tensor, "*axes"]) -> 
 
 
 def _noise(residuals: Float[Tensor, "frames views joints"]) -> float:
-    """Estimate the noise along an image axis.
+    """Estimate the noise along an image axis, by the median, which is robust to outliers.
 
-    Each detection gives two measurements, and each point has three unknowns. The median is robust
-    to the outliers that a linear triangulation keeps; a Rayleigh-distributed length has its median
-    at sigma sqrt(2 ln 2).
+    Detections give two measurements, points have three unknowns. The distances are
+    Rayleigh-distributed: their median is sigma sqrt(2 ln 2).
     """
     known = residuals.isfinite()
     measurements, unknowns = 2 * int(known.sum()), 3 * int(known.any(dim=1).sum())

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import singledispatch
 from pathlib import Path
 from typing import Any
@@ -176,7 +176,7 @@ def inspect(options: InspectOptions) -> None:
     """Show what a file or folder holds, what is missing, and which camera looks wrong."""
     found = _inspected(options.path, options.read)
     if options.json:
-        _print_json(found.as_dict())
+        _print_json(asdict(found))
         return
     for part in inspection_parts(found):
         _results.print(part, soft_wrap=isinstance(part, Text))

@@ -158,13 +158,8 @@ def _confidences(histogram: Sequence[float]) -> str:
 def _residual_table(name: str, rows: Mapping[str, Residuals]) -> Table:
     table = _table("Reprojection error", name, "median [px]", "90 % [px]", "detected", "used")
     for label, row in rows.items():
-        table.add_row(
-            label,
-            f"{row.median_px:.1f}",
-            f"{row.p90_px:.1f}",
-            f"{row.seen_share:.1%}",
-            f"{row.kept_share:.1%}",
-        )
+        distances = (f"{row.median_px:.1f}", f"{row.p90_px:.1f}")
+        table.add_row(label, *distances, f"{row.seen_share:.1%}", f"{row.kept_share:.1%}")
     return table
 
 

@@ -151,15 +151,9 @@ class PoseErrors:
     def measures(self, counted: Sequence[int]) -> Measures:
         """Return the errors of every pose; PCK and AUC over the counted joints."""
         joints, aligned = self.joints[..., counted], self.aligned_joints[..., counted]
-        return torch.stack(
-            [
-                self.joints.nanmean(dim=-1),
-                self.aligned_joints.nanmean(dim=-1),
-                self.scaled,
-                self.velocity,
-                *(pck(joints), auc(joints), pck(aligned), auc(aligned)),
-            ]
-        )
+        means = (self.joints.nanmean(dim=-1), self.aligned_joints.nanmean(dim=-1))
+        shares = (pck(joints), auc(joints), pck(aligned), auc(aligned))
+        return torch.stack([*means, self.scaled, self.velocity, *shares])
 
 
 def pose_errors(

@@ -1,10 +1,9 @@
 """Inspect a source: what it holds, what is missing, and what looks wrong."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -78,10 +77,6 @@ class Inspection:
     warnings: tuple[str, ...]
     rig: tuple[CameraSummary, ...]
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values, for `--json`."""
-        return asdict(self)
-
 
 def inspect_source(source: str, settings: ReadSettings) -> Inspection:
     """Inspect any source of recordings; raise a ReadError if it cannot be read at all."""
@@ -125,10 +120,6 @@ class RigInspection:
     rig: tuple[CameraSummary, ...]
     warnings: tuple[str, ...]
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values, for `--json`."""
-        return asdict(self)
-
 
 def inspect_calibration(path: Path) -> RigInspection:
     """Inspect a calibration file; raise a ValueError if it cannot be read."""
@@ -143,11 +134,9 @@ def inspect_calibration(path: Path) -> RigInspection:
 
 def _cameras(recordings: Sequence[Recording]) -> dict[str, tuple[int, int]]:
     sizes: dict[str, tuple[int, int]] = {}
-    for recording in recordings:
-        known = recording.cameras.image_size
-        for view, name in enumerate(recording.cameras.names):
-            width, height = (0, 0) if known is None else known[view].tolist()
-            sizes[name] = (width, height)
+    for cameras in (recording.cameras for recording in recordings):
+        known = torch.zeros(cameras.views, 2) if cameras.image_size is None else cameras.image_size
+        sizes |= {name: (int(w), int(h)) for name, (w, h) in zip(cameras.names, known, strict=True)}
     return sizes
 
 

@@ -1,7 +1,7 @@
 """BVH motion capture: a hierarchy of joints, and their channels over the frames."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -117,13 +117,14 @@ def _local(joint: Joint, numbers: Float[Tensor, "3 frames channels"]) -> tuple[T
         if channel.endswith("position"):
             translation[:, axis] = value
         else:
-            rotation = rotation @ _rotation_about(axis, cosine, sine)
+            rotation = rotation @ rotation_about(axis, cosine, sine)
     return translation, rotation
 
 
-def _rotation_about(
+def rotation_about(
     axis: int, cosine: Float[Tensor, "frames"], sine: Float[Tensor, "frames"]
 ) -> Float[Tensor, "frames 3 3"]:
+    """Return rotations about a coordinate axis, 0 to 2, by angles with this cosine and sine."""
     following, last = (axis + 1) % 3, (axis + 2) % 3
     rotation = torch.eye(3, dtype=cosine.dtype).repeat(len(cosine), 1, 1)
     rotation[:, following, following] = rotation[:, last, last] = cosine
@@ -164,9 +165,7 @@ class _Hierarchy:
     def _read_end(self, index: int) -> None:
         self._expect("Site")
         self._expect("{")
-        joint = self.joints[index]
-        end = self._read_offset()
-        self.joints[index] = Joint(joint.name, joint.parent, joint.offset, joint.channels, end)
+        self.joints[index] = replace(self.joints[index], end=self._read_offset())
         self._expect("}")
 
     def _read_offset(self) -> tuple[float, float, float]:

@@ -72,7 +72,12 @@ def _film_clip(
     clip: Path, labels: Mapping[str, tuple[str, str]], cameras: Cameras, settings: ReadSettings
 ) -> Recording:
     motion = load_bvh(clip)
-    skeleton, points = _joints(clip, motion, settings)
+    if settings.detected_skeleton is None:
+        skeleton = SKELETONS["h36m17"]
+        points = human_joints(clip, motion)
+    else:
+        skeleton = find_skeleton(settings.detected_skeleton)
+        points = named_joints(clip, motion, skeleton)
     truth = _centered(points, skeleton)
     if settings.cameras is None:
         truth = _rotated(truth, pi / cameras.views)
@@ -90,16 +95,6 @@ def _film_clip(
         truth=truth.float(),
         source=Source("BVH", clip),
     )
-
-
-def _joints(
-    clip: Path, motion: Motion, settings: ReadSettings
-) -> tuple[Skeleton, Float[Tensor, "frames joints 3"]]:
-    """Return the joints of the declared skeleton, or else those of a human."""
-    if settings.detected_skeleton is None:
-        return SKELETONS["h36m17"], human_joints(clip, motion)
-    declared = find_skeleton(settings.detected_skeleton)
-    return declared, named_joints(clip, motion, declared)
 
 
 def named_joints(

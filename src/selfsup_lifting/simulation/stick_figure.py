@@ -12,6 +12,7 @@ from multiview_geom import Cameras
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.reader import Reader, ReadResult
 from selfsup_lifting.recording import Recording, Source
+from selfsup_lifting.simulation.bvh import rotation_about
 from selfsup_lifting.simulation.detector_noise import film, generator_for
 from selfsup_lifting.simulation.rigs import simulated_rig
 from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton
@@ -148,10 +149,10 @@ def pose(
 
 def _bone_directions(posture: Posture) -> dict[str, Place]:
     """Return the direction of every bone by the joint in which it ends."""
-    hips = _rotation_about_z(posture.heading)
+    hips = rotation_about(2, posture.heading.cos(), posture.heading.sin())
     bent = _lean(posture.lean / 2, posture.sway / 2)
-    torso = _lean(posture.lean, posture.sway) @ _rotation_about_z(posture.twist)
-    chest = hips @ torso
+    twist = rotation_about(2, posture.twist.cos(), posture.twist.sin())
+    chest = hips @ (_lean(posture.lean, posture.sway) @ twist)
     up = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
     nod = torch.tensor([0.5, 0.0, 0.866], dtype=torch.float64)
     crown = torch.tensor([-0.4, 0.0, 0.917], dtype=torch.float64)
@@ -178,33 +179,18 @@ def _bone_directions(posture: Posture) -> dict[str, Place]:
 
 def _hanging(forward: Angle, outward: Angle, side: float) -> Place:
     """Return the direction of a hanging limb that is swung forward and then outward."""
-    return torch.stack(
-        [forward.sin() * outward.cos(), side * outward.sin(), -forward.cos() * outward.cos()],
-        dim=-1,
-    )
+    down = outward.cos()
+    return torch.stack([forward.sin() * down, side * outward.sin(), -forward.cos() * down], dim=-1)
 
 
 def _rotated(frame: Float[Tensor, "frames 3 3"], direction: Place) -> Place:
     return (frame @ direction[..., None])[..., 0]
 
 
-def _rotation_about_z(angle: Angle) -> Float[Tensor, "frames 3 3"]:
-    sine, cosine, zero, one = angle.sin(), angle.cos(), angle * 0, angle * 0 + 1
-    rows = [[cosine, -sine, zero], [sine, cosine, zero], [zero, zero, one]]
-    return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
-
-
 def _lean(forward: Angle, left: Angle) -> Float[Tensor, "frames 3 3"]:
     """Return the rotation that bends forward (about y) and to the left (about -x)."""
-    sine, cosine, zero, one = forward.sin(), forward.cos(), forward * 0, forward * 0 + 1
-    about_y = [[cosine, zero, sine], [zero, one, zero], [-sine, zero, cosine]]
-    side_sine, side_cosine = left.sin(), left.cos()
-    about_x = [[one, zero, zero], [zero, side_cosine, side_sine], [zero, -side_sine, side_cosine]]
-    pitch, roll = (
-        torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
-        for rows in (about_y, about_x)
-    )
-    return pitch @ roll
+    pitch = rotation_about(1, forward.cos(), forward.sin())
+    return pitch @ rotation_about(0, left.cos(), -left.sin())
 
 
 def _walking(generator: Generator) -> Posture:

@@ -157,15 +157,16 @@ def mirrored_by_name(joints: Sequence[str]) -> tuple[tuple[int, int], ...]:
     return tuple((joints.index(left), joints.index(right)) for left, right in sides)
 
 
-def _skeleton(name: str, tree: str, *root: str) -> Skeleton:
+def _skeleton(name: str, tree: str) -> Skeleton:
     """Read `joint` or `joint<parent`, separated by spaces, in the order of the data."""
     pairs = [word.partition("<") for word in tree.split()]
     joints = tuple(joint for joint, _, _ in pairs)
     parents = tuple(joints.index(parent) if parent else -1 for _, _, parent in pairs)
-    roots = tuple(joints.index(joint) for joint in root)
+    root = ("pelvis",) if "pelvis" in joints else ("left_hip", "right_hip")
+    roots = tuple(map(joints.index, root))
     return Skeleton(name, joints, parents, mirrored_by_name(joints), roots)
 
 
 SKELETONS: Mapping[str, Skeleton] = {
-    name: _skeleton(name, tree, *root) for name, (tree, *root) in JOINT_ORDERS.items()
+    name: _skeleton(name, tree) for name, tree in JOINT_ORDERS.items()
 }

@@ -101,10 +101,11 @@ def build_dataset(
     frames = frames.select(usable_views(frames, skeleton.root).any(dim=1))
     if len(frames) == 0:
         names = ", ".join(recording.name for recording in recordings)
+        root = " and ".join(skeleton.joints[joint] for joint in skeleton.root)
         raise ValueError(
-            f"no frame of {names} can be learned from: in none is the root "
-            f"({_root_names(skeleton)}) seen by two views; likely causes: a wrong calibration or "
-            "skeleton, or a confidence threshold that is too high"
+            f"no frame of {names} can be learned from: in none is the root ({root}) seen by two "
+            "views; likely causes: a wrong calibration or skeleton, or a confidence threshold that "
+            "is too high"
         )
     return frames
 
@@ -185,10 +186,6 @@ def _padded(frames: Frames, views: int) -> Frames:
         confidence=pad(frames.confidence, (0, 0, 0, more)),
         camera_from_root=torch.cat([frames.camera_from_root, added], dim=1),
     )
-
-
-def _root_names(skeleton: Skeleton) -> str:
-    return " and ".join(skeleton.joints[joint] for joint in skeleton.root)
 
 
 def centered_image(frames: Frames, root: tuple[int, ...]) -> Float[Tensor, "frames views joints 2"]:

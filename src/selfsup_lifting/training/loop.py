@@ -1,7 +1,7 @@
 """The training loop, on one page."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -90,7 +90,7 @@ def train(
     with (
         nullcontext() if resume else new_run(run, config),
         saving(run, lifter, optimizer, config, done) as epoch_done,
-        RunLog(run, done=done) as log,
+        closing(RunLog(run, done=done)) as log,
         progress(epochs, done) as show,
     ):
         for epoch in range(done, epochs):
@@ -173,37 +173,20 @@ def loss_terms(
 ) -> dict[str, Float[Tensor, ""]]:
     """Evaluate each loss that has a weight, before weighting."""
     root, usable = skeleton.root, usable_views(frames, skeleton.root)
-    rotations = rotation_part(frames.camera_from_root)
+    cameras, rotations = frames.camera_from_root, rotation_part(frames.camera_from_root)
+    norm, detach = settings.input_norm, settings.detach_targets
+    counted = usable[..., None] & frames.labelled[:, None]
+    labels = frames.labels if settings.consistency_with_labels else None
     losses = {
-        "L_in": lambda: input_triangulation_loss(
-            poses,
-            frames.labels,
-            rotations,
-            usable[..., None] & frames.labelled[:, None],
-            settings.input_norm,
-        ),
+        "L_in": lambda: input_triangulation_loss(poses, frames.labels, rotations, counted, norm),
         "L_proj": lambda: projection_loss(
-            poses,
-            centered_image(frames, root),
-            frames.camera_from_root,
-            pair_mask(frames, root),
-            root=root,
+            poses, centered_image(frames, root), cameras, pair_mask(frames, root), root=root
         ),
         "L_con": lambda: consistency_loss(
-            poses,
-            rotations,
-            usable,
-            labels=frames.labels if settings.consistency_with_labels else None,
-            labelled=frames.labelled,
-            detach_targets=settings.detach_targets,
+            poses, rotations, usable, labels=labels, labelled=frames.labelled, detach_targets=detach
         ),
         "L_out": lambda: output_triangulation_loss(
-            poses,
-            frames.camera_from_root,
-            usable,
-            root=root,
-            norm=settings.input_norm,
-            detach_targets=settings.detach_targets,
+            poses, cameras, usable, root=root, norm=norm, detach_targets=detach
         ),
     }
     if settings.output_of_detections:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from math import isfinite
 from pathlib import Path
-from types import TracebackType
 
 import torch
 from torch import Tensor
@@ -36,15 +35,8 @@ class RunLog:
         self._steps: list[Tensor] = []
         self._shares: Mapping[str, float] = {}
 
-    def __enter__(self) -> "RunLog":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the files."""
         self._curves.close()
         self._metrics.close()
 

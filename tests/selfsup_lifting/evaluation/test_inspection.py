@@ -1,6 +1,6 @@
 """Laws of inspection."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from tests.selfsup_lifting.strategies import Scene
 
 def inspected(folder: Path, take: Recording) -> dict:
     save_recording(folder / "take.npz", take)
-    return inspect_source(str(folder / "take.npz"), ReadSettings()).as_dict()
+    return asdict(inspect_source(str(folder / "take.npz"), ReadSettings()))
 
 
 def warnings_about(folder: Path, take: Recording) -> str:

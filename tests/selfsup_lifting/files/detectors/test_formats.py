@@ -1,6 +1,6 @@
 """Laws of detectors' layouts: each file reads as it was written, by content alone."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +71,7 @@ def test_one_camera_alone_reads_as_it_was_filmed(
 def test_inspection_tells_the_layout_and_what_is_missing(tmp_path: Path, layout: str) -> None:
     take = filmed(layout, Scene(views=3, frames=20, missing=0.3))
     folder = write_session(tmp_path / "session", take, WRITERS[layout])
-    inspection = inspect_source(str(folder), ReadSettings()).as_dict()
+    inspection = asdict(inspect_source(str(folder), ReadSettings()))
     assert inspection["reader"] == "capture"
     assert inspection["frames"] == 20
     assert list(inspection["cameras"]) == ["cam_1", "cam_2", "cam_3"]
