@@ -245,25 +245,24 @@ def load_recording(path: Path) -> Recording:
 
 def _recording_of(description: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Recording:
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    cameras = Cameras(
+        intrinsics=tensors["intrinsics"],
+        camera_from_world=tensors["camera_from_world"],
+        distortion=tensors.get("distortion"),
+        image_size=tensors.get("image_size"),
+        names=tuple(description["cameras"] or ()),
+        lens=Lens(description.get("lens", Lens.OPENCV.value)),
+    )
     return Recording(
-        name=description["name"],
-        subject=description["subject"],
-        action=description["action"],
+        description["name"], description["subject"], description["action"],
         fps=float(description["fps"]),
         skeleton=Skeleton.from_dict(description["skeleton"]),
-        cameras=Cameras(
-            intrinsics=tensors["intrinsics"],
-            camera_from_world=tensors["camera_from_world"],
-            distortion=tensors.get("distortion"),
-            image_size=tensors.get("image_size"),
-            names=tuple(description["cameras"] or ()),
-            lens=Lens(description.get("lens", Lens.OPENCV.value)),
-        ),
+        cameras=cameras,
         keypoints=tensors["keypoints"],
         confidence=tensors["confidence"],
         truth=tensors.get("truth"),
         source=Source.from_dict(description.get("source") or {}),
-    )
+    )  # fmt: skip
 
 
 def _require_known_format(path: Path, description: dict[str, Any]) -> None:

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import chain
 from math import isfinite
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -181,6 +183,7 @@ def summarize(errors: Sequence[PoseErrors], counted: Sequence[str] = ()) -> Eval
     measured = [(one.recording, one.measures(places)) for one in errors]
     total = _mean(measures for _, measures in measured)
     per_action = _by_group(measured, lambda one: one.action)
+    views = [zip(one.cameras.names, part.split(1, dim=-1), strict=True) for one, part in measured]
     rates = [one.fps for one, _ in measured]
     return Evaluation(
         reference=errors[0].reference,
@@ -188,7 +191,7 @@ def summarize(errors: Sequence[PoseErrors], counted: Sequence[str] = ()) -> Eval
         action_mean=_mean_of_groups(per_action.values()),
         per_action=per_action,
         per_subject=_by_group(measured, lambda one: one.subject),
-        per_camera=_by_camera(measured),
+        per_camera=_by_name(chain(*views)),
         per_subject_and_action=_by_group(measured, lambda one: f"{one.subject} {one.action}"),
         frames=sum(one.frame_count for one, _ in measured),
         joints=len(skeleton.joints),
@@ -232,18 +235,15 @@ def _errors_of(
 def _by_group(
     measured: Sequence[tuple[Recording, Measures]], key: Callable[[Recording], str]
 ) -> dict[str, Errors]:
-    groups: dict[str, list[Measures]] = {}
-    for recording, measures in measured:
-        groups.setdefault(key(recording), []).append(measures)
-    return {name: _mean(groups[name]) for name in sorted(groups)}
+    parts = [(key(recording), measures) for recording, measures in measured]
+    return _by_name(sorted(parts, key=itemgetter(0)))
 
 
-def _by_camera(measured: Sequence[tuple[Recording, Measures]]) -> dict[str, Errors]:
+def _by_name(parts: Iterable[tuple[str, Measures]]) -> dict[str, Errors]:
     groups: dict[str, list[Measures]] = {}
-    for recording, measures in measured:
-        for view, name in enumerate(recording.cameras.names):
-            groups.setdefault(name, []).append(measures[..., view : view + 1])
-    return {name: _mean(groups[name]) for name in groups}
+    for name, measures in parts:
+        groups.setdefault(name, []).append(measures)
+    return {name: _mean(group) for name, group in groups.items()}
 
 
 def _mean(measured: Iterable[Measures]) -> Errors:

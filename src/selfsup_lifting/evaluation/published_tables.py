@@ -139,17 +139,14 @@ def mpi_inf_3dhp_tables(evaluation: Evaluation, errors: Sequence[PoseErrors]) ->
     return [total, ResultTable("MPI-INF-3DHP by sequence and activity", columns, rows, ())]
 
 
+_VALIDATE = ("Validate/S1", "Validate/S2", "Validate/S3")
+_WALK_AND_JOG = ("Walking", "Jog")
 DATASETS: Mapping[str, PublishedDataset] = {
     "human36m": PublishedDataset(
         "Human3.6M", "paper-h36m", ("S9", "S11"), (), ACTIONS, human36m_tables
     ),
     "humaneva": PublishedDataset(
-        "HumanEva",
-        "paper-humaneva",
-        ("Validate/S1", "Validate/S2", "Validate/S3"),
-        ("Walking", "Jog"),
-        ("Walking", "Jog"),
-        humaneva_tables,
+        "HumanEva", "paper-humaneva", _VALIDATE, _WALK_AND_JOG, _WALK_AND_JOG, humaneva_tables
     ),
     "mpi_inf_3dhp": PublishedDataset(
         "MPI-INF-3DHP", "", tuple(f"TS{n}" for n in range(1, 7)), (), (), mpi_inf_3dhp_tables
@@ -212,13 +209,10 @@ def evaluate_for(
 def table_by_group(evaluation: Evaluation) -> ResultTable:
     """Make the table of other data: by action, subject and camera."""
     columns = {
-        "P-MPJPE [mm]": ("p_mpjpe_mm", 1.0),
-        "MPJPE [mm]": ("mpjpe_mm", 1.0),
-        "N-MPJPE [mm]": ("n_mpjpe_mm", 1.0),
-        "velocity [mm/frame]": ("velocity_mm", 1.0),
-        "PCK [%]": ("pck", 100.0),
-        "AUC [%]": ("auc", 100.0),
-    }
+        "P-MPJPE [mm]": ("p_mpjpe_mm", 1.0), "MPJPE [mm]": ("mpjpe_mm", 1.0),
+        "N-MPJPE [mm]": ("n_mpjpe_mm", 1.0), "velocity [mm/frame]": ("velocity_mm", 1.0),
+        "PCK [%]": ("pck", 100.0), "AUC [%]": ("auc", 100.0),
+    }  # fmt: skip
     parts: dict[str, Errors] = dict(evaluation.per_action)
     for kind, groups in (("subject", evaluation.per_subject), ("camera", evaluation.per_camera)):
         parts |= {f"{kind} {name}": one for name, one in groups.items() if len(groups) > 1}

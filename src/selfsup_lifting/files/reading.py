@@ -130,9 +130,12 @@ def _prepared(recording: Recording, settings: ReadSettings) -> Recording:
     if settings.fps is not None:
         step = max(1, round(recording.fps / settings.fps))
         recording = recording.frames(slice(settings.fps_phase % step, None, step))
-    if settings.skeleton is not None:
-        recording = _mapped(recording, settings.skeleton)
-    return recording
+    if settings.skeleton is None:
+        return recording
+    try:
+        return recording.to_skeleton(find_skeleton(settings.skeleton))
+    except ValueError as error:
+        raise ReadError(f"{recording.name}: {error}") from error
 
 
 def _without_low_confidence(recording: Recording, least: float) -> Recording:
@@ -142,10 +145,3 @@ def _without_low_confidence(recording: Recording, least: float) -> Recording:
         keypoints=torch.where(low[..., None], torch.nan, recording.keypoints),
         confidence=torch.where(low, 0.0, recording.confidence),
     )
-
-
-def _mapped(recording: Recording, skeleton: str) -> Recording:
-    try:
-        return recording.to_skeleton(find_skeleton(skeleton))
-    except ValueError as error:
-        raise ReadError(f"{recording.name}: {error}") from error

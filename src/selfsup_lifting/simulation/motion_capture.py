@@ -79,22 +79,15 @@ def _film_clip(
         skeleton = find_skeleton(settings.detected_skeleton)
         points = named_joints(clip, motion, skeleton)
     truth = _centered(points, skeleton)
-    if settings.cameras is None:
+    if settings.cameras is None:  # actors walk along a room's axes: turn them between two cameras
         truth = _rotated(truth, pi / cameras.views)
     subject, action = labels.get(clip.name) or _from_name(clip.stem)
     seen = film(cameras, truth, settings.noise, generator_for(settings.simulation_seed, clip.stem))
     return Recording(
-        name=clip.stem,
-        subject=subject,
-        action=action,
-        fps=motion.fps,
-        skeleton=skeleton,
-        cameras=cameras,
-        keypoints=seen.keypoints,
-        confidence=seen.confidence,
+        clip.stem, subject, action, motion.fps, skeleton, cameras, *seen,
         truth=truth.float(),
         source=Source("BVH", clip),
-    )
+    )  # fmt: skip
 
 
 def named_joints(
@@ -164,13 +157,10 @@ def _z_up(points: Float[Tensor, "frames joints 3"]) -> Float[Tensor, "frames joi
 
 def _position(joint: str, known: Mapping[str, Tensor]) -> Tensor | None:
     """Average the first set of source joints that the file has completely, on the same side."""
-    side, _, part = (
-        joint.rpartition("_") if joint.startswith(("left_", "right_")) else ("", "", joint)
-    )
-    prefix = f"{side}_" if side else ""
-    for sources in _SOURCES[part]:
-        if all(prefix + source in known for source in sources):
-            return torch.stack([known[prefix + source] for source in sources]).mean(dim=0)
+    side = next((side for side in ("left_", "right_") if joint.startswith(side)), "")
+    for sources in _SOURCES[joint.removeprefix(side)]:
+        if all(side + source in known for source in sources):
+            return torch.stack([known[side + source] for source in sources]).mean(dim=0)
     return None
 
 
@@ -222,15 +212,9 @@ def _centered(
 def _rotated(
     points: Float[Tensor, "frames joints 3"], angle: float
 ) -> Float[Tensor, "frames joints 3"]:
-    """Rotate the points about the vertical, by half the angle between two cameras of the ring.
-
-    Actors walk along the axes of a room, and cameras are in its corners: without the rotation, an
-    actor would walk into a camera.
-    """
     x, y, z = points.unbind(dim=-1)
-    return torch.stack(
-        [cos(angle) * x - sin(angle) * y, sin(angle) * x + cos(angle) * y, z], dim=-1
-    )
+    cosine, sine = cos(angle), sin(angle)
+    return torch.stack([cosine * x - sine * y, sine * x + cosine * y, z], dim=-1)
 
 
 def _manifest(folder: Path) -> dict[str, tuple[str, str]]:

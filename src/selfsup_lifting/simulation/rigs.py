@@ -4,18 +4,14 @@ import torch
 
 from multiview_geom import Cameras, ring_of_cameras
 from selfsup_lifting.calibration import load_rig
-from selfsup_lifting.config import ReadSettings, RigSettings
+from selfsup_lifting.config import ReadSettings
 
 
 def simulated_rig(settings: ReadSettings) -> Cameras:
     """Return the cameras of the calibration file in the settings, or else a ring of cameras."""
     if settings.cameras is not None:
         return load_rig(settings.cameras, unit=settings.unit).cameras
-    return ring(settings.rig)
-
-
-def ring(rig: RigSettings) -> Cameras:
-    """Place the simulated cameras in a ring, in float64."""
+    rig = settings.rig
     return ring_of_cameras(
         rig.views,
         rig.radius,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import product
 from math import tau
 
 import torch
@@ -27,17 +28,9 @@ Place = Float[Tensor, "frames 3"]
 
 # Length of the bone that ends in each joint, of a person 1.75 m tall [m].
 _BONE_LENGTHS = {
-    "hip": 0.13,
-    "knee": 0.44,
-    "ankle": 0.43,
-    "spine": 0.24,
-    "thorax": 0.25,
-    "nose": 0.16,
-    "head_top": 0.12,
-    "shoulder": 0.16,
-    "elbow": 0.28,
-    "wrist": 0.25,
-}
+    "hip": 0.13, "knee": 0.44, "ankle": 0.43, "spine": 0.24, "thorax": 0.25, "nose": 0.16,
+    "head_top": 0.12, "shoulder": 0.16, "elbow": 0.28, "wrist": 0.25,
+}  # fmt: skip
 STATURE_SPREAD = 0.08
 BONE_SPREAD = 0.05
 
@@ -81,11 +74,8 @@ def _recognizes(_: object) -> bool:
 def _read(_: object, settings: ReadSettings) -> list[ReadResult]:
     """Simulate every subject and action; the seed fixes the result."""
     cameras = simulated_rig(settings)
-    return [
-        ReadResult(_recording(subject, action, cameras, settings))
-        for subject in SUBJECTS
-        for action in ACTIONS
-    ]
+    parts = product(SUBJECTS, ACTIONS)
+    return [ReadResult(_recording(*part, cameras, settings)) for part in parts]
 
 
 READER = Reader("synthetic", _recognizes, _read)
@@ -98,17 +88,10 @@ def _recording(subject: str, action: str, cameras: Cameras, settings: ReadSettin
     truth = pose(ACTIONS[action](generator), body, skeleton)
     seen = film(cameras, truth, settings.noise, generator)
     return Recording(
-        name=f"synthetic {subject} {action}",
-        subject=subject,
-        action=action,
-        fps=FPS,
-        skeleton=skeleton,
-        cameras=cameras,
-        keypoints=seen.keypoints,
-        confidence=seen.confidence,
+        f"synthetic {subject} {action}", subject, action, FPS, skeleton, cameras, *seen,
         truth=truth.float(),
         source=Source("synthetic"),
-    )
+    )  # fmt: skip
 
 
 def _body_of(subject: str, seed: int, skeleton: Skeleton) -> Float[Tensor, "joints"]:

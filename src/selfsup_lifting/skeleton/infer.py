@@ -16,16 +16,10 @@ from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton, mirrored_by_
 # The skeletons with a number of keypoints, the usual one first. Whole-body models begin with the
 # body; their face and hands are left out.
 _BY_COUNT: Mapping[int, tuple[str, ...]] = {
-    15: ("humaneva15",),
-    16: ("mpii16",),
-    17: ("coco17",),
-    18: ("coco18",),
-    25: ("body25", "body25b"),
-    26: ("halpe26",),
-    133: ("coco17",),
-    135: ("body25b",),
-    136: ("halpe26",),
-}
+    15: ("humaneva15",), 16: ("mpii16",), 17: ("coco17",), 18: ("coco18",),
+    25: ("body25", "body25b"), 26: ("halpe26",),
+    133: ("coco17",), 135: ("body25b",), 136: ("halpe26",),
+}  # fmt: skip
 # Joints that lie in the middle between two others, which distinguishes skeletons of 25 joints.
 _MIDDLES: Mapping[str, tuple[tuple[str, str, str], ...]] = {
     "body25": (("pelvis", "left_hip", "right_hip"), ("neck", "left_shoulder", "right_shoulder")),

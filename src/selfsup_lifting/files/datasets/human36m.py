@@ -35,11 +35,9 @@ FPS = 50.0
 
 # The cameras in the order of the 2D files, with their image sizes [px].
 IMAGE_SIZES: Mapping[str, tuple[int, int]] = {
-    "54138969": (1000, 1002),
-    "55011271": (1000, 1000),
-    "58860488": (1000, 1000),
-    "60457274": (1000, 1002),
-}
+    "54138969": (1000, 1002), "55011271": (1000, 1000),
+    "58860488": (1000, 1000), "60457274": (1000, 1002),
+}  # fmt: skip
 
 # The 17 joints among the 32 of the motion capture, in the order of `h36m17`.
 CAPTURED_JOINTS = 32
@@ -80,13 +78,13 @@ def _read(path: Path, settings: ReadSettings) -> list[ReadResult]:
 READER = Reader(NAME, _recognizes, _read)
 
 
-def _subject_rig(calibration: Path, subject: str, unit: Unit | None = None) -> Rig:
+def _subject_rig(calibration: Path, subject: str, unit: Unit | None) -> Rig:
     """Read the four cameras of a subject, in the order of the 2D files."""
-    rig = (
-        _rig_of_videopose3d(calibration, subject, unit)
-        if calibration.suffix == ".py"
-        else read_rig(calibration, unit=unit, subject=subject)
-    )
+    if calibration.suffix == ".py":
+        cameras = read_python_cameras(calibration, subject)
+        rig = Rig(cameras.scaled((unit or Unit.MILLIMETER).meters), calibration, ())
+    else:
+        rig = read_rig(calibration, unit=unit, subject=subject)
     cameras, names = rig.cameras, rig.cameras.names
     if set(IMAGE_SIZES) <= set(names):
         cameras = cameras.select(list(IMAGE_SIZES))
@@ -96,11 +94,6 @@ def _subject_rig(calibration: Path, subject: str, unit: Unit | None = None) -> R
         )
     sizes = torch.tensor(list(IMAGE_SIZES.values()))
     return rig._replace(cameras=replace(cameras, image_size=sizes, names=tuple(IMAGE_SIZES)))
-
-
-def _rig_of_videopose3d(path: Path, subject: str, unit: Unit | None) -> Rig:
-    cameras = read_python_cameras(path, subject)
-    return Rig(cameras.scaled((unit or Unit.MILLIMETER).meters), path, ())
 
 
 def _calibration(folder: Path) -> Path:

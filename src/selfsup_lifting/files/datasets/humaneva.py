@@ -106,7 +106,7 @@ def _poses(file: Path, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
     return numbers
 
 
-def _subject_rig(folder: Path, subject: str, unit: Unit | None = None) -> Rig:
+def _subject_rig(folder: Path, subject: str, unit: Unit | None) -> Rig:
     """Read the three color cameras of a subject."""
     places = [folder / part.format(subject=subject) for part in CALIBRATIONS]
     home = next((place for place in places if any(place.glob("*.cal"))), folder)

@@ -39,14 +39,9 @@ MILLIMETER = Unit.MILLIMETER.meters
 PIXEL, SPACE = 2, 3
 
 ACTIVITIES: Mapping[int, str] = {
-    1: "Standing/Walking",
-    2: "Exercising",
-    3: "Sitting",
-    4: "Reaching/Crouching",
-    5: "On The Floor",
-    6: "Sports",
-    7: "Miscellaneous",
-}
+    1: "Standing/Walking", 2: "Exercising", 3: "Sitting", 4: "Reaching/Crouching",
+    5: "On The Floor", 6: "Sports", 7: "Miscellaneous",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -92,16 +87,17 @@ READER = Reader(NAME, _recognizes, _read)
 
 
 def _test_files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path] if path.name == TEST_FILE else []
-    return sorted({*path.glob(TEST_FILE), *path.glob(f"TS*/{TEST_FILE}")})
+    return _files_named(TEST_FILE, path, ("", "TS*/"))
 
 
 def _train_files(path: Path) -> list[Path]:
+    return _files_named(TRAIN_FILE, path, ("", "Seq*/", "S*/Seq*/"))
+
+
+def _files_named(name: str, path: Path, folders: Sequence[str]) -> list[Path]:
     if path.is_file():
-        return [path] if path.name == TRAIN_FILE else []
-    patterns = (TRAIN_FILE, f"Seq*/{TRAIN_FILE}", f"S*/Seq*/{TRAIN_FILE}")
-    return sorted({file for pattern in patterns for file in path.glob(pattern)})
+        return [path] if path.name == name else []
+    return sorted({file for folder in folders for file in path.glob(folder + name)})
 
 
 def _is_test_npz(path: Path) -> bool:
@@ -110,11 +106,9 @@ def _is_test_npz(path: Path) -> bool:
 
 def _test_sequence(file: Path) -> AnnotatedSequence:
     """Read one HDF5 file, in which MATLAB's axes are reversed."""
+    names = ("annot2", "annot3", "univ_annot3", "valid_frame", "activity_annotation")
     with open_hdf5(file, "MPI-INF-3DHP's test set (MATLAB 7.3)") as content:
-        arrays = {
-            name: np.asarray(content[name])
-            for name in ("annot2", "annot3", "univ_annot3", "valid_frame", "activity_annotation")
-        }
+        arrays = {name: np.asarray(content[name]) for name in names}
     frames = len(arrays["annot2"])
     return AnnotatedSequence(
         name=file.resolve().parent.name,
@@ -185,18 +179,13 @@ def _test_recordings(
             continue
         chosen = slice(frames[0], frames[-1] + 1)
         keypoints = torch.from_numpy(pixels[chosen]).float()[:, None]
+        action = ACTIVITIES.get(int(activity), "unknown")
         yield Recording(
-            name=f"{test.name} {number}",
-            subject=test.name,
-            action=ACTIVITIES.get(int(activity), "unknown"),
-            fps=FPS,
-            skeleton=SKELETON,
-            cameras=cameras,
-            keypoints=keypoints,
+            f"{test.name} {number}", test.name, action, FPS, SKELETON, cameras, keypoints,
             confidence=keypoints.isfinite().all(dim=-1).float(),
             truth=torch.from_numpy(truth[chosen]).float(),
             source=Source("MPI-INF-3DHP", path, NAME),
-        )
+        )  # fmt: skip
 
 
 def _test_camera(path: Path, test: AnnotatedSequence) -> Cameras:
@@ -231,30 +220,20 @@ def _read_training(file: Path, settings: ReadSettings) -> ReadResult:
     in_camera = _cells(file, "annot3", SPACE)
     rig = _train_rig(settings.cameras or file.parent / CALIBRATION, settings.unit)
     frames = min(len(one) for one in (*pixels, *in_camera))
-    keypoints = np.stack([one[:frames] for one in pixels], axis=1)
+    keypoints = torch.from_numpy(np.stack([one[:frames] for one in pixels], axis=1)).float()
     first = torch.from_numpy(MILLIMETER * in_camera[0][:frames])
     world = camera_to_world(rig.cameras.camera_from_world[0], first)
-    subject, number = _subject_and_number(file)
-    seen = torch.from_numpy(keypoints).float()
+    folder = file.resolve().parent
+    subject, number = folder.parent.name, int(re.sub(r"\D", "", folder.name) or 1)
+    name, action = f"{subject} Seq{number}", f"Seq{number}"
+    fps = 2 * FPS if (subject, number) in FAST else FPS
     recording = Recording(
-        name=f"{subject} Seq{number}",
-        subject=subject,
-        action=f"Seq{number}",
-        fps=2 * FPS if (subject, number) in FAST else FPS,
-        skeleton=SKELETON,
-        cameras=rig.cameras,
-        keypoints=seen,
-        confidence=seen.isfinite().all(dim=-1).float(),
+        name, subject, action, fps, SKELETON, rig.cameras, keypoints,
+        confidence=keypoints.isfinite().all(dim=-1).float(),
         truth=world.float(),
         source=Source("MPI-INF-3DHP", file, NAME),
-    )
+    )  # fmt: skip
     return ReadResult(recording, notes=rig.notes)
-
-
-def _subject_and_number(file: Path) -> tuple[str, int]:
-    folder = file.resolve().parent
-    digits = re.sub(r"\D", "", folder.name)
-    return folder.parent.name, int(digits or 1)
 
 
 def _train_rig(calibration: Path, unit: Unit | None) -> Rig:

@@ -57,16 +57,11 @@ def assemble(
         notes.append(f"{name}: the frame rate is unknown; taken as {fps:g} per s")
     path, paths = views[0].source, {view.source for view in views}
     recording = Recording(
-        name=name,
-        subject=name,
-        action="capture",
-        fps=fps,
-        skeleton=aligned[0].skeleton,
-        cameras=cameras,
+        name, name, "capture", fps, aligned[0].skeleton, cameras,
         keypoints=_of_person(keypoints, person, torch.nan),
         confidence=_of_person(confidence[..., None], person, 0.0)[..., 0],
         source=Source(aligned[0].format, path if len(paths) == 1 else path.parent),
-    )
+    )  # fmt: skip
     counts = confidence.amax(dim=-1).gt(0).sum(dim=2).amax(dim=0).tolist()
     return ReadResult(recording, dict(zip(cameras.names, counts, strict=True)), tuple(notes))
 

@@ -88,17 +88,10 @@ def _camera_of(view: ViewTracks, rig: Rig, settings: ReadSettings) -> str:
 
 def _assumed_camera(name: str, image_size: tuple[int, int]) -> Cameras:
     """Return a camera without lens distortion and with a usual focal length."""
-    width, height = image_size
-    focal = USUAL_FOCAL_LENGTH * max(width, height)
-    return Cameras(
-        intrinsics=torch.tensor(
-            [[[focal, 0.0, (width - 1) / 2], [0.0, focal, (height - 1) / 2], [0.0, 0.0, 1.0]]],
-            dtype=torch.float64,
-        ),
-        camera_from_world=torch.eye(4, dtype=torch.float64)[None],
-        image_size=torch.tensor([image_size]),
-        names=(name,),
-    )
+    (cx, cy), focal = ((size - 1) / 2 for size in image_size), USUAL_FOCAL_LENGTH * max(image_size)
+    K = torch.tensor([[focal, 0.0, cx], [0.0, focal, cy], [0.0, 0.0, 1.0]], dtype=torch.float64)
+    pose, size = torch.eye(4, dtype=torch.float64)[None], torch.tensor([image_size])
+    return Cameras(K[None], pose, image_size=size, names=(name,))
 
 
 def _assumed_size(view: ViewTracks) -> tuple[tuple[int, int], str]:

@@ -158,18 +158,13 @@ def view_tracks(  # noqa: PLR0913 - one argument for each thing in a file
     if largest > 1:
         notes = (*notes, f"{source}: confidences up to {largest:.3g} were divided by {largest:.3g}")
     return ViewTracks(
-        camera=camera,
-        source=source,
-        format=format,
-        skeleton=body.skeleton,
-        first_frame=first_frame,
-        keypoints=keypoints,
+        camera, source, format, body.skeleton, first_frame, keypoints,
         confidence=(confidence / largest).clamp(max=1.0),
         scale=_scale(source, keypoints, seen, first_frame),
         people=people,
         candidates=body.candidates,
         notes=notes,
-    )
+    )  # fmt: skip
 
 
 def _largest_confidence(confidence: Float[Tensor, "frames people joints"]) -> float:
