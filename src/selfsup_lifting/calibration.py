@@ -60,7 +60,12 @@ def read_rig(path: Path, *, unit: Unit | None = None, subject: str | None = None
         _require_invertible(f"calibration {path}, camera {name}", matrix)
     if unit is not None or file.unit is not None:
         return Rig(cameras.scaled((unit or Unit(file.unit)).meters), path, ())
-    unit, note = _guessed_unit(path, cameras)
+    width = float(torch.cdist(cameras.centers, cameras.centers).max())
+    unit = Unit.MILLIMETER if width > WIDEST_RIG_M else Unit.METER
+    note = (
+        f"{path}: the file does not say its unit of length; taken as {unit.value}, because the "
+        f"cameras are up to {width:.3g} units apart; --unit overrules this"
+    )
     return Rig(cameras.scaled(unit.meters), path, (note,))
 
 
@@ -87,12 +92,3 @@ def _require_invertible(where: str, matrix: Float[Tensor, "3 3"]) -> None:
             f"{where}: expected an intrinsic matrix that can be inverted, got {matrix.tolist()}; "
             "its last row should be 0, 0, 1"
         )
-
-
-def _guessed_unit(path: Path, cameras: Cameras) -> tuple[Unit, str]:
-    width = float(torch.cdist(cameras.centers, cameras.centers).max())
-    unit = Unit.MILLIMETER if width > WIDEST_RIG_M else Unit.METER
-    return unit, (
-        f"{path}: the file does not say its unit of length; taken as {unit.value}, because the "
-        f"cameras are up to {width:.3g} units apart; --unit overrules this"
-    )

@@ -164,10 +164,6 @@ class Recording:
         filled = _interpolated(self.keypoints, self.confidence, longest)
         return replace(self, keypoints=filled[0], confidence=filled[1])
 
-    def without_truth(self) -> "Recording":
-        """Return the recording without its truth, as self-supervised training uses it."""
-        return replace(self, truth=None)
-
 
 def save_recording(path: Path, recording: Recording) -> None:
     """Write a recording as an `.npz` file of plain arrays and one JSON string.
@@ -232,7 +228,12 @@ def load_recording(path: Path) -> Recording:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         description = json.loads(str(arrays.pop("description")))
-        _require_known_format(path, description)
+        version = description.get("format")
+        if version != FORMAT_VERSION:
+            raise Place(path).error(
+                f"expected a recording of format {FORMAT_VERSION}, got format {version}; a newer "
+                "version of this package wrote it"
+            )
         return _recording_of(description, arrays)
     except (
         OSError, EOFError, BadZipFile, zlib.error, KeyError, TypeError, ValueError,
@@ -263,14 +264,6 @@ def _recording_of(description: dict[str, Any], arrays: dict[str, NDArray[Any]]) 
         truth=tensors.get("truth"),
         source=Source.from_dict(description.get("source") or {}),
     )  # fmt: skip
-
-
-def _require_known_format(path: Path, description: dict[str, Any]) -> None:
-    if description.get("format") != FORMAT_VERSION:
-        raise Place(path).error(
-            f"expected a recording of format {FORMAT_VERSION}, got format "
-            f"{description.get('format')}; a newer version of this package wrote it"
-        )
 
 
 def _interpolated(

@@ -20,10 +20,11 @@ WIDEST_TABLE = 6
 
 def error_table(title: str, rows: Mapping[str, Errors]) -> Table:
     """Make a table of errors, one row per name."""
-    table = _table(title, "", "P-MPJPE [mm]", "MPJPE [mm]", "poses")
-    for name, errors in rows.items():
-        table.add_row(name, f"{errors.p_mpjpe_mm:.1f}", f"{errors.mpjpe_mm:.1f}", f"{errors.poses}")
-    return table
+    lines = [
+        (name, f"{errors.p_mpjpe_mm:.1f}", f"{errors.mpjpe_mm:.1f}", f"{errors.poses}")
+        for name, errors in rows.items()
+    ]
+    return plain_table(title, ("", "P-MPJPE [mm]", "MPJPE [mm]", "poses"), *lines)
 
 
 def ablation_cells(rows: Sequence[Row]) -> list[tuple[str, ...]]:
@@ -76,8 +77,10 @@ def result_table(table: ResultTable) -> Table:
 
 
 def plain_table(title: str, headings: Sequence[str], *lines: Sequence[str]) -> Table:
-    """Make a table of formatted cells."""
-    table = _table(title, *headings)
+    """Make a table of formatted cells; all columns but the first are aligned right."""
+    table = Table(headings[0], title=title, title_justify="left", title_style="bold")
+    for heading in headings[1:]:
+        table.add_column(Text(heading), justify="right")
     for line in lines:
         table.add_row(*line)
     return table
@@ -109,10 +112,8 @@ def inspection_parts(found: Inspection | RigInspection) -> Iterator[Table | Text
         yield Text(f"{found.format} calibration, lengths in {found.unit or 'an unknown unit'}")
     yield _rig_table(found)
     if isinstance(found, Inspection):
-        joints = _table("Joints", "", "missing")
-        for joint, share in found.missing_per_joint.items():
-            joints.add_row(joint, f"{share:.1%}")
-        yield joints
+        shares = [(joint, f"{share:.1%}") for joint, share in found.missing_per_joint.items()]
+        yield plain_table("Joints", ("", "missing"), *shares)
         yield Text(_confidences(found.confidence_histogram))
     for warning in found.warnings:
         yield Text(f"warning: {warning}", style="yellow")
@@ -131,14 +132,14 @@ def _overview(found: Inspection) -> str:
 
 def _rig_table(found: Inspection | RigInspection) -> Table:
     columns = ("size [px]", "focal length [px]", "field of view [deg]", "position", "missing")
-    table = _table("Cameras", "", *columns, "people")
+    lines = []
     for camera in found.rig:
         missing = people = ""
         if isinstance(found, Inspection):
             missing = f"{found.missing_per_camera.get(camera.name, 1.0):.1%}"
             people = str(found.people.get(camera.name, ""))
-        table.add_row(camera.name, *_camera_cells(camera), missing, people)
-    return table
+        lines.append((camera.name, *_camera_cells(camera), missing, people))
+    return plain_table("Cameras", ("", *columns, "people"), *lines)
 
 
 def _camera_cells(camera: CameraSummary) -> tuple[str, ...]:
@@ -156,16 +157,9 @@ def _confidences(histogram: Sequence[float]) -> str:
 
 
 def _residual_table(name: str, rows: Mapping[str, Residuals]) -> Table:
-    table = _table("Reprojection error", name, "median [px]", "90 % [px]", "detected", "used")
+    lines = []
     for label, row in rows.items():
         distances = (f"{row.median_px:.1f}", f"{row.p90_px:.1f}")
-        table.add_row(label, *distances, f"{row.seen_share:.1%}", f"{row.kept_share:.1%}")
-    return table
-
-
-def _table(title: str, first: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold")
-    table.add_column(first)
-    for column in columns:
-        table.add_column(Text(column), justify="right")
-    return table
+        lines.append((label, *distances, f"{row.seen_share:.1%}", f"{row.kept_share:.1%}"))
+    headings = (name, "median [px]", "90 % [px]", "detected", "used")
+    return plain_table("Reprojection error", headings, *lines)

@@ -226,17 +226,13 @@ def _recordings(data: tuple[str, ...], read: ReadSettings) -> list[Recording]:
 def _compared(names: Sequence[str], outcomes: Sequence[Sequence[Outcome]]) -> list[Row]:
     rows: list[Row] = []
     for name, seeds in zip(names, outcomes, strict=True):
-        errors = tuple(outcome.p_mpjpe_mm for outcome in seeds)
+        aligned = tuple(outcome.p_mpjpe_mm for outcome in seeds)
         above = rows[-1].p_mpjpe_mm if rows else ()
-        row = Row(
-            name=name,
-            p_mpjpe_mm=errors,
-            mpjpe_mm=tuple(outcome.mpjpe_mm for outcome in seeds),
-            gains_mm=tuple(old - new for old, new in zip(above, errors, strict=bool(above))),
-            gradient_shares=_means([outcome.gradient_shares for outcome in seeds]),
-            seconds=mean(outcome.seconds for outcome in seeds),
-        )
-        rows.append(row)
+        gains = tuple(old - new for old, new in zip(above, aligned, strict=bool(above)))
+        shares = _means([outcome.gradient_shares for outcome in seeds])
+        seconds = mean(outcome.seconds for outcome in seeds)
+        errors = tuple(outcome.mpjpe_mm for outcome in seeds)
+        rows.append(Row(name, aligned, errors, gains, shares, seconds))
     return rows
 
 

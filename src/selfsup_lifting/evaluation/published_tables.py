@@ -173,10 +173,9 @@ def recordings_of_test(
 ) -> list[Recording]:
     """Return the recordings of a dataset's test set; all of them if none belongs to it."""
     chosen = [
-        recording
-        for recording in recordings
-        if recording.subject in dataset.subjects
-        and (not dataset.actions or recording.action in dataset.actions)
+        one
+        for one in recordings
+        if one.subject in dataset.subjects and one.action in (dataset.actions or (one.action,))
     ]
     return chosen or list(recordings)
 

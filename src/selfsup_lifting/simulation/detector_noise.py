@@ -13,6 +13,7 @@ from selfsup_lifting.config import NoiseSettings
 # The error at which the confidence is one half [px]: with the default rig, good joints have a
 # confidence of 0.9 and outliers one below 0.3, as those of heatmap detectors.
 HALF_CONFIDENCE_PX = 10.0
+HALF_PIXEL = 0.5
 # The standard deviation of the logarithm of the detector's estimate of its own error.
 LOG_ERROR_DEVIATION = 0.3
 OUTLIER_LOG_ERROR_DEVIATION = 1.0
@@ -47,7 +48,9 @@ def detect(
     error = typical[..., None] * _normal(pixels.shape, generator)
     error += noise.bias_px * _normal((1, *pixels.shape[1:]), generator)
     astray = noise.outlier_px * 0.5**0.5 * _normal(pixels.shape, generator)
-    seen = _inside(pixels, image_size) & ~_occluded(pixels.shape[:3], noise, generator)
+    # Pixel centers are integers; NaN is outside.
+    inside = ((pixels > -HALF_PIXEL) & (pixels < image_size[:, None] - HALF_PIXEL)).all(dim=-1)
+    seen = inside & ~_occluded(pixels.shape[:3], noise, generator)
     keypoints = pixels.float() + torch.where(outlier[..., None], astray, error)
     confidence = _confidence(torch.where(outlier, noise.outlier_px, typical), outlier, generator)
     return Detections(
@@ -123,14 +126,6 @@ def _occluded(
         chance = torch.where(hidden[-1], 1 - leave, enter)
         hidden.append(torch.rand(sightings, generator=generator) < chance)
     return torch.stack(hidden)[:frames]
-
-
-def _inside(
-    pixels: Float[Tensor, "frames views joints 2"], image_size: Int[Tensor, "views 2"]
-) -> Bool[Tensor, "frames views joints"]:
-    """Return whether pixels are inside the image; pixel centers are integers, NaN is outside."""
-    edge = image_size[:, None, :] - 0.5
-    return ((pixels > -0.5) & (pixels < edge)).all(dim=-1)  # noqa: PLR2004 - half a pixel
 
 
 def _normal(shape: torch.Size | tuple[int, ...], generator: Generator) -> Tensor:

@@ -140,7 +140,9 @@ def load_lifter(run: Path) -> Lifter:
     with _naming_damaged_file(path), safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
         weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    _require_format(metadata, path)
+    format = metadata.get("format")
+    if format != FORMAT:
+        raise ValueError(f"{path}: expected a checkpoint of format {FORMAT!r}, got {format!r}")
     with _naming_damaged_file(path):
         lifter = _built_from(metadata)
         _require_weights_of(lifter, weights)
@@ -189,13 +191,6 @@ def _naming_damaged_file(path: Path) -> Iterator[None]:
 def _require_run(run: Path) -> None:
     if not run.is_dir():
         raise ValueError(f"there is no run folder {run}")
-
-
-def _require_format(metadata: Mapping[str, str], path: Path) -> None:
-    if metadata.get("format") != FORMAT:
-        raise ValueError(
-            f"{path}: expected a checkpoint of format {FORMAT!r}, got {metadata.get('format')!r}"
-        )
 
 
 def _built_from(metadata: Mapping[str, str]) -> Lifter:

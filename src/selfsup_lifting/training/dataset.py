@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import pad
 
-from multiview_geom import Cameras, relative_transform, rigid_transform
+from multiview_geom import relative_transform, rigid_transform
 from selfsup_lifting.config import Labels, TriangulationSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.skeleton.skeletons import Skeleton, centered_on_root, root_position
@@ -139,13 +139,15 @@ def _frames(recording: Recording, world: Float[Tensor, "frames joints 3"]) -> Fr
     rooted = origin.isfinite().all(dim=-1)[:, 0]
     labelled = world.isfinite().all(dim=-1)
     relative = torch.where(labelled[..., None], world - origin, 0.0)
+    root_from_world = rigid_transform(torch.eye(3).to(origin), -origin)
+    camera_from_root = relative_transform(recording.cameras.camera_from_world, root_from_world)
     frames = Frames(
         image=torch.where(seen[..., None], image, 0.0).float(),
         seen=seen,
         confidence=torch.where(seen, recording.confidence, 0.0),
         labels=relative.float(),
         labelled=labelled,
-        camera_from_root=_camera_from_root(recording.cameras, origin[:, 0]).float(),
+        camera_from_root=camera_from_root.float(),
     )
     return frames.select(rooted)
 
@@ -158,13 +160,6 @@ def _world_points(
     if recording.truth is None:
         raise ValueError(f"supervised training needs ground truth, {recording.name} has none")
     return recording.truth.double()
-
-
-def _camera_from_root(
-    cameras: Cameras, origin: Float[Tensor, "frames 3"]
-) -> Float[Tensor, "frames views 4 4"]:
-    root_from_world = rigid_transform(torch.eye(3).to(origin), -origin)
-    return relative_transform(cameras.camera_from_world, root_from_world[:, None])
 
 
 def _concatenated(parts: Sequence[Frames]) -> Frames:
