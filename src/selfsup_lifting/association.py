@@ -223,10 +223,9 @@ def _centers_and_sizes(
     detections: Detections, groups: Int[Tensor, "frames groups views"]
 ) -> tuple[Float[Tensor, "frames groups views 2"], Float[Tensor, "frames groups views"]]:
     """Return the center and the size of every member of a group; NaN and zero if absent."""
-    count = groups.shape[1]
+    count, member = groups.shape[1], groups.clamp(min=0)[..., None, None]
     sizes = _of_members(detections.sizes[:, None].expand(-1, count, -1, -1), groups)
     centers = detections.centers[:, None].expand(-1, count, -1, -1, -1)
-    member = groups.clamp(min=0)[..., None, None]
     centers = centers.take_along_dim(member, dim=-2)[..., 0, :]
     return torch.where((groups >= 0)[..., None], centers, torch.nan), sizes
 

@@ -172,7 +172,9 @@ def reconstruct(recording: Recording, settings: TriangulationSettings = DEFAULTS
     kept = kept & residuals.isfinite()
     residuals = torch.where(kept, residuals, torch.nan)
     seen = recording.keypoints.isfinite().all(dim=-1)
-    sigma = _noise(residuals)
+    sigma, weights = _noise(residuals), kept.to(points.dtype)
+    covariance = point_covariance(cameras.projections, points, sigma=sigma, weights=weights)
+    expected_errors = covariance.diagonal(dim1=-2, dim2=-1).sum(dim=-1).sqrt()
     return Reconstruction(
         points=points,
         total=_summary(residuals, seen),
@@ -185,7 +187,7 @@ def reconstruct(recording: Recording, settings: TriangulationSettings = DEFAULTS
             for joint, name in enumerate(joints)
         },
         sigma_px=sigma,
-        expected_error_mm=_expected_error(cameras, points, kept, sigma),
+        expected_error_mm=float(1000 * expected_errors.nanmedian()),
     )
 
 
@@ -215,16 +217,3 @@ def _noise(residuals: Float[Tensor, "frames views joints"]) -> float:
     rayleigh_median = (2 * torch.tensor(2.0).log()).sqrt()
     spread = residuals.nanmedian() / rayleigh_median
     return float(spread * (measurements / (measurements - unknowns)) ** 0.5)
-
-
-def _expected_error(
-    cameras: Cameras,
-    points: Float[Tensor, "frames joints 3"],
-    kept: Bool[Tensor, "frames views joints"],
-    sigma: float,
-) -> float:
-    covariance = point_covariance(
-        cameras.projections, points, sigma=sigma, weights=kept.to(points.dtype)
-    )
-    spread = covariance.diagonal(dim1=-2, dim2=-1).sum(dim=-1).sqrt()
-    return float(1000 * spread.nanmedian())

@@ -114,7 +114,9 @@ def inspection_parts(found: Inspection | RigInspection) -> Iterator[Table | Text
     if isinstance(found, Inspection):
         shares = [(joint, f"{share:.1%}") for joint, share in found.missing_per_joint.items()]
         yield plain_table("Joints", ("", "missing"), *shares)
-        yield Text(_confidences(found.confidence_histogram))
+        tenths = enumerate(found.confidence_histogram)
+        steps = "  ".join(f"{tenth / 10:.1f}: {share:.0%}" for tenth, share in tenths)
+        yield Text(f"confidence from  {steps}")
     for warning in found.warnings:
         yield Text(f"warning: {warning}", style="yellow")
 
@@ -149,11 +151,6 @@ def _camera_cells(camera: CameraSummary) -> tuple[str, ...]:
         " ".join(f"{degrees(angle):.0f}" for angle in camera.field_of_view or ()),
         " ".join(f"{coordinate:.2f}" for coordinate in camera.position),
     )
-
-
-def _confidences(histogram: Sequence[float]) -> str:
-    steps = "  ".join(f"{tenth / 10:.1f}: {share:.0%}" for tenth, share in enumerate(histogram))
-    return f"confidence from  {steps}"
 
 
 def _residual_table(name: str, rows: Mapping[str, Residuals]) -> Table:

@@ -151,7 +151,8 @@ def ablate(
     runs = []
     for added, variant in product(range(seeds), variants):
         config = replace(variant.config, seed=variant.config.seed + added)
-        runs.append((config, folder / _folder_name(variant.name) / f"seed-{config.seed}"))
+        name = variant.name.replace("+ ", "with-").replace("=", "-").replace("/", "-")
+        runs.append((config, folder / name / f"seed-{config.seed}"))
     for config, run in runs:
         _require_same_settings(config, run)
         _saved_outcome(run)
@@ -173,7 +174,9 @@ def train_and_evaluate(config: Config, run: Path, progress: Progress = no_progre
     lifter = train(config, split.training, run, resume=resume, progress=progress)
     seconds = monotonic() - started
     total = evaluate_lifter(lifter.cpu(), split.held_out).total
-    outcome = Outcome(total.p_mpjpe_mm, total.mpjpe_mm, _shares(run / METRICS_FILE), seconds)
+    lines = (run / METRICS_FILE).read_text(encoding="utf-8").splitlines()
+    shares = _means([json.loads(line)["gradient_shares"] for line in lines])
+    outcome = Outcome(total.p_mpjpe_mm, total.mpjpe_mm, shares, seconds)
     with replacing(run / OUTCOME_FILE) as path:
         path.write_text(json.dumps(asdict(outcome)), encoding="utf-8")
     return outcome
@@ -236,13 +239,8 @@ def _compared(names: Sequence[str], outcomes: Sequence[Sequence[Outcome]]) -> li
     return rows
 
 
-def _shares(metrics: Path) -> dict[str, float]:
-    """Average each loss's share of the gradient over the epochs that use the loss."""
-    lines = metrics.read_text(encoding="utf-8").splitlines()
-    return _means([json.loads(line)["gradient_shares"] for line in lines])
-
-
 def _means(tables: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Average each loss's share over the tables, seeds or epochs, that have the loss."""
     names = dict.fromkeys(name for table in tables for name in table)
     return {name: mean(table[name] for table in tables if name in table) for name in names}
 
@@ -280,7 +278,3 @@ def _value(text: str) -> Any:  # noqa: ANN401 - any TOML value
         return loads(f"value = {text}")["value"]
     except TOMLDecodeError:
         return text
-
-
-def _folder_name(name: str) -> str:
-    return name.replace("+ ", "with-").replace("=", "-").replace("/", "-")

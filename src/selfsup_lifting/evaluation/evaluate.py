@@ -181,10 +181,11 @@ def summarize(errors: Sequence[PoseErrors], counted: Sequence[str] = ()) -> Eval
     names = tuple(counted) or skeleton.joints
     places = [_joint_index(skeleton, name) for name in names]
     measured = [(one.recording, one.measures(places)) for one in errors]
-    total = _mean(measures for _, measures in measured)
+    recordings, measures = zip(*measured, strict=True)
+    total = _mean(measures)
     per_action = _by_group(measured, lambda one: one.action)
     views = [zip(one.cameras.names, part.split(1, dim=-1), strict=True) for one, part in measured]
-    rates = [one.fps for one, _ in measured]
+    rates = [one.fps for one in recordings]
     return Evaluation(
         reference=errors[0].reference,
         total=total,
@@ -193,12 +194,12 @@ def summarize(errors: Sequence[PoseErrors], counted: Sequence[str] = ()) -> Eval
         per_subject=_by_group(measured, lambda one: one.subject),
         per_camera=_by_name(chain(*views)),
         per_subject_and_action=_by_group(measured, lambda one: f"{one.subject} {one.action}"),
-        frames=sum(one.frame_count for one, _ in measured),
+        frames=sum(one.frame_count for one in recordings),
         joints=len(skeleton.joints),
         joint_names=skeleton.joints,
         counted=names,
         fps=(min(rates), max(rates)),
-        blind=sum(measures[0].numel() for _, measures in measured) - total.poses,
+        blind=sum(part[0].numel() for part in measures) - total.poses,
     )
 
 

@@ -255,10 +255,8 @@ def _suspect_camera(recording: Recording) -> str | None:
     if len(names) < 4:  # noqa: PLR2004 - two of three cameras can hardly disagree
         return None
     with_all = _median_error(recording)
-    without = {
-        name: _median_error(recording.select_views([other for other in names if other != name]))
-        for name in names
-    }
+    others = {name: [other for other in names if other != name] for name in names}
+    without = {name: _median_error(recording.select_views(others[name])) for name in names}
     suspect = min(without, key=lambda name: without[name])
     if with_all < USUAL_ERROR_PX or without[suspect] > TELLING_DROP * with_all:
         return None

@@ -124,7 +124,12 @@ def _prepared(recording: Recording, settings: ReadSettings) -> Recording:
         cameras = replace(recording.cameras, distortion=None, lens=Lens.OPENCV)
         recording = replace(recording, cameras=cameras)
     if settings.min_confidence > 0:
-        recording = _without_low_confidence(recording, settings.min_confidence)
+        low = recording.confidence < settings.min_confidence
+        recording = replace(
+            recording,
+            keypoints=torch.where(low[..., None], torch.nan, recording.keypoints),
+            confidence=torch.where(low, 0.0, recording.confidence),
+        )
     if settings.fill_gaps:
         recording = recording.with_gaps_filled(settings.fill_gaps)
     if settings.fps is not None:
@@ -136,12 +141,3 @@ def _prepared(recording: Recording, settings: ReadSettings) -> Recording:
         return recording.to_skeleton(find_skeleton(settings.skeleton))
     except ValueError as error:
         raise ReadError(f"{recording.name}: {error}") from error
-
-
-def _without_low_confidence(recording: Recording, least: float) -> Recording:
-    low = recording.confidence < least
-    return replace(
-        recording,
-        keypoints=torch.where(low[..., None], torch.nan, recording.keypoints),
-        confidence=torch.where(low, 0.0, recording.confidence),
-    )

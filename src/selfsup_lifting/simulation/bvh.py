@@ -1,6 +1,5 @@
 """BVH motion capture: a hierarchy of joints, and their channels over the frames."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -138,7 +137,11 @@ class _Hierarchy:
 
     def __init__(self, path: Path, lines: list[str]) -> None:
         self.path = path
-        self.words = _numbered_words(lines)
+        self.words = (
+            (number, word)
+            for number, line in enumerate(lines, start=1)
+            for word in line.replace("{", " { ").replace("}", " } ").split()
+        )
         self.line = 1
         self.joints: list[Joint] = []
 
@@ -204,12 +207,6 @@ class _Hierarchy:
 
     def _error(self, what: str) -> ReadError:
         return Place(self.path, f"line {self.line}").error(what)
-
-
-def _numbered_words(lines: list[str]) -> Iterator[tuple[int, str]]:
-    for number, line in enumerate(lines, start=1):
-        for word in line.replace("{", " { ").replace("}", " } ").split():
-            yield number, word
 
 
 def _motion_header(path: Path, lines: list[str], motion: int) -> tuple[int, float]:

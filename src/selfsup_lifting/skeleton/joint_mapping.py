@@ -31,11 +31,10 @@ def joint_mapping(source: Skeleton, target: Skeleton) -> Float[Tensor, "target s
         top of the head, which is too low.
     """
     rows = {joint: _weights(source, joint) for joint in target.joints}
-    missing = [joint for joint, row in rows.items() if not row]
+    missing = ", ".join(joint for joint, row in rows.items() if not row)
     if missing:
         raise ValueError(
-            f"cannot compute {', '.join(missing)} of {target.name!r} from the joints of "
-            f"{source.name!r}"
+            f"cannot compute {missing} of {target.name!r} from the joints of {source.name!r}"
         )
     _require_distinct_rows(source, target, rows)
     mapping = torch.zeros(len(target.joints), len(source.joints))

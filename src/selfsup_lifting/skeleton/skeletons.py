@@ -85,13 +85,9 @@ class Skeleton:
         missing = {field.name for field in fields(cls)} - set(plain)
         if missing:
             raise ValueError(f"a skeleton needs {', '.join(sorted(missing))}, got {sorted(plain)}")
-        return cls(
-            name=str(plain["name"]),
-            joints=tuple(str(joint) for joint in plain["joints"]),
-            parents=tuple(int(parent) for parent in plain["parents"]),
-            mirrored=tuple((int(left), int(right)) for left, right in plain["mirrored"]),
-            root=tuple(int(joint) for joint in plain["root"]),
-        )
+        mirrored = tuple((int(left), int(right)) for left, right in plain["mirrored"])
+        joints, parents = tuple(map(str, plain["joints"])), tuple(map(int, plain["parents"]))
+        return cls(str(plain["name"]), joints, parents, mirrored, tuple(map(int, plain["root"])))
 
 
 def root_position(

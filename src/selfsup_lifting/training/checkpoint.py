@@ -231,11 +231,8 @@ def _not_finite(weights: Mapping[str, Tensor]) -> str | None:
 def _require_same_network(run: Path, trained: Lifter, lifter: Lifter) -> None:
     """Refuse weights of other settings; only dropout may change, as no weight depends on it."""
     before, now = (_described(one) for one in (trained, lifter))
-    changes = [
-        f"`{name}` was {before[name]} and is now {now[name]}"
-        for name in before
-        if before[name] != now[name]
-    ]
+    changed = [name for name in before if before[name] != now[name]]
+    changes = [f"`{name}` was {before[name]} and is now {now[name]}" for name in changed]
     if changes:
         raise ValueError(f"{run} cannot be resumed with another network: {'; '.join(changes)}")
 

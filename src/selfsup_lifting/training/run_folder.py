@@ -57,7 +57,10 @@ def new_run(run: Path, config: Config) -> Iterator[None]:
     saved a checkpoint, and restored otherwise.
     """
     run = run.resolve()
-    older = _move_aside(run) if run.exists() else None
+    older = None
+    if run.exists():
+        waiting = Path(tempfile.mkdtemp(dir=run.parent, prefix=f"{run.name}-replaced-"))
+        older = run.rename(waiting / run.name)
     try:
         run.mkdir(parents=True)
         save_settings(run / CONFIG_FILE, config)
@@ -65,11 +68,6 @@ def new_run(run: Path, config: Config) -> Iterator[None]:
     finally:
         if older is not None:
             _keep_one(older, run)
-
-
-def _move_aside(run: Path) -> Path:
-    waiting = Path(tempfile.mkdtemp(dir=run.parent, prefix=f"{run.name}-replaced-"))
-    return run.rename(waiting / run.name)
 
 
 def _keep_one(older: Path, run: Path) -> None:

@@ -68,8 +68,7 @@ def _read(path: Path, settings: ReadSettings) -> list[ReadResult]:
         for action in actions:
             if (subject, action) != CORRUPTED:
                 captured = truth.get(subject, {}).get(action)
-                recording = _recording(table, subject, action, rig.cameras, captured, settings)
-                recordings.append(recording)
+                recordings += [_recording(table, subject, action, rig.cameras, captured, settings)]
     if not truth:
         notes.append(f"{truth_file} does not exist: there is no truth")
     return [ReadResult(recording, notes=tuple(notes)) for recording in recordings]

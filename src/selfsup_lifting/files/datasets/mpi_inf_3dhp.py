@@ -69,7 +69,8 @@ def _recognizes(path: Path) -> bool:
     """Recognize a folder with annotations of the test or the training set, or P-STMO's npz."""
     if path.is_dir():
         return bool(_test_files(path) or _train_files(path))
-    return path.name in {TEST_FILE, TRAIN_FILE} or _is_test_npz(path)
+    is_test_npz = "3dhp" in path.name and array_names(path) == {"data"}
+    return path.name in {TEST_FILE, TRAIN_FILE} or is_test_npz
 
 
 def _read(path: Path, settings: ReadSettings) -> list[ReadResult]:
@@ -98,10 +99,6 @@ def _files_named(name: str, path: Path, folders: Sequence[str]) -> list[Path]:
     if path.is_file():
         return [path] if path.name == name else []
     return sorted({file for folder in folders for file in path.glob(folder + name)})
-
-
-def _is_test_npz(path: Path) -> bool:
-    return "3dhp" in path.name and array_names(path) == {"data"}
 
 
 def _test_sequence(file: Path) -> AnnotatedSequence:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -58,12 +59,11 @@ def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
 FORMAT = DetectorFormat("csv", _recognizes, _read)
 
 
-class _Row:
+class _Row(NamedTuple):
     """The cells of a row by the names of the header, and its place in the file."""
 
-    def __init__(self, place: Place, cells: Mapping[str, str]) -> None:
-        self.place = place
-        self.cells = cells
+    place: Place
+    cells: Mapping[str, str]
 
     def number(self, column: str, missing: float = torch.nan) -> float:
         """Return the number in a cell, or the given value if the cell is empty or absent."""

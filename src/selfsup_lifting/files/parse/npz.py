@@ -64,14 +64,11 @@ def _array(path: Path, content: bytes) -> Any:  # noqa: ANN401 - any content of 
         header = "read_array_header_1_0" if version == (1, 0) else "read_array_header_2_0"
         _, _, dtype = getattr(np.lib.format, header)(stream)
         if dtype.hasobject:
-            return _objects(unpickle(content[stream.tell() :], path))
+            array = unpickle(content[stream.tell() :], path)
+            holds_objects = isinstance(array, np.ndarray) and array.dtype.hasobject
+            return array.tolist() if holds_objects else array
         return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
     except ReadError:
         raise
     except (ValueError, EOFError, TypeError, MemoryError, SyntaxError) as error:
         raise Place(path).damaged("an npz file", error) from None
-
-
-def _objects(array: Any) -> Any:  # noqa: ANN401 - any content of the pickle
-    """Return the objects in an array of objects."""
-    return array.tolist() if isinstance(array, np.ndarray) and array.dtype.hasobject else array

@@ -91,8 +91,8 @@ def _with_known_skeleton(views: Sequence[ViewTracks]) -> list[ViewTracks]:
 
 
 def _require_one_skeleton(views: Sequence[ViewTracks]) -> None:
-    first = views[0]
-    for view in views[1:]:
+    first, *others = views
+    for view in others:
         if view.skeleton.joints != first.skeleton.joints:
             raise ReadError(
                 f"camera {view.camera} has the skeleton {view.skeleton.name!r}, "

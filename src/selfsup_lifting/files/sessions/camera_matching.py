@@ -34,8 +34,7 @@ def match_camera(
 
 def _rests(words: list[str], name: str) -> list[list[str]]:
     """Return the words around the name of a camera, with every prefix that matches."""
-    parts = [[*_words(prefix), *_words(name)] for prefix in _PREFIXES]
-    parts += [_words(prefix + name) for prefix in _PREFIXES]
+    parts = [_words(prefix + gap + name) for gap in (" ", "") for prefix in _PREFIXES]
     return [rest for part in parts if (rest := _without(words, part)) is not None]
 
 
