@@ -107,10 +107,7 @@ def _groups(
 def _matching_cost(
     cameras: Cameras, detections: Detections
 ) -> Float[Tensor, "frames views people views people"]:
-    """Return the relative reprojection error of every pair of detections from two views.
-
-    It is infinite for pairs with too few common joints, and within one view.
-    """
+    """Return the relative reprojection errors of pairs of detections; infinite within a view."""
     frames, views, people, _, _ = detections.keypoints.shape
     cost = torch.full((frames, views, people, views, people), torch.inf)
     for one, other in combinations(range(views), 2):

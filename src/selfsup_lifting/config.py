@@ -37,11 +37,9 @@ class NoiseSettings(Bounded):
         2.7, "Standard deviation of a coordinate's error, new in every frame", unit="px", least=0
     )
     bias_px: float = setting(
-        1.2,
-        "Standard deviation of a coordinate's error, constant for each joint",
-        unit="px",
-        least=0,
-    )
+        1.2, "Standard deviation of a coordinate's error, constant for each joint",
+        unit="px", least=0,
+    )  # fmt: skip
     outlier_share: float = setting(0.02, "Share of detections that are outliers", least=0, most=1)
     outlier_px: float = setting(
         45.0, "Typical distance of an outlier from the true pixel", unit="px", least=0
@@ -126,15 +124,13 @@ class ReadSettings(Bounded):
         0, "First frame kept when subsampling", "ours: 0; not stated in the paper", least=0
     )
     universal_truth: bool = setting(
-        True,
-        "Use MPI-INF-3DHP's ground truth of the universal skeleton",
+        True, "Use MPI-INF-3DHP's ground truth of the universal skeleton",
         "ours: yes; not stated in the paper",
-    )
+    )  # fmt: skip
     undistort: bool = setting(
-        True,
-        "Undistort the lenses; otherwise treat every camera as a pinhole",
+        True, "Undistort the lenses; otherwise treat every camera as a pinhole",
         "ours: yes; code: no; not stated in the paper",
-    )
+    )  # fmt: skip
     source_fps: float = setting(
         60.0, "Frame rate of files that do not state one", unit="1/s", above=0
     )
@@ -188,10 +184,9 @@ class AugmentationSettings(Bounded):
     """Random changes to each training batch."""
 
     mirror: bool = setting(
-        False,
-        "Mirror half of the frames together with their cameras",
+        False, "Mirror half of the frames together with their cameras",
         "ours: no; the code has a flip that is never called",
-    )
+    )  # fmt: skip
     hidden_share: float = setting(
         0.0, "Share of the keypoints hidden from the network", least=0, most=1
     )
@@ -205,24 +200,17 @@ class LifterSettings(Bounded):
     # A layer of 100,000 units takes 40 GB.
     width: int = setting(1024, "Units in each hidden layer", "paper: 1024", least=1, most=100_000)
     blocks: int = setting(
-        2,
-        "Residual blocks in the encoder, and as many in the decoder",
-        "code: 2; the paper can be read as 4",
-        least=1,
-        most=1000,
-    )
+        2, "Residual blocks in the encoder, and as many in the decoder",
+        "code: 2; the paper can be read as 4", least=1, most=1000,
+    )  # fmt: skip
     dropout: float = setting(
-        0.5,
-        "Share of hidden units dropped during training",
-        "code: 0.5; not stated in the paper",
-        least=0,
-        most=1,
-    )
+        0.5, "Share of hidden units dropped during training",
+        "code: 0.5; not stated in the paper", least=0, most=1,
+    )  # fmt: skip
     confidence_input: bool = setting(
-        False,
-        "Give each keypoint's confidence to the network, zero where missing",
+        False, "Give each keypoint's confidence to the network, zero where missing",
         "ours: no; not stated in the paper",
-    )
+    )  # fmt: skip
     output_unit: float = setting(
         1.0, "Length of one output unit", "ours: 1; code: 0.001", unit="m", above=0
     )
@@ -246,10 +234,9 @@ class LossSettings(Bounded):
         0.01, "Weight of L_out, against the triangulated output", "paper: 0.01", least=0
     )
     labels: Labels = setting(
-        Labels.TRIANGULATED,
-        "Target of L_in; truth makes the training supervised",
+        Labels.TRIANGULATED, "Target of L_in; truth makes the training supervised",
         "paper: triangulated",
-    )
+    )  # fmt: skip
     input_norm: Norm = setting(
         Norm.SQUARED_L2, "Norm of L_in and L_out", "paper: squared L2, as far as it can be read"
     )
@@ -257,20 +244,17 @@ class LossSettings(Bounded):
         0.1, "Final share of the epochs that use L_out", "paper: 0.1", least=0, most=1
     )
     detach_targets: bool = setting(
-        True,
-        "Pass no gradient through the target poses of L_con and L_out",
+        True, "Pass no gradient through the target poses of L_con and L_out",
         'ours: yes; the paper says "as ground truth"',
-    )
+    )  # fmt: skip
     consistency_with_labels: bool = setting(
-        False,
-        "Compare L_con with the triangulated input instead of another view's prediction",
+        False, "Compare L_con with the triangulated input instead of another view's prediction",
         "paper: no; code: yes",
-    )
+    )  # fmt: skip
     output_of_detections: bool = setting(
-        False,
-        "Triangulate the detections in L_out instead of the projected predictions",
+        False, "Triangulate the detections in L_out instead of the projected predictions",
         "paper: no; code: yes",
-    )
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -321,26 +305,22 @@ class Config(Bounded):
         4000, "Optimizer steps, rounded up to whole epochs; ignored if --epochs is given", least=1
     )
     frames_per_batch: int = setting(
-        2048,
-        "Frames in one batch, each with all its views",
-        "paper: 2048, which is 8192 view-poses",
-        least=1,
-    )
+        2048, "Frames in one batch, each with all its views",
+        "paper: 2048, which is 8192 view-poses", least=1,
+    )  # fmt: skip
     learning_rate: float = setting(1e-3, "Adam's learning rate", "paper: 0.001", above=0)
     reset_adam: bool = setting(
-        False,
-        "Reset Adam's moments before every step: it follows the gradient's sign",
+        False, "Reset Adam's moments before every step: it follows the gradient's sign",
         "paper: no; code: yes",
-    )
+    )  # fmt: skip
     shuffle: bool = setting(True, "Shuffle the frames in every epoch", "ours: yes; code: no")
     per_view_batchnorm: bool = setting(
         False, "Compute the batch normalization of each view separately", "ours: no; code: yes"
     )
     decay: bool = setting(
-        False,
-        "Reduce the learning rate to zero along a cosine",
+        False, "Reduce the learning rate to zero along a cosine",
         "ours: no; not stated in the paper",
-    )
+    )  # fmt: skip
     seed: int = setting(0, "Random seed of weights, order and dropout", least=-LARGEST)
     select_on: tuple[str, ...] = setting(
         (),

@@ -92,12 +92,9 @@ def require_writable(path: Path, *, overwrite: bool = False) -> None:
 
 
 def _write_npz(path: Path, tracks: _Tracks, _: str) -> None:
+    description = np.array(json.dumps(_description(tracks)))
     with path.open("wb") as file:
-        np.savez_compressed(
-            file,
-            description=np.array(json.dumps(_description(tracks))),
-            tracks=tracks.points.numpy(),
-        )
+        np.savez_compressed(file, description=description, tracks=tracks.points.numpy())
 
 
 def _write_csv(path: Path, tracks: _Tracks, _: str) -> None:

@@ -69,14 +69,10 @@ def code_compat(config: Config) -> Config:
     the start.
     """
     losses = LossSettings(
-        projection=0.0,
-        consistency=1.0,
-        output=0.0,
-        input_norm=Norm.L1,
-        output_share=250 / 700,
-        consistency_with_labels=True,
-        output_of_detections=True,
-    )
+        projection=0.0, consistency=1.0, output=0.0,
+        input_norm=Norm.L1, output_share=250 / 700,
+        consistency_with_labels=True, output_of_detections=True,
+    )  # fmt: skip
     learned = replace(paper_human36m(config), epochs=700, losses=losses)
     return replace(
         learned,

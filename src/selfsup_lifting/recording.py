@@ -247,13 +247,11 @@ def load_recording(path: Path) -> Recording:
 def _recording_of(description: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Recording:
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     cameras = Cameras(
-        intrinsics=tensors["intrinsics"],
-        camera_from_world=tensors["camera_from_world"],
-        distortion=tensors.get("distortion"),
-        image_size=tensors.get("image_size"),
+        tensors["intrinsics"], tensors["camera_from_world"],
+        distortion=tensors.get("distortion"), image_size=tensors.get("image_size"),
         names=tuple(description["cameras"] or ()),
         lens=Lens(description.get("lens", Lens.OPENCV.value)),
-    )
+    )  # fmt: skip
     return Recording(
         description["name"], description["subject"], description["action"],
         fps=float(description["fps"]),

@@ -195,13 +195,8 @@ def _summary(residuals: Float[Tensor, "*axes"], seen: Bool[Tensor, "*axes"]) -> 
     known = residuals[residuals.isfinite()].double()
     levels = torch.tensor([0.5, 0.9], dtype=torch.float64)
     median, p90 = known.quantile(levels).tolist() if len(known) else (torch.nan, torch.nan)
-    return Residuals(
-        median_px=median,
-        p90_px=p90,
-        sightings=len(known),
-        seen_share=int(seen.sum()) / max(1, seen.numel()),
-        kept_share=len(known) / max(1, int(seen.sum())),
-    )
+    detected, used = int(seen.sum()), len(known)
+    return Residuals(median, p90, used, detected / max(1, seen.numel()), used / max(1, detected))
 
 
 def _noise(residuals: Float[Tensor, "frames views joints"]) -> float:

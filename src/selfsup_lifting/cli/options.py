@@ -219,13 +219,10 @@ def frame_slice(text: str) -> slice:
 
 def _parse(name: str, arguments: Sequence[str], default: Options | None = None) -> Options:
     return tyro.cli(
-        COMMANDS[name],
-        prog=f"{PROGRAM} {name}",
-        args=arguments,
+        COMMANDS[name], prog=f"{PROGRAM} {name}", args=arguments,
         default=tyro.MISSING_NONPROP if default is None else default,
-        config=(tyro.conf.EnumChoicesFromValues,),
-        registry=_registry,
-    )
+        config=(tyro.conf.EnumChoicesFromValues,), registry=_registry,
+    )  # fmt: skip
 
 
 _registry = ConstructorRegistry()

@@ -124,12 +124,8 @@ class RigInspection:
 def inspect_calibration(path: Path) -> RigInspection:
     """Inspect a calibration file; raise a ValueError if it cannot be read."""
     file = read_camera_file(path)
-    return RigInspection(
-        format=file.format.title,
-        unit=file.unit,
-        rig=summarize_cameras(file.cameras),
-        warnings=tuple(issue.message for issue in check_cameras(file.cameras)),
-    )
+    warnings = tuple(issue.message for issue in check_cameras(file.cameras))
+    return RigInspection(file.format.title, file.unit, summarize_cameras(file.cameras), warnings)
 
 
 def _cameras(recordings: Sequence[Recording]) -> dict[str, tuple[int, int]]:

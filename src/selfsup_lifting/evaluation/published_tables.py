@@ -73,7 +73,6 @@ def human36m_tables(evaluation: Evaluation, _: Sequence[PoseErrors]) -> list[Res
             (PAPER, (62.0,)),
             ("this run", (evaluation.total.p_mpjpe_mm,)),
         ),
-        notes=(),
     )
     by_action = ResultTable(
         title="Human3.6M by action [mm] (Table II)",
@@ -136,7 +135,7 @@ def mpi_inf_3dhp_tables(evaluation: Evaluation, errors: Sequence[PoseErrors]) ->
     )
     parts = {**counted.per_subject, **counted.per_action}
     rows = tuple((name, _pck_auc_error(errors, "")) for name, errors in parts.items())
-    return [total, ResultTable("MPI-INF-3DHP by sequence and activity", columns, rows, ())]
+    return [total, ResultTable("MPI-INF-3DHP by sequence and activity", columns, rows)]
 
 
 _VALIDATE = ("Validate/S1", "Validate/S2", "Validate/S3")
@@ -260,7 +259,6 @@ def _differences(dataset: PublishedDataset, evaluation: Evaluation, config: Conf
 
 
 def _other_settings(dataset: PublishedDataset, config: Config) -> list[str]:
-    """List the settings of a training that differ from the paper's recipe."""
     paper = _flat(as_plain(RECIPES[dataset.recipe](Config())))
     ours = _flat(as_plain(config))
     return [

@@ -25,7 +25,7 @@ class ResultTable:
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, tuple[float, ...]], ...]
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def save_tables(path: Path, evaluation: Evaluation, tables: Sequence[ResultTable]) -> None:

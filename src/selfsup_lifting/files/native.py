@@ -16,7 +16,6 @@ def _recognizes(path: Path) -> bool:
 
 
 def _read(path: Path, _: ReadSettings) -> list[ReadResult]:
-    """Read one native file, or all of a folder."""
     files = sorted(path.glob("*.npz")) if path.is_dir() else [path]
     return [ReadResult(load_recording(file)) for file in files]
 

@@ -22,16 +22,10 @@ from selfsup_lifting.skeleton.skeleton_file import find_skeleton
 READERS: Mapping[str, Reader] = {
     reader.name: reader
     for reader in (
-        native.READER,
-        stick_figure.READER,
-        human36m.READER,
-        humaneva.READER,
-        mpi_inf_3dhp.READER,
-        motion_capture.READER,
-        detections.READER,
-        capture.READER,
+        native.READER, stick_figure.READER, human36m.READER, humaneva.READER,
+        mpi_inf_3dhp.READER, motion_capture.READER, detections.READER, capture.READER,
     )
-}
+}  # fmt: skip
 # How many files are named in the message if no file of a folder can be read.
 MOST_NAMED = 4
 
@@ -89,7 +83,6 @@ def read_results(source: str, settings: ReadSettings) -> list[ReadResult]:
 
 
 def _find_reader(source: str) -> tuple[Reader, Path]:
-    """Return the reader of a source, and the path to read."""
     kind, colon, rest = source.partition(":")
     if source == "synthetic":
         return READERS[source], Path()

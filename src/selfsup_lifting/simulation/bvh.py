@@ -258,7 +258,6 @@ def _finite(path: Path, rows: list[tuple[int, list[str]]], names: list[str]) -> 
 
 
 def _number(word: str) -> float:
-    """Return the number that a word is, or NaN."""
     try:
         return float(word)
     except ValueError:

@@ -43,7 +43,9 @@ def detect(
     Returns:
         Pixels and confidences in float32.
     """
-    typical = _typical_error(pixels.shape[:3], noise, generator)
+    # The deviations are log-normal; their root mean square is the jitter.
+    spread = noise.confidence_spread * _normal(pixels.shape[:3], generator)
+    typical = noise.jitter_px * torch.exp(spread - noise.confidence_spread**2)
     outlier = _chance(noise.outlier_share, pixels.shape[:3], generator)
     error = typical[..., None] * _normal(pixels.shape, generator)
     error += noise.bias_px * _normal((1, *pixels.shape[1:]), generator)
@@ -90,14 +92,6 @@ def generator_for(seed: int, name: str) -> Generator:
     """Return the generator of one recording; it does not depend on other recordings."""
     digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
     return Generator().manual_seed(int.from_bytes(digest[:8]) >> 1)
-
-
-def _typical_error(
-    shape: torch.Size, noise: NoiseSettings, generator: Generator
-) -> Float[Tensor, "frames views joints"]:
-    """Draw the deviation of each keypoint, log-normal; their root mean square is the jitter."""
-    spread = noise.confidence_spread
-    return noise.jitter_px * torch.exp(spread * _normal(shape, generator) - spread**2)
 
 
 def _confidence(

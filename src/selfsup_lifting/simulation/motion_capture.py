@@ -50,7 +50,6 @@ _SOURCES: Mapping[str, tuple[tuple[str, ...], ...]] = {
 
 
 def _recognizes(path: Path) -> bool:
-    """Recognize a BVH file, or a folder that contains one."""
     return path.suffix.lower() == ".bvh" or (path.is_dir() and bool(_clips(path)))
 
 

@@ -13,11 +13,7 @@ def simulated_rig(settings: ReadSettings) -> Cameras:
         return load_rig(settings.cameras, unit=settings.unit).cameras
     rig = settings.rig
     return ring_of_cameras(
-        rig.views,
-        rig.radius,
-        rig.height,
-        target_height=rig.target_height,
-        focal_length=rig.focal_length,
-        image_size=(rig.width_px, rig.height_px),
-        dtype=torch.float64,
-    )
+        rig.views, rig.radius, rig.height,
+        target_height=rig.target_height, focal_length=rig.focal_length,
+        image_size=(rig.width_px, rig.height_px), dtype=torch.float64,
+    )  # fmt: skip

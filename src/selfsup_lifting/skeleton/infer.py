@@ -204,10 +204,7 @@ def _midpoint_error(
     body: Skeleton,
     middles: tuple[tuple[str, str, str], ...],
 ) -> Float[Tensor, "people"]:
-    """Return the mean distance of each person's middle joints from the middle [body heights].
-
-    Joints without confidence are left out; the error is NaN for people without a middle joint.
-    """
+    """Return the mean distance of each person's middle joints from the middle [body heights]."""
     points = torch.where(people[..., 2:] > 0, people[..., :2], torch.nan)
     top = points[..., 1].nan_to_num(torch.inf, torch.inf).amin(dim=1)
     bottom = points[..., 1].nan_to_num(-torch.inf, -torch.inf).amax(dim=1)

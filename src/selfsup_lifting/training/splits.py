@@ -69,8 +69,6 @@ def _split_in_time(recordings: Sequence[Recording]) -> Split:
     pairs = list(zip(recordings, counts, strict=True))
     held_out = [one.frames(slice(count, None)) for one, count in pairs]
     held = sum(one.frame_count for one in held_out)
-    return Split(
-        [one.frames(slice(None, count)) for one, count in pairs],
-        [one for one in held_out if one.frame_count],
-        f"training on {sum(counts)} frames; the last {held} frames are held out",
-    )
+    training = [one.frames(slice(None, count)) for one, count in pairs]
+    summary = f"training on {sum(counts)} frames; the last {held} frames are held out"
+    return Split(training, [one for one in held_out if one.frame_count], summary)

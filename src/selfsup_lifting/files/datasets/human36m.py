@@ -50,7 +50,6 @@ CORRUPTED = ("S11", "Directions")
 
 
 def _recognizes(path: Path) -> bool:
-    """Recognize a 2D file of Human3.6M, or a folder that contains one."""
     return is_2d_table(path, PREFIX)
 
 

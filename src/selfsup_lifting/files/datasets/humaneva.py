@@ -107,7 +107,6 @@ def _poses(file: Path, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
 
 
 def _subject_rig(folder: Path, subject: str, unit: Unit | None) -> Rig:
-    """Read the three color cameras of a subject."""
     places = [folder / part.format(subject=subject) for part in CALIBRATIONS]
     home = next((place for place in places if any(place.glob("*.cal"))), folder)
     if not home.is_dir() or not any(home.glob("*.cal")):

@@ -74,7 +74,6 @@ def _recognizes(path: Path) -> bool:
 
 
 def _read(path: Path, settings: ReadSettings) -> list[ReadResult]:
-    """Read the test set and the training set, if the folder contains them."""
     if path.is_file() and path.suffix == ".npz":
         tests = _npz_sequences(path)
     else:
@@ -193,12 +192,8 @@ def _test_camera(path: Path, test: AnnotatedSequence) -> Cameras:
         raise Place(path, test.name).error("expected at least one valid frame, got none")
     intrinsics = torch.from_numpy(_fitted_intrinsics(points[usable], test.pixels[usable]))
     size = WIDE if test.name in FILMED_WIDE else SQUARE
-    return Cameras(
-        intrinsics=intrinsics[None],
-        camera_from_world=torch.eye(4, dtype=torch.float64)[None],
-        image_size=torch.tensor([size]),
-        names=("0",),
-    )
+    pose = torch.eye(4, dtype=torch.float64)[None]
+    return Cameras(intrinsics[None], pose, image_size=torch.tensor([size]), names=("0",))
 
 
 def _fitted_intrinsics(points: NDArray[Any], pixels: NDArray[Any]) -> NDArray[Any]:

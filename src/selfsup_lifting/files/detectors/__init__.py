@@ -20,14 +20,9 @@ from selfsup_lifting.skeleton.skeleton_file import find_skeleton
 
 # In the order in which they are asked: those that are hardest to confuse come first.
 FORMATS: tuple[DetectorFormat, ...] = (
-    openpose.FORMAT,
-    deeplabcut.FORMAT,
-    sleap.FORMAT,
-    videopose3d.FORMAT,
-    mmpose.FORMAT,
-    alphapose.FORMAT,
-    csv_tracks.FORMAT,
-)
+    openpose.FORMAT, deeplabcut.FORMAT, sleap.FORMAT, videopose3d.FORMAT,
+    mmpose.FORMAT, alphapose.FORMAT, csv_tracks.FORMAT,
+)  # fmt: skip
 
 
 def find_format(path: Path) -> DetectorFormat | None:

@@ -54,12 +54,9 @@ def _person(place: Place, person: object) -> PersonFrame:
     fields = object_at(place, person)
     if "image_id" not in fields or "keypoints" not in fields:
         raise place.expected("`image_id` and `keypoints`", sorted(fields))
-    identity = fields.get("idx")
-    return PersonFrame(
-        _frame(place.at("image_id"), fields["image_id"]),
-        triples_at(place.at("keypoints"), fields["keypoints"]),
-        str(identity) if isinstance(identity, int | str) else None,
-    )
+    identity = str(fields["idx"]) if isinstance(fields.get("idx"), int | str) else None
+    frame = _frame(place.at("image_id"), fields["image_id"])
+    return PersonFrame(frame, triples_at(place.at("keypoints"), fields["keypoints"]), identity)
 
 
 def _frame(place: Place, image_id: object) -> int:

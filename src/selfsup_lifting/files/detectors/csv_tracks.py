@@ -98,7 +98,6 @@ def _view(
 
 
 def _rows(path: Path) -> list[_Row]:
-    """Read every row below the header."""
     numbered = enumerate(read_text(path).splitlines(), start=1)
     lines = {at: line for at, line in numbered if line.strip() and not line.startswith("#")}
     cells = [[cell.strip() for cell in row] for row in csv.reader(lines.values())]

@@ -1,6 +1,5 @@
 """OpenPose, AlphaPose's sep-json and MMPose on images: a folder with one JSON file per frame."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,8 +42,7 @@ def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     people = [
         PersonFrame(frame, person) for frame, file in files.items() for person in _people(file)
     ]
-    _require_one_joint_count(files, people)
-    view = tracks_of_people(path, NAME, people, [*files], declared)
+    view = tracks_of_people(path, NAME, people, [*files], declared, files=files)
     return [replace(view, frame_files=tuple(files))]
 
 
@@ -61,16 +59,6 @@ def _people(path: Path) -> list[Float[Tensor, "joints 3"]]:
         return people_at(place, content)
     people = [instance_at(place.at(at), one) for at, one in enumerate(content)]
     return [person for person in people if person is not None]
-
-
-def _require_one_joint_count(files: Mapping[int, Path], people: list[PersonFrame]) -> None:
-    for person in people:
-        expected, got = len(people[0].numbers), len(person.numbers)
-        if got != expected:
-            raise Place(files[person.frame]).error(
-                f"expected {expected} keypoints as in {files[people[0].frame].name}, got {got}; "
-                "they belong to another skeleton"
-            )
 
 
 def _is_one_frame(start: str) -> bool:

@@ -20,7 +20,6 @@ MATLAB_AXES = ("track", "xy", "node", "frame")
 
 
 def _recognizes(path: Path) -> bool:
-    """Recognize an HDF5 file with `tracks` and `node_names`."""
     return is_hdf5_with(path, lambda file: "tracks" in file and "node_names" in file)
 
 

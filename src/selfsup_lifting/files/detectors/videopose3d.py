@@ -22,7 +22,6 @@ LAYOUTS = {"coco": "coco17", "h36m": "h36m17", "humaneva15": "humaneva15"}
 
 
 def _recognizes(path: Path) -> bool:
-    """Recognize an npz file with `positions_2d`."""
     return "positions_2d" in array_names(path)
 
 

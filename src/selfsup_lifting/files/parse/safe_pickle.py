@@ -25,11 +25,6 @@ def _encode(text: str, encoding: str = "latin1") -> bytes:
     return text.encode("latin1")
 
 
-def _no_bytes() -> bytes:
-    """Replace `bytes`, with which old pickles store empty bytes."""
-    return b""
-
-
 def _reconstruct(subtype: object, shape: tuple[int, ...], kind: bytes) -> NDArray[Any]:
     """Replace NumPy's `_reconstruct`: make an array, which its state then fills."""
     if subtype is not NDARRAY or int(np.prod(shape, dtype=object)) > LARGEST_ARRAY:
@@ -58,7 +53,7 @@ _ALLOWED: Mapping[tuple[str, str], Any] = MappingProxyType(
         ("numpy", "ndarray"): NDARRAY,
         ("numpy", "dtype"): np.dtype,
         ("_codecs", "encode"): _encode,
-        ("__builtin__", "bytes"): _no_bytes,
+        ("__builtin__", "bytes"): lambda: b"",  # the call with which old pickles store empty bytes
     }
     | {
         (f"{core}.multiarray", name): replacement

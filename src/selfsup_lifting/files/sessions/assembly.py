@@ -67,10 +67,7 @@ def assemble(
 
 
 def _with_known_skeleton(views: Sequence[ViewTracks]) -> list[ViewTracks]:
-    """Choose between skeletons with the same number of joints, by the anatomy in all views.
-
-    The cameras of a recording share a detector, so the evidence of all cameras counts.
-    """
+    """Choose between skeletons with equally many joints, by the anatomy in all views together."""
     uncertain = [view for view in views if view.candidates]
     if not uncertain:
         return list(views)

@@ -87,7 +87,6 @@ def _camera_of(view: ViewTracks, rig: Rig, settings: ReadSettings) -> str:
 
 
 def _assumed_camera(name: str, image_size: tuple[int, int]) -> Cameras:
-    """Return a camera without lens distortion and with a usual focal length."""
     (cx, cy), focal = ((size - 1) / 2 for size in image_size), USUAL_FOCAL_LENGTH * max(image_size)
     K = torch.tensor([[focal, 0.0, cx], [0.0, focal, cy], [0.0, 0.0, 1.0]], dtype=torch.float64)
     pose, size = torch.eye(4, dtype=torch.float64)[None], torch.tensor([image_size])

@@ -1,7 +1,7 @@
 """People found in single frames, arranged by frame and person."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -37,6 +37,8 @@ def tracks_of_people(
     people: Sequence[PersonFrame],
     frames: Sequence[int],
     declared: Skeleton | None,
+    *,
+    files: Mapping[int, Path] | None = None,
 ) -> ViewTracks:
     """Build the tracks of one camera from the people in its frames.
 
@@ -46,6 +48,7 @@ def tracks_of_people(
         people: Everybody who was found, in any order of frames.
         frames: The numbers of all frames in the file, also those without a person.
         declared: The skeleton that the user or the project declares, or None.
+        files: The file of each frame, for the message of an error, if each has its own.
 
     Returns:
         The tracks; frames that the file skips are missing.
@@ -53,7 +56,7 @@ def tracks_of_people(
     Raises:
         ReadError: If people differ in their number of joints, or the skeleton is unknown.
     """
-    _require_one_joint_count(source, people)
+    _require_one_joint_count(source, people, files)
     covered = frame_range(source, [*frames, *(person.frame for person in people)])
     if not people:
         people = [PersonFrame(covered.start, _missing_person(source, declared))]
@@ -147,11 +150,15 @@ def _missing_person(source: Path, declared: Skeleton | None) -> Float[Tensor, "j
     return torch.full((len(declared.joints), 3), torch.nan)
 
 
-def _require_one_joint_count(source: Path, people: Sequence[PersonFrame]) -> None:
+def _require_one_joint_count(
+    source: Path, people: Sequence[PersonFrame], files: Mapping[int, Path] | None
+) -> None:
     for person in people:
-        expected, got = len(people[0].numbers), len(person.numbers)
+        expected, got, first = len(people[0].numbers), len(person.numbers), people[0].frame
         if got != expected:
-            raise Place(source, frame=person.frame).error(
-                f"expected {expected} keypoints as in frame {people[0].frame}, got {got}; "
+            place = Place(files[person.frame]) if files else Place(source, frame=person.frame)
+            model = files[first].name if files else f"frame {first}"
+            raise place.error(
+                f"expected {expected} keypoints as in {model}, got {got}; "
                 "they belong to another skeleton"
             )
