@@ -3,10 +3,12 @@
 import re
 import runpy
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import multiview_geom
 import selfsup_lifting
 from selfsup_lifting.cli.options import COMMANDS
 
@@ -64,6 +66,19 @@ def test_the_api_page_is_grouped_like_the_package() -> None:
     page = groups((ROOT / "docs" / "api.md").read_text(), "## ", r"^\.\. auto\w+:: (\w+)$")
     assert page.pop("The trainer") == selfsup_lifting.__all__
     assert list(page.items()) == list(groups(package, "# ", r" as (\w+)").items())
+
+
+PUBLIC = [
+    *(getattr(multiview_geom, name) for name in dir(multiview_geom) if name[0] != "_"),
+    *(getattr(selfsup_lifting, name) for name in selfsup_lifting.__all__),
+]
+
+
+@pytest.mark.parametrize(
+    "public", [one for one in PUBLIC if callable(one)], ids=lambda one: one.__name__
+)
+def test_every_public_name_has_an_example(public: Callable[..., object]) -> None:
+    assert ">>> " in (public.__doc__ or "")
 
 
 def test_contributing_quotes_the_code_of_today() -> None:

@@ -18,7 +18,14 @@ from multiview_geom.transforms import Similarity
 
 
 class GeneralizedAlignment(NamedTuple):
-    """The mean shape, the transform of each set to it, and the distances that remain."""
+    """The mean shape, the transform of each set to it, and the distances that remain.
+
+    Example:
+        >>> triangle = torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+        >>> aligned = generalized_procrustes(torch.stack([triangle, 2 * triangle + 1]))
+        >>> aligned.points.shape, aligned.residuals.max() < 1e-5
+        (torch.Size([3, 3]), tensor(True))
+    """
 
     points: Float[Tensor, "*batch points d"]
     transforms: Similarity

@@ -50,6 +50,12 @@ def align_rigid(
 
     Reference:
         Umeyama, Least-squares estimation of transformation parameters, PAMI 1991.
+
+    Example:
+        >>> source = torch.tensor([0.0, 1.0, 2.0, 3.0]).diag()[:, 1:]  # the origin and three axes
+        >>> moved = align_rigid(source, source + torch.tensor([1.0, 2.0, 3.0]))
+        >>> moved.translation.round(decimals=4)
+        tensor([1., 2., 3.])
     """
     with full_precision(source):
         rigid, _ = _alignment(source, target, weights)
@@ -86,6 +92,12 @@ def align_similarity(
 
     Reference:
         Umeyama, Least-squares estimation of transformation parameters, PAMI 1991.
+
+    Example:
+        >>> source = torch.tensor([0.0, 1.0, 2.0, 3.0]).diag()[:, 1:]  # the origin and three axes
+        >>> similarity = align_similarity(source, 2 * source + 1)
+        >>> similarity.scale.round(decimals=4), similarity.translation.round(decimals=4)
+        (tensor(2.), tensor([1., 1., 1.]))
     """
     with full_precision(source):
         _, similar = _alignment(source, target, weights)

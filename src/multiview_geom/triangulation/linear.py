@@ -86,6 +86,13 @@ def triangulate_dlt_svd(
 
     Reference:
         Hartley and Zisserman, Multiple View Geometry (2nd ed.), sec. 12.2.
+
+    Example:
+        >>> left, right = torch.eye(3, 4), torch.eye(3, 4)
+        >>> right[0, 3] = -1.0
+        >>> pixels = torch.tensor([[[0.0, 0.0]], [[-0.5, 0.0]]])
+        >>> triangulate_dlt_svd(torch.stack([left, right]), pixels).round(decimals=4).abs()
+        tensor([[0., 0., 2.]])
     """
     return _triangulated(_by_singular_values, projections, pixels, weights)
 

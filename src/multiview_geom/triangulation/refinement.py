@@ -42,7 +42,16 @@ EASE, BRAKE = 0.1, 10.0
 
 
 class RefinedPoints(NamedTuple):
-    """Points, and which of them rest at an optimum."""
+    """Points, and which of them rest at an optimum.
+
+    Example:
+        >>> from multiview_geom import project_points, ring_of_cameras
+        >>> rig = ring_of_cameras(4, radius=4.0, height=1.0)
+        >>> truth = torch.tensor([[0.1, 0.2, 0.3]])
+        >>> refined = refine_points(rig, truth + 0.01, project_points(rig.projections, truth))
+        >>> refined.points.round(decimals=3), refined.converged
+        (tensor([[0.1000, 0.2000, 0.3000]]), tensor([True]))
+    """
 
     points: Float[Tensor, "*batch points 3"]
     converged: Bool[Tensor, "*batch points"]

@@ -9,7 +9,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class LinearLoss:
-    """Every squared residual costs itself: least squares."""
+    """Every squared residual costs itself: least squares.
+
+    Example:
+        >>> LinearLoss()(torch.tensor([1.0, 100.0]))
+        tensor([  1., 100.])
+    """
 
     def __call__(self, squared: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
         """Return the cost of squared residuals."""
@@ -25,6 +30,10 @@ class HuberLoss:
 
     Reference:
         Huber, Robust estimation of a location parameter, 1964.
+
+    Example:
+        >>> HuberLoss(3.0)(torch.tensor([1.0, 100.0]))
+        tensor([ 1., 51.])
     """
 
     delta: float
@@ -49,6 +58,10 @@ class CauchyLoss:
 
     Reference:
         Black and Anandan, The robust estimation of multiple motions, 1996 (the Lorentzian).
+
+    Example:
+        >>> CauchyLoss(3.0)(torch.tensor([1.0, 100.0])).round(decimals=2)
+        tensor([ 0.9500, 22.4500])
     """
 
     scale: float

@@ -34,7 +34,17 @@ farther off, and would be lost for good.
 
 
 class RobustPoints(NamedTuple):
-    """Points, the sightings each was made from, and how far every sighting lies from it."""
+    """Points, the sightings each was made from, and how far every sighting lies from it.
+
+    Example:
+        >>> from multiview_geom import project_points, ring_of_cameras
+        >>> rig = ring_of_cameras(5, radius=4.0, height=1.0)
+        >>> pixels = project_points(rig.projections, torch.tensor([[0.1, 0.2, 0.3]]))
+        >>> pixels[3] += 100.0  # an outlier
+        >>> points, inliers, residuals = triangulate_robust(rig.projections, pixels, threshold=5.0)
+        >>> inliers[:, 0]
+        tensor([ True,  True,  True, False,  True])
+    """
 
     points: Float[Tensor, "*batch points 3"]
     inliers: Bool[Tensor, "*batch views points"]
