@@ -164,6 +164,10 @@ class Recording:
         filled = _interpolated(self.keypoints, self.confidence, longest)
         return replace(self, keypoints=filled[0], confidence=filled[1])
 
+    def without_truth(self) -> "Recording":
+        """Return the recording without its truth, as self-supervised training uses it."""
+        return replace(self, truth=None)
+
 
 def save_recording(path: Path, recording: Recording) -> None:
     """Write a recording as an `.npz` file of plain arrays and one JSON string.

@@ -37,7 +37,7 @@ def test_a_take_survives_its_file(tmp_path_factory: pytest.TempPathFactory, scen
 
 
 def test_a_take_without_truth_survives_its_file(tmp_path: Path) -> None:
-    save_recording(tmp_path / "take.npz", replace(Scene().recording(), truth=None))
+    save_recording(tmp_path / "take.npz", Scene().recording().without_truth())
     assert load_recording(tmp_path / "take.npz").truth is None
 
 

@@ -19,7 +19,7 @@ EXACT = 1e-4
 @given(scenes.filter(lambda scene: not scene.missing))
 def test_labels_are_the_truth_where_detections_are_exact(scene: Scene) -> None:
     take = scene.recording()
-    frames = build_dataset([replace(take, truth=None)])
+    frames = build_dataset([take.without_truth()])
     root = scene.truth()[:, list(take.skeleton.root)].mean(dim=1, keepdim=True)
     torch.testing.assert_close(frames.labels, scene.truth() - root, rtol=0, atol=EXACT)
 
@@ -108,4 +108,4 @@ def test_two_skeletons_are_refused() -> None:
 @pytest.mark.rejects
 def test_supervision_needs_a_truth() -> None:
     with pytest.raises(ValueError, match="needs ground truth, scene 0 has none"):
-        build_dataset([replace(Scene().recording(), truth=None)], Labels.TRUTH)
+        build_dataset([Scene().recording().without_truth()], Labels.TRUTH)
