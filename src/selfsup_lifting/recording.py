@@ -24,8 +24,6 @@ from selfsup_lifting.skeleton.skeletons import Skeleton
 FORMAT_VERSION = 1
 # The tensors of the cameras that a file contains.
 CAMERA_ARRAYS = ("intrinsics", "camera_from_world", "distortion", "image_size")
-# The confidence of a keypoint that fills a gap, relative to the lower of those around the gap.
-FILLED_CONFIDENCE = 0.5
 
 
 @dataclass(frozen=True)
@@ -151,19 +149,6 @@ class Recording:
             truth=None if self.truth is None else map_joints(mapping, self.truth),
         )
 
-    def with_gaps_filled(self, longest: int) -> "Recording":
-        """Return the recording with short gaps of keypoints interpolated linearly in time.
-
-        Args:
-            longest: The longest gap to fill [frames]. Gaps at an end of the recording stay.
-
-        Returns:
-            The recording. An interpolated keypoint has half the lower confidence of the two
-            keypoints around the gap.
-        """
-        filled = _interpolated(self.keypoints, self.confidence, longest)
-        return replace(self, keypoints=filled[0], confidence=filled[1])
-
     def without_truth(self) -> "Recording":
         """Return the recording without its truth, as self-supervised training uses it."""
         return replace(self, truth=None)
@@ -266,29 +251,6 @@ def _recording_of(description: dict[str, Any], arrays: dict[str, NDArray[Any]]) 
         truth=tensors.get("truth"),
         source=Source.from_dict(description.get("source") or {}),
     )  # fmt: skip
-
-
-def _interpolated(
-    keypoints: Float[Tensor, "frames views joints 2"],
-    confidence: Float[Tensor, "frames views joints"],
-    longest: int,
-) -> tuple[Float[Tensor, "frames views joints 2"], Float[Tensor, "frames views joints"]]:
-    frames = len(keypoints)
-    time = torch.arange(frames)[:, None, None].expand(confidence.shape)
-    seen = keypoints.isfinite().all(dim=-1)
-    before = torch.where(seen, time, -1).cummax(dim=0).values
-    after = torch.where(seen, time, frames).flip(0).cummin(dim=0).values.flip(0)
-    gap = ~seen & (before >= 0) & (after < frames) & (after - before <= longest + 1)
-    before, after = before.clamp(min=0), after.clamp(max=frames - 1)
-    share = ((time - before) / (after - before).clamp(min=1))[..., None]
-    start, end = (
-        keypoints.gather(0, at[..., None].expand(keypoints.shape)) for at in (before, after)
-    )
-    lower = torch.minimum(confidence.gather(0, before), confidence.gather(0, after))
-    return (
-        torch.where(gap[..., None], start + share * (end - start), keypoints),
-        torch.where(gap, lower * FILLED_CONFIDENCE, confidence),
-    )
 
 
 def _require_shape(name: str, tensor: Tensor, expected: tuple[int, ...]) -> None:

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from torch.testing import assert_close
 
+from selfsup_lifting.gap_filling import fill_gaps
 from selfsup_lifting.read_errors import ReadError
 from selfsup_lifting.recording import Recording, Source, load_recording, save_recording
 from selfsup_lifting.skeleton.skeletons import SKELETONS
@@ -125,13 +126,13 @@ def track(*places: float) -> Recording:
 
 
 def filled(*places: float, longest: int) -> list[float]:
-    return track(*places).with_gaps_filled(longest).keypoints[:, 0, 3, 0].tolist()
+    return fill_gaps(track(*places), longest).keypoints[:, 0, 3, 0].tolist()
 
 
 def test_a_short_gap_is_filled_along_a_line() -> None:
     gap = float("nan")
     assert filled(1.0, gap, gap, 4.0, longest=2) == [1.0, 2.0, 3.0, 4.0]
-    assert track(1.0, gap, 3.0).with_gaps_filled(1).confidence[1, 0, 3] == pytest.approx(0.4)
+    assert fill_gaps(track(1.0, gap, 3.0), 1).confidence[1, 0, 3] == pytest.approx(0.4)
 
 
 def test_a_long_gap_and_an_open_end_stay_missing() -> None:
@@ -144,7 +145,7 @@ def test_a_long_gap_and_an_open_end_stay_missing() -> None:
 def test_filling_gaps_touches_nothing_that_was_seen(scene: Scene) -> None:
     take = scene.recording()
     seen = take.keypoints.isfinite()
-    mended = take.with_gaps_filled(3)
+    mended = fill_gaps(take, 3)
     assert torch.equal(mended.keypoints[seen], take.keypoints[seen])
     assert torch.equal(mended.keypoints.isfinite().all(dim=-1), mended.confidence > 0)
 

@@ -12,6 +12,7 @@ from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import native
 from selfsup_lifting.files.datasets import human36m, humaneva, mpi_inf_3dhp
 from selfsup_lifting.files.sessions import capture, detections
+from selfsup_lifting.gap_filling import fill_gaps
 from selfsup_lifting.read_errors import Place, ReadError
 from selfsup_lifting.reader import Reader, ReadResult
 from selfsup_lifting.recording import Recording
@@ -124,7 +125,7 @@ def _prepared(recording: Recording, settings: ReadSettings) -> Recording:
             confidence=torch.where(low, 0.0, recording.confidence),
         )
     if settings.fill_gaps:
-        recording = recording.with_gaps_filled(settings.fill_gaps)
+        recording = fill_gaps(recording, settings.fill_gaps)
     if settings.fps is not None:
         step = max(1, round(recording.fps / settings.fps))
         recording = recording.frames(slice(settings.fps_phase % step, None, step))

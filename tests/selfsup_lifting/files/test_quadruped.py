@@ -8,6 +8,7 @@ import torch
 
 from selfsup_lifting.config import Config, LifterSettings
 from selfsup_lifting.evaluation.evaluate import evaluate_lifter
+from selfsup_lifting.gap_filling import fill_gaps
 from selfsup_lifting.inference import lift
 from selfsup_lifting.recipes import robust
 from selfsup_lifting.skeleton.skeleton_file import load_skeleton
@@ -26,7 +27,7 @@ def dog(tmp_path: Path) -> Skeleton:
 
 def error_of(dog: Skeleton, run: Path, missing: float) -> float:
     """Train on six dogs, and lift two others; gaps of a few frames are filled."""
-    takes = [take(dog, number, missing=missing).with_gaps_filled(5) for number in range(8)]
+    takes = [fill_gaps(take(dog, number, missing=missing), 5) for number in range(8)]
     small = LifterSettings(width=64, blocks=1, dropout=0.1)
     config = replace(Config(), steps=250, frames_per_batch=64, lifter=small)
     learned = [one for number, one in enumerate(takes) if number not in KEPT_OUT]

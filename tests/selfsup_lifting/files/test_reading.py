@@ -11,6 +11,7 @@ from multiview_geom import save_cameras
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import ReadError, read_recordings
 from selfsup_lifting.files.tracks.view_tracks import Scale, view_tracks
+from selfsup_lifting.gap_filling import fill_gaps
 from selfsup_lifting.recording import Recording, save_recording
 from selfsup_lifting.skeleton.infer import Body
 from selfsup_lifting.skeleton.skeletons import SKELETONS
@@ -46,7 +47,7 @@ def test_doubtful_sightings_are_left_out(tmp_path: Path) -> None:
 
 def test_gaps_are_filled_when_asked(tmp_path: Path) -> None:
     filled = read(tmp_path, ReadSettings(fill_gaps=5))
-    expected = TAKE.with_gaps_filled(5)
+    expected = fill_gaps(TAKE, 5)
     assert_close(filled.keypoints, expected.keypoints, rtol=0, atol=0, equal_nan=True)
     assert filled.keypoints.isnan().sum() < TAKE.keypoints.isnan().sum()
 
