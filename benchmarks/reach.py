@@ -36,11 +36,13 @@ def simulated_again(config: Config, data: Sequence[str]) -> Mapping[str, Sequenc
         for read in (anew, clean)
     )
     return {
-        "kept out": again.held_out,
-        "whole bodies": [whole_bodies(recording) for recording in again.held_out],
-        "without noise": [whole_bodies(recording) for recording in exact.held_out],
-        "learned from": again.training,
-        "whole bodies learned from": [whole_bodies(recording) for recording in again.training],
+        "held out": again.held_out,
+        "held out, whole bodies": [whole_bodies(recording) for recording in again.held_out],
+        "held out, whole bodies, no noise": [
+            whole_bodies(recording) for recording in exact.held_out
+        ],
+        "training": again.training,
+        "training, whole bodies": [whole_bodies(recording) for recording in again.training],
     }
 
 

@@ -99,7 +99,7 @@ class Cameras:
             intrinsics: K of each view [px].
             rotation: R of each view; convert other forms with `rotation_from_vector` (OpenCV's
                 rvec) or `rotation_from_quaternion`.
-            translation: t of each view; it is not the position of the camera.
+            translation: t of each view; this is not the position of the camera, which is -R^T t.
             distortion: As in the class.
             image_size: As in the class.
             names: As in the class.
@@ -145,9 +145,9 @@ class Cameras:
             points: World points [unit of the translations].
 
         Returns:
-            Pixels [px], depths along each optical axis, and which points a view can see:
-            those in front of it (for a fisheye: those the lens reaches, in front or not),
-            before the lens folds back. The other pixels are what the equations give.
+            Pixels [px], depths along each optical axis, and a mask. The mask is False for points
+            behind the camera and for points beyond the fold of the lens; a fisheye can see
+            points behind the camera. Pixels that are not valid are those of the lens equations.
 
         Raises:
             ValueError: If a shape or dtype disagrees.
@@ -161,7 +161,7 @@ class Cameras:
         return ProjectedPoints(pixels, camera_points[..., 2], valid)
 
     def undistort(self, pixels: Float[Tensor, "*#batch views points 2"]) -> ValidPixels:
-        """Move pixels to where a pinhole with the same intrinsics would see them.
+        """Remove the lens distortion: return the pixels of a pinhole with the same intrinsics.
 
         Args:
             pixels: Pixels of each point in each view [px].
@@ -273,7 +273,7 @@ class Cameras:
         """Return the rig on another device, or in another floating dtype, or both.
 
         Args:
-            device: The device; as for tensors, a dtype may stand here instead.
+            device: The device, or a dtype, as in `torch.Tensor.to`.
             dtype: The dtype of everything but the image size.
             non_blocking: Whether copies from pinned memory may return before they are done.
         """

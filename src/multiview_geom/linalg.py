@@ -28,7 +28,7 @@ SIZES = (3, 4)
 
 
 def smallest_eigenvector(symmetric: Float[Tensor, "*batch d d"]) -> Float[Tensor, "*batch d"]:
-    """Find the unit vector that goes with the smallest eigenvalue.
+    """Compute the unit eigenvector of the smallest eigenvalue.
 
     Args:
         symmetric: Symmetric matrices, 3x3 or 4x4; the symmetric part is taken.
@@ -41,9 +41,9 @@ def smallest_eigenvector(symmetric: Float[Tensor, "*batch d d"]) -> Float[Tensor
         ValueError: If a matrix is neither 3x3 nor 4x4.
 
     Note:
-        Where the smallest eigenvalue is a double one, some unit vector of its plane comes back
-        and no gradient passes. Gaps between other eigenvalues do not matter. Single precision
-        is computed in double inside.
+        If the smallest eigenvalue is a double one, a unit vector of its eigenspace is returned,
+        with zero gradient. Gaps between the other eigenvalues do not matter. float32 is computed
+        in float64.
 
     Reference:
         Parlett, Laguerre's method applied to the matrix eigenvalue problem, 1964.

@@ -61,7 +61,7 @@ class CameraIssue:
 
 @dataclass(frozen=True)
 class CameraSummary:
-    """One camera in the numbers that people check first.
+    """The most important numbers of one camera.
 
     Attributes:
         name: Name of the camera.

@@ -165,7 +165,7 @@ def world_to_camera(
         points: World points [unit of the translations].
 
     Returns:
-        The points as each view has them: x right, y down, z forward.
+        The points in each camera's frame: x right, y down, z forward.
 
     Raises:
         ValueError: If a shape or dtype disagrees.

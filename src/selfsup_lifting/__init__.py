@@ -1,4 +1,4 @@
-"""Train, evaluate, predict: the same verbs as the shell.
+"""Train, evaluate and apply networks that lift 2D poses to 3D; the shell has the same commands.
 
 A name is imported when it is first used, so `import selfsup_lifting` alone loads nothing heavy.
 """

@@ -45,11 +45,18 @@ class NoiseSettings(Bounded):
         45.0, "Typical distance of an outlier from the true pixel", unit="px", least=0
     )
     occluded_share: float = setting(
-        0.0, "Share of detections that are missing, in runs of frames", least=0, most=1
+        0.0,
+        "Share of detections that are missing, in sequences of consecutive frames",
+        least=0,
+        most=1,
     )
-    occlusion_frames: float = setting(10.0, "Typical length of such a run", unit="frames", least=1)
+    occlusion_frames: float = setting(
+        10.0, "Typical length of a sequence of missing detections", unit="frames", least=1
+    )
     confidence_spread: float = setting(
-        0.4, "Standard deviation of the log of the jitter, shown by the confidence", least=0
+        0.4,
+        "Standard deviation of the logarithm of the jitter; the confidence estimates the jitter",
+        least=0,
     )
 
 
@@ -185,7 +192,7 @@ class AugmentationSettings(Bounded):
 
     mirror: bool = setting(
         False, "Mirror half of the frames together with their cameras",
-        "ours: no; the code has a flip that is never called",
+        "ours: no; code: no, its flip function is unused",
     )  # fmt: skip
     hidden_share: float = setting(
         0.0, "Share of the keypoints hidden from the network", least=0, most=1
@@ -238,7 +245,7 @@ class LossSettings(Bounded):
         "paper: triangulated",
     )  # fmt: skip
     input_norm: Norm = setting(
-        Norm.SQUARED_L2, "Norm of L_in and L_out", "paper: squared L2, as far as it can be read"
+        Norm.SQUARED_L2, "Norm of L_in and L_out", "paper: probably squared L2"
     )
     output_share: float = setting(
         0.1, "Final share of the epochs that use L_out", "paper: 0.1", least=0, most=1
@@ -248,7 +255,7 @@ class LossSettings(Bounded):
         'ours: yes; the paper says "as ground truth"',
     )  # fmt: skip
     consistency_with_labels: bool = setting(
-        False, "Compare L_con with the triangulated input instead of another view's prediction",
+        False, "In L_con, compare with the triangulated input, not with another view's prediction",
         "paper: no; code: yes",
     )  # fmt: skip
     output_of_detections: bool = setting(
@@ -310,7 +317,7 @@ class Config(Bounded):
     )  # fmt: skip
     learning_rate: float = setting(1e-3, "Adam's learning rate", "paper: 0.001", above=0)
     reset_adam: bool = setting(
-        False, "Reset Adam's moments before every step: it follows the gradient's sign",
+        False, "Reset Adam's moments before every step; Adam then follows the gradient's sign",
         "paper: no; code: yes",
     )  # fmt: skip
     shuffle: bool = setting(True, "Shuffle the frames in every epoch", "ours: yes; code: no")
@@ -329,7 +336,9 @@ class Config(Bounded):
         "ours: none; not stated in the paper",
     )
     cameras_learned: int | None = setting(
-        None, "Train with the first so many cameras of each recording; by default all", least=2
+        None,
+        "Number of cameras to train with: the first ones of each recording; by default all",
+        least=2,
     )
     device: str = setting("cpu", "Where to train: cpu, cuda, cuda:1, ...")
     run: Path | None = setting(None, "Output folder; by default a new one in runs/")

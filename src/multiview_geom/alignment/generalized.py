@@ -18,7 +18,7 @@ from multiview_geom.transforms import Similarity
 
 
 class GeneralizedAlignment(NamedTuple):
-    """The mean shape, the transform of each set to it, and the distances that remain.
+    """The mean shape, the transform of each set to the shape, and the remaining distances.
 
     Example:
         >>> triangle = torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
@@ -52,8 +52,8 @@ def generalized_procrustes(
         steps: Number of repetitions.
 
     Returns:
-        The mean shape in the frame, and at the scale, of the first set; the transforms from each
-        set to it; the distances that remain.
+        The mean shape in the frame, and at the scale, of the first set; the transforms from
+        each set to the shape; the distances of the transformed points from the shape.
 
     Raises:
         ValueError: If a shape or dtype disagrees.

@@ -1,4 +1,4 @@
-"""The transform that best lays one point set on another."""
+"""Alignment of one point set to another."""
 
 import torch
 from jaxtyping import Float
@@ -26,15 +26,15 @@ def align_rigid(
     *,
     weights: Float[Tensor, "*#batch points"] | None = None,
 ) -> Similarity:
-    """Find the rotation and translation that best lay one point set on another.
+    """Find the rotation and translation that best align one point set to another.
 
-    Minimises the sum of `weight * ‖rotation @ source + translation - target‖²`.
+    Minimizes the sum of `weight * ‖rotation @ source + translation - target‖²`.
 
     Args:
         source: Points to move.
-        target: Where each of them should go.
-        weights: Trust in each pair, >= 0: it multiplies the squared distance, and
-            zero removes the pair. Equal by default.
+        target: The corresponding points to align to.
+        weights: Weight of each pair, >= 0: it multiplies the squared distance. A pair of weight
+            zero is ignored. 1 by default.
 
     Returns:
         The transform from source to target, of scale one.
@@ -43,9 +43,10 @@ def align_rigid(
         ValueError: If a shape or dtype disagrees.
 
     Note:
-        A pair with a coordinate that is not finite counts as weight zero. Points that do not
-        determine the transform (one point, a line, none at all) get one of the best: no turn,
-        no shift and scale one where nothing says otherwise; what is not determined passes no
+        A pair with a coordinate that is not finite counts as weight zero. If the points do not
+        determine the transform (no point, one point, or all on a line), the result is one of
+        several equally good transforms. Without any information, the rotation is the identity,
+        the translation is zero and the scale is one. Undetermined parameters have zero
         gradient.
 
     Reference:
@@ -68,15 +69,15 @@ def align_similarity(
     *,
     weights: Float[Tensor, "*#batch points"] | None = None,
 ) -> Similarity:
-    """Find the rotation, translation and scale that best lay one point set on another.
+    """Find the rotation, translation and scale that best align one point set to another.
 
-    Minimises the sum of `weight * ‖scale * rotation @ source + translation - target‖²`.
+    Minimizes the sum of `weight * ‖scale * rotation @ source + translation - target‖²`.
 
     Args:
         source: Points to move.
-        target: Where each of them should go.
-        weights: Trust in each pair, >= 0: it multiplies the squared distance, and
-            zero removes the pair. Equal by default.
+        target: The corresponding points to align to.
+        weights: Weight of each pair, >= 0: it multiplies the squared distance. A pair of weight
+            zero is ignored. 1 by default.
 
     Returns:
         The transform from source to target.
@@ -85,9 +86,10 @@ def align_similarity(
         ValueError: If a shape or dtype disagrees.
 
     Note:
-        A pair with a coordinate that is not finite counts as weight zero. Points that do not
-        determine the transform (one point, a line, none at all) get one of the best: no turn,
-        no shift and scale one where nothing says otherwise; what is not determined passes no
+        A pair with a coordinate that is not finite counts as weight zero. If the points do not
+        determine the transform (no point, one point, or all on a line), the result is one of
+        several equally good transforms. Without any information, the rotation is the identity,
+        the translation is zero and the scale is one. Undetermined parameters have zero
         gradient.
 
     Reference:
@@ -111,13 +113,14 @@ def nearest_rotation(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*bat
         matrix: Any 3x3 matrices.
 
     Returns:
-        The rotation R that maximises tr(Rᵀ matrix).
+        The rotation R that maximizes tr(Rᵀ matrix).
 
     Note:
-        Where several rotations are equally near (a zero matrix, a rank of one, a mirror image
-        with two equal least singular values) one of them comes back, and no gradient passes.
-        The gradient scales as one over the matrix. Single precision is computed in double
-        inside: how far a rounding turns the rotation is one over s₂ ± s₃, without bound.
+        If several rotations are equally near (a zero matrix, a matrix of rank one, or a negative
+        determinant with two equal smallest singular values), one of them is returned, with zero
+        gradient. The gradient is inversely proportional to the scale of the matrix. float32 is
+        computed in float64, because a rounding error of the matrix is amplified by
+        1 / (s₂ ± s₃), which has no bound.
 
     Reference:
         Horn, Closed-form solution of absolute orientation using unit quaternions, JOSA 1987;
@@ -180,7 +183,7 @@ def _alignment(
     rotation = _nearest(covariance)
     variance = (share * centred.square()).sum(dim=(-2, -1))
     overlap = (rotation * covariance).sum(dim=(-2, -1))
-    # Doubled where: one point has no scale, and 0 / 0 no gradient.
+    # Double `where`: one point has no scale, and 0 / 0 no gradient.
     spread = variance > _squared_round_off(share, source)
     scale = torch.where(spread, overlap / torch.where(spread, variance, 1.0), 1.0)
     turned = (rotation @ source_mean.mT)[..., 0]

@@ -39,7 +39,7 @@ class CameraSource:
 
     @property
     def place(self) -> FilePlace:
-        """The place that errors about the whole file begin with."""
+        """The place for errors about the whole file."""
         return FilePlace(self.path)
 
     @cached_property
@@ -72,7 +72,7 @@ class CameraSource:
         return table(self.place, value)
 
     def folder_with(self, *names: str) -> Path | None:
-        """Return the folder that has all these files, if it is the source or one of them is."""
+        """Return the folder with all these files, if the source is the folder or one of them."""
         if not self.is_folder and self.path.name not in names:
             return None
         folder = self.path if self.is_folder else self.path.parent
@@ -85,13 +85,13 @@ class CameraFormat:
 
     Attributes:
         name: Short name to choose the format by, such as "colmap".
-        title: Name of the format for people.
-        unit: Unit of length that the format fixes, "mm"; None where the writer chooses it.
-        recognizes: Tells whether a source has this format, by its content.
+        title: Full name of the format, for messages.
+        unit: Unit of length that the format fixes, such as "mm"; None if it fixes none.
+        recognizes: Returns whether a source has this format, by its content.
         read: Reads the cameras of a source that the format recognizes.
         write: Writes cameras to a path, as those of a subject; None if the format is only read.
         suffixes: Ends of file names that are written in this format by default.
-        files: Names of the files of a format that is a folder, to tell what was expected.
+        files: Names of the files, for error messages; only for a format that is a folder.
 
     Example:
         >>> import tempfile

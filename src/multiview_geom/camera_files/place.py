@@ -44,7 +44,7 @@ class FilePlace:
         return FilePlace(self.path, f"{self.where}.{key}" if self.where else str(key))
 
     def expected(self, what: str, got: object) -> CameraFileError:
-        """Return the error that says what was expected here, and what came."""
+        """Return an error with this place, the expected value and the value in the file."""
         where = f" `{_shortened(self.where)}`:" if self.where else ""
         text = got if isinstance(got, str) else repr(got)
         return CameraFileError(f"{self.path}:{where} expected {what}, got {_shortened(text)}")

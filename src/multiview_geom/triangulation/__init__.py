@@ -1,1 +1,1 @@
-"""Pixels in many views to world points."""
+"""Triangulation of points from pixels in many views."""

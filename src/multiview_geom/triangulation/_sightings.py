@@ -1,4 +1,4 @@
-"""Which sightings count, and which points they can fix."""
+"""Validation of detections, and 3x3 systems that all triangulations share."""
 
 from typing import NamedTuple
 
@@ -18,26 +18,26 @@ from multiview_geom.projection import camera_centers
 
 FEWEST_VIEWS = 2
 SAME_PLACE = 16.0
-"""How many round-offs of a squared length the squared baseline may be and count as none."""
+"""Squared baselines below this many round-offs of the squared length count as zero."""
 SAME_CENTER = 4096.0
-"""The same, in squared round-offs of the centres' coordinates, which a division gave."""
+"""The same, in squared round-offs of the coordinates of the camera centers."""
 ROWS, COLUMNS = (0, 0, 0, 1, 1, 2), (0, 1, 2, 1, 2, 2)
-"""Where in a symmetric 3x3 matrix its six numbers stand."""
+"""Row and column of the six entries of a symmetric 3x3 matrix."""
 DIAGONAL = (0, 3, 5)
-"""Which of the six stand on the diagonal."""
+"""The entries on the diagonal."""
 FULL = (0, 1, 2, 1, 3, 4, 2, 4, 5)
-"""Which of the six stands where in the whole matrix."""
+"""The entry at each position of the full matrix, row by row."""
 PARALLEL = 16.0
-"""How many round-offs the determinant of a matrix of mean one may be and count as zero."""
+"""Determinants below this many round-offs count as zero, if the mean of the diagonal is one."""
 
 
 class Sightings(NamedTuple):
-    """What is left to compute with: finite everywhere, and trust zero where it is absent.
+    """Detections with finite values everywhere, and weight zero where they are missing.
 
     Attributes:
         projections: World-to-pixel matrices whose third rows measure depth.
-        pixels: Where each view saw each point, or zero.
-        trust: Weight of each sighting.
+        pixels: Detected pixel of each point in each view; zero where missing.
+        trust: Weight of each detection.
     """
 
     projections: Float[Tensor, "*rigs views 3 4"]
@@ -46,7 +46,7 @@ class Sightings(NamedTuple):
 
 
 def require_sightings(projections: Tensor, pixels: Tensor, weights: Tensor | None) -> None:
-    """Refuse projections, pixels and weights that do not belong together."""
+    """Raise a ValueError if the shapes or dtypes disagree."""
     require_trailing_shape("projections", projections, "views", 3, 4)
     require_trailing_shape("pixels", pixels, "views", "points", 2)
     require_same_size("views", projections=projections.shape[-3], pixels=pixels.shape[-3])
@@ -61,7 +61,7 @@ def usable_sightings(
     pixels: Float[Tensor, "*#batch views points 2"],
     weights: Float[Tensor, "*#batch views points"] | None,
 ) -> Sightings:
-    """Give weight zero, and numbers that harm nobody, to what was not seen."""
+    """Replace missing detections by zeros of weight zero."""
     rig, calibrated = usable_rig(projections)
     image = for_computation(pixels)
     seen = image.isfinite().all(dim=-1) & calibrated[..., None]
@@ -78,8 +78,8 @@ def usable_rig(
 ) -> tuple[Float[Tensor, "*batch views 3 4"], Bool[Tensor, "*batch views"]]:
     """Scale each projection so that its third row measures depth, positive in front.
 
-    A view without a centre, for a number that is not finite or a matrix that is singular, is
-    told as False, and a camera at the origin stands in for it.
+    The mask is False for a view with a number that is not finite or with a singular matrix;
+    such a view is replaced by a camera at the origin.
     """
     rig = for_computation(projections)
     orientation = determinant(rig[..., :3]).detach().sign()
@@ -94,7 +94,7 @@ def usable_rig(
 def fixes_a_point(
     projections: Float[Tensor, "*#batch views 3 4"], trust: Float[Tensor, "*#batch views points"]
 ) -> Bool[Tensor, "*#batch points"]:
-    """Tell which points are seen from two places or more."""
+    """Return which points are detected from two or more different camera centers."""
     centers = camera_centers(projections.detach())
     apart = centers - centers.mean(dim=-2, keepdim=True)
     squared = apart.square().sum(dim=-1, keepdim=True)
@@ -111,7 +111,7 @@ def fixes_a_point(
 def image_columns(
     projections: Float[Tensor, "*#batch views 3 4"], columns: Float[Tensor, "*#batch 3 points"]
 ) -> Float[Tensor, "*#batch views 3 points"]:
-    """Project points that stand as columns: views and rows are one axis of one product."""
+    """Project points given as columns, by one matrix product for all views."""
     rows = projections.flatten(-3, -2)
     stacked = product(rows[..., :3], columns) + rows[..., 3:]
     image: Tensor = stacked.unflatten(-2, (-1, 3))
@@ -151,7 +151,7 @@ def invert_symmetric(
     determinant = a * first + b * second + c * third
     nothing = PARALLEL * torch.finfo(matrix.dtype).eps
     positive = (mean[..., 0, :] > 0) & (a > 0) & (rest[-1] > 0) & (determinant > nothing)
-    # Doubled where: dividing by zero would turn the gradients of the others into NaN.
+    # Double `where`: dividing by zero would turn the gradients of the others into NaN.
     inverse = torch.where(positive, 1 / torch.where(positive, determinant, 1.0), 0.0)
     cofactors = torch.stack([first, second, third, *rest], dim=-2)
     return cofactors * (inverse[..., None, :] / scale), positive

@@ -1,4 +1,4 @@
-"""Pixels in many views to world points: linear equations, reweighted until they mean pixels."""
+"""Triangulation by linear equations, reweighted to the reprojection error."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -23,18 +23,19 @@ def triangulate_iterative(
     weights: Float[Tensor, "*#batch views points"] | None = None,
     steps: int = 2,
 ) -> Float[Tensor, "*#batch points 3"]:
-    """Find the world points whose projections lie nearest to what the views saw.
+    """Triangulate points with a nearly minimal reprojection error, by reweighted linear equations.
 
-    The linear equations of a view measure pixels times depth. Solving them once more with
-    each divided by its depth makes them measure pixels, so that two steps reach the
-    maximum-likelihood point to within its own uncertainty.
+    The residual of the linear equations is the reprojection error times the depth. Each step
+    divides the equations by the depths of the previous solution and solves them again, so that
+    their residual becomes the reprojection error. After two steps, the distance from the
+    maximum-likelihood point is smaller than the uncertainty of that point.
 
     Args:
-        projections: Each view's world-to-pixel matrix, of any scale or sign.
-        pixels: Where each view saw each point [px].
-        weights: Trust in each sighting, >= 0: it multiplies the squared residual,
-            and zero removes the sighting. Equal by default.
-        steps: How often to reweight; zero gives the linear solution.
+        projections: World-to-pixel matrix of each view, of any scale or sign.
+        pixels: Detected pixel of each point in each view [px].
+        weights: Weight of each detection, >= 0: it multiplies the squared residual. A
+            detection of weight zero is ignored. 1 by default.
+        steps: Number of reweighted solves; zero gives the linear solution.
 
     Returns:
         The points [unit of the projections' translations].
@@ -43,11 +44,11 @@ def triangulate_iterative(
         ValueError: If a shape or dtype disagrees.
 
     Note:
-        Solved with the point's last homogeneous coordinate held at one, so the answer
-        does not depend on the world's origin, as `triangulate_dlt`'s does, slightly.
-        A pixel that is not finite counts as weight zero. A point seen from fewer than two
-        places, along rays that are parallel to round-off, or behind every view that saw it
-        is NaN and passes no gradient.
+        The last homogeneous coordinate is fixed to 1, so the result does not depend on the
+        origin of the world. The result of `triangulate_dlt` depends on the origin slightly.
+        A pixel that is not finite counts as weight zero. A point is NaN, with zero gradient,
+        if it was not detected from two different camera centers, if its rays are parallel
+        up to round-off, or if it is behind all cameras that detected it.
 
     Reference:
         Hartley and Sturm, Triangulation, CVIU 1997, sec. 4.2 (Iterative-LS).
@@ -78,7 +79,7 @@ def solve_reweighted(
 ) -> tuple[Float[Tensor, "*#batch points 3"], Bool[Tensor, "*#batch points"]]:
     """Solve the linear equations divided by the depths of the points so far."""
     depths = image_columns(projections, points.mT)[..., 2, :]
-    # Doubled where: a point in the plane of a camera's centre would have infinite weight.
+    # Double `where`: a point in the plane of a camera center would have infinite weight.
     some = depths != 0
     share = torch.where(some, trust / torch.where(some, depths, 1.0).square(), 0.0)
     return solve_linearly(projections, pixels, share, points)
@@ -90,10 +91,10 @@ def solve_linearly(
     trust: Float[Tensor, "*#batch views points"],
     origin: Float[Tensor, "*#batch #points 3"],
 ) -> tuple[Float[Tensor, "*#batch points 3"], Bool[Tensor, "*#batch points"]]:
-    """Solve the linear equations about an origin; tell where they have one solution.
+    """Solve the linear equations relative to an origin; False where the solution is not unique.
 
     The move from the origin minimises the sum over the views of `trust` times the squares of
-    `(u p3 - p1) X` and `(v p3 - p2) X`. The origin decides nothing but the round-off.
+    `(u p3 - p1) X` and `(v p3 - p2) X`. The origin affects only the round-off.
     """
     left, image = projections[..., :3], pixels.mT
     seen = image_columns(projections, origin.mT)

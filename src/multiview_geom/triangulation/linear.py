@@ -1,4 +1,4 @@
-"""Pixels in many views to world points: linear, reweighted, two-view optimal, midpoint."""
+"""Linear triangulation of points from pixels in many views."""
 
 from collections.abc import Callable
 from math import prod
@@ -26,16 +26,16 @@ def triangulate_dlt(
     *,
     weights: Float[Tensor, "*#batch views points"] | None = None,
 ) -> Float[Tensor, "*#batch points 3"]:
-    """Find the world points that best explain, linearly, what the views saw.
+    """Triangulate points by the direct linear transform (DLT).
 
-    Minimises ‖A X‖ over ‖X‖ = 1, where every sighting (u, v) of a view with rows
-    p1, p2, p3 gives the equations `(u p3 - p1) X = 0` and `(v p3 - p2) X = 0`.
+    Minimizes ‖A X‖ over ‖X‖ = 1, where A has two rows for each view: `u p3 - p1` and
+    `v p3 - p2`, with the detected pixel (u, v) and the rows p1, p2, p3 of the projection.
 
     Args:
-        projections: Each view's world-to-pixel matrix.
-        pixels: Where each view saw each point [px].
-        weights: Trust in each sighting, >= 0: it multiplies the squared residual,
-            and zero removes the sighting. Equal by default.
+        projections: World-to-pixel matrix of each view.
+        pixels: Detected pixel of each point in each view [px].
+        weights: Weight of each detection, >= 0: it multiplies the squared residual. A
+            detection of weight zero is ignored. 1 by default.
 
     Returns:
         The points [unit of the projections' translations].
@@ -44,9 +44,9 @@ def triangulate_dlt(
         ValueError: If a shape or dtype disagrees.
 
     Note:
-        A pixel that is not finite counts as weight zero. A point seen by fewer than
-        two views is NaN and passes no gradient. A point that the views do not determine
-        (all rays on one line) comes back as one of the best, and passes no gradient.
+        A pixel that is not finite counts as weight zero. A point detected in fewer than two
+        views is NaN, with zero gradient. If all rays of a point are on one line, the result is
+        one of several equally good points, and its gradient is zero.
 
     Reference:
         Hartley and Zisserman, Multiple View Geometry (2nd ed.), sec. 12.2.
@@ -67,12 +67,12 @@ def triangulate_dlt_svd(
     *,
     weights: Float[Tensor, "*#batch views points"] | None = None,
 ) -> Float[Tensor, "*#batch points 3"]:
-    """Do what `triangulate_dlt` does by singular values: slow and plain, to compare with.
+    """Triangulate as `triangulate_dlt`, by `torch.linalg.svd`: a slow reference for comparison.
 
     Args:
-        projections: Each view's world-to-pixel matrix.
-        pixels: Where each view saw each point [px].
-        weights: Trust in each sighting, >= 0. Equal by default.
+        projections: World-to-pixel matrix of each view.
+        pixels: Detected pixel of each point in each view [px].
+        weights: Weight of each detection, >= 0. 1 by default.
 
     Returns:
         The points [unit of the projections' translations].
@@ -81,8 +81,8 @@ def triangulate_dlt_svd(
         ValueError: If a shape or dtype disagrees.
 
     Note:
-        Its gradient is PyTorch's: NaN where two singular values are equal, or for a sighting of
-        weight zero.
+        The gradient is that of `torch.linalg.svd`: NaN if two singular values are equal, and for
+        detections of weight zero.
 
     Reference:
         Hartley and Zisserman, Multiple View Geometry (2nd ed.), sec. 12.2.

@@ -1,4 +1,4 @@
-"""Pixels in many views to world points: the place nearest to all rays."""
+"""Triangulation by the point nearest to all viewing rays."""
 
 import torch
 from jaxtyping import Float
@@ -21,17 +21,18 @@ def triangulate_midpoint(
     *,
     weights: Float[Tensor, "*#batch views points"] | None = None,
 ) -> Float[Tensor, "*#batch points 3"]:
-    """Find the world points nearest to the rays through what the views saw.
+    """Triangulate points by the least squared distance from their viewing rays.
 
-    Minimises the sum over the views of `weight * distance²` from the point to the ray, in
-    the world and not in the image: with a baseline of a few degrees and much noise it beats
-    `triangulate_dlt`, with cameras at unequal distances `triangulate_iterative` beats it.
+    Minimizes the sum over the views of `weight * distance²`, the distance between the point and
+    the ray in the world. This is more accurate than `triangulate_dlt` if the baseline is a few
+    degrees and the noise is large, and less accurate than `triangulate_iterative` if the cameras
+    are at different distances.
 
     Args:
-        projections: Each view's world-to-pixel matrix, of any scale or sign.
-        pixels: Where each view saw each point [px].
-        weights: Trust in each sighting, >= 0: it multiplies the squared distance,
-            and zero removes the sighting. Equal by default.
+        projections: World-to-pixel matrix of each view, of any scale or sign.
+        pixels: Detected pixel of each point in each view [px].
+        weights: Weight of each detection, >= 0: it multiplies the squared distance. A
+            detection of weight zero is ignored. 1 by default.
 
     Returns:
         The points [unit of the projections' translations].
@@ -40,9 +41,9 @@ def triangulate_midpoint(
         ValueError: If a shape or dtype disagrees.
 
     Note:
-        A pixel that is not finite counts as weight zero. A point seen from fewer than two
-        places, along rays that are parallel to round-off, or behind every view that saw it
-        is NaN and passes no gradient.
+        A pixel that is not finite counts as weight zero. A point is NaN, with zero gradient,
+        if it was not detected from two different camera centers, if its rays are parallel
+        up to round-off, or if it is behind all cameras that detected it.
 
     Reference:
         Hartley and Sturm, Triangulation, CVIU 1997, sec. 5.3, for any number of rays.

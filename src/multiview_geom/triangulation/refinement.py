@@ -1,4 +1,4 @@
-"""Points moved to where a rig, lenses and all, would have seen them nearest to the pixels."""
+"""Refinement of points by the reprojection error in the distorted image."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -36,13 +36,13 @@ Loss = Callable[[Tensor], Tensor]
 """The cost of a squared residual: `LinearLoss()`, `HuberLoss(...)`, or any smooth function."""
 
 FIRST_DAMPING = 1e-3
-"""Share of the mean curvature that the first step adds in all directions."""
+"""Damping of the first step, relative to the mean diagonal of the Hessian."""
 EASE, BRAKE = 0.1, 10.0
-"""By how much the damping changes after a step that helped, and after one that did not."""
+"""Factor on the damping after a step that lowers the cost, and after any other step."""
 
 
 class RefinedPoints(NamedTuple):
-    """Points, and which of them rest at an optimum.
+    """Points, and which of them converged.
 
     Example:
         >>> from multiview_geom import project_points, ring_of_cameras
@@ -66,34 +66,37 @@ def refine_points(
     loss: Loss = LinearLoss(),  # noqa: B008 - frozen
     steps: int = 10,
 ) -> RefinedPoints:
-    """Move world points to where they reproject best, through the rig's lenses.
+    """Refine world points by minimizing the reprojection error in the distorted image.
 
-    Minimises the sum over the views of `weight * loss(residual²)`, the residual between the
-    seen pixel and `cameras.project`: in the image as it was seen, where the detector's noise
-    arose, and not in the undistorted one.
+    Minimizes the sum over the views of `weight * loss(residual²)`. The residual is the
+    distance between the detected pixel and `cameras.project`, which includes the lens: the
+    detector's noise is in the distorted image.
 
     Args:
         cameras: The rig.
-        points: Where to start: triangulated, undistorted first if the lenses are strong.
-        pixels: Where each view saw each point, distorted as it did [px].
-        weights: Trust in each sighting, >= 0; zero removes it. Equal by default.
-        loss: The cost of a squared residual. `HuberLoss` and `CauchyLoss` let outliers pull less.
-        steps: How many damped steps to take before the last two, exact ones.
+        points: Initial points, triangulated from undistorted pixels if the distortion is strong.
+        pixels: Detected pixel of each point in each view, with lens distortion [px].
+        weights: Weight of each detection, >= 0. A detection of weight zero is ignored. 1 by
+            default.
+        loss: The cost of a squared residual. `HuberLoss` and `CauchyLoss` reduce the influence of
+            outliers.
+        steps: Number of damped Gauss-Newton steps; two undamped Newton steps follow.
 
     Returns:
-        The points, and which of them converged: their last step was below the square root of
-        round-off, relative to their distance, so that the next one would be below round-off.
+        The points, and which of them converged. A point has converged if its last step was below
+        the square root of the machine epsilon, relative to its distance from the farthest camera;
+        the next step would be below round-off.
 
     Raises:
         ValueError: If a shape or dtype disagrees.
 
     Note:
-        The gradient is that of the optimum, by the implicit function theorem, and not of the
-        steps: it does not depend on the start, its second derivative is right too, and a
-        point that has not converged passes none.
-        A pixel that is not finite counts as weight zero. A point that starts from NaN, or is
-        seen from fewer than two places, is NaN and has not converged, and neither has a point
-        that no view can see.
+        The gradient is that of the optimum, by the implicit function theorem. It does not depend
+        on the initial points or on the number of steps, and second derivatives are exact. The
+        gradient of a point that has not converged is zero.
+        A pixel that is not finite counts as weight zero. If the initial point is NaN, or if the
+        point was not detected from two different camera centers, the result is NaN. Such a point
+        has not converged, and neither has a point that is not visible in any view.
 
     Reference:
         Levenberg-Marquardt with iteratively reweighted residuals: Triggs et al., Bundle
@@ -124,7 +127,7 @@ def _refined(
     loss: Loss,
     steps: int,
 ) -> tuple[Float[Tensor, "*#batch points 3"], Bool[Tensor, "*#batch points"]]:
-    """Descend without a record, and take two recorded steps at the optimum."""
+    """Minimize without autograd, and take two Newton steps with autograd at the optimum."""
     fixed = fixes_a_point(seen.projections, seen.trust) & points.isfinite().all(dim=-1)
     trust = torch.where(fixed[..., None, :], seen.trust, 0.0)
     start = torch.where(fixed[..., None], for_computation(points), _before_a_camera(rig))
@@ -141,7 +144,7 @@ def _refined(
 
 @dataclass(frozen=True)
 class _Fit:
-    """What the points shall agree with, and what it costs when they do not."""
+    """The detections of the points, and the cost of their residuals."""
 
     cameras: Cameras
     pixels: Float[Tensor, "*batch views points 2"]
@@ -149,7 +152,7 @@ class _Fit:
     loss: Loss
 
     def residuals(self, points: Float[Tensor, "*batch points 3"]) -> Tensor:
-        """Return how far off each projection is; zero where nothing was seen."""
+        """Return the residual of each projection; zero where the detection is missing."""
         off = _project(self.cameras, points) - self.pixels
         return torch.where((self.trust > 0)[..., None], off, 0.0)
 
@@ -167,7 +170,7 @@ class _Fit:
 def _project(
     cameras: Cameras, points: Float[Tensor, "*batch points 3"]
 ) -> Float[Tensor, "*batch views points 2"]:
-    """Project as `cameras.project` does, but do not ask where the lens folds."""
+    """Project as `cameras.project`, without the check where the lens folds back."""
     if cameras.distortion is None or cameras.lens is Lens.FISHEYE:
         return cameras.project(points).pixels
     ideal = project_points(cameras.projections, points)
@@ -195,8 +198,8 @@ def _damped_move(
 ) -> Float[Tensor, "*batch points 3"]:
     """Solve the normal equations of the linearised residuals, but not of a linearised loss.
 
-    Far residuals flatten the loss. Where so many do that the sum no longer bends upwards, the
-    flattening is left out.
+    The second derivative of a robust loss is negative for large residuals. If the Hessian is
+    not positive definite with this term, the term is left out.
     """
     off, change = fit.residuals(points), _along_axes(fit.residuals, points)
     squared, pull = off.square().sum(dim=-1), (change * off).sum(dim=-1)
@@ -231,7 +234,7 @@ def _slopes(loss: Loss, squared: Float[Tensor, "*batch"]) -> tuple[Tensor, Tenso
 def _newton_step(
     fit: _Fit, points: Float[Tensor, "*batch points 3"]
 ) -> tuple[Float[Tensor, "*batch points 3"], Bool[Tensor, "*batch points"]]:
-    """Step to where the slope vanishes by its exact derivative; tell where it bends upwards."""
+    """Take a Newton step with the exact Hessian; False where it is not positive definite."""
     entries = _along_axes(fit.slope, points)[ROWS, ..., COLUMNS].movedim(0, -2)
     move, upwards = solve_symmetric(entries, fit.slope(points).mT)
     return points - move.mT, upwards
@@ -240,7 +243,7 @@ def _newton_step(
 def _along_axes(
     function: Callable[[Tensor], Tensor], points: Float[Tensor, "*batch points 3"]
 ) -> Float[Tensor, "3 *values"]:
-    """Differentiate what depends on each point alone by its three coordinates."""
+    """Differentiate a function of each point by the three coordinates."""
     axes = torch.eye(3).to(points).reshape(3, *[1] * (points.ndim - 1), 3)
 
     def along(axis: Tensor) -> Tensor:
@@ -256,7 +259,7 @@ def _rests(
     points: Float[Tensor, "*batch points 3"],
     before: Float[Tensor, "*batch points 3"],
 ) -> Bool[Tensor, "*batch points"]:
-    """Tell which points the last step hardly moved, where a view can see them."""
+    """Return which points are visible in a view and moved little in the last step."""
     points, before = points.detach(), before.detach()
     away = points[..., None, :, :] - fit.cameras.centers.detach()[..., None, :]
     farthest_squared = away.square().sum(dim=-1).amax(dim=-2)
@@ -266,7 +269,7 @@ def _rests(
 
 
 def _usable_cameras(cameras: Cameras) -> Cameras:
-    """Put a camera at the origin in the place of one whose calibration is no number."""
+    """Replace a camera whose calibration is not finite by a camera at the origin."""
     rig = cameras.to(for_computation(cameras.intrinsics).dtype)
     _, calibrated = usable_rig(rig.projections)
     known = calibrated[..., None, None]
@@ -281,6 +284,6 @@ def _usable_cameras(cameras: Cameras) -> Cameras:
 
 
 def _before_a_camera(cameras: Cameras) -> Float[Tensor, "*batch 1 3"]:
-    """Return a harmless point for those that have none: straight ahead of the first camera."""
+    """Return a valid point for missing ones: straight ahead of the first camera."""
     ahead = cameras.camera_from_world[..., :1, 2, :3]
     return (cameras.centers[..., :1, :] + ahead).detach()

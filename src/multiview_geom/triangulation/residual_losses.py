@@ -1,4 +1,4 @@
-"""What a residual costs: functions of its square, for those who fit points or cameras."""
+"""Loss functions of the squared residual."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class LinearLoss:
-    """Every squared residual costs itself: least squares.
+    """Least squares: the cost is the squared residual.
 
     Example:
         >>> LinearLoss()(torch.tensor([1.0, 100.0]))
@@ -23,10 +23,10 @@ class LinearLoss:
 
 @dataclass(frozen=True)
 class HuberLoss:
-    """Squared up to a length, and beyond it along the tangent: every residual pulls, none hard.
+    """Huber's loss: the squared residual up to `delta`, linear in the residual beyond.
 
     Attributes:
-        delta: The length, in the residual's unit.
+        delta: Residual at which the loss becomes linear [its unit].
 
     Reference:
         Huber, Robust estimation of a location parameter, 1964.
@@ -44,17 +44,17 @@ class HuberLoss:
     def __call__(self, squared: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
         """Return the cost of squared residuals."""
         beyond = squared > self.delta**2
-        # Doubled where: the root has an infinite slope at zero.
+        # Double `where`: the root has an infinite slope at zero.
         root = torch.where(beyond, squared, 1.0).sqrt()
         return torch.where(beyond, 2 * self.delta * root - self.delta**2, squared)
 
 
 @dataclass(frozen=True)
 class CauchyLoss:
-    """Squared near zero, and its logarithm far out: far residuals hardly pull at all.
+    """Cauchy's loss: squared for small residuals, logarithmic for large ones.
 
     Attributes:
-        scale: Where the one becomes the other, in the residual's unit.
+        scale: Residual at which the loss changes from squared to logarithmic [its unit].
 
     Reference:
         Black and Anandan, The robust estimation of multiple motions, 1996 (the Lorentzian).

@@ -1,4 +1,4 @@
-"""Pixels in many views to world points, though some of the pixels are plain wrong."""
+"""Triangulation with outliers among the pixels."""
 
 from typing import NamedTuple
 
@@ -22,19 +22,19 @@ from multiview_geom.triangulation._sightings import (
 from multiview_geom.triangulation.iterative import solve_reweighted, triangulate_iterative
 
 SHARED = 3
-"""How many axes the projections have when one rig saw everything."""
+"""Number of axes of the projections if all frames share one rig."""
 BLOCK = 2**20
-"""How many residuals of hypotheses to hold at once: a few megabytes, that stay in cache."""
+"""Number of candidates' residuals in memory at once: a few megabytes, which stay in the cache."""
 WIDENINGS = (2.0, 1.4, 1.0, 1.0)
-"""By how much to widen the threshold in each round of solving with all who agree.
+"""Factor on the threshold in each round of solving with the inliers.
 
-A proposal from two views is noisier than a point from all, so that at first good views stand
-farther off, and would be lost for good.
+A candidate from two views is noisier than a point from all views. With the final threshold, the
+first rounds would remove correct detections.
 """
 
 
 class RobustPoints(NamedTuple):
-    """Points, the sightings each was made from, and how far every sighting lies from it.
+    """Points, the inliers among their detections, and the residual of every detection [px].
 
     Example:
         >>> from multiview_geom import project_points, ring_of_cameras
@@ -59,41 +59,42 @@ def triangulate_robust(
     weights: Float[Tensor, "*#batch views points"] | None = None,
     max_pairs: int = 128,
 ) -> RobustPoints:
-    """Find the world points that most views agree on, and which views those are.
+    """Triangulate points with outliers among the detections, and return the inliers.
 
-    Every pair of views proposes the midpoint of its two rays. The proposal with the least sum
-    over all views of `weight * min(residual, threshold)²` is then solved again from all the
-    views that agree with it, until these are the same views, and last by
-    `triangulate_iterative`. As every view counts in the sum, few views that happen to agree
-    closely are never preferred to many that agree within the noise.
+    Every pair of views gives a candidate point, the midpoint of its two rays. The candidate
+    with the least sum over all views of `weight * min(residual, threshold)²` is selected. It
+    is solved again several times from the views within the threshold, and finally by
+    `triangulate_iterative`. Every view contributes to the sum, so that many views that agree
+    within the noise are preferred to a few views that agree closely by chance.
 
     Args:
-        projections: Each view's world-to-pixel matrix, of any scale or sign.
-        pixels: Where each view saw each point [px].
-        threshold: Largest residual of a sighting that is believed [px]; three to four
-            standard deviations of the detector's noise.
-        weights: Trust in each sighting, >= 0: it multiplies the squared residual,
-            and zero removes the sighting. Equal by default.
-        max_pairs: How many pairs to try for each point. Where there are more, every view
-            proposes with its partners of widest angle, `max_pairs // views` but at least one:
-            time and memory grow with the number tried, not with the square of the views.
+        projections: World-to-pixel matrix of each view, of any scale or sign.
+        pixels: Detected pixel of each point in each view [px].
+        threshold: Largest residual of an inlier [px]. Use three to four standard deviations of
+            the detector's noise.
+        weights: Weight of each detection, >= 0: it multiplies the squared residual. A
+            detection of weight zero is ignored. 1 by default.
+        max_pairs: Number of pairs of views to try for each point. If there are more pairs, each
+            view uses only the `max_pairs // views` pairs (at least one) whose rays are closest
+            to perpendicular. Time and memory grow with the number of pairs that are tried, not
+            with the square of the number of views.
 
     Returns:
-        The points [unit of the projections' translations], the sightings they were made
-        from, and the distance of every sighting from its point's projection [px].
+        The points [unit of the projections' translations], whether each detection is an inlier,
+        and the distance of each detection from the projection of its point [px].
 
     Raises:
         ValueError: If a shape or dtype disagrees, or the threshold is not positive.
 
     Note:
-        The choice of sightings has no gradient; it is constant between its switches. The
-        gradient is that of the last solution, from the sightings chosen.
-        A pixel that is not finite counts as weight zero. A point on which no two views agree
-        in front of both is NaN, has no inliers, and passes no gradient.
+        Inlier selection is piecewise constant and not differentiated; gradients flow through
+        the final solve with the chosen inliers.
+        A pixel that is not finite counts as weight zero. If no two views agree on a point in
+        front of both cameras, the point is NaN, with zero gradient and no inliers.
 
     Reference:
-        Torr and Zisserman, MLESAC, CVIU 2000, sec. 3 (the truncated score, MSAC); pairs are
-        taken all, or by angle, and not at random.
+        Torr and Zisserman, MLESAC, CVIU 2000, sec. 3 (the truncated score, MSAC). Pairs
+        are not sampled at random: all are used, or those with the best angles.
 
     Example:
         >>> rig = torch.eye(3, 4).repeat(4, 1, 1)
@@ -108,7 +109,7 @@ def triangulate_robust(
         raise ValueError(f"`threshold` must be positive, got {threshold}")
     seen = usable_sightings(projections, pixels, weights)
     still = Sightings(*(tensor.detach() for tensor in seen))
-    inliers = _agreeing(still, _best_proposals(still, threshold, max_pairs), threshold)
+    inliers = _agreeing(still, _best_candidates(still, threshold, max_pairs), threshold)
     share = torch.where(inliers, seen.trust, 0.0)
     points = triangulate_iterative(seen.projections, seen.pixels, weights=share)
     residuals = reprojection_error(seen.projections, points, for_computation(pixels))
@@ -121,7 +122,7 @@ def _agreeing(
     points: Float[Tensor, "*#batch points 3"],
     threshold: float,
 ) -> Bool[Tensor, "*#batch views points"]:
-    """Solve with all views that agree, and ask again which do."""
+    """Solve with the inliers of each point, and select the inliers again."""
     for widening in WIDENINGS:
         agree = (
             _squared_residuals(seen.projections, seen.pixels, points) < (widening * threshold) ** 2
@@ -133,12 +134,12 @@ def _agreeing(
     return agree & (seen.trust > 0)
 
 
-def _best_proposals(
+def _best_candidates(
     seen: Sightings,
     threshold: float,
     max_pairs: int,
 ) -> Float[Tensor, "*#batch points 3"]:
-    """Find each point's best proposal; with one rig for all frames, frames are but more points."""
+    """Find the best candidate of each point; if all frames share one rig, frames become points."""
     shape = torch.broadcast_shapes(seen.pixels.shape[:-1], seen.trust.shape)
     if seen.projections.shape[-3] < FEWEST_VIEWS:
         return seen.pixels.new_full((*shape[:-2], shape[-1], 3), torch.nan)
@@ -156,7 +157,7 @@ def _best_in_blocks(
     threshold: float,
     max_pairs: int,
 ) -> Float[Tensor, "*#batch points 3"]:
-    """Find the best proposals a block of points at a time."""
+    """Find the best candidates, one block of points at a time."""
     views = seen.projections.shape[-3]
     per_view = min(max(max_pairs // views, 1), views // 2)
     batch = seen.trust.shape[:-2].numel()
@@ -173,22 +174,22 @@ def _best_of_block(
     threshold: float,
     per_view: int,
 ) -> Float[Tensor, "*#batch points 3"]:
-    proposals = _proposals(seen, per_view)
-    # Every proposal is scored as if it were one more scene of the batch.
+    candidates = _candidates(seen, per_view)
+    # The candidates are an additional batch axis.
     squared = _squared_residuals(
-        seen.projections[..., None, :, :, :], seen.pixels[..., None, :, :, :], proposals
+        seen.projections[..., None, :, :, :], seen.pixels[..., None, :, :, :], candidates
     )
     truncated = squared.clamp(max=threshold**2)
     score = (seen.trust[..., None, :, :] * truncated).sum(dim=-2)
     best = score.argmin(dim=-2, keepdim=True)
-    return _pick(proposals, best, dim=-3).squeeze(-3)
+    return _pick(candidates, best, dim=-3).squeeze(-3)
 
 
-def _proposals(seen: Sightings, per_view: int) -> Float[Tensor, "*#batch pairs points 3"]:
-    """Propose, for every view, the midpoints with its partners of widest angle.
+def _candidates(seen: Sightings, per_view: int) -> Float[Tensor, "*#batch pairs points 3"]:
+    """Return the midpoints of the pairs of views whose rays are closest to perpendicular.
 
-    Every pair of views is some number of views apart, at most half the way round: it belongs
-    to the view that starts this way.
+    Counted in a circle, the views of a pair are at most `views // 2` apart. The pair belongs to
+    the view from which this distance is counted.
     """
     centers = camera_centers(seen.projections)[..., None, :]
     rays = ray_directions(seen.projections, seen.pixels)
@@ -222,7 +223,7 @@ def _squared_residuals(
     pixels: Float[Tensor, "*#batch views points 2"],
     points: Float[Tensor, "*#batch points 3"],
 ) -> Float[Tensor, "*#batch views points"]:
-    """Square each view's distance from its pixel; infinite behind it, or where nothing is."""
+    """Return squared reprojection errors; infinite behind the camera or for a missing point."""
     x, y, depth = image_columns(projections, points.mT).unbind(dim=-2)
     squared = (x / depth - pixels[..., 0]).square() + (y / depth - pixels[..., 1]).square()
     return torch.where((depth > 0) & (squared < torch.inf), squared, torch.inf)

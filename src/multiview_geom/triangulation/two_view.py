@@ -1,4 +1,4 @@
-"""Pixels in two views to world points: the optimum, without iteration."""
+"""Optimal triangulation from two views, without iteration."""
 
 import torch
 from jaxtyping import Float
@@ -17,15 +17,16 @@ def triangulate_two_view(
     *,
     weights: Float[Tensor, "*#batch 2 points"] | None = None,
 ) -> Float[Tensor, "*#batch points 3"]:
-    """Find the world points whose projections lie nearest to what two views saw.
+    """Triangulate points from two views with the least reprojection error.
 
-    Moves both pixels, by the least sum of `weight * distance²`, to where their rays meet.
+    Moves the two pixels so that their rays intersect, with the least sum of
+    `weight * distance²`, and returns the intersection.
 
     Args:
-        projections: Both views' world-to-pixel matrices, of any scale or sign.
-        pixels: Where each view saw each point [px].
-        weights: Trust in each sighting, >= 0: it multiplies the squared distance,
-            and zero removes the sighting, so that no point is left. Equal by default.
+        projections: World-to-pixel matrix of each view, of any scale or sign.
+        pixels: Detected pixel of each point in each view [px].
+        weights: Weight of each detection, >= 0: it multiplies the squared distance. A point
+            with a detection of weight zero is NaN. 1 by default.
 
     Returns:
         The points [unit of the projections' translations].
@@ -34,8 +35,9 @@ def triangulate_two_view(
         ValueError: If a shape or dtype disagrees.
 
     Note:
-        A pixel that is not finite counts as weight zero. A point that only one view saw, two
-        views from one place, and a point behind both are NaN and pass no gradient.
+        A pixel that is not finite counts as weight zero. A point is NaN, with zero gradient, if
+        fewer than two views detected it, if both cameras have the same center, or if it is
+        behind both cameras.
 
     Reference:
         Lindstrom, Triangulation made easy, CVPR 2010, listing 3 (niter2).
@@ -78,7 +80,7 @@ def _correction(
     b = (n * step).sum(dim=(-3, -1)) / 2
     c = (x * lines[..., 0, :, :]).sum(dim=-1)
     squared = b.square() - a * c
-    # Doubled where: pixels in both epipoles, or views from one place, have no lines to move to.
+    # Double `where`: pixels in both epipoles, or views from one place, have no lines to move to.
     some = squared > 0
     d = torch.where(some, squared, 1.0).sqrt()
     first = torch.where(some, c / (b + d), 0.0)

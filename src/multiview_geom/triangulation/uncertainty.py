@@ -1,4 +1,4 @@
-"""How sure a triangulated point is."""
+"""The uncertainty of triangulated points."""
 
 import torch
 from jaxtyping import Float
@@ -26,19 +26,19 @@ def point_covariance(
     sigma: float,
     weights: Float[Tensor, "*#batch views points"] | None = None,
 ) -> Float[Tensor, "*#batch points 3 3"]:
-    """Predict how triangulated points scatter about the truth, from the noise of the pixels.
+    """Compute the covariance of triangulated points from the noise of the pixels.
 
-    The covariance of the point that fits best is `sigma² (Σ weight Jᵀ J)⁻¹`, J the derivative
-    of each view's pixel by the point. It tells the noise of `triangulate_iterative` and
-    `refine_points`; `triangulate_dlt` and the midpoint scatter more. The expected distance from
-    the truth is the square root of its trace, as a root mean square.
+    The covariance of the maximum-likelihood point is `sigma² (Σ weight Jᵀ J)⁻¹`, where J is the
+    derivative of a view's pixel by the point. It is valid for `triangulate_iterative` and
+    `refine_points`; the errors of `triangulate_dlt` and `triangulate_midpoint` are larger. The
+    root mean square distance from the truth is the square root of the covariance's trace.
 
     Args:
-        projections: Each view's world-to-pixel matrix, of any scale or sign, taken as exact.
+        projections: World-to-pixel matrix of each view, of any scale or sign, taken as exact.
         points: World points.
-        sigma: Standard deviation of a sighting of weight one, along each image axis [px].
-        weights: Inverse variances, relative to 1 / sigma², as the points were triangulated
-            with; zero for views that did not see the point. Equal by default.
+        sigma: Standard deviation of a detection of weight one, along each image axis [px].
+        weights: The weights that the points were triangulated with: inverse variances, relative
+            to 1 / sigma². Zero for views without a detection of the point. 1 by default.
 
     Returns:
         Covariances [squared unit of the points].
@@ -47,9 +47,9 @@ def point_covariance(
         ValueError: If a shape or dtype disagrees.
 
     Note:
-        First order in the noise: right while the error is small beside the distance to the
-        cameras. A point seen from fewer than two places, or along rays that are parallel to
-        round-off, is NaN and passes no gradient.
+        A first-order approximation, valid if the error is small compared with the distance to
+        the cameras. The result is NaN, with zero gradient, if a point was not detected from two
+        different camera centers, or if its rays are parallel up to round-off.
 
     Reference:
         Hartley and Zisserman, Multiple View Geometry (2nd ed.), result 5.10.
@@ -70,7 +70,7 @@ def point_covariance(
     image = image_columns(rig, columns)
     trust = _trust(image[..., 2, :], weights) * calibrated[..., None]
     trust = torch.where((fixes_a_point(rig, trust) & finite)[..., None, :], trust, 0.0)
-    # Doubled where: no pixel exists in the plane of a camera's centre.
+    # Double `where`: no pixel exists in the plane of a camera center.
     depths = torch.where(trust > 0, image[..., 2, :], 1.0)
     pixels = image[..., :2, :] / depths[..., None, :]
     curvature = symmetric_curvature(rig[..., :3], pixels, trust / depths.square())
@@ -83,7 +83,7 @@ def _trust(
     depths: Float[Tensor, "*#batch views points"],
     weights: Float[Tensor, "*#batch views points"] | None,
 ) -> Float[Tensor, "*#batch views points"]:
-    """Trust only views whose camera plane the point is not in."""
+    """Return the weights; zero where the point is in the principal plane of the camera."""
     if weights is None:
         return (depths != 0).to(depths.dtype)
     require_trailing_shape("weights", weights, *depths.shape[-2:])

@@ -73,9 +73,9 @@ class AblateOptions(Options):
         recipe: The recipe that the settings start from.
         preset: Size of each training: demo, quick or full.
         config: A TOML file of settings; the command line overrides it.
-        seeds: Trainings per variant; differences are taken between runs of the same seed.
-        vary: A setting and its values instead of the losses: cameras=2,3,4 or undistort=on,off or
-            losses.consistency=0.001,0.1.
+        seeds: Number of runs of each variant; gains compare runs with the same seed.
+        vary: A setting to vary and its values, instead of adding the losses: cameras=2,3,4 or
+            undistort=on,off or losses.consistency=0.001,0.1.
         jobs: Parallel trainings, each in its own process.
     """
 

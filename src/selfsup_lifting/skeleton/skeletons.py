@@ -53,7 +53,7 @@ class Skeleton:
         return tuple((parent, joint) for joint, parent in enumerate(self.parents) if parent >= 0)
 
     def without(self, joint: str) -> "Skeleton":
-        """Leave out a joint; its children get its parent, and a lost root becomes the hips."""
+        """Remove a joint; its children get its parent. If the root is lost, the hips replace it."""
         lost = self.joints.index(joint)
         joints = tuple(name for name in self.joints if name != joint)
 
