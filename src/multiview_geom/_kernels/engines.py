@@ -81,8 +81,14 @@ def numba_functions(module: str) -> dict[str, Any]:
             if isinstance(function, FunctionType):
                 copy = FunctionType(function.__code__, names, name)
                 copy.__module__, copy.__qualname__ = function.__module__, function.__qualname__
+                # A call that stays a call would keep the loop around it from becoming vectors.
+                inner = function.__module__ != module
                 names[name] = numba.njit(
-                    nogil=True, fastmath=FAST_MATH, error_model="numpy", cache=keep
+                    nogil=True,
+                    fastmath=FAST_MATH,
+                    error_model="numpy",
+                    cache=keep,
+                    forceinline=inner,
                 )(copy)
     return names
 

@@ -1,18 +1,15 @@
 """Alignment of one point set to another."""
 
-import torch
+from math import prod
+
 from jaxtyping import Float
 from torch import Tensor
 
-from multiview_geom._kernels.rotation.any_size import (
-    rotation_nearest_in_plane,
-    rotation_nearest_in_space,
-)
-from multiview_geom._kernels.rotation.autograd import rotation_nearest
+from multiview_geom._kernels.rotation.autograd import align
+from multiview_geom._kernels.rotation.autograd import nearest_rotation as _nearest_rotation
 from multiview_geom._validation import (
     broadcast_axes,
     for_computation,
-    full_precision,
     require_floating,
     require_same_size,
     require_trailing_shape,
@@ -58,9 +55,7 @@ def align_rigid(
         >>> moved.translation.round(decimals=4)
         tensor([1., 2., 3.])
     """
-    with full_precision(source):
-        rigid, _ = _alignment(source, target, weights)
-    return rigid
+    return _alignment(source, target, weights, scaled=False)
 
 
 def align_similarity(
@@ -101,9 +96,7 @@ def align_similarity(
         >>> similarity.scale.round(decimals=4), similarity.translation.round(decimals=4)
         (tensor(2.), tensor([1., 1., 1.]))
     """
-    with full_precision(source):
-        _, similar = _alignment(source, target, weights)
-    return similar
+    return _alignment(source, target, weights, scaled=True)
 
 
 def nearest_rotation(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
@@ -138,26 +131,13 @@ def nearest_rotation(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*bat
     """
     require_trailing_shape("matrix", matrix, 3, 3)
     require_floating(matrix=matrix)
-    return _nearest(for_computation(matrix)).to(matrix.dtype)
-
-
-def _nearest(matrix: Float[Tensor, "*batch d d"]) -> Float[Tensor, "*batch d d"]:
-    size = matrix.shape[-1]
-    solve = {2: rotation_nearest_in_plane, 3: rotation_nearest}.get(size, rotation_nearest_in_space)
-    return solve(matrix.reshape(-1, size, size)).reshape(matrix.shape)
-
-
-def _squared_round_off(
-    share: Float[Tensor, "*batch points 1"], points: Float[Tensor, "*batch points d"]
-) -> Float[Tensor, "*batch"]:
-    """Return how much points that are all one may seem to differ, squared."""
-    size = (share * points.square()).sum(dim=(-2, -1))
-    return size * torch.finfo(points.dtype).eps ** 2
+    flat = for_computation(matrix).reshape(prod(matrix.shape[:-2]), 3, 3)
+    return _nearest_rotation(flat).reshape(matrix.shape).to(matrix.dtype)
 
 
 def _alignment(
-    source: Tensor, target: Tensor, weights: Tensor | None
-) -> tuple[Similarity, Similarity]:
+    source: Tensor, target: Tensor, weights: Tensor | None, *, scaled: bool
+) -> Similarity:
     require_trailing_shape("source", source, "points", "d")
     require_trailing_shape("target", target, "points", source.shape[-1])
     require_same_size("points", source=source.shape[-2], target=target.shape[-2])
@@ -167,30 +147,22 @@ def _alignment(
         require_trailing_shape("weights", weights, source.shape[-2])
         require_floating(source=source, weights=weights)
         leading["weights"] = weights.shape[:-1]
-    broadcast_axes(**leading)
-    dtype = source.dtype
-    known = (source.isfinite() & target.isfinite()).all(dim=-1)
-    trust = known.to(dtype) if weights is None else torch.where(known, weights, 0.0)
-    trust = for_computation(trust)[..., None]
-    source = for_computation(torch.where(known[..., None], source, 0.0))
-    target = for_computation(torch.where(known[..., None], target, 0.0))
-    total = trust.sum(dim=-2, keepdim=True)
-    share = trust / torch.where(total > 0, total, 1.0)
-    source_mean = (share * source).sum(dim=-2, keepdim=True)
-    target_mean = (share * target).sum(dim=-2, keepdim=True)
-    centred, goal = source - source_mean, target - target_mean
-    covariance = (share * goal).mT @ centred
-    rotation = _nearest(covariance)
-    variance = (share * centred.square()).sum(dim=(-2, -1))
-    overlap = (rotation * covariance).sum(dim=(-2, -1))
-    # Double `where`: one point has no scale, and 0 / 0 no gradient.
-    spread = variance > _squared_round_off(share, source)
-    scale = torch.where(spread, overlap / torch.where(spread, variance, 1.0), 1.0)
-    turned = (rotation @ source_mean.mT)[..., 0]
-    rigid_shift = target_mean[..., 0, :] - turned
-    shift = target_mean[..., 0, :] - scale[..., None] * turned
-    rotation = rotation.to(dtype)
-    return (
-        Similarity(rotation, rigid_shift.to(dtype), torch.ones_like(scale).to(dtype)),
-        Similarity(rotation, shift.to(dtype), scale.to(dtype)),
+    batch = broadcast_axes(**leading)
+    rotation, translation, scale = align(
+        _as_items(source, batch, 2),
+        _as_items(target, batch, 2),
+        None if weights is None else _as_items(weights, batch, 1),
+        scaled=scaled,
     )
+    dtype, d = source.dtype, source.shape[-1]
+    return Similarity(
+        rotation.reshape(*batch, d, d).to(dtype),
+        translation.reshape(*batch, d).to(dtype),
+        scale.reshape(batch).to(dtype),
+    )
+
+
+def _as_items(tensor: Tensor, batch: tuple[int, ...], trailing: int) -> Float[Tensor, "n ..."]:
+    """Broadcast the leading axes and make them one."""
+    own = tensor.shape[-trailing:]
+    return for_computation(tensor).expand(*batch, *own).reshape(prod(batch), *own)

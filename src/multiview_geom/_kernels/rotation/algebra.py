@@ -1,0 +1,317 @@
+"""The mathematics of one rotation and one symmetric 4x4 matrix, as plain arithmetic.
+
+Written like `_kernels/algebra.py`, for double precision: how far a rounding of a matrix turns its
+nearest rotation is one over a gap, without bound. A 3x3 matrix is given by its rows; a symmetric
+4x4 matrix is the tuple (aa, ab, ac, ad, bb, bc, bd, cc, cd, dd).
+
+The rotation R nearest to M maximizes tr(R^T M). With singular values s1 >= s2 >= s3 of M, the last
+one signed like det(M), the maximum is q = s1 + s2 + s3. How well R is determined about each of
+three axes depends on the gaps s1 + s2, s1 + s3 and s2 + s3.
+"""
+
+from torch import sqrt, where
+
+from multiview_geom._kernels.algebra import (
+    Number,
+    Row,
+    Symmetric,
+    Vector,
+    add_scaled,
+    adjugate,
+    cross,
+    determinant,
+    dot,
+    dot4,
+    jacobi,
+    multiply,
+    scale,
+    smallest_root,
+    trace,
+)
+
+Matrix = tuple[Vector, Vector, Vector]
+"""The rows of a 3x3 matrix."""
+Symmetric4 = tuple[Number, Number, Number, Number, Number, Number, Number, Number, Number, Number]
+Axes = tuple[Row, Row, Row, Row]
+Pair = tuple[Number, Number]
+
+
+def combine(m: Matrix, factors: Vector) -> Vector:
+    """Return a weighted sum of the rows: the vector times the matrix."""
+    return add_scaled(add_scaled(scale(m[0], factors[0]), m[1], factors[1]), m[2], factors[2])
+
+
+def matrix_product(m: Matrix, other: Matrix) -> Matrix:
+    """Multiply two matrices."""
+    return combine(other, m[0]), combine(other, m[1]), combine(other, m[2])
+
+
+def transpose(m: Matrix) -> Matrix:
+    """Swap rows and columns."""
+    a, b, c = m
+    return (a[0], b[0], c[0]), (a[1], b[1], c[1]), (a[2], b[2], c[2])
+
+
+def unit(a: Vector) -> Vector:
+    """Scale a vector, which must not be zero, to unit length."""
+    return scale(a, 1 / sqrt(dot(a, a)))
+
+
+def sum_of_singular_values(det: Number, minors: Number) -> tuple[Number, Number, Number]:
+    """Find q = s1 + s2 + s3 of a matrix of unit norm.
+
+    Args:
+        det: The determinant.
+        minors: The sum of the squared 2x2 minors.
+
+    Returns:
+        q, the largest root of (q^2 - 1)^2 - 8 det q - 4 minors; the product of the gaps, an eighth
+        of the slope there; and the last step of the iteration, whose steps are cubes of each other.
+    """
+    # A bound of q, put into the equation, gives a closer one; from the right for Laguerre's steps.
+    bound = where(det > 0, 1.7320508075688772, 0.5773502691896258)
+    start = -sqrt(1 + 2 * sqrt(abs(minors + 2 * det * bound)))
+    constant, linear = 1 - 4 * minors, -8 * det
+    root = smallest_root(constant, linear, -2, 0, start)
+    root = smallest_root(constant, linear, -2, 0, root)
+    root = smallest_root(constant, linear, -2, 0, root)
+    last = smallest_root(constant, linear, -2, 0, root)
+    return -last, (1 - last * last) * last / 2 - det, last - root
+
+
+def clear_rotation(m: Matrix) -> tuple[Matrix, Number, Number]:
+    """Find the nearest rotation of a matrix whose gaps are not small, and how sure it is.
+
+    With |M| = 1 it is ((q^2 + 1) / 2 M - M M^T M + q cofactors(M)) / ((q^2 - 1) q / 2 - det M).
+
+    Returns:
+        The rotation, the product of the gaps, and the last step of an iteration relative to it.
+
+    Reference:
+        Markley, Attitude determination using vector observations: a fast optimal matrix
+        algorithm, J. Astronautical Sciences 41, 1993.
+    """
+    a, b, c = m
+    square = dot(a, a), dot(a, b), dot(a, c), dot(b, b), dot(b, c), dot(c, c)
+    shrink_squared = 1 / trace(square)
+    shrink = sqrt(shrink_squared)
+    of_a, of_b = cross(b, c), cross(c, a)
+    det = dot(a, of_a) * shrink_squared * shrink
+    minors = trace(adjugate(square)) * shrink_squared * shrink_squared
+    root, gaps, last = sum_of_singular_values(det, minors)
+    inverse = shrink / gaps
+    mean, minus, share = (root * root + 1) / 2 * inverse, -shrink_squared * inverse, root * shrink
+    aa, ab, ac, bb, bc, _ = scale_symmetric(square, minus)
+    first = add_scaled(combine(m, (mean + aa, ab, ac)), of_a, share * inverse)
+    second = add_scaled(combine(m, (ab, mean + bb, bc)), of_b, share * inverse)
+    # What rounding, over the gaps, leaves of the right angle.
+    first = unit(first)
+    second = unit(add_scaled(second, first, -dot(first, second)))
+    return (first, second, cross(first, second)), gaps, last / gaps
+
+
+def scale_symmetric(m: Symmetric, factor: Number) -> Symmetric:
+    """Multiply a symmetric matrix with a number."""
+    return (
+        m[0] * factor,
+        m[1] * factor,
+        m[2] * factor,
+        m[3] * factor,
+        m[4] * factor,
+        m[5] * factor,
+    )
+
+
+def turn(m: Matrix, rotation: Matrix, change: Matrix, tie: Number) -> Matrix:
+    """Return how the nearest rotation R of M turns when M changes; the adjoint is the same map.
+
+    R changes by R [w], where w solves (tr S - S) w = v with S = R^T M, and v is the axis of
+    R^T dM - dM^T R. The eigenvalues of tr S - S are the gaps.
+    """
+    a, b, c = rotation
+    x, y, z = matrix_product(transpose(rotation), m)
+    total = x[0] + y[1] + z[2]
+    shrink = where(total > 0, 1, 0) / where(total > 0, total, 1)
+    half = shrink / -2
+    gaps = (
+        (y[1] + z[2]) * shrink,
+        (x[1] + y[0]) * half,
+        (x[2] + z[0]) * half,
+        (x[0] + z[2]) * shrink,
+        (y[2] + z[1]) * half,
+        (x[0] + y[1]) * shrink,
+    )
+    axis = add_scaled(cross(change[0], a), cross(change[1], b), 1)
+    axis = pseudo_inverse_times(gaps, add_scaled(axis, cross(change[2], c), 1), tie)
+    axis = scale(axis, shrink)
+    return cross(a, axis), cross(b, axis), cross(c, axis)
+
+
+def pseudo_inverse_times(m: Symmetric, a: Vector, tie: Number) -> Vector:
+    """Multiply a vector with the pseudo-inverse of a positive semidefinite matrix of trace two.
+
+    Where the product of three eigenvalues is below `tie` the smallest counts as zero; where the
+    sum of the products of two is, so does the second. By the theorem of Cayley and Hamilton.
+    """
+    cofactors = adjugate(m)
+    three, two = determinant(m, cofactors), trace(cofactors)
+    full, flat = three > tie, two > tie
+    of_three = where(full, 1, 0) / where(full, three, 1)
+    of_two = where(full, 0, where(flat, 1, 0)) / where(flat, two, 1)
+    of_one = where(full, 0, where(flat, 0, 1)) / 4
+    result = scale(multiply(cofactors, a), of_three - 2 * of_two * of_two)
+    return add_scaled(add_scaled(result, a, 2 * of_two), multiply(m, a), of_one - of_two)
+
+
+# Where gaps are small the rotation is that of a quaternion, the lowest eigenvector of a symmetric
+# 4x4 matrix, which Jacobi's rotations find whatever the gaps are.
+
+
+def horn_matrix(m: Matrix) -> Symmetric4:
+    """Return the matrix whose lowest eigenvector is the quaternion of the nearest rotation.
+
+    Reference:
+        Horn, Closed-form solution of absolute orientation using unit quaternions, JOSA 1987.
+    """
+    a, b, c = m
+    return (
+        -a[0] - b[1] - c[2],
+        b[2] - c[1],
+        c[0] - a[2],
+        a[1] - b[0],
+        b[1] + c[2] - a[0],
+        -a[1] - b[0],
+        -a[2] - c[0],
+        a[0] + c[2] - b[1],
+        -b[2] - c[1],
+        a[0] + b[1] - c[2],
+    )
+
+
+def rotation_of(quaternion: Row) -> Matrix:
+    """Return the rotation of a quaternion of any length, its real part first."""
+    w, x, y, z = quaternion
+    twice = 2 / dot4(quaternion, quaternion)
+    return (
+        (1 - twice * (y * y + z * z), twice * (x * y - w * z), twice * (x * z + w * y)),
+        (twice * (x * y + w * z), 1 - twice * (x * x + z * z), twice * (y * z - w * x)),
+        (twice * (x * z - w * y), twice * (y * z + w * x), 1 - twice * (x * x + y * y)),
+    )
+
+
+def larger(a: Number, b: Number) -> Number:
+    """Return the larger absolute value; NaN if the second is."""
+    return where(abs(a) > abs(b), abs(a), abs(b))
+
+
+def largest_entry(m: Symmetric4) -> Number:
+    """Return the largest absolute value of a matrix, or one if it is zero."""
+    first = larger(larger(m[0], m[1]), larger(m[2], m[3]))
+    second = larger(larger(m[4], m[5]), larger(m[6], m[7]))
+    largest = larger(larger(first, second), larger(m[8], m[9]))
+    return where(largest == 0, 1, largest)
+
+
+def jacobi_sweep(m: Symmetric4, axes: Axes) -> tuple[Symmetric4, Axes]:
+    """Make each pair of axes orthogonal under a matrix once; the matrix tends to be diagonal."""
+    aa, ab, ac, ad, bb, bc, bd, cc, cd, dd = m
+    a, b, c, d = axes
+    aa, bb, (ac, bc), (ad, bd), (a, b) = turn_pair(aa, ab, bb, (ac, bc), (ad, bd), (a, b))
+    ab = ab * 0
+    aa, cc, (ab, bc), (ad, cd), (a, c) = turn_pair(aa, ac, cc, (ab, bc), (ad, cd), (a, c))
+    ac = ac * 0
+    aa, dd, (ab, bd), (ac, cd), (a, d) = turn_pair(aa, ad, dd, (ab, bd), (ac, cd), (a, d))
+    ad = ad * 0
+    bb, cc, (ab, ac), (bd, cd), (b, c) = turn_pair(bb, bc, cc, (ab, ac), (bd, cd), (b, c))
+    bc = bc * 0
+    bb, dd, (ab, ad), (bc, cd), (b, d) = turn_pair(bb, bd, dd, (ab, ad), (bc, cd), (b, d))
+    bd = bd * 0
+    cc, dd, (ac, ad), (bc, bd), (c, d) = turn_pair(cc, cd, dd, (ac, ad), (bc, bd), (c, d))
+    return (aa, ab, ac, ad, bb, bc, bd, cc, cd * 0, dd), (a, b, c, d)
+
+
+def turn_pair(
+    alpha: Number, gamma: Number, beta: Number, third: Pair, fourth: Pair, axes: tuple[Row, Row]
+) -> tuple[Number, Number, Pair, Pair, tuple[Row, Row]]:
+    """Turn two axes of a symmetric matrix such that their mixed entry gamma becomes zero.
+
+    Args:
+        alpha: The first diagonal entry.
+        gamma: The mixed entry.
+        beta: The second diagonal entry.
+        third: The mixed entries of both with a third axis.
+        fourth: And with a fourth.
+        axes: Both axes.
+
+    Returns:
+        All of these after the turn, without gamma.
+    """
+    first, second = axes
+    cosine, sine = jacobi(alpha, beta, gamma)
+    moved = sine / cosine * gamma
+    return (
+        alpha - moved,
+        beta + moved,
+        turned(third[0], third[1], cosine, sine),
+        turned(fourth[0], fourth[1], cosine, sine),
+        (combine4(first, second, cosine, -sine), combine4(first, second, sine, cosine)),
+    )
+
+
+def turned(a: Number, b: Number, cosine: Number, sine: Number) -> Pair:
+    """Turn a pair of coordinates."""
+    return cosine * a - sine * b, sine * a + cosine * b
+
+
+def combine4(a: Row, b: Row, x: Number, y: Number) -> Row:
+    """Return x a + y b."""
+    return x * a[0] + y * b[0], x * a[1] + y * b[1], x * a[2] + y * b[2], x * a[3] + y * b[3]
+
+
+def lowest_axis(m: Symmetric4, axes: Axes) -> Row:
+    """Return the axis of the smallest diagonal entry, the first of them if there are several."""
+    a, b, c, d = axes
+    first, low = choose4(m[4] < m[0], b, a), where(m[4] < m[0], m[4], m[0])
+    second, other = choose4(m[9] < m[7], d, c), where(m[9] < m[7], m[9], m[7])
+    return choose4(other < low, second, first)
+
+
+def choose4(condition: Number, chosen: Row, other: Row) -> Row:
+    """Return one of two vectors."""
+    return (
+        where(condition, chosen[0], other[0]),
+        where(condition, chosen[1], other[1]),
+        where(condition, chosen[2], other[2]),
+        where(condition, chosen[3], other[3]),
+    )
+
+
+def with_largest_positive(a: Row) -> Row:
+    """Return a vector at unit length, its largest component positive."""
+    first = where(abs(a[1]) > abs(a[0]), a[1], a[0])
+    second = where(abs(a[3]) > abs(a[2]), a[3], a[2])
+    largest = where(abs(second) > abs(first), second, first)
+    factor = where(largest < 0, -1, 1) / sqrt(dot4(a, a))
+    return a[0] * factor, a[1] * factor, a[2] * factor, a[3] * factor
+
+
+def pseudo_inverse4_times(m: Symmetric4, axes: Axes, a: Row, tie: Number) -> Row:
+    """Multiply a vector with the pseudo-inverse of a matrix less its smallest eigenvalue.
+
+    The matrix, of entries up to one, comes by its axes and its eigenvalues on the diagonal. Gaps
+    to the smallest eigenvalue below `tie` count as none.
+    """
+    low = where(m[4] < m[0], m[4], m[0])
+    other = where(m[9] < m[7], m[9], m[7])
+    low = where(other < low, other, low)
+    first = along_axis(axes[0], m[0] - low, a, tie)
+    second = along_axis(axes[1], m[4] - low, a, tie)
+    third = along_axis(axes[2], m[7] - low, a, tie)
+    fourth = along_axis(axes[3], m[9] - low, a, tie)
+    return combine4(combine4(first, second, 1, 1), combine4(third, fourth, 1, 1), 1, 1)
+
+
+def along_axis(axis: Row, gap: Number, a: Row, tie: Number) -> Row:
+    """Return the component of a vector along an axis, divided by a gap; zero where it is none."""
+    factor = where(gap > tie, dot4(axis, a), 0) / where(gap > tie, gap, 1)
+    return factor * axis[0], factor * axis[1], factor * axis[2], factor * axis[3]

@@ -1,0 +1,274 @@
+"""Rotations and small eigenvectors on a processor: fused loops, by Numba.
+
+As in `_kernels/triangulation/cpu.py`, the numbers of a block of matrices lie in rows of LANES
+entries of a scratch array, and all of them in double precision. Loops over lanes end at
+min(n, LANES) and stand in functions of their own: where the compiler sees that no index is
+negative, it makes vector instructions of them.
+"""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from multiview_geom._kernels.algebra import Row, Vector
+from multiview_geom._kernels.rotation.algebra import (
+    Axes,
+    Matrix,
+    Symmetric4,
+    clear_rotation,
+    horn_matrix,
+    jacobi_sweep,
+    largest_entry,
+    lowest_axis,
+    pseudo_inverse4_times,
+    rotation_of,
+    turn,
+    with_largest_positive,
+)
+
+Array: TypeAlias = Any
+"""A NumPy array."""
+
+LANES = 128
+FOUR = 4
+
+# Rows of the scratch array: a matrix (9), its rotation (9), a change of it (9), and whether the
+# rotation is in doubt.
+ROTATION, CHANGE, DOUBT, ROWS = 9, 18, 27, 28
+# Rows of the scratch array of Jacobi's method: a symmetric 4x4 matrix (10), its axes (16), its
+# size, and a vector (4); and how often each pair of axes is turned.
+AXES, SIZE, CHANGE4, JACOBI_ROWS, SWEEPS = 10, 26, 27, 31, 6
+
+# The least product of the gaps, relative to the matrix, for which the closed form is right in
+# single and in double precision, and the longest last step of its iteration.
+SINGLE, DOUBLE = (3e-4, 1e-3), (0.03, 5e-6)
+
+
+def load(rows: Array, at: int, width: int, entries: Array, n: int) -> None:
+    """Spread n groups of numbers over rows."""
+    for k in range(width):
+        line, row = entries[k:], rows[(at + k) * LANES :]
+        for i in range(min(n, LANES)):
+            row[i] = line[width * i]
+
+
+def store(rows: Array, at: int, width: int, entries: Array, n: int) -> None:
+    """Gather n groups of numbers from rows."""
+    for k in range(width):
+        line, row = entries[k:], rows[(at + k) * LANES :]
+        for i in range(min(n, LANES)):
+            line[width * i] = row[i]
+
+
+def vector_at(rows: Array, row: int, i: int) -> Vector:
+    """Return three rows of the scratch array at one lane."""
+    return rows[row * LANES + i], rows[(row + 1) * LANES + i], rows[(row + 2) * LANES + i]
+
+
+def matrix_at(rows: Array, row: int, i: int) -> Matrix:
+    """Return the matrix that starts at a row."""
+    return vector_at(rows, row, i), vector_at(rows, row + 3, i), vector_at(rows, row + 6, i)
+
+
+def put_vector(rows: Array, row: int, i: int, a: Vector) -> None:
+    """Set three rows of the scratch array at one lane."""
+    rows[row * LANES + i] = a[0]
+    rows[(row + 1) * LANES + i] = a[1]
+    rows[(row + 2) * LANES + i] = a[2]
+
+
+def put_matrix(rows: Array, row: int, i: int, m: Matrix) -> None:
+    """Set the matrix that starts at a row."""
+    put_vector(rows, row, i, m[0])
+    put_vector(rows, row + 3, i, m[1])
+    put_vector(rows, row + 6, i, m[2])
+
+
+def row_at(rows: Array, row: int, i: int) -> Row:
+    """Return four rows of the scratch array at one lane."""
+    a, b, c = vector_at(rows, row, i)
+    return a, b, c, rows[(row + 3) * LANES + i]
+
+
+def put_row(rows: Array, row: int, i: int, a: Row) -> None:
+    """Set four rows of the scratch array at one lane."""
+    put_vector(rows, row, i, (a[0], a[1], a[2]))
+    rows[(row + 3) * LANES + i] = a[3]
+
+
+def form_at(rows: Array, i: int) -> Symmetric4:
+    """Return the symmetric matrix of Jacobi's method."""
+    a, b, c, d = row_at(rows, 0, i)
+    e, f, g, h = row_at(rows, 4, i)
+    return a, b, c, d, e, f, g, h, rows[8 * LANES + i], rows[9 * LANES + i]
+
+
+def put_form(rows: Array, i: int, m: Symmetric4) -> None:
+    """Set the symmetric matrix of Jacobi's method."""
+    put_row(rows, 0, i, (m[0], m[1], m[2], m[3]))
+    put_row(rows, 4, i, (m[4], m[5], m[6], m[7]))
+    rows[8 * LANES + i], rows[9 * LANES + i] = m[8], m[9]
+
+
+def axes_at(rows: Array, i: int) -> Axes:
+    """Return the axes of Jacobi's method."""
+    return (
+        row_at(rows, AXES, i),
+        row_at(rows, AXES + 4, i),
+        row_at(rows, AXES + 8, i),
+        row_at(rows, AXES + 12, i),
+    )
+
+
+def put_axes(rows: Array, i: int, axes: Axes) -> None:
+    """Set the axes of Jacobi's method."""
+    put_row(rows, AXES, i, axes[0])
+    put_row(rows, AXES + 4, i, axes[1])
+    put_row(rows, AXES + 8, i, axes[2])
+    put_row(rows, AXES + 12, i, axes[3])
+
+
+def diagonalize(rows: Array, n: int) -> None:
+    """Turn symmetric 4x4 matrices, of entries up to one, to their axes."""
+    for i in range(min(n, LANES)):
+        put_row(rows, AXES, i, (1.0, 0.0, 0.0, 0.0))
+        put_row(rows, AXES + 4, i, (0.0, 1.0, 0.0, 0.0))
+        put_row(rows, AXES + 8, i, (0.0, 0.0, 1.0, 0.0))
+        put_row(rows, AXES + 12, i, (0.0, 0.0, 0.0, 1.0))
+    for _ in range(SWEEPS):
+        for i in range(min(n, LANES)):
+            m, axes = jacobi_sweep(form_at(rows, i), axes_at(rows, i))
+            put_form(rows, i, m)
+            put_axes(rows, i, axes)
+
+
+def shrink(rows: Array, n: int) -> None:
+    """Divide symmetric matrices by their largest entry, which comes in a row behind."""
+    for i in range(min(n, LANES)):
+        rows[SIZE * LANES + i] = largest_entry(form_at(rows, i))
+    for k in range(AXES):
+        for i in range(min(n, LANES)):
+            rows[k * LANES + i] /= rows[SIZE * LANES + i]
+
+
+def rotate(rows: Array, jacobi_rows: Array, limits: tuple[float, float], n: int) -> None:
+    """Find the nearest rotations of n matrices; where the closed form is in doubt, by Jacobi."""
+    least_gaps, longest_step = limits
+    for i in range(min(n, LANES)):
+        rotation, gaps, step = clear_rotation(matrix_at(rows, 0, i))
+        put_matrix(rows, ROTATION, i, rotation)
+        sure = (gaps > least_gaps) & (abs(step) < longest_step)
+        rows[DOUBT * LANES + i] = 0.0 if sure else 1.0
+    listed = np.empty(LANES, np.int64)
+    count = 0
+    for i in range(min(n, LANES)):
+        if rows[DOUBT * LANES + i] != 0.0:
+            listed[count] = i
+            count += 1
+    for k in range(count):
+        put_form(jacobi_rows, k, horn_matrix(matrix_at(rows, 0, listed[k])))
+    if count > 0:
+        shrink(jacobi_rows, count)
+        diagonalize(jacobi_rows, count)
+    for k in range(count):
+        quaternion = lowest_axis(form_at(jacobi_rows, k), axes_at(jacobi_rows, k))
+        put_matrix(rows, ROTATION, listed[k], rotation_of(quaternion))
+
+
+def nearest_rotations(matrices: Array, first: int, last: int, rotations: Array) -> None:
+    """Find the nearest rotations of a range of matrices; all arrays are flat."""
+    rows, jacobi_rows = np.empty(ROWS * LANES), np.empty(JACOBI_ROWS * LANES)
+    limits = DOUBLE if matrices.itemsize == rows.itemsize else SINGLE
+    for start in range(first, last, LANES):
+        n = min(LANES, last - start)
+        load(rows, 0, 9, matrices[9 * start :], n)
+        rotate(rows, jacobi_rows, limits, n)
+        store(rows, ROTATION, 9, rotations[9 * start :], n)
+
+
+def turn_lanes(rows: Array, tie: float, n: int) -> None:
+    """Turn n rotations as changes of their matrices do."""
+    for i in range(min(n, LANES)):
+        m, rotation = matrix_at(rows, 0, i), matrix_at(rows, ROTATION, i)
+        put_matrix(rows, CHANGE, i, turn(m, rotation, matrix_at(rows, CHANGE, i), tie))
+
+
+def turn_rotations(
+    at: tuple[Array, Array], changes: Array, tie: float, first: int, last: int, turns: Array
+) -> None:
+    """Turn a range of rotations as changes of their matrices do, or the other way round."""
+    matrices, rotations = at
+    rows = np.empty(ROWS * LANES)
+    for start in range(first, last, LANES):
+        n = min(LANES, last - start)
+        load(rows, 0, 9, matrices[9 * start :], n)
+        load(rows, ROTATION, 9, rotations[9 * start :], n)
+        load(rows, CHANGE, 9, changes[9 * start :], n)
+        turn_lanes(rows, tie, n)
+        store(rows, CHANGE, 9, turns[9 * start :], n)
+
+
+def load_symmetric(rows: Array, matrices: Array, size: int, n: int) -> None:
+    """Load the symmetric parts of n matrices, shrunk; a fourth axis gets a large eigenvalue."""
+    rows[: AXES * LANES] = 0.0
+    k = 0
+    for a in range(FOUR):
+        for b in range(a, FOUR):
+            if b < size:
+                upper, lower = matrices[size * a + b :], matrices[size * b + a :]
+                load_mean(rows[k * LANES :], upper, lower, size, n)
+            k += 1
+    shrink(rows, n)
+    if size < FOUR:
+        rows[(AXES - 1) * LANES : AXES * LANES] = 4.0
+
+
+def load_mean(row: Array, upper: Array, lower: Array, size: int, n: int) -> None:
+    """Load the mean of two entries of n matrices."""
+    for i in range(min(n, LANES)):
+        row[i] = (upper[size * size * i] + lower[size * size * i]) / 2.0
+
+
+def take_lowest(rows: Array, n: int) -> None:
+    """Put the axes of the smallest eigenvalues in the first four rows."""
+    for i in range(min(n, LANES)):
+        axis = lowest_axis(form_at(rows, i), axes_at(rows, i))
+        put_row(rows, 0, i, with_largest_positive(axis))
+
+
+def solve_for_change(rows: Array, tie: float, n: int) -> None:
+    """Multiply vectors with the pseudo-inverse of the matrices less their smallest eigenvalues."""
+    for i in range(min(n, LANES)):
+        m, axes, change = form_at(rows, i), axes_at(rows, i), row_at(rows, CHANGE4, i)
+        a, b, c, d = pseudo_inverse4_times(m, axes, change, tie)
+        inverse = 1.0 / rows[SIZE * LANES + i]
+        put_row(rows, CHANGE4, i, (a * inverse, b * inverse, c * inverse, d * inverse))
+
+
+def smallest_eigenvectors(
+    matrices: Array, size: int, first: int, last: int, vectors: Array
+) -> None:
+    """Find the lowest eigenvectors of a range of matrices of three or four rows."""
+    rows = np.empty(JACOBI_ROWS * LANES)
+    for start in range(first, last, LANES):
+        n = min(LANES, last - start)
+        load_symmetric(rows, matrices[size * size * start :], size, n)
+        diagonalize(rows, n)
+        take_lowest(rows, n)
+        store(rows, 0, size, vectors[size * start :], n)
+
+
+def turn_eigenvectors(
+    matrices: Array, changes: Array, size: int, tie: float, span: tuple[int, int], turns: Array
+) -> None:
+    """Multiply vectors with the pseudo-inverse of a span of matrices less the lowest eigenvalue."""
+    first, last = span
+    rows = np.empty(JACOBI_ROWS * LANES)
+    for start in range(first, last, LANES):
+        n = min(LANES, last - start)
+        load_symmetric(rows, matrices[size * size * start :], size, n)
+        diagonalize(rows, n)
+        rows[CHANGE4 * LANES :] = 0.0
+        load(rows, CHANGE4, size, changes[size * start :], n)
+        solve_for_change(rows, tie, n)
+        store(rows, CHANGE4, size, turns[size * start :], n)

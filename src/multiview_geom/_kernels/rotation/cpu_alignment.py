@@ -1,0 +1,278 @@
+"""Alignments of point sets on a processor: fused loops over blocks of sets, by Numba.
+
+The points of a set are read twice, for the means and for the covariance, and once more for the
+gradient. See cpu.py for the layout; all numbers are in double precision.
+"""
+
+from typing import TypeAlias
+
+import numpy as np
+from torch import where
+
+from multiview_geom._kernels.algebra import Number, Vector, add_scaled, dot, scale
+from multiview_geom._kernels.rotation.algebra import combine, transpose, turn
+from multiview_geom._kernels.rotation.cpu import (
+    CHANGE,
+    DOUBLE,
+    JACOBI_ROWS,
+    LANES,
+    ROTATION,
+    Array,
+    load,
+    matrix_at,
+    put_matrix,
+    put_vector,
+    rotate,
+    store,
+    vector_at,
+)
+
+Sets: TypeAlias = tuple[
+    Array, tuple[int, ...], Array, tuple[int, ...], Array, tuple[int, ...], bool, int
+]
+"""Source, target and weights, each as a flat array with its strides by set, point and coordinate;
+whether there are weights; and how many points a set has."""
+
+# Rows of the scratch array, after the covariance, the rotation, a change of it and the doubt: sum
+# of the weights, means of both sets, variance of the source, its mean square, the scale; a point of
+# both sets and its weight; what the gradient needs beside.
+TOTAL, SOURCE_MEAN, TARGET_MEAN, VARIANCE, NOISE, SCALE = 28, 29, 32, 35, 36, 37
+SOURCE, TARGET, WEIGHT = 38, 41, 44
+OF_SOURCE_MEAN, OF_TARGET_MEAN, OF_VARIANCE, OF_SCALE, ROWS = 45, 48, 51, 52, 53
+
+SQUARED_ROUND_OFF = 2.0**-104
+
+
+def load_points(rows: Array, sets: Sets, first: int, point: int, n: int) -> None:
+    """Load one point of n sets and its weight; what is missing becomes zero, of weight zero."""
+    source, by_source, target, by_target, weights, by_weight, weighted, _ = sets
+    for k in range(3):
+        a = source[first * by_source[0] + point * by_source[1] + k * by_source[2] :]
+        b = target[first * by_target[0] + point * by_target[1] + k * by_target[2] :]
+        for i in range(min(n, LANES)):
+            rows[(SOURCE + k) * LANES + i] = a[by_source[0] * i]
+            rows[(TARGET + k) * LANES + i] = b[by_target[0] * i]
+    if weighted:
+        w = weights[first * by_weight[0] + point * by_weight[1] :]
+        for i in range(min(n, LANES)):
+            rows[WEIGHT * LANES + i] = w[by_weight[0] * i]
+    else:
+        for i in range(min(n, LANES)):
+            rows[WEIGHT * LANES + i] = 1.0
+    leave_out_missing(rows, n)
+
+
+def leave_out_missing(rows: Array, n: int) -> None:
+    """Put a point that is not finite, or has no positive weight, at zero with weight zero."""
+    for i in range(min(n, LANES)):
+        a, b = vector_at(rows, SOURCE, i), vector_at(rows, TARGET, i)
+        w = rows[WEIGHT * LANES + i]
+        zero = add_scaled(scale(a, 0.0), b, 0.0)
+        known = (zero[0] + zero[1] + zero[2] + w * 0.0 == 0.0) & (w > 0.0)
+        rows[WEIGHT * LANES + i] = where(known, w, 0.0)
+        put_vector(rows, SOURCE, i, choose(known, a))
+        put_vector(rows, TARGET, i, choose(known, b))
+
+
+def choose(condition: Number, a: Vector) -> Vector:
+    """Return a vector, or zero."""
+    return where(condition, a[0], 0.0), where(condition, a[1], 0.0), where(condition, a[2], 0.0)
+
+
+def clear(rows: Array, first: int, last: int) -> None:
+    """Set rows to zero."""
+    rows[first * LANES : last * LANES] = 0.0
+
+
+def find_means(rows: Array, sets: Sets, first: int, n: int) -> None:
+    """Find the sum of the weights, one if it is zero, and both weighted means of n sets."""
+    clear(rows, TOTAL, VARIANCE)
+    for point in range(sets[7]):
+        load_points(rows, sets, first, point, n)
+        add_to_means(rows, n)
+    for i in range(min(n, LANES)):
+        total = where(rows[TOTAL * LANES + i] > 0.0, rows[TOTAL * LANES + i], 1.0)
+        rows[TOTAL * LANES + i] = total
+        put_vector(rows, SOURCE_MEAN, i, scale(vector_at(rows, SOURCE_MEAN, i), 1.0 / total))
+        put_vector(rows, TARGET_MEAN, i, scale(vector_at(rows, TARGET_MEAN, i), 1.0 / total))
+
+
+def add_to_means(rows: Array, n: int) -> None:
+    """Add a weighted point of n sets."""
+    for i in range(min(n, LANES)):
+        w = rows[WEIGHT * LANES + i]
+        rows[TOTAL * LANES + i] += w
+        a, b = vector_at(rows, SOURCE_MEAN, i), vector_at(rows, TARGET_MEAN, i)
+        put_vector(rows, SOURCE_MEAN, i, add_scaled(a, vector_at(rows, SOURCE, i), w))
+        put_vector(rows, TARGET_MEAN, i, add_scaled(b, vector_at(rows, TARGET, i), w))
+
+
+def center(rows: Array, n: int) -> None:
+    """Subtract the means from a point, and turn its weight into its share of them all."""
+    for i in range(min(n, LANES)):
+        rows[WEIGHT * LANES + i] /= rows[TOTAL * LANES + i]
+        a, b = vector_at(rows, SOURCE, i), vector_at(rows, TARGET, i)
+        put_vector(rows, SOURCE, i, add_scaled(a, vector_at(rows, SOURCE_MEAN, i), -1.0))
+        put_vector(rows, TARGET, i, add_scaled(b, vector_at(rows, TARGET_MEAN, i), -1.0))
+
+
+def find_moments(rows: Array, sets: Sets, first: int, n: int) -> None:
+    """Find means, covariance and variance; both are zero for points that are all one."""
+    find_means(rows, sets, first, n)
+    clear(rows, 0, ROTATION)
+    clear(rows, VARIANCE, NOISE + 1)
+    for point in range(sets[7]):
+        load_points(rows, sets, first, point, n)
+        add_to_moments(rows, n)
+    for i in range(min(n, LANES)):
+        variance = rows[VARIANCE * LANES + i]
+        factor = where(variance > SQUARED_ROUND_OFF * rows[NOISE * LANES + i], 1.0, 0.0)
+        rows[VARIANCE * LANES + i] = factor * variance
+        x, y, z = matrix_at(rows, 0, i)
+        put_matrix(rows, 0, i, (scale(x, factor), scale(y, factor), scale(z, factor)))
+
+
+def add_to_moments(rows: Array, n: int) -> None:
+    """Add a point of n sets to the covariance and to the variance of the source."""
+    for i in range(min(n, LANES)):
+        a, w = vector_at(rows, SOURCE, i), rows[WEIGHT * LANES + i] / rows[TOTAL * LANES + i]
+        rows[NOISE * LANES + i] += w * dot(a, a)
+    center(rows, n)
+    for i in range(min(n, LANES)):
+        a, w = vector_at(rows, SOURCE, i), rows[WEIGHT * LANES + i]
+        b = scale(vector_at(rows, TARGET, i), w)
+        x, y, z = matrix_at(rows, 0, i)
+        total = add_scaled(x, a, b[0]), add_scaled(y, a, b[1]), add_scaled(z, a, b[2])
+        put_matrix(rows, 0, i, total)
+        rows[VARIANCE * LANES + i] += w * dot(a, a)
+
+
+def find_scales(rows: Array, n: int) -> None:
+    """Find the scales that go with the rotations; one where the source has no size."""
+    for i in range(min(n, LANES)):
+        x, y, z = matrix_at(rows, ROTATION, i)
+        a, b, c = matrix_at(rows, 0, i)
+        variance, overlap = rows[VARIANCE * LANES + i], dot(a, x) + dot(b, y) + dot(c, z)
+        known = variance > 0.0
+        rows[SCALE * LANES + i] = where(known, overlap, 1.0) / where(known, variance, 1.0)
+
+
+def find_translations(rows: Array, n: int) -> None:
+    """Find the translations that go with rotations and scales, in the place of the goals."""
+    for i in range(min(n, LANES)):
+        x, y, z = matrix_at(rows, ROTATION, i)
+        mean, goal = vector_at(rows, SOURCE_MEAN, i), vector_at(rows, TARGET_MEAN, i)
+        moved = dot(x, mean), dot(y, mean), dot(z, mean)
+        put_vector(rows, TARGET_MEAN, i, add_scaled(goal, moved, -rows[SCALE * LANES + i]))
+
+
+def align(
+    sets: Sets,
+    scaled: bool,
+    first: int,
+    last: int,
+    transforms: tuple[Array, Array, Array],
+) -> None:
+    """Find rotations, translations and scales of a range of sets; of scale one unless `scaled`."""
+    rotations, translations, scales = transforms
+    rows, jacobi_rows = np.empty(ROWS * LANES), np.empty(JACOBI_ROWS * LANES)
+    for start in range(first, last, LANES):
+        n = min(LANES, last - start)
+        find_moments(rows, sets, start, n)
+        rotate(rows, jacobi_rows, DOUBLE, n)
+        if scaled:
+            find_scales(rows, n)
+        else:
+            rows[SCALE * LANES : (SCALE + 1) * LANES] = 1.0
+        # The translation belongs to what the caller gets, rounded to the dtype.
+        store(rows, ROTATION, 9, rotations[9 * start :], n)
+        load(rows, ROTATION, 9, rotations[9 * start :], n)
+        store(rows, SCALE, 1, scales[start:], n)
+        load(rows, SCALE, 1, scales[start:], n)
+        find_translations(rows, n)
+        store(rows, TARGET_MEAN, 3, translations[3 * start :], n)
+
+
+def differentiate(
+    sets: Sets,
+    scaled: bool,
+    tie: float,
+    first: int,
+    last: int,
+    transforms: tuple[Array, Array, Array],
+    upstream: tuple[Array, Array, Array],
+    gradients: tuple[Array, Array, Array],
+) -> None:
+    """Turn the gradient in the transforms of a range of sets into that in points and weights.
+
+    Rotations, translations and scales come with what comes back for each; the gradients in source,
+    target and weights are filled. All arrays are flat, and that of the weights may be empty.
+    """
+    rows = np.empty(ROWS * LANES)
+    count = sets[7]
+    of_source, of_target, of_weights = gradients
+    for start in range(first, last, LANES):
+        n = min(LANES, last - start)
+        find_moments(rows, sets, start, n)
+        load(rows, ROTATION, 9, transforms[0][9 * start :], n)
+        load(rows, SCALE, 1, transforms[2][start:], n)
+        load(rows, CHANGE, 9, upstream[0][9 * start :], n)
+        load(rows, OF_TARGET_MEAN, 3, upstream[1][3 * start :], n)
+        load(rows, OF_SCALE, 1, upstream[2][start:], n)
+        differentiate_moments(rows, scaled, tie, n)
+        for point in range(count):
+            load_points(rows, sets, start, point, n)
+            center(rows, n)
+            differentiate_points(rows, n)
+            at = start * count + point
+            scatter(rows, SOURCE, 3, of_source[3 * at :], count, n)
+            scatter(rows, TARGET, 3, of_target[3 * at :], count, n)
+            if len(of_weights) > 0:
+                scatter(rows, WEIGHT, 1, of_weights[at:], count, n)
+
+
+def scatter(rows: Array, at: int, width: int, entries: Array, count: int, n: int) -> None:
+    """Write a point of n sets of so many points."""
+    for k in range(width):
+        line, row = entries[k:], rows[(at + k) * LANES :]
+        for i in range(min(n, LANES)):
+            line[width * count * i] = row[i]
+
+
+def differentiate_moments(rows: Array, scaled: bool, tie: float, n: int) -> None:
+    """Turn the gradient in the transform into that in means, covariance and variance."""
+    for i in range(min(n, LANES)):
+        x, y, z = rotation = matrix_at(rows, ROTATION, i)
+        a, b, c = matrix_at(rows, CHANGE, i)
+        mean, shift = vector_at(rows, SOURCE_MEAN, i), vector_at(rows, OF_TARGET_MEAN, i)
+        factor, variance = rows[SCALE * LANES + i], rows[VARIANCE * LANES + i]
+        back = combine(rotation, shift)
+        put_vector(rows, OF_SOURCE_MEAN, i, scale(back, -factor))
+        known = scaled & (variance > 0.0)
+        pull = where(known, rows[OF_SCALE * LANES + i] - dot(back, mean), 0.0)
+        pull = pull / where(known, variance, 1.0)
+        rows[OF_VARIANCE * LANES + i] = -pull * factor
+        change = (
+            add_scaled(a, mean, -factor * shift[0]),
+            add_scaled(b, mean, -factor * shift[1]),
+            add_scaled(c, mean, -factor * shift[2]),
+        )
+        a, b, c = turn(matrix_at(rows, 0, i), rotation, change, tie)
+        change = add_scaled(a, x, pull), add_scaled(b, y, pull), add_scaled(c, z, pull)
+        put_matrix(rows, CHANGE, i, change)
+
+
+def differentiate_points(rows: Array, n: int) -> None:
+    """Turn the gradient in the moments into that in one point of both sets and its weight."""
+    for i in range(min(n, LANES)):
+        a, b = vector_at(rows, SOURCE, i), vector_at(rows, TARGET, i)
+        share, total = rows[WEIGHT * LANES + i], rows[TOTAL * LANES + i]
+        change = matrix_at(rows, CHANGE, i)
+        of_mean, shift = vector_at(rows, OF_SOURCE_MEAN, i), vector_at(rows, OF_TARGET_MEAN, i)
+        of_variance = rows[OF_VARIANCE * LANES + i]
+        of_target = add_scaled(combine(transpose(change), a), shift, 1.0)
+        of_weight = dot(b, of_target) + dot(a, add_scaled(of_mean, a, of_variance))
+        rows[WEIGHT * LANES + i] = where(share > 0.0, of_weight, 0.0) / total
+        of_source = add_scaled(add_scaled(combine(change, b), a, 2.0 * of_variance), of_mean, 1.0)
+        put_vector(rows, SOURCE, i, scale(of_source, share))
+        put_vector(rows, TARGET, i, scale(of_target, share))
