@@ -83,7 +83,8 @@ def for_computation(tensor: Tensor) -> Tensor:
 def full_precision(tensor: Tensor) -> AbstractContextManager[object]:
     """Return a context in which matrix products keep their dtype, under autocast too."""
     # What is not a tensor is refused by the checks inside the context.
-    if isinstance(tensor, Tensor) and torch.is_autocast_enabled(tensor.device.type):
+    known = isinstance(tensor, Tensor) and tensor.device.type != "meta"
+    if known and torch.is_autocast_enabled(tensor.device.type):
         return torch.autocast(tensor.device.type, enabled=False)
     return nullcontext()
 

@@ -109,6 +109,31 @@ def test_equal_other_eigenvalues_do_not_disturb_the_gradient(values: tuple[float
     assert gradgradcheck(smallest_eigenvector, (matrix,))
 
 
+@pytest.mark.parametrize("exponent", range(-10, 0, 2))
+@given(spectrum=spectra())
+def test_at_any_gap_it_is_right_to_round_off_over_the_gap(
+    exponent: int, spectrum: Spectrum
+) -> None:
+    gap = 10.0**exponent
+    low, _, *others = spectrum.values
+    close = Spectrum((low, low + gap, *others), turn=spectrum.turn)
+    vector, expected = smallest_eigenvector(close.matrix()), close.axes()[:, 0]
+    error = (vector - expected * (vector @ expected).sign()).norm()
+    # Building the matrix rounds some ten times; its axes are orthogonal to 1e-14.
+    assert error * gap <= 100 * torch.finfo(torch.float64).eps * (1 + abs(low)) + 1e-13 * gap
+
+
+@pytest.mark.parametrize("exponent", range(-8, 0, 2))
+def test_at_any_gap_the_gradient_is_that_of_the_spectrum(exponent: int) -> None:
+    gap = 10.0**exponent
+    close = Spectrum((0.0, gap, 1.0, 2.0), turn=0.7)
+    matrix, axes = close.matrix().requires_grad_(), close.axes()
+    vector = smallest_eigenvector(matrix)
+    (slope,) = torch.autograd.grad(vector @ axes[:, 1], matrix)
+    turned = torch.outer(axes[:, 1], vector.detach())
+    assert_close(gap * slope, -(turned + turned.mT) / 2, atol=1e-13 / gap + 1e-12)
+
+
 @pytest.mark.rejects
 def test_a_matrix_is_three_by_three_or_four_by_four() -> None:
     with pytest.raises(ValueError, match=r"`symmetric` must have shape"):

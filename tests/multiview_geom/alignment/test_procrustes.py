@@ -339,6 +339,51 @@ def test_a_mirror_image_is_turned_and_not_mirrored(cloud: Cloud, noise: float) -
     assert best <= fitted(unmoved, flat, mirrored, torch.ones(len(flat))) + 1e-12
 
 
+@pytest.mark.parametrize("align", [align_rigid, align_similarity])
+@pytest.mark.parametrize("count", [2, 4])
+@given(cloud=spread_clouds())
+def test_points_on_a_line_pass_the_gradient_that_is_determined(
+    align: Callable[..., Similarity], count: int, cloud: Cloud
+) -> None:
+    steps = torch.linspace(-1.0, 1.0, count, dtype=torch.float64)
+    line = steps[:, None] * torch.tensor([1.0, 0.3, -0.2])
+    target = (line.roll(1, dims=-1) + 0.2 * cloud.points()[:count].cos()).requires_grad_()
+    assert gradcheck(lambda goal: align(line, goal).apply(line), (target,), fast_mode=True)
+
+
+def test_a_matrix_of_rank_one_turns_its_one_direction() -> None:
+    matrix, change = torch.diag(torch.tensor([1.0, 0.0, 0.0])).double(), torch.zeros(3, 3).double()
+    change[1, 0] = 1.0
+    _, turned = torch.func.jvp(lambda m: nearest_rotation(m)[:, 0], (matrix,), (change,))
+    assert_close(turned, torch.tensor([0.0, 1.0, 0.0]).double(), atol=ROUND_OFF)
+
+
+@given(spread_clouds(), poses, weights, numbers(-18.0, 18.0))
+def test_the_scale_of_the_weights_does_not_matter(
+    cloud: Cloud, pose: Pose, drawn: tuple[float, ...], exponent: float
+) -> None:
+    points = cloud.points().float()
+    target = (points.double() @ pose.rotation().mT + 0.1 * points.double().cos()).float()
+    trust = torch.tensor(drawn).repeat(len(points))[: len(points)]
+    found = align_similarity(points, target, weights=10**exponent * trust)
+    expected = align_similarity(points, target, weights=trust)
+    assert_close(found.rotation, expected.rotation, atol=1e-4)
+    assert_close(found.translation, expected.translation, atol=1e-4)
+
+
+@given(spread_clouds(), poses, numbers(-1e6, 1e6))
+def test_far_from_the_origin_only_the_rounding_of_the_points_counts(
+    cloud: Cloud, pose: Pose, shift: float
+) -> None:
+    source = (cloud.points() + shift).float()
+    target = (cloud.points() @ pose.rotation().mT).float()
+    single, double = align_rigid(source, target), align_rigid(source.double(), target.double())
+    assert_close(single.rotation.double(), double.rotation, atol=torch.finfo(torch.float32).eps)
+    moved = single.rotation.double() @ source.double().mean(dim=0) + single.translation.double()
+    allowed = 2 * torch.finfo(torch.float32).eps * (abs(shift) + 10.0)
+    assert_close(moved, target.double().mean(dim=0), atol=allowed)
+
+
 @pytest.mark.rejects
 def test_both_sets_have_as_many_points() -> None:
     with pytest.raises(ValueError, match="`target` must have as many points as `source`"):

@@ -35,6 +35,9 @@ Symmetric4 = tuple[Number, Number, Number, Number, Number, Number, Number, Numbe
 Axes = tuple[Row, Row, Row, Row]
 Pair = tuple[Number, Number]
 
+# Squares below this, and above its reciprocal, may have lost digits to under- or overflow.
+SMALLEST = 1e-290
+
 
 def combine(m: Matrix, factors: Vector) -> Vector:
     """Return a weighted sum of the rows: the vector times the matrix."""
@@ -91,35 +94,21 @@ def clear_rotation(m: Matrix) -> tuple[Matrix, Number, Number]:
         Markley, Attitude determination using vector observations: a fast optimal matrix
         algorithm, J. Astronautical Sciences 41, 1993.
     """
-    a, b, c = m
-    square = dot(a, a), dot(a, b), dot(a, c), dot(b, b), dot(b, c), dot(c, c)
-    shrink_squared = 1 / trace(square)
-    shrink = sqrt(shrink_squared)
+    squared = dot(m[0], m[0]) + dot(m[1], m[1]) + dot(m[2], m[2])
+    shrink = 1 / sqrt(squared)
+    a, b, c = scale(m[0], shrink), scale(m[1], shrink), scale(m[2], shrink)
+    aa, ab, ac, bb, bc, cc = dot(a, a), dot(a, b), dot(a, c), dot(b, b), dot(b, c), dot(c, c)
     of_a, of_b = cross(b, c), cross(c, a)
-    det = dot(a, of_a) * shrink_squared * shrink
-    minors = trace(adjugate(square)) * shrink_squared * shrink_squared
-    root, gaps, last = sum_of_singular_values(det, minors)
-    inverse = shrink / gaps
-    mean, minus, share = (root * root + 1) / 2 * inverse, -shrink_squared * inverse, root * shrink
-    aa, ab, ac, bb, bc, _ = scale_symmetric(square, minus)
-    first = add_scaled(combine(m, (mean + aa, ab, ac)), of_a, share * inverse)
-    second = add_scaled(combine(m, (ab, mean + bb, bc)), of_b, share * inverse)
-    # What rounding, over the gaps, leaves of the right angle.
+    minors = trace(adjugate((aa, ab, ac, bb, bc, cc)))
+    root, gaps, last = sum_of_singular_values(dot(a, of_a), minors)
+    mean = (root * root + 1) / 2
+    first = add_scaled(combine((a, b, c), (mean - aa, -ab, -ac)), of_a, root)
+    second = add_scaled(combine((a, b, c), (-ab, mean - bb, -bc)), of_b, root)
+    # Both are as long as the product of the gaps, and at a right angle but for rounding.
     first = unit(first)
     second = unit(add_scaled(second, first, -dot(first, second)))
-    return (first, second, cross(first, second)), gaps, last / gaps
-
-
-def scale_symmetric(m: Symmetric, factor: Number) -> Symmetric:
-    """Multiply a symmetric matrix with a number."""
-    return (
-        m[0] * factor,
-        m[1] * factor,
-        m[2] * factor,
-        m[3] * factor,
-        m[4] * factor,
-        m[5] * factor,
-    )
+    known = (squared > SMALLEST) & (squared < 1 / SMALLEST)
+    return (first, second, cross(first, second)), where(known, gaps, 0), last / gaps
 
 
 def turn(m: Matrix, rotation: Matrix, change: Matrix, tie: Number) -> Matrix:

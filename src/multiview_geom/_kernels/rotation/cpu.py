@@ -1,9 +1,9 @@
 """Rotations and small eigenvectors on a processor: fused loops, by Numba.
 
 As in `_kernels/triangulation/cpu.py`, the numbers of a block of matrices lie in rows of LANES
-entries of a scratch array, and all of them in double precision. Loops over lanes end at
-min(n, LANES) and stand in functions of their own: where the compiler sees that no index is
-negative, it makes vector instructions of them.
+entries of a scratch array, and all of them in double precision. Loops that compute run over all
+lanes, used or not, and stand in functions of their own: the compiler, which sees that no index is
+negative, makes vector instructions of them, and a result does not depend on its lane.
 """
 
 from typing import Any, TypeAlias
@@ -30,6 +30,8 @@ Array: TypeAlias = Any
 """A NumPy array."""
 
 LANES = 128
+# Lanes that Jacobi's method works on together.
+GROUP = 16
 FOUR = 4
 
 # Rows of the scratch array: a matrix (9), its rotation (9), a change of it (9), and whether the
@@ -128,47 +130,51 @@ def put_axes(rows: Array, i: int, axes: Axes) -> None:
     put_row(rows, AXES + 12, i, axes[3])
 
 
-def diagonalize(rows: Array, n: int) -> None:
-    """Turn symmetric 4x4 matrices, of entries up to one, to their axes."""
-    for i in range(min(n, LANES)):
-        put_row(rows, AXES, i, (1.0, 0.0, 0.0, 0.0))
-        put_row(rows, AXES + 4, i, (0.0, 1.0, 0.0, 0.0))
-        put_row(rows, AXES + 8, i, (0.0, 0.0, 1.0, 0.0))
-        put_row(rows, AXES + 12, i, (0.0, 0.0, 0.0, 1.0))
-    for _ in range(SWEEPS):
-        for i in range(min(n, LANES)):
-            m, axes = jacobi_sweep(form_at(rows, i), axes_at(rows, i))
-            put_form(rows, i, m)
-            put_axes(rows, i, axes)
-
-
-def shrink(rows: Array, n: int) -> None:
+def shrink(rows: Array) -> None:
     """Divide symmetric matrices by their largest entry, which comes in a row behind."""
-    for i in range(min(n, LANES)):
+    for i in range(LANES):
         rows[SIZE * LANES + i] = largest_entry(form_at(rows, i))
     for k in range(AXES):
-        for i in range(min(n, LANES)):
+        for i in range(LANES):
             rows[k * LANES + i] /= rows[SIZE * LANES + i]
+
+
+def diagonalize(rows: Array, n: int) -> None:
+    """Turn n symmetric 4x4 matrices, of entries up to one, to their axes."""
+    rows[AXES * LANES : SIZE * LANES] = 0.0
+    for k in range(FOUR):
+        rows[(AXES + 5 * k) * LANES : (AXES + 5 * k + 1) * LANES] = 1.0
+    for first in range(0, n, GROUP):
+        for _ in range(SWEEPS):
+            sweep(rows[first:])
+
+
+def sweep(rows: Array) -> None:
+    """Turn each pair of axes of a group of matrices once."""
+    for i in range(GROUP):
+        m, axes = jacobi_sweep(form_at(rows, i), axes_at(rows, i))
+        put_form(rows, i, m)
+        put_axes(rows, i, axes)
 
 
 def rotate(rows: Array, jacobi_rows: Array, limits: tuple[float, float], n: int) -> None:
     """Find the nearest rotations of n matrices; where the closed form is in doubt, by Jacobi."""
     least_gaps, longest_step = limits
-    for i in range(min(n, LANES)):
+    for i in range(LANES):
         rotation, gaps, step = clear_rotation(matrix_at(rows, 0, i))
         put_matrix(rows, ROTATION, i, rotation)
         sure = (gaps > least_gaps) & (abs(step) < longest_step)
         rows[DOUBT * LANES + i] = 0.0 if sure else 1.0
     listed = np.empty(LANES, np.int64)
     count = 0
-    for i in range(min(n, LANES)):
+    for i in range(n):
         if rows[DOUBT * LANES + i] != 0.0:
             listed[count] = i
             count += 1
     for k in range(count):
         put_form(jacobi_rows, k, horn_matrix(matrix_at(rows, 0, listed[k])))
     if count > 0:
-        shrink(jacobi_rows, count)
+        shrink(jacobi_rows)
         diagonalize(jacobi_rows, count)
     for k in range(count):
         quaternion = lowest_axis(form_at(jacobi_rows, k), axes_at(jacobi_rows, k))
@@ -186,9 +192,9 @@ def nearest_rotations(matrices: Array, first: int, last: int, rotations: Array) 
         store(rows, ROTATION, 9, rotations[9 * start :], n)
 
 
-def turn_lanes(rows: Array, tie: float, n: int) -> None:
-    """Turn n rotations as changes of their matrices do."""
-    for i in range(min(n, LANES)):
+def turn_lanes(rows: Array, tie: float) -> None:
+    """Turn rotations as changes of their matrices do."""
+    for i in range(LANES):
         m, rotation = matrix_at(rows, 0, i), matrix_at(rows, ROTATION, i)
         put_matrix(rows, CHANGE, i, turn(m, rotation, matrix_at(rows, CHANGE, i), tie))
 
@@ -204,7 +210,7 @@ def turn_rotations(
         load(rows, 0, 9, matrices[9 * start :], n)
         load(rows, ROTATION, 9, rotations[9 * start :], n)
         load(rows, CHANGE, 9, changes[9 * start :], n)
-        turn_lanes(rows, tie, n)
+        turn_lanes(rows, tie)
         store(rows, CHANGE, 9, turns[9 * start :], n)
 
 
@@ -218,7 +224,7 @@ def load_symmetric(rows: Array, matrices: Array, size: int, n: int) -> None:
                 upper, lower = matrices[size * a + b :], matrices[size * b + a :]
                 load_mean(rows[k * LANES :], upper, lower, size, n)
             k += 1
-    shrink(rows, n)
+    shrink(rows)
     if size < FOUR:
         rows[(AXES - 1) * LANES : AXES * LANES] = 4.0
 
@@ -229,16 +235,16 @@ def load_mean(row: Array, upper: Array, lower: Array, size: int, n: int) -> None
         row[i] = (upper[size * size * i] + lower[size * size * i]) / 2.0
 
 
-def take_lowest(rows: Array, n: int) -> None:
+def take_lowest(rows: Array) -> None:
     """Put the axes of the smallest eigenvalues in the first four rows."""
-    for i in range(min(n, LANES)):
+    for i in range(LANES):
         axis = lowest_axis(form_at(rows, i), axes_at(rows, i))
         put_row(rows, 0, i, with_largest_positive(axis))
 
 
-def solve_for_change(rows: Array, tie: float, n: int) -> None:
+def solve_for_change(rows: Array, tie: float) -> None:
     """Multiply vectors with the pseudo-inverse of the matrices less their smallest eigenvalues."""
-    for i in range(min(n, LANES)):
+    for i in range(LANES):
         m, axes, change = form_at(rows, i), axes_at(rows, i), row_at(rows, CHANGE4, i)
         a, b, c, d = pseudo_inverse4_times(m, axes, change, tie)
         inverse = 1.0 / rows[SIZE * LANES + i]
@@ -254,7 +260,7 @@ def smallest_eigenvectors(
         n = min(LANES, last - start)
         load_symmetric(rows, matrices[size * size * start :], size, n)
         diagonalize(rows, n)
-        take_lowest(rows, n)
+        take_lowest(rows)
         store(rows, 0, size, vectors[size * start :], n)
 
 
@@ -270,5 +276,5 @@ def turn_eigenvectors(
         diagonalize(rows, n)
         rows[CHANGE4 * LANES :] = 0.0
         load(rows, CHANGE4, size, changes[size * start :], n)
-        solve_for_change(rows, tie, n)
+        solve_for_change(rows, tie)
         store(rows, CHANGE4, size, turns[size * start :], n)
