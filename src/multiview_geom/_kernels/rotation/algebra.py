@@ -25,7 +25,6 @@ from multiview_geom._kernels.algebra import (
     jacobi,
     multiply,
     scale,
-    smallest_root,
     trace,
 )
 
@@ -33,6 +32,7 @@ Matrix = tuple[Vector, Vector, Vector]
 """The rows of a 3x3 matrix."""
 Symmetric4 = tuple[Number, Number, Number, Number, Number, Number, Number, Number, Number, Number]
 Axes = tuple[Row, Row, Row, Row]
+TwoAxes = tuple[Row, Row]
 Pair = tuple[Number, Number]
 
 # Squares below this, and above its reciprocal, may have lost digits to under- or overflow.
@@ -55,9 +55,9 @@ def transpose(m: Matrix) -> Matrix:
     return (a[0], b[0], c[0]), (a[1], b[1], c[1]), (a[2], b[2], c[2])
 
 
-def unit(a: Vector) -> Vector:
-    """Scale a vector, which must not be zero, to unit length."""
-    return scale(a, 1 / sqrt(dot(a, a)))
+def nearly_unit(a: Vector) -> Vector:
+    """Scale a vector of nearly unit length to it."""
+    return scale(a, (3 - dot(a, a)) / 2)
 
 
 def sum_of_singular_values(det: Number, minors: Number) -> tuple[Number, Number, Number]:
@@ -71,15 +71,25 @@ def sum_of_singular_values(det: Number, minors: Number) -> tuple[Number, Number,
         q, the largest root of (q^2 - 1)^2 - 8 det q - 4 minors; the product of the gaps, an eighth
         of the slope there; and the last step of the iteration, whose steps are cubes of each other.
     """
-    # A bound of q, put into the equation, gives a closer one; from the right for Laguerre's steps.
+    # A bound of q, put into the equation, gives a closer one. From the right of the largest root of
+    # a polynomial whose roots are all real, Halley's steps never pass it.
     bound = where(det > 0, 1.7320508075688772, 0.5773502691896258)
-    start = -sqrt(1 + 2 * sqrt(abs(minors + 2 * det * bound)))
-    constant, linear = 1 - 4 * minors, -8 * det
-    root = smallest_root(constant, linear, -2, 0, start)
-    root = smallest_root(constant, linear, -2, 0, root)
-    root = smallest_root(constant, linear, -2, 0, root)
-    last = smallest_root(constant, linear, -2, 0, root)
-    return -last, (1 - last * last) * last / 2 - det, last - root
+    root = sqrt(1 + 2 * sqrt(abs(minors + 2 * det * bound)))
+    root = root - halley_step(det, minors, root)
+    root = root - halley_step(det, minors, root)
+    root = root - halley_step(det, minors, root)
+    root = root - halley_step(det, minors, root)
+    last = halley_step(det, minors, root)
+    root = root - last
+    return root, (root * root - 1) * root / 2 - det, last
+
+
+def halley_step(det: Number, minors: Number, root: Number) -> Number:
+    """Return how far Halley's step goes down from an estimate of q."""
+    excess = root * root - 1
+    value = (excess * excess - 8 * det * root) / 4 - minors
+    slope = excess * root - 2 * det
+    return value * slope / (slope * slope - value * (excess + 2 * root * root) / 2)
 
 
 def clear_rotation(m: Matrix) -> tuple[Matrix, Number, Number]:
@@ -104,11 +114,13 @@ def clear_rotation(m: Matrix) -> tuple[Matrix, Number, Number]:
     mean = (root * root + 1) / 2
     first = add_scaled(combine((a, b, c), (mean - aa, -ab, -ac)), of_a, root)
     second = add_scaled(combine((a, b, c), (-ab, mean - bb, -bc)), of_b, root)
-    # Both are as long as the product of the gaps, and at a right angle but for rounding.
-    first = unit(first)
-    second = unit(add_scaled(second, first, -dot(first, second)))
+    # Of unit length and at a right angle, but for rounding over the gaps.
+    inverse = 1 / gaps
+    first = nearly_unit(scale(first, inverse))
+    second = scale(second, inverse)
+    second = nearly_unit(add_scaled(second, first, -dot(first, second)))
     known = (squared > SMALLEST) & (squared < 1 / SMALLEST)
-    return (first, second, cross(first, second)), where(known, gaps, 0), last / gaps
+    return (first, second, cross(first, second)), where(known, gaps, 0), last * inverse
 
 
 def turn(m: Matrix, rotation: Matrix, change: Matrix, tie: Number) -> Matrix:
@@ -220,8 +232,8 @@ def jacobi_sweep(m: Symmetric4, axes: Axes) -> tuple[Symmetric4, Axes]:
 
 
 def turn_pair(
-    alpha: Number, gamma: Number, beta: Number, third: Pair, fourth: Pair, axes: tuple[Row, Row]
-) -> tuple[Number, Number, Pair, Pair, tuple[Row, Row]]:
+    alpha: Number, gamma: Number, beta: Number, third: Pair, fourth: Pair, axes: TwoAxes
+) -> tuple[Number, Number, Pair, Pair, TwoAxes]:
     """Turn two axes of a symmetric matrix such that their mixed entry gamma becomes zero.
 
     Args:

@@ -157,39 +157,63 @@ def sweep(rows: Array) -> None:
         put_axes(rows, i, axes)
 
 
-def rotate(rows: Array, jacobi_rows: Array, limits: tuple[float, float], n: int) -> None:
-    """Find the nearest rotations of n matrices; where the closed form is in doubt, by Jacobi."""
+def rotate(rows: Array, limits: tuple[float, float]) -> None:
+    """Find the nearest rotations in closed form, and tell where that is in doubt."""
     least_gaps, longest_step = limits
     for i in range(LANES):
         rotation, gaps, step = clear_rotation(matrix_at(rows, 0, i))
         put_matrix(rows, ROTATION, i, rotation)
         sure = (gaps > least_gaps) & (abs(step) < longest_step)
         rows[DOUBT * LANES + i] = 0.0 if sure else 1.0
-    listed = np.empty(LANES, np.int64)
-    count = 0
+
+
+def list_doubtful(
+    rows: Array, n: int, first: int, listed: tuple[Array, Array], count: int, rotations: Array
+) -> int:
+    """Add the doubtful of n matrices to a list, which is solved when full; return its length."""
+    forms, places = listed
     for i in range(n):
         if rows[DOUBT * LANES + i] != 0.0:
-            listed[count] = i
+            if count == LANES:
+                solve_listed(listed, count, rotations)
+                count = 0
+            put_form(forms, count, horn_matrix(matrix_at(rows, 0, i)))
+            places[count] = first + i
             count += 1
-    for k in range(count):
-        put_form(jacobi_rows, k, horn_matrix(matrix_at(rows, 0, listed[k])))
-    if count > 0:
-        shrink(jacobi_rows)
-        diagonalize(jacobi_rows, count)
-    for k in range(count):
-        quaternion = lowest_axis(form_at(jacobi_rows, k), axes_at(jacobi_rows, k))
-        put_matrix(rows, ROTATION, listed[k], rotation_of(quaternion))
+    return count
+
+
+def solve_listed(listed: tuple[Array, Array], count: int, rotations: Array) -> None:
+    """Find the rotations of a list of doubtful matrices, and write them to their places."""
+    forms, places = listed
+    if count == 0:
+        return
+    shrink(forms)
+    diagonalize(forms, count)
+    for i in range(count):
+        rotation = rotation_of(lowest_axis(form_at(forms, i), axes_at(forms, i)))
+        line = rotations[9 * places[i] :]
+        for a in range(3):
+            for b in range(3):
+                line[3 * a + b] = rotation[a][b]
+
+
+def empty_list() -> tuple[Array, Array]:
+    """Return room for a block of doubtful matrices, and for their places."""
+    return np.ones(JACOBI_ROWS * LANES), np.empty(LANES, np.int64)
 
 
 def nearest_rotations(matrices: Array, first: int, last: int, rotations: Array) -> None:
     """Find the nearest rotations of a range of matrices; all arrays are flat."""
-    rows, jacobi_rows = np.empty(ROWS * LANES), np.empty(JACOBI_ROWS * LANES)
+    rows, listed, count = np.empty(ROWS * LANES), empty_list(), 0
     limits = DOUBLE if matrices.itemsize == rows.itemsize else SINGLE
     for start in range(first, last, LANES):
         n = min(LANES, last - start)
         load(rows, 0, 9, matrices[9 * start :], n)
-        rotate(rows, jacobi_rows, limits, n)
+        rotate(rows, limits)
         store(rows, ROTATION, 9, rotations[9 * start :], n)
+        count = list_doubtful(rows, n, start, listed, count, rotations)
+    solve_listed(listed, count, rotations)
 
 
 def turn_lanes(rows: Array, tie: float) -> None:

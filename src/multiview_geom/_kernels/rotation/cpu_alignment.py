@@ -14,15 +14,17 @@ from multiview_geom._kernels.rotation.algebra import combine, transpose, turn
 from multiview_geom._kernels.rotation.cpu import (
     CHANGE,
     DOUBLE,
-    JACOBI_ROWS,
     LANES,
     ROTATION,
     Array,
+    empty_list,
+    list_doubtful,
     load,
     matrix_at,
     put_matrix,
     put_vector,
     rotate,
+    solve_listed,
     store,
     vector_at,
 )
@@ -175,18 +177,19 @@ def align(
 ) -> None:
     """Find rotations, translations and scales of a range of sets; of scale one unless `scaled`."""
     rotations, translations, scales = transforms
-    rows, jacobi_rows = np.empty(ROWS * LANES), np.empty(JACOBI_ROWS * LANES)
+    rows, listed = np.empty(ROWS * LANES), empty_list()
     for start in range(first, last, LANES):
         n = min(LANES, last - start)
         find_moments(rows, sets, start, n)
-        rotate(rows, jacobi_rows, DOUBLE, n)
+        rotate(rows, DOUBLE)
+        store(rows, ROTATION, 9, rotations[9 * start :], n)
+        solve_listed(listed, list_doubtful(rows, n, start, listed, 0, rotations), rotations)
+        # Scale and translation belong to what the caller gets, rounded to the dtype.
+        load(rows, ROTATION, 9, rotations[9 * start :], n)
         if scaled:
             find_scales(rows, n)
         else:
             rows[SCALE * LANES : (SCALE + 1) * LANES] = 1.0
-        # The translation belongs to what the caller gets, rounded to the dtype.
-        store(rows, ROTATION, 9, rotations[9 * start :], n)
-        load(rows, ROTATION, 9, rotations[9 * start :], n)
         store(rows, SCALE, 1, scales[start:], n)
         load(rows, SCALE, 1, scales[start:], n)
         find_translations(rows, n)

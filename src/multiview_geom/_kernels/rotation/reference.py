@@ -36,7 +36,8 @@ def nearest_rotation(
     sign = torch.linalg.det(left @ right)[:, None]
     left = torch.cat([left[..., :-1], left[..., -1:] * sign[..., None]], dim=-1)
     values = torch.cat([values[:, :-1], values[:, -1:] * sign], dim=-1)
-    gaps = values[:, :, None] + values[:, None, :]
+    # A skew matrix has no diagonal: there twice a value, which may be tiny, is no gap.
+    gaps = (values[:, :, None] + values[:, None, :]) * (1 - torch.eye(matrices.shape[-1])).to(wide)
     inverse = _reciprocal_of_clear(gaps, values[:, :1, None], precision or matrices.dtype)
     rotations = left @ right
     for _ in range(STEPS):
