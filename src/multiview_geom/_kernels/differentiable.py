@@ -26,6 +26,8 @@ class Kernel:
     name: str
     inputs: Sequence[str]
     """What torch calls the types of the inputs: `Tensor`, or `Tensor?` for one that may be None."""
+    outputs: int
+    """How many tensors it returns."""
     reference: Callable[..., Outputs]
     """Finds the outputs in tensor operations, which have first and second derivatives."""
     shapes: Callable[..., Sequence[Sequence[int]]]
@@ -132,7 +134,7 @@ def differentiable(kernel: Kernel) -> Callable[..., Outputs]:
 
 def _register(kernel: Kernel, step: Any) -> None:  # noqa: ANN401 - a class made above
     """Declare the operators of a kernel and of its gradient to torch."""
-    count = len(kernel.shapes(*(torch.empty(0, 3, 3, device="meta") for _ in kernel.inputs)))
+    count = kernel.outputs
     inputs = [f"{kind} input_{k}" for k, kind in enumerate(kernel.inputs)]
     outputs = [f"Tensor output_{k}" for k in range(count)]
     gradients = [f"Tensor gradient_{k}" for k in range(count)]

@@ -1,43 +1,16 @@
-"""Laws of what runs without a look at the values: on accelerators, and the same path here."""
-
-from collections.abc import Iterator
-from contextlib import contextmanager
+"""Laws of accelerators: the same results as on the CPU."""
 
 import pytest
 import torch
-from hypothesis import given
 from torch import Tensor
 
-from multiview_geom import nearest_rotation
-from multiview_geom._kernels.rotation import reference as _rotation
-from tests.multiview_geom.alignment.test_procrustes import clear_values, matrix_of
-from tests.multiview_geom.strategies import Pose, poses
 from tests.multiview_geom.test_contract import CASES, SCENE, Case
-from tests.multiview_geom.tolerances import assert_close
 
 on_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 # Single precision may round in another order there: how many times the error it may have here.
 OTHER_ORDER = 8
-
-
-@contextmanager
-def unlooked() -> Iterator[None]:
-    """Run what runs where a look at the values would make an accelerator wait."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_rotation, "looked_at", lambda _: False)
-        yield
-
-
-@given(clear_values, poses, poses)
-def test_rotations_do_not_hang_on_a_look(
-    values: tuple[float, ...], left: Pose, right: Pose
-) -> None:
-    matrix = matrix_of(values, left, right)
-    looked = nearest_rotation(matrix)
-    with unlooked():
-        assert_close(nearest_rotation(matrix), looked, atol=1e-11)
 
 
 @pytest.mark.gpu

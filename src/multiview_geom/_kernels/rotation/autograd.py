@@ -129,6 +129,7 @@ _rotation_kernel = differentiable(
     Kernel(
         name="nearest_rotation",
         inputs=("Tensor",),
+        outputs=1,
         reference=lambda matrices: (reference.nearest_rotation(matrices),),
         shapes=lambda matrices: (matrices.shape,),
         on_cpu=_rotate,
@@ -140,6 +141,7 @@ _rigid_kernel, _similarity_kernel = (
         Kernel(
             name=name,
             inputs=("Tensor", "Tensor", "Tensor?"),
+            outputs=3,
             reference=partial(reference.align, scaled=scaled),
             shapes=_shapes_of_transforms,
             on_cpu=partial(_align, scaled=scaled),
@@ -152,6 +154,7 @@ _eigenvector_kernel = differentiable(
     Kernel(
         name="smallest_eigenvector",
         inputs=("Tensor",),
+        outputs=1,
         reference=lambda matrices: (reference.smallest_eigenvector(matrices),),
         shapes=lambda matrices: (matrices.shape[:-1],),
         on_cpu=_eigenvector,
