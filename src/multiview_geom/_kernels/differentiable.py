@@ -4,7 +4,7 @@ The value and the gradient come from the fastest engine at hand; derivatives of 
 forward derivatives and what `torch.func` asks for inside a compiler come from the reference.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -17,6 +17,7 @@ Given: TypeAlias = Any
 """A tensor, or None where it is absent."""
 Inputs: TypeAlias = tuple[Given, ...]
 Outputs: TypeAlias = tuple[Tensor, ...]
+PullBack: TypeAlias = Callable[[Inputs, Outputs, Outputs], Inputs]
 
 
 @dataclass(frozen=True)
@@ -32,17 +33,18 @@ class Kernel:
     """Finds the outputs in tensor operations, which have first and second derivatives."""
     shapes: Callable[..., Sequence[Sequence[int]]]
     """Returns the shapes of the outputs."""
-    on_cpu: Callable[..., Outputs]
-    """Finds the outputs by compiled loops."""
-    pull_back_on_cpu: Callable[[Inputs, Outputs, Outputs], Inputs]
-    """Takes inputs, outputs and gradients in these; returns the gradients in the inputs."""
+    compiled: Mapping[str, tuple[Callable[..., Outputs], PullBack]]
+    """By the name of the engine: what finds the outputs; and what takes inputs, outputs and
+    gradients in these, and returns the gradients in the inputs."""
 
     def compute(self, *inputs: Given) -> Outputs:
         """Find the outputs by the engine for the inputs."""
         engine = engines.choose_engine(inputs[0])
         if engine == "traced":
             return self.as_operator(*inputs)
-        return self.on_cpu(*inputs) if engine == "numba" else self.reference(*inputs)
+        if engine == "reference":
+            return self.reference(*inputs)
+        return self.compiled[engine][0](*inputs)
 
     def pull_back(self, inputs: Inputs, outputs: Outputs, gradients: Outputs) -> Inputs:
         """Return the gradients in the inputs, with a derivative if one is recorded."""
@@ -52,7 +54,7 @@ class Kernel:
         if engine == "traced":
             found = self._operator("_backward")(*inputs, *outputs, *gradients)
             return _as_tuple(found)
-        return self.pull_back_on_cpu(inputs, outputs, gradients)
+        return self.compiled[engine][1](inputs, outputs, gradients)
 
     def pull_back_by_reference(self, inputs: Inputs, gradients: Outputs) -> Inputs:
         """Return the gradients in the inputs by tensor operations."""

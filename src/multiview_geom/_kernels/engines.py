@@ -70,17 +70,11 @@ def numba_functions(module: str) -> dict[str, Any]:
     """
     import numba
 
-    loops = vars(import_module(module))
-    used = {item.__module__ for item in loops.values() if isinstance(item, FunctionType)}
-    names: dict[str, Any] = {}
-    for source in sorted(used - {module}):
-        names |= vars(import_module(source))
-    names |= {**loops, "sqrt": sqrt, "where": _where}
+    names = {**_names_of(module), "sqrt": sqrt, "where": _where}
     with _cache_folder(numba) as keep:
         for name, function in list(names.items()):
             if isinstance(function, FunctionType):
-                copy = FunctionType(function.__code__, names, name)
-                copy.__module__, copy.__qualname__ = function.__module__, function.__qualname__
+                copy = _copy(function, names)
                 # A call that stays a call would keep the loop around it from becoming vectors.
                 inner = function.__module__ != module
                 names[name] = numba.njit(
@@ -91,6 +85,51 @@ def numba_functions(module: str) -> dict[str, Any]:
                     forceinline=inner,
                 )(copy)
     return names
+
+
+@cache
+def triton_functions(module: str) -> dict[str, Any]:
+    """Compile a module of kernels, and the algebra that it is written in, by Triton.
+
+    Annotations are taken away, and numbers become constants: Triton accepts no other names.
+    """
+    import triton
+    from triton import language
+
+    names = _names_of(module) | _names_of("multiview_geom._kernels.triton_primitives")
+    for name, item in list(names.items()):
+        if isinstance(item, FunctionType):
+            names[name] = triton.jit(_copy(item, names))
+        elif isinstance(item, int | float):
+            names[name] = language.constexpr(item)
+        elif item is not language and not name.startswith("__"):
+            names[name] = None
+    return names
+
+
+def launch(module: str, kernel: str, count: int, *arguments: Any) -> None:  # noqa: ANN401 - tensors and numbers
+    """Run a kernel of Triton on so many items."""
+    functions = triton_functions(module)
+    programs = -(-count // functions["LANES"].value)
+    if programs:
+        functions[kernel][(programs,)](*arguments)
+
+
+def _names_of(module: str) -> dict[str, Any]:
+    """Return the names of a module of loops, and of the modules of algebra that it uses."""
+    loops = vars(import_module(module))
+    used = {item.__module__ for item in loops.values() if isinstance(item, FunctionType)}
+    names: dict[str, Any] = {}
+    for source in sorted(used - {module}):
+        names |= vars(import_module(source))
+    return names | loops
+
+
+def _copy(function: FunctionType, names: dict[str, Any]) -> FunctionType:
+    """Return a function that finds what it uses in other names."""
+    copy = FunctionType(function.__code__, names, function.__name__)
+    copy.__module__, copy.__qualname__ = function.__module__, function.__qualname__
+    return copy
 
 
 def _where(condition: Any, chosen: Any, other: Any) -> Any:  # noqa: ANN401 - any numbers

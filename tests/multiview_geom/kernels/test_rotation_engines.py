@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from multiview_geom._kernels import engines
 from tests.multiview_geom.tolerances import assert_close
 
 MANY = 20_000
+ENGINES = ("numba", *(["triton"] if find_spec("triton") else []))
 
 Function = Callable[[Tensor], Tensor]
 # Each takes n 3x3 matrices; the rows of one are three points.
@@ -48,10 +50,15 @@ def value_and_gradient(function: Function, matrices: Tensor) -> tuple[Tensor, Te
 
 
 @every_function
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # Triton's interpreter divides by zero
 @given(seed=st.integers(0, 10_000), count=st.integers(0, 300))
-def test_the_loops_agree_with_the_reference(function: Function, seed: int, count: int) -> None:
+def test_the_loops_agree_with_the_reference(
+    function: Function, engine: str, seed: int, count: int
+) -> None:
     matrices = drawn(seed, count)
-    found = value_and_gradient(function, matrices)
+    with computed_by(engine):
+        found = value_and_gradient(function, matrices)
     with computed_by("reference"):
         expected = value_and_gradient(function, matrices)
     # The gradient is as large as one over the smallest gap, its rounding as that squared.

@@ -35,6 +35,17 @@ Axes = tuple[Row, Row, Row, Row]
 TwoAxes = tuple[Row, Row]
 Pair = tuple[Number, Number]
 
+# How often Jacobi's method turns each pair of axes.
+SWEEPS = 6
+
+# The least product of the gaps, relative to the matrix, for which the closed form is right in
+# single and in double precision, and the longest last step of its iteration.
+SINGLE_GAPS, SINGLE_STEP = 3e-4, 1e-3
+DOUBLE_GAPS, DOUBLE_STEP = 0.03, 5e-6
+
+# The relative variance that rounding makes of points that are all one.
+SQUARED_ROUND_OFF = 2.0**-104
+
 # Squares below this, and above its reciprocal, may have lost digits to under- or overflow.
 SMALLEST = 1e-290
 

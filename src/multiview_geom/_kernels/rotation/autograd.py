@@ -9,11 +9,12 @@ from torch import Tensor
 
 from multiview_geom._kernels import engines
 from multiview_geom._kernels.differentiable import Inputs, Kernel, Outputs, differentiable
-from multiview_geom._kernels.rotation import reference
+from multiview_geom._kernels.rotation import algebra, reference
 from multiview_geom._kernels.rotation.reference import TIE, Transforms
 
 LOOPS = "multiview_geom._kernels.rotation.cpu"
 ALIGNMENT_LOOPS = "multiview_geom._kernels.rotation.cpu_alignment"
+CUDA = "multiview_geom._kernels.rotation.cuda"
 
 # The number of dimensions that the engines serve; the reference serves all.
 KERNEL_SIZE = 3
@@ -39,6 +40,10 @@ def smallest_eigenvector(matrices: Tensor) -> Tensor:
     return _eigenvector_kernel(matrices)[0]
 
 
+def _tie(tensor: Tensor) -> float:
+    return float(TIE * torch.finfo(tensor.dtype).eps)
+
+
 def _array(tensor: Tensor) -> Any:  # noqa: ANN401 - NumPy's own type
     """Return a tensor as a flat array, copied only where its numbers lie apart."""
     return tensor.detach().reshape(-1).numpy()
@@ -46,19 +51,36 @@ def _array(tensor: Tensor) -> Any:  # noqa: ANN401 - NumPy's own type
 
 def _rotate(matrices: Tensor) -> Outputs:
     found = torch.empty_like(matrices, memory_format=torch.contiguous_format)
-    rotate, arrays = engines.numba_functions(LOOPS)["nearest_rotations"], _array(matrices)
-    target = _array(found)
-    count = len(matrices)
-    engines.split(lambda first, last: rotate(arrays, first, last, target), count)
+    loop = engines.numba_functions(LOOPS)["nearest_rotations"]
+    arrays, target = _array(matrices), _array(found)
+    engines.split(lambda first, last: loop(arrays, first, last, target), len(found))
     return (found,)
 
 
 def _turn_back(inputs: Inputs, outputs: Outputs, gradients: Outputs) -> Inputs:
     found = torch.empty_like(outputs[0])
-    turn = engines.numba_functions(LOOPS)["turn_rotations"]
+    loop = engines.numba_functions(LOOPS)["turn_rotations"]
     at, changes = (_array(inputs[0]), _array(outputs[0])), _array(gradients[0])
-    tie, target, count = TIE * torch.finfo(found.dtype).eps, _array(found), len(found)
-    engines.split(lambda first, last: turn(at, changes, tie, first, last, target), count)
+    tie, target = _tie(found), _array(found)
+    engines.split(lambda first, last: loop(at, changes, tie, first, last, target), len(found))
+    return (found,)
+
+
+def _rotate_on_cuda(matrices: Tensor) -> Outputs:
+    matrices = matrices.contiguous()
+    found = torch.empty_like(matrices)
+    limits = algebra.SINGLE_GAPS, algebra.SINGLE_STEP
+    if matrices.dtype == torch.float64:
+        limits = algebra.DOUBLE_GAPS, algebra.DOUBLE_STEP
+    count = len(found)
+    engines.launch(CUDA, "nearest_rotations", count, matrices, found, count, *limits)
+    return (found,)
+
+
+def _turn_back_on_cuda(inputs: Inputs, outputs: Outputs, gradients: Outputs) -> Inputs:
+    found, count = torch.empty_like(outputs[0]), len(outputs[0])
+    given = (each.contiguous() for each in (*inputs, *outputs, *gradients))
+    engines.launch(CUDA, "turn_rotations", count, *given, found, count, _tie(found))
     return (found,)
 
 
@@ -84,21 +106,46 @@ def _split_sets(work: Callable[[int, int], object], source: Tensor) -> None:
 def _align(source: Tensor, target: Tensor, weights: Tensor | None, *, scaled: bool) -> Outputs:
     outputs = tuple(source.new_empty(shape) for shape in _shapes_of_transforms(source))
     loop = engines.numba_functions(ALIGNMENT_LOOPS)["align"]
-    sets, arrays = _sets(source, target, weights), tuple(_array(output) for output in outputs)
+    sets, arrays = _sets(source, target, weights), tuple(map(_array, outputs))
     _split_sets(lambda first, last: loop(sets, scaled, first, last, arrays), source)
     return outputs
 
 
 def _align_back(inputs: Inputs, outputs: Outputs, gradients: Outputs, *, scaled: bool) -> Inputs:
-    source, target, weights = inputs
-    found = tuple(
-        source.new_empty(0) if each is None else each.new_empty(each.shape) for each in inputs
-    )
+    found = _like(inputs)
+    filled = [inputs[0].new_empty(0) if each is None else each for each in found]
     loop = engines.numba_functions(ALIGNMENT_LOOPS)["differentiate"]
-    sets, tie = _sets(source, target, weights), TIE * torch.finfo(source.dtype).eps
-    arrays = [tuple(_array(each) for each in group) for group in (outputs, gradients, found)]
-    _split_sets(lambda first, last: loop(sets, scaled, tie, first, last, *arrays), source)
-    return found[0], found[1], None if weights is None else found[2]
+    sets, tie = _sets(*inputs), _tie(inputs[0])
+    arrays = [tuple(map(_array, group)) for group in (outputs, gradients, filled)]
+    _split_sets(lambda first, last: loop(sets, scaled, tie, first, last, *arrays), inputs[0])
+    return found
+
+
+def _align_on_cuda(*inputs: Tensor | None, scaled: bool) -> Outputs:
+    sets = _contiguous(inputs)
+    outputs = tuple(sets[0].new_empty(shape) for shape in _shapes_of_transforms(sets[0]))
+    sizes = sets[0].shape[:2]
+    engines.launch(CUDA, "align", sizes[0], sets, outputs, tuple(sizes), scaled)
+    return outputs
+
+
+def _align_back_on_cuda(
+    inputs: Inputs, outputs: Outputs, gradients: Outputs, *, scaled: bool
+) -> Inputs:
+    found, sizes = _like(inputs), tuple(inputs[0].shape[:2])
+    given = (_contiguous(group) for group in (inputs, outputs, gradients))
+    numbers = (*sizes, _tie(inputs[0]))
+    engines.launch(CUDA, "differentiate", sizes[0], *given, found, numbers, scaled)
+    return found
+
+
+def _contiguous(tensors: Inputs) -> Inputs:
+    return tuple(None if each is None else each.contiguous() for each in tensors)
+
+
+def _like(tensors: Inputs) -> Inputs:
+    """Return new contiguous tensors of the same shapes."""
+    return tuple(None if each is None else each.new_empty(each.shape) for each in tensors)
 
 
 def _shapes_of_transforms(source: Tensor, *_: Tensor | None) -> tuple[tuple[int, ...], ...]:
@@ -115,14 +162,31 @@ def _eigenvector(matrices: Tensor) -> Outputs:
 
 
 def _eigenvector_back(inputs: Inputs, outputs: Outputs, gradients: Outputs) -> Inputs:
-    (vectors,) = outputs
-    turns = torch.empty_like(vectors)
+    turns, (count, size) = torch.empty_like(outputs[0]), outputs[0].shape
     loop = engines.numba_functions(LOOPS)["turn_eigenvectors"]
-    arrays = [_array(tensor) for tensor in (*inputs, *gradients)]
-    tie, target, (count, size) = TIE * torch.finfo(turns.dtype).eps, _array(turns), turns.shape
-    engines.split(lambda first, last: loop(*arrays, size, tie, (first, last), target), count)
-    outer = turns[..., :, None] * vectors[..., None, :]
-    return (-(outer + outer.mT) / 2,)
+    given, tie, target = (_array(inputs[0]), _array(gradients[0])), _tie(turns), _array(turns)
+    engines.split(lambda *span: loop(*given, size, tie, span, target), count)
+    return _outer(turns, outputs[0])
+
+
+def _outer(turns: Tensor, vectors: Tensor) -> Inputs:
+    """Return the gradient in the symmetric part of matrices whose eigenvectors turn."""
+    product = turns[..., :, None] * vectors[..., None, :]
+    return (-(product + product.mT) / 2,)
+
+
+def _eigenvector_on_cuda(matrices: Tensor) -> Outputs:
+    found = matrices.new_empty(matrices.shape[:-1])
+    count, size = found.shape
+    engines.launch(CUDA, "smallest_eigenvectors", count, matrices.contiguous(), found, count, size)
+    return (found,)
+
+
+def _eigenvector_back_on_cuda(inputs: Inputs, outputs: Outputs, gradients: Outputs) -> Inputs:
+    turns, (count, size) = torch.empty_like(outputs[0]), outputs[0].shape
+    given = _contiguous((*inputs, *gradients))
+    engines.launch(CUDA, "turn_eigenvectors", count, *given, turns, count, _tie(turns), size)
+    return _outer(turns, outputs[0])
 
 
 _rotation_kernel = differentiable(
@@ -132,8 +196,10 @@ _rotation_kernel = differentiable(
         outputs=1,
         reference=lambda matrices: (reference.nearest_rotation(matrices),),
         shapes=lambda matrices: (matrices.shape,),
-        on_cpu=_rotate,
-        pull_back_on_cpu=_turn_back,
+        compiled={
+            "numba": (_rotate, _turn_back),
+            "triton": (_rotate_on_cuda, _turn_back_on_cuda),
+        },
     )
 )
 _rigid_kernel, _similarity_kernel = (
@@ -144,8 +210,13 @@ _rigid_kernel, _similarity_kernel = (
             outputs=3,
             reference=partial(reference.align, scaled=scaled),
             shapes=_shapes_of_transforms,
-            on_cpu=partial(_align, scaled=scaled),
-            pull_back_on_cpu=partial(_align_back, scaled=scaled),
+            compiled={
+                "numba": (partial(_align, scaled=scaled), partial(_align_back, scaled=scaled)),
+                "triton": (
+                    partial(_align_on_cuda, scaled=scaled),
+                    partial(_align_back_on_cuda, scaled=scaled),
+                ),
+            },
         )
     )
     for name, scaled in (("align_rigid", False), ("align_similarity", True))
@@ -157,7 +228,9 @@ _eigenvector_kernel = differentiable(
         outputs=1,
         reference=lambda matrices: (reference.smallest_eigenvector(matrices),),
         shapes=lambda matrices: (matrices.shape[:-1],),
-        on_cpu=_eigenvector,
-        pull_back_on_cpu=_eigenvector_back,
+        compiled={
+            "numba": (_eigenvector, _eigenvector_back),
+            "triton": (_eigenvector_on_cuda, _eigenvector_back_on_cuda),
+        },
     )
 )

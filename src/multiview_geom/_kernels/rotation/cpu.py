@@ -12,6 +12,11 @@ import numpy as np
 
 from multiview_geom._kernels.algebra import Row, Vector
 from multiview_geom._kernels.rotation.algebra import (
+    DOUBLE_GAPS,
+    DOUBLE_STEP,
+    SINGLE_GAPS,
+    SINGLE_STEP,
+    SWEEPS,
     Axes,
     Matrix,
     Symmetric4,
@@ -38,12 +43,8 @@ FOUR = 4
 # rotation is in doubt.
 ROTATION, CHANGE, DOUBT, ROWS = 9, 18, 27, 28
 # Rows of the scratch array of Jacobi's method: a symmetric 4x4 matrix (10), its axes (16), its
-# size, and a vector (4); and how often each pair of axes is turned.
-AXES, SIZE, CHANGE4, JACOBI_ROWS, SWEEPS = 10, 26, 27, 31, 6
-
-# The least product of the gaps, relative to the matrix, for which the closed form is right in
-# single and in double precision, and the longest last step of its iteration.
-SINGLE, DOUBLE = (3e-4, 1e-3), (0.03, 5e-6)
+# size, and a vector (4).
+AXES, SIZE, CHANGE4, JACOBI_ROWS = 10, 26, 27, 31
 
 
 def load(rows: Array, at: int, width: int, entries: Array, n: int) -> None:
@@ -157,9 +158,8 @@ def sweep(rows: Array) -> None:
         put_axes(rows, i, axes)
 
 
-def rotate(rows: Array, limits: tuple[float, float]) -> None:
+def rotate(rows: Array, least_gaps: float, longest_step: float) -> None:
     """Find the nearest rotations in closed form, and tell where that is in doubt."""
-    least_gaps, longest_step = limits
     for i in range(LANES):
         rotation, gaps, step = clear_rotation(matrix_at(rows, 0, i))
         put_matrix(rows, ROTATION, i, rotation)
@@ -206,11 +206,13 @@ def empty_list() -> tuple[Array, Array]:
 def nearest_rotations(matrices: Array, first: int, last: int, rotations: Array) -> None:
     """Find the nearest rotations of a range of matrices; all arrays are flat."""
     rows, listed, count = np.empty(ROWS * LANES), empty_list(), 0
-    limits = DOUBLE if matrices.itemsize == rows.itemsize else SINGLE
+    double = matrices.itemsize == rows.itemsize
+    least_gaps = DOUBLE_GAPS if double else SINGLE_GAPS
+    longest_step = DOUBLE_STEP if double else SINGLE_STEP
     for start in range(first, last, LANES):
         n = min(LANES, last - start)
         load(rows, 0, 9, matrices[9 * start :], n)
-        rotate(rows, limits)
+        rotate(rows, least_gaps, longest_step)
         store(rows, ROTATION, 9, rotations[9 * start :], n)
         count = list_doubtful(rows, n, start, listed, count, rotations)
     solve_listed(listed, count, rotations)

@@ -10,10 +10,16 @@ import numpy as np
 from torch import where
 
 from multiview_geom._kernels.algebra import Number, Vector, add_scaled, dot, scale
-from multiview_geom._kernels.rotation.algebra import combine, transpose, turn
+from multiview_geom._kernels.rotation.algebra import (
+    DOUBLE_GAPS,
+    DOUBLE_STEP,
+    SQUARED_ROUND_OFF,
+    combine,
+    transpose,
+    turn,
+)
 from multiview_geom._kernels.rotation.cpu import (
     CHANGE,
-    DOUBLE,
     LANES,
     ROTATION,
     Array,
@@ -41,8 +47,6 @@ whether there are weights; and how many points a set has."""
 TOTAL, SOURCE_MEAN, TARGET_MEAN, VARIANCE, NOISE, SCALE = 28, 29, 32, 35, 36, 37
 SOURCE, TARGET, WEIGHT = 38, 41, 44
 OF_SOURCE_MEAN, OF_TARGET_MEAN, OF_VARIANCE, OF_SCALE, ROWS = 45, 48, 51, 52, 53
-
-SQUARED_ROUND_OFF = 2.0**-104
 
 
 def load_points(rows: Array, sets: Sets, first: int, point: int, n: int) -> None:
@@ -181,7 +185,7 @@ def align(
     for start in range(first, last, LANES):
         n = min(LANES, last - start)
         find_moments(rows, sets, start, n)
-        rotate(rows, DOUBLE)
+        rotate(rows, DOUBLE_GAPS, DOUBLE_STEP)
         store(rows, ROTATION, 9, rotations[9 * start :], n)
         solve_listed(listed, list_doubtful(rows, n, start, listed, 0, rotations), rotations)
         # Scale and translation belong to what the caller gets, rounded to the dtype.
