@@ -100,7 +100,7 @@ def _triangulate(projections: Tensor, pixels: Tensor, weights: Tensor | None) ->
     engine = engines.choose_engine(pixels)
     if engine == "traced":
         return triangulate_op(projections, pixels, weights)  # type: ignore[no-any-return]
-    if engine == "reference":
+    if engine != "numba":
         return reference.triangulate(projections, pixels, weights)
     frames, _, points, _ = pixels.shape
     found = pixels.new_empty(frames, points, 3)
@@ -119,10 +119,10 @@ def _pull_back(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients in projections, pixels and weights; only the second always."""
     engine = engines.choose_engine(points)
-    if engines.is_recording() or engine == "reference":
-        return reference.pull_back(*inputs, points, gradient)
-    if engine == "traced":
+    if engine == "traced" and not engines.is_recording():
         return pull_back_op(*inputs, points, gradient, *wanted)  # type: ignore[no-any-return]
+    if engine != "numba" or engines.is_recording():
+        return reference.pull_back(*inputs, points, gradient)
     return _pull_back_on_cpu(inputs, points, gradient, wanted)
 
 
