@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from multiview_geom.lenses._radial_inverse import Profile
+from multiview_geom.lenses._fold import Profile
 
 MIN_DERIVATIVE = 1e-6
 """Determinant of the Jacobian below which the lens folds back."""

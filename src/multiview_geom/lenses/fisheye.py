@@ -9,9 +9,7 @@ from torch import Tensor
 
 from multiview_geom._validation import for_computation, require_trailing_shape
 from multiview_geom.homogeneous import to_homogeneous
-from multiview_geom.lenses._image_plane import from_pixels, require_lens, to_pixels
-from multiview_geom.lenses._point_blocks import solve_points
-from multiview_geom.lenses._radial_inverse import (
+from multiview_geom.lenses._fold import (
     TOLERANCE,
     Profile,
     RadialInverse,
@@ -19,6 +17,8 @@ from multiview_geom.lenses._radial_inverse import (
     initial_ratio,
     invert_radial_profile,
 )
+from multiview_geom.lenses._image_plane import from_pixels, require_lens, to_pixels
+from multiview_geom.lenses._point_blocks import solve_points
 from multiview_geom.validity import ValidDirections, ValidPixels
 
 COEFFICIENTS = 4

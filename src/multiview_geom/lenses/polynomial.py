@@ -9,6 +9,13 @@ from torch import Tensor
 
 from multiview_geom._validation import for_computation, require_trailing_shape
 from multiview_geom.homogeneous import from_homogeneous, to_homogeneous
+from multiview_geom.lenses._fold import (
+    TOLERANCE,
+    RadialInverse,
+    find_first_fold,
+    initial_ratio,
+    invert_radial_profile,
+)
 from multiview_geom.lenses._image_plane import (
     MaskedPoints,
     apply_intrinsics,
@@ -30,13 +37,6 @@ from multiview_geom.lenses._polynomial_map import (
     newton_step,
     radial_profile,
     remove_tilt,
-)
-from multiview_geom.lenses._radial_inverse import (
-    TOLERANCE,
-    RadialInverse,
-    find_first_fold,
-    initial_ratio,
-    invert_radial_profile,
 )
 from multiview_geom.validity import ValidDirections, ValidPixels
 
