@@ -64,7 +64,8 @@ def groups(text: str, heading: str, name: str) -> dict[str, list[str]]:
 
 def test_the_api_page_is_grouped_like_the_package() -> None:
     package = (ROOT / "src" / "multiview_geom" / "__init__.py").read_text()
-    page = groups((ROOT / "docs" / "api.md").read_text(), "## ", r"^\.\. (?:auto\w+|py:data):: (\w+)$")
+    text = (ROOT / "docs" / "api.md").read_text()
+    page = groups(text, "## ", r"^\.\. (?:auto\w+|py:data):: (\w+)$")
     assert page.pop("The trainer") == selfsup_lifting.__all__
     assert list(page.items()) == list(groups(package, "# ", r" as (\w+)").items())
 
