@@ -110,15 +110,15 @@ def nearest_rotation(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*bat
 
     Note:
         If several rotations are equally near (a zero matrix, a matrix of rank one, or a negative
-        determinant with two equal smallest singular values), one of them is returned, with zero
-        gradient. The gradient is inversely proportional to the scale of the matrix. float32 is
-        computed in float64, because a rounding error of the matrix is amplified by
-        1 / (s₂ ± s₃), which has no bound.
+        determinant with two equal smallest singular values), one of them is returned, and only
+        the gradient with respect to what is determined is not zero. The gradient is inversely
+        proportional to the scale of the matrix. float32 is computed in float64, because a
+        rounding error of the matrix is amplified by 1 / (s₂ ± s₃), which has no bound.
 
     Reference:
-        Horn, Closed-form solution of absolute orientation using unit quaternions, JOSA 1987;
-        Theobald, Rapid calculation of RMSDs using a quaternion-based characteristic
-        polynomial, Acta Cryst. A 2005.
+        Markley, Attitude determination using vector observations: a fast optimal matrix
+        algorithm, J. Astronautical Sciences 41, 1993; Horn, Closed-form solution of absolute
+        orientation using unit quaternions, JOSA 1987.
 
     Raises:
         ValueError: If a matrix is not 3x3.
