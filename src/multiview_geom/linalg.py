@@ -31,6 +31,7 @@ def smallest_eigenvector(symmetric: Float[Tensor, "*batch d d"]) -> Float[Tensor
         Golub and Van Loan, Matrix Computations (4th ed.), sec. 8.5: Jacobi methods.
 
     Example:
+        >>> import torch
         >>> smallest_eigenvector(torch.tensor([3.0, 1.0, 2.0]).diag()).round(decimals=4) + 0.0
         tensor([0., 1., 0.])
     """

@@ -50,6 +50,7 @@ def align_rigid(
         Umeyama, Least-squares estimation of transformation parameters, PAMI 1991.
 
     Example:
+        >>> import torch
         >>> source = torch.tensor([0.0, 1.0, 2.0, 3.0]).diag()[:, 1:]  # the origin and three axes
         >>> moved = align_rigid(source, source + torch.tensor([1.0, 2.0, 3.0]))
         >>> moved.translation.round(decimals=4)
@@ -91,6 +92,7 @@ def align_similarity(
         Umeyama, Least-squares estimation of transformation parameters, PAMI 1991.
 
     Example:
+        >>> import torch
         >>> source = torch.tensor([0.0, 1.0, 2.0, 3.0]).diag()[:, 1:]  # the origin and three axes
         >>> similarity = align_similarity(source, 2 * source + 1)
         >>> similarity.scale.round(decimals=4), similarity.translation.round(decimals=4)
@@ -124,6 +126,7 @@ def nearest_rotation(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*bat
         ValueError: If a matrix is not 3x3.
 
     Example:
+        >>> import torch
         >>> nearest_rotation(2 * torch.eye(3))
         tensor([[1., 0., 0.],
                 [0., 1., 0.],
