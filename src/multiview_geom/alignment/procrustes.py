@@ -127,7 +127,7 @@ def nearest_rotation(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*bat
 
     Example:
         >>> import torch
-        >>> nearest_rotation(2 * torch.eye(3))
+        >>> nearest_rotation(2 * torch.eye(3)) + 0.0
         tensor([[1., 0., 0.],
                 [0., 1., 0.],
                 [0., 0., 1.]])
