@@ -8,6 +8,7 @@ from functools import cache
 from hashlib import sha256
 from importlib import import_module
 from importlib.util import find_spec
+from inspect import unwrap
 from math import sqrt
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -70,7 +71,7 @@ def numba_functions(module: str) -> dict[str, Any]:
     """
     import numba
 
-    names = {**_names_of(module), "sqrt": sqrt, "where": _where}
+    names = {**_names_of(module), "sqrt": sqrt, "where": unwrap(_where)}
     with _cache_folder(numba) as keep:
         for name, function in list(names.items()):
             if isinstance(function, FunctionType):
@@ -126,7 +127,8 @@ def _names_of(module: str) -> dict[str, Any]:
 
 
 def _copy(function: FunctionType, names: dict[str, Any]) -> FunctionType:
-    """Return a function that finds what it uses in other names."""
+    """Return a function, without the shape checks of a test run, that uses other names."""
+    function = unwrap(function)
     copy = FunctionType(function.__code__, names, function.__name__)
     copy.__module__, copy.__qualname__ = function.__module__, function.__qualname__
     return copy
