@@ -75,6 +75,18 @@ def require_floating(**tensors: Tensor) -> None:
             raise ValueError(f"`{name}` must have the dtype of `{first}` ({expected}), got {dtype}")
 
 
+def require_positive(name: str, number: float) -> None:
+    """Refuse zero, negative numbers and NaN."""
+    if not number > 0:
+        raise ValueError(f"`{name}` must be positive, got {number}")
+
+
+def require_at_least(name: str, count: int, least: int) -> None:
+    """Refuse a number below the least."""
+    if count < least:
+        raise ValueError(f"`{name}` must be {least} or more, got {count}")
+
+
 def for_computation(tensor: Tensor) -> Tensor:
     """Return the tensor in the dtype to compute in: float32 for half precision, else its own."""
     return tensor.float() if tensor.dtype in HALF_PRECISION else tensor

@@ -6,7 +6,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from multiview_geom._kernels.engines import wide_dtype
 from multiview_geom._validation import (
+    broadcast_axes,
     for_computation,
     product,
     require_floating,
@@ -34,15 +36,26 @@ PARALLEL = 16.0
 class Sightings(NamedTuple):
     """Detections with finite values everywhere, and weight zero where they are missing.
 
+    They are in the most precise dtype of the device: the parallax of a narrow baseline, squared,
+    is below the round-off of float32.
+
     Attributes:
         projections: World-to-pixel matrices whose third rows measure depth.
         pixels: Detected pixel of each point in each view; zero where missing.
-        trust: Weight of each detection.
+        trust: Weight of each detection, at most one.
+        round_off: Relative round-off of the arguments as they were given.
     """
 
     projections: Float[Tensor, "*rigs views 3 4"]
     pixels: Float[Tensor, "*batch views points 2"]
     trust: Float[Tensor, "*batch views points"]
+    round_off: float
+
+    def keep(self, kept: Bool[Tensor, "*#batch views points"]) -> "Sightings":
+        """Keep some detections, and none of a point that they do not fix."""
+        trust = torch.where(kept, self.trust, 0.0)
+        fixed = fixes_a_point(self.projections, trust, self.round_off)
+        return self._replace(trust=torch.where(fixed[..., None, :], trust, 0.0))
 
 
 def require_sightings(projections: Tensor, pixels: Tensor, weights: Tensor | None) -> None:
@@ -51,9 +64,17 @@ def require_sightings(projections: Tensor, pixels: Tensor, weights: Tensor | Non
     require_trailing_shape("pixels", pixels, "views", "points", 2)
     require_same_size("views", projections=projections.shape[-3], pixels=pixels.shape[-3])
     require_floating(projections=projections, pixels=pixels)
+    leading = {"projections": projections.shape[:-3], "pixels": pixels.shape[:-3]}
     if weights is not None:
         require_trailing_shape("weights", weights, *pixels.shape[-3:-1])
         require_floating(pixels=pixels, weights=weights)
+        leading["weights"] = weights.shape[:-2]
+    broadcast_axes(**leading)
+
+
+def widened(tensor: Tensor) -> Tensor:
+    """Return the tensor in the dtype that triangulations compute in."""
+    return tensor.to(wide_dtype(tensor))
 
 
 def usable_sightings(
@@ -61,16 +82,13 @@ def usable_sightings(
     pixels: Float[Tensor, "*#batch views points 2"],
     weights: Float[Tensor, "*#batch views points"] | None,
 ) -> Sightings:
-    """Replace missing detections by zeros of weight zero."""
+    """Replace missing detections by zeros of weight zero; divide by a point's largest weight."""
     rig, calibrated = usable_rig(projections)
-    image = for_computation(pixels)
+    image = widened(pixels)
     seen = image.isfinite().all(dim=-1) & calibrated[..., None]
-    if weights is None:
-        trust = seen.to(image.dtype)
-    else:
-        trust = for_computation(weights)
-        trust = torch.where(seen & (trust > 0) & (trust < torch.inf), trust, 0.0)
-    return Sightings(rig, torch.where((trust > 0)[..., None], image, 0.0), trust)
+    trust = seen.to(image.dtype) if weights is None else _normalized(widened(weights), seen)
+    image = torch.where((trust > 0)[..., None], image, 0.0)
+    return Sightings(rig, image, trust, given_round_off(pixels)).keep(trust > 0)
 
 
 def usable_rig(
@@ -81,7 +99,7 @@ def usable_rig(
     The mask is False for a view with a number that is not finite or with a singular matrix;
     such a view is replaced by a camera at the origin.
     """
-    rig = for_computation(projections)
+    rig = widened(projections)
     orientation = determinant(rig[..., :3]).detach().sign()
     calibrated = rig.isfinite().all(dim=-1).all(dim=-1) & (orientation != 0)
     substitute = torch.eye(3, 4, dtype=rig.dtype, device=rig.device)
@@ -91,21 +109,52 @@ def usable_rig(
     return rig * direction[..., None, None] / axis, calibrated
 
 
+def given_round_off(argument: Float[Tensor, "*batch"]) -> float:
+    """Return the relative round-off of an argument as it was given; half precision as float32."""
+    return torch.finfo(for_computation(argument).dtype).eps
+
+
 def fixes_a_point(
-    projections: Float[Tensor, "*#batch views 3 4"], trust: Float[Tensor, "*#batch views points"]
+    projections: Float[Tensor, "*#batch views 3 4"],
+    trust: Float[Tensor, "*#batch views points"],
+    given: float,
 ) -> Bool[Tensor, "*#batch points"]:
-    """Return which points are detected from two or more different camera centers."""
+    """Return which points are detected from two or more different camera centers.
+
+    Centers count as equal up to their round-off in the dtype of the given projections.
+    """
     centers = camera_centers(projections.detach())
     apart = centers - centers.mean(dim=-2, keepdim=True)
-    squared = apart.square().sum(dim=-1, keepdim=True)
-    total = trust.detach().sum(dim=-2, keepdim=True)
-    share = trust.detach() / torch.where(total > 0, total, 1.0)
-    moments = product(torch.cat([apart, squared], dim=-1).mT, share)
+    lengths = [vector.square().sum(dim=-1, keepdim=True) for vector in (apart, centers)]
+    seen = (trust > 0).to(centers.dtype)
+    share = seen / seen.sum(dim=-2, keepdim=True).clamp(min=1.0)
+    moments = product(torch.cat([apart, *lengths], dim=-1).mT, share)
     baseline_squared = moments[..., 3, :] - moments[..., :3, :].square().sum(dim=-2)
-    round_off = torch.finfo(trust.dtype).eps
-    size_squared = centers.square().sum(dim=-1).amax(dim=-1, keepdim=True)
-    nothing = round_off * (SAME_PLACE * moments[..., 3, :] + SAME_CENTER * round_off * size_squared)
-    return ((trust > 0).sum(dim=-2) >= FEWEST_VIEWS) & (baseline_squared > nothing)
+    round_off = torch.finfo(centers.dtype).eps
+    nothing = SAME_PLACE * round_off * moments[..., 3, :]
+    nothing = nothing + SAME_CENTER * given**2 * moments[..., 4, :]
+    return (seen.sum(dim=-2) >= FEWEST_VIEWS) & (baseline_squared > nothing)
+
+
+def _normalized(
+    weights: Float[Tensor, "*#batch views points"], seen: Bool[Tensor, "*#batch views points"]
+) -> Float[Tensor, "*#batch views points"]:
+    """Divide the weights of each point by the largest; zero for what was not detected.
+
+    Only ratios of weights matter, so the gradient needs no term for the divisor.
+    """
+    trust = torch.where(seen & (weights > 0) & (weights < torch.inf), weights, 0.0)
+    return trust / largest_weight(trust)
+
+
+def largest_weight(
+    trust: Float[Tensor, "*#batch views points"],
+) -> Float[Tensor, "*#batch 1 points"]:
+    """Return the largest weight of each point, a constant; one if the point has none."""
+    # One more view of weight zero: the greatest of no numbers does not exist.
+    padded = torch.nn.functional.pad(trust.detach(), (0, 0, 0, 1))
+    largest = padded.amax(dim=-2, keepdim=True)
+    return torch.where(largest > 0, largest, 1.0)
 
 
 def image_columns(

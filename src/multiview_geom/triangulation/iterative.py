@@ -4,10 +4,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from multiview_geom._validation import product
+from multiview_geom._validation import product, require_at_least
 from multiview_geom.projection import camera_centers, in_front
 from multiview_geom.triangulation._sightings import (
-    fixes_a_point,
+    Sightings,
     image_columns,
     require_sightings,
     solve_symmetric,
@@ -41,14 +41,16 @@ def triangulate_iterative(
         The points [unit of the projections' translations].
 
     Raises:
-        ValueError: If a shape or dtype disagrees.
+        ValueError: If a shape or dtype disagrees, or `steps` is negative.
 
     Note:
         The last homogeneous coordinate is fixed to 1, so the result does not depend on the
         origin of the world. The result of `triangulate_dlt` depends on the origin slightly.
         A pixel that is not finite counts as weight zero. A point is NaN, with zero gradient,
-        if it was not detected from two different camera centers, if its rays are parallel
-        up to round-off, or if it is behind all cameras that detected it.
+        if it was not detected from two different camera centers, if its rays are parallel,
+        or if it is behind all cameras that detected it. Centers are equal up to the round-off
+        of the arguments; rays are parallel up to the round-off of float64, in which float32
+        arguments are computed too (float32 on devices without float64).
 
     Reference:
         Hartley and Sturm, Triangulation, CVIU 1997, sec. 4.2 (Iterative-LS).
@@ -61,14 +63,19 @@ def triangulate_iterative(
         tensor([[0., 0., 2.]])
     """
     require_sightings(projections, pixels, weights)
-    rig, image, trust = usable_sightings(projections, pixels, weights)
-    trust = torch.where(fixes_a_point(rig, trust)[..., None, :], trust, 0.0)
+    require_at_least("steps", steps, 0)
+    return solve_iteratively(usable_sightings(projections, pixels, weights), steps).to(pixels.dtype)
+
+
+def solve_iteratively(seen: Sightings, steps: int) -> Float[Tensor, "*#batch points 3"]:
+    """Solve the linear equations, and reweight them so many times; NaN where not unique."""
+    rig, image, trust, _ = seen
     start = camera_centers(rig).mean(dim=-2, keepdim=True)
     points, known = solve_linearly(rig, image, trust, start)
     for _ in range(steps):
         points, known = solve_reweighted(rig, image, trust, points)
     faced = (in_front(rig, points) & (trust > 0)).any(dim=-2)
-    return torch.where((known & faced)[..., None], points, torch.nan).to(pixels.dtype)
+    return torch.where((known & faced)[..., None], points, torch.nan)
 
 
 def solve_reweighted(

@@ -8,7 +8,6 @@ from multiview_geom.projection import camera_centers, in_front, ray_directions
 from multiview_geom.triangulation._sightings import (
     COLUMNS,
     ROWS,
-    fixes_a_point,
     require_sightings,
     solve_symmetric,
     usable_sightings,
@@ -42,8 +41,10 @@ def triangulate_midpoint(
 
     Note:
         A pixel that is not finite counts as weight zero. A point is NaN, with zero gradient,
-        if it was not detected from two different camera centers, if its rays are parallel
-        up to round-off, or if it is behind all cameras that detected it.
+        if it was not detected from two different camera centers, if its rays are parallel,
+        or if it is behind all cameras that detected it. Centers are equal up to the round-off
+        of the arguments; rays are parallel up to the round-off of float64, in which float32
+        arguments are computed too (float32 on devices without float64).
 
     Reference:
         Hartley and Sturm, Triangulation, CVIU 1997, sec. 5.3, for any number of rays.
@@ -56,12 +57,12 @@ def triangulate_midpoint(
         tensor([[0., 0., 2.]])
     """
     require_sightings(projections, pixels, weights)
-    rig, image, trust = usable_sightings(projections, pixels, weights)
-    trust = torch.where(fixes_a_point(rig, trust)[..., None, :], trust, 0.0)
+    rig, image, trust, _ = usable_sightings(projections, pixels, weights)
     centers = camera_centers(rig)
     origin = centers.mean(dim=-2, keepdim=True)
     rays, apart = ray_directions(rig, image).mT, (centers - origin)[..., None]
-    share, identity = trust[..., None, :], torch.eye(3).to(rays)[ROWS, COLUMNS, None]
+    identity = torch.eye(3, dtype=rays.dtype, device=rays.device)[ROWS, COLUMNS, None]
+    share = trust[..., None, :]
     pull = (share * (apart - rays * (rays * apart).sum(dim=-2, keepdim=True))).sum(dim=-3)
     across = (share * (identity - rays[..., ROWS, :] * rays[..., COLUMNS, :])).sum(dim=-3)
     move, known = solve_symmetric(across, pull)

@@ -2,33 +2,39 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from multiview_geom._kernels.engines import wide_dtype
 from multiview_geom._validation import (
-    for_computation,
+    broadcast_axes,
     full_precision,
+    product,
+    require_at_least,
     require_floating,
     require_same_size,
     require_trailing_shape,
 )
 from multiview_geom.cameras import Cameras
+from multiview_geom.homogeneous import from_homogeneous
+from multiview_geom.lenses.fisheye import project_fisheye_camera_points
 from multiview_geom.lenses.lens import Lens
 from multiview_geom.lenses.polynomial import distort_pixels
-from multiview_geom.projection import project_points
+from multiview_geom.transforms import world_to_camera
 from multiview_geom.triangulation._sightings import (
     COLUMNS,
     DIAGONAL,
     ROWS,
     Sightings,
-    fixes_a_point,
     require_sightings,
     solve_symmetric,
     usable_rig,
     usable_sightings,
+    widened,
 )
 from multiview_geom.triangulation.residual_losses import LinearLoss
 
@@ -88,7 +94,7 @@ def refine_points(
         the next step would be below round-off.
 
     Raises:
-        ValueError: If a shape or dtype disagrees.
+        ValueError: If a shape or dtype disagrees, or `steps` is negative.
 
     Note:
         The gradient is that of the optimum, by the implicit function theorem. It does not depend
@@ -114,9 +120,12 @@ def refine_points(
     require_trailing_shape("points", points, "points", 3)
     require_same_size("points", points=points.shape[-2], pixels=pixels.shape[-2])
     require_floating(points=points, pixels=pixels)
-    seen = usable_sightings(cameras.projections, pixels, weights)
+    require_at_least("steps", steps, 0)
+    broadcast_axes(points=points.shape[:-2], pixels=pixels.shape[:-3])
     with full_precision(points):
-        best, converged = _refined(_usable_cameras(cameras), points, seen, loss, steps)
+        rig = cameras.to(wide_dtype(pixels))
+        seen = usable_sightings(rig.projections, pixels, weights)
+        best, converged = _refined(_usable_cameras(rig), widened(points), seen, loss, steps)
     return RefinedPoints(best.to(pixels.dtype), converged)
 
 
@@ -128,16 +137,16 @@ def _refined(
     steps: int,
 ) -> tuple[Float[Tensor, "*#batch points 3"], Bool[Tensor, "*#batch points"]]:
     """Minimize without autograd, and take two Newton steps with autograd at the optimum."""
-    fixed = fixes_a_point(seen.projections, seen.trust) & points.isfinite().all(dim=-1)
+    fixed = (seen.trust > 0).any(dim=-2) & points.isfinite().all(dim=-1)
     trust = torch.where(fixed[..., None, :], seen.trust, 0.0)
-    start = torch.where(fixed[..., None], for_computation(points), _before_a_camera(rig))
+    start = torch.where(fixed[..., None], points, _before_a_camera(rig))
     fit = _Fit(rig, seen.pixels, trust, loss)
     with torch.no_grad():
         found = _descend(fit, start, steps)
     # Two recorded steps from the detached optimum: first and second derivatives of the optimum.
     nearer, _ = _newton_step(fit, found.detach())
     best, regular = _newton_step(fit, nearer)
-    converged = fixed & regular & _rests(fit, best, nearer)
+    converged = fixed & regular & _rests(fit, best, nearer, seen.round_off)
     best = torch.where(converged[..., None], best, found.detach())
     return torch.where(fixed[..., None], best, torch.nan), converged
 
@@ -153,7 +162,18 @@ class _Fit:
 
     def residuals(self, points: Float[Tensor, "*batch points 3"]) -> Tensor:
         """Return the residual of each projection; zero where the detection is missing."""
-        off = _project(self.cameras, points) - self.pixels
+        camera_points = world_to_camera(self.cameras.camera_from_world, points)
+        return self._detected(_pixels(self.cameras, camera_points) - self.pixels)
+
+    def linearized(self, points: Float[Tensor, "*batch points 3"]) -> tuple[Tensor, Tensor]:
+        """Return the residuals, and their derivatives by the three coordinates as first axis."""
+        pose = self.cameras.camera_from_world
+        camera_points = world_to_camera(pose, points)
+        pixels, pull_back = torch.func.vjp(partial(_pixels, self.cameras), camera_points)[:2]
+        change = product(_rows(pull_back, pixels), pose[..., :3, :3]).transpose(0, -1)
+        return self._detected(pixels - self.pixels), self._detected(change)
+
+    def _detected(self, off: Float[Tensor, "*any views points 2"]) -> Tensor:
         return torch.where((self.trust > 0)[..., None], off, 0.0)
 
     def cost(self, points: Float[Tensor, "*batch points 3"]) -> Tensor:
@@ -167,13 +187,15 @@ class _Fit:
         return slope
 
 
-def _project(
-    cameras: Cameras, points: Float[Tensor, "*batch points 3"]
+def _pixels(
+    cameras: Cameras, points: Float[Tensor, "*batch views points 3"]
 ) -> Float[Tensor, "*batch views points 2"]:
-    """Project as `cameras.project`, without the check where the lens folds back."""
-    if cameras.distortion is None or cameras.lens is Lens.FISHEYE:
-        return cameras.project(points).pixels
-    ideal = project_points(cameras.projections, points)
+    """Project points of each camera's frame, without the check where the lens folds back."""
+    if cameras.distortion is not None and cameras.lens is Lens.FISHEYE:
+        return project_fisheye_camera_points(cameras.intrinsics, cameras.distortion, points).pixels
+    ideal = from_homogeneous(product(points, cameras.intrinsics.mT))
+    if cameras.distortion is None:
+        return ideal
     return distort_pixels(cameras.intrinsics, cameras.distortion, ideal)
 
 
@@ -201,13 +223,13 @@ def _damped_move(
     The second derivative of a robust loss is negative for large residuals. If the Hessian is
     not positive definite with this term, the term is left out.
     """
-    off, change = fit.residuals(points), _along_axes(fit.residuals, points)
+    off, change = fit.linearized(points)
     squared, pull = off.square().sum(dim=-1), (change * off).sum(dim=-1)
     steepness, flattening = _slopes(fit.loss, squared)
     slope = _summed(fit.trust * steepness * pull)
     firm = _summed(fit.trust * steepness * (change[ROWS, ...] * change[COLUMNS, ...]).sum(dim=-1))
     bent = firm + _summed(2 * fit.trust * flattening * pull[ROWS, ...] * pull[COLUMNS, ...])
-    identity = torch.eye(3)[ROWS, COLUMNS, None].to(points)
+    identity = torch.eye(3, dtype=points.dtype, device=points.device)[ROWS, COLUMNS, None]
     brake = identity * (damping * firm[..., DIAGONAL, :].mean(dim=-2))[..., None, :]
     move, upwards = solve_symmetric(bent + brake, slope)
     surely, _ = solve_symmetric(firm + brake, slope)
@@ -221,13 +243,11 @@ def _summed(terms: Float[Tensor, "entries *batch views points"]) -> Tensor:
 
 def _slopes(loss: Loss, squared: Float[Tensor, "*batch"]) -> tuple[Tensor, Tensor]:
     """Differentiate the loss once and twice."""
-    one = torch.ones_like(squared)
-
-    def steepness(at: Tensor) -> Tensor:
-        slope: Tensor = torch.func.jvp(loss, (at,), (one,))[1]
-        return slope
-
-    first, second = torch.func.jvp(steepness, (squared,), (one,))[:2]
+    first: Tensor
+    second: Tensor
+    slope = torch.func.grad(lambda at: loss(at).sum())
+    first, pull_back = torch.func.vjp(slope, squared)[:2]
+    (second,) = pull_back(torch.ones_like(squared))
     return first, second
 
 
@@ -235,29 +255,28 @@ def _newton_step(
     fit: _Fit, points: Float[Tensor, "*batch points 3"]
 ) -> tuple[Float[Tensor, "*batch points 3"], Bool[Tensor, "*batch points"]]:
     """Take a Newton step with the exact Hessian; False where it is not positive definite."""
-    entries = _along_axes(fit.slope, points)[ROWS, ..., COLUMNS].movedim(0, -2)
-    move, upwards = solve_symmetric(entries, fit.slope(points).mT)
+    slope, pull_back = torch.func.vjp(fit.slope, points)[:2]
+    hessian = _rows(pull_back, slope)
+    move, upwards = solve_symmetric(hessian[ROWS, ..., COLUMNS].movedim(0, -2), slope.mT)
     return points - move.mT, upwards
 
 
-def _along_axes(
-    function: Callable[[Tensor], Tensor], points: Float[Tensor, "*batch points 3"]
-) -> Float[Tensor, "3 *values"]:
-    """Differentiate a function of each point by the three coordinates."""
-    axes = torch.eye(3).to(points).reshape(3, *[1] * (points.ndim - 1), 3)
+def _rows(
+    pull_back: Callable[[Tensor], tuple[Tensor, ...]], values: Float[Tensor, "*batch d"]
+) -> Float[Tensor, "d *batch 3"]:
+    """Return the derivatives of each coordinate of some values.
 
-    def along(axis: Tensor) -> Tensor:
-        change: Tensor = torch.func.jvp(function, (points,), (axis.expand_as(points),))[1]
-        return change
-
-    derivatives: Tensor = torch.func.vmap(along)(axes)
-    return derivatives
+    Forward differentiation would be as short, but its levels are shared by all Python threads.
+    """
+    axes = torch.eye(values.shape[-1], dtype=values.dtype, device=values.device)
+    return torch.stack([pull_back(axis.expand_as(values))[0] for axis in axes])
 
 
 def _rests(
     fit: _Fit,
     points: Float[Tensor, "*batch points 3"],
     before: Float[Tensor, "*batch points 3"],
+    round_off: float,
 ) -> Bool[Tensor, "*batch points"]:
     """Return which points are visible in a view and moved little in the last step."""
     points, before = points.detach(), before.detach()
@@ -265,20 +284,19 @@ def _rests(
     farthest_squared = away.square().sum(dim=-1).amax(dim=-2)
     moved_squared = (points - before).square().sum(dim=-1)
     visible = (fit.cameras.project(points).valid & (fit.trust > 0)).any(dim=-2)
-    return visible & (moved_squared <= torch.finfo(points.dtype).eps * farthest_squared)
+    return visible & (moved_squared <= round_off * farthest_squared)
 
 
 def _usable_cameras(cameras: Cameras) -> Cameras:
     """Replace a camera whose calibration is not finite by a camera at the origin."""
-    rig = cameras.to(for_computation(cameras.intrinsics).dtype)
-    _, calibrated = usable_rig(rig.projections)
+    K, pose, lens = cameras.intrinsics, cameras.camera_from_world, cameras.distortion
+    _, calibrated = usable_rig(cameras.projections)
     known = calibrated[..., None, None]
-    unit = torch.eye(4).to(rig.intrinsics)
-    lens = rig.distortion
+    unit = torch.eye(4, dtype=K.dtype, device=K.device)
     return replace(
-        rig,
-        intrinsics=torch.where(known, rig.intrinsics, unit[:3, :3]),
-        camera_from_world=torch.where(known, rig.camera_from_world, unit),
+        cameras,
+        intrinsics=torch.where(known, K, unit[:3, :3]),
+        camera_from_world=torch.where(known, pose, unit),
         distortion=None if lens is None else torch.where(known[..., 0], lens, 0.0),
     )
 

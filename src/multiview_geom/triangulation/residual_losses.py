@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from multiview_geom._validation import require_positive
+
 
 @dataclass(frozen=True)
 class LinearLoss:
@@ -39,7 +41,7 @@ class HuberLoss:
     delta: float
 
     def __post_init__(self) -> None:
-        _require_positive("delta", self.delta)
+        require_positive("delta", self.delta)
 
     def __call__(self, squared: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
         """Return the cost of squared residuals."""
@@ -67,13 +69,8 @@ class CauchyLoss:
     scale: float
 
     def __post_init__(self) -> None:
-        _require_positive("scale", self.scale)
+        require_positive("scale", self.scale)
 
     def __call__(self, squared: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
         """Return the cost of squared residuals."""
         return self.scale**2 * torch.log1p(squared / self.scale**2)
-
-
-def _require_positive(name: str, length: float) -> None:
-    if not length > 0:
-        raise ValueError(f"`{name}` must be positive, got {length}")

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from multiview_geom._validation import for_computation
+from multiview_geom._validation import require_at_least, require_positive
 from multiview_geom.projection import (
     camera_centers,
     ray_directions,
@@ -18,11 +18,14 @@ from multiview_geom.triangulation._sightings import (
     image_columns,
     require_sightings,
     usable_sightings,
+    widened,
 )
-from multiview_geom.triangulation.iterative import solve_reweighted, triangulate_iterative
+from multiview_geom.triangulation.iterative import solve_iteratively, solve_reweighted
 
 SHARED = 3
 """Number of axes of the projections if all frames share one rig."""
+STEPS = 2
+"""Number of reweighted solves with the final inliers."""
 BLOCK = 2**20
 """Number of candidates' residuals in memory at once: a few megabytes, which stay in the cache."""
 WIDENINGS = (2.0, 1.4, 1.0, 1.0)
@@ -84,7 +87,8 @@ def triangulate_robust(
         and the distance of each detection from the projection of its point [px].
 
     Raises:
-        ValueError: If a shape or dtype disagrees, or the threshold is not positive.
+        ValueError: If a shape or dtype disagrees, the threshold is not positive,
+            or `max_pairs` is below one.
 
     Note:
         Inlier selection is piecewise constant and not differentiated; gradients flow through
@@ -105,14 +109,14 @@ def triangulate_robust(
         (tensor([[0., 0., 2.]]), [True, True, True, False])
     """
     require_sightings(projections, pixels, weights)
-    if not threshold > 0:
-        raise ValueError(f"`threshold` must be positive, got {threshold}")
+    require_positive("threshold", threshold)
+    require_at_least("max_pairs", max_pairs, 1)
     seen = usable_sightings(projections, pixels, weights)
-    still = Sightings(*(tensor.detach() for tensor in seen))
+    rig, image, trust, round_off = seen
+    still = Sightings(rig.detach(), image.detach(), trust.detach(), round_off)
     inliers = _agreeing(still, _best_candidates(still, threshold, max_pairs), threshold)
-    share = torch.where(inliers, seen.trust, 0.0)
-    points = triangulate_iterative(seen.projections, seen.pixels, weights=share)
-    residuals = reprojection_error(seen.projections, points, for_computation(pixels))
+    points = solve_iteratively(seen.keep(inliers), STEPS)
+    residuals = reprojection_error(rig, points, widened(pixels))
     inliers = inliers & points.isfinite().all(dim=-1)[..., None, :]
     return RobustPoints(points.to(pixels.dtype), inliers, residuals.to(pixels.dtype))
 
@@ -145,10 +149,10 @@ def _best_candidates(
         return seen.pixels.new_full((*shape[:-2], shape[-1], 3), torch.nan)
     image, trust = seen.pixels.expand(*shape, 2), seen.trust.expand(shape)
     if seen.projections.ndim > SHARED:
-        whole = Sightings(seen.projections, image, trust)
+        whole = seen._replace(pixels=image, trust=trust)
         return _best_in_blocks(whole, threshold, max_pairs)
     image, trust = image.movedim(-3, 0).flatten(1, -2), trust.movedim(-2, 0).flatten(1)
-    best = _best_in_blocks(Sightings(seen.projections, image, trust), threshold, max_pairs)
+    best = _best_in_blocks(seen._replace(pixels=image, trust=trust), threshold, max_pairs)
     return best.reshape(*shape[:-2], shape[-1], 3)
 
 
@@ -161,10 +165,11 @@ def _best_in_blocks(
     views = seen.projections.shape[-3]
     per_view = min(max(max_pairs // views, 1), views // 2)
     batch = seen.trust.shape[:-2].numel()
-    size = max(BLOCK // (per_view * views**2 * batch), 1)
+    size = max(BLOCK // max(per_view * views**2 * batch, 1), 1)
     blocks = zip(seen.pixels.split(size, dim=-2), seen.trust.split(size, dim=-1), strict=True)
     best = [
-        _best_of_block(Sightings(seen.projections, *block), threshold, per_view) for block in blocks
+        _best_of_block(seen._replace(pixels=pixels, trust=trust), threshold, per_view)
+        for pixels, trust in blocks
     ]
     return torch.cat(best, dim=-2)
 
@@ -209,11 +214,11 @@ def _midpoint(
 ) -> tuple[Float[Tensor, "*#batch points 3"], Float[Tensor, "*#batch points"]]:
     """Find the point halfway between two rays, and the squared sine of their angle."""
     between = other_center - center
-    cosine = (ray * other_ray).sum(dim=-1)
-    along, back = (between * ray).sum(dim=-1), (between * other_ray).sum(dim=-1)
-    squared_sine = 1 - cosine.square()
-    reach = (along - cosine * back) / squared_sine
-    other_reach = (cosine * along - back) / squared_sine
+    # 1 - cosine² would lose the squared sine of a narrow baseline.
+    normal = ray.cross(other_ray, dim=-1)
+    squared_sine = normal.square().sum(dim=-1)
+    reach = (between.expand_as(ray).cross(other_ray, dim=-1) * normal).sum(dim=-1) / squared_sine
+    other_reach = (between.expand_as(ray).cross(ray, dim=-1) * normal).sum(dim=-1) / squared_sine
     ends = center + reach[..., None] * ray + other_center + other_reach[..., None] * other_ray
     return ends / 2, squared_sine
 

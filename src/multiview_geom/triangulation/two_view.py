@@ -8,7 +8,7 @@ from multiview_geom._validation import product, require_trailing_shape
 from multiview_geom._vectors import adjugate
 from multiview_geom.projection import camera_centers
 from multiview_geom.triangulation._sightings import require_sightings, usable_sightings
-from multiview_geom.triangulation.iterative import triangulate_iterative
+from multiview_geom.triangulation.iterative import solve_iteratively
 
 
 def triangulate_two_view(
@@ -51,15 +51,14 @@ def triangulate_two_view(
     """
     require_trailing_shape("projections", projections, 2, 3, 4)
     require_sightings(projections, pixels, weights)
-    rig, image, trust = usable_sightings(projections, pixels, weights)
+    seen = usable_sightings(projections, pixels, weights)
+    rig, image, trust, _ = seen
     both = (trust > 0).all(dim=-2, keepdim=True)
     middle = _principal_points(rig)[..., None, :]
     trust = torch.where(both, trust, 1.0)
     move = _correction(_fundamental(_centred(rig, middle)), image - middle, trust)
-    points = triangulate_iterative(
-        rig, image - move, weights=both.to(trust).expand_as(trust), steps=0
-    )
-    return points.to(pixels.dtype)
+    intersecting = seen._replace(pixels=image - move, trust=both.to(trust).expand_as(trust))
+    return solve_iteratively(intersecting, steps=0).to(pixels.dtype)
 
 
 def _correction(
