@@ -81,10 +81,10 @@ def require_positive(name: str, number: float) -> None:
         raise ValueError(f"`{name}` must be positive, got {number}")
 
 
-def require_at_least(name: str, count: int, least: int) -> None:
+def require_at_least(name: str, number: float, least: int) -> None:
     """Refuse a number below the least."""
-    if count < least:
-        raise ValueError(f"`{name}` must be {least} or more, got {count}")
+    if number < least:
+        raise ValueError(f"`{name}` must be {least} or more, got {number}")
 
 
 def for_computation(tensor: Tensor) -> Tensor:

@@ -6,8 +6,8 @@ from torch import Tensor
 
 from multiview_geom._validation import (
     broadcast_axes,
+    require_at_least,
     require_floating,
-    require_positive,
     require_trailing_shape,
 )
 from multiview_geom.triangulation._sightings import (
@@ -48,7 +48,7 @@ def point_covariance(
         Covariances [squared unit of the points].
 
     Raises:
-        ValueError: If a shape or dtype disagrees, or `sigma` is not positive.
+        ValueError: If a shape or dtype disagrees, or `sigma` is negative.
 
     Note:
         A first-order approximation, valid if the error is small compared with the distance to
@@ -67,7 +67,7 @@ def point_covariance(
         tensor([0.0141, 0.0141, 0.0566])
     """
     _require_arguments(projections, points, weights)
-    require_positive("sigma", sigma)
+    require_at_least("sigma", sigma, 0)
     rig, calibrated = usable_rig(projections)
     finite = points.isfinite().all(dim=-1)
     columns = torch.where(finite[..., None], widened(points), 0.0).mT
