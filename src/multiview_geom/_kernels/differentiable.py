@@ -1,10 +1,10 @@
 """Kernels as differentiable steps: many items along the first axis, none of which sees another.
 
 The value and the gradient come from the fastest engine at hand; derivatives of the gradient,
-forward derivatives and what `torch.func` asks for inside a compiler come from the reference.
+forward derivatives and what `torch.func` asks for inside a compiler come from tensor operations.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -17,7 +17,9 @@ Given: TypeAlias = Any
 """A tensor, or None where it is absent."""
 Inputs: TypeAlias = tuple[Given, ...]
 Outputs: TypeAlias = tuple[Tensor, ...]
-PullBack: TypeAlias = Callable[[Inputs, Outputs, Outputs], Inputs]
+Wanted: TypeAlias = Sequence[bool]
+"""Of which inputs a gradient is wanted."""
+PullBack: TypeAlias = Callable[[Inputs, Outputs, Outputs, Wanted], Inputs]
 
 
 @dataclass(frozen=True)
@@ -30,54 +32,80 @@ class Kernel:
     outputs: int
     """How many tensors it returns."""
     reference: Callable[..., Outputs]
-    """Finds the outputs in tensor operations, which have first and second derivatives."""
+    """Finds the outputs in tensor operations that have first and second derivatives."""
     shapes: Callable[..., Sequence[Sequence[int]]]
     """Returns the shapes of the outputs."""
     compiled: Mapping[str, tuple[Callable[..., Outputs], PullBack]]
-    """By the name of the engine: what finds the outputs; and what takes inputs, outputs and
-    gradients in these, and returns the gradients in the inputs."""
+    """By the name of the engine: what finds the outputs; and what takes inputs, outputs,
+    gradients in these, and which gradients are wanted, and returns the gradients in the inputs."""
+    shared: Collection[int] = ()
+    """Positions of inputs that may stand once for all items."""
+    restart: Callable[[Inputs, Outputs], Outputs] | None = None
+    """Does what `reference` does, but starts from outputs that are found already."""
 
     def compute(self, *inputs: Given) -> Outputs:
         """Find the outputs by the engine for the inputs."""
         engine = engines.choose_engine(inputs[0])
         if engine == "traced":
             return self.as_operator(*inputs)
-        if engine == "reference":
+        if engine not in self.compiled:
             return self.reference(*inputs)
         return self.compiled[engine][0](*inputs)
 
-    def pull_back(self, inputs: Inputs, outputs: Outputs, gradients: Outputs) -> Inputs:
+    def pull_back(
+        self, inputs: Inputs, outputs: Outputs, gradients: Outputs, wanted: Wanted
+    ) -> Inputs:
         """Return the gradients in the inputs, with a derivative if one is recorded."""
         engine = engines.choose_engine(outputs[0])
-        if engines.is_recording() or engine == "reference":
-            return self.pull_back_by_reference(inputs, gradients)
-        if engine == "traced":
-            found = self._operator("_backward")(*inputs, *outputs, *gradients)
+        if engine == "traced" and not engines.is_recording():
+            found = self._operator("_backward")(*inputs, *outputs, *gradients, wanted)
             return _as_tuple(found)
-        return self.compiled[engine][1](inputs, outputs, gradients)
+        if engines.is_recording() or engine not in self.compiled:
+            return self.pull_back_by_tensors(inputs, outputs, gradients)
+        return self.compiled[engine][1](inputs, outputs, gradients, wanted)
 
-    def pull_back_by_reference(self, inputs: Inputs, gradients: Outputs) -> Inputs:
+    def pull_back_by_tensors(self, inputs: Inputs, outputs: Outputs, gradients: Outputs) -> Inputs:
         """Return the gradients in the inputs by tensor operations."""
-        solve, present = _without_absent(self.reference, inputs)
+        solve, present = self._of_present(inputs, outputs)
         found = iter(torch.func.vjp(solve, *present)[1](tuple(gradients)))
         return tuple(None if each is None else next(found) for each in inputs)
 
-    def push_forward(self, inputs: Inputs, tangents: Inputs) -> Outputs:
+    def push_forward(self, inputs: Inputs, outputs: Outputs, tangents: Inputs) -> Outputs:
         """Return how the outputs move when the inputs do.
 
         The pull-back is linear in the gradient, and its own pull-back is this. `torch.func.jvp`
         would not work inside the forward derivative of autograd.
         """
-        solve, present = _without_absent(self.reference, inputs)
-        outputs, pull_back = torch.func.vjp(solve, *present)[:2]
+        solve, present = self._of_present(inputs, outputs)
+        found, pull_back = torch.func.vjp(solve, *present)[:2]
         moved = (
             torch.zeros_like(each) if tangent is None else tangent
             for each, tangent in zip(inputs, tangents, strict=True)
             if each is not None
         )
-        zeros = tuple(torch.zeros_like(output) for output in outputs)
-        (found,) = torch.func.vjp(pull_back, zeros)[1](tuple(moved))
-        return tuple(found)
+        zeros = tuple(torch.zeros_like(each) for each in found)
+        (moves,) = torch.func.vjp(pull_back, zeros)[1](tuple(moved))
+        return tuple(moves)
+
+    def in_transform(self, *inputs: Given) -> Outputs:
+        """Find the outputs such that the transforms of torch.func see tensor operations only."""
+        if self.restart is None:
+            return self.reference(*inputs)
+        still = (None if each is None else each.detach() for each in inputs)
+        return self.restart(inputs, self.as_operator(*still))
+
+    def _of_present(
+        self, inputs: Inputs, outputs: Outputs
+    ) -> tuple[Callable[..., Outputs], list[Tensor]]:
+        """Return what finds the outputs from the inputs that are there, and these inputs."""
+
+        def solve(*present: Tensor) -> Outputs:
+            left = iter(present)
+            whole = tuple(None if each is None else next(left) for each in inputs)
+            found = self.restart(whole, outputs) if self.restart else self.reference(*whole)
+            return tuple(found)
+
+        return solve, [each for each in inputs if each is not None]
 
     def as_operator(self, *inputs: Given) -> Outputs:
         """Find the outputs as one node of a traced graph."""
@@ -89,6 +117,7 @@ class Kernel:
 
 def differentiable(kernel: Kernel) -> Callable[..., Outputs]:
     """Make a kernel a function that torch can differentiate, map, compile and export."""
+    count = len(kernel.inputs)
 
     class Step(torch.autograd.Function):
         @staticmethod
@@ -98,36 +127,33 @@ def differentiable(kernel: Kernel) -> Callable[..., Outputs]:
         @staticmethod
         def setup_context(ctx: Any, inputs: Inputs, output: Outputs) -> None:  # noqa: ANN401 - autograd's own type
             ctx.save_for_backward(*inputs, *_as_tuple(output))
-            ctx.save_for_forward(*inputs)
+            ctx.save_for_forward(*inputs, *_as_tuple(output))
 
         @staticmethod
         def backward(ctx: Any, *gradients: Tensor) -> Inputs:  # noqa: ANN401 - autograd's own type
-            saved = ctx.saved_tensors
-            inputs, outputs = saved[: len(kernel.inputs)], saved[len(kernel.inputs) :]
-            found = kernel.pull_back(inputs, outputs, gradients)
-            wanted = zip(found, ctx.needs_input_grad, strict=True)
-            return tuple(each if needed else None for each, needed in wanted)
+            inputs, outputs = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
+            wanted = list(ctx.needs_input_grad)
+            found = kernel.pull_back(inputs, outputs, gradients, wanted)
+            return tuple(
+                each if needed else None for each, needed in zip(found, wanted, strict=True)
+            )
 
         @staticmethod
         def jvp(ctx: Any, *tangents: Given) -> Outputs:  # noqa: ANN401 - autograd's own type
-            return kernel.push_forward(ctx.saved_tensors[: len(kernel.inputs)], tangents)
+            inputs, outputs = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
+            return kernel.push_forward(inputs, outputs, tangents)
 
         @staticmethod
         def vmap(info: Any, in_dims: Any, *inputs: Given) -> Any:  # noqa: ANN401 - torch's own types
-            merged = (
-                _merged(each, axis, info.batch_size)
-                for each, axis in zip(inputs, in_dims, strict=True)
-            )
             size = info.batch_size
-            found = call(*merged)
-            split = tuple(each.unflatten(0, (size, len(each) // size)) for each in found)
+            merged = _merged(inputs, in_dims, size, kernel.shared)
+            split = tuple(each.unflatten(0, (size, len(each) // size)) for each in call(*merged))
             return split, (0,) * len(split)
 
     def call(*inputs: Given) -> Outputs:
         if not engines.is_traced():
             return Step.apply(*inputs)  # type: ignore[no-any-return, no-untyped-call]
-        # The transforms of torch.func, inside a compiler, see tensor operations only.
-        find = kernel.reference if engines.is_transformed() else kernel.as_operator
+        find = kernel.in_transform if engines.is_transformed() else kernel.as_operator
         return find(*inputs)
 
     _register(kernel, Step)
@@ -143,13 +169,23 @@ def _register(kernel: Kernel, step: Any) -> None:  # noqa: ANN401 - a class made
 
     def pull_back(*given: Given) -> Any:  # noqa: ANN401 - one tensor or more
         before, after = len(inputs), len(inputs) + count
-        found = kernel.pull_back(given[:before], given[before:after], given[after:])
-        filled = (given[0].new_empty(0) if each is None else each.clone() for each in found)
-        return _as_result(tuple(filled))
+        *_, wanted = given
+        found = kernel.pull_back(given[:before], given[before:after], given[after:-1], wanted)
+        return _as_result(
+            tuple(
+                each.clone() if needed and each is not None else given[0].new_empty(0)
+                for each, needed in zip(found, wanted, strict=True)
+            )
+        )
 
     def fake_pull_back(*given: Given) -> Any:  # noqa: ANN401 - one tensor or more
-        sizes = ((0,) if each is None else each.shape for each in given[: len(inputs)])
-        return _as_result(tuple(given[0].new_empty(size) for size in sizes))
+        *_, wanted = given
+        return _as_result(
+            tuple(
+                given[0].new_empty(each.shape if needed and each is not None else (0,))
+                for each, needed in zip(given[: len(inputs)], wanted, strict=True)
+            )
+        )
 
     def fake(*given: Given) -> Any:  # noqa: ANN401 - one tensor or more
         return _as_result(tuple(given[0].new_empty(size) for size in kernel.shapes(*given)))
@@ -172,7 +208,7 @@ def _register(kernel: Kernel, step: Any) -> None:  # noqa: ANN401 - a class made
         f"multiview_geom::{kernel.name}_backward",
         pull_back,
         mutates_args=(),
-        schema=_schema([*inputs, *outputs, *gradients], len(inputs)),
+        schema=_schema([*inputs, *outputs, *gradients, "bool[] wanted"], len(inputs)),
     ).register_fake(fake_pull_back)
 
 
@@ -188,21 +224,24 @@ def _as_result(outputs: Outputs) -> Any:  # noqa: ANN401 - operators of one outp
     return outputs[0] if len(outputs) == 1 else outputs
 
 
-def _without_absent(
-    function: Callable[..., Outputs], inputs: Inputs
-) -> tuple[Callable[..., Outputs], list[Tensor]]:
-    """Return a function of the inputs that are there, and these."""
-
-    def solve(*present: Tensor) -> Outputs:
-        left = iter(present)
-        return tuple(function(*(None if each is None else next(left) for each in inputs)))
-
-    return solve, [each for each in inputs if each is not None]
-
-
-def _merged(tensor: Tensor | None, axis: int | None, size: int) -> Tensor | None:
+def _merged(
+    inputs: Inputs, axes: Sequence[int | None], size: int, shared: Collection[int]
+) -> Inputs:
     """Make a mapped axis more items."""
-    if tensor is None:
-        return None
-    whole = tensor.expand(size, *tensor.shape) if axis is None else tensor.movedim(axis, 0)
-    return whole.flatten(0, 1)
+    whole = [
+        each if each is None or axis is None else each.movedim(axis, 0)
+        for each, axis in zip(inputs, axes, strict=True)
+    ]
+    items = next(
+        len(each) if axis is None else each.shape[1]
+        for k, (each, axis) in enumerate(zip(whole, axes, strict=True))
+        if each is not None and k not in shared
+    )
+
+    def merge(k: int, each: Given) -> Given:
+        if each is None or (axes[k] is None and k in shared and len(each) == 1):
+            return each
+        rest = each.shape[1:] if axes[k] is None else each.shape[2:]
+        return each.expand(size, items, *rest).flatten(0, 1)
+
+    return tuple(merge(k, each) for k, each in enumerate(whole))

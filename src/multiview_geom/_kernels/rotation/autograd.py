@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from multiview_geom._kernels import engines
-from multiview_geom._kernels.differentiable import Inputs, Kernel, Outputs, differentiable
+from multiview_geom._kernels.differentiable import Inputs, Kernel, Outputs, Wanted, differentiable
 from multiview_geom._kernels.rotation import algebra, reference
 from multiview_geom._kernels.rotation.reference import TIE, Transforms
 
@@ -57,7 +57,7 @@ def _rotate(matrices: Tensor) -> Outputs:
     return (found,)
 
 
-def _turn_back(inputs: Inputs, outputs: Outputs, gradients: Outputs) -> Inputs:
+def _turn_back(inputs: Inputs, outputs: Outputs, gradients: Outputs, _: Wanted) -> Inputs:
     found = torch.empty_like(outputs[0])
     loop = engines.numba_functions(LOOPS)["turn_rotations"]
     at, changes = (_array(inputs[0]), _array(outputs[0])), _array(gradients[0])
@@ -77,7 +77,7 @@ def _rotate_on_cuda(matrices: Tensor) -> Outputs:
     return (found,)
 
 
-def _turn_back_on_cuda(inputs: Inputs, outputs: Outputs, gradients: Outputs) -> Inputs:
+def _turn_back_on_cuda(inputs: Inputs, outputs: Outputs, gradients: Outputs, _: Wanted) -> Inputs:
     found, count = torch.empty_like(outputs[0]), len(outputs[0])
     given = (each.contiguous() for each in (*inputs, *outputs, *gradients))
     engines.launch(CUDA, "turn_rotations", count, *given, found, count, _tie(found))
@@ -111,7 +111,9 @@ def _align(source: Tensor, target: Tensor, weights: Tensor | None, *, scaled: bo
     return outputs
 
 
-def _align_back(inputs: Inputs, outputs: Outputs, gradients: Outputs, *, scaled: bool) -> Inputs:
+def _align_back(
+    inputs: Inputs, outputs: Outputs, gradients: Outputs, _: Wanted, *, scaled: bool
+) -> Inputs:
     found = _like(inputs)
     filled = [inputs[0].new_empty(0) if each is None else each for each in found]
     loop = engines.numba_functions(ALIGNMENT_LOOPS)["differentiate"]
@@ -130,7 +132,7 @@ def _align_on_cuda(*inputs: Tensor | None, scaled: bool) -> Outputs:
 
 
 def _align_back_on_cuda(
-    inputs: Inputs, outputs: Outputs, gradients: Outputs, *, scaled: bool
+    inputs: Inputs, outputs: Outputs, gradients: Outputs, _: Wanted, *, scaled: bool
 ) -> Inputs:
     found, sizes = _like(inputs), tuple(inputs[0].shape[:2])
     given = (_contiguous(group) for group in (inputs, outputs, gradients))
@@ -161,7 +163,7 @@ def _eigenvector(matrices: Tensor) -> Outputs:
     return (found,)
 
 
-def _eigenvector_back(inputs: Inputs, outputs: Outputs, gradients: Outputs) -> Inputs:
+def _eigenvector_back(inputs: Inputs, outputs: Outputs, gradients: Outputs, _: Wanted) -> Inputs:
     turns, (count, size) = torch.empty_like(outputs[0]), outputs[0].shape
     loop = engines.numba_functions(LOOPS)["turn_eigenvectors"]
     given, tie, target = (_array(inputs[0]), _array(gradients[0])), _tie(turns), _array(turns)
@@ -182,7 +184,9 @@ def _eigenvector_on_cuda(matrices: Tensor) -> Outputs:
     return (found,)
 
 
-def _eigenvector_back_on_cuda(inputs: Inputs, outputs: Outputs, gradients: Outputs) -> Inputs:
+def _eigenvector_back_on_cuda(
+    inputs: Inputs, outputs: Outputs, gradients: Outputs, _: Wanted
+) -> Inputs:
     turns, (count, size) = torch.empty_like(outputs[0]), outputs[0].shape
     given = _contiguous((*inputs, *gradients))
     engines.launch(CUDA, "turn_eigenvectors", count, *given, turns, count, _tie(turns), size)

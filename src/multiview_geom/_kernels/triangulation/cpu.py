@@ -49,9 +49,9 @@ from multiview_geom._kernels.triangulation.cpu_blocks import (
     load_listed,
     prepare_rig,
     rounded,
-    scratch,
     vector_at,
     view_of,
+    workspace,
 )
 
 # Newton steps, and how far the iteration and the squared equations may be off, in single and
@@ -65,43 +65,43 @@ ORTHOGONAL = 1e-30
 
 
 def triangulate(
-    projections: Array, sightings: Sightings, first: int, last: int, points: Array
+    projections: Array, sightings: Sightings, first: int, last: int, chunk: int, points: Array
 ) -> None:
     """Triangulate a range of points, counted over all frames, into a flat array.
 
-    A rig stands once for all frames, or once per frame.
+    A rig stands once for all frames, or once per frame; `chunk` points in a row share one.
     """
-    kind, per_frame, shared = points.dtype.type, sightings[5], len(projections) == 1
-    count = projections.shape[1]
-    image, rows = scratch(count, points)
-    centers, views = np.zeros((count, 2)), np.zeros((count, 3, 4))
-    wide_image, wide_rows = scratch(count, centers)
-    listed = np.empty(2 * LANES, np.int64)
+    kind, per_frame, count = points.dtype.type, sightings[5], projections.shape[1]
+    centers, views, image, rows, listed = workspace(count, points)
+    _, _, wide_image, wide_rows, _ = workspace(count, centers)
     steps, left, spread = DOUBLE if points.itemsize == centers.itemsize else SINGLE
     accuracy = (steps, kind(left), kind(spread))
     position = first
     while position < last:
-        frame = 0 if shared else position // per_frame
-        end = last if shared else min(last, (frame + 1) * per_frame)
-        origin = prepare_rig(projections[frame], centers, views)
-        rig = (centers, views, origin)
+        end = min(last, (position // chunk + 1) * chunk)
+        rig = prepare_rig(projections, position // per_frame, centers, views)
         own_centers, own_views, (x, y, z, _) = rounded(rig, points)
         waiting = 0
         while position < end:
             n = min(LANES, end - position)
             load(image, rows, sightings, own_centers, position, n)
             minimize(image, rows, own_views, (x, y, z), accuracy, n)
-            for axis in range(3):
-                line, found = points[3 * position + axis :], rows[(START + axis) * LANES :]
-                for i in range(n):
-                    enough = rows[SEEN * LANES + i] >= FEWEST_VIEWS
-                    line[3 * i] = where(enough, found[i], kind(nan))
+            store_points(rows, points[3 * position :], n)
             waiting = doubtful(rows, position, n, listed, waiting)
             position += n
             while waiting >= LANES or (waiting > 0 and position == end):
                 n = min(LANES, waiting)
                 waiting -= n
                 solve_listed(wide_image, wide_rows, sightings, rig, listed[waiting:], points, n)
+
+
+def store_points(rows: Array, points: Array, n: int) -> None:
+    """Write n points to a flat array, NaN for those that too few views saw."""
+    missing = points.dtype.type(nan)
+    for axis in range(3):
+        line, found = points[axis:], rows[(START + axis) * LANES :]
+        for i in range(n):
+            line[3 * i] = where(rows[SEEN * LANES + i] >= FEWEST_VIEWS, found[i], missing)
 
 
 def minimize(

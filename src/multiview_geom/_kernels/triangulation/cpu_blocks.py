@@ -51,13 +51,14 @@ FEWEST_VIEWS = 2
 SIDE_BY_SIDE = (2, 1)
 
 
-def prepare_rig(projections: Array, centers: Array, views: Array) -> Row:
-    """Fill in image centers and rows of one rig; return its origin, and the scale of the rows.
+def prepare_rig(rigs: Array, frame: int, centers: Array, views: Array) -> Rig:
+    """Fill in image centers and rows of the rig of a frame, or of the one for all frames.
 
     The minimum depends neither on a common scale, nor on where pixels are counted from, nor on
     where the equations' origin lies: they are chosen for accuracy, the origin nearest to all
     optical axes. A view with a number that is not finite gets rows of zero and a center of NaN.
     """
+    projections = rigs[min(frame, len(rigs) - 1)]
     size = 0.0
     for v in range(len(projections)):
         size = max(size, largest_entry(projections[v]))
@@ -77,7 +78,7 @@ def prepare_rig(projections: Array, centers: Array, views: Array) -> Row:
         linear = add_scaled(linear, (a[6], a[7], a[8]), 1.0)
     total = trace(hessian)
     if total == 0.0:
-        return 0.0, 0.0, 0.0, 1.0 / size
+        return centers, views, (0.0, 0.0, 0.0, 1.0 / size)
     pulled = subtract_from_diagonal(hessian, -ORIGIN_PULL * total)
     origin = least_squares_point(pulled, linear, 1.0)
     factor = sqrt(len(projections) / total)
@@ -85,7 +86,7 @@ def prepare_rig(projections: Array, centers: Array, views: Array) -> Row:
         for row in views[v]:
             row[3] += dot((row[0], row[1], row[2]), origin)
             row *= factor  # noqa: PLW2901 - a row of the array
-    return origin[0], origin[1], origin[2], factor / size
+    return centers, views, (origin[0], origin[1], origin[2], factor / size)
 
 
 def largest_entry(projection: Array) -> float:
@@ -138,10 +139,15 @@ def hessian_at(rows: Array, i: int) -> Symmetric:
     )
 
 
-def scratch(views: int, like: Array) -> tuple[Array, Array]:
-    """Allocate the image array and the scratch array of one block."""
-    image = np.empty(IMAGE_ROWS * views * LANES, like.dtype)
-    return image, np.empty(ROWS * LANES, like.dtype)
+def workspace(views: int, like: Array) -> tuple[Array, Array, Array, Array, Array]:
+    """Allocate a rig; the image array and scratch array of a block; and a list of points."""
+    return (
+        np.zeros((views, 2)),
+        np.zeros((views, 3, 4)),
+        np.empty(IMAGE_ROWS * views * LANES, like.dtype),
+        np.empty(ROWS * LANES, like.dtype),
+        np.empty(2 * LANES, np.int64),
+    )
 
 
 def rounded(rig: Rig, like: Array) -> Rig:

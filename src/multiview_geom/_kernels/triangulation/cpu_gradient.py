@@ -42,9 +42,9 @@ from multiview_geom._kernels.triangulation.cpu_blocks import (
     load_listed,
     prepare_rig,
     rounded,
-    scratch,
     vector_at,
     view_of,
+    workspace,
 )
 
 # Rows of the scratch array that the backward pass uses otherwise: the upstream gradient (3), and
@@ -78,27 +78,23 @@ def differentiate(
         gradients: What to fill: flat arrays for pixels and weights, and sums for each chunk in
             double precision; the last two may be empty.
     """
-    kind, per_frame, shared = gradients[0].dtype.type, sightings[5], len(projections) == 1
-    count = projections.shape[1]
-    image, rows = scratch(count, gradients[0])
-    centers, views = np.zeros((count, 2)), np.zeros((count, 3, 4))
-    wide_image, wide_rows = scratch(count, centers)
-    listed = np.empty(2 * LANES, np.int64)
     of_pixels, of_weights, of_rig = gradients
-    limit = DOUBLE_GRADIENT if gradients[0].itemsize == centers.itemsize else SINGLE_GRADIENT
+    kind, per_frame, count = of_pixels.dtype.type, sightings[5], projections.shape[1]
+    centers, views, image, rows, listed = workspace(count, of_pixels)
+    _, _, wide_image, wide_rows, _ = workspace(count, centers)
+    limit = DOUBLE_GRADIENT if of_pixels.itemsize == centers.itemsize else SINGLE_GRADIENT
     sums = np.zeros((count if len(of_rig) > 0 else 0, 3, 4))
     position = first
     while position < last:
         end = min(last, (position // chunk + 1) * chunk)
-        frame = 0 if shared else position // per_frame
-        rig = (centers, views, prepare_rig(projections[frame], centers, views))
+        rig = prepare_rig(projections, position // per_frame, centers, views)
         own = rounded(rig, of_pixels)
         waiting = 0
         sums[:] = 0
         while position < end:
             n = min(LANES, end - position)
             load(image, rows, sightings, own[0], position, n)
-            load_upstream(rows, own[2][:3], of_points, position, 0, n)
+            load_upstream(rows, of_points, position, 0, n)
             differentiate_block(image, rows, own, kind(limit), sums, n)
             store(image, of_pixels, of_weights, (position, per_frame, count), 0, n)
             waiting = doubtful(rows, position, n, listed, waiting)
@@ -109,7 +105,7 @@ def differentiate(
                 here = listed[waiting:]
                 load_listed(wide_image, wide_rows, sightings, centers, here, n)
                 for k in range(n):
-                    load_upstream(wide_rows, rig[2][:3], of_points, here[k], k, 1)
+                    load_upstream(wide_rows, of_points, here[k], k, 1)
                 differentiate_block(wide_image, wide_rows, rig, DOUBLE_GRADIENT, sums, n)
                 for k in range(n):
                     to = (here[k], per_frame, count)
@@ -123,6 +119,7 @@ def differentiate_block(
 ) -> None:
     """Turn the loaded sightings of n lanes into their gradients."""
     centers, views, (x, y, z, _) = rig
+    leave_out_unknown(rows, (x, y, z), n)
     equations_at_points(image, rows, views, n)
     test_vectors(rows, (x, y, z), limit, n)
     if len(sums) > 0:
@@ -130,27 +127,33 @@ def differentiate_block(
     pull_back(image, rows, views, n)
 
 
-def load_upstream(
-    rows: Array, origin: Vector, of_points: tuple[Array, Array], first: int, at: int, n: int
-) -> None:
-    """Load points about the origin and the gradient that comes back for them, from lane `at`.
-
-    A point that is NaN becomes zero, and so does its gradient.
-    """
-    zero = rows.dtype.type(0)
-    seen = rows[SEEN * LANES + at :]
+def load_upstream(rows: Array, of_points: tuple[Array, Array], first: int, at: int, n: int) -> None:
+    """Load points and the gradient that comes back for them, from lane `at`."""
     for axis in range(3):
         found, back = of_points[0][3 * first + axis :], of_points[1][3 * first + axis :]
         start, upstream = (
             rows[(START + axis) * LANES + at :],
             rows[(UPSTREAM + axis) * LANES + at :],
         )
-        shift = origin[axis]
         for i in range(n):
-            x = found[3 * i]
-            known = (x * zero == zero) & (seen[i] >= FEWEST_VIEWS)
-            start[i] = where(known, x, shift) - shift
-            upstream[i] = where(known, back[3 * i], zero)
+            start[i] = found[3 * i]
+        for i in range(n):
+            upstream[i] = back[3 * i]
+
+
+def leave_out_unknown(rows: Array, origin: Vector, n: int) -> None:
+    """Count points from the origin; make those that are NaN zero, and their upstream gradient."""
+    zero = rows.dtype.type(0)
+    for i in range(n):
+        x, y, z = vector_at(rows, START, i)
+        a, b, c = vector_at(rows, UPSTREAM, i)
+        known = ((x + y + z) * zero == zero) & (rows[SEEN * LANES + i] >= FEWEST_VIEWS)
+        rows[START * LANES + i] = where(known, x - origin[0], zero)
+        rows[(START + 1) * LANES + i] = where(known, y - origin[1], zero)
+        rows[(START + 2) * LANES + i] = where(known, z - origin[2], zero)
+        rows[UPSTREAM * LANES + i] = where(known, a, zero)
+        rows[(UPSTREAM + 1) * LANES + i] = where(known, b, zero)
+        rows[(UPSTREAM + 2) * LANES + i] = where(known, c, zero)
 
 
 def equations_at_points(image: Array, rows: Array, views: Array, n: int) -> None:
