@@ -16,7 +16,7 @@ from multiview_geom._validation import (
     require_same_size,
     require_trailing_shape,
 )
-from multiview_geom.lenses.lens import LENS_FUNCTIONS, Lens
+from multiview_geom.lenses.lens import FISHEYE_COEFFICIENTS, Lens, lens_functions
 from multiview_geom.lenses.polynomial import unproject_pixels
 from multiview_geom.projection import decompose_projections, point_depths, project_points
 from multiview_geom.transforms import invert_transform, rigid_transform, world_to_camera
@@ -46,7 +46,9 @@ class Cameras:
         distortion: Lens coefficients of each view in OpenCV's order; None for pinholes.
         image_size: Width and height of each view [px], where known.
         names: Name of each view, in the order of the views; cam_1, cam_2, ... by default.
-        lens: What the coefficients mean, for all views.
+        lens: What the coefficients mean: one model for all views, or a tuple with one per view. A
+            tuple of equal models becomes the model; a fisheye among other lenses uses the first
+            four coefficients.
 
     Example:
         >>> from multiview_geom import ring_of_cameras
@@ -63,14 +65,15 @@ class Cameras:
     distortion: Float[Tensor, "*batch views coefficients"] | None = None
     image_size: Int[Tensor, "*batch views 2"] | None = None
     names: tuple[str, ...] = ()
-    lens: Lens = Lens.OPENCV
+    lens: Lens | tuple[Lens, ...] = Lens.OPENCV
 
     def __post_init__(self) -> None:
         require_trailing_shape("intrinsics", self.intrinsics, "views", 3, 3)
         require_trailing_shape("camera_from_world", self.camera_from_world, "views", 4, 4)
+        self._merge_equal_lenses()
         if self.distortion is not None:
-            LENS_FUNCTIONS[self.lens].require_coefficients(self.distortion)
-        elif self.lens is Lens.FISHEYE:
+            lens_functions(self.lens).require_coefficients(self.distortion)
+        elif self.lens is not Lens.OPENCV:
             raise ValueError("`distortion` must be given for fisheye lenses, got None")
         if self.image_size is not None:
             require_trailing_shape("image_size", self.image_size, "views", 2)
@@ -79,6 +82,8 @@ class Cameras:
         if not self.names:
             object.__setattr__(self, "names", default_names(self.views))
         views = {name: tensors[name].shape[-1 - AXES_PER_VIEW[name]] for name in tensors}
+        if isinstance(self.lens, tuple):
+            views["lens"] = len(self.lens)
         require_same_size("views", **views, names=len(self.names))
 
     @classmethod
@@ -91,7 +96,7 @@ class Cameras:
         distortion: Float[Tensor, "*batch views coefficients"] | None = None,
         image_size: Int[Tensor, "*batch views 2"] | None = None,
         names: Sequence[str] = (),
-        lens: Lens = Lens.OPENCV,
+        lens: Lens | tuple[Lens, ...] = Lens.OPENCV,
     ) -> "Cameras":
         """Build a rig from K, R and t of each view: x_camera = R x_world + t.
 
@@ -138,6 +143,11 @@ class Cameras:
         """Number of cameras."""
         return self.intrinsics.shape[-3]
 
+    @property
+    def lenses(self) -> tuple[Lens, ...]:
+        """The lens model of each view."""
+        return self.lens if isinstance(self.lens, tuple) else (self.lens,) * self.views
+
     def project(self, points: Float[Tensor, "*#batch points 3"]) -> ProjectedPoints:
         """Project world points through every lens.
 
@@ -156,7 +166,7 @@ class Cameras:
             depths = point_depths(self.projections, points)
             return ProjectedPoints(project_points(self.projections, points), depths, depths > 0)
         camera_points = world_to_camera(self.camera_from_world, points)
-        project = LENS_FUNCTIONS[self.lens].project
+        project = lens_functions(self.lens).project
         pixels, valid = project(self.intrinsics, self.distortion, camera_points)
         return ProjectedPoints(pixels, camera_points[..., 2], valid)
 
@@ -176,7 +186,7 @@ class Cameras:
         require_trailing_shape("pixels", pixels, self.views, "points", 2)
         if self.distortion is None:
             return ValidPixels(pixels, pixels.isfinite().all(dim=-1))
-        return LENS_FUNCTIONS[self.lens].undistort(self.intrinsics, self.distortion, pixels)
+        return lens_functions(self.lens).undistort(self.intrinsics, self.distortion, pixels)
 
     def rays(self, pixels: Float[Tensor, "*#batch views points 2"]) -> ViewingRays:
         """Back-project pixels to rays in the world.
@@ -202,7 +212,7 @@ class Cameras:
         if self.distortion is None:
             local, valid = unproject_pixels(self.intrinsics, None, pixels)
         else:
-            unproject = LENS_FUNCTIONS[self.lens].unproject
+            unproject = lens_functions(self.lens).unproject
             local, valid = unproject(self.intrinsics, self.distortion, pixels)
         directions = product(local, self.camera_from_world[..., :3, :3])
         origins = self.centers[..., :, None, :].expand(directions.shape)
@@ -240,6 +250,9 @@ class Cameras:
         return self._map(
             lambda name, tensor: tensor.index_select(-1 - AXES_PER_VIEW[name], index),
             names=tuple(self.names[view] for view in order),
+            lens=self.lens
+            if isinstance(self.lens, Lens)
+            else tuple(self.lens[view] for view in order) or Lens.OPENCV,
         )
 
     def scaled(self, factor: float) -> "Cameras":
@@ -302,22 +315,30 @@ class Cameras:
     def __repr__(self) -> str:
         shown = [*self.names[:NAMES_SHOWN], *["..."] * (self.views > NAMES_SHOWN)]
         count = 0 if self.distortion is None else self.distortion.shape[-1]
-        lens = f"{self.lens.value} lens with {count} coefficients" if count else "pinholes"
+        model = " and ".join(lens.value for lens in Lens if lens in self.lenses)
+        lens = f"{model} lens with {count} coefficients" if count else "pinholes"
         batch = "".join(f"{size} x " for size in self.camera_from_world.shape[:-3])
         kind = f"{self.intrinsics.dtype} on {self.intrinsics.device}".removeprefix("torch.")
         return f"Cameras({batch}{self.views} views: {', '.join(shown)}; {lens}; {kind})"
+
+    def _merge_equal_lenses(self) -> None:
+        """Replace a tuple of equal models by the model; fisheyes alone have four coefficients."""
+        if not isinstance(self.lens, tuple) or len(set(self.lens)) != 1:
+            return
+        lens = self.lens[0]
+        object.__setattr__(self, "lens", lens)
+        if lens is Lens.FISHEYE and self.distortion is not None:
+            object.__setattr__(self, "distortion", self.distortion[..., :FISHEYE_COEFFICIENTS])
 
     def _tensors(self) -> dict[str, Tensor]:
         fields = {name: getattr(self, name) for name in AXES_PER_VIEW}
         return {name: tensor for name, tensor in fields.items() if tensor is not None}
 
-    def _map(
-        self, change: Callable[[str, Tensor], Tensor], names: tuple[str, ...] | None = None
-    ) -> "Cameras":
+    def _map(self, change: Callable[[str, Tensor], Tensor], **fields: Any) -> "Cameras":  # noqa: ANN401 - other fields
         changed: dict[str, Any] = {
             name: change(name, tensor) for name, tensor in self._tensors().items()
         }
-        return replace(self, names=self.names if names is None else names, **changed)
+        return replace(self, **changed, **fields)
 
     def _with_picture(self, scale: Tensor, shift: Tensor, image_size: tuple[int, int]) -> "Cameras":
         """Return the rig whose pixels are those of this one, scaled and shifted."""

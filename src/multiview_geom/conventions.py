@@ -369,7 +369,7 @@ def _image_size(cameras: Cameras) -> Tensor:
 
 def _pinhole_size(cameras: Cameras, convention: str) -> Tensor:
     k = cameras.distortion
-    if k is not None and (cameras.lens is Lens.FISHEYE or k.any()):
+    if k is not None and (Lens.FISHEYE in cameras.lenses or k.any()):
         raise ValueError(f"`cameras` must be pinholes for {convention}: undistort first")
     return _image_size(cameras).to(cameras.intrinsics.dtype)
 
@@ -383,6 +383,8 @@ def _colmap_lens(cameras: Cameras) -> tuple[str, Tensor]:
     k = cameras.distortion
     if k is None:
         return "PINHOLE", cameras.intrinsics[..., 0, :0]
+    if len(set(cameras.lenses)) > 1:
+        raise ValueError("`cameras` must have one lens model for one model of COLMAP")
     if cameras.lens is Lens.FISHEYE:
         return "OPENCV_FISHEYE", k
     if k[..., len(COEFFICIENTS) :].any():

@@ -177,7 +177,7 @@ def save_recording(path: Path, recording: Recording) -> None:
         "fps": recording.fps,
         "skeleton": recording.skeleton.as_dict(),
         "cameras": list(cameras.names),
-        "lens": cameras.lens.value,
+        "lens": [lens.value for lens in cameras.lenses],
         "source": recording.source.as_dict(),
         "units": {"keypoints": "px", "truth": "m", "cameras": "m"},
     }
@@ -239,7 +239,7 @@ def _recording_of(description: dict[str, Any], arrays: dict[str, NDArray[Any]]) 
         tensors["intrinsics"], tensors["camera_from_world"],
         distortion=tensors.get("distortion"), image_size=tensors.get("image_size"),
         names=tuple(description["cameras"] or ()),
-        lens=Lens(description.get("lens", Lens.OPENCV.value)),
+        lens=tuple(map(Lens, description["lens"])),
     )  # fmt: skip
     return Recording(
         description["name"], description["subject"], description["action"],

@@ -328,3 +328,48 @@ def test_a_rig_has_as_many_coefficients_as_its_lens() -> None:
 def test_every_view_has_a_pixel() -> None:
     with pytest.raises(ValueError, match=r"`pixels` must have shape \(\.\.\., 4, points, 2\)"):
         Ring().cameras().rays(torch.zeros(3, 1, 2).double())
+
+
+def mixed_rig(ring: Ring, glass: Glass, fisheye: Glass) -> Cameras:
+    """Give the views of a ring a fisheye and a polynomial lens by turns."""
+    rig = ring.cameras()
+    rows = torch.zeros(rig.views, 14, dtype=torch.float64)
+    lenses = tuple((Lens.FISHEYE, Lens.OPENCV)[view % 2] for view in range(rig.views))
+    for view, lens in enumerate(lenses):
+        row = (fisheye if lens is Lens.FISHEYE else glass).distortion()
+        rows[view, : row.shape[-1]] = row
+    return replace(rig, distortion=rows, lens=lenses)
+
+
+@given(ring=rings, glass=glasses, fisheye=fisheyes, cloud=clouds())
+def test_every_view_of_a_mixed_rig_sees_as_it_does_alone(
+    ring: Ring, glass: Glass, fisheye: Glass, cloud: Cloud
+) -> None:
+    rig, points = mixed_rig(ring, glass, fisheye), cloud.points()
+    seen = rig.project(points)
+    for view in range(rig.views):
+        alone = rig.select([view])
+        assert isinstance(alone.lens, Lens)
+        assert_close(alone.project(points).pixels[0], seen.pixels[view], atol=0)
+        pixels = seen.pixels[view : view + 1]
+        for name in ("undistort", "rays"):
+            whole, one = getattr(rig, name)(seen.pixels), getattr(alone, name)(pixels)
+            for part, same in zip(whole, one, strict=True):
+                assert_close(part[view], same[0], atol=0)
+
+
+@given(ring=rings, glass=glasses, fisheye=fisheyes)
+def test_equal_lenses_are_one_lens(ring: Ring, glass: Glass, fisheye: Glass) -> None:
+    rig = mixed_rig(ring, glass, fisheye)
+    assert rig.select(slice(None, None, 2)).lens is Lens.FISHEYE
+    assert rig.select(slice(None, None, 2)).distortion.shape[-1] == 4
+    assert rig.select(slice(1, None, 2)).lens is Lens.OPENCV
+    assert rig.select(slice(None)) == rig
+
+
+@pytest.mark.rejects
+def test_a_rig_has_as_many_lenses_as_views() -> None:
+    rig = Ring().cameras()
+    k = torch.zeros(rig.views, 4, dtype=torch.float64)
+    with pytest.raises(ValueError, match="views"):
+        replace(rig, distortion=k, lens=(Lens.OPENCV, Lens.FISHEYE) * rig.views)

@@ -10,18 +10,22 @@ import torch
 from torch.utils._pytree import tree_map
 
 from multiview_geom.camera_files import (
+    caliscope,
     colmap,
     easymocap,
     human36m_h5,
     human36m_json,
     human36m_xml,
     humaneva,
+    kalibr,
     mpi_inf_3dhp,
     opencv_json,
     opencv_yaml,
     qualisys,
+    ros_camera_info,
     toml,
 )
+from multiview_geom.camera_files.file_kinds import text_kind
 from multiview_geom.camera_files.format import CameraFormat as CameraFormat
 from multiview_geom.camera_files.format import CameraSource as CameraSource
 from multiview_geom.camera_files.place import CameraFileError as CameraFileError
@@ -39,11 +43,14 @@ CAMERA_FORMATS: tuple[CameraFormat, ...] = (
     humaneva.FORMAT,
     mpi_inf_3dhp.FORMAT,
     opencv_json.FORMAT,
+    kalibr.FORMAT,
+    ros_camera_info.FORMAT,
     opencv_yaml.FORMAT,
     qualisys.FORMAT,
+    caliscope.FORMAT,
     toml.FORMAT,
 )
-"""All formats. The first that recognizes a file reads it: TOML, which takes any text, is last."""
+"""All formats. The first that recognizes a file reads it: any YAML and any TOML come late."""
 METERS_PER_UNIT = {"mm": 0.001, "cm": 0.01, "m": 1.0}
 
 
@@ -86,11 +93,11 @@ def load_cameras(path: str | Path, *, subject: str | None = None) -> Cameras:
     """Read the cameras of a calibration file, in the order of the file.
 
     Args:
-        path: A TOML of aniposelib, Pose2Sim or caliscope; OpenCV's YAML or JSON; Human3.6M's
-            `camera-parameters.json`, `cameras.h5` or `metadata.xml`; a HumanEva `.cal` or a
-            folder of them; MPI-INF-3DHP's `camera.calibration`; a folder with the two files of
-            COLMAP or EasyMocap, or one of the two; Qualisys's `.qca.txt`. The format is
-            recognized by the content, not by the name.
+        path: A TOML of aniposelib, Pose2Sim or caliscope; OpenCV's YAML or JSON; the YAML of ROS
+            or Kalibr; Human3.6M's `camera-parameters.json`, `cameras.h5` or `metadata.xml`; a
+            HumanEva `.cal` or a folder of them; MPI-INF-3DHP's `camera.calibration`; a folder
+            with the two files of COLMAP, EasyMocap or OpenCV's stereo pair, or one of the two;
+            Qualisys's `.qca.txt`. The format is recognized by the content, not by the name.
         subject: The subject, such as "S1", in files of Human3.6M with several.
 
     Returns:
@@ -101,8 +108,8 @@ def load_cameras(path: str | Path, *, subject: str | None = None) -> Cameras:
         OSError: If there is no such file.
 
     Note:
-        Lens coefficients of different counts are filled up with zeros. A rig has one lens
-        model: a file that mixes fisheyes with other lenses is refused.
+        Lens coefficients of different counts are filled up with zeros. In a file that mixes
+        fisheyes with other lenses, every camera keeps its own lens model.
 
     Example:
         >>> import tempfile
@@ -199,6 +206,8 @@ def _recognized(source: CameraSource) -> CameraFormat:
     for format in CAMERA_FORMATS:
         if format.recognizes(source):
             return format
+    if not source.is_folder:
+        raise source.place.expected("a calibration", text_kind(source.text))
     folders = [format.files for format in CAMERA_FORMATS if format.files]
     raise source.place.expected(f"a folder with {', or '.join(folders)}", "none of them")
 

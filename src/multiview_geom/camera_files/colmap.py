@@ -49,14 +49,14 @@ def write(folder: Path, cameras: Cameras, _subject: str) -> None:
     """Write both files into a folder, which is created if it does not exist."""
     if cameras.image_size is None:
         raise ValueError("`cameras` must have an image size for COLMAP's format")
-    colmap = to_colmap(cameras)
     folder.mkdir(parents=True, exist_ok=True)
     lenses = ["# CAMERA_ID MODEL WIDTH HEIGHT PARAMS[]"]
     images = ["# IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME", "# POINTS2D[] as X Y POINT3D_ID"]
     for view, name in enumerate(cameras.names):
         width, height = cameras.image_size[view].tolist()
-        parameters = _joined(colmap.parameters[view])
-        pose = f"{_joined(colmap.quaternions[view])} {_joined(colmap.translations[view])}"
+        colmap = to_colmap(cameras.select([view]))
+        parameters = _joined(colmap.parameters[0])
+        pose = f"{_joined(colmap.quaternions[0])} {_joined(colmap.translations[0])}"
         lenses.append(f"{view + 1} {colmap.model} {width} {height} {parameters}")
         images += [f"{view + 1} {pose} {view + 1} {name}", ""]
     (folder / CAMERAS).write_text("\n".join([*lenses, ""]), encoding="utf-8")
@@ -101,7 +101,7 @@ def _lens(
     no_rotation = parameters.new_tensor([[1.0, 0.0, 0.0, 0.0]])
     camera = from_colmap(ColmapCameras(model, parameters, no_rotation, parameters.new_zeros(1, 3)))
     k = () if camera.distortion is None else tuple(camera.distortion[0].tolist())
-    return camera.intrinsics[0], k, image_size(place, width, height), camera.lens
+    return camera.intrinsics[0], k, image_size(place, width, height), camera.lenses[0]
 
 
 def _record(place: FilePlace, line: str, lenses: Lenses) -> CameraRecord:

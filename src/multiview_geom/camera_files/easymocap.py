@@ -39,7 +39,7 @@ def read(source: CameraSource) -> list[CameraRecord]:
 
 def write(folder: Path, cameras: Cameras, _subject: str) -> None:
     """Write both files into a folder, which is created if it does not exist."""
-    if cameras.lens is not Lens.OPENCV:
+    if Lens.FISHEYE in cameras.lenses:
         raise ValueError("`cameras` must have no fisheye lenses for EasyMocap's files")
     intrinsics: Tree = {"names": [*cameras.names]}
     extrinsics: Tree = {"names": [*cameras.names]}

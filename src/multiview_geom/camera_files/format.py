@@ -1,17 +1,23 @@
 """What a calibration format is: how to recognize, read and write its files."""
 
 import json
+import re
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from multiview_geom.camera_files.file_kinds import LONGEST_SIGNATURE, binary_kind
+from multiview_geom.camera_files.opencv_nodes import parse_yaml
 from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.camera_files.records import CameraRecord
 from multiview_geom.camera_files.values import table
 from multiview_geom.cameras import Cameras
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+YAML_BEGINS = re.compile(r"%YAML|---\s|(#[^\n]*\n|\s)*[A-Za-z_][\w-]*:(\s|$)")
+"""The beginning of YAML: OpenCV's first line, or a key with a colon."""
 LARGEST_FILE = 4 * 2**20
 """Largest size of a text file [bytes]; a thousand cameras need about half a megabyte."""
 
@@ -71,6 +77,24 @@ class CameraSource:
             raise self.place.expected("a calibration in JSON", str(reason)) from None
         return table(self.place, value)
 
+    @cached_property
+    def yaml(self) -> dict[str, object]:
+        """The top-level map of a YAML file; empty for other files."""
+        return parse_yaml(self.path, self.text) if self.looks_like_yaml else {}
+
+    @cached_property
+    def looks_like_yaml(self) -> bool:
+        """Whether the text begins as YAML does."""
+        return YAML_BEGINS.match(self.text) is not None
+
+    @cached_property
+    def toml(self) -> dict[str, object]:
+        """The top-level table of a TOML file; empty for other files."""
+        try:
+            return tomllib.loads(self.text)
+        except (ValueError, RecursionError):
+            return {}
+
     def folder_with(self, *names: str) -> Path | None:
         """Return the folder with all these files, if the source is the folder or one of them."""
         if not self.is_folder and self.path.name not in names:
@@ -124,6 +148,10 @@ class CameraFormat:
 
 def read_text(path: Path) -> str:
     """Read a whole calibration file, unless it is far larger than any calibration."""
+    with path.open("rb") as file:
+        kind = binary_kind(file.read(LONGEST_SIGNATURE))
+    if kind is not None:
+        raise FilePlace(path).expected("a calibration", kind)
     size = path.stat().st_size
     if size > LARGEST_FILE:
         raise FilePlace(path).expected(f"at most {LARGEST_FILE} bytes", f"{size} bytes")

@@ -20,7 +20,7 @@ from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.camera_files.records import CameraRecord
 from multiview_geom.camera_files.values import coefficients, image_size, number, table, text
 from multiview_geom.cameras import Cameras, default_names
-from multiview_geom.lenses.lens import Lens
+from multiview_geom.lenses.lens import FISHEYE_COEFFICIENTS, Lens
 from multiview_geom.rotations import rotation_from_vector, rotation_to_vector
 
 ONE_CAMERA = (
@@ -43,8 +43,18 @@ def records(place: FilePlace, tree: Tree) -> list[CameraRecord]:
     for K, D in ONE_CAMERA:
         if K in tree:
             return [_single(place, tree, K, D)]
+    if {"R", "T"} <= tree.keys():
+        raise place.expected(
+            "the lenses `M1`, `D1`, `M2`, `D2` beside it in intrinsics.yml", "none"
+        )
     known = "`Ks`, `M1`, `camera_matrix` or `K`"
     raise place.expected(f"a calibration with {known}", f"only {', '.join(tree) or 'none'}")
+
+
+def is_half_of_a_pair(tree: Tree) -> bool:
+    """Return whether a file has the lenses of a pair without its pose, or the pose alone."""
+    lenses = any(all(key in tree for key in keys) for keys in PAIRS)
+    return lenses != ({"R", "T"} <= tree.keys()) and "Ks" not in tree
 
 
 def rig_tree(cameras: Cameras) -> Tree:
@@ -54,7 +64,7 @@ def rig_tree(cameras: Cameras) -> Tree:
         raise ValueError(
             f"`cameras` must have names without commas for this format, got {cameras.names}"
         )
-    fisheye = torch.full((cameras.views, 1), int(cameras.lens is Lens.FISHEYE))
+    fisheye = torch.tensor([[int(lens is Lens.FISHEYE)] for lens in cameras.lenses])
     k = torch.zeros(cameras.views, 5) if cameras.distortion is None else cameras.distortion
     tree: Tree = {
         "cam_ids": ",".join(cameras.names),
@@ -95,12 +105,19 @@ def _rig(place: FilePlace, tree: Tree) -> list[CameraRecord]:
             intrinsics=K,
             rotation=rotation_from_vector(rvec),
             translation=t,
-            distortion=coefficients(place.at("distortions"), k.tolist(), lens),
+            distortion=_row(place.at("distortions"), k.tolist(), lens),
             image_size=_size(place, size),
             lens=lens,
         )
         for name, K, rvec, t, k, size, lens in columns
     ]
+
+
+def _row(place: FilePlace, row: list[float], lens: Lens) -> tuple[float, ...]:
+    """Return the coefficients of a view; a fisheye among other lenses is filled up with zeros."""
+    if lens is Lens.FISHEYE and not any(row[FISHEYE_COEFFICIENTS:]):
+        row = row[:FISHEYE_COEFFICIENTS]
+    return coefficients(place, row, lens)
 
 
 def _size(place: FilePlace, size: Tensor | None) -> tuple[int, int] | None:
@@ -118,7 +135,8 @@ def _names(place: FilePlace, joined: object, views: int) -> list[str]:
 
 
 def _pair(place: FilePlace, tree: Tree, keys: tuple[str, ...]) -> list[CameraRecord]:
-    table(place, tree, "R", "T")
+    if not {"R", "T"} <= tree.keys():
+        raise place.expected("`R` and `T` of the pair, in this file or in extrinsics.yml", "none")
     identity = torch.eye(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
     relative = _rotation(place.at("R"), tree["R"]), matrix(place.at("T"), tree["T"], 3)
     poses = zip(default_names(2), (keys[:2], keys[2:]), (identity, relative), strict=True)

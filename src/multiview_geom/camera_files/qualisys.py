@@ -3,7 +3,8 @@
 The transform of a camera is its center and a rotation to axes x right, y up, z backward. Lengths
 in the image are in 64ths of a pixel and measured from the corner of the sensor; here pixels are
 measured from the corner of the video frame (`fov_video`). `viewrotation` turns the display of the
-program, not the calibration, and is ignored.
+program, not the calibration, and is ignored. Some exports count whole pixels instead of 64ths: the
+width of the sensor (`sensorMaxU`) says which.
 """
 
 from xml.etree.ElementTree import Element
@@ -42,9 +43,10 @@ def _record(file: FilePlace, count: int, camera: Element) -> CameraRecord:
     video = attributes(place, camera, "fov_video")
     left, top, right, bottom = _row(place, video, "left", "top", "right", "bottom").tolist()
     to_camera = _row(place, pose, *(f"r{i}{j}" for i in (1, 2, 3) for j in (1, 2, 3))).reshape(3, 3)
+    steps_per_pixel = _steps_per_pixel(place, lens, right - left + 1)
     focal, center = ("focalLengthU", "focalLengthV"), ("centerPointU", "centerPointV")
     steps = _row(place, lens, *focal, *center, "skew")
-    fx, fy, cx, cy, skew = (steps / STEPS_PER_PIXEL).tolist()
+    fx, fy, cx, cy, skew = (steps / steps_per_pixel).tolist()
     rotation = to_camera * to_camera.new_tensor(AXES)[:, None]
     return CameraRecord(
         name=name,
@@ -54,6 +56,17 @@ def _record(file: FilePlace, count: int, camera: Element) -> CameraRecord:
         distortion=tuple(number(place.at(key), lens.get(key, 0.0)) for key in LENS),
         image_size=image_size(place.at("fov_video"), right - left + 1, bottom - top + 1),
     )
+
+
+def _steps_per_pixel(place: FilePlace, lens: dict[str, str], video_width: float) -> int:
+    """Return 64, or 1 if the sensor is about as wide as the video counted in pixels.
+
+    The video may be a part of the sensor, but never as little as an eighth of its width.
+    """
+    if "sensorMaxU" not in lens:
+        return STEPS_PER_PIXEL
+    width = number(place.at("sensorMaxU"), lens["sensorMaxU"])
+    return STEPS_PER_PIXEL if width > video_width * STEPS_PER_PIXEL / 8 else 1
 
 
 def _row(place: FilePlace, found: dict[str, str], *keys: str) -> torch.Tensor:

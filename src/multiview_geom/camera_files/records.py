@@ -10,6 +10,8 @@ from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.cameras import Cameras
 from multiview_geom.lenses.lens import Lens
 
+ROUND_OFF = 1e-6
+
 
 @dataclass(frozen=True)
 class CameraRecord:
@@ -52,6 +54,8 @@ def rig_from_records(place: FilePlace, records: Sequence[CameraRecord]) -> Camer
     names = tuple(record.name for record in records)
     if len(set(names)) < len(names):
         raise place.expected("names that differ", ", ".join(names))
+    for record in records:
+        _require_upper_triangle(place.at(record.name), record.intrinsics)
     return Cameras.from_krt(
         torch.stack([record.intrinsics for record in records]),
         torch.stack([record.rotation for record in records]),
@@ -59,17 +63,18 @@ def rig_from_records(place: FilePlace, records: Sequence[CameraRecord]) -> Camer
         distortion=_padded([record.distortion for record in records]),
         image_size=_sizes(place, records),
         names=names,
-        lens=_common_lens(place, records),
+        lens=tuple(record.lens for record in records),
     )
 
 
-def _common_lens(place: FilePlace, records: Sequence[CameraRecord]) -> Lens:
-    first, *others = records
-    for other in others:
-        if other.lens is not first.lens:
-            got = f"{first.name} ({first.lens.value}) and {other.name} ({other.lens.value})"
-            raise place.expected("lenses of one kind", got)
-    return first.lens
+def _require_upper_triangle(place: FilePlace, intrinsics: Tensor) -> None:
+    """Refuse a K whose last row is not 0, 0, 1: most likely it is stored transposed."""
+    if (intrinsics[2] - intrinsics.new_tensor([0.0, 0.0, 1.0])).abs().max() < ROUND_OFF:
+        return
+    row = ", ".join(f"{value:g}" for value in intrinsics[2].tolist())
+    transposed = intrinsics[:2, 2].tolist() == [0.0, 0.0]
+    cause = "; the matrix is transposed, as MATLAB and JARVIS write it" if transposed else ""
+    raise place.expected("0, 0, 1 in the last row of the intrinsic matrix", f"{row}{cause}")
 
 
 def _padded(rows: Sequence[tuple[float, ...]]) -> Tensor | None:

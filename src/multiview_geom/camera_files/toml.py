@@ -1,26 +1,24 @@
-"""The TOML of aniposelib, Pose2Sim and caliscope: X_camera = R X_world + t."""
+"""The TOML of aniposelib and Pose2Sim: X_camera = R X_world + t."""
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
 from multiview_geom.camera_files.format import CameraFormat, CameraSource
 from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.camera_files.records import CameraRecord
-from multiview_geom.camera_files.values import (
-    coefficients,
-    image_size,
-    numbers,
-    parsed_numbers,
-    table,
-    text,
-)
+from multiview_geom.camera_files.toml_fields import coefficients_at, lens_at, size_at
+from multiview_geom.camera_files.values import numbers, table, text
 from multiview_geom.cameras import Cameras
-from multiview_geom.lenses.lens import Lens
+from multiview_geom.lenses.lens import FISHEYE_COEFFICIENTS, Lens
 from multiview_geom.rotations import rotation_from_vector, rotation_to_vector
 
 NO_CAMERA = ("metadata", "capture_volume", "charuco", "checkerboard")
-"""Tables of Pose2Sim and caliscope that are no cameras."""
+"""Tables that are no cameras."""
+TOML_BEGINS = re.compile(r"(#[^\n]*\n|\s)*(\[+[\w .\"'-]+\]|[\w.\"'-]+\s*=|\Z)")
+ANIPOSELIB_TABLE = r"cam_(0|[1-9]\d*)"
+POSE2SIM_FOLDER = r"int_.*_img"
 
 
 def read(source: CameraSource) -> list[CameraRecord]:
@@ -29,12 +27,15 @@ def read(source: CameraSource) -> list[CameraRecord]:
         tables = tomllib.loads(source.text)
     except (ValueError, RecursionError) as reason:
         raise source.place.expected("a calibration in TOML", str(reason)) from None
-    cameras = {key: value for key, value in tables.items() if key not in NO_CAMERA}
-    # aniposelib numbers its tables from zero, and the camera's name is inside.
-    numbered = [*cameras] == [f"cam_{number}" for number in range(len(cameras))]
+    cameras = {
+        key: table(source.place.at(key), value, "matrix", "rotation", "translation")
+        for key, value in tables.items()
+        if key not in NO_CAMERA
+    }
+    named_inside = _is_named_inside(cameras)
     return [
-        _record(source.place.at(key), key, value, named_inside=numbered)
-        for key, value in cameras.items()
+        _record(source.place.at(key), key, camera, named_inside=named_inside)
+        for key, camera in cameras.items()
     ]
 
 
@@ -44,36 +45,34 @@ def write(path: Path, cameras: Cameras, _subject: str) -> None:
     path.write_text("\n".join([*tables, "[metadata]\n"]), encoding="utf-8")
 
 
-def _record(place: FilePlace, key: str, value: object, *, named_inside: bool) -> CameraRecord:
-    camera = table(place, value, "matrix", "rotation", "translation")
-    lens = _lens(place.at("fisheye"), camera.get("fisheye", False))
+def _is_named_inside(cameras: dict[str, dict[str, object]]) -> bool:
+    """Return whether the cameras have the names inside their tables, not those of the tables.
+
+    aniposelib numbers its tables, and they keep or lose their numbers if one is removed. Pose2Sim
+    pads its numbers with zeros, and writes the folder of the pictures as the name inside.
+    """
+    names = [camera.get("name") for camera in cameras.values()]
+    if None in names:
+        return False
+    if all(re.fullmatch(ANIPOSELIB_TABLE, key) for key in cameras):
+        return True
+    are_folders = all(re.fullmatch(POSE2SIM_FOLDER, str(name)) for name in names)
+    return len(set(map(str, names))) == len(names) and not are_folders
+
+
+def _record(
+    place: FilePlace, key: str, camera: dict[str, object], *, named_inside: bool
+) -> CameraRecord:
+    lens = lens_at(place, camera)
     return CameraRecord(
-        name=text(place.at("name"), camera.get("name", key)) if named_inside else key,
+        name=text(place.at("name"), camera["name"]) if named_inside else key,
         intrinsics=numbers(place.at("matrix"), camera["matrix"], 3, 3),
         rotation=rotation_from_vector(numbers(place.at("rotation"), camera["rotation"], 3)),
         translation=numbers(place.at("translation"), camera["translation"], 3),
-        distortion=_coefficients(place.at("distortions"), camera.get("distortions", []), lens),
-        image_size=_size(place.at("size"), camera["size"]) if "size" in camera else None,
+        distortion=coefficients_at(place, camera, lens),
+        image_size=size_at(place, camera),
         lens=lens,
     )
-
-
-def _lens(place: FilePlace, fisheye: object) -> Lens:
-    if not isinstance(fisheye, bool):
-        raise place.expected("true or false", fisheye)
-    return Lens.FISHEYE if fisheye else Lens.OPENCV
-
-
-def _coefficients(place: FilePlace, row: object, lens: Lens) -> tuple[float, ...]:
-    if not isinstance(row, list):
-        raise place.expected("a list of coefficients", row)
-    coefficients(place, row, lens)
-    return tuple(parsed_numbers(place, row, len(row)).tolist())
-
-
-def _size(place: FilePlace, values: object) -> tuple[int, int]:
-    width, height = numbers(place, values, 2).tolist()
-    return image_size(place, width, height)
 
 
 def _table(cameras: Cameras, view: int) -> str:
@@ -83,10 +82,12 @@ def _table(cameras: Cameras, view: int) -> str:
         lines.append(f"size = {cameras.image_size[view].tolist()}")
     lines.append(f"matrix = {cameras.intrinsics[view].tolist()}")
     row = [0.0] * 5 if cameras.distortion is None else cameras.distortion[view].tolist()
+    is_fisheye = cameras.lenses[view] is Lens.FISHEYE
+    row = row[:FISHEYE_COEFFICIENTS] if is_fisheye else row
     lines.append(f"distortions = {row}")
     lines.append(f"rotation = {rotation_to_vector(pose[:3, :3]).tolist()}")
     lines.append(f"translation = {pose[:3, 3].tolist()}")
-    if cameras.lens is Lens.FISHEYE:
+    if is_fisheye:
         lines.append("fisheye = true")
     return "\n".join(lines) + "\n"
 
@@ -96,11 +97,18 @@ def _quoted(name: str) -> str:
     return json.dumps(name, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
+def _recognizes(source: CameraSource) -> bool:
+    """Recognize a table or a key at the beginning; an empty file is one without cameras."""
+    if source.is_folder or source.is_hdf5:
+        return False
+    return source.path.suffix == ".toml" or TOML_BEGINS.match(source.text) is not None
+
+
 FORMAT = CameraFormat(
     name="toml",
-    title="TOML of aniposelib, Pose2Sim or caliscope",
+    title="TOML of aniposelib or Pose2Sim",
     unit=None,
-    recognizes=lambda source: not (source.is_folder or source.is_hdf5),
+    recognizes=_recognizes,
     read=read,
     write=write,
     suffixes=(".toml",),

@@ -1,9 +1,10 @@
-"""The lens models a rig may have, and the functions of each."""
+"""The lens models of cameras, and the functions of each model and of a rig that mixes them."""
 
 from collections.abc import Callable
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+import torch
 from torch import Tensor
 
 from multiview_geom.lenses.fisheye import (
@@ -22,7 +23,7 @@ from multiview_geom.validity import ValidDirections, ValidPixels
 
 
 class Lens(Enum):
-    """What the lens coefficients of a rig mean.
+    """What the lens coefficients of a camera mean.
 
     Example:
         >>> Lens("fisheye")
@@ -35,13 +36,19 @@ class Lens(Enum):
     """k1, k2, k3, k4 of Kannala and Brandt, the factors of powers of the angle from the axis."""
 
 
+FISHEYE_COEFFICIENTS = 4
+
+Masked = TypeVar("Masked", ValidPixels, ValidDirections)
+LensFunction = Callable[[Tensor, Tensor, Tensor], Masked]
+
+
 class LensFunctions(NamedTuple):
     """What a lens model does, given intrinsics and coefficients."""
 
     require_coefficients: Callable[[Tensor], None]
-    project: Callable[[Tensor, Tensor, Tensor], ValidPixels]
-    unproject: Callable[[Tensor, Tensor, Tensor], ValidDirections]
-    undistort: Callable[[Tensor, Tensor, Tensor], ValidPixels]
+    project: LensFunction[ValidPixels]
+    unproject: LensFunction[ValidDirections]
+    undistort: LensFunction[ValidPixels]
 
 
 LENS_FUNCTIONS = {
@@ -55,3 +62,42 @@ LENS_FUNCTIONS = {
         undistort_fisheye_pixels,
     ),
 }
+
+
+def lens_functions(lens: Lens | tuple[Lens, ...]) -> LensFunctions:
+    """Return the functions of a lens model, or those of a rig with one model per view.
+
+    In a rig that mixes models, the coefficients have as many columns as the longest row needs; a
+    fisheye uses the first four.
+
+    Example:
+        >>> lens_functions((Lens.OPENCV, Lens.FISHEYE)).project is project_camera_points
+        False
+    """
+    if isinstance(lens, Lens):
+        return LENS_FUNCTIONS[lens]
+    return LensFunctions(
+        require_coefficients,
+        _per_view(lens, {model: LENS_FUNCTIONS[model].project for model in Lens}),
+        _per_view(lens, {model: LENS_FUNCTIONS[model].unproject for model in Lens}),
+        _per_view(lens, {model: LENS_FUNCTIONS[model].undistort for model in Lens}),
+    )
+
+
+def _per_view(
+    lens: tuple[Lens, ...], functions: dict[Lens, LensFunction[Masked]]
+) -> LensFunction[Masked]:
+    """Return a function that calls the one of each view's lens."""
+
+    def apply(intrinsics: Tensor, coefficients: Tensor, points: Tensor) -> Masked:
+        results = []
+        for view, model in enumerate(lens):
+            one = slice(view, view + 1)
+            k = coefficients[..., one, :]
+            if model is Lens.FISHEYE:
+                k = k[..., :FISHEYE_COEFFICIENTS]
+            results.append(functions[model](intrinsics[..., one, :, :], k, points[..., one, :, :]))
+        values, valid = zip(*results, strict=True)
+        return type(results[0])(torch.cat(values, dim=-3), torch.cat(valid, dim=-2))
+
+    return apply

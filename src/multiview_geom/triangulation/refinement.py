@@ -21,8 +21,7 @@ from multiview_geom._validation import (
 )
 from multiview_geom.cameras import Cameras
 from multiview_geom.homogeneous import from_homogeneous
-from multiview_geom.lenses.fisheye import project_fisheye_camera_points
-from multiview_geom.lenses.lens import Lens
+from multiview_geom.lenses.lens import Lens, lens_functions
 from multiview_geom.lenses.polynomial import distort_pixels
 from multiview_geom.transforms import world_to_camera
 from multiview_geom.triangulation._sightings import (
@@ -191,8 +190,9 @@ def _pixels(
     cameras: Cameras, points: Float[Tensor, "*batch views points 3"]
 ) -> Float[Tensor, "*batch views points 2"]:
     """Project points of each camera's frame, without the check where the lens folds back."""
-    if cameras.distortion is not None and cameras.lens is Lens.FISHEYE:
-        return project_fisheye_camera_points(cameras.intrinsics, cameras.distortion, points).pixels
+    if cameras.distortion is not None and cameras.lens is not Lens.OPENCV:
+        project = lens_functions(cameras.lens).project
+        return project(cameras.intrinsics, cameras.distortion, points).pixels
     ideal = from_homogeneous(product(points, cameras.intrinsics.mT))
     if cameras.distortion is None:
         return ideal

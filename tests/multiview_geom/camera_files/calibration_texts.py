@@ -307,7 +307,192 @@ QUALISYS = """\
 </calibration>
 """
 
+QUALISYS_IN_PIXELS = """\
+<calibration><cameras><camera active="1" serial="1" viewrotation="0">
+  <fov_video left="0" top="0" right="1919" bottom="1079"/>
+  <transform x="1000" y="0" z="3000" r11="1" r12="0" r13="0" r21="0" r22="1" r23="0" r31="0" r32="0"
+    r33="1"/>
+  <intrinsic focallength="10" sensorMinU="0" sensorMaxU="1920" sensorMinV="0" sensorMaxV="1080"
+    focalLengthU="2100" focalLengthV="2100" centerPointU="960" centerPointV="540" skew="0"
+    radialDistortion1="0" radialDistortion2="0" radialDistortion3="0" tangentalDistortion1="0"
+    tangentalDistortion2="0"/>
+</camera></cameras></calibration>
+"""
+
+# What OpenCV's sample `stereo_calib` writes: the lenses of a pair, and its pose in a second file.
+STEREO_INTRINSICS = """\
+%YAML:1.0
+---
+M1: !!opencv-matrix
+   rows: 3
+   cols: 3
+   dt: d
+   data: [ 1100.0, 0.0, 959.5, 0.0, 1100.0, 539.5, 0.0, 0.0, 1.0 ]
+D1: !!opencv-matrix
+   rows: 1
+   cols: 5
+   dt: d
+   data: [ 0.0, 0.0, 0.0, 0.0, 0.0 ]
+M2: !!opencv-matrix
+   rows: 3
+   cols: 3
+   dt: d
+   data: [ 1100.0, 0.0, 959.5, 0.0, 1100.0, 539.5, 0.0, 0.0, 1.0 ]
+D2: !!opencv-matrix
+   rows: 1
+   cols: 5
+   dt: d
+   data: [ 0.0, 0.0, 0.0, 0.0, 0.0 ]
+"""
+STEREO_EXTRINSICS = """\
+%YAML:1.0
+---
+R: !!opencv-matrix
+   rows: 3
+   cols: 3
+   dt: d
+   data: [ 0.0, 0.0, 1.0, 0.0, 1.0, 0.0, -1.0, 0.0, 0.0 ]
+T: !!opencv-matrix
+   rows: 3
+   cols: 1
+   dt: d
+   data: [ -4.0, 0.0, 4.0 ]
+R1: !!opencv-matrix
+   rows: 3
+   cols: 3
+   dt: d
+   data: [ 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0 ]
+"""
+
+CALISCOPE = """\
+[cameras.0]
+cam_id = 0
+rotation_count = 0
+error = 0.3
+ignore = false
+size = [1280, 720]
+matrix = [[900.5, 0.0, 620.25], [0.0, 901.5, 360.75], [0.0, 0.0, 1.0]]
+distortions = [-0.3, 0.1, 0.001, 0.003, -0.004]
+translation = [-0.5, 0.25, 1.5]
+rotation = [[0.8, 0.6, 0.0], [0.0, 0.0, -1.0], [-0.6, 0.8, 0.0]]
+
+[cameras.2]
+cam_id = 2
+rotation_count = 1
+size = [1280, 720]
+matrix = [[910.5, 0.0, 621.25], [0.0, 911.5, 361.75], [0.0, 0.0, 1.0]]
+distortions = [-0.2, 0.1, 0.0, 0.0, 0.0]
+translation = [0.5, 0.25, 1.5]
+rotation = [0.1, 0.2, 0.3]
+fisheye = false
+
+[cameras.3]
+cam_id = 3
+size = [1280, 720]
+matrix = [[910.5, 0.0, 621.25], [0.0, 911.5, 361.75], [0.0, 0.0, 1.0]]
+distortions = [-0.2, 0.1, 0.0, 0.0, 0.0]
+"""
+
+# The older layout: a table per camera among the settings of the project.
+CALISCOPE_PROJECT = """\
+CreationDate = 2023-05-06T11:12:27.631355
+fps_recording = 24
+
+[cam_0]
+port = 0
+size = [ 1280, 720,]
+matrix = [ [ 900.5, 0.0, 620.25,], [ 0.0, 901.5, 360.75,], [ 0.0, 0.0, 1.0,],]
+distortions = [ -0.3, 0.1, 0.001, 0.003, -0.004,]
+translation = [ -0.5, 0.25, 1.5,]
+rotation = [ [ 0.8, 0.6, 0.0,], [ 0.0, 0.0, -1.0,], [ -0.6, 0.8, 0.0,],]
+ignore = false
+
+[cam_2]
+port = 2
+size = [ 1280, 720,]
+matrix = [ [ 910.5, 0.0, 621.25,], [ 0.0, 911.5, 361.75,], [ 0.0, 0.0, 1.0,],]
+distortions = [ -0.2, 0.1, 0.0, 0.0, 0.0,]
+translation = [ 0.5, 0.25, 1.5,]
+rotation = [ 0.1, 0.2, 0.3,]
+ignore = false
+
+[cam_4]
+port = 4
+size = [ 1280, 720,]
+matrix = [ [ 910.5, 0.0, 621.25,], [ 0.0, 911.5, 361.75,], [ 0.0, 0.0, 1.0,],]
+distortions = [ -0.2, 0.1, 0.0, 0.0, 0.0,]
+translation = [ 0.5, 0.25, 1.5,]
+rotation = [ 0.1, 0.2, 0.3,]
+ignore = true
+
+[charuco]
+columns = 4
+"""
+
+ROS_CAMERA_INFO = """\
+image_width: 640
+image_height: 480
+camera_name: left
+camera_matrix:
+  rows: 3
+  cols: 3
+  data: [500.0, 0.0, 319.5, 0.0, 500.0, 239.5, 0.0, 0.0, 1.0]
+distortion_model: plumb_bob
+distortion_coefficients:
+  rows: 1
+  cols: 5
+  data: [-0.1, 0.02, 0.0, 0.0, 0.0]
+"""
+ROS_RECTIFIED = """\
+rectification_matrix:
+  rows: 3
+  cols: 3
+  data: [0.8, 0.0, 0.6, 0.0, 1.0, 0.0, -0.6, 0.0, 0.8]
+projection_matrix:
+  rows: 3
+  cols: 4
+  data: [400.0, 0.0, 320.0, -48.0, 0.0, 400.0, 240.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+"""
+
+KALIBR = """\
+cam0:
+  cam_overlaps: [1]
+  camera_model: pinhole
+  distortion_coeffs: [-0.28, 0.07, 0.0002, 0.00002]
+  distortion_model: radtan
+  intrinsics: [458.5, 457.25, 367.25, 248.5]
+  resolution: [752, 480]
+  rostopic: /cam0/image_raw
+cam1:
+  T_cn_cnm1:
+  - [0.8, 0.0, 0.6, -0.125]
+  - [0.0, 1.0, 0.0, 0.25]
+  - [-0.6, 0.0, 0.8, 0.5]
+  - [0.0, 0.0, 0.0, 1.0]
+  cam_overlaps: [0, 2]
+  camera_model: pinhole
+  distortion_coeffs: [0.01, 0.02, -0.003, 0.004]
+  distortion_model: equidistant
+  intrinsics: [457.5, 456.25, 379.5, 255.25]
+  resolution: [752, 480]
+  rostopic: /cam1/image_raw
+cam2:
+  T_cn_cnm1:
+  - [1.0, 0.0, 0.0, -1.0]
+  - [0.0, 1.0, 0.0, 0.0]
+  - [0.0, 0.0, 1.0, 0.0]
+  - [0.0, 0.0, 0.0, 1.0]
+  camera_model: pinhole
+  distortion_coeffs: []
+  distortion_model: none
+  intrinsics: [457.5, 456.25, 379.5, 255.25]
+  resolution: [752, 480]
+"""
+
 FILES = {
+    "caliscope": {"any.toml": CALISCOPE},
+    "kalibr": {"any": KALIBR},
+    "ros-camera-info": {"any.txt": ROS_CAMERA_INFO},
     "toml": {"any.toml": ANIPOSELIB},
     "opencv-yaml": {"any.txt": OPENCV_RIG_YAML},
     "opencv-json": {"any": OPENCV_PAIR_JSON},

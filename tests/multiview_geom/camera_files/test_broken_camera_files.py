@@ -44,7 +44,6 @@ SPOILT_TOML = {
     "half a pixel": ("1080,]", "1080.5,]", "`cam_0.size`: expected a width and a height in whole"),
     "negative size": ("1920", "-1920", "`cam_0.size`: expected a width and a height in whole"),
     "one size": ("size = [ 1920, 1080,]\n", "", "an image size for every camera or for none"),
-    "one fisheye": (" 0.01,]", "]\nfisheye = true", "expected lenses of one kind, got left (fish"),
     "fisheye in words": (" 0.01,]", ' 0.01,]\nfisheye = "no"', "`cam_0.fisheye`: expected true or"),
     "enormous": ("960.25", "1" + 400 * "0", "`cam_0.matrix`: expected numbers that float64 can"),
     "endless": ("960.25", 10_000 * "1", "expected a calibration in TOML"),

@@ -54,7 +54,7 @@ def twelve_cameras(form: str) -> Cameras:
 
 def assert_same(actual: Cameras, expected: Cameras) -> None:
     assert actual.names == expected.names
-    assert actual.lens is expected.lens
+    assert actual.lens == expected.lens
     assert_close(actual.intrinsics, expected.intrinsics, atol=ROUND_OFF)
     assert_close(actual.camera_from_world, expected.camera_from_world, atol=ROUND_OFF)
     assert_close(coefficients(actual, 14), coefficients(expected, 14), atol=ROUND_OFF)
@@ -120,6 +120,17 @@ def test_a_fisheye_stays_a_fisheye(form: str, tmp_path: Path) -> None:
     fisheye = replace(rig, distortion=k, lens=Lens.FISHEYE)
     save_cameras(tmp_path / WRITABLE[form], fisheye, format=form)
     assert_same(load_cameras(tmp_path / WRITABLE[form]), fisheye)
+
+
+@pytest.mark.parametrize("form", ["toml", "opencv-yaml", "opencv-json", "colmap"])
+def test_every_camera_keeps_its_own_lens(form: str, tmp_path: Path) -> None:
+    rig = ring_of_cameras(3, radius=4.0, height=1.0, dtype=torch.float64)
+    k = torch.tensor([[-0.2, 0.1, 0.0, 0.0, 0.02], [0.1, -0.01, 0.001, 0.0, 0.0], [0.0] * 5])
+    mixed = replace(rig, distortion=k.double(), lens=(Lens.OPENCV, Lens.FISHEYE, Lens.OPENCV))
+    save_cameras(tmp_path / WRITABLE[form], mixed, format=form)
+    read = load_cameras(tmp_path / WRITABLE[form])
+    assert read.lens == mixed.lens
+    assert_close(coefficients(read, 14), coefficients(mixed, 14), atol=ROUND_OFF)
 
 
 @given(name=st.text(min_size=1, max_size=8))

@@ -1,0 +1,86 @@
+"""caliscope's `camera_array.toml` and its older `config.toml`, in meters: X_camera = R X_world + t.
+
+Today's layout has one table `cameras.N` per camera with the number `cam_id`; the older one has
+tables `cam_N` with the number `port`, among the settings of the project. A rotation is a 3x3 matrix
+or a rotation vector. Cameras that caliscope ignores or has not placed in the world are left out.
+`rotation_count` turns the display of the program, neither the matrix nor the pixels.
+"""
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from multiview_geom.camera_files.format import CameraFormat, CameraSource
+from multiview_geom.camera_files.place import FilePlace
+from multiview_geom.camera_files.records import CameraRecord
+from multiview_geom.camera_files.toml_fields import coefficients_at, lens_at, size_at
+from multiview_geom.camera_files.values import numbers, table
+from multiview_geom.rotations import rotation_from_vector
+
+NUMBERS = ("cam_id", "port")
+"""Keys of a camera's number: today's and the older one."""
+
+
+def read(source: CameraSource) -> list[CameraRecord]:
+    """Read the cameras that have a pose, named `cam_` and their number."""
+    tables = list(_tables(source))
+    placed = [(place, key, camera) for place, key, camera in tables if _is_placed(camera)]
+    if tables and not placed:
+        raise source.place.expected("a camera with `rotation` and `translation`", "none")
+    return [_record(place, key, camera) for place, key, camera in placed]
+
+
+def _tables(source: CameraSource) -> Iterator[tuple[FilePlace, str, dict[str, object]]]:
+    cameras = source.toml.get("cameras")
+    if isinstance(cameras, dict):
+        place = source.place.at("cameras")
+        for key, camera in cameras.items():
+            yield place.at(key), key, table(place.at(key), camera, "matrix")
+        return
+    for key, camera in source.toml.items():
+        if _is_older(camera):
+            yield source.place.at(key), key, table(source.place.at(key), camera, "matrix")
+
+
+def _is_placed(camera: dict[str, object]) -> bool:
+    posed = all(camera.get(key) is not None for key in ("rotation", "translation"))
+    return posed and camera.get("ignore") is not True
+
+
+def _is_older(camera: object) -> bool:
+    return isinstance(camera, dict) and "port" in camera and "matrix" in camera
+
+
+def _record(place: FilePlace, key: str, camera: dict[str, object]) -> CameraRecord:
+    number = next((camera[name] for name in NUMBERS if name in camera), key)
+    lens = lens_at(place, camera)
+    return CameraRecord(
+        name=f"cam_{number}",
+        intrinsics=numbers(place.at("matrix"), camera["matrix"], 3, 3),
+        rotation=_rotation(place.at("rotation"), camera["rotation"]),
+        translation=numbers(place.at("translation"), camera["translation"], 3),
+        distortion=coefficients_at(place, camera, lens),
+        image_size=size_at(place, camera),
+        lens=lens,
+    )
+
+
+def _rotation(place: FilePlace, values: object) -> Tensor:
+    if isinstance(values, list) and values and isinstance(values[0], list):
+        return numbers(place, values, 3, 3)
+    return rotation_from_vector(numbers(place, values, 3))
+
+
+def _recognizes(source: CameraSource) -> bool:
+    if isinstance(source.toml.get("cameras"), dict):
+        return True
+    return any(map(_is_older, source.toml.values()))
+
+
+FORMAT = CameraFormat(
+    name="caliscope",
+    title="caliscope",
+    unit="m",
+    recognizes=_recognizes,
+    read=read,
+)

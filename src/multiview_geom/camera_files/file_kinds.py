@@ -1,0 +1,61 @@
+"""What a file that is no calibration looks like, for the sentence that refuses it."""
+
+import re
+
+SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"\x89PNG", "a PNG image"),
+    (0, b"\xff\xd8\xff", "a JPEG image"),
+    (0, b"GIF8", "a GIF image"),
+    (0, b"BM", "a BMP image"),
+    (0, b"II*\x00", "a TIFF image"),
+    (0, b"MM\x00*", "a TIFF image"),
+    (4, b"ftyp", "a video (MP4 or MOV)"),
+    (8, b"AVI ", "a video (AVI)"),
+    (0, b"\x1a\x45\xdf\xa3", "a video (Matroska or WebM)"),
+    (0, b"%PDF", "a PDF document"),
+    (0, b"MATLAB 5.0 MAT-file", "a MATLAB file"),
+    (0, b"\x89HDF", "an HDF5 file"),
+    (0, b"\x1f\x8b", "a gzip archive"),
+    (0, b"\x93NUMPY", "a NumPy array (.npy)"),
+)
+"""Where the first bytes of binary files are what, and what that means."""
+ZIP, PICKLE = b"PK\x03\x04", re.compile(rb"\x80[\x02-\x05]")
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+LONGEST_SIGNATURE = 256
+TABLE_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+
+
+def binary_kind(beginning: bytes) -> str | None:
+    """Return what a binary file is by its first bytes; None if they tell nothing.
+
+    Example:
+        >>> binary_kind(b"%PDF-1.7")
+        'a PDF document'
+    """
+    for start, signature, kind in SIGNATURES:
+        if beginning[start : start + len(signature)] == signature:
+            return kind
+    if beginning.startswith(ZIP):
+        is_npz = b".npy" in beginning[:LONGEST_SIGNATURE]
+        return "a NumPy archive (.npz)" if is_npz else "a zip archive"
+    if PICKLE.match(beginning):
+        return "a Python pickle"
+    return "text in UTF-16" if beginning.startswith(UTF_16) else None
+
+
+def text_kind(text: str) -> str:
+    """Return what a text is, for a sentence that refuses it.
+
+    Example:
+        >>> text_kind("frame,nose_x,nose_y")
+        'a table with commas that begins with frame,nose_x,nose_y'
+    """
+    line = text.lstrip().partition("\n")[0].strip()
+    if line.startswith(("[", "{")):
+        return f"JSON that begins with {line}"
+    if line.startswith("<"):
+        return f"XML that begins with {line}"
+    for separator, name in TABLE_SEPARATORS.items():
+        if separator in line:
+            return f"a table with {name} that begins with {line}"
+    return f"text that begins with {line}"
