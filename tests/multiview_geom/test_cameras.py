@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.data import default_collate
 
-from multiview_geom import Cameras, Lens, project_points, world_to_camera
+from multiview_geom import Cameras, Lens, project_points, refine_points, world_to_camera
 from multiview_geom.cameras import Views
 from tests.multiview_geom.lenses.drawn_lenses import (
     BARREL,
@@ -373,3 +373,13 @@ def test_a_rig_has_as_many_lenses_as_views() -> None:
     k = torch.zeros(rig.views, 4, dtype=torch.float64)
     with pytest.raises(ValueError, match="views"):
         replace(rig, distortion=k, lens=(Lens.OPENCV, Lens.FISHEYE) * rig.views)
+
+
+@given(ring=rings, glass=glasses, fisheye=fisheyes)
+def test_a_mixed_rig_is_refined_through_the_lens_of_each_view(
+    ring: Ring, glass: Glass, fisheye: Glass
+) -> None:
+    rig, point = mixed_rig(ring, glass, fisheye), torch.tensor([[0.1, -0.05, 0.08]]).double()
+    pixels = rig.project(point).pixels
+    refined = refine_points(rig, point + 0.001, pixels)
+    assert_close(refined.points, point, atol=1e-8)
