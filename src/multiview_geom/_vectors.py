@@ -1,8 +1,33 @@
 """Lengths and directions with safe gradients, and inverses of 3x3 matrices without division."""
 
+from typing import NamedTuple
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
+
+
+class Finite(NamedTuple):
+    """Elements (points, matrices) with finite values only, and which of them were finite.
+
+    The first half of the double-`where` trick: an element that is not finite is replaced, so that
+    NaN does not reach the gradient of what all elements share. The second half is
+    `torch.where(known, result, torch.nan)`.
+    """
+
+    values: Float[Tensor, "*shape"]
+    known: Bool[Tensor, "*one_per_element"]
+    """With the axes of an element kept, of size one."""
+
+
+def replace_missing(
+    elements: Float[Tensor, "*shape"], axes: int, by: Float[Tensor, "*element"] | float = 0.0
+) -> Finite:
+    """Replace elements, each the last so many axes, that have a number that is not finite."""
+    known = elements.isfinite()
+    for axis in range(1, axes + 1):
+        known = known.all(dim=-axis, keepdim=True)
+    return Finite(torch.where(known, elements, by), known)
 
 
 def length(vector: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch"]:

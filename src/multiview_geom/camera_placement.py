@@ -7,12 +7,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom._validation import (
+    broadcast_axes,
     for_computation,
     product,
+    require_at_least,
     require_floating,
     require_trailing_shape,
 )
-from multiview_geom._vectors import unit
+from multiview_geom._vectors import replace_missing, unit
 from multiview_geom.cameras import Cameras
 from multiview_geom.transforms import rigid_transform
 
@@ -44,13 +46,18 @@ def look_at(
     for name, vector in (("position", position), ("target", target), ("up", up)):
         require_trailing_shape(name, vector, 3)
     require_floating(position=position, target=target, up=up)
-    center = for_computation(position)
-    forward = unit(for_computation(target) - center)
-    right = unit(torch.linalg.cross(*torch.broadcast_tensors(forward, for_computation(up))))
-    down = torch.linalg.cross(forward, right)
-    rotation = torch.stack(torch.broadcast_tensors(right, down, forward), dim=-2)
-    pose = rigid_transform(rotation, -product(rotation, center[..., None])[..., 0])
-    return pose.to(position.dtype)
+    batch = broadcast_axes(position=position.shape[:-1], target=target.shape[:-1], up=up.shape[:-1])
+    center, aim, top = (
+        for_computation(vector).expand(*batch, 3) for vector in (position, target, up)
+    )
+    # Double `where`, before each product.
+    forward, aimed = replace_missing(unit(aim - center), 1)
+    right, upright = replace_missing(unit(forward.cross(replace_missing(top, 1).values, dim=-1)), 1)
+    rotation = torch.stack([right, forward.cross(right, dim=-1), forward], dim=-2)
+    origin = replace_missing(center, 1).values
+    pose = rigid_transform(rotation, -product(rotation, origin[..., None])[..., 0])
+    known = (aimed & upright & top.isfinite().all(dim=-1, keepdim=True))[..., None]
+    return torch.where(known, pose, torch.nan).to(position.dtype)
 
 
 def ring_of_cameras(  # noqa: PLR0913 - all but the first three are options
@@ -77,6 +84,9 @@ def ring_of_cameras(  # noqa: PLR0913 - all but the first three are options
     Returns:
         The rig, with names cam_1, cam_2, ...
 
+    Raises:
+        ValueError: If `views` is below one.
+
     Example:
         >>> ring_of_cameras(4, radius=4.0, height=1.0).centers.round(decimals=3) + 0.0
         tensor([[ 4.,  0.,  1.],
@@ -84,6 +94,7 @@ def ring_of_cameras(  # noqa: PLR0913 - all but the first three are options
                 [-4.,  0.,  1.],
                 [ 0., -4.,  1.]])
     """
+    require_at_least("views", views, 1)
     angles = torch.arange(views, dtype=torch.float64) * (tau / views)
     level = torch.full_like(angles, height)
     position = torch.stack([radius * angles.cos(), radius * angles.sin(), level], dim=-1)

@@ -11,11 +11,14 @@ from torch import Tensor
 
 from multiview_geom._pytrees import register_pytree
 from multiview_geom._validation import (
+    broadcast_axes,
+    for_computation,
     product,
     require_floating,
     require_same_size,
     require_trailing_shape,
 )
+from multiview_geom._vectors import replace_missing
 from multiview_geom.lenses.lens import FISHEYE_COEFFICIENTS, Lens, lens_functions
 from multiview_geom.lenses.polynomial import unproject_pixels
 from multiview_geom.projection import decompose_projections, point_depths, project_points
@@ -85,6 +88,8 @@ class Cameras:
         if isinstance(self.lens, tuple):
             views["lens"] = len(self.lens)
         require_same_size("views", **views, names=len(self.names))
+        batches = {name: tensors[name].shape[: -1 - AXES_PER_VIEW[name]] for name in tensors}
+        broadcast_axes(**batches)
 
     @classmethod
     def from_krt(  # noqa: PLR0913 - the fields of a rig
@@ -131,7 +136,10 @@ class Cameras:
     @property
     def projections(self) -> Float[Tensor, "*batch views 3 4"]:
         """World-to-pixel matrix K [R | t] of each view, without the lens."""
-        return product(self.intrinsics, self.camera_from_world[..., :3, :])
+        K, known = replace_missing(for_computation(self.intrinsics), 2)
+        pose, poses = replace_missing(for_computation(self.camera_from_world[..., :3, :]), 2)
+        P = torch.where(known & poses, product(K, pose), torch.nan)
+        return P.to(self.intrinsics.dtype)
 
     @property
     def centers(self) -> Float[Tensor, "*batch views 3"]:
@@ -162,13 +170,20 @@ class Cameras:
         Raises:
             ValueError: If a shape or dtype disagrees.
         """
-        if self.distortion is None:
-            depths = point_depths(self.projections, points)
-            return ProjectedPoints(project_points(self.projections, points), depths, depths > 0)
-        camera_points = world_to_camera(self.camera_from_world, points)
-        project = lens_functions(self.lens).project
-        pixels, valid = project(self.intrinsics, self.distortion, camera_points)
-        return ProjectedPoints(pixels, camera_points[..., 2], valid)
+        require_trailing_shape("points", points, "points", 3)
+        require_floating(intrinsics=self.intrinsics, points=points)
+        rig, points = self._for_computation(), for_computation(points)
+        if rig.distortion is None:
+            P = rig.projections
+            pixels, depths = project_points(P, points), point_depths(P, points)
+            valid = depths > 0
+        else:
+            camera_points = world_to_camera(rig.camera_from_world, points)
+            project = lens_functions(rig.lens).project
+            pixels, valid = project(rig.intrinsics, rig.distortion, camera_points)
+            depths = camera_points[..., 2].expand(valid.shape)
+        dtype = self.intrinsics.dtype
+        return ProjectedPoints(pixels.to(dtype), depths.to(dtype), valid)
 
     def undistort(self, pixels: Float[Tensor, "*#batch views points 2"]) -> ValidPixels:
         """Remove the lens distortion: return the pixels of a pinhole with the same intrinsics.
@@ -209,14 +224,20 @@ class Cameras:
         """
         require_trailing_shape("pixels", pixels, self.views, "points", 2)
         require_floating(intrinsics=self.intrinsics, pixels=pixels)
-        if self.distortion is None:
-            local, valid = unproject_pixels(self.intrinsics, None, pixels)
+        broadcast_axes(cameras=self.projections.shape[:-3], pixels=pixels.shape[:-3])
+        rig, image = self._for_computation(), for_computation(pixels)
+        if rig.distortion is None:
+            local, valid = unproject_pixels(rig.intrinsics, None, image)
         else:
-            unproject = lens_functions(self.lens).unproject
-            local, valid = unproject(self.intrinsics, self.distortion, pixels)
-        directions = product(local, self.camera_from_world[..., :3, :3])
-        origins = self.centers[..., :, None, :].expand(directions.shape)
-        return ViewingRays(origins, directions, valid)
+            unproject = lens_functions(rig.lens).unproject
+            local, valid = unproject(rig.intrinsics, rig.distortion, image)
+        rotation, poses = replace_missing(rig.camera_from_world[..., :3, :3], 2)
+        safe, known = replace_missing(local, 1)
+        directions = torch.where(known & poses, product(safe, rotation), torch.nan)
+        origins = rig.centers[..., :, None, :].expand(directions.shape)
+        return ViewingRays(
+            origins.to(pixels.dtype), directions.to(pixels.dtype), valid & poses[..., 0]
+        )
 
     def triangulate(
         self,
@@ -227,7 +248,10 @@ class Cameras:
         """Undistort pixels and triangulate them with `triangulate_dlt`."""
         from multiview_geom.triangulation.linear import triangulate_dlt
 
-        return triangulate_dlt(self.projections, self.undistort(pixels).pixels, weights=weights)
+        rig, image = self._for_computation(), for_computation(pixels)
+        trust = None if weights is None else for_computation(weights)
+        points = triangulate_dlt(rig.projections, rig.undistort(image).pixels, weights=trust)
+        return points.to(pixels.dtype)
 
     def select(self, views: Views) -> "Cameras":
         """Return the rig of some views.
@@ -268,12 +292,12 @@ class Cameras:
         """
         if self.image_size is None:
             raise ValueError("`image_size` of the cameras must be known to resize pictures")
-        scale = self.intrinsics.new_tensor(image_size) / self.image_size
+        scale = for_computation(self.intrinsics).new_tensor(image_size) / self.image_size
         return self._with_picture(scale, (scale - 1) / 2, image_size)
 
     def cropped(self, left: int, top: int, image_size: tuple[int, int]) -> "Cameras":
         """Return the rig of the same pictures, cropped: first column, first row, size [px]."""
-        shift = -self.intrinsics.new_tensor([left, top])
+        shift = -for_computation(self.intrinsics).new_tensor([left, top])
         return self._with_picture(torch.ones_like(shift), shift, image_size)
 
     def to(
@@ -330,6 +354,11 @@ class Cameras:
         if lens is Lens.FISHEYE and self.distortion is not None:
             object.__setattr__(self, "distortion", self.distortion[..., :FISHEYE_COEFFICIENTS])
 
+    def _for_computation(self) -> "Cameras":
+        """Return a rig of half precision in float32, and any other one as it is."""
+        dtype = for_computation(self.intrinsics).dtype
+        return self if dtype == self.intrinsics.dtype else self.to(dtype)
+
     def _tensors(self) -> dict[str, Tensor]:
         fields = {name: getattr(self, name) for name in AXES_PER_VIEW}
         return {name: tensor for name, tensor in fields.items() if tensor is not None}
@@ -342,10 +371,11 @@ class Cameras:
 
     def _with_picture(self, scale: Tensor, shift: Tensor, image_size: tuple[int, int]) -> "Cameras":
         """Return the rig whose pixels are those of this one, scaled and shifted."""
-        K = self.intrinsics
+        K = for_computation(self.intrinsics)
         rows = scale[..., None] * K[..., :2, :] + shift[..., None] * K[..., 2:, :]
         size = torch.tensor(image_size, device=K.device).expand(*K.shape[:-2], 2)
-        return replace(self, intrinsics=torch.cat([rows, K[..., 2:, :]], dim=-2), image_size=size)
+        intrinsics = torch.cat([rows, K[..., 2:, :]], dim=-2).to(self.intrinsics.dtype)
+        return replace(self, intrinsics=intrinsics, image_size=size)
 
     def _view_numbers(self, views: Views) -> list[int]:
         if isinstance(views, slice):

@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom._validation import for_computation, require_floating
+from multiview_geom._vectors import replace_missing
 
 
 def to_homogeneous(points: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d+1"]:
@@ -32,15 +33,16 @@ def from_homogeneous(points: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch
 
     Returns:
         The same points without the last coordinate. A point at infinity, whose last coordinate
-        is zero, is NaN and has no gradient.
+        is zero, is NaN and has no gradient; so is a point that is not finite.
 
     Example:
         >>> from_homogeneous(torch.tensor([[6.0, 8.0, 2.0]]))
         tensor([[3., 4.]])
     """
     require_floating(points=points)
-    numerator, denominator = for_computation(points).split([points.shape[-1] - 1, 1], dim=-1)
-    finite = denominator != 0
+    values, known = replace_missing(for_computation(points), 1)
+    numerator, denominator = values.split([points.shape[-1] - 1, 1], dim=-1)
+    finite = known & (denominator != 0)
     # Double `where`: 0 * inf in the branch not taken would turn its gradient into NaN.
     safe = torch.where(finite, denominator, 1.0)
     return torch.where(finite, numerator / safe, torch.nan).to(points.dtype)

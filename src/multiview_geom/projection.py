@@ -5,13 +5,21 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from multiview_geom._validation import (
+    broadcast_axes,
     for_computation,
     product,
     require_floating,
     require_same_size,
     require_trailing_shape,
 )
-from multiview_geom._vectors import adjugate, determinant, length, unit
+from multiview_geom._vectors import (
+    Finite,
+    adjugate,
+    determinant,
+    length,
+    replace_missing,
+    unit,
+)
 from multiview_geom.homogeneous import from_homogeneous
 from multiview_geom.transforms import rigid_transform
 
@@ -26,8 +34,8 @@ def project_points(
         points: World points [unit of the projections' translations].
 
     Returns:
-        Pixels [px]. A point behind the camera has a pixel too: see `in_front`. A point in the
-        principal plane, at depth zero, is NaN.
+        Pixels [px]. A point behind the camera has a pixel too: see `in_front`. A point that is
+        not finite, or in the principal plane, at depth zero, is NaN and has no gradient.
 
     Raises:
         ValueError: If a shape or dtype disagrees.
@@ -41,7 +49,7 @@ def project_points(
         >>> project_points(torch.eye(3, 4)[None], torch.tensor([[1.0, 2.0, 4.0]]))
         tensor([[[0.2500, 0.5000]]])
     """
-    return from_homogeneous(_image_points(projections, points)).to(points.dtype)
+    return from_homogeneous(_image_points(projections, points).values).to(points.dtype)
 
 
 def point_depths(
@@ -66,10 +74,11 @@ def point_depths(
         >>> point_depths(torch.eye(3, 4)[None], torch.tensor([[1.0, 2.0, 4.0], [0.0, 0.0, -1.0]]))
         tensor([[ 4., -1.]])
     """
-    along_axis = _image_points(projections, points)[..., 2]
-    left = for_computation(projections)[..., :3]
-    scale = determinant(left).sign() / length(left[..., 2, :])
-    return (along_axis * scale[..., None]).to(points.dtype)
+    image, known = _image_points(projections, points)
+    P, _ = replace_missing(for_computation(projections), 2, _unit_camera(projections))
+    scale = (determinant(P[..., :3]).sign() / length(P[..., 2, :3]))[..., None]
+    depths = torch.where(known[..., 0], image[..., 2], 0.0) * scale
+    return torch.where(known[..., 0], depths, torch.nan).to(points.dtype)
 
 
 def in_front(
@@ -120,7 +129,7 @@ def decompose_projections(
     """
     require_trailing_shape("projections", projections, 3, 4)
     require_floating(projections=projections)
-    P = for_computation(projections)
+    P, known = replace_missing(for_computation(projections), 2, _unit_camera(projections))
     P = P * (determinant(P[..., :3]).sign() / length(P[..., 2, :3]))[..., None, None]
     _, second, z = P[..., :3].unbind(dim=-2)
     x = unit(second.cross(z, dim=-1))
@@ -133,6 +142,7 @@ def decompose_projections(
     ty = (t[..., 1] - cy * t[..., 2]) / fy
     tx = (t[..., 0] - skew * ty - cx * t[..., 2]) / fx
     pose = rigid_transform(rotation, torch.stack([tx, ty, t[..., 2]], dim=-1))
+    K, pose = (torch.where(known, matrix, torch.nan) for matrix in (K, pose))
     return K.to(projections.dtype), pose.to(projections.dtype)
 
 
@@ -169,12 +179,13 @@ def reprojection_error(
     require_same_size("views", projections=projections.shape[-3], pixels=pixels.shape[-3])
     require_same_size("points", points=points.shape[-2], pixels=pixels.shape[-2])
     require_floating(points=points, pixels=pixels)
-    known = points.isfinite().all(dim=-1)[..., None, :] & pixels.isfinite().all(dim=-1)
-    # Double `where`: NaN would turn the gradient of the projections into NaN.
-    point = torch.where(points.isfinite(), for_computation(points), 0.0)
-    observed = torch.where(pixels.isfinite(), for_computation(pixels), 0.0)
-    distance = length(project_points(for_computation(projections), point) - observed)
-    return torch.where(known, distance, torch.nan).to(points.dtype)
+    broadcast_axes(
+        projections=projections.shape[:-3], points=points.shape[:-2], pixels=pixels.shape[:-3]
+    )
+    # Double `where`: NaN would turn the gradients of all others into NaN.
+    projected = project_points(for_computation(projections), for_computation(points))
+    apart, known = replace_missing(projected - for_computation(pixels), 1)
+    return torch.where(known[..., 0], length(apart), torch.nan).to(points.dtype)
 
 
 def triangulation_angle(
@@ -188,7 +199,8 @@ def triangulation_angle(
 
     Returns:
         Angles in [0, pi] [rad]. At 0 and at pi all rays are on one line, and the position of
-        the point on it is unknown. NaN for a point in a camera center.
+        the point on it is unknown. Zero for fewer than two views, NaN for a point in a camera
+        center.
 
     Raises:
         ValueError: If a shape or dtype disagrees.
@@ -205,6 +217,7 @@ def triangulation_angle(
     require_trailing_shape("centers", centers, "views", 3)
     require_trailing_shape("points", points, "points", 3)
     require_floating(centers=centers, points=points)
+    broadcast_axes(centers=centers.shape[:-2], points=points.shape[:-2])
     toward = for_computation(centers)[..., None, :] - for_computation(points)[..., None, :, :]
     directions = unit(toward)
     known = directions.isfinite().all(dim=-1).all(dim=-2)
@@ -213,7 +226,8 @@ def triangulation_angle(
     # Cyclic shifts by up to half the number of views compare every pair.
     shifts = range(1, centers.shape[-2] // 2 + 1)
     angles = [_angle_between(directions, directions.roll(shift, dims=-3)) for shift in shifts]
-    widest = torch.cat([torch.zeros_like(directions[..., :1, :, 0]), *angles], dim=-2).amax(dim=-2)
+    none = torch.zeros_like(directions[..., 0].sum(dim=-2, keepdim=True))
+    widest = torch.cat([none, *angles], dim=-2).amax(dim=-2)
     return torch.where(known, widest, torch.nan).to(points.dtype)
 
 
@@ -239,13 +253,21 @@ def ray_directions(
 
 def _image_points(
     projections: Float[Tensor, "*#batch views 3 4"], points: Float[Tensor, "*#batch points 3"]
-) -> Float[Tensor, "*#batch views points 3"]:
+) -> Finite:
+    """Return P X; NaN where the point or the projection is not finite."""
     require_trailing_shape("projections", projections, "views", 3, 4)
     require_trailing_shape("points", points, "points", 3)
     require_floating(projections=projections, points=points)
-    projections, points = for_computation(projections), for_computation(points)
-    rotated = product(points[..., None, :, :], projections[..., :3].mT)
-    return rotated + projections[..., None, :, 3]
+    broadcast_axes(projections=projections.shape[:-3], points=points.shape[:-2])
+    P, views = replace_missing(for_computation(projections), 2)
+    X, known = replace_missing(for_computation(points)[..., None, :, :], 1)
+    image = product(X, P[..., :3].mT) + P[..., None, :, 3]
+    return Finite(torch.where(views & known, image, torch.nan), views & known)
+
+
+def _unit_camera(projections: Float[Tensor, "*batch 3 4"]) -> Float[Tensor, "3 4"]:
+    unit_camera = torch.eye(3, 4, dtype=projections.dtype, device=projections.device)
+    return for_computation(unit_camera)
 
 
 def _angle_between(

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom._validation import for_computation, require_floating, require_trailing_shape
+from multiview_geom._vectors import replace_missing
 
 NEAR_ZERO = 0.1
 """Squared angle [rad^2] below which power series replace quotients of the form 0 / 0."""
@@ -23,7 +24,8 @@ def rotation_from_quaternion(quaternion: Float[Tensor, "*batch 4"]) -> Float[Ten
         quaternion: Quaternions (w, x, y, z) of any length; q and -q are the same rotation.
 
     Returns:
-        Rotation matrices; NaN, without a gradient, for the zero quaternion.
+        Rotation matrices; NaN, without a gradient, for the zero quaternion and for numbers that
+        are not finite.
 
     Raises:
         ValueError: If the shape or dtype is wrong.
@@ -34,7 +36,7 @@ def rotation_from_quaternion(quaternion: Float[Tensor, "*batch 4"]) -> Float[Ten
     """
     require_trailing_shape("quaternion", quaternion, 4)
     require_floating(quaternion=quaternion)
-    q = for_computation(quaternion)
+    q, _ = replace_missing(for_computation(quaternion), 1)
     squared = q.square().sum(dim=-1)
     present = squared > 0
     # Double `where`: 0 / 0 in the branch not taken would turn its gradient into NaN.
@@ -71,7 +73,8 @@ def rotation_to_quaternion(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tenso
     """
     require_trailing_shape("rotation", rotation, 3, 3)
     require_floating(rotation=rotation)
-    R = for_computation(rotation)
+    identity = torch.eye(3, dtype=rotation.dtype, device=rotation.device)
+    R, known = replace_missing(for_computation(rotation), 2, for_computation(identity))
     xx, yy, zz = R.diagonal(dim1=-2, dim2=-1).unbind(dim=-1)
     odd, even = R - R.mT, R + R.mT
     wx, wy, wz = odd[..., 2, 1], odd[..., 0, 2], odd[..., 1, 0]
@@ -86,7 +89,8 @@ def rotation_to_quaternion(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tenso
     largest = outer.diagonal(dim1=-2, dim2=-1).argmax(dim=-1)
     row = outer.take_along_dim(largest[..., None, None], dim=-2)[..., 0, :]
     unit = row / row.square().sum(dim=-1, keepdim=True).sqrt()
-    return torch.where(unit[..., :1] < 0, -unit, unit).to(rotation.dtype)
+    unit = torch.where(unit[..., :1] < 0, -unit, unit)
+    return torch.where(known[..., 0], unit, torch.nan).to(rotation.dtype)
 
 
 def rotation_from_vector(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
@@ -110,7 +114,7 @@ def rotation_from_vector(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*b
     """
     require_trailing_shape("vector", vector, 3)
     require_floating(vector=vector)
-    v = for_computation(vector)
+    v, known = replace_missing(for_computation(vector), 1)
     squared = v.square().sum(dim=-1)
     sine = _sine_over_angle(squared)[..., None]
     cosine = (_sine_over_angle(squared / 4).square() / 2)[..., None]  # (1 - cos) / angle^2
@@ -121,7 +125,7 @@ def rotation_from_vector(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*b
     identity = torch.eye(3, dtype=v.dtype, device=v.device)
     shrunk = (1 - cosine[..., None] * squared[..., None, None]) * identity
     matrix: Tensor = shrunk + cross + outer
-    return matrix.to(vector.dtype)
+    return torch.where(known[..., None], matrix, torch.nan).to(vector.dtype)
 
 
 def rotation_to_vector(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3"]:
@@ -140,7 +144,9 @@ def rotation_to_vector(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "
         >>> rotation_to_vector(torch.diag(torch.tensor([-1.0, -1.0, 1.0])))
         tensor([0.0000, 0.0000, 3.1416])
     """
-    w, xyz = for_computation(rotation_to_quaternion(rotation)).split([1, 3], dim=-1)
+    require_floating(rotation=rotation)
+    quaternion, known = replace_missing(rotation_to_quaternion(for_computation(rotation)), 1, 0.5)
+    w, xyz = quaternion.split([1, 3], dim=-1)
     squared = xyz.square().sum(dim=-1, keepdim=True)
     near = squared < NEAR_ZERO * w * w
     # Double `where`: sqrt has an infinite slope at zero, and w is zero at half a turn.
@@ -150,7 +156,7 @@ def rotation_to_vector(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "
     series = _series(tangent_squared, [(-1) ** k / (2 * k + 1) for k in range(SERIES_TERMS)])
     half_angle_over_sine = torch.where(near, series / cosine, torch.atan2(sine, w) / sine)
     vector: Tensor = 2 * half_angle_over_sine * xyz
-    return vector.to(rotation.dtype)
+    return torch.where(known, vector, torch.nan).to(rotation.dtype)
 
 
 def _sine_over_angle(squared: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:

@@ -8,11 +8,13 @@ from torch import Tensor
 
 from multiview_geom._pytrees import register_pytree
 from multiview_geom._validation import (
+    broadcast_axes,
     for_computation,
     product,
     require_floating,
     require_trailing_shape,
 )
+from multiview_geom._vectors import replace_missing
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,22 @@ class Similarity:
     translation: Float[Tensor, "*batch d"]
     scale: Float[Tensor, "*batch"]
 
+    def __post_init__(self) -> None:
+        require_trailing_shape("rotation", self.rotation, "d", "d")
+        require_trailing_shape("translation", self.translation, self.rotation.shape[-1])
+        require_floating(rotation=self.rotation, translation=self.translation, scale=self.scale)
+
     def apply(self, points: Float[Tensor, "*#batch points d"]) -> Float[Tensor, "*#batch points d"]:
-        """Return the transformed points."""
-        rotated = product(points, self.rotation.mT)
-        return self.scale[..., None, None] * rotated + self.translation[..., None, :]
+        """Return the transformed points; NaN, without a gradient, where they are not finite."""
+        require_trailing_shape("points", points, "points", self.rotation.shape[-1])
+        require_floating(rotation=self.rotation, points=points)
+        broadcast_axes(rotation=self.rotation.shape[:-2], points=points.shape[:-2])
+        rotation, turns = replace_missing(for_computation(self.rotation), 2)
+        scale, scales = replace_missing(for_computation(self.scale)[..., None, None], 0)
+        values, known = replace_missing(for_computation(points), 1)
+        moved = scale * product(values, rotation.mT)
+        moved = moved + for_computation(self.translation)[..., None, :]
+        return torch.where(turns & scales & known, moved, torch.nan).to(points.dtype)
 
     @property
     def matrix(self) -> Float[Tensor, "*batch d_plus_1 d_plus_1"]:
@@ -71,6 +85,7 @@ def rigid_transform(
     require_trailing_shape("rotation", rotation, 3, 3)
     require_trailing_shape("translation", translation, 3)
     require_floating(rotation=rotation, translation=translation)
+    broadcast_axes(rotation=rotation.shape[:-2], translation=translation.shape[:-1])
     return _affine(rotation, translation)
 
 
@@ -92,9 +107,10 @@ def invert_transform(b_from_a: Float[Tensor, "*batch 4 4"]) -> Float[Tensor, "*b
         tensor([ 0.,  0., -2.])
     """
     require_trailing_shape("b_from_a", b_from_a, 4, 4)
-    matrix = for_computation(b_from_a)
+    matrix, known = replace_missing(for_computation(b_from_a), 2)
     back = matrix[..., :3, :3].mT
-    return rigid_transform(back, -product(back, matrix[..., :3, 3:])[..., 0]).to(b_from_a.dtype)
+    inverse = rigid_transform(back, -product(back, matrix[..., :3, 3:])[..., 0])
+    return torch.where(known, inverse, torch.nan).to(b_from_a.dtype)
 
 
 def relative_transform(
@@ -121,9 +137,14 @@ def relative_transform(
     """
     require_trailing_shape("target_from_world", target_from_world, 4, 4)
     require_floating(target_from_world=target_from_world, source_from_world=source_from_world)
-    source = invert_transform(for_computation(source_from_world))
-    composed = product(for_computation(target_from_world), source)
-    return composed.to(target_from_world.dtype)
+    broadcast_axes(
+        target_from_world=target_from_world.shape[:-2],
+        source_from_world=source_from_world.shape[:-2],
+    )
+    source, known = replace_missing(for_computation(source_from_world), 2)
+    target, target_known = replace_missing(for_computation(target_from_world), 2)
+    composed = product(target, invert_transform(source))
+    return torch.where(known & target_known, composed, torch.nan).to(target_from_world.dtype)
 
 
 def transform_points(
@@ -149,9 +170,11 @@ def transform_points(
     require_trailing_shape("b_from_a", b_from_a, 4, 4)
     require_trailing_shape("points", points, "points", 3)
     require_floating(b_from_a=b_from_a, points=points)
-    matrix = for_computation(b_from_a)
-    rotated = product(for_computation(points), matrix[..., :3, :3].mT)
-    return (rotated + matrix[..., None, :3, 3]).to(points.dtype)
+    broadcast_axes(b_from_a=b_from_a.shape[:-2], points=points.shape[:-2])
+    matrix, transforms = replace_missing(for_computation(b_from_a), 2)
+    values, known = replace_missing(for_computation(points), 1)
+    moved = product(values, matrix[..., :3, :3].mT) + matrix[..., None, :3, 3]
+    return torch.where(transforms & known, moved, torch.nan).to(points.dtype)
 
 
 def world_to_camera(
@@ -206,7 +229,9 @@ def camera_to_world(
         >>> camera_to_world(two_meters_back, torch.tensor([[0.0, 0.0, 2.0]]))
         tensor([[0., 0., 0.]])
     """
-    return transform_points(invert_transform(camera_from_world), points)
+    require_floating(camera_from_world=camera_from_world, points=points)
+    world_from_camera = invert_transform(for_computation(camera_from_world))
+    return transform_points(world_from_camera, for_computation(points)).to(points.dtype)
 
 
 def camera_to_camera(
@@ -236,7 +261,12 @@ def camera_to_camera(
         >>> camera_to_camera(right, left, torch.tensor([[0.0, 0.0, 3.0]]))
         tensor([[-2.,  0.,  3.]])
     """
-    return transform_points(relative_transform(target_from_world, source_from_world), points)
+    require_floating(
+        target_from_world=target_from_world, source_from_world=source_from_world, points=points
+    )
+    target, source = for_computation(target_from_world), for_computation(source_from_world)
+    moved = transform_points(relative_transform(target, source), for_computation(points))
+    return moved.to(points.dtype)
 
 
 def _affine(

@@ -9,7 +9,9 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from multiview_geom._validation import (
+    broadcast_axes,
     for_computation,
+    require_at_least,
     require_floating,
     require_trailing_shape,
 )
@@ -56,7 +58,7 @@ def generalized_procrustes(
         each set to the shape; the distances of the transformed points from the shape.
 
     Raises:
-        ValueError: If a shape or dtype disagrees.
+        ValueError: If a shape or dtype disagrees, if there is no set, or if `steps` is negative.
 
     Note:
         A point with a coordinate that is not finite counts as weight zero. A point that is in no
@@ -75,9 +77,12 @@ def generalized_procrustes(
     """
     require_trailing_shape("sets", sets, "sets", "points", "d")
     require_floating(sets=sets)
+    require_at_least("number of sets", sets.shape[-3], 1)
+    require_at_least("steps", steps, 0)
     if weights is not None:
         require_trailing_shape("weights", weights, *sets.shape[-3:-1])
         require_floating(sets=sets, weights=weights)
+        broadcast_axes(sets=sets.shape[:-3], weights=weights.shape[:-2])
     points = for_computation(sets)
     weight = _effective_weights(points, weights)
     points = torch.where(points.isfinite(), points, 0.0)

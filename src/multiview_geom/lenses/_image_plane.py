@@ -7,10 +7,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from multiview_geom._validation import (
+    broadcast_axes,
+    for_computation,
     require_floating,
     require_same_size,
     require_trailing_shape,
 )
+from multiview_geom._vectors import replace_missing
 
 
 class MaskedPoints(NamedTuple):
@@ -19,6 +22,31 @@ class MaskedPoints(NamedTuple):
     valid: Bool[Tensor, "*batch"]
     x: Float[Tensor, "*batch"]
     y: Float[Tensor, "*batch"]
+
+
+class UsableLens(NamedTuple):
+    """Intrinsics and coefficients in the dtype of the computation, and which are usable.
+
+    A lens with a number that is not finite, or with a focal length of zero, is replaced by a
+    pinhole: NaN would turn the gradients of all points into NaN.
+    """
+
+    intrinsics: Float[Tensor, "*batch views 3 3"]
+    distortion: Float[Tensor, "*batch views coefficients"]
+    known: Bool[Tensor, "*batch views 1"]
+
+
+def usable_lens(
+    intrinsics: Float[Tensor, "*#batch views 3 3"],
+    distortion: Float[Tensor, "*#batch views coefficients"],
+) -> UsableLens:
+    """Replace lenses that are not usable."""
+    K, k = for_computation(intrinsics), for_computation(distortion)
+    k, known = replace_missing(k, 1)
+    focal = (K[..., 0, 0] != 0) & (K[..., 1, 1] != 0) & K.isfinite().all(dim=-1).all(dim=-1)
+    identity = torch.eye(3, dtype=K.dtype, device=K.device)
+    K = torch.where(focal[..., None, None], K, identity)
+    return UsableLens(K, k, known & focal[..., None])
 
 
 def require_lens(
@@ -34,6 +62,11 @@ def require_lens(
         intrinsics=intrinsics.shape[-3],
         distortion=distortion.shape[-2],
         **{name: tensor.shape[-3] for name, tensor in points.items()},
+    )
+    broadcast_axes(
+        intrinsics=intrinsics.shape[:-3],
+        distortion=distortion.shape[:-2],
+        **{name: tensor.shape[:-3] for name, tensor in points.items()},
     )
 
 

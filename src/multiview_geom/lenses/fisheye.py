@@ -17,7 +17,13 @@ from multiview_geom.lenses._fold import (
     initial_ratio,
     invert_radial_profile,
 )
-from multiview_geom.lenses._image_plane import from_pixels, require_lens, to_pixels
+from multiview_geom.lenses._image_plane import (
+    UsableLens,
+    from_pixels,
+    require_lens,
+    to_pixels,
+    usable_lens,
+)
 from multiview_geom.lenses._point_blocks import solve_points
 from multiview_geom.validity import ValidDirections, ValidPixels
 
@@ -60,9 +66,10 @@ def project_fisheye_camera_points(
     require_fisheye_coefficients(distortion)
     require_trailing_shape("points", points, "views", "points", 3)
     require_lens(intrinsics, distortion, points=points)
-    K, k, camera_points = (for_computation(tensor) for tensor in (intrinsics, distortion, points))
-    image, valid = _distort_directions(k, camera_points)
-    return ValidPixels(to_pixels(K, image).to(points.dtype), valid)
+    K, k, known = usable_lens(intrinsics, distortion)
+    image, valid = _distort_directions(k, for_computation(points))
+    image = torch.where(known[..., None], image, torch.nan)
+    return ValidPixels(to_pixels(K, image).to(points.dtype), valid & known)
 
 
 def unproject_fisheye_pixels(
@@ -94,8 +101,7 @@ def unproject_fisheye_pixels(
         tensor([[[1., 0., 0.]]])
     """
     _require_pixels(intrinsics, distortion, pixels)
-    K, k, image = (for_computation(tensor) for tensor in (intrinsics, distortion, pixels))
-    directions, valid = _undistort_directions(k, from_pixels(K, image))
+    directions, valid = _unproject(usable_lens(intrinsics, distortion), pixels)
     return ValidDirections(directions.to(pixels.dtype), valid)
 
 
@@ -125,9 +131,9 @@ def distort_fisheye_pixels(
         tensor([[[378.5400, 300.0000]]])
     """
     _require_pixels(intrinsics, distortion, pixels)
-    K, k, ideal = (for_computation(tensor) for tensor in (intrinsics, distortion, pixels))
-    image, _ = _distort_directions(k, to_homogeneous(from_pixels(K, ideal)))
-    return to_pixels(K, image).to(pixels.dtype)
+    K, k, known = usable_lens(intrinsics, distortion)
+    image, _ = _distort_directions(k, to_homogeneous(from_pixels(K, for_computation(pixels))))
+    return to_pixels(K, torch.where(known[..., None], image, torch.nan)).to(pixels.dtype)
 
 
 def undistort_fisheye_pixels(
@@ -157,13 +163,13 @@ def undistort_fisheye_pixels(
         (tensor([400., 300.]), tensor([[ True, False]]))
     """
     _require_pixels(intrinsics, distortion, pixels)
-    K, k, image = (for_computation(tensor) for tensor in (intrinsics, distortion, pixels))
-    directions, valid = _undistort_directions(k, from_pixels(K, image))
+    lens = usable_lens(intrinsics, distortion)
+    directions, valid = _unproject(lens, pixels)
     in_front = valid & (directions[..., 2] > MIN_DERIVATIVE)
     # Double `where`: division by zero in the branch not taken would turn its gradient into NaN.
     depth = torch.where(in_front, directions[..., 2], 1.0)[..., None]
     ideal = torch.where(in_front[..., None], directions[..., :2] / depth, torch.nan)
-    return ValidPixels(to_pixels(K, ideal).to(pixels.dtype), in_front)
+    return ValidPixels(to_pixels(lens.intrinsics, ideal).to(pixels.dtype), in_front)
 
 
 def require_fisheye_coefficients(distortion: Float[Tensor, "*batch views 4"]) -> None:
@@ -192,6 +198,15 @@ def _distort_directions(
     image = safe[..., :2] * (angle_over_distance * factor)[..., None]
     image = torch.where(known[..., None], image, torch.nan)
     return ValidPixels(image, known & (squared_angle <= fold.square()))
+
+
+def _unproject(
+    lens: UsableLens, pixels: Float[Tensor, "*#batch views points 2"]
+) -> ValidDirections:
+    K, k, known = lens
+    directions, valid = _undistort_directions(k, from_pixels(K, for_computation(pixels)))
+    valid = valid & known
+    return ValidDirections(torch.where(valid[..., None], directions, torch.nan), valid)
 
 
 def _undistort_directions(

@@ -25,6 +25,7 @@ from multiview_geom.lenses._image_plane import (
     require_lens,
     split_coordinates,
     to_pixels,
+    usable_lens,
 )
 from multiview_geom.lenses._point_blocks import solve_points
 from multiview_geom.lenses._polynomial_map import (
@@ -83,13 +84,13 @@ def distort_pixels(
                  [97.5000, 50.0000]]])
     """
     _require_lens(intrinsics, distortion, pixels)
-    K, k, ideal = (for_computation(tensor) for tensor in (intrinsics, distortion, pixels))
-    lens = group_coefficients(k)
+    K, k, known = usable_lens(intrinsics, distortion)
+    ideal, lens = for_computation(pixels), group_coefficients(k)
 
     def distort_block(block: Tensor) -> tuple[Tensor]:
         finite, u, v = split_coordinates(block)
         near, x, y = _distort(lens, *apply_inverse_intrinsics(K, u, v))
-        return (join_coordinates(finite & near, *apply_intrinsics(K, x, y)),)
+        return (join_coordinates(finite & near & known, *apply_intrinsics(K, x, y)),)
 
     (distorted,) = solve_points(distort_block, ideal, shared_lenses=_is_shared(K, k[..., None]))
     return distorted.to(pixels.dtype)
@@ -126,13 +127,15 @@ def undistort_pixels(
                  [ nan,  nan]]]), valid=tensor([[ True, False]]))
     """
     _require_lens(intrinsics, distortion, pixels)
-    K, k, distorted = (for_computation(tensor) for tensor in (intrinsics, distortion, pixels))
+    K, k, known = usable_lens(intrinsics, distortion)
+    distorted = for_computation(pixels)
     inverse = _invert_radial_part(k)
 
     def undistort_block(block: Tensor) -> tuple[Tensor, Tensor]:
         finite, u, v = split_coordinates(block)
         found, x, y = _undistort(k, inverse, *apply_inverse_intrinsics(K, u, v))
-        return join_coordinates(finite & found, *apply_intrinsics(K, x, y)), finite & found
+        valid = finite & found & known
+        return join_coordinates(valid, *apply_intrinsics(K, x, y)), valid
 
     shared = _is_shared(K, k[..., None])
     ideal, valid = solve_points(undistort_block, distorted, shared_lenses=shared)
@@ -155,12 +158,13 @@ def project_camera_points(
         Pixels [px] as the equations give them, and which points are in front of the camera and
         before the fold of the lens.
     """
-    K, k, camera_points = (for_computation(tensor) for tensor in (intrinsics, distortion, points))
+    K, k, known = usable_lens(intrinsics, distortion)
+    camera_points = for_computation(points)
     ideal = from_homogeneous(camera_points)
-    valid = (camera_points[..., 2] > 0) & _is_before_fold(k, ideal)
+    valid = known & (camera_points[..., 2] > 0) & _is_before_fold(k, ideal)
     finite, x, y = split_coordinates(ideal)
     near, x, y = _distort(group_coefficients(k), x, y)
-    distorted = join_coordinates(finite & near, x, y)
+    distorted = join_coordinates(finite & near & known, x, y)
     return ValidPixels(to_pixels(K, distorted).to(points.dtype), valid)
 
 
@@ -179,10 +183,13 @@ def unproject_pixels(
     Returns:
         Unit vectors in each camera's frame; NaN where not valid.
     """
-    points = from_pixels(for_computation(intrinsics), for_computation(pixels))
+    pinhole = intrinsics.new_zeros(intrinsics.shape[-3], 0)
+    K, k, known = usable_lens(intrinsics, pinhole if distortion is None else distortion)
+    points = from_pixels(K, for_computation(pixels))
     valid = points.isfinite().all(dim=-1)
     if distortion is not None:
-        points, valid = _undistort_image_points(for_computation(distortion), points)
+        points, valid = _undistort_image_points(k, points)
+    valid = valid & known
     # Double `where`: NaN in the branch not taken would turn its gradient into NaN.
     forward = to_homogeneous(torch.where(valid[..., None], points, 0.0))
     unit = forward / forward.square().sum(dim=-1, keepdim=True).sqrt()

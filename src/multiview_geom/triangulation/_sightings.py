@@ -151,10 +151,15 @@ def largest_weight(
     trust: Float[Tensor, "*#batch views points"],
 ) -> Float[Tensor, "*#batch 1 points"]:
     """Return the largest weight of each point, a constant; one if the point has none."""
-    # One more view of weight zero: the greatest of no numbers does not exist.
-    padded = torch.nn.functional.pad(trust.detach(), (0, 0, 0, 1))
-    largest = padded.amax(dim=-2, keepdim=True)
+    largest = largest_of_views(trust.detach())[..., None, :]
     return torch.where(largest > 0, largest, 1.0)
+
+
+def largest_of_views(
+    values: Float[Tensor, "*#batch views points"],
+) -> Float[Tensor, "*#batch points"]:
+    """Return the largest of some values >= 0; zero without views."""
+    return torch.nn.functional.pad(values, (0, 0, 0, 1)).amax(dim=-2)
 
 
 def image_columns(

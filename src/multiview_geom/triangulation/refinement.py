@@ -29,6 +29,7 @@ from multiview_geom.triangulation._sightings import (
     DIAGONAL,
     ROWS,
     Sightings,
+    largest_of_views,
     require_sightings,
     solve_symmetric,
     usable_rig,
@@ -120,7 +121,9 @@ def refine_points(
     require_same_size("points", points=points.shape[-2], pixels=pixels.shape[-2])
     require_floating(points=points, pixels=pixels)
     require_at_least("steps", steps, 0)
-    broadcast_axes(points=points.shape[:-2], pixels=pixels.shape[:-3])
+    broadcast_axes(
+        points=points.shape[:-2], pixels=pixels.shape[:-3], cameras=cameras.projections.shape[:-3]
+    )
     with full_precision(points):
         rig = cameras.to(wide_dtype(pixels))
         seen = usable_sightings(rig.projections, pixels, weights)
@@ -281,7 +284,7 @@ def _rests(
     """Return which points are visible in a view and moved little in the last step."""
     points, before = points.detach(), before.detach()
     away = points[..., None, :, :] - fit.cameras.centers.detach()[..., None, :]
-    farthest_squared = away.square().sum(dim=-1).amax(dim=-2)
+    farthest_squared = largest_of_views(away.square().sum(dim=-1))
     moved_squared = (points - before).square().sum(dim=-1)
     visible = (fit.cameras.project(points).valid & (fit.trust > 0)).any(dim=-2)
     return visible & (moved_squared <= round_off * farthest_squared)
@@ -304,4 +307,5 @@ def _usable_cameras(cameras: Cameras) -> Cameras:
 def _before_a_camera(cameras: Cameras) -> Float[Tensor, "*batch 1 3"]:
     """Return a valid point for missing ones: straight ahead of the first camera."""
     ahead = cameras.camera_from_world[..., :1, 2, :3]
-    return (cameras.centers[..., :1, :] + ahead).detach()
+    # A sum of one: a rig without views has no first camera.
+    return (cameras.centers[..., :1, :] + ahead).sum(dim=-2, keepdim=True).detach()
