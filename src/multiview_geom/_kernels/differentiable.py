@@ -14,7 +14,7 @@ from torch import Tensor
 from multiview_geom._kernels import engines
 
 Given: TypeAlias = Any
-"""A tensor, or None where it is absent."""
+"""A tensor, None where it is absent, or a number."""
 Inputs: TypeAlias = tuple[Given, ...]
 Outputs: TypeAlias = tuple[Tensor, ...]
 Wanted: TypeAlias = Sequence[bool]
@@ -24,11 +24,11 @@ PullBack: TypeAlias = Callable[[Inputs, Outputs, Outputs, Wanted], Inputs]
 
 @dataclass(frozen=True)
 class Kernel:
-    """What a kernel is made of. All functions take tensors by position, an absent one as None."""
+    """What a kernel is made of. All functions take their inputs by position."""
 
     name: str
     inputs: Sequence[str]
-    """What torch calls the types of the inputs: `Tensor`, or `Tensor?` for one that may be None."""
+    """What torch calls the types of the inputs: `Tensor`, `Tensor?` if it may be None, `int`."""
     outputs: int
     """How many tensors it returns."""
     reference: Callable[..., Outputs]
@@ -66,9 +66,9 @@ class Kernel:
 
     def pull_back_by_tensors(self, inputs: Inputs, outputs: Outputs, gradients: Outputs) -> Inputs:
         """Return the gradients in the inputs by tensor operations."""
-        solve, present = self._of_present(inputs, outputs)
-        found = iter(torch.func.vjp(solve, *present)[1](tuple(gradients)))
-        return tuple(None if each is None else next(found) for each in inputs)
+        solve, tensors = self._of_tensors(inputs, outputs)
+        found = iter(torch.func.vjp(solve, *tensors)[1](tuple(gradients)))
+        return tuple(next(found) if isinstance(each, Tensor) else None for each in inputs)
 
     def push_forward(self, inputs: Inputs, outputs: Outputs, tangents: Inputs) -> Outputs:
         """Return how the outputs move when the inputs do.
@@ -76,12 +76,12 @@ class Kernel:
         The pull-back is linear in the gradient, and its own pull-back is this. `torch.func.jvp`
         would not work inside the forward derivative of autograd.
         """
-        solve, present = self._of_present(inputs, outputs)
-        found, pull_back = torch.func.vjp(solve, *present)[:2]
+        solve, tensors = self._of_tensors(inputs, outputs)
+        found, pull_back = torch.func.vjp(solve, *tensors)[:2]
         moved = (
             torch.zeros_like(each) if tangent is None else tangent
             for each, tangent in zip(inputs, tangents, strict=True)
-            if each is not None
+            if isinstance(each, Tensor)
         )
         zeros = tuple(torch.zeros_like(each) for each in found)
         (moves,) = torch.func.vjp(pull_back, zeros)[1](tuple(moved))
@@ -91,21 +91,21 @@ class Kernel:
         """Find the outputs such that the transforms of torch.func see tensor operations only."""
         if self.restart is None:
             return self.reference(*inputs)
-        still = (None if each is None else each.detach() for each in inputs)
+        still = (each.detach() if isinstance(each, Tensor) else each for each in inputs)
         return self.restart(inputs, self.as_operator(*still))
 
-    def _of_present(
+    def _of_tensors(
         self, inputs: Inputs, outputs: Outputs
     ) -> tuple[Callable[..., Outputs], list[Tensor]]:
-        """Return what finds the outputs from the inputs that are there, and these inputs."""
+        """Return what finds the outputs from the tensors among the inputs, and these tensors."""
 
-        def solve(*present: Tensor) -> Outputs:
-            left = iter(present)
-            whole = tuple(None if each is None else next(left) for each in inputs)
+        def solve(*tensors: Tensor) -> Outputs:
+            left = iter(tensors)
+            whole = tuple(next(left) if isinstance(each, Tensor) else each for each in inputs)
             found = self.restart(whole, outputs) if self.restart else self.reference(*whole)
             return tuple(found)
 
-        return solve, [each for each in inputs if each is not None]
+        return solve, [each for each in inputs if isinstance(each, Tensor)]
 
     def as_operator(self, *inputs: Given) -> Outputs:
         """Find the outputs as one node of a traced graph."""
@@ -117,7 +117,6 @@ class Kernel:
 
 def differentiable(kernel: Kernel) -> Callable[..., Outputs]:
     """Make a kernel a function that torch can differentiate, map, compile and export."""
-    count = len(kernel.inputs)
 
     class Step(torch.autograd.Function):
         @staticmethod
@@ -126,12 +125,12 @@ def differentiable(kernel: Kernel) -> Callable[..., Outputs]:
 
         @staticmethod
         def setup_context(ctx: Any, inputs: Inputs, output: Outputs) -> None:  # noqa: ANN401 - autograd's own type
-            ctx.save_for_backward(*inputs, *_as_tuple(output))
-            ctx.save_for_forward(*inputs, *_as_tuple(output))
+            _save(ctx, inputs, output)
+            ctx.save_for_forward(*ctx.to_save)
 
         @staticmethod
         def backward(ctx: Any, *gradients: Tensor) -> Inputs:  # noqa: ANN401 - autograd's own type
-            inputs, outputs = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
+            inputs, outputs = _saved(ctx)
             wanted = list(ctx.needs_input_grad)
             found = kernel.pull_back(inputs, outputs, gradients, wanted)
             return tuple(
@@ -140,7 +139,7 @@ def differentiable(kernel: Kernel) -> Callable[..., Outputs]:
 
         @staticmethod
         def jvp(ctx: Any, *tangents: Given) -> Outputs:  # noqa: ANN401 - autograd's own type
-            inputs, outputs = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
+            inputs, outputs = _saved(ctx)
             return kernel.push_forward(inputs, outputs, tangents)
 
         @staticmethod
@@ -198,18 +197,28 @@ def _register(kernel: Kernel, step: Any) -> None:  # noqa: ANN401 - a class made
     )
     operator.register_fake(fake)
     operator.register_vmap(step.vmap)
-    operator.register_autograd(
-        step.backward,
-        setup_context=lambda ctx, inputs, output: ctx.save_for_backward(
-            *inputs, *_as_tuple(output)
-        ),
-    )
+    operator.register_autograd(step.backward, setup_context=_save)
     torch.library.custom_op(
         f"multiview_geom::{kernel.name}_backward",
         pull_back,
         mutates_args=(),
         schema=_schema([*inputs, *outputs, *gradients, "bool[] wanted"], len(inputs)),
     ).register_fake(fake_pull_back)
+
+
+def _save(ctx: Any, inputs: Inputs, output: Any) -> None:  # noqa: ANN401 - autograd's own types
+    """Keep inputs and outputs for the backward pass."""
+    tensors = [each if isinstance(each, Tensor) else None for each in inputs]
+    ctx.numbers = [None if isinstance(each, Tensor) else each for each in inputs]
+    ctx.save_for_backward(*tensors, *_as_tuple(output))
+
+
+def _saved(ctx: Any) -> tuple[Inputs, Outputs]:  # noqa: ANN401 - autograd's own type
+    """Return the inputs and the outputs."""
+    count = len(ctx.numbers)
+    pairs = zip(ctx.saved_tensors[:count], ctx.numbers, strict=True)
+    inputs = tuple(number if tensor is None else tensor for tensor, number in pairs)
+    return inputs, ctx.saved_tensors[count:]
 
 
 def _schema(arguments: Sequence[str], results: int) -> str:
@@ -229,17 +238,17 @@ def _merged(
 ) -> Inputs:
     """Make a mapped axis more items."""
     whole = [
-        each if each is None or axis is None else each.movedim(axis, 0)
+        each if axis is None else each.movedim(axis, 0)
         for each, axis in zip(inputs, axes, strict=True)
     ]
     items = next(
         len(each) if axis is None else each.shape[1]
         for k, (each, axis) in enumerate(zip(whole, axes, strict=True))
-        if each is not None and k not in shared
+        if isinstance(each, Tensor) and k not in shared
     )
 
     def merge(k: int, each: Given) -> Given:
-        if each is None or (axes[k] is None and k in shared and len(each) == 1):
+        if not isinstance(each, Tensor) or (axes[k] is None and k in shared and len(each) == 1):
             return each
         rest = each.shape[1:] if axes[k] is None else each.shape[2:]
         return each.expand(size, items, *rest).flatten(0, 1)

@@ -1,14 +1,20 @@
 """Rotations, alignments and small eigenvectors as differentiable steps."""
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from multiview_geom._kernels import engines
-from multiview_geom._kernels.differentiable import Inputs, Kernel, Outputs, Wanted, differentiable
+from multiview_geom._kernels.differentiable import (
+    Given,
+    Inputs,
+    Kernel,
+    Outputs,
+    Wanted,
+    differentiable,
+)
 from multiview_geom._kernels.rotation import algebra, reference
 from multiview_geom._kernels.rotation.reference import TIE, Transforms
 
@@ -31,8 +37,7 @@ def align(source: Tensor, target: Tensor, weights: Tensor | None, *, scaled: boo
     """Find the transforms from source to target sets of points, one per item."""
     if source.shape[-1] != KERNEL_SIZE:
         return reference.align(source, target, weights, scaled)
-    kernel = _similarity_kernel if scaled else _rigid_kernel
-    return kernel(source, target, weights)  # type: ignore[return-value]
+    return _alignment_kernel(source, target, weights, scaled)  # type: ignore[return-value]
 
 
 def smallest_eigenvector(matrices: Tensor) -> Tensor:
@@ -103,7 +108,7 @@ def _split_sets(work: Callable[[int, int], object], source: Tensor) -> None:
     )
 
 
-def _align(source: Tensor, target: Tensor, weights: Tensor | None, *, scaled: bool) -> Outputs:
+def _align(source: Tensor, target: Tensor, weights: Tensor | None, scaled: bool) -> Outputs:  # noqa: FBT001 - an input of a kernel
     outputs = tuple(source.new_empty(shape) for shape in _shapes_of_transforms(source))
     loop = engines.numba_functions(ALIGNMENT_LOOPS)["align"]
     sets, arrays = _sets(source, target, weights), tuple(map(_array, outputs))
@@ -111,46 +116,45 @@ def _align(source: Tensor, target: Tensor, weights: Tensor | None, *, scaled: bo
     return outputs
 
 
-def _align_back(
-    inputs: Inputs, outputs: Outputs, gradients: Outputs, _: Wanted, *, scaled: bool
-) -> Inputs:
-    found = _like(inputs)
+def _align_back(inputs: Inputs, outputs: Outputs, gradients: Outputs, _: Wanted) -> Inputs:
+    *given, scaled = inputs
+    found = _like(given)
     filled = [inputs[0].new_empty(0) if each is None else each for each in found]
     loop = engines.numba_functions(ALIGNMENT_LOOPS)["differentiate"]
-    sets, tie = _sets(*inputs), _tie(inputs[0])
+    sets, tie = _sets(*given), _tie(inputs[0])
     arrays = [tuple(map(_array, group)) for group in (outputs, gradients, filled)]
     _split_sets(lambda first, last: loop(sets, scaled, tie, first, last, *arrays), inputs[0])
-    return found
+    return (*found, None)
 
 
-def _align_on_cuda(*inputs: Tensor | None, scaled: bool) -> Outputs:
-    sets = _contiguous(inputs)
+def _align_on_cuda(*inputs: Given) -> Outputs:
+    *given, scaled = inputs
+    sets = _contiguous(given)
     outputs = tuple(sets[0].new_empty(shape) for shape in _shapes_of_transforms(sets[0]))
     sizes = sets[0].shape[:2]
     engines.launch(CUDA, "align", sizes[0], sets, outputs, tuple(sizes), scaled)
     return outputs
 
 
-def _align_back_on_cuda(
-    inputs: Inputs, outputs: Outputs, gradients: Outputs, _: Wanted, *, scaled: bool
-) -> Inputs:
-    found, sizes = _like(inputs), tuple(inputs[0].shape[:2])
-    given = (_contiguous(group) for group in (inputs, outputs, gradients))
+def _align_back_on_cuda(inputs: Inputs, outputs: Outputs, gradients: Outputs, _: Wanted) -> Inputs:
+    *sets, scaled = inputs
+    found, sizes = _like(sets), tuple(inputs[0].shape[:2])
+    given = (_contiguous(group) for group in (sets, outputs, gradients))
     numbers = (*sizes, _tie(inputs[0]))
     engines.launch(CUDA, "differentiate", sizes[0], *given, found, numbers, scaled)
-    return found
+    return (*found, None)
 
 
-def _contiguous(tensors: Inputs) -> Inputs:
+def _contiguous(tensors: Sequence[Given]) -> Inputs:
     return tuple(None if each is None else each.contiguous() for each in tensors)
 
 
-def _like(tensors: Inputs) -> Inputs:
+def _like(tensors: Sequence[Given]) -> Inputs:
     """Return new contiguous tensors of the same shapes."""
     return tuple(None if each is None else each.new_empty(each.shape) for each in tensors)
 
 
-def _shapes_of_transforms(source: Tensor, *_: Tensor | None) -> tuple[tuple[int, ...], ...]:
+def _shapes_of_transforms(source: Tensor, *_: Given) -> tuple[tuple[int, ...], ...]:
     count = source.shape[0]
     return (count, 3, 3), (count, 3), (count,)
 
@@ -206,24 +210,18 @@ _rotation_kernel = differentiable(
         },
     )
 )
-_rigid_kernel, _similarity_kernel = (
-    differentiable(
-        Kernel(
-            name=name,
-            inputs=("Tensor", "Tensor", "Tensor?"),
-            outputs=3,
-            reference=partial(reference.align, scaled=scaled),
-            shapes=_shapes_of_transforms,
-            compiled={
-                "numba": (partial(_align, scaled=scaled), partial(_align_back, scaled=scaled)),
-                "triton": (
-                    partial(_align_on_cuda, scaled=scaled),
-                    partial(_align_back_on_cuda, scaled=scaled),
-                ),
-            },
-        )
+_alignment_kernel = differentiable(
+    Kernel(
+        name="align",
+        inputs=("Tensor", "Tensor", "Tensor?", "bool"),
+        outputs=3,
+        reference=reference.align,
+        shapes=_shapes_of_transforms,
+        compiled={
+            "numba": (_align, _align_back),
+            "triton": (_align_on_cuda, _align_back_on_cuda),
+        },
     )
-    for name, scaled in (("align_rigid", False), ("align_similarity", True))
 )
 _eigenvector_kernel = differentiable(
     Kernel(
