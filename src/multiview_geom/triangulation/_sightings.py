@@ -58,8 +58,10 @@ class Sightings(NamedTuple):
         return self._replace(trust=torch.where(fixed[..., None, :], trust, 0.0))
 
 
-def require_sightings(projections: Tensor, pixels: Tensor, weights: Tensor | None) -> None:
-    """Raise a ValueError if the shapes or dtypes disagree."""
+def require_sightings(
+    projections: Tensor, pixels: Tensor, weights: Tensor | None
+) -> tuple[int, ...]:
+    """Return the leading axes; raise a ValueError if the shapes or dtypes disagree."""
     require_trailing_shape("projections", projections, "views", 3, 4)
     require_trailing_shape("pixels", pixels, "views", "points", 2)
     require_same_size("views", projections=projections.shape[-3], pixels=pixels.shape[-3])
@@ -69,7 +71,7 @@ def require_sightings(projections: Tensor, pixels: Tensor, weights: Tensor | Non
         require_trailing_shape("weights", weights, *pixels.shape[-3:-1])
         require_floating(pixels=pixels, weights=weights)
         leading["weights"] = weights.shape[:-2]
-    broadcast_axes(**leading)
+    return broadcast_axes(**leading)
 
 
 def widened(tensor: Tensor) -> Tensor:

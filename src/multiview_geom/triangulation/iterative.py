@@ -4,16 +4,28 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from multiview_geom._kernels.differentiable import (
+    Given,
+    Inputs,
+    Kernel,
+    Outputs,
+    Wanted,
+    differentiable,
+)
+from multiview_geom._kernels.triangulation import cpu_launch
 from multiview_geom._validation import product, require_at_least
 from multiview_geom.projection import camera_centers, in_front
+from multiview_geom.triangulation._frames import in_frames
 from multiview_geom.triangulation._sightings import (
     Sightings,
+    given_round_off,
     image_columns,
-    require_sightings,
     solve_symmetric,
     symmetric_curvature,
     usable_sightings,
 )
+
+LOOPS = "multiview_geom._kernels.triangulation.cpu_reweighted"
 
 
 def triangulate_iterative(
@@ -62,9 +74,10 @@ def triangulate_iterative(
         >>> triangulate_iterative(torch.stack([left, right]), pixels).round(decimals=4).abs()
         tensor([[0., 0., 2.]])
     """
-    require_sightings(projections, pixels, weights)
     require_at_least("steps", steps, 0)
-    return solve_iteratively(usable_sightings(projections, pixels, weights), steps).to(pixels.dtype)
+    return in_frames(
+        lambda *sightings: _iterative_kernel(*sightings, steps)[0], projections, pixels, weights
+    )
 
 
 def solve_iteratively(seen: Sightings, steps: int) -> Float[Tensor, "*#batch points 3"]:
@@ -110,3 +123,38 @@ def solve_linearly(
     slope = product(left.flatten(-3, -2).mT, (trust[..., None, :] * pull).flatten(-3, -2))
     move, known = solve_symmetric(symmetric_curvature(left, image, trust), slope)
     return origin - move.mT, known
+
+
+def _reference(projections: Tensor, pixels: Tensor, weights: Tensor | None, steps: int) -> Outputs:
+    points = solve_iteratively(usable_sightings(projections, pixels, weights), steps)
+    return (points.to(pixels.dtype),)
+
+
+def _in_loops(*inputs: Given) -> Outputs:
+    *sightings, steps = inputs
+    pixels = inputs[1]
+    found = pixels.new_empty(pixels.shape[0], pixels.shape[2], 3)
+    settings = (steps, given_round_off(pixels))
+    cpu_launch.fill(LOOPS, "triangulate", sightings, settings, found)
+    return (found,)
+
+
+def _back_in_loops(inputs: Inputs, outputs: Outputs, gradients: Outputs, wanted: Wanted) -> Inputs:
+    *sightings, steps = inputs
+    settings = (steps, given_round_off(outputs[0]))
+    of_points = (*outputs, *gradients)
+    found = cpu_launch.pull_back(LOOPS, sightings, settings, of_points, wanted)
+    return (*found, None)
+
+
+_iterative_kernel = differentiable(
+    Kernel(
+        name="triangulate_iterative",
+        inputs=("Tensor", "Tensor", "Tensor?", "int"),
+        outputs=1,
+        reference=_reference,
+        shapes=lambda _, pixels, *__: ((pixels.shape[0], pixels.shape[2], 3),),
+        compiled={"numba": (_in_loops, _back_in_loops)},
+        shared=(0,),
+    )
+)

@@ -1,23 +1,13 @@
 """Linear triangulation of points from pixels in many views."""
 
-from collections.abc import Callable
-from math import prod
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom._kernels.triangulation.autograd import linear_triangulation
 from multiview_geom._kernels.triangulation.reference import FEWEST_VIEWS
-from multiview_geom._validation import (
-    broadcast_axes,
-    for_computation,
-    full_precision,
-    require_floating,
-    require_same_size,
-    require_trailing_shape,
-)
 from multiview_geom.homogeneous import from_homogeneous
+from multiview_geom.triangulation._frames import in_frames
 
 
 def triangulate_dlt(
@@ -58,7 +48,7 @@ def triangulate_dlt(
         >>> triangulate_dlt(torch.stack([left, right]), pixels).round(decimals=4).abs()
         tensor([[0., 0., 2.]])
     """
-    return _triangulated(linear_triangulation, projections, pixels, weights)
+    return in_frames(linear_triangulation, projections, pixels, weights)
 
 
 def triangulate_dlt_svd(
@@ -94,7 +84,7 @@ def triangulate_dlt_svd(
         >>> triangulate_dlt_svd(torch.stack([left, right]), pixels).round(decimals=4).abs()
         tensor([[0., 0., 2.]])
     """
-    return _triangulated(_by_singular_values, projections, pixels, weights)
+    return in_frames(_by_singular_values, projections, pixels, weights)
 
 
 def _by_singular_values(
@@ -111,40 +101,3 @@ def _by_singular_values(
     _, _, right = torch.linalg.svd(equations.transpose(1, 2).flatten(2, 3), full_matrices=False)
     points = from_homogeneous(right[..., -1, :])
     return torch.where(enough[..., None], points, torch.nan)
-
-
-def _triangulated(
-    solve: Callable[[Tensor, Tensor, Tensor | None], Tensor],
-    projections: Tensor,
-    pixels: Tensor,
-    weights: Tensor | None,
-) -> Float[Tensor, "*batch points 3"]:
-    """Check the arguments, make frames of all leading axes, solve, and give the axes back."""
-    require_trailing_shape("projections", projections, "views", 3, 4)
-    require_trailing_shape("pixels", pixels, "views", "points", 2)
-    require_same_size("views", projections=projections.shape[-3], pixels=pixels.shape[-3])
-    require_floating(projections=projections, pixels=pixels)
-    leading = {"projections": projections.shape[:-3], "pixels": pixels.shape[:-3]}
-    if weights is not None:
-        require_trailing_shape("weights", weights, *pixels.shape[-3:-1])
-        require_floating(pixels=pixels, weights=weights)
-        leading["weights"] = weights.shape[:-2]
-    batch = broadcast_axes(**leading)
-    with full_precision(pixels):
-        points = solve(
-            _as_frames(projections, batch, 3, shared=True),
-            _as_frames(pixels, batch, 3),
-            None if weights is None else _as_frames(weights, batch, 2),
-        )
-    return points.reshape(*batch, *points.shape[1:]).to(pixels.dtype)
-
-
-def _as_frames(
-    tensor: Tensor, batch: tuple[int, ...], trailing: int, *, shared: bool = False
-) -> Float[Tensor, "frames ..."]:
-    """Flatten the leading axes into one; a rig that all frames share stays one."""
-    tensor = for_computation(tensor)
-    own = tensor.shape[-trailing:]
-    if shared and prod(tensor.shape[:-trailing]) == 1:
-        return tensor.reshape(1, *own)
-    return tensor.expand(*batch, *own).reshape(prod(batch), *own)

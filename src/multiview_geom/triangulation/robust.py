@@ -6,34 +6,34 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from multiview_geom._kernels.differentiable import Given, Kernel, Outputs, differentiable
+from multiview_geom._kernels.triangulation import cpu_launch
+from multiview_geom._kernels.triangulation.cpu_robust import WIDENINGS
 from multiview_geom._validation import require_at_least, require_positive
 from multiview_geom.projection import (
     camera_centers,
     ray_directions,
     reprojection_error,
 )
+from multiview_geom.triangulation._frames import in_frames
 from multiview_geom.triangulation._sightings import (
     FEWEST_VIEWS,
     Sightings,
+    given_round_off,
     image_columns,
-    require_sightings,
+    usable_rig,
     usable_sightings,
     widened,
 )
-from multiview_geom.triangulation.iterative import solve_iteratively, solve_reweighted
+from multiview_geom.triangulation.iterative import solve_reweighted, triangulate_iterative
 
+LOOPS = "multiview_geom._kernels.triangulation.cpu_robust"
 SHARED = 3
 """Number of axes of the projections if all frames share one rig."""
 STEPS = 2
 """Number of reweighted solves with the final inliers."""
 BLOCK = 2**20
 """Number of candidates' residuals in memory at once: a few megabytes, which stay in the cache."""
-WIDENINGS = (2.0, 1.4, 1.0, 1.0)
-"""Factor on the threshold in each round of solving with the inliers.
-
-A candidate from two views is noisier than a point from all views. With the final threshold, the
-first rounds would remove correct detections.
-"""
 
 
 class RobustPoints(NamedTuple):
@@ -108,17 +108,20 @@ def triangulate_robust(
         >>> points.round(decimals=4).abs(), inliers[:, 0].tolist()
         (tensor([[0., 0., 2.]]), [True, True, True, False])
     """
-    require_sightings(projections, pixels, weights)
     require_positive("threshold", threshold)
     require_at_least("max_pairs", max_pairs, 1)
-    seen = usable_sightings(projections, pixels, weights)
-    rig, image, trust, round_off = seen
-    still = Sightings(rig.detach(), image.detach(), trust.detach(), round_off)
-    inliers = _agreeing(still, _best_candidates(still, threshold, max_pairs), threshold)
-    points = solve_iteratively(seen.keep(inliers), STEPS)
-    residuals = reprojection_error(rig, points, widened(pixels))
-    inliers = inliers & points.isfinite().all(dim=-1)[..., None, :]
-    return RobustPoints(points.to(pixels.dtype), inliers, residuals.to(pixels.dtype))
+    inliers = in_frames(
+        lambda *sightings: _inlier_kernel(*sightings, threshold, max_pairs)[0],
+        projections.detach(),
+        pixels.detach(),
+        None if weights is None else weights.detach(),
+    )
+    share = inliers if weights is None else torch.where(inliers > 0, weights, 0.0)
+    points = triangulate_iterative(projections, pixels, weights=share, steps=STEPS)
+    rig, _ = usable_rig(projections)
+    residuals = reprojection_error(rig, widened(points), widened(pixels))
+    known = points.isfinite().all(dim=-1)[..., None, :]
+    return RobustPoints(points, known & (inliers > 0), residuals.to(pixels.dtype))
 
 
 def _agreeing(
@@ -163,7 +166,7 @@ def _best_in_blocks(
 ) -> Float[Tensor, "*#batch points 3"]:
     """Find the best candidates, one block of points at a time."""
     views = seen.projections.shape[-3]
-    per_view = min(max(max_pairs // views, 1), views // 2)
+    per_view = _pairs_per_view(views, max_pairs)
     batch = seen.trust.shape[:-2].numel()
     size = max(BLOCK // max(per_view * views**2 * batch, 1), 1)
     blocks = zip(seen.pixels.split(size, dim=-2), seen.trust.split(size, dim=-1), strict=True)
@@ -238,3 +241,37 @@ def _pick(
     points: Float[Tensor, "*batch 3"], index: Int[Tensor, "*chosen"], dim: int
 ) -> Float[Tensor, "*chosen 3"]:
     return points.gather(dim, index[..., None].expand(*index.shape, 3))
+
+
+def _reference(
+    projections: Tensor, pixels: Tensor, weights: Tensor | None, threshold: float, max_pairs: int
+) -> Outputs:
+    seen = usable_sightings(projections, pixels, weights)
+    agree = _agreeing(seen, _best_candidates(seen, threshold, max_pairs), threshold)
+    return (agree.to(pixels.dtype),)
+
+
+def _in_loops(*inputs: Given) -> Outputs:
+    *sightings, threshold, max_pairs = inputs
+    pixels, views = inputs[1], inputs[1].shape[1]
+    found = pixels.new_empty(pixels.shape[:-1])
+    settings = (threshold, _pairs_per_view(views, max_pairs), given_round_off(pixels))
+    cpu_launch.fill(LOOPS, "select_inliers", sightings, settings, found)
+    return (found,)
+
+
+def _pairs_per_view(views: int, max_pairs: int) -> int:
+    return min(max(max_pairs // max(views, 1), 1), views // 2)
+
+
+_inlier_kernel = differentiable(
+    Kernel(
+        name="select_inliers",
+        inputs=("Tensor", "Tensor", "Tensor?", "float", "int"),
+        outputs=1,
+        reference=_reference,
+        shapes=lambda _, pixels, *__: (pixels.shape[:-1],),
+        compiled={"numba": (_in_loops, lambda inputs, *_: (None,) * len(inputs))},
+        shared=(0,),
+    )
+)

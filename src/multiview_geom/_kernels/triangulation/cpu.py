@@ -65,21 +65,30 @@ ORTHOGONAL = 1e-30
 
 
 def triangulate(
-    projections: Array, sightings: Sightings, first: int, last: int, chunk: int, points: Array
+    rigs: Array,
+    sightings: Sightings,
+    span: tuple[int, int, int],
+    accuracy: Accuracy,
+    points: Array,
 ) -> None:
-    """Triangulate a range of points, counted over all frames, into a flat array.
+    """Triangulate a range of points, counted over all frames.
 
-    A rig stands once for all frames, or once per frame; `chunk` points in a row share one.
+    Args:
+        rigs: The projections, once for all frames or once per frame.
+        sightings: What the views saw.
+        span: The first point, the end of the range, and how many points in a row share a rig.
+        accuracy: How sure the fast loops must be of a point.
+        points: What to fill: a flat array.
     """
-    kind, per_frame, count = points.dtype.type, sightings[5], projections.shape[1]
+    position, last, chunk = span
+    kind, per_frame, count = points.dtype.type, sightings[5], rigs.shape[1]
     centers, views, image, rows, listed = workspace(count, points)
     _, _, wide_image, wide_rows, _ = workspace(count, centers)
-    steps, left, spread = DOUBLE if points.itemsize == centers.itemsize else SINGLE
+    steps, left, spread = accuracy
     accuracy = (steps, kind(left), kind(spread))
-    position = first
     while position < last:
         end = min(last, (position // chunk + 1) * chunk)
-        rig = prepare_rig(projections, position // per_frame, centers, views)
+        rig = prepare_rig(rigs, position // per_frame, centers, views)
         own_centers, own_views, (x, y, z, _) = rounded(rig, points)
         waiting = 0
         while position < end:

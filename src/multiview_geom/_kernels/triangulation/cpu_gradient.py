@@ -57,37 +57,33 @@ SINGLE_GRADIENT, DOUBLE_GRADIENT = 2e3, 1e14
 
 
 def differentiate(
-    projections: Array,
+    rigs: Array,
     sightings: Sightings,
-    first: int,
-    last: int,
-    chunk: int,
+    span: tuple[int, int, int],
+    limit: tuple[float],
     of_points: tuple[Array, Array],
     gradients: tuple[Array, Array, Array],
 ) -> None:
     """Turn the gradient in a range of points into that in pixels, weights and projections.
 
     Args:
-        projections: As for `triangulate`.
+        rigs: As for `triangulate`.
         sightings: As for `triangulate`.
-        first: The first point of the range.
-        last: The end of the range.
-        chunk: How many points make one sum of the gradient in a rig: of one rig for all frames
-            some thousands, of a rig per frame those of a frame.
+        span: As for `triangulate`; a chunk makes one sum of the gradient in a rig.
+        limit: The condition up to which the fast loops are accurate enough.
         of_points: The points, and the gradient that comes back for them; flat.
         gradients: What to fill: flat arrays for pixels and weights, and sums for each chunk in
             double precision; the last two may be empty.
     """
+    position, last, chunk = span
     of_pixels, of_weights, of_rig = gradients
-    kind, per_frame, count = of_pixels.dtype.type, sightings[5], projections.shape[1]
+    kind, per_frame, count = of_pixels.dtype.type, sightings[5], rigs.shape[1]
     centers, views, image, rows, listed = workspace(count, of_pixels)
     _, _, wide_image, wide_rows, _ = workspace(count, centers)
-    limit = DOUBLE_GRADIENT if of_pixels.itemsize == centers.itemsize else SINGLE_GRADIENT
     sums = np.zeros((count if len(of_rig) > 0 else 0, 3, 4))
-    position = first
     while position < last:
         end = min(last, (position // chunk + 1) * chunk)
-        rig = prepare_rig(projections, position // per_frame, centers, views)
+        rig = prepare_rig(rigs, position // per_frame, centers, views)
         own = rounded(rig, of_pixels)
         waiting = 0
         sums[:] = 0
@@ -95,7 +91,7 @@ def differentiate(
             n = min(LANES, end - position)
             load(image, rows, sightings, own[0], position, n)
             load_upstream(rows, of_points, position, 0, n)
-            differentiate_block(image, rows, own, kind(limit), sums, n)
+            differentiate_block(image, rows, own, kind(limit[0]), sums, n)
             store(image, of_pixels, of_weights, (position, per_frame, count), 0, n)
             waiting = doubtful(rows, position, n, listed, waiting)
             position += n

@@ -6,17 +6,19 @@ depths of the point before. Its gradient g turns into that of every input as for
 solution, with the test vector Z = (-B^-1 g, 0).
 """
 
-from math import isfinite, nan, sqrt
+from math import nan, sqrt
 from typing import TypeAlias
 
 import numpy as np
 
 from multiview_geom._kernels.algebra import (
+    Number,
     Vector,
     adjugate,
     cross,
     determinant,
     dot,
+    dot4,
     multiply,
     scale,
     trace,
@@ -24,10 +26,10 @@ from multiview_geom._kernels.algebra import (
 )
 from multiview_geom._kernels.triangulation.cpu import residuals
 from multiview_geom._kernels.triangulation.cpu_blocks import (
+    DOUBT,
     FEWEST_VIEWS,
     GRADIENT,
     IMAGE_ROWS,
-    KNOWN,
     LANES,
     LAST,
     SEEN,
@@ -65,8 +67,8 @@ SAME_PLACE, SAME_CENTER = 16.0, 4096.0
 # Determinants below this many round-offs count as zero, if the mean of the diagonal is one.
 PARALLEL = 16.0
 ROUND_OFF = 2.0**-52
-# The row that tells whether a point is in front of a camera that saw it.
-FACED = LAST
+# Rows that tell whether a point is in front of a camera that saw it, and whether it is unique.
+FACED, KNOWN = LAST, DOUBT
 
 
 def triangulate(
@@ -195,7 +197,7 @@ def reweighted_step(
     trust: Array,
     rows: Array,
     views: Array,
-    by_depth: bool,  # noqa: FBT001 - a loop
+    by_depth: Number,
     n: int,
 ) -> None:
     """Solve the equations, divided by the depths of the points so far if wanted."""
@@ -213,18 +215,19 @@ def divide_weights(
     trust: Array,
     rows: Array,
     views: Array,
-    by_depth: bool,  # noqa: FBT001 - a loop
+    by_depth: Number,
     n: int,
 ) -> None:
     """Divide the weights by the squared depths of the points; copy them unless `by_depth`."""
     for v in range(len(views)):
         depth_row, at = view_of(views, v)[0], (IMAGE_ROWS * v + 2) * LANES
         for i in range(n):
-            depth = dot(depth_row, vector_at(rows, START, i)) + depth_row[3]
+            x, y, z = vector_at(rows, START, i)
+            depth = dot4(depth_row, (x, y, z, 1.0))
             image[at + i] = trust[v * LANES + i] * inverse_square(depth, by_depth)
 
 
-def inverse_square(depth: float, by_depth: bool) -> float:  # noqa: FBT001 - part of a loop
+def inverse_square(depth: Number, by_depth: Number) -> Number:
     """Return 1 / depth^2, and zero in the plane of a camera center; one unless `by_depth`."""
     squared = where(by_depth, depth * depth, 1.0)
     return where(squared > 0.0, 1.0, 0.0) / where(squared > 0.0, squared, 1.0)
@@ -253,8 +256,9 @@ def test_depths(trust: Array, rows: Array, views: Array, n: int) -> None:
     for v in range(len(views)):
         depth_row = view_of(views, v)[0]
         for i in range(n):
-            front = dot(depth_row, vector_at(rows, START, i)) + depth_row[3] > 0.0
-            rows[FACED * LANES + i] += where(front & (trust[v * LANES + i] > 0.0), 1.0, 0.0)
+            x, y, z = vector_at(rows, START, i)
+            faced = (dot4(depth_row, (x, y, z, 1.0)) > 0.0) & (trust[v * LANES + i] > 0.0)
+            rows[FACED * LANES + i] += where(faced, 1.0, 0.0)
 
 
 def store_world_points(rows: Array, origin: Array, points: Array, n: int) -> None:
@@ -330,7 +334,7 @@ def step_back(image: Array, rows: Array, rig: MetricRig, sums: Array, n: int) ->
 
     Where the step did not move the point, the upstream gradient passes on as it is.
     """
-    unusable, views, _, _, (x, y, z) = rig
+    unusable, views, _, _, origin = rig
     equations_at_points(image, rows, views, n)
     solve(rows, UPSTREAM, TEST, n)
     for k in range(3):
@@ -339,7 +343,7 @@ def step_back(image: Array, rows: Array, rig: MetricRig, sums: Array, n: int) ->
             rows[(UPSTREAM + k) * LANES + i] *= 1.0 - rows[KNOWN * LANES + i]
     rows[(TEST + 3) * LANES : (TEST + 4) * LANES] = 0.0
     if len(sums) > 0:
-        pull_back_to_rig(image, rows, unusable, views, (x, y, z), sums, n)
+        pull_back_to_rig(image, rows, unusable, views, vector3(origin), sums, n)
     pull_back(image, rows, views, n)
 
 
@@ -348,7 +352,7 @@ def add_gradients(
     trust: Array,
     rows: Array,
     rig: MetricRig,
-    by_depth: bool,  # noqa: FBT001 - a loop
+    by_depth: Number,
     gradients: tuple[Array, Array],
     n: int,
 ) -> None:
@@ -359,7 +363,7 @@ def add_gradients(
         depth_row, at = view_of(views, v)[0], IMAGE_ROWS * v * LANES
         for i in range(n):
             x, y, z = vector_at(rows, START, i)
-            depth = dot(depth_row, (x, y, z)) + depth_row[3]
+            depth = dot4(depth_row, (x, y, z, 1.0))
             inverse = inverse_square(depth, by_depth)
             of_share = image[at + 2 * LANES + i]
             back[at + i] += image[at + i]
@@ -380,8 +384,10 @@ def add_gradients(
 def undo_scale(projections: Array, sums: Array) -> None:
     """Turn the gradient in matrices whose third row measures depth into that in the given."""
     for v in range(len(sums)):
-        across, down, axis = vector3(projections[v, 0]), vector3(projections[v, 1]), vector3(
-            projections[v, 2]
+        across, down, axis = (
+            vector3(projections[v, 0]),
+            vector3(projections[v, 1]),
+            vector3(projections[v, 2]),
         )
         squared, volume = dot(axis, axis), dot(across, cross(down, axis))
         if largest_entry(projections[v]) < 0 or volume == 0.0:

@@ -1,0 +1,239 @@
+"""The sightings of a point that agree, found on a processor: fused loops over blocks, by Numba.
+
+All in double precision. Every pair of views gives a candidate, the midpoint of its two rays. The
+candidate of the least truncated score starts a few reweighted solves with the views that agree.
+"""
+
+from math import inf, nan
+from typing import TypeAlias
+
+import numpy as np
+
+from multiview_geom._kernels.algebra import (
+    add_scaled,
+    cross,
+    dot,
+    dot4,
+    scale,
+    sqrt,
+    where,
+)
+from multiview_geom._kernels.triangulation.cpu_blocks import (
+    IMAGE_ROWS,
+    LANES,
+    START,
+    Array,
+    Sightings,
+    load,
+    vector_at,
+    view_of,
+)
+from multiview_geom._kernels.triangulation.cpu_reweighted import (
+    MetricRig,
+    keep_fixed,
+    metric_workspace,
+    prepare_metric_rig,
+    reweighted_step,
+    start_at_origin,
+    vector3,
+)
+
+Settings: TypeAlias = tuple[float, int, float]
+"""The threshold, how many pairs to try for each view, and the round-off of the arguments as they
+were given."""
+
+# Factor on the threshold in each round of solving with the inliers. A candidate from two views is
+# noisier than a point from all: with the final threshold, the first rounds would remove correct
+# detections.
+WIDENINGS = (2.0, 1.4, 1.0, 1.0)
+
+# Rows of each view in the array of rays: direction and weight.
+RAY_ROWS = 4
+# Rows of the array of pairs: ray, weight and center of the partner, candidate, its score, the best
+# score, the best candidate.
+CENTER, CANDIDATE, SCORE, BEST, PAIR_ROWS = 4, 7, 10, 11, 15
+
+
+def select_inliers(
+    rigs: Array,
+    sightings: Sightings,
+    span: tuple[int, int, int],
+    settings: Settings,
+    inliers: Array,
+) -> None:
+    """Tell which sightings of a range of points agree, in a flat array, view by view in a frame."""
+    position, last, chunk = span
+    (threshold, per_view, given), views, points = settings, rigs.shape[1], sightings[5]
+    rig, image, trust, rows = metric_workspace(views)
+    kept, rays, pairs = (
+        trust.copy(),
+        np.empty(RAY_ROWS * views * LANES),
+        np.empty(PAIR_ROWS * LANES),
+    )
+    widths, partners = np.empty((views // 2, LANES)), np.empty((per_view, LANES), np.int64)
+    while position < last:
+        prepare_metric_rig(rigs, position // points, rig)
+        end = min(last, (position // chunk + 1) * chunk)
+        while position < end:
+            n = min(LANES, end - position)
+            load(image, rows, sightings, rig[0], position, n)
+            start_at_origin(image, trust, rows, rig, given, n)
+            find_rays(image, trust, rays, rig, n)
+            pairs[BEST * LANES : (BEST + 1) * LANES] = inf
+            pairs[(BEST + 1) * LANES :] = nan
+            for v in range(views):
+                choose_partners(rays, rig, v, widths, partners, n)
+                for slot in range(per_view):
+                    load_partner(rays, rig, partners[slot], pairs, n)
+                    find_candidates(rays, rig, v, pairs, n)
+                    score_candidates(image, trust, rig[1], pairs, threshold * threshold, n)
+                    keep_best(pairs, n)
+            rows[START * LANES : (START + 3) * LANES] = pairs[(BEST + 1) * LANES :]
+            for widening in WIDENINGS:
+                agree(image, trust, kept, rows, rig[1], widening * threshold, n)
+                reweighted_step(image, kept, rows, rig[1], True, n)  # noqa: FBT003
+            agree(image, trust, kept, rows, rig[1], threshold, n)
+            keep_fixed(kept, rows, rig, given, n)
+            store_inliers(kept, inliers, (position, points, views), n)
+            position += n
+
+
+def find_rays(image: Array, trust: Array, rays: Array, rig: MetricRig, n: int) -> None:
+    """Find the unit direction of the ray of every sighting, and copy its weight."""
+    for v in range(len(rig[1])):
+        a, b, c = vector3(rig[2][v, 0]), vector3(rig[2][v, 1]), vector3(rig[2][v, 2])
+        at, to = IMAGE_ROWS * v * LANES, RAY_ROWS * v * LANES
+        for i in range(n):
+            ray = add_scaled(add_scaled(c, a, image[at + i]), b, image[at + LANES + i])
+            squared = dot(ray, ray)
+            ray = scale(ray, 1.0 / sqrt(where(squared > 0.0, squared, 1.0)))
+            rays[to + i] = ray[0]
+            rays[to + LANES + i] = ray[1]
+            rays[to + 2 * LANES + i] = ray[2]
+            rays[to + 3 * LANES + i] = trust[v * LANES + i]
+
+
+def choose_partners(
+    rays: Array, rig: MetricRig, v: int, widths: Array, partners: Array, n: int
+) -> None:
+    """Choose the partners of a view whose rays are closest to perpendicular to its own.
+
+    Counted in a circle, a partner is at most half the views away.
+    """
+    views = len(rig[1])
+    if len(partners) == len(widths):
+        for slot in range(len(partners)):
+            partners[slot] = (v + views - slot - 1) % views
+        return
+    for step in range(len(widths)):
+        find_widths(rays, v, (v + views - step - 1) % views, widths[step], n)
+    for slot in range(len(partners)):
+        for i in range(n):
+            best = 0
+            for step in range(1, len(widths)):
+                if widths[step, i] > widths[best, i]:
+                    best = step
+            widths[best, i] = -2.0
+            partners[slot, i] = (v + views - best - 1) % views
+
+
+def find_widths(rays: Array, v: int, partner: int, widths: Array, n: int) -> None:
+    """Find the squared sines of the angles between two rays; -1 where one is missing."""
+    own, other = rays[RAY_ROWS * v * LANES :], rays[RAY_ROWS * partner * LANES :]
+    for i in range(n):
+        normal = cross(vector_at(own, 0, i), vector_at(other, 0, i))
+        both = (own[3 * LANES + i] > 0.0) & (other[3 * LANES + i] > 0.0)
+        widths[i] = where(both, dot(normal, normal), -1.0)
+
+
+def load_partner(rays: Array, rig: MetricRig, partners: Array, pairs: Array, n: int) -> None:
+    """Load the ray, weight and center of each point's partner."""
+    for i in range(n):
+        at = RAY_ROWS * partners[i] * LANES + i
+        for k in range(RAY_ROWS):
+            pairs[k * LANES + i] = rays[at + k * LANES]
+        for k in range(3):
+            pairs[(CENTER + k) * LANES + i] = rig[3][partners[i], k]
+
+
+def find_candidates(rays: Array, rig: MetricRig, v: int, pairs: Array, n: int) -> None:
+    """Find the points halfway between two rays; NaN where one is missing."""
+    center, own = vector3(rig[3][v]), rays[RAY_ROWS * v * LANES :]
+    for i in range(n):
+        ray, other, its_center = (
+            vector_at(own, 0, i),
+            vector_at(pairs, 0, i),
+            vector_at(pairs, CENTER, i),
+        )
+        between, normal = add_scaled(its_center, center, -1.0), cross(ray, other)
+        squared_sine = dot(normal, normal)
+        both = (own[3 * LANES + i] > 0.0) & (pairs[3 * LANES + i] > 0.0) & (squared_sine > 0.0)
+        half = 0.5 / where(both, squared_sine, nan)
+        reach = dot(cross(between, other), normal) * half
+        its_reach = dot(cross(between, ray), normal) * half
+        ends = add_scaled(scale(ray, reach), other, its_reach)
+        pairs[CANDIDATE * LANES + i] = ends[0] + 0.5 * (center[0] + its_center[0])
+        pairs[(CANDIDATE + 1) * LANES + i] = ends[1] + 0.5 * (center[1] + its_center[1])
+        pairs[(CANDIDATE + 2) * LANES + i] = ends[2] + 0.5 * (center[2] + its_center[2])
+        pairs[SCORE * LANES + i] = 0.0 * half
+
+
+def score_candidates(
+    image: Array, trust: Array, views: Array, pairs: Array, limit: float, n: int
+) -> None:
+    """Add the truncated squared residuals of candidates to their score."""
+    for v in range(len(views)):
+        view, at = view_of(views, v), IMAGE_ROWS * v * LANES
+        for i in range(n):
+            x, y, z = vector_at(pairs, CANDIDATE, i)
+            depth = dot4(view[0], (x, y, z, 1.0))
+            share = 1.0 / depth
+            a = dot4(view[1], (x, y, z, 1.0)) * share - image[at + i]
+            b = dot4(view[2], (x, y, z, 1.0)) * share - image[at + LANES + i]
+            squared = a * a + b * b
+            near = (depth > 0.0) & (squared < limit)
+            pairs[SCORE * LANES + i] += trust[v * LANES + i] * where(near, squared, limit)
+
+
+def keep_best(pairs: Array, n: int) -> None:
+    """Keep the candidates whose score is below the best so far."""
+    for i in range(n):
+        better = pairs[SCORE * LANES + i] < pairs[BEST * LANES + i]
+        x, y, z = vector_at(pairs, CANDIDATE, i)
+        a, b, c = vector_at(pairs, BEST + 1, i)
+        score, best = pairs[SCORE * LANES + i], pairs[BEST * LANES + i]
+        pairs[BEST * LANES + i] = where(better, score, best)
+        pairs[(BEST + 1) * LANES + i] = where(better, x, a)
+        pairs[(BEST + 2) * LANES + i] = where(better, y, b)
+        pairs[(BEST + 3) * LANES + i] = where(better, z, c)
+
+
+def agree(
+    image: Array, trust: Array, kept: Array, rows: Array, views: Array, threshold: float, n: int
+) -> None:
+    """Keep the weights of the sightings whose reprojection error is below a threshold."""
+    limit = threshold * threshold
+    for v in range(len(views)):
+        view, at = view_of(views, v), IMAGE_ROWS * v * LANES
+        for i in range(n):
+            x, y, z = vector_at(rows, START, i)
+            depth = dot4(view[0], (x, y, z, 1.0))
+            share = 1.0 / depth
+            a = dot4(view[1], (x, y, z, 1.0)) * share - image[at + i]
+            b = dot4(view[2], (x, y, z, 1.0)) * share - image[at + LANES + i]
+            near = (depth > 0.0) & (a * a + b * b < limit)
+            kept[v * LANES + i] = where(near, trust[v * LANES + i], 0.0)
+
+
+def store_inliers(kept: Array, inliers: Array, where_to: tuple[int, int, int], n: int) -> None:
+    """Write which sightings of n points in a row are kept; see `store` of the gradient."""
+    first, points, views = where_to
+    for v in range(views):
+        done = 0
+        while done < n:
+            frame, point = divmod(first + done, points)
+            run = min(points - point, n - done)
+            line = inliers[(frame * views + v) * points + point :]
+            for i in range(run):
+                line[i] = kept[v * LANES + done + i] > 0.0
+            done += run

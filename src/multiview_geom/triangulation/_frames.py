@@ -1,0 +1,52 @@
+"""Leading axes of triangulations made one axis of frames, and given back."""
+
+from collections.abc import Callable
+from math import prod
+
+from jaxtyping import Float
+from torch import Tensor
+
+from multiview_geom._validation import for_computation, full_precision
+from multiview_geom.triangulation._sightings import require_sightings
+
+
+def in_frames(
+    solve: Callable[[Tensor, Tensor, Tensor | None], Tensor],
+    projections: Float[Tensor, "*#batch views 3 4"],
+    pixels: Float[Tensor, "*#batch views points 2"],
+    weights: Float[Tensor, "*#batch views points"] | None,
+) -> Float[Tensor, "..."]:
+    """Check the arguments, make frames of all leading axes, solve, and give the axes back.
+
+    Args:
+        solve: Takes projections of one frame or of all, pixels and weights of all frames, in
+            single or double precision, and returns a tensor whose first axis are the frames.
+        projections: World-to-pixel matrix of each view.
+        pixels: Detected pixel of each point in each view.
+        weights: Weight of each detection.
+
+    Returns:
+        What `solve` returned, in the dtype of the pixels.
+
+    Raises:
+        ValueError: If a shape or dtype disagrees.
+    """
+    batch = require_sightings(projections, pixels, weights)
+    with full_precision(pixels):
+        found = solve(
+            _as_frames(projections, batch, 3, shared=True),
+            _as_frames(pixels, batch, 3),
+            None if weights is None else _as_frames(weights, batch, 2),
+        )
+    return found.reshape(*batch, *found.shape[1:]).to(pixels.dtype)
+
+
+def _as_frames(
+    tensor: Tensor, batch: tuple[int, ...], trailing: int, *, shared: bool = False
+) -> Float[Tensor, "frames ..."]:
+    """Flatten the leading axes into one; a rig that all frames share stays one."""
+    tensor = for_computation(tensor)
+    own = tensor.shape[-trailing:]
+    if shared and prod(tensor.shape[:-trailing]) == 1:
+        return tensor.reshape(1, *own)
+    return tensor.expand(*batch, *own).reshape(prod(batch), *own)
