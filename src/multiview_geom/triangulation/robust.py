@@ -110,12 +110,12 @@ def triangulate_robust(
     """
     require_positive("threshold", threshold)
     require_at_least("max_pairs", max_pairs, 1)
-    inliers = in_frames(
-        lambda *sightings: _inlier_kernel(*sightings, threshold, max_pairs)[0],
-        projections.detach(),
-        pixels.detach(),
-        None if weights is None else weights.detach(),
-    )
+
+    def select(*sightings: Tensor | None) -> Tensor:
+        still = (None if each is None else each.detach() for each in sightings)
+        return _inlier_kernel(*still, threshold, max_pairs)[0]
+
+    inliers = in_frames(select, projections, pixels, weights)
     share = inliers if weights is None else torch.where(inliers > 0, weights, 0.0)
     points = triangulate_iterative(projections, pixels, weights=share, steps=STEPS)
     rig, _ = usable_rig(projections)
