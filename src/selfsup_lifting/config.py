@@ -118,6 +118,12 @@ class ReadSettings(Bounded):
         None, "Track id of the person to use, or the person's position in the file's list"
     )
     filmed_by: str | None = setting(None, "Calibrated camera that recorded a single 2D track")
+    map: tuple[str, ...] = setting(
+        (), "Pairs camera=file where the names of calibrated cameras and of files differ"
+    )
+    take: str | None = setting(
+        None, "Read only the recording of this name, or whose name ends with it"
+    )
     min_confidence: float = setting(
         0.0, "Detections with a lower confidence count as missing", least=0, most=1
     )

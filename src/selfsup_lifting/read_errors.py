@@ -7,7 +7,15 @@ LONGEST_VALUE = 60
 
 
 class ReadError(ValueError):
-    """A file cannot be read: one sentence that says what is wrong and where."""
+    """A file cannot be read: one sentence that says what is wrong and where.
+
+    Attributes:
+        details: Lines that a person may want to see below the sentence, such as a table.
+    """
+
+    def __init__(self, sentence: str, details: str = "") -> None:
+        super().__init__(sentence)
+        self.details = details
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,14 @@ class ReadResult:
     Attributes:
         recording: The recording.
         people: How many people each camera's detector found in one frame, at most.
+        unscored: How many points have no score, and count as certain.
         notes: What was guessed, converted or left out, one sentence each.
         reader: The name of the reader.
     """
 
     recording: Recording
     people: Mapping[str, int] = field(default_factory=dict)
+    unscored: int = 0
     notes: tuple[str, ...] = ()
     reader: str = ""
 

@@ -19,7 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         run(options)
     except (ValueError, OSError) as error:
-        sys.stderr.write(f"{PROGRAM}: {error}\n")
+        details = getattr(error, "details", "")
+        sys.stderr.write("\n".join([f"{PROGRAM}: {error}", *filter(None, [details])]) + "\n")
         sys.exit(WRONG_INPUT)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

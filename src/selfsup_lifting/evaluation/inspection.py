@@ -201,6 +201,11 @@ def _warnings(result: ReadResult) -> list[str]:
         )
     warnings += [issue.message for issue in check_cameras(recording.cameras)]
     warnings += _warnings_about_gaps(recording)
+    if result.unscored:
+        points = f"{result.unscored} points have" if result.unscored > 1 else "1 point has"
+        warnings.append(f"{recording.name}: {points} no score, and each counts as certain")
+    elif _is_certain(recording):
+        warnings.append(f"{recording.name}: every confidence is 1; the scores may be lost")
     if recording.cameras.views > 1:
         warnings += _warnings_about_geometry(_some_frames(recording))
     return warnings
@@ -215,9 +220,11 @@ def _warnings_about_gaps(recording: Recording) -> Iterator[str]:
     if never:
         names = ", ".join(recording.skeleton.joints[joint] for joint in never)
         yield f"{recording.name}: no camera ever detects {names}"
-    seen = recording.confidence[recording.confidence > 0]
-    if len(seen) and seen.min() == 1:
-        yield f"{recording.name}: every confidence is 1; the file has no scores"
+
+
+def _is_certain(recording: Recording) -> bool:
+    scores = recording.confidence[recording.confidence > 0]
+    return len(scores) > 0 and float(scores.min()) == 1
 
 
 def _warnings_about_geometry(recording: Recording) -> list[str]:

@@ -12,6 +12,7 @@ from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import native
 from selfsup_lifting.files.datasets import human36m, humaneva, mpi_inf_3dhp
 from selfsup_lifting.files.sessions import capture, detections
+from selfsup_lifting.files.sessions.layout import unrecognized_tracks
 from selfsup_lifting.gap_filling import fill_gaps
 from selfsup_lifting.read_errors import Place, ReadError
 from selfsup_lifting.reader import Reader, ReadResult
@@ -77,10 +78,25 @@ def read_results(source: str, settings: ReadSettings) -> list[ReadResult]:
     results = reader.read(path, settings)
     if not results:
         raise Place(path).error(f"the reader `{reader.name}` found no recording")
+    if settings.take is not None:
+        results = _named(results, settings.take, source)
     return [
         replace(result, recording=_prepared(result.recording, settings), reader=reader.name)
         for result in results
     ]
+
+
+def _named(results: Sequence[ReadResult], take: str, source: str) -> list[ReadResult]:
+    """Choose the recording of a name, or else those whose name ends with it."""
+    names = [result.recording.name for result in results]
+    chosen = [result for result in results if result.recording.name == take] or [
+        result for result in results if result.recording.name.endswith(f" {take}")
+    ]
+    if not chosen:
+        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        known = ", ".join(names[:MOST_NAMED])
+        raise ReadError(f"{source} has no recording {take!r}; it has {known}{more}")
+    return chosen
 
 
 def _find_reader(source: str) -> tuple[Reader, Path]:
@@ -101,7 +117,7 @@ def _find_reader(source: str) -> tuple[Reader, Path]:
 
 def _unrecognized_tracks(path: Path) -> str:
     """Return the part of a message that names files whose suffix suggests 2D tracks."""
-    files = capture.unrecognized_tracks(path) if path.is_dir() else []
+    files = unrecognized_tracks(path) if path.is_dir() else []
     more = f" and {len(files) - MOST_NAMED} more" if len(files) > MOST_NAMED else ""
     names = ", ".join(file.name for file in files[:MOST_NAMED])
     return f"; {names}{more}: in no known format" if files else ""

@@ -17,7 +17,7 @@ from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton, mirrored_by_
 # body; their face and hands are left out.
 _BY_COUNT: Mapping[int, tuple[str, ...]] = {
     15: ("humaneva15",), 16: ("mpii16",), 17: ("coco17",), 18: ("coco18",),
-    25: ("body25", "body25b"), 26: ("halpe26",),
+    25: ("body25", "body25b"), 26: ("halpe26",), 33: ("blazepose33",),
     133: ("coco17",), 135: ("body25b",), 136: ("halpe26",),
 }  # fmt: skip
 # Joints that lie in the middle between two others, which distinguishes skeletons of 25 joints.

@@ -55,6 +55,19 @@ JOINT_ORDERS: Mapping[str, str] = {
         right_big_toe<right_ankle left_small_toe<left_big_toe right_small_toe<right_big_toe
         left_heel<left_ankle right_heel<right_ankle
     """,
+    # MediaPipe's pose landmarks.
+    "blazepose33": """
+        nose left_eye_inner<nose left_eye<left_eye_inner left_eye_outer<left_eye
+        right_eye_inner<nose right_eye<right_eye_inner right_eye_outer<right_eye
+        left_ear<left_eye_outer right_ear<right_eye_outer left_mouth<nose right_mouth<nose
+        left_shoulder<left_hip right_shoulder<right_hip left_elbow<left_shoulder
+        right_elbow<right_shoulder left_wrist<left_elbow right_wrist<right_elbow
+        left_pinky<left_wrist right_pinky<right_wrist left_index<left_wrist
+        right_index<right_wrist left_thumb<left_wrist right_thumb<right_wrist
+        left_hip right_hip<left_hip left_knee<left_hip right_knee<right_hip
+        left_ankle<left_knee right_ankle<right_knee left_heel<left_ankle right_heel<right_ankle
+        left_foot_index<left_ankle right_foot_index<right_ankle
+    """,
     "mpii16": """
         right_ankle<right_knee right_knee<right_hip right_hip<pelvis left_hip<pelvis
         left_knee<left_hip left_ankle<left_knee pelvis thorax<pelvis upper_neck<thorax

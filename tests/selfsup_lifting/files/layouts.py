@@ -269,6 +269,23 @@ def plain_csv(folder: Path, take: Recording, view: int) -> Path:
     return path
 
 
+def caliscope(folder: Path, take: Recording, view: int) -> Path:
+    """Write a row per point; caliscope writes all cameras into one table, and no scores."""
+    path = folder / f"cam{view + 1}.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        pixel, board = ("img_loc_x", "img_loc_y"), ("obj_loc_x", "obj_loc_y")
+        writer.writerow(
+            ["sync_index", "port", "frame_index", "frame_time", "point_id", *pixel, *board]
+        )
+        for frame in range(take.frame_count):
+            for joint, (x, y, score) in enumerate(triples(take, frame, view)):
+                if score:
+                    at = [frame, view + 1, frame, 1000 + frame / take.fps]
+                    writer.writerow([*at, joint, x, y, "", ""])
+    return path
+
+
 def write_json(path: Path, content: object) -> Path:
     path.write_text(json.dumps(content))
     return path
@@ -282,14 +299,15 @@ WRITERS: dict[str, Writer] = {
     for writer in (
         openpose, openpose_in_shares, mmpose, mmpose_demo, alphapose, alphapose_cmu,
         alphapose_open, coco_results, dlc_csv, dlc_csv_of_several, dlc_h5, dlc_fixed_h5, sleap,
-        videopose3d, plain_csv,
+        videopose3d, plain_csv, caliscope,
     )
 }  # fmt: skip
 BODIES = dict.fromkeys(WRITERS, "coco17") | {
     "alphapose_cmu": "coco18",
     "alphapose_open": "coco18",
+    "caliscope": "blazepose33",
 }
-WITHOUT_SCORES = frozenset({"videopose3d"})
+WITHOUT_SCORES = frozenset({"videopose3d", "caliscope"})
 
 
 def write_session(folder: Path, take: Recording, writer: Writer) -> Path:

@@ -48,7 +48,7 @@ def require_sentence_or_sound_reading(path: Path, culprit: Path, read: ReadSetti
 def suffix_of(layout: str) -> str:
     if "h5" in layout or layout == "sleap":
         return ".h5"
-    if "csv" in layout:
+    if "csv" in layout or layout == "caliscope":
         return ".csv"
     return ".npz" if layout == "videopose3d" else ".json"
 

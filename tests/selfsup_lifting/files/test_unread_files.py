@@ -76,9 +76,31 @@ def test_a_calibration_of_colmap_may_have_a_mark(tmp_path: Path) -> None:
     assert load_rig(tmp_path).cameras.views == 2
 
 
-UNREADABLE: dict[str, Callable[[Path], None]] = {
+SPREADSHEETS: dict[str, Callable[[Path], None]] = {
     "semicolons": lambda path: spoil(path, lambda text: text.replace(",", ";")),
+    "decimal commas": lambda path: spoil(
+        path, lambda text: text.replace(",", ";").replace(".", ",")
+    ),
+    "tabs": lambda path: spoil(path, lambda text: text.replace(",", "\t")),
     "utf-16": lambda path: spoil(path, str, "utf-16"),
+    "tabs in utf-16": lambda path: spoil(path, lambda text: text.replace(",", "\t"), "utf-16"),
+    "line ends of Windows": lambda path: spoil(path, lambda text: text.replace("\n", "\r\n")),
+}
+
+
+@pytest.mark.parametrize("layout", ["plain_csv", "dlc_csv", "dlc_csv_of_several"])
+@pytest.mark.parametrize("kind", SPREADSHEETS)
+def test_a_table_is_read_as_a_spreadsheet_saves_it(tmp_path: Path, kind: str, layout: str) -> None:
+    folder = session(tmp_path, layout)
+    (before,) = read_recordings([str(folder)], ReadSettings())
+    for file in folder.glob("cam*.csv"):
+        SPREADSHEETS[kind](file)
+    (after,) = read_recordings([str(folder)], ReadSettings())
+    assert_close(after.keypoints, before.keypoints, rtol=0, atol=0, equal_nan=True)
+    assert_close(after.confidence, before.confidence, rtol=0, atol=0)
+
+
+UNREADABLE: dict[str, Callable[[Path], None]] = {
     "empty": lambda path: spoil(path, lambda _: ""),
     "no frame": lambda path: spoil(path, lambda text: text.replace("frame", "row")),
     "in space": lambda path: spoil(path, lambda text: text.replace("_confidence", "_z")),

@@ -224,13 +224,14 @@ def _require_fitting(
 def _stacked(
     cameras: Sequence[NDArray[Any] | None], frames: range, joints: int
 ) -> tuple[Float[Tensor, "frames views joints 2"], Float[Tensor, "frames views joints"]]:
-    """Stack the cameras; without scores, the confidence of finite keypoints is one."""
+    """Stack the cameras; the confidence of finite keypoints without a score is one."""
     numbers = np.full((len(frames), len(cameras), joints, 3), np.nan, dtype=np.float32)
     for at, camera in enumerate(cameras):
         if camera is not None:
             numbers[:, at, :, 2] = 1.0
             numbers[:, at, :, : camera.shape[-1]] = camera[frames]
     keypoints, confidence = torch.from_numpy(numbers).split([2, 1], dim=-1)
+    confidence = torch.where(confidence.isnan(), 1.0, confidence)
     seen = keypoints.isfinite().all(dim=-1, keepdim=True) & (confidence > 0)
     confidence = torch.where(seen, confidence.clamp(0, 1), 0.0)
     return torch.where(seen, keypoints, torch.nan), confidence[..., 0]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from selfsup_lifting.files.detectors import (
     alphapose,
+    caliscope,
     csv_tracks,
     deeplabcut,
     mmpose,
@@ -21,7 +22,7 @@ from selfsup_lifting.skeleton.skeleton_file import find_skeleton
 # In the order in which they are asked: those that are hardest to confuse come first.
 FORMATS: tuple[DetectorFormat, ...] = (
     openpose.FORMAT, deeplabcut.FORMAT, sleap.FORMAT, videopose3d.FORMAT,
-    mmpose.FORMAT, alphapose.FORMAT, csv_tracks.FORMAT,
+    mmpose.FORMAT, alphapose.FORMAT, caliscope.FORMAT, csv_tracks.FORMAT,
 )  # fmt: skip
 
 

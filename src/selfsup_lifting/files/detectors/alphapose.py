@@ -24,7 +24,7 @@ BEGINNING = 65_536
 
 def _recognizes(path: Path) -> bool:
     """Recognize a list of people with `image_id`, or images with `people` or `bodies`."""
-    start = beginning(path, ".json", BEGINNING)
+    start = beginning(path, ".json", characters=BEGINNING)
     if start.lstrip().startswith("["):
         return '"image_id"' in start and '"keypoints"' in start
     return any(f'"{people}"' in start for people in PEOPLE_KEYS)

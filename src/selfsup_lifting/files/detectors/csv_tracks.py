@@ -2,13 +2,12 @@
 
 The header has `frame` and, for every joint, `<joint>_x`, `<joint>_y` and optionally
 `<joint>_confidence`. The columns `camera`, `person` and `time` [s] are optional. An empty cell is
-missing; a joint without confidence has confidence one. Lines that begin with # are comments. Rows
-of frames without a person may be left out, except the first and the last frame: the cameras of a
-recording must cover equally many frames. A table that also has `<joint>_z` contains 3D points and
-is not read.
+missing; a joint without confidence is certain. Cells are separated by commas, semicolons or tabs.
+Lines that begin with # are comments. Rows of frames without a person may be left out, except the
+first and the last frame: the cameras of a recording must cover equally many frames. A table that
+also has `<joint>_z` contains 3D points and is not read.
 """
 
-import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +17,7 @@ from typing import NamedTuple
 import torch
 
 from selfsup_lifting.files.parse.json_values import LARGEST_NUMBER
-from selfsup_lifting.files.parse.text import beginning, read_text
+from selfsup_lifting.files.parse.tables import first_cells, number_in, read_rows
 from selfsup_lifting.files.tracks.person_frames import (
     PersonFrame,
     arrange_people,
@@ -31,14 +30,11 @@ from selfsup_lifting.skeleton.infer import body_by_names
 from selfsup_lifting.skeleton.skeletons import Skeleton
 
 NAME = "CSV"
-BEGINNING = 65_536
 
 
 def _recognizes(path: Path) -> bool:
-    """Recognize a CSV file whose header has a `frame`, and joints with x and y but no z."""
-    lines = beginning(path, ".csv", BEGINNING).splitlines()
-    header = next((line for line in lines if line.strip() and not line.startswith("#")), "")
-    names = [name.strip() for name in header.split(",")]
+    """Recognize a table whose header has a `frame`, and joints with x and y but no z."""
+    names = first_cells(path)
     joints = _joints(names)
     return "frame" in names and bool(joints) and not any(f"{one}_z" in names for one in joints)
 
@@ -65,11 +61,11 @@ class _Row(NamedTuple):
     place: Place
     cells: Mapping[str, str]
 
-    def number(self, column: str, missing: float = torch.nan) -> float:
-        """Return the number in a cell, or the given value if the cell is empty or absent."""
+    def number(self, column: str) -> float:
+        """Return the number in a cell; NaN if the cell is empty or absent."""
         cell = self.cells.get(column, "")
         try:
-            return float(cell) if cell else missing
+            return number_in(cell)
         except ValueError:
             place = replace(self.place, entry=f"{self.place.entry}, column {column}")
             raise place.expected("a number", cell) from None
@@ -98,21 +94,12 @@ def _view(
 
 
 def _rows(path: Path) -> list[_Row]:
-    numbered = enumerate(read_text(path).splitlines(), start=1)
-    lines = {at: line for at, line in numbered if line.strip() and not line.startswith("#")}
-    cells = [[cell.strip() for cell in row] for row in csv.reader(lines.values())]
-    header = cells[0] if cells else []
+    rows = read_rows(path)
+    header = rows[0].cells if rows else []
     _require_header(path, header)
-    if len(cells) == 1:
+    if len(rows) == 1:
         raise Place(path).error("expected rows below the header, got none")
-    places = [Place(path, f"row {number}") for number in lines]
-    return [_row(place, header, row) for place, row in zip(places[1:], cells[1:], strict=False)]
-
-
-def _row(place: Place, header: Sequence[str], cells: Sequence[str]) -> _Row:
-    if len(cells) != len(header):
-        raise place.error(f"expected {len(header)} cells, got {len(cells)}")
-    return _Row(place, dict(zip(header, cells, strict=True)))
+    return [_Row(place, dict(zip(header, cells, strict=True))) for place, cells in rows[1:]]
 
 
 def _joints(header: Mapping[str, str] | Sequence[str]) -> tuple[str, ...]:
@@ -134,7 +121,7 @@ def _require_header(path: Path, header: Sequence[str]) -> None:
 
 def _person(row: _Row, joints: Sequence[str]) -> PersonFrame:
     numbers = [
-        [row.number(f"{one}_x"), row.number(f"{one}_y"), row.number(f"{one}_confidence", 1.0)]
+        [row.number(f"{one}_x"), row.number(f"{one}_y"), row.number(f"{one}_confidence")]
         for one in joints
     ]
     return PersonFrame(row.frame(), torch.tensor(numbers), row.cells.get("person") or None)

@@ -1,7 +1,5 @@
 """DeepLabCut: a table of x, y and likelihood, as HDF5 of pandas or as CSV."""
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,7 +13,7 @@ from torch import Tensor
 
 from selfsup_lifting.files.parse.hdf5 import is_hdf5_with, open_hdf5, text_of
 from selfsup_lifting.files.parse.safe_pickle import unpickle
-from selfsup_lifting.files.parse.text import beginning, read_text
+from selfsup_lifting.files.parse.tables import SUFFIXES, first_cells, number_in, read_rows
 from selfsup_lifting.files.tracks.person_frames import (
     frame_range,
     require_distinct_frames,
@@ -44,22 +42,24 @@ class Table(NamedTuple):
 
 
 def _recognizes(path: Path) -> bool:
-    """Recognize an HDF5 file of pandas, or a CSV file whose first row begins with "scorer"."""
-    if path.suffix == ".csv":
-        return beginning(path, ".csv").startswith("scorer,")
+    """Recognize an HDF5 file of pandas, or a table whose first row begins with "scorer"."""
+    if path.suffix in SUFFIXES:
+        return first_cells(path)[:1] == ["scorer"]
     return is_hdf5_with(path, lambda file: any(_is_pandas(group) for group in file.values()))
 
 
 def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     """Read the `.h5` or `.csv` file of one camera, with one animal or several.
 
-    A body part without coordinates is missing, even if it has a likelihood.
+    A body part without coordinates is missing, even if it has a likelihood. A body part that was
+    labeled by hand has no likelihood. Objects that belong to none of several animals are left out,
+    and so are columns that ensemble smoothers add, such as `x_ens_var`.
     """
-    table = _read_csv(path) if path.suffix == ".csv" else _read_hdf5(path)
+    table = _read_csv(path) if path.suffix in SUFFIXES else _read_hdf5(path)
     _require_columns(path, table.columns)
     _require_rows(path, table)
     animals = _animals(table.columns)
-    parts = _distinct(column[-2] for column in table.columns)
+    parts = _parts(path, table.columns, animals)
     numbers, first_frame = _by_frame(path, table.frames, _numbers(table, animals or [""], parts))
     body = body_by_names(path, parts, declared=declared, numbers=numbers)
     notes = skipped_frames_note(path, table.frames)
@@ -82,7 +82,7 @@ def _numbers(
     values = torch.from_numpy(table.values).float()
     for at, column in enumerate(table.columns):
         animal = column[-3] if len(column) == MULTI_LEVELS else ""
-        if animal in animals:
+        if animal in animals and column[-1] in COORDINATES:
             part, coordinate = parts.index(column[-2]), COORDINATES.index(column[-1])
             numbers[:, animals.index(animal), part, coordinate] = values[:, at]
     return numbers
@@ -105,6 +105,20 @@ def _animals(columns: Sequence[Column]) -> tuple[str, ...]:
     return tuple(name for name in names if len(names) == 1 or name != NO_ANIMAL)
 
 
+def _parts(path: Path, columns: Sequence[Column], animals: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the body parts: those of the animals, each with x and y."""
+    own = [column for column in columns if len(column) == SINGLE_LEVELS or column[-3] in animals]
+    parts = _distinct(column[-2] for column in own if column[-1] in COORDINATES)
+    for part in parts:
+        known = {column[-1] for column in own if column[-2] == part}
+        if not {"x", "y"} <= known:
+            raise Place(path).error(f"expected columns x and y of {part}, got {sorted(known)}")
+    if not parts:
+        names = ", ".join("/".join(column) for column in columns[:3])
+        raise Place(path).error(f"expected columns {', '.join(COORDINATES)}, got {names}")
+    return parts
+
+
 def _distinct(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
@@ -115,11 +129,8 @@ def _require_columns(path: Path, columns: Sequence[Column]) -> None:
     if len(columns[0]) not in {SINGLE_LEVELS, MULTI_LEVELS}:
         raise Place(path).error(f"expected 3 or 4 header rows, got {len(columns[0])}")
     for column, times in Counter(columns).items():
-        name = "/".join(column)
-        if column[-1] not in COORDINATES:
-            raise Place(path).error(f"expected columns {', '.join(COORDINATES)}, got {name}")
         if times > 1:
-            raise Place(path).error(f"column {name} appears twice")
+            raise Place(path).error(f"column {'/'.join(column)} appears twice")
 
 
 def _require_rows(path: Path, table: Table) -> None:
@@ -131,18 +142,15 @@ def _require_rows(path: Path, table: Table) -> None:
 
 
 def _read_csv(path: Path) -> Table:
-    rows = list(csv.reader(io.StringIO(read_text(path))))
-    is_multi = any("individuals" in row[:1] for row in rows[:MULTI_LEVELS])
+    rows = read_rows(path)
+    is_multi = any(row.cells[:1] == ["individuals"] for row in rows[:MULTI_LEVELS])
     levels = MULTI_LEVELS if is_multi else SINGLE_LEVELS
-    rows = [*rows[:levels], *filter(None, rows[levels:])]
-    places = [Place(path, f"row {number}") for number, _ in enumerate(rows, start=1)]
-    for place, row in zip(places, rows, strict=True):
-        if len(row) != len(rows[0]):
-            raise place.error(f"expected {len(rows[0])} cells, got {len(row)}")
-    columns = list(zip(*(row[1:] for row in rows[:levels]), strict=True))
-    body = list(zip(places, rows, strict=True))[levels:]
-    frames = [_frame(place, row[0]) for place, row in body]
-    values = [[_number(place, cell) for cell in row[1:]] for place, row in body]
+    # Labels have one index column, or three: "labeled-data", the video and the picture.
+    index = next((at for at, cell in enumerate(rows[0].cells) if at and cell), 1)
+    columns = list(zip(*(row.cells[index:] for row in rows[:levels]), strict=True))
+    body = rows[levels:]
+    frames = [_frame(row.place, row.cells[index - 1]) for row in body]
+    values = [[_number(row.place, cell) for cell in row.cells[index:]] for row in body]
     shape = (len(frames), len(columns))
     return Table(frames, columns, np.array(values, dtype=np.float64).reshape(shape))
 
@@ -157,7 +165,7 @@ def _frame(place: Place, cell: str) -> int:
 
 def _number(place: Place, cell: str) -> float:
     try:
-        return float(cell) if cell.strip() else np.nan
+        return number_in(cell)
     except ValueError:
         raise place.expected("a number", cell) from None
 
@@ -166,7 +174,7 @@ def _read_hdf5(path: Path) -> Table:
     with open_hdf5(path, "pandas") as file:
         group = next(group for group in file.values() if _is_pandas(group))
         kind = text_of(group.attrs["pandas_type"])
-        return _read_table(path, group) if kind == "frame_table" else _read_fixed(group)
+        return _read_table(path, group) if kind == "frame_table" else _read_fixed(path, group)
 
 
 def _read_table(path: Path, group: Any) -> Table:  # noqa: ANN401 - h5py is untyped
@@ -179,20 +187,35 @@ def _read_table(path: Path, group: Any) -> Table:  # noqa: ANN401 - h5py is unty
         pickled = bytes(table.attrs[f"{block}_kind"])
         columns += [tuple(map(str, column)) for column in unpickle(pickled, path)]
     values = np.concatenate([rows[block].reshape(len(rows), -1) for block in blocks], axis=1)
-    return Table([int(frame) for frame in rows["index"]], columns, values.astype(np.float64))
+    frames = [_frame_of(path, frame) for frame in rows["index"]]
+    return Table(frames, columns, values.astype(np.float64))
 
 
-def _read_fixed(group: Any) -> Table:  # noqa: ANN401 - h5py is untyped
+def _read_fixed(path: Path, group: Any) -> Table:  # noqa: ANN401 - h5py is untyped
     """Read pandas' layout "fixed": arrays of names, and of indices into them."""
-    levels = range(int(group.attrs["block0_items_nlevels"]))
-    names = [[text_of(name) for name in group[f"block0_items_level{at}"][()]] for at in levels]
-    indices = [group[f"block0_items_label{at}"][()] for at in levels]
-    columns = [
-        tuple(name[index] for name, index in zip(names, column, strict=True))
-        for column in zip(*indices, strict=True)
-    ]
+    names = _index(group, "block0_items")
     values = np.asarray(group["block0_values"][()], dtype=np.float64)
-    return Table([int(frame) for frame in group["axis1"][()]], columns, values)
+    frames = [_frame_of(path, row[-1]) for row in _index(group, "axis1")]
+    return Table(frames, [tuple(map(text_of, name)) for name in names], values)
+
+
+def _index(group: Any, name: str) -> list[tuple[Any, ...]]:  # noqa: ANN401 - h5py is untyped
+    """Return an index of pandas' layout "fixed", one tuple of levels per entry."""
+    if f"{name}_nlevels" not in group.attrs:
+        return [(entry,) for entry in group[name][()]]
+    levels = range(int(group.attrs[f"{name}_nlevels"]))
+    known = [group[f"{name}_level{at}"][()] for at in levels]
+    labels = [group[f"{name}_label{at}"][()] for at in levels]
+    return [
+        tuple(level[at] for level, at in zip(known, entry, strict=True))
+        for entry in zip(*labels, strict=True)
+    ]
+
+
+def _frame_of(path: Path, entry: Any) -> int:  # noqa: ANN401 - any entry of an index
+    """Read a frame of an index: a number, or the picture that a person labeled."""
+    text = isinstance(entry, bytes | str)
+    return _frame(Place(path), text_of(entry)) if text else int(entry)
 
 
 def _is_pandas(group: Any) -> bool:  # noqa: ANN401 - h5py is untyped

@@ -22,7 +22,7 @@ _MARKS = ('"instance_info"', '"instances"', '"keypoint_scores"')
 
 def _recognizes(path: Path) -> bool:
     """Recognize the inferencer's list of frames or instances, or the demo's `instance_info`."""
-    start = beginning(path, ".json", BEGINNING)
+    start = beginning(path, ".json", characters=BEGINNING)
     return any(mark in start for mark in _MARKS)
 
 

@@ -24,7 +24,7 @@ def _recognizes(path: Path) -> bool:
 
 
 def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
-    """Read every track; if the file has no scores, all confidences are one."""
+    """Read every track; points that a person placed have no score."""
     with open_hdf5(path, NAME) as file:
         nodes = [text_of(name) for name in file["node_names"][()]]
         edges = [(text_of(one), text_of(two)) for one, two in _array(file, "edge_names")]
@@ -54,13 +54,13 @@ def _points_and_scores(
             f"`tracks` must have {nodes} nodes and 2 coordinates, got {tuple(tracks.shape)}"
         )
     if "point_scores" not in file:
-        return points, torch.ones(points.shape[:-1])
+        return points, torch.full(points.shape[:-1], torch.nan)
     axes = _axes(file["point_scores"], tuple(axis for axis in axes if axis != "xy"))
     scores = torch.from_numpy(file["point_scores"][()]).float()
     scores = scores.permute([*map(axes.index, ("frame", "track", "node"))])
     if scores.shape != points.shape[:-1]:
         raise place.error(f"`point_scores` {tuple(scores.shape)} do not fit `tracks`")
-    return points, scores.nan_to_num(0.0)
+    return points, scores
 
 
 def _axes(dataset: Any, default: tuple[str, ...]) -> tuple[str, ...]:  # noqa: ANN401 - h5py is untyped

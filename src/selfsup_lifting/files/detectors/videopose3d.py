@@ -26,7 +26,7 @@ def _recognizes(path: Path) -> bool:
 
 
 def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
-    """Read every video and camera; finite keypoints have confidence one, without scores."""
+    """Read every video and camera; most files have no scores."""
     content = load_npz(path)
     metadata = content.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
@@ -72,7 +72,7 @@ def _numbers(place: Place, positions: Any) -> Float[Tensor, "frames joints 3"]: 
     if not is_poses(positions, {2, 3}) or not len(positions):
         raise place.error("expected frames x joints x 2 numbers")
     numbers = torch.from_numpy(positions.astype(np.float32))
-    return torch.cat([numbers, torch.ones_like(numbers[..., :1])], dim=-1)[..., :3]
+    return torch.cat([numbers, torch.full_like(numbers[..., :1], torch.nan)], dim=-1)[..., :3]
 
 
 def _dict(place: Place, value: Any) -> dict[Any, Any]:  # noqa: ANN401 - any content of the pickle

@@ -13,7 +13,9 @@ from selfsup_lifting.files.parse.text import read_text
 from selfsup_lifting.read_errors import Place, ReadError
 
 LARGEST_NUMBER = 1e9
-"""Pixels, frame numbers and scores above this are taken to be damaged."""
+"""Pixels and scores above this are taken to be damaged."""
+LARGEST_FRAME = 2**53
+"""Frame numbers above this are taken to be damaged; image ids of COCO have up to 12 digits."""
 
 
 def load_json(path: Path) -> Any:  # noqa: ANN401 - any JSON value
@@ -44,13 +46,15 @@ def whole_number_at(place: Place, value: object) -> int:
     """Return the value, if it is a whole number that is not negative."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise place.expected("a whole number", value)
-    if not 0 <= value <= LARGEST_NUMBER or value != int(value):
+    if not 0 <= value <= LARGEST_FRAME or value != int(value):
         raise place.expected("a whole number", value)
     return int(value)
 
 
 def numbers_at(place: Place, values: object, *shape: int, per_joint: int = 0) -> Tensor:
-    """Return numbers of the given shape as float32; -1 allows any size; null is NaN.
+    """Return numbers of the given shape as float32; -1 allows any size.
+
+    A null is NaN. A number that is too large to be true is infinite.
 
     Args:
         place: The place in the file, for the message of an error.
@@ -76,7 +80,7 @@ def numbers_at(place: Place, values: object, *shape: int, per_joint: int = 0) ->
     )
     if not fits:
         raise place.expected(what, values)
-    return torch.where(tensor.abs() <= LARGEST_NUMBER, tensor, torch.nan).float()
+    return torch.where(tensor.abs() > LARGEST_NUMBER, torch.inf, tensor).float()
 
 
 def _require_numbers(place: Place, values: object, per_joint: int) -> None:

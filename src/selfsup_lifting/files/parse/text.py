@@ -1,27 +1,36 @@
-"""Text files, whole or their beginning."""
+"""Text files in UTF-8 or UTF-16, whole or their beginning."""
 
 from pathlib import Path
 
 from selfsup_lifting.read_errors import Place
 
+UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
 
 def read_text(path: Path) -> str:
-    """Read a text file in UTF-8, with or without a byte-order mark.
+    """Read a text file in UTF-8, with or without a byte-order mark, or in UTF-16 with one.
 
     Raises:
-        ReadError: If it is not UTF-8.
+        ReadError: If it is neither.
     """
+    content, encoding = path.read_bytes(), _encoding(path)
     try:
-        return path.read_text(encoding="utf-8-sig")
+        text = content.decode(encoding)
     except UnicodeDecodeError as error:
         raise Place(path).error(
             f"not a text file in UTF-8: {error.reason} at byte {error.start}"
         ) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def beginning(path: Path, suffix: str, characters: int = 4096) -> str:
-    """Read the first characters of a text file; empty unless it is a file with the suffix."""
-    if path.suffix != suffix or not path.is_file():
+def beginning(path: Path, *suffixes: str, characters: int = 4096) -> str:
+    """Read the first characters of a text file; empty unless it is a file with one suffix."""
+    if path.suffix.lower() not in suffixes or not path.is_file():
         return ""
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
+    with path.open(encoding=_encoding(path), errors="replace") as file:
         return file.read(characters)
+
+
+def _encoding(path: Path) -> str:
+    with path.open("rb") as file:
+        return "utf-16" if file.read(2) in UTF_16_MARKS else "utf-8-sig"

@@ -63,7 +63,8 @@ def assemble(
         source=Source(aligned[0].format, path if len(paths) == 1 else path.parent),
     )  # fmt: skip
     counts = confidence.amax(dim=-1).gt(0).sum(dim=2).amax(dim=0).tolist()
-    return ReadResult(recording, dict(zip(cameras.names, counts, strict=True)), tuple(notes))
+    people = dict(zip(cameras.names, counts, strict=True))
+    return ReadResult(recording, people, sum(view.unscored for view in views), tuple(notes))
 
 
 def _with_known_skeleton(views: Sequence[ViewTracks]) -> list[ViewTracks]:

@@ -1,46 +1,117 @@
 """The camera of a calibration that the name of a file means."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import SequenceMatcher
+
+from selfsup_lifting.read_errors import ReadError
 
 # Words that a file may put before the name of its camera, for cameras named A, B or 1, 2.
-_PREFIXES = ("", "cam", "camera", "view")
+_PREFIXES = ("cam", "camera", "view")
+# A shorter word is no name of a camera by itself if the camera has more words.
+SHORTEST_WORD = 3
+# The end of a picture's name, which COLMAP uses as the name of a camera.
+_PICTURE = re.compile(r"(?i)\.(png|jpe?g|bmp|tiff?|webp|mp4|avi|mov)$")
 
 
 def match_camera(
-    names: Sequence[str], file: str, pattern: str | None = None
+    names: Sequence[str],
+    file: str,
+    pattern: str | None = None,
+    declared: Mapping[str, str] | None = None,
 ) -> tuple[str, str] | None:
     """Find the camera in the name of a file.
 
-    Punctuation, case and leading zeros are ignored: `cam01_json` matches the camera `cam_1`, and
-    `trial2-camA` matches the camera `A` with the remaining words `trial 2`.
+    Punctuation, case, leading zeros and the end of a picture's name are ignored: `cam01_json`
+    matches the camera `cam_1` or `cam1.png`, and `trial2-camA` matches the camera `A` with the
+    remaining words `trial 2`. Words that all cameras have in common may be missing in the file:
+    `cam01_json` also matches `int_cam01_img` of a calibration with `int_cam02_img`.
 
     Args:
         names: The cameras of the calibration.
         file: The name of the file, without suffix.
         pattern: A regular expression whose first group is the camera, as in anipose's `cam_regex`.
+        declared: The camera of some files, by the user; they match no other camera.
 
     Returns:
         The camera and the remaining words; None if no camera matches, or several.
     """
+    if declared and file in declared:
+        return declared[file], ""
+    names = [name for name in names if name not in (declared or {}).values()]
     found = None if pattern is None else re.search(pattern, file)
     if found and found.groups() and found[1].strip() in names:
-        return found[1].strip(), " ".join(_words(file[: found.start()] + file[found.end() :]))
-    words = _words(file)
-    fits = sorted((len(rest), name, rest) for name in names for rest in _rests(words, name))
+        return found[1].strip(), " ".join(words_of(file[: found.start()] + file[found.end() :]))
+    words, common = words_of(file), _common_words(names)
+    fits = sorted((len(rest), name, rest) for name in names for rest in _rests(words, name, common))
     best = {name for count, name, _ in fits if count == fits[0][0]}
     return (fits[0][1], " ".join(fits[0][2])) if len(best) == 1 else None
 
 
-def _rests(words: list[str], name: str) -> list[list[str]]:
-    """Return the words around the name of a camera, with every prefix that matches."""
-    parts = [_words(prefix + gap + name) for gap in (" ", "") for prefix in _PREFIXES]
-    return [rest for part in parts if (rest := _without(words, part)) is not None]
+def declared_cameras(pairs: Sequence[str], names: Sequence[str]) -> dict[str, str]:
+    """Parse the pairs camera=file of `--map`: the camera of each file.
+
+    Raises:
+        ReadError: If a pair has another form, or names a camera that the calibration lacks.
+    """
+    cameras: dict[str, str] = {}
+    for pair in pairs:
+        camera, equals, file = pair.partition("=")
+        if not (equals and file) or camera not in names:
+            raise ReadError(
+                f"`map` must be camera=file with a camera of {', '.join(names)}, got {pair!r}"
+            )
+        cameras[file] = camera
+    return cameras
 
 
-def _words(name: str) -> list[str]:
-    """Split `Cam-01` into `cam` and `1`."""
-    words = re.findall(r"[a-z]+|\d+", name.lower())
+def best_guesses(cameras: Sequence[str], files: Sequence[str]) -> list[tuple[str, str]]:
+    """Pair cameras and files whose names are most alike; both keep their order among equals."""
+    likeness = sorted(
+        (-SequenceMatcher(None, camera.lower(), file.lower()).ratio(), abs(one - two), one, two)
+        for one, camera in enumerate(cameras)
+        for two, file in enumerate(files)
+    )
+    taken_cameras: set[int] = set()
+    taken_files: set[int] = set()
+    guesses = []
+    for _, _, one, two in likeness:
+        if one not in taken_cameras and two not in taken_files:
+            taken_cameras.add(one)
+            taken_files.add(two)
+            guesses.append((cameras[one], files[two]))
+    return sorted(guesses)
+
+
+def _rests(words: list[str], name: str, common: set[str]) -> Iterator[list[str]]:
+    """Yield the words around the name of a camera, with every prefix that matches."""
+    own = [word for word in words_of(name) if word not in common]
+    parts = [words_of(name), *_prefixed(_PICTURE.sub("", name)), *_prefixed(" ".join(own))]
+    # A short word alone, such as the 1 of `cam 1`, may be anything: `trial 1` is no camera.
+    if own == words or any(len(word) >= SHORTEST_WORD for word in own):
+        parts.append(own)
+    for part in parts:
+        rest = _without(words, part)
+        if rest is not None:
+            yield rest
+
+
+def _prefixed(name: str) -> Iterator[list[str]]:
+    for prefix in _PREFIXES:
+        yield words_of(f"{prefix} {name}")
+        yield words_of(f"{prefix}{name}")
+
+
+def _common_words(names: Sequence[str]) -> set[str]:
+    """Return the words that all of several cameras have in common."""
+    if len(names) < 2:  # noqa: PLR2004 - one camera shares its words with no other
+        return set()
+    return set.intersection(*(set(words_of(name)) for name in names))
+
+
+def words_of(name: str) -> list[str]:
+    """Split `Cam-01.png` into `cam` and `1`."""
+    words = re.findall(r"[^\W\d_]+|\d+", _PICTURE.sub("", name).lower())
     return [word.lstrip("0") or "0" if word.isdigit() else word for word in words]
 
 

@@ -1,145 +1,206 @@
-"""A folder with one file or folder of detections per camera, and a calibration file."""
+"""A session: detections of every camera, and a calibration file."""
 
-import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
-from itertools import chain
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from selfsup_lifting.calibration import Rig
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files.detectors import find_format, read_tracks
 from selfsup_lifting.files.sessions.assembly import assemble
-from selfsup_lifting.files.sessions.camera_matching import match_camera
-from selfsup_lifting.files.sessions.project import DETECTIONS, Project, find_rig
+from selfsup_lifting.files.sessions.camera_matching import (
+    best_guesses,
+    declared_cameras,
+    match_camera,
+)
+from selfsup_lifting.files.sessions.layout import (
+    Source,
+    preferred,
+    session_folders,
+    sources_of,
+    unrecognized_tracks,
+)
+from selfsup_lifting.files.sessions.project import Project, find_rig
 from selfsup_lifting.files.tracks.view_tracks import ViewTracks
 from selfsup_lifting.read_errors import Place, ReadError
 from selfsup_lifting.reader import Reader, ReadResult
 
-# How many folders below the given one a folder of detections may be.
-DEEPEST = 4
-# Suffixes of files with detections: in a message, other files are not named.
-TRACK_SUFFIXES = frozenset({".json", ".csv", ".h5", ".hdf5", ".npz"})
-
 
 def _recognizes(path: Path) -> bool:
     """Recognize a project with detections, a folder of projects, or a folder of detections."""
-    return path.is_dir() and bool(_detection_folders(path))
+    return path.is_dir() and bool(session_folders(path, ReadSettings()))
 
 
 def _read(path: Path, settings: ReadSettings) -> list[ReadResult]:
-    """Read every folder of detections: one recording, or several if the file names say so.
+    """Read every session in a folder: one recording each, or several if the file names say so.
 
     The path is a project of Pose2Sim or anipose, a folder of projects, or a folder with one file or
-    folder of detections per camera.
+    folder of detections per camera, with one folder per camera, or with one file of all cameras.
     """
-    folders = _detection_folders(path)
+    folders = session_folders(path, settings)
     if not folders:
         raise Place(path).error(
             "expected a folder with detections, one file or folder per camera, got none"
         )
-    return [result for folder in folders for result in _read_folder(folder, settings)]
+    return [result for folder in folders for result in _Session.of(folder, settings).read(settings)]
 
 
 READER = Reader("capture", _recognizes, _read)
 
 
-def unrecognized_tracks(folder: Path) -> list[Path]:
-    """List the files in no known format whose suffix suggests 2D tracks."""
-    files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in TRACK_SUFFIXES]
-    return [path for path in files if path.is_file() and find_format(path) is None]
+@dataclass(frozen=True)
+class _Session:
+    """The folder of a session, its project, its calibration and the names of its files."""
 
+    folder: Path
+    project: Project
+    rig: Rig
+    declared: Mapping[str, str]
 
-def _read_folder(folder: Path, settings: ReadSettings) -> list[ReadResult]:
-    project = Project.of(folder)
-    rig = find_rig(settings, project.folder)
-    if rig is None:
-        raise Place(project.folder).error(
-            "expected a calibration (calibration/*.toml or calib*.toml), got none; "
-            "name one with --cameras"
+    @classmethod
+    def of(cls, folder: Path, settings: ReadSettings) -> "_Session":
+        project = Project.of(folder)
+        rig = find_rig(settings, project.folder)
+        if rig is None:
+            raise Place(project.folder).error(
+                "expected a calibration (calibration/*.toml or calib*.toml), got none; "
+                "name one with --cameras"
+            )
+        return cls(folder, project, rig, declared_cameras(settings.map, rig.cameras.names))
+
+    def read(self, settings: ReadSettings) -> list[ReadResult]:
+        """Read every recording of the session."""
+        skeleton = settings.detected_skeleton or self.project.skeleton
+        sources, notes = preferred(sources_of(self.folder))
+        matched = {source: self._camera(source) for source in sources}
+        unmatched = [source for source, match in matched.items() if match is None]
+        files = [source for source in unmatched if source.path.is_file()]
+        tables = {source: read_tracks(source.path, skeleton) for source in files}
+        tables = {source: views for source, views in tables.items() if len(views) > 1}
+        lost = [source for source in unmatched if source not in tables]
+        parts = [(match, source) for source, match in matched.items() if match is not None]
+        results = []
+        for rest, group in self._by_recording(parts, lost, tables).items():
+            views = [_view(group[camera], skeleton) for camera in self.rig.cameras.names]
+            results.append(self._assembled(rest, self.rig, views, settings, notes))
+        for source, views in tables.items():
+            alone = len(tables) == 1 and not results
+            name, rig = "" if alone else source.path.stem, self._rig_of(source, views)
+            ordered = self._in_order(rig, views)
+            results.append(self._assembled(name, rig, ordered, settings, notes))
+        return results
+
+    def _camera(self, source: Source) -> tuple[str, str] | None:
+        names, pattern = self.rig.cameras.names, self.project.camera_pattern
+        return source.camera(names, pattern, self.declared)
+
+    def _assembled(
+        self,
+        rest: str,
+        rig: Rig,
+        views: Sequence[ViewTracks],
+        settings: ReadSettings,
+        notes: Sequence[str],
+    ) -> ReadResult:
+        name = f"{self.project.folder.resolve().name} {rest}".rstrip()
+        notes, fps = [*rig.notes, *notes], self.project.fps
+        result = assemble(name, rig.cameras, views, settings, fps=fps, notes=notes)
+        return self.project.without_face(result, settings)
+
+    def _by_recording(
+        self,
+        parts: Sequence[tuple[tuple[str, str], Source]],
+        lost: Sequence[Source],
+        tables: Mapping[Source, object],
+    ) -> dict[str, dict[str, Source]]:
+        """Group the sources by recording and camera, as their names say."""
+        everything = [(camera, source) for (camera, _), source in parts]
+        groups: dict[str, list[tuple[str, Source]]] = {}
+        for (camera, rest), source in parts:
+            groups.setdefault(rest, []).append((camera, source))
+        if lost or not (groups or tables):
+            self._require_cameras(everything, lost)
+        if sorted(camera for camera, _ in everything) == sorted(self.rig.cameras.names):
+            return {"": dict(everything)}
+        for group in groups.values():
+            self._require_cameras(group, [])
+        return {rest: dict(group) for rest, group in groups.items()}
+
+    def _require_cameras(self, found: Sequence[tuple[str, Source]], lost: Sequence[Source]) -> None:
+        """Refuse detections and a calibration with different cameras; the message lists them."""
+        counts = Counter(camera for camera, _ in found)
+        lacking = [name for name in self.rig.cameras.names if name not in counts]
+        twice = sorted(counts - Counter(set(counts)))
+        names = [source.camera_folder or source.path.name for source in lost]
+        if not (lacking or names or twice):
+            return
+        parts = [f"without detections: {', '.join(lacking) or 'none'}"]
+        parts.append(f"without calibration: {', '.join(names) or 'none'}")
+        parts += [f"with several detections: {_listed(found, twice)}"] if twice else []
+        unread = _unread_sources(self.folder, lacking)
+        parts += [f"{name} is in no known format" for name in unread]
+        raise self._different_cameras(parts, lacking, names)
+
+    def _different_cameras(
+        self, parts: Sequence[str], lacking: Sequence[str], files: Sequence[str]
+    ) -> ReadError:
+        guesses = best_guesses(lacking, list(dict.fromkeys(files)))
+        pairs = " ".join(f"{camera}={file}" for camera, file in guesses)
+        hint = [f"if these pairs are right, add --map {pairs}"] if guesses else []
+        width = max((len(camera) for camera, _ in guesses), default=0)
+        rows = [f"  {camera:{width}}  {file}" for camera, file in guesses]
+        table = [f"  {'camera':{width}}  file (a guess by its name)", *rows] if rows else []
+        return ReadError(
+            f"{self.rig.path} and {self.folder} have different cameras: "
+            + "; ".join([*parts, *hint]),
+            details="\n".join(table),
         )
-    results = []
-    for rest, sources in _by_recording(folder, rig, project.camera_pattern).items():
-        name = f"{project.folder.resolve().name} {rest}".rstrip()
-        declared = settings.detected_skeleton or project.skeleton
-        views = [_view(sources[camera], declared) for camera in rig.cameras.names]
-        result = assemble(name, rig.cameras, views, settings, fps=project.fps, notes=rig.notes)
-        results.append(project.without_face(result, settings))
-    return results
+
+    def _rig_of(self, source: Source, views: Sequence[ViewTracks]) -> Rig:
+        """Return the cameras that a table of several cameras names; without rows, none saw."""
+        names = self.rig.cameras.names
+        found = [(view.camera, self._of_view(view)) for view in views]
+        lost = [name for name, camera in found if camera is None]
+        cameras = [camera for _, camera in found if camera is not None]
+        if lost or len(set(cameras)) < len(cameras):
+            lacking = [name for name in names if name not in cameras]
+            parts = [f"without detections: {', '.join(lacking) or 'none'}"]
+            parts.append(f"without calibration: {', '.join(lost) or 'none'}")
+            raise self._different_cameras(parts, lacking, lost)
+        blind = [name for name in names if name not in cameras]
+        if not blind:
+            return self.rig
+        note = f"{source.path}: has no rows of {', '.join(blind)}, which are left out"
+        seen = [name for name in names if name in cameras]
+        return Rig(self.rig.cameras.select(seen), self.rig.path, (*self.rig.notes, note))
+
+    def _of_view(self, view: ViewTracks) -> str | None:
+        match = match_camera(self.rig.cameras.names, view.camera, declared=self.declared)
+        return None if match is None else match[0]
+
+    def _in_order(self, rig: Rig, views: Sequence[ViewTracks]) -> list[ViewTracks]:
+        by_name = {self._of_view(view): view for view in views}
+        return [by_name[name] for name in rig.cameras.names]
 
 
-def _view(source: Path, declared: str | None) -> ViewTracks:
-    views = read_tracks(source, declared)
+def _view(source: Source, declared: str | None) -> ViewTracks:
+    views = read_tracks(source.path, declared)
     if len(views) > 1:
-        raise Place(source).error(f"expected one camera, got {len(views)}")
-    return replace(views[0], camera=source.name)
+        raise Place(source.path).error(f"expected one camera, got {len(views)}")
+    return replace(views[0], camera=source.camera_folder or source.path.name)
 
 
-def _by_recording(folder: Path, rig: Rig, pattern: str | None) -> dict[str, dict[str, Path]]:
-    """Group the sources of a folder by recording and camera, as their names say."""
-    unmatched: list[str] = []
-    groups: dict[str, list[tuple[str, Path]]] = {}
-    for source in _sources(folder):
-        match = match_camera(rig.cameras.names, _plain_name(source), pattern)
-        if match is None:
-            unmatched.append(source.name)
-        else:
-            groups.setdefault(match[1], []).append((match[0], source))
-    everything = [*chain(*groups.values())]
-    if unmatched:
-        _require_cameras(folder, rig, everything, unmatched)
-    if sorted(camera for camera, _ in everything) == sorted(rig.cameras.names):
-        return {"": dict(everything)}
-    for group in groups.values():
-        _require_cameras(folder, rig, group, [])
-    return {rest: dict(group) for rest, group in groups.items()}
-
-
-def _require_cameras(
-    folder: Path, rig: Rig, found: Sequence[tuple[str, Path]], unmatched: Sequence[str]
-) -> None:
-    """Refuse detections and a calibration with different cameras; the message lists them."""
-    counts = Counter(camera for camera, _ in found)
-    lacking = [name for name in rig.cameras.names if name not in counts]
-    twice = sorted(counts - Counter(set(counts)))
-    if not (lacking or unmatched or twice):
-        return
-    parts = [
-        f"without detections: {', '.join(lacking) or 'none'}",
-        f"without calibration: {', '.join(unmatched) or 'none'}",
-    ]
-    parts += [f"with several detections: {', '.join(twice)}"] if twice else []
-    parts += [f"{name} is in no known format" for name in _unread_sources(folder, lacking)]
-    raise ReadError(f"{rig.path} and {folder} have different cameras: {'; '.join(parts)}")
+def _listed(found: Sequence[tuple[str, Source]], twice: Sequence[str]) -> str:
+    names = {
+        camera: ", ".join(source.path.name for one, source in found if one == camera)
+        for camera in twice
+    }
+    return "; ".join(f"{camera} ({files})" for camera, files in names.items())
 
 
 def _unread_sources(folder: Path, cameras: Sequence[str]) -> list[str]:
     """Name the files and folders in no known format that could be of the given cameras."""
     folders = filter(Path.is_dir, sorted(folder.iterdir()))
     unread = [*unrecognized_tracks(folder), *(one for one in folders if find_format(one) is None)]
-    return [path.name for path in unread if match_camera(cameras, _plain_name(path)) is not None]
-
-
-def _detection_folders(path: Path, depth: int = 0) -> list[Path]:
-    """Find the folders with one source per camera."""
-    found = next(filter(_sources, (*map(path.joinpath, DETECTIONS), path)), None)
-    if found is not None:
-        return [found]
-    if depth == DEEPEST or find_format(path) is not None:
-        return []
-    below = filter(Path.is_dir, sorted(path.iterdir()))
-    return [inside for folder in below for inside in _detection_folders(folder, depth + 1)]
-
-
-def _sources(folder: Path) -> list[Path]:
-    """List the files and folders in a folder that are in the format of a detector."""
-    if not folder.is_dir() or find_format(folder) is not None:
-        return []
-    return [source for source in sorted(folder.iterdir()) if find_format(source) is not None]
-
-
-def _plain_name(source: Path) -> str:
-    """Remove the part of a name that only says detections: `cam01_json`, `cam1DLC_resnet50_...`."""
-    name = source.stem if source.is_file() else source.name
-    return re.sub(r"(?i)(dlc_|[^a-z0-9](json|pose|keypoints|predictions|analysis)\b).*$", "", name)
+    return [one.name for one in unread if match_camera(cameras, Source(one).plain_name) is not None]

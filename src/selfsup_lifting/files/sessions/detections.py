@@ -1,5 +1,6 @@
 """One file or folder of detections: of one camera, or of all cameras."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -9,7 +10,7 @@ from selfsup_lifting.calibration import Rig
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files.detectors import find_format, read_tracks
 from selfsup_lifting.files.sessions.assembly import assemble
-from selfsup_lifting.files.sessions.camera_matching import match_camera
+from selfsup_lifting.files.sessions.camera_matching import declared_cameras, match_camera
 from selfsup_lifting.files.sessions.project import Project, find_rig
 from selfsup_lifting.files.tracks.view_tracks import Scale, ViewTracks
 from selfsup_lifting.read_errors import Place
@@ -39,9 +40,11 @@ def _read(path: Path, settings: ReadSettings) -> list[ReadResult]:
     project = Project.of(folder)
     views = read_tracks(path, settings.detected_skeleton or project.skeleton)
     rig = find_rig(settings, folder, project.folder)
-    ordered = None if rig is None or len(views) == 1 else _in_order_of(rig.cameras, views)
+    declared = declared_cameras(settings.map, () if rig is None else rig.cameras.names)
+    several = rig is not None and len(views) > 1
+    ordered = _in_order_of(rig.cameras, views, declared) if rig is not None and several else None
     if rig is None or ordered is None:
-        results = [_one_camera(view, rig, settings, project.fps) for view in views]
+        results = [_one_camera(view, rig, settings, project.fps, declared) for view in views]
     else:
         name, cameras = path.stem, rig.cameras
         results = [assemble(name, cameras, ordered, settings, fps=project.fps, notes=rig.notes)]
@@ -51,8 +54,10 @@ def _read(path: Path, settings: ReadSettings) -> list[ReadResult]:
 READER = Reader("detections", _recognizes, _read)
 
 
-def _in_order_of(cameras: Cameras, views: list[ViewTracks]) -> list[ViewTracks] | None:
-    pairs = [(match_camera(cameras.names, view.camera), view) for view in views]
+def _in_order_of(
+    cameras: Cameras, views: list[ViewTracks], declared: Mapping[str, str]
+) -> list[ViewTracks] | None:
+    pairs = [(match_camera(cameras.names, view.camera, None, declared), view) for view in views]
     by_name = {match[0]: view for match, view in pairs if match is not None}
     if len(by_name) < len(views) or set(by_name) != set(cameras.names):
         return None
@@ -60,22 +65,29 @@ def _in_order_of(cameras: Cameras, views: list[ViewTracks]) -> list[ViewTracks] 
 
 
 def _one_camera(
-    view: ViewTracks, rig: Rig | None, settings: ReadSettings, fps: float | None
+    view: ViewTracks,
+    rig: Rig | None,
+    settings: ReadSettings,
+    fps: float | None,
+    declared: Mapping[str, str],
 ) -> ReadResult:
     if rig is None:
         size, note = _assumed_size(view)
         camera = _assumed_camera(view.camera, size)
         return assemble(view.camera, camera, [view], settings, fps=fps, notes=[note])
-    camera = rig.cameras.select([_camera_of(view, rig, settings)])
+    camera = rig.cameras.select([_camera_of(view, rig, settings, declared)])
     return assemble(view.camera, camera, [view], settings, fps=fps, notes=rig.notes)
 
 
-def _camera_of(view: ViewTracks, rig: Rig, settings: ReadSettings) -> str:
+def _camera_of(
+    view: ViewTracks, rig: Rig, settings: ReadSettings, declared: Mapping[str, str]
+) -> str:
     """Return the camera of a track: the declared one, the one of the same name, or the only one."""
     names = rig.cameras.names
     if settings.filmed_by is not None and settings.filmed_by in names:
         return settings.filmed_by
-    match = match_camera(names, view.camera)
+    name = view.source.name if view.source.name in declared else view.camera
+    match = match_camera(names, name, None, declared)
     if match is not None and settings.filmed_by is None:
         return match[0]
     if len(names) == 1 and settings.filmed_by is None:

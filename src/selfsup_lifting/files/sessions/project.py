@@ -14,14 +14,16 @@ from selfsup_lifting.read_errors import Place, ReadError
 from selfsup_lifting.reader import ReadResult
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 
-# The folders of detections in Pose2Sim and anipose, the most refined first.
+# The folders of detections in Pose2Sim, anipose and MMPose, the most refined first.
 DETECTIONS = (
     "pose-associated", "pose-sync", "pose", "pose-2d-proj", "pose-2d-filtered", "pose-2d",
+    "predictions",
 )  # fmt: skip
 CONFIGS = ("Config.toml", "config.toml")
 # Calibrations beside data: `calibration/`, Pose2Sim's `S00_Calibration/`, `calib.toml`.
 CALIBRATION_FOLDERS = ("[Cc]alibration", "[Cc]alib", "*_[Cc]alibration")
-CALIBRATION_FILES = ("[Cc]alib*", "[Cc]amera*")
+# Also in EasyMocap's and OpenCV's files of intrinsics, which have their poses beside them.
+CALIBRATION_FILES = ("[Cc]alib*", "[Cc]amera*", "intri.yml", "intrinsics.yml")
 SUFFIXES = (".toml", ".yaml", ".yml", ".json", ".xml", ".cal", ".h5", ".txt")
 # How many folders above the detections their configuration and calibration may be.
 HIGHEST_PARENT = 3
@@ -131,7 +133,19 @@ def _calibrations_in(folder: Path) -> list[Path]:
     inside = [path for name in CALIBRATION_FOLDERS for path in folder.glob(name) if path.is_dir()]
     files = [_most_likely(one.glob("*")) for one in inside]
     files.append(_most_likely(file for name in CALIBRATION_FILES for file in folder.glob(name)))
+    files.append([folder / name for name in CONFIGS if _holds_cameras(folder / name)])
     return next(filter(None, files), [])
+
+
+def _holds_cameras(config: Path) -> bool:
+    """Return whether a configuration is one of caliscope's, which contains the cameras."""
+    if not config.is_file():
+        return False
+    try:
+        tables = [*tomllib.loads(read_text(config)).values()]
+    except ValueError:
+        return False  # a damaged configuration is reported where it is read as one
+    return any(isinstance(one, dict) and {"matrix", "port"} <= one.keys() for one in tables)
 
 
 def _most_likely(paths: Iterable[Path]) -> list[Path]:

@@ -35,7 +35,7 @@ def instance_at(place: Place, instance: object) -> Float[Tensor, "joints 3"] | N
     keypoints = numbers_at(place.at("keypoints"), fields["keypoints"], -1, 2, per_joint=1)
     scores = fields.get("keypoint_scores")
     if scores is None:
-        return torch.cat([keypoints, torch.ones(len(keypoints), 1)], dim=1)
+        return torch.cat([keypoints, torch.full((len(keypoints), 1), torch.nan)], dim=1)
     confidence = numbers_at(place.at("keypoint_scores"), scores, len(keypoints), per_joint=1)
     return torch.cat([keypoints, confidence[:, None]], dim=1)
 

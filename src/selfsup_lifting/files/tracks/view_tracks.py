@@ -50,6 +50,7 @@ class ViewTracks:
         candidates: The names of the skeletons that these joints can be, if their number fits
             several, `skeleton` first; else empty.
         notes: What a user should know about how the file was read.
+        unscored: How many points have no score, and count as certain.
     """
 
     camera: str
@@ -68,6 +69,7 @@ class ViewTracks:
     frame_files: tuple[int, ...] = ()
     candidates: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    unscored: int = 0
 
     @property
     def frame_count(self) -> int:
@@ -142,28 +144,33 @@ def view_tracks(  # noqa: PLR0913 - one argument for each thing in a file
         notes: Notes to which those about the confidences are added.
 
     Returns:
-        The tracks. A joint is missing if its confidence is zero or a coordinate is not finite.
-        Confidences above one are divided by a typical largest confidence. Coordinates of at most
-        one are recognized as fractions of the image size.
+        The tracks. A joint is missing if its confidence is zero or a coordinate is not finite. A
+        finite joint whose confidence is NaN has no score, and counts as certain. Confidences above
+        one are divided by a typical largest confidence. Coordinates of at most one are recognized
+        as fractions of the image size.
 
     Raises:
         ReadError: If some frames are in pixels and others in fractions of the image size.
     """
     numbers = numbers[:, :, list(body.order)]
     keypoints, confidence = numbers[..., :2], numbers[..., 2]
-    seen = keypoints.isfinite().all(dim=-1) & confidence.isfinite() & (confidence > 0)
+    located = keypoints.isfinite().all(dim=-1)
+    unscored = located & confidence.isnan()
+    scored = located & confidence.isfinite() & (confidence > 0)
+    seen = scored | unscored
     keypoints = torch.where(seen[..., None], keypoints, torch.nan)
-    confidence = torch.where(seen, confidence, 0.0)
+    confidence = torch.where(scored, confidence, 0.0)
     largest = _largest_confidence(confidence)
     if largest > 1:
         notes = (*notes, f"{source}: confidences up to {largest:.3g} were divided by {largest:.3g}")
     return ViewTracks(
         camera, source, format, body.skeleton, first_frame, keypoints,
-        confidence=(confidence / largest).clamp(max=1.0),
+        confidence=torch.where(unscored, 1.0, (confidence / largest).clamp(max=1.0)),
         scale=_scale(source, keypoints, seen, first_frame),
         people=people,
         candidates=body.candidates,
         notes=notes,
+        unscored=int(unscored.sum()),
     )  # fmt: skip
 
 

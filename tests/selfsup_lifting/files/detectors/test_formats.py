@@ -1,8 +1,10 @@
 """Laws of detectors' layouts: each file reads as it was written, by content alone."""
 
+import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -230,3 +232,69 @@ def test_coordinates_may_not_mix_pixels_and_shares(tmp_path: Path) -> None:
         ReadError, match=r"cam1_json, frame 1: expected pixels .* coordinates between -1 and 1"
     ):
         read_recordings([str(folder)], ReadSettings())
+
+
+@pytest.mark.parametrize("levels", [1, 3])
+def test_a_labeled_h5_is_indexed_by_pictures(tmp_path: Path, levels: int) -> None:
+    take = filmed("dlc_fixed_h5", Scene(views=1, frames=4, missing=0.2))
+    path = layouts.dlc_fixed_h5(tmp_path, take, 0)
+    pictures = [f"img{frame:03d}.png".encode() for frame in range(4)]
+    with h5py.File(path, "a") as file:
+        group = file["df_with_missing"]
+        del group["axis1"]
+        if levels == 1:
+            group["axis1"] = [b"labeled-data/clip/" + picture for picture in pictures]
+        else:
+            group.attrs["axis1_nlevels"] = np.int64(3)
+            for level, names in enumerate(([b"labeled-data"], [b"clip"], pictures)):
+                group[f"axis1_level{level}"] = names
+                group[f"axis1_label{level}"] = [at % len(names) for at in range(4)]
+    (read,) = read_recordings([str(path)], ReadSettings())
+    assert_close(read.keypoints, take.keypoints, rtol=0, atol=0, equal_nan=True)
+
+
+def test_a_labeled_csv_may_have_three_index_columns(tmp_path: Path) -> None:
+    take = filmed("dlc_csv", Scene(views=1, frames=4))
+    path = layouts.dlc_csv(tmp_path, take, 0)
+    lines = path.read_text().splitlines()
+    names = [row.replace(",", ",,,", 1) for row in lines[:3]]
+    pictures = [f"labeled-data,clip,img{frame:03d}.png" for frame in range(4)]
+    cells = [row.partition(",")[2] for row in lines[3:]]
+    rows = [f"{picture},{row}" for picture, row in zip(pictures, cells, strict=True)]
+    path.write_text("\n".join([*names, *rows]) + "\n")
+    (read,) = read_recordings([str(path)], ReadSettings())
+    assert_close(read.keypoints, take.keypoints, rtol=0, atol=0)
+
+
+def test_columns_of_ensemble_smoothers_are_left_out(tmp_path: Path) -> None:
+    take = filmed("dlc_csv", Scene(views=1, frames=4))
+    path = layouts.dlc_csv(tmp_path, take, 0)
+    joint = take.skeleton.joints[0]
+    extra = ["DLC_resnet50", joint, "x_ens_var", *["0.5"] * 4]
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(f"{line},{cell}" for line, cell in zip(lines, extra, strict=True)))
+    (read,) = read_recordings([str(path)], ReadSettings())
+    assert read.skeleton.joints == take.skeleton.joints
+    assert_close(read.keypoints, take.keypoints, rtol=0, atol=0)
+
+
+def test_points_placed_by_hand_are_certain_for_sleap(tmp_path: Path) -> None:
+    take = filmed("sleap", Scene(views=1, frames=4, missing=0.2))
+    path = layouts.sleap(tmp_path, take, 0)
+    with h5py.File(path, "a") as file:
+        file["point_scores"][:, :2] = np.nan
+    (read,) = read_recordings([str(path)], ReadSettings())
+    seen = take.confidence[:, :, :2] > 0
+    assert_close(read.confidence[:, :, :2], seen.float(), rtol=0, atol=0)
+    assert_close(read.keypoints, take.keypoints, rtol=0, atol=0, equal_nan=True)
+
+
+def test_image_ids_may_have_eleven_digits(tmp_path: Path) -> None:
+    take = filmed("coco_results", Scene(views=1, frames=4))
+    path = layouts.coco_results(tmp_path, take, 0)
+    people = json.loads(path.read_text())
+    for person in people:
+        person["image_id"] += 90_010_000_000
+    path.write_text(json.dumps(people))
+    (read,) = read_recordings([str(path)], ReadSettings())
+    assert_close(read.keypoints, take.keypoints, rtol=0, atol=0)

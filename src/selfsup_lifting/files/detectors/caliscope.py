@@ -1,0 +1,116 @@
+"""caliscope: a table with one row per point, of all cameras, of a person or of a ChArUco board.
+
+`sync_index` counts the frames of all cameras together. A person has the 33 points of BlazePose;
+points of hands and face, which follow in the same table, are left out. Missing points have no row,
+and no point has a score.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from selfsup_lifting.files.parse.json_values import LARGEST_FRAME
+from selfsup_lifting.files.parse.tables import first_cells, number_in, read_rows
+from selfsup_lifting.files.tracks.person_frames import frame_range
+from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, ViewTracks, view_tracks
+from selfsup_lifting.read_errors import Place
+from selfsup_lifting.skeleton.infer import Body, body_by_names
+from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton
+
+NAME = "caliscope"
+# The columns of the camera and of the point, today's name first.
+CAMERA, POINT = ("cam_id", "port"), ("keypoint_id", "point_id")
+PIXEL = ("img_loc_x", "img_loc_y")
+# The columns of a corner's position on a board; empty for people.
+BOARD = ("board_loc_x", "obj_loc_x")
+# A face has 478 points, and a large board some hundred corners.
+LARGEST_POINT = 10_000
+PERSON = SKELETONS["blazepose33"]
+
+
+class _Point(NamedTuple):
+    """One row: a point in one frame of one camera."""
+
+    frame: int
+    camera: str
+    number: int
+    pixel: tuple[float, float]
+    seconds: float
+    on_board: bool
+
+
+def _recognizes(path: Path) -> bool:
+    names = first_cells(path)
+    one_of_each = all(any(name in names for name in kind) for kind in (CAMERA, POINT))
+    return one_of_each and {"sync_index", *PIXEL} <= set(names)
+
+
+def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
+    """Read every camera of the table; all have the frames of the whole table."""
+    header, *rows = read_rows(path)
+    points = [_point(place, dict(zip(header.cells, cells, strict=True))) for place, cells in rows]
+    if not points:
+        raise Place(path).error("expected rows below the header, got none")
+    body = _body(path, points, declared)
+    frames = frame_range(path, [point.frame for point in points])
+    return [
+        _view(path, camera, body, frames, [one for one in points if one.camera == camera])
+        for camera in sorted({point.camera for point in points})
+    ]
+
+
+FORMAT = DetectorFormat("caliscope", _recognizes, _read)
+
+
+def _point(place: Place, cells: Mapping[str, str]) -> _Point:
+    camera = next(cells.get(name, "") for name in CAMERA if name in cells)
+    number = next(name for name in POINT if name in cells)
+    seconds = _number(place, cells, "frame_time") if "frame_time" in cells else torch.nan
+    x, y = (_number(place, cells, name) for name in PIXEL)
+    on_board = any(cells.get(name) for name in BOARD)
+    frame = _whole(place, cells, "sync_index", LARGEST_FRAME)
+    point = _whole(place, cells, number, LARGEST_POINT)
+    return _Point(frame, f"cam_{camera}", point, (x, y), seconds, on_board)
+
+
+def _body(path: Path, points: Sequence[_Point], declared: Skeleton | None) -> Body:
+    if not any(point.on_board for point in points):
+        skeleton = declared or PERSON
+        return Body(skeleton, tuple(range(len(skeleton.joints))))
+    corners = [f"corner_{at}" for at in range(max(point.number for point in points) + 1)]
+    return body_by_names(path, corners, declared=declared)
+
+
+def _view(
+    path: Path, camera: str, body: Body, frames: range, points: Sequence[_Point]
+) -> ViewTracks:
+    numbers = torch.full((len(frames), 1, 1 + max(body.order), 3), torch.nan)
+    known = [point for point in points if point.number < numbers.shape[2]]
+    rows = torch.tensor([point.frame - frames.start for point in known], dtype=torch.long)
+    joints = torch.tensor([point.number for point in known], dtype=torch.long)
+    numbers[rows, 0, joints, :2] = torch.tensor([point.pixel for point in known]).reshape(-1, 2)
+    view = view_tracks(camera, path, NAME, body, numbers, first_frame=frames.start)
+    return replace(view, fps=_frame_rate(points))
+
+
+def _frame_rate(points: Sequence[_Point]) -> float | None:
+    first, last = points[0], points[-1]
+    seconds, frames = last.seconds - first.seconds, last.frame - first.frame
+    return frames / seconds if seconds * frames > 0 else None
+
+
+def _whole(place: Place, cells: Mapping[str, str], column: str, largest: int) -> int:
+    number = _number(place, cells, column)
+    if not 0 <= number <= largest or number != int(number):
+        raise place.expected(f"a whole number in the column {column}", cells.get(column, ""))
+    return int(number)
+
+
+def _number(place: Place, cells: Mapping[str, str], column: str) -> float:
+    try:
+        return number_in(cells.get(column, ""))
+    except ValueError:
+        raise place.expected(f"a number in the column {column}", cells[column]) from None

@@ -1,0 +1,66 @@
+"""Tables of text as spreadsheets write them: commas, semicolons or tabs between the cells."""
+
+import csv
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from selfsup_lifting.files.parse.text import beginning, read_text
+from selfsup_lifting.read_errors import Place
+
+SUFFIXES = (".csv", ".tsv", ".txt")
+SEPARATORS = (",", ";", "\t")
+BEGINNING = 65_536
+# A decimal comma, which spreadsheets write between semicolons or tabs in many countries.
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
+
+
+class Row(NamedTuple):
+    """The cells of a row, and its place in the file."""
+
+    place: Place
+    cells: list[str]
+
+
+def first_cells(path: Path) -> list[str]:
+    """Return the cells of the first row of a table; empty if the file can be none."""
+    lines = beginning(path, *SUFFIXES, characters=BEGINNING).splitlines()
+    line = next((line for line in lines if line.strip() and not line.startswith("#")), "")
+    return _cells([line])[0] if line else []
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Read the rows of a table, without empty lines and lines that begin with #.
+
+    The separator is the one that is most frequent in the first row. Between semicolons or tabs, a
+    comma inside a number is a decimal comma.
+
+    Raises:
+        ReadError: If a row has more or fewer cells than the first.
+    """
+    numbered = enumerate(read_text(path).splitlines(), start=1)
+    lines = {at: line for at, line in numbered if line.strip() and not line.startswith("#")}
+    places = [Place(path, f"row {number}") for number in lines]
+    rows = [Row(*row) for row in zip(places, _cells([*lines.values()]), strict=False)]
+    for place, cells in rows:
+        if len(cells) != len(rows[0].cells):
+            raise place.error(f"expected {len(rows[0].cells)} cells, got {len(cells)}")
+    return rows
+
+
+def number_in(cell: str) -> float:
+    """Return the number in a cell; NaN if it is empty. A ValueError says that it is no number."""
+    return float(cell) if cell else float("nan")
+
+
+def _cells(lines: Sequence[str]) -> list[list[str]]:
+    separator = max(SEPARATORS, key=lines[0].count) if lines else ","
+    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
+    if separator == ",":
+        return rows
+    return [[_with_decimal_point(cell) for cell in row] for row in rows]
+
+
+def _with_decimal_point(cell: str) -> str:
+    return cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell

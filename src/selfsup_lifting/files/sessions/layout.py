@@ -1,0 +1,141 @@
+"""Where the detections of a session are: beside each other, or in one folder per camera."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from selfsup_lifting.config import ReadSettings
+from selfsup_lifting.files.detectors import find_format
+from selfsup_lifting.files.sessions.camera_matching import match_camera, words_of
+from selfsup_lifting.files.sessions.project import DETECTIONS, find_rig
+from selfsup_lifting.read_errors import ReadError
+
+# How many folders below the given one a folder of detections may be.
+DEEPEST = 4
+# Suffixes of files with detections: in a message, other files are not named.
+TRACK_SUFFIXES = frozenset({".json", ".csv", ".tsv", ".h5", ".hdf5", ".npz"})
+# If a detector wrote the same tracks in several formats, the first of these is read.
+PREFERRED_SUFFIXES = (".h5", ".hdf5", ".npz", ".json", ".csv", ".tsv", ".txt")
+_FILTERED = re.compile(r"(?i)[_-]?filtered$")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file or folder of detections, and the folder that may be named after its camera.
+
+    Attributes:
+        path: The file or folder.
+        camera_folder: The name of the camera's folder; empty if all cameras share one.
+    """
+
+    path: Path
+    camera_folder: str = ""
+
+    @property
+    def plain_name(self) -> str:
+        """The name without the part that only says detections: `cam01_json`, `cam1DLC_res...`."""
+        name = self.path.stem if self.path.is_file() else self.path.name
+        return re.sub(
+            r"(?i)(dlc_|[^a-z0-9](json|pose|keypoints|predictions|analysis)\b).*$", "", name
+        )
+
+    def camera(
+        self, names: Sequence[str], pattern: str | None, declared: Mapping[str, str]
+    ) -> tuple[str, str] | None:
+        """Return the camera and the words that name the recording; None if no camera matches."""
+        for name in (self.path.name, self.path.stem, self.plain_name):
+            if name in declared:
+                return declared[name], ""
+        if not self.camera_folder:
+            return match_camera(names, self.plain_name, pattern, declared)
+        match = match_camera(names, self.camera_folder, pattern, declared)
+        if match is None:
+            return None
+        own = match_camera(names, self.plain_name, pattern)
+        named = own is not None and own[0] == match[0]
+        return match[0], own[1] if own and named else " ".join(words_of(self.plain_name))
+
+
+def session_folders(path: Path, settings: ReadSettings, depth: int = 0) -> list[Path]:
+    """Find the folders of sessions: with detections, or with one folder of them per camera."""
+    found = next(filter(sources_beside, (*map(path.joinpath, DETECTIONS), path)), None)
+    if found is not None:
+        return [found]
+    if depth == DEEPEST or find_format(path) is not None:
+        return []
+    if _has_camera_folders(path, settings):
+        return [path]
+    below = filter(Path.is_dir, sorted(path.iterdir()))
+    return [inside for one in below for inside in session_folders(one, settings, depth + 1)]
+
+
+def sources_of(folder: Path) -> list[Source]:
+    """List the detections of a session, whatever its layout."""
+    beside = [Source(path) for path in sources_beside(folder)]
+    return beside or [*_in_camera_folders(folder)]
+
+
+def sources_beside(folder: Path) -> list[Path]:
+    """List the files and folders in a folder that are in the format of a detector."""
+    if not folder.is_dir() or find_format(folder) is not None:
+        return []
+    return [source for source in sorted(folder.iterdir()) if find_format(source) is not None]
+
+
+def preferred(sources: Sequence[Source]) -> tuple[list[Source], tuple[str, ...]]:
+    """Choose between files with the same tracks: filtered before raw, HDF5 before text.
+
+    Returns:
+        One source of each kind, and a note on the first choice if there was one.
+    """
+    same: dict[tuple[Path, str], list[Source]] = {}
+    for source in sources:
+        stem = _FILTERED.sub("", source.path.stem)
+        same.setdefault((source.path.parent, stem), []).append(source)
+    chosen = [min(several, key=_rank) for several in same.values()]
+    pairs = zip(chosen, same.values(), strict=True)
+    double = [(one, several) for one, several in pairs if len(several) > 1]
+    if not double:
+        return chosen, ()
+    first, several = double[0]
+    others = ", ".join(one.path.name for one in several if one is not first)
+    more = f", and likewise of {len(double) - 1} other cameras" if len(double) > 1 else ""
+    place, used = first.path.parent, first.path.name
+    return chosen, (f"{place}: of files with the same tracks uses {used}, not {others}{more}",)
+
+
+def unrecognized_tracks(folder: Path) -> list[Path]:
+    """List the files in no known format whose suffix suggests 2D tracks."""
+    files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in TRACK_SUFFIXES]
+    return [path for path in files if path.is_file() and find_format(path) is None]
+
+
+def _rank(source: Source) -> tuple[bool, int]:
+    raw = _FILTERED.search(source.path.stem) is None
+    suffix = source.path.suffix.lower()
+    known = PREFERRED_SUFFIXES.index(suffix) if suffix in PREFERRED_SUFFIXES else 0
+    return raw, known
+
+
+def _in_camera_folders(folder: Path) -> Iterator[Source]:
+    for inside in sorted(filter(Path.is_dir, folder.iterdir())):
+        places = (*map(inside.joinpath, DETECTIONS), inside)
+        for path in next(filter(None, map(sources_beside, places)), []):
+            yield Source(path, inside.name)
+
+
+def _has_camera_folders(path: Path, settings: ReadSettings) -> bool:
+    """Return whether folders with detections are named after different cameras of a calibration."""
+    names = sorted({source.camera_folder for source in _in_camera_folders(path)})
+    if len(names) < 2:  # noqa: PLR2004 - a session has several cameras
+        return False
+    try:
+        rig = find_rig(settings, path)
+    except ReadError:
+        return False  # the folders below name their own calibration, or repeat this error
+    if rig is None:
+        return False
+    matches = [match_camera(rig.cameras.names, name) for name in names]
+    cameras = [match[0] for match in matches if match is not None]
+    return len(cameras) > 1 and len(set(cameras)) == len(cameras)
