@@ -33,6 +33,23 @@ def test_the_loops_agree_with_tensor_operations(
         assert_close(one, other, atol=POINT_ROUND_OFF)
 
 
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_gradients_through_depths_agree_for_large_residuals(steps: int) -> None:
+    given = _with_outliers(4)
+
+    def gradients() -> tuple[Tensor, ...]:
+        rig, pixels, weights = (each.clone().requires_grad_() for each in given)
+        points = triangulate_iterative(rig, pixels, weights=weights, steps=steps)
+        return torch.autograd.grad(points.nan_to_num().cos().sum(), (rig, pixels, weights))
+
+    found = gradients()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engines, "choose_engine", lambda _: "reference")
+        by_tensors = gradients()
+    for one, other in zip(found, by_tensors, strict=True):
+        assert torch.allclose(one, other, rtol=1e-8, atol=1e-9 * float(other.abs().max()))
+
+
 @pytest.mark.parametrize(("views", "max_pairs"), [(2, 1), (3, 128), (6, 128), (8, 16), (20, 40)])
 def test_the_loops_select_the_same_inliers(views: int, max_pairs: int) -> None:
     rig, pixels, weights = _with_outliers(views)
