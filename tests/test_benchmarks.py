@@ -32,6 +32,14 @@ def test_a_quick_run_ends_well(script: str, row: str) -> None:
 
 
 @pytest.mark.slow
+def test_hard_scenes_have_their_minimum_in_single_precision() -> None:
+    command = [sys.executable, "benchmarks/hard_scenes.py", "--quick"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "5 to 16" in ended.stdout
+
+
+@pytest.mark.slow
 def test_the_accuracy_of_triangulation_is_found() -> None:
     command = [sys.executable, "benchmarks/accuracy.py", "--quick"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
