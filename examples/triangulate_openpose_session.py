@@ -40,10 +40,10 @@ settings = ReadSettings(detected_skeleton="body25", source_fps=30.0)
 print(f"{recording.name}: {recording.frame_count} frames, {recording.cameras}")
 
 # Triangulate it, and compare with the detections and with the truth.
-keypoints = recording.keypoints.double()  # the dtype of the cameras
-weights = recording.confidence.double().square()
-points = recording.cameras.triangulate(keypoints, weights=weights)  # (frames, joints, 3) [m]
-errors = reprojection_error(recording.cameras.projections, points, keypoints)  # [px]
-for view, name in enumerate(recording.cameras.names):
+cameras, keypoints = recording.cameras, recording.keypoints
+weights = recording.confidence.square()
+points = cameras.triangulate(keypoints, weights=weights)  # (frames, joints, 3) [m]
+errors = reprojection_error(cameras.projections.float(), points, keypoints)  # [px]
+for view, name in enumerate(cameras.names):
     print(f"{name}: median reprojection error {errors[:, view].median():.2f} px")
 print(f"mean distance from the truth {1000 * (points - truth).norm(dim=-1).mean():.1f} mm")

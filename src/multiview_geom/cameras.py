@@ -245,11 +245,32 @@ class Cameras:
         *,
         weights: Float[Tensor, "*#batch views points"] | None = None,
     ) -> Float[Tensor, "*#batch points 3"]:
-        """Undistort pixels and triangulate them with `triangulate_dlt`."""
+        """Undistort pixels and triangulate them with `triangulate_dlt`.
+
+        Args:
+            pixels: Detected pixel of each point in each view [px].
+            weights: Weight of each detection, >= 0. 1 by default.
+
+        Returns:
+            The points [unit of the camera positions], in the dtype of the pixels. The
+            computation uses the more precise dtype of cameras and pixels.
+
+        Raises:
+            ValueError: If a shape disagrees.
+
+        Example:
+            >>> from multiview_geom import ring_of_cameras
+            >>> ring = ring_of_cameras(4, radius=4.0, height=1.0)
+            >>> pixels = ring.project(torch.tensor([[0.1, 0.2, 0.3]])).pixels
+            >>> ring.triangulate(pixels).round(decimals=3)
+            tensor([[0.1000, 0.2000, 0.3000]])
+        """
         from multiview_geom.triangulation.linear import triangulate_dlt
 
         rig, image = self._for_computation(), for_computation(pixels)
-        trust = None if weights is None else for_computation(weights)
+        dtype = torch.promote_types(rig.intrinsics.dtype, image.dtype)
+        rig, image = rig.to(dtype), image.to(dtype)
+        trust = None if weights is None else weights.to(dtype)
         points = triangulate_dlt(rig.projections, rig.undistort(image).pixels, weights=trust)
         return points.to(pixels.dtype)
 

@@ -11,7 +11,14 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.data import default_collate
 
-from multiview_geom import Cameras, Lens, project_points, refine_points, world_to_camera
+from multiview_geom import (
+    Cameras,
+    Lens,
+    project_points,
+    refine_points,
+    ring_of_cameras,
+    world_to_camera,
+)
 from multiview_geom.cameras import Views
 from tests.multiview_geom.lenses.drawn_lenses import (
     BARREL,
@@ -198,6 +205,15 @@ def test_k_r_t_give_their_rig() -> None:
 def test_a_rig_triangulates_what_it_projects(ring: Ring, glass: Glass, cloud: Cloud) -> None:
     rig, points = with_lens(ring, glass), 0.2 * cloud.points()
     assert_close(rig.triangulate(rig.project(points).pixels), points, atol=1e-7)
+
+
+def test_pixels_of_lower_precision_are_triangulated_by_precise_cameras() -> None:
+    rig = ring_of_cameras(4, radius=4.0, height=1.0, dtype=torch.float64)
+    points = torch.tensor([[0.1, 0.2, 0.3]])
+    pixels = rig.project(points.double()).pixels.float()
+    found = rig.triangulate(pixels, weights=torch.ones(4, 1))
+    assert found.dtype == torch.float32
+    assert_close(found, points, atol=1e-5)
 
 
 @given(ring=rings, glass=glasses, cloud=clouds())
