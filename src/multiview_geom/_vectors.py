@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from multiview_geom._validation import product
+
 
 class Finite(NamedTuple):
     """Elements (points, matrices) with finite values only, and which of them were finite.
@@ -24,9 +26,10 @@ def replace_missing(
     elements: Float[Tensor, "*shape"], axes: int, by: Float[Tensor, "*element"] | float = 0.0
 ) -> Finite:
     """Replace elements, each the last so many axes, that have a number that is not finite."""
-    known = elements.isfinite()
-    for axis in range(1, axes + 1):
-        known = known.all(dim=-axis, keepdim=True)
+    flat = elements.detach().flatten(-axes)
+    # A sum is finite if all its terms are; as a product it is several times faster than `all`.
+    known = product(flat, flat.new_ones(flat.shape[-1], 1)).isfinite()
+    known = known.unflatten(-1, (1,) * axes)
     return Finite(torch.where(known, elements, by), known)
 
 

@@ -1,7 +1,7 @@
 """Homogeneous coordinates: append a one, divide by the last coordinate."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from multiview_geom._validation import for_computation, require_floating
@@ -40,9 +40,15 @@ def from_homogeneous(points: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch
         tensor([[3., 4.]])
     """
     require_floating(points=points)
-    values, known = replace_missing(for_computation(points), 1)
-    numerator, denominator = values.split([points.shape[-1] - 1, 1], dim=-1)
+    return divide_by_last(*replace_missing(for_computation(points), 1)).to(points.dtype)
+
+
+def divide_by_last(
+    points: Float[Tensor, "*batch d"], known: Bool[Tensor, "*#batch 1"]
+) -> Float[Tensor, "*batch d-1"]:
+    """Divide each point by its last coordinate; NaN where it is zero or the point not known."""
+    numerator, denominator = points.split([points.shape[-1] - 1, 1], dim=-1)
     finite = known & (denominator != 0)
     # Double `where`: 0 * inf in the branch not taken would turn its gradient into NaN.
     safe = torch.where(finite, denominator, 1.0)
-    return torch.where(finite, numerator / safe, torch.nan).to(points.dtype)
+    return torch.where(finite, numerator / safe, torch.nan)

@@ -20,7 +20,7 @@ from multiview_geom._vectors import (
     replace_missing,
     unit,
 )
-from multiview_geom.homogeneous import from_homogeneous
+from multiview_geom.homogeneous import divide_by_last
 from multiview_geom.transforms import rigid_transform
 
 
@@ -49,7 +49,7 @@ def project_points(
         >>> project_points(torch.eye(3, 4)[None], torch.tensor([[1.0, 2.0, 4.0]]))
         tensor([[[0.2500, 0.5000]]])
     """
-    return from_homogeneous(_image_points(projections, points).values).to(points.dtype)
+    return divide_by_last(*_image_points(projections, points)).to(points.dtype)
 
 
 def point_depths(
@@ -77,8 +77,7 @@ def point_depths(
     image, known = _image_points(projections, points)
     P, _ = replace_missing(for_computation(projections), 2, _unit_camera(projections))
     scale = (determinant(P[..., :3]).sign() / length(P[..., 2, :3]))[..., None]
-    depths = torch.where(known[..., 0], image[..., 2], 0.0) * scale
-    return torch.where(known[..., 0], depths, torch.nan).to(points.dtype)
+    return torch.where(known[..., 0], image[..., 2] * scale, torch.nan).to(points.dtype)
 
 
 def in_front(
@@ -254,15 +253,14 @@ def ray_directions(
 def _image_points(
     projections: Float[Tensor, "*#batch views 3 4"], points: Float[Tensor, "*#batch points 3"]
 ) -> Finite:
-    """Return P X; NaN where the point or the projection is not finite."""
+    """Return P X, and where the point and the projection are finite."""
     require_trailing_shape("projections", projections, "views", 3, 4)
     require_trailing_shape("points", points, "points", 3)
     require_floating(projections=projections, points=points)
     broadcast_axes(projections=projections.shape[:-3], points=points.shape[:-2])
     P, views = replace_missing(for_computation(projections), 2)
     X, known = replace_missing(for_computation(points)[..., None, :, :], 1)
-    image = product(X, P[..., :3].mT) + P[..., None, :, 3]
-    return Finite(torch.where(views & known, image, torch.nan), views & known)
+    return Finite(product(X, P[..., :3].mT) + P[..., None, :, 3], views & known)
 
 
 def _unit_camera(projections: Float[Tensor, "*batch 3 4"]) -> Float[Tensor, "3 4"]:

@@ -42,7 +42,7 @@ class Similarity:
         require_floating(rotation=self.rotation, points=points)
         broadcast_axes(rotation=self.rotation.shape[:-2], points=points.shape[:-2])
         rotation, turns = replace_missing(for_computation(self.rotation), 2)
-        scale, scales = replace_missing(for_computation(self.scale)[..., None, None], 0)
+        scale, scales = replace_missing(for_computation(self.scale)[..., None, None], 2)
         values, known = replace_missing(for_computation(points), 1)
         moved = scale * product(values, rotation.mT)
         moved = moved + for_computation(self.translation)[..., None, :]
