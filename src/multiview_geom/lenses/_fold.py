@@ -33,6 +33,8 @@ class RadialInverse(NamedTuple):
     """Quotients ideal / distorted, at equal steps of `_distance_to_fold`."""
     fold_radius: Float[Tensor, "*batch views 1"]
     """The distorted radius of the first fold."""
+    ideal_fold: Float[Tensor, "*batch views 1"]
+    """The ideal value of the first fold."""
     beyond_fold: Float[Tensor, "*batch views 1"]
     """A bound: ideal values above it are beyond the first fold."""
 
@@ -57,7 +59,7 @@ def invert_radial_profile(
     ratio = torch.where(steps > 0, ideal / torch.where(steps > 0, distorted, 1.0), 1.0)
     distance = _distance_to_fold(distorted.square(), fold_radius)
     ratios = _interpolate(steps, distance.flip(-1), ratio.flip(-1))
-    return RadialInverse(ratios, fold_radius, beyond)
+    return RadialInverse(ratios, fold_radius, ideal[..., -1:], beyond)
 
 
 def find_first_fold(

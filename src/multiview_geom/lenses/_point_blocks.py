@@ -27,8 +27,9 @@ def solve_points(
     Returns:
         The results for all points.
     """
-    # A compiler fuses the steps itself, and would unroll the loop over blocks.
-    if points.numel() <= BLOCK * points.shape[-1] or torch.compiler.is_compiling():
+    # A compiler fuses the steps itself, and would unroll the loop over blocks. It is asked first:
+    # a comparison of sizes would fix the number of frames of an exported program.
+    if torch.compiler.is_compiling() or points.numel() <= BLOCK * points.shape[-1]:
         return solve(points)
     frames = points.shape[:-3]
     if not shared_lenses or not frames:

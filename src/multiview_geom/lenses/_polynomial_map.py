@@ -13,6 +13,8 @@ from multiview_geom.lenses._fold import Profile
 
 MIN_DERIVATIVE = 1e-6
 """Determinant of the Jacobian below which the lens folds back."""
+MAX_SLOPE = 10.0
+"""Derivative of a rational lens's radius above which the lens counts as at a pole."""
 MAX_STEP = 0.2
 """Longest Newton step along each axis [focal lengths]."""
 
@@ -94,6 +96,7 @@ def checked_newton_step(
     linear = _linearize(lens, x, y, distorted_x, distorted_y)
     residual = torch.maximum(linear.residual_x.abs(), linear.residual_y.abs())
     unfolded = (linear.determinant > MIN_DERIVATIVE) & (linear.xx + linear.yy > 0)
+    unfolded = unfolded & _is_before_pole(lens, _terms(lens, x, y))
     return *_newton_update(x, y, linear), residual, unfolded
 
 
@@ -117,8 +120,24 @@ def _newton_update(x: Tensor, y: Tensor, linear: _Linear) -> tuple[Tensor, Tenso
 
 def keeps_orientation(lens: Coefficients, x: Tensor, y: Tensor) -> Tensor:
     """Test where the lens neither folds nor mirrors."""
-    xx, xy, yx, yy = _jacobian(lens, x, y, _terms(lens, x, y))
-    return (xx * yy - xy * yx > MIN_DERIVATIVE) & (xx + yy > 0)
+    terms = _terms(lens, x, y)
+    xx, xy, yx, yy = _jacobian(lens, x, y, terms)
+    unfolded = (xx * yy - xy * yx > MIN_DERIVATIVE) & (xx + yy > 0)
+    return unfolded & _is_before_pole(lens, terms)
+
+
+def _is_before_pole(lens: Coefficients, terms: "_Terms") -> Tensor:
+    """Test where the denominator of a rational lens is positive and not nearly zero.
+
+    A calibration may have a pole that a root of the numerator nearly cancels. The radius then
+    grows without bound within a fraction of a pixel, and no inverse continues beyond it.
+    """
+    slope = terms.scale + terms.squared * terms.radial_derivative
+    if not lens.denominator:
+        return torch.ones_like(slope, dtype=torch.bool)
+    k4, k5, k6 = lens.denominator
+    denominator = 1 + terms.squared * (k4 + terms.squared * (k5 + terms.squared * k6))
+    return (denominator > 0) & (slope < MAX_SLOPE)
 
 
 def radial_profile(lens: Coefficients, angles: Tensor) -> Profile:
@@ -127,6 +146,7 @@ def radial_profile(lens: Coefficients, angles: Tensor) -> Profile:
     squared = ideal.square()
     radial, derivative = _radial(lens, squared)
     increasing = (radial > 0) & (radial + squared * derivative > 0)
+    increasing = increasing & _is_before_pole(lens, _Terms(squared, derivative, radial))
     return Profile(ideal.expand(radial.shape), ideal * radial, increasing)
 
 

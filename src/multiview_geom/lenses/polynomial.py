@@ -71,7 +71,8 @@ def distort_pixels(
 
     Note:
         Beyond some radius the polynomial folds back, and real lenses do not: see the masks of
-        `Cameras.project` and `undistort_pixels`.
+        `Cameras.project` and `undistort_pixels`. A pole of a rational lens, where its denominator
+        is zero, counts as a fold too.
 
     Reference:
         Brown, Decentering distortion of lenses, 1966; OpenCV, module calib, `projectPoints`.
@@ -281,4 +282,8 @@ def _find_root(
     x, y = u * ratio, v * ratio
     for _ in range(NEWTON_STEPS):
         x, y = newton_step(lens, x, y, u, v)
+        if lens.denominator:
+            # A step across a pole would not come back; from the fold, Newton's method does.
+            inside = (inverse.ideal_fold / (x * x + y * y).sqrt()).clamp(max=1.0)
+            x, y = x * inside, y * inside
     return x, y

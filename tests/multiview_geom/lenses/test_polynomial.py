@@ -6,7 +6,7 @@ from hypothesis import given
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
-from multiview_geom import distort_pixels, undistort_pixels
+from multiview_geom import Cameras, distort_pixels, undistort_pixels
 from multiview_geom.lenses import _point_blocks
 from tests.multiview_geom.lenses.drawn_lenses import (
     BARREL,
@@ -186,3 +186,64 @@ def test_every_view_has_a_lens() -> None:
 def test_lens_and_pixels_share_a_dtype() -> None:
     with pytest.raises(ValueError, match="`distortion` must have the dtype of `intrinsics`"):
         undistort_pixels(WIDE.intrinsics(), torch.zeros(1, 4), WIDE.pixels())
+
+
+NEARLY_CANCELLED_POLE = [
+    *(-2.8247717583453804, -0.80078070764368037, -0.014595359484103326, 0.0018820998949700702),
+    *(1.9827795585249783, -2.7306773773930897, -1.217725820479524, 2.4052243546080136),
+    *(-0.0020670359760441713, 3.466e-05, 0.014100351510458799, -3.0935e-05),
+]
+"""A real calibration; a root of its numerator is 1e-6 from one of its denominator."""
+POLE = 0.34933908**0.5
+"""The radius of the pole, and of all that is valid."""
+
+
+def filmed_and_back(k: Tensor, ideal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return which points `project` and `undistort` call valid, and the undistorted points."""
+    lenses, views = k.shape[0], torch.eye(4, dtype=torch.float64).expand(k.shape[0], 4, 4)
+    cameras = Cameras(views[:, :3, :3], views, k)
+    seen = cameras.project(torch.nn.functional.pad(ideal, (0, 1), value=1.0))
+    again = cameras.undistort(seen.pixels)
+    assert again.valid.shape == (lenses, ideal.shape[-2])
+    return seen.valid, again.valid, again.pixels
+
+
+def test_a_pole_of_a_real_lens_ends_what_is_valid() -> None:
+    radius = torch.linspace(0, 0.62, 400, dtype=torch.float64)
+    radius = radius[(radius - POLE).abs() > 1e-3]
+    ideal = radius[:, None] * torch.tensor([0.8, 0.6], dtype=torch.float64)
+    lens = torch.tensor([NEARLY_CANCELLED_POLE], dtype=torch.float64)
+    seen, again, points = filmed_and_back(lens, ideal)
+    assert torch.equal(seen[0], radius < POLE)
+    assert torch.equal(again, seen)
+    assert_close(points[seen], ideal[seen[0]], atol=1e-9)
+
+
+def test_project_and_undistort_agree_on_rational_lenses() -> None:
+    generator = torch.Generator().manual_seed(0)
+    spread = torch.tensor([0.5, 0.5, 0.0, 0.0, 0.3, 0.8, 0.8, 0.5], dtype=torch.float64)
+    k = spread * torch.randn(1000, 8, generator=generator, dtype=torch.float64)
+    fine = torch.linspace(0, 1.2, 20_001, dtype=torch.float64)
+    squared = fine.square()
+    powers = torch.stack([squared, squared.square(), squared**3])
+    denominator = 1 + k[:, 5:] @ powers
+    profile = fine * (1 + k[:, [0, 1, 4]] @ powers) / denominator
+    slope = profile.diff(dim=-1) / fine.diff()
+    usual = ((slope > 0) & (denominator[:, 1:] > 0)).int().cumprod(dim=-1).bool()
+    steep = (slope > 5.0).int().cumsum(dim=-1) > 0
+    # At a fold, where the slope is zero, Newton's method needs more steps than it gets.
+    clear = (usual & ~steep & (slope > 0.1))[:, ::50]
+    radius, usual = fine[1::50], usual[:, ::50]
+    ideal = radius[:, None] * torch.tensor([0.8, 0.6], dtype=torch.float64)
+    seen, again, points = filmed_and_back(k, ideal)
+    assert not (seen & ~usual).any()
+    assert seen[clear].all()
+    assert again[clear].all()
+    assert_close(points[clear], ideal.expand_as(points)[clear], atol=1e-8)
+
+
+def test_no_root_beyond_a_fold_is_valid() -> None:
+    lens = torch.tensor([NEARLY_CANCELLED_POLE], dtype=torch.float64)
+    pixels = torch.linspace(0, 0.7, 2001, dtype=torch.float64)[:, None] * torch.tensor([0.8, 0.6])
+    ideal, valid = undistort_pixels(torch.eye(3).double()[None], lens, pixels[None].double())
+    assert ideal[valid].norm(dim=-1).max() < POLE + 1e-3
