@@ -15,9 +15,11 @@ from torch import where as where
 
 Number: TypeAlias = Any
 """A scalar, a block of lanes, or a tensor."""
+Pair = tuple[Number, Number]
 Vector = tuple[Number, Number, Number]
 Row = tuple[Number, Number, Number, Number]
 Symmetric = tuple[Number, Number, Number, Number, Number, Number]
+Rows = tuple[Row, Row, Row, Row]
 View = tuple[Row, Row, Row]
 """Three rows of a projection: depth, and across and down about the image center."""
 
@@ -49,6 +51,40 @@ def subtract_scaled4(a: Row, b: Row, factor: Number) -> Row:
         factor * b[1] - a[1],
         factor * b[2] - a[2],
         factor * b[3] - a[3],
+    )
+
+
+def combine4(a: Row, b: Row, x: Number, y: Number) -> Row:
+    """Return x a + y b."""
+    return x * a[0] + y * b[0], x * a[1] + y * b[1], x * a[2] + y * b[2], x * a[3] + y * b[3]
+
+
+def choose4(condition: Number, chosen: Row, other: Row) -> Row:
+    """Return one of two vectors."""
+    return (
+        where(condition, chosen[0], other[0]),
+        where(condition, chosen[1], other[1]),
+        where(condition, chosen[2], other[2]),
+        where(condition, chosen[3], other[3]),
+    )
+
+
+def axis_of_smallest(values: Row, axes: Rows) -> Row:
+    """Return the axis that the smallest of four values belongs to, the first of them if several."""
+    a, b, c, d = values
+    first, low = choose4(b < a, axes[1], axes[0]), where(b < a, b, a)
+    second, other = choose4(d < c, axes[3], axes[2]), where(d < c, d, c)
+    return choose4(other < low, second, first)
+
+
+def unit_axes(zero: Number) -> Rows:
+    """Return the rows of the identity."""
+    one = zero + 1
+    return (
+        (one, zero, zero, zero),
+        (zero, one, zero, zero),
+        (zero, zero, one, zero),
+        (zero, zero, zero, one),
     )
 
 
@@ -125,7 +161,7 @@ def residual_pair(u: Number, v: Number, view: View, point: Row) -> Vector:
     return u * depth - dot4(view[1], point), v * depth - dot4(view[2], point), depth
 
 
-def apply_transpose(u: Number, v: Number, view: View, residuals: tuple[Number, Number]) -> Vector:
+def apply_transpose(u: Number, v: Number, view: View, residuals: Pair) -> Vector:
     """Multiply residuals with the first three columns of their equations."""
     r, s = residuals
     along = u * r + v * s
@@ -220,7 +256,7 @@ def characteristic_polynomial(
 
 def uncertainty(
     shifted: Symmetric, quotient_change: Number, move: Vector, point: Vector, one: Number
-) -> tuple[Number, Number]:
+) -> Pair:
     """Return how far Newton's iteration and the squared equations may be off; below zero if lost.
 
     The first is the relative change of the point by the last change of the quotient, whose square
@@ -240,14 +276,14 @@ def uncertainty(
 # Givens rotations, then the smallest right singular vector by one-sided Jacobi rotations.
 
 
-def givens(pivot: Number, entry: Number) -> tuple[Number, Number]:
+def givens(pivot: Number, entry: Number) -> Pair:
     """Return the cosine and sine that turn an entry into its pivot."""
     length = sqrt(pivot * pivot + entry * entry)
     safe = where(length > 0, length, length + 1)
     return where(length > 0, pivot / safe, length + 1), entry / safe
 
 
-def jacobi(alpha: Number, beta: Number, gamma: Number) -> tuple[Number, Number]:
+def jacobi(alpha: Number, beta: Number, gamma: Number) -> Pair:
     """Return the cosine and sine that make two columns orthogonal.
 
     With squared lengths alpha and beta and inner product gamma, the columns become
@@ -262,3 +298,69 @@ def jacobi(alpha: Number, beta: Number, gamma: Number) -> tuple[Number, Number]:
     tangent = gamma / where(divisor == 0, divisor + 1, divisor)
     cosine = 1 / sqrt(1 + tangent * tangent)
     return cosine, cosine * tangent
+
+
+def turn_into(pivot: Row, row: Row, a: Number, b: Number) -> tuple[Row, Row]:
+    """Turn two rows such that entry b of the second goes into entry a of the first."""
+    cosine, sine = givens(a, b)
+    return combine4(pivot, row, cosine, sine), combine4(row, pivot, cosine, -sine)
+
+
+def append_row(factor: Rows, row: Row) -> Rows:
+    """Turn one more row into a triangular factor."""
+    a, b, c, d = factor
+    a, row = turn_into(a, row, a[0], row[0])
+    b, row = turn_into(b, row, b[1], row[1])
+    c, row = turn_into(c, row, c[2], row[2])
+    d, row = turn_into(d, row, d[3], row[3])
+    return a, b, c, d
+
+
+def columns_of(m: Rows) -> Rows:
+    """Swap rows and columns."""
+    a, b, c, d = m
+    return (
+        (a[0], b[0], c[0], d[0]),
+        (a[1], b[1], c[1], d[1]),
+        (a[2], b[2], c[2], d[2]),
+        (a[3], b[3], c[3], d[3]),
+    )
+
+
+def orthogonalize(columns: Rows, axes: Rows) -> tuple[Rows, Rows, Number]:
+    """Turn each pair of columns once, and the axes with them.
+
+    Returns:
+        Columns, axes, and the largest squared cosine of two columns before their turn.
+    """
+    a, b, c, d = columns
+    x, y, z, w = axes
+    a, b, x, y, largest = turn_columns(a, b, x, y, a[0] * 0)
+    a, c, x, z, largest = turn_columns(a, c, x, z, largest)
+    a, d, x, w, largest = turn_columns(a, d, x, w, largest)
+    b, c, y, z, largest = turn_columns(b, c, y, z, largest)
+    b, d, y, w, largest = turn_columns(b, d, y, w, largest)
+    c, d, z, w, largest = turn_columns(c, d, z, w, largest)
+    return (a, b, c, d), (x, y, z, w), largest
+
+
+def turn_columns(
+    a: Row, b: Row, first: Row, second: Row, largest: Number
+) -> tuple[Row, Row, Row, Row, Number]:
+    """Make two columns orthogonal, and turn their axes with them."""
+    alpha, beta, gamma = dot4(a, a), dot4(b, b), dot4(a, b)
+    cosine, sine = jacobi(alpha, beta, gamma)
+    skew = where(gamma == 0, 0 * gamma, gamma / alpha * (gamma / beta))
+    return (
+        combine4(a, b, cosine, -sine),
+        combine4(a, b, sine, cosine),
+        combine4(first, second, cosine, -sine),
+        combine4(first, second, sine, cosine),
+        where(skew > largest, skew, largest),
+    )
+
+
+def shortest_column(columns: Rows, axes: Rows) -> Row:
+    """Return the axis whose column is the shortest."""
+    a, b, c, d = columns
+    return axis_of_smallest((dot4(a, a), dot4(b, b), dot4(c, c), dot4(d, d)), axes)

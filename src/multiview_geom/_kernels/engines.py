@@ -92,7 +92,8 @@ def numba_functions(module: str) -> dict[str, Any]:
 def triton_functions(module: str) -> dict[str, Any]:
     """Compile a module of kernels, and the algebra that it is written in, by Triton.
 
-    Annotations are taken away, and numbers become constants: Triton accepts no other names.
+    Numbers become constants, and of the annotations only those of constants are kept: Triton
+    accepts no other names.
     """
     import triton
     from triton import language
@@ -100,7 +101,10 @@ def triton_functions(module: str) -> dict[str, Any]:
     names = _names_of(module) | _names_of("multiview_geom._kernels.triton_primitives")
     for name, item in list(names.items()):
         if isinstance(item, FunctionType):
-            names[name] = triton.jit(_copy(item, names))
+            copy, given = _copy(item, names), unwrap(item).__annotations__
+            kept = {key: kind for key, kind in given.items() if kind is language.constexpr}
+            copy.__annotations__ = kept
+            names[name] = triton.jit(copy)
         elif isinstance(item, int | float):
             names[name] = language.constexpr(item)
         elif item is not language and not name.startswith("__"):
@@ -108,12 +112,43 @@ def triton_functions(module: str) -> dict[str, Any]:
     return names
 
 
-def launch(module: str, kernel: str, count: int, *arguments: Any) -> None:  # noqa: ANN401 - tensors and numbers
-    """Run a kernel of Triton on so many items."""
-    functions = triton_functions(module)
-    programs = -(-count // functions["LANES"].value)
-    if programs:
-        functions[kernel][(programs,)](*arguments)
+def launch(
+    module: str,
+    kernel: str,
+    count: int,
+    *arguments: Any,  # noqa: ANN401 - tensors and numbers
+    registers: int | None = None,
+) -> None:
+    """Run a kernel of Triton on so many items; see `launch_on_grid`."""
+    lanes = triton_functions(module)["LANES"].value
+    grid = (-(-count // lanes),)
+    launch_on_grid(module, kernel, grid, *arguments, registers=registers)
+
+
+def launch_on_grid(
+    module: str,
+    kernel: str,
+    grid: tuple[int, ...],
+    *arguments: Any,  # noqa: ANN401 - tensors and numbers
+    registers: int | None = None,
+) -> None:
+    """Run programs of a kernel of Triton on the device of its first tensor.
+
+    Args:
+        module: The module of the kernel.
+        kernel: Its name.
+        grid: How many programs there are along each axis.
+        arguments: Tensors, numbers, and tuples of these; a tensor first.
+        registers: How many registers a thread may have.
+    """
+    first = arguments[0]
+    while isinstance(first, tuple):
+        first = first[0]
+    if all(grid):
+        compiled = triton_functions(module)[kernel]
+        with torch.cuda.device_of(first):
+            # Fused products and sums are no longer the default from Triton 3.10 on.
+            compiled[grid](*arguments, enable_fp_fusion=True, maxnreg=registers)
 
 
 def _names_of(module: str) -> dict[str, Any]:

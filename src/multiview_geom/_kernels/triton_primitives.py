@@ -1,9 +1,12 @@
-"""What the algebra uses besides + - * / and comparisons, in Triton."""
+"""What the algebra uses besides + - * / and comparisons, and what kernels share, in Triton."""
 
 from typing import Any, TypeAlias
 
 import triton.language as tl
 
+from multiview_geom._kernels.algebra import Vector
+
+Pointer: TypeAlias = Any
 Lanes: TypeAlias = Any
 """One number per lane."""
 
@@ -21,3 +24,30 @@ def where(condition: Lanes, chosen: Lanes, other: Lanes) -> Lanes:
 def abs(a: Lanes) -> Lanes:
     """Return the absolute value."""
     return tl.abs(a)
+
+
+def items(count: int, lanes: tl.constexpr) -> tuple[Lanes, Lanes]:
+    """Return the items of this program, and which of them there are."""
+    item = tl.program_id(0).to(tl.int64) * lanes + tl.arange(0, lanes)
+    return item, item < count
+
+
+def choose(condition: Lanes, chosen: Vector, other: Vector) -> Vector:
+    """Return one of two vectors."""
+    return (
+        tl.where(condition, chosen[0], other[0]),
+        tl.where(condition, chosen[1], other[1]),
+        tl.where(condition, chosen[2], other[2]),
+    )
+
+
+def store_vector(pointer: Pointer, at: Lanes, a: Vector, inside: Lanes) -> None:
+    """Store three numbers of each item."""
+    tl.store(pointer + at, a[0], mask=inside)
+    tl.store(pointer + at + 1, a[1], mask=inside)
+    tl.store(pointer + at + 2, a[2], mask=inside)
+
+
+def some(condition: Lanes) -> Lanes:
+    """Tell whether a condition holds in any lane."""
+    return tl.max(condition.to(tl.int32), axis=0) > 0

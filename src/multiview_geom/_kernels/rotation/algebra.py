@@ -13,11 +13,15 @@ from torch import sqrt, where
 
 from multiview_geom._kernels.algebra import (
     Number,
+    Pair,
     Row,
+    Rows,
     Symmetric,
     Vector,
     add_scaled,
     adjugate,
+    axis_of_smallest,
+    combine4,
     cross,
     determinant,
     dot,
@@ -31,9 +35,8 @@ from multiview_geom._kernels.algebra import (
 Matrix = tuple[Vector, Vector, Vector]
 """The rows of a 3x3 matrix."""
 Symmetric4 = tuple[Number, Number, Number, Number, Number, Number, Number, Number, Number, Number]
-Axes = tuple[Row, Row, Row, Row]
+Axes = Rows
 TwoAxes = tuple[Row, Row]
-Pair = tuple[Number, Number]
 
 # How often Jacobi's method turns each pair of axes.
 SWEEPS = 6
@@ -275,27 +278,9 @@ def turned(a: Number, b: Number, cosine: Number, sine: Number) -> Pair:
     return cosine * a - sine * b, sine * a + cosine * b
 
 
-def combine4(a: Row, b: Row, x: Number, y: Number) -> Row:
-    """Return x a + y b."""
-    return x * a[0] + y * b[0], x * a[1] + y * b[1], x * a[2] + y * b[2], x * a[3] + y * b[3]
-
-
 def lowest_axis(m: Symmetric4, axes: Axes) -> Row:
-    """Return the axis of the smallest diagonal entry, the first of them if there are several."""
-    a, b, c, d = axes
-    first, low = choose4(m[4] < m[0], b, a), where(m[4] < m[0], m[4], m[0])
-    second, other = choose4(m[9] < m[7], d, c), where(m[9] < m[7], m[9], m[7])
-    return choose4(other < low, second, first)
-
-
-def choose4(condition: Number, chosen: Row, other: Row) -> Row:
-    """Return one of two vectors."""
-    return (
-        where(condition, chosen[0], other[0]),
-        where(condition, chosen[1], other[1]),
-        where(condition, chosen[2], other[2]),
-        where(condition, chosen[3], other[3]),
-    )
+    """Return the axis of the smallest diagonal entry."""
+    return axis_of_smallest((m[0], m[4], m[7], m[9]), axes)
 
 
 def with_largest_positive(a: Row) -> Row:

@@ -4,11 +4,11 @@ A program computes LANES items, each with all its numbers in registers and in do
 `engines.triton_functions` compiles these functions and the algebra that they are written in.
 """
 
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import triton.language as tl
 
-from multiview_geom._kernels.algebra import Row, Vector, add_scaled, dot, scale
+from multiview_geom._kernels.algebra import Row, Vector, add_scaled, dot, scale, unit_axes
 from multiview_geom._kernels.rotation.algebra import (
     DOUBLE_GAPS,
     DOUBLE_STEP,
@@ -29,10 +29,15 @@ from multiview_geom._kernels.rotation.algebra import (
     turn,
     with_largest_positive,
 )
+from multiview_geom._kernels.triton_primitives import (
+    Lanes,
+    Pointer,
+    choose,
+    items,
+    some,
+    store_vector,
+)
 
-Pointer: TypeAlias = Any
-Lanes: TypeAlias = Any
-"""One number per lane."""
 Pointers: TypeAlias = tuple[Pointer, Pointer, Pointer]
 Sets: TypeAlias = tuple[Pointer, Pointer, Pointer]
 """Source, target and weights, contiguous; the weights may be None."""
@@ -43,12 +48,6 @@ SizesAndTie: TypeAlias = tuple[int, int, float]
 
 LANES = 128
 FOUR = 4
-
-
-def items(count: int) -> tuple[Lanes, Lanes]:
-    """Return the items of this program, and which of them there are."""
-    item = tl.program_id(0).to(tl.int64) * LANES + tl.arange(0, LANES)
-    return item, item < count
 
 
 def load(pointer: Pointer, at: Lanes, inside: Lanes) -> Lanes:
@@ -74,13 +73,6 @@ def load_matrix(pointer: Pointer, item: Lanes, inside: Lanes) -> Matrix:
     )
 
 
-def store_vector(pointer: Pointer, at: Lanes, a: Vector, inside: Lanes) -> None:
-    """Store three numbers of each item."""
-    tl.store(pointer + at, a[0], mask=inside)
-    tl.store(pointer + at + 1, a[1], mask=inside)
-    tl.store(pointer + at + 2, a[2], mask=inside)
-
-
 def store_matrix(pointer: Pointer, item: Lanes, m: Matrix, inside: Lanes) -> None:
     """Store a 3x3 matrix of each item."""
     store_vector(pointer, 9 * item, m[0], inside)
@@ -90,14 +82,7 @@ def store_matrix(pointer: Pointer, item: Lanes, m: Matrix, inside: Lanes) -> Non
 
 def diagonalize(m: Symmetric4) -> tuple[Symmetric4, Axes]:
     """Turn symmetric 4x4 matrices, of entries up to one, to their axes."""
-    zero = m[0] * 0
-    one = zero + 1
-    axes = (
-        (one, zero, zero, zero),
-        (zero, one, zero, zero),
-        (zero, zero, one, zero),
-        (zero, zero, zero, one),
-    )
+    axes = unit_axes(m[0] * 0)
     for _ in range(SWEEPS):
         m, axes = jacobi_sweep(m, axes)
     return m, axes
@@ -120,21 +105,12 @@ def shrunk(m: Symmetric4) -> tuple[Symmetric4, Lanes]:
     ), size
 
 
-def choose(condition: Lanes, chosen: Vector, other: Vector) -> Vector:
-    """Return one of two vectors."""
-    return (
-        tl.where(condition, chosen[0], other[0]),
-        tl.where(condition, chosen[1], other[1]),
-        tl.where(condition, chosen[2], other[2]),
-    )
-
-
 def rotation_anywhere(m: Matrix, inside: Lanes, least_gaps: float, longest_step: float) -> Matrix:
     """Find the nearest rotations in closed form; where that is in doubt, by Jacobi's method."""
     rotation, gaps, step = clear_rotation(m)
     sure = (gaps > least_gaps) & (tl.abs(step) < longest_step)
     x, y, z = rotation
-    if tl.max((inside & (sure == 0)).to(tl.int32), axis=0) > 0:
+    if some(inside & (sure == 0)):
         form, _ = shrunk(horn_matrix(m))
         form, axes = diagonalize(form)
         a, b, c = rotation_of(lowest_axis(form, axes))
@@ -146,7 +122,7 @@ def nearest_rotations(
     matrices: Pointer, rotations: Pointer, count: int, least_gaps: float, longest_step: float
 ) -> None:
     """Find the nearest rotations of matrices."""
-    item, inside = items(count)
+    item, inside = items(count, LANES)
     m = load_matrix(matrices, item, inside)
     rotation = rotation_anywhere(m, inside, least_gaps, longest_step)
     store_matrix(rotations, item, rotation, inside)
@@ -156,7 +132,7 @@ def turn_rotations(
     matrices: Pointer, rotations: Pointer, changes: Pointer, turns: Pointer, count: int, tie: float
 ) -> None:
     """Turn rotations as changes of their matrices do, or the other way round."""
-    item, inside = items(count)
+    item, inside = items(count, LANES)
     m, rotation = load_matrix(matrices, item, inside), load_matrix(rotations, item, inside)
     turned = turn(m, rotation, load_matrix(changes, item, inside), tie)
     store_matrix(turns, item, turned, inside)
@@ -212,7 +188,7 @@ def align(
     source, target, weights = sets
     rotations, translations, scales = transforms
     count, points = sizes
-    item, inside = items(count)
+    item, inside = items(count, LANES)
     _, a_mean, b_mean, covariance, variance = find_moments(
         source, target, weights, item * points, inside, points
     )
@@ -252,7 +228,7 @@ def differentiate(
     """Turn the gradient in the transforms of sets into that in points and weights."""
     source, target, weights = sets
     count, points, tie = sizes
-    item, inside = items(count)
+    item, inside = items(count, LANES)
     total, a_mean, b_mean, covariance, variance = find_moments(
         source, target, weights, item * points, inside, points
     )
@@ -325,7 +301,7 @@ def smallest_eigenvectors(
     matrices: Pointer, vectors: Pointer, count: int, size: tl.constexpr
 ) -> None:
     """Find the lowest eigenvectors of matrices of three or four rows."""
-    item, inside = items(count)
+    item, inside = items(count, LANES)
     m, _ = load_symmetric(matrices, item, inside, size)
     m, axes = diagonalize(m)
     store_row(vectors, item, with_largest_positive(lowest_axis(m, axes)), inside, size)
@@ -335,7 +311,7 @@ def turn_eigenvectors(
     matrices: Pointer, changes: Pointer, turns: Pointer, count: int, tie: float, size: tl.constexpr
 ) -> None:
     """Multiply vectors with the pseudo-inverse of matrices less their smallest eigenvalue."""
-    item, inside = items(count)
+    item, inside = items(count, LANES)
     m, length = load_symmetric(matrices, item, inside, size)
     m, axes = diagonalize(m)
     x, y, z = load_vector(changes, size * item, 1, inside)

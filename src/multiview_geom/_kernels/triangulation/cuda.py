@@ -1,0 +1,164 @@
+"""Linear triangulation on a GPU: one fused kernel, by Triton.
+
+A program computes LANES points, each with all its numbers in registers. Pixels are read once per
+pass over the views, from the cache after the first pass. Single precision is used where it is
+enough; a program with a point in doubt solves again in double precision.
+`engines.triton_functions` compiles these functions and the algebra that they are written in.
+"""
+
+import triton.language as tl
+
+from multiview_geom._kernels.algebra import (
+    Symmetric,
+    Vector,
+    add_scaled,
+    append_row,
+    apply_transpose,
+    characteristic_polynomial,
+    columns_of,
+    dot,
+    least_squares_point,
+    orthogonalize,
+    quotient_after,
+    residual_pair,
+    shifted_move,
+    shortest_column,
+    smallest_root,
+    squares,
+    subtract_from_diagonal,
+    subtract_scaled4,
+    uncertainty,
+    unit_axes,
+)
+from multiview_geom._kernels.triangulation.cpu import JACOBI_SWEEPS, ORTHOGONAL, SECOND_TRY, SINGLE
+from multiview_geom._kernels.triangulation.cpu_blocks import FEWEST_VIEWS
+from multiview_geom._kernels.triangulation.cuda_blocks import (
+    Given,
+    Sightings,
+    Sizes,
+    lanes_of,
+    largest_weight,
+    moved,
+    origin_of,
+    places,
+    rig_of,
+    sighting,
+)
+from multiview_geom._kernels.triton_primitives import Lanes, Pointer, choose, some, store_vector
+
+LANES = 128
+SINGLE_STEPS, SINGLE_LEFT, SINGLE_SPREAD = SINGLE
+DOUBLE_STEPS, DOUBLE_LEFT, DOUBLE_SPREAD = SECOND_TRY
+# Steps of Laguerre's iteration.
+CLIMBS = 5
+
+
+def triangulate(given: Given, points: Pointer, sizes: Sizes, shared: tl.constexpr) -> None:
+    """Triangulate points; a rig stands once for all frames if `shared`, or once per frame."""
+    tables, images, strides = given
+    item, inside, frame, point = lanes_of(sizes)
+    views, at = sizes[1], places(strides, frame, point)
+    wide = rig_of(tables[1], frame, views, shared), views, images, strides, at
+    if points.dtype.element_ty == tl.float32:
+        seen = rig_of(tables[0], frame, views, shared), views, images, strides, at
+        unit = largest_weight(seen, inside.to(tl.float32) * 0)
+        (x, y, z), enough, sure = minimize(seen, unit)
+        if some(inside & enough & (sure == 0)):
+            (a, b, c), _ = solve_in_double(wide, inside & (sure == 0))
+            a, b, c = a.to(tl.float32), b.to(tl.float32), c.to(tl.float32)
+            x, y, z = choose(sure, (x, y, z), (a, b, c))
+    else:
+        (x, y, z), enough = solve_in_double(wide, inside)
+    nan: tl.constexpr = float("nan")
+    store_vector(points, 3 * item, choose(enough, (x, y, z), (nan, nan, nan)), inside)
+
+
+def solve_in_double(seen: Sightings, inside: Lanes) -> tuple[Vector, Lanes]:
+    """Find points in double precision, and tell which of them at least two views saw."""
+    unit = largest_weight(seen, inside.to(tl.float64) * 0)
+    (x, y, z), enough, sure = minimize(seen, unit)
+    if some(inside & enough & (sure == 0)):
+        x, y, z = choose(sure, (x, y, z), from_triangle(seen, unit))
+    return (x, y, z), enough
+
+
+def minimize(seen: Sightings, unit: Lanes) -> tuple[Vector, Lanes, Lanes]:
+    """Find points; tell which of them at least two views saw, and which are sure.
+
+    In double precision the quotient starts from the smallest root of the characteristic
+    polynomial, since Newton's iteration may leave it where the sightings disagree wildly.
+    """
+    wide: tl.constexpr = unit.dtype == tl.float64
+    hessian, linear, count = normal_equations(seen, unit)
+    start = least_squares_point(hessian, linear, 1.0)
+    gradient, squared = residuals(seen, unit, start)
+    start = add_scaled(start, origin_of(seen), 1.0)
+    quotient = squared / (1 + dot(start, start))
+    if wide:
+        d, c, b, a = characteristic_polynomial(hessian, start, squared)
+        quotient = quotient * 0
+        for _ in range(CLIMBS):
+            quotient = smallest_root(d, c, b, a, quotient)
+    last = quotient
+    for _ in tl.static_range(DOUBLE_STEPS if wide else SINGLE_STEPS - 1):
+        last = quotient
+        move = shifted_move(hessian, quotient, start, gradient, 1.0)
+        quotient = quotient_after(hessian, start, gradient, squared, move, 1.0)
+    move = shifted_move(hessian, quotient, start, gradient, 1.0)
+    point = add_scaled(start, move, 1.0)
+    shifted = subtract_from_diagonal(hessian, quotient)
+    left, spread = uncertainty(shifted, last - quotient, move, point, 1.0)
+    sure = (left >= 0) & (left < (DOUBLE_LEFT if wide else SINGLE_LEFT))
+    sure = sure & (spread < (DOUBLE_SPREAD if wide else SINGLE_SPREAD))
+    return point, count >= FEWEST_VIEWS, sure
+
+
+def normal_equations(seen: Sightings, unit: Lanes) -> tuple[Symmetric, Vector, Lanes]:
+    """Sum the squares of the equations, B and b, and count the views that saw each point."""
+    zero = unit * 0
+    first, second, linear, count = (zero, zero, zero), (zero, zero, zero), (zero, zero, zero), zero
+    for view in range(seen[1]):
+        u, v, w, known, (depth, across, down), _ = sighting(seen, view, unit)
+        a = squares(subtract_scaled4(across, depth, u), subtract_scaled4(down, depth, v))
+        first = add_scaled(first, (a[0], a[1], a[2]), w)
+        second = add_scaled(second, (a[3], a[4], a[5]), w)
+        linear = add_scaled(linear, (a[6], a[7], a[8]), w)
+        count += tl.where(known, 1, 0)
+    hessian = first[0], first[1], first[2], second[0], second[1], second[2]
+    return hessian, linear, count
+
+
+def residuals(seen: Sightings, unit: Lanes, start: Vector) -> tuple[Vector, Lanes]:
+    """Find the gradient B x + b and the squared residual, from the residuals."""
+    zero = unit * 0
+    gradient, squared = (zero, zero, zero), zero
+    for view in range(seen[1]):
+        u, v, w, _, rows, _ = sighting(seen, view, unit)
+        r, s, _ = residual_pair(u, v, rows, (start[0], start[1], start[2], 1.0))
+        gradient = add_scaled(gradient, apply_transpose(u, v, rows, (w * r, w * s)), 1.0)
+        squared += w * (r * r + s * s)
+    return gradient, squared
+
+
+def from_triangle(seen: Sightings, unit: Lanes) -> Vector:
+    """Find points from the triangular factor of their equations, by one-sided Jacobi rotations.
+
+    The equations are not squared, so this is as accurate as their singular value decomposition.
+    """
+    zero = unit * 0
+    nothing = zero, zero, zero, zero
+    factor = nothing, nothing, nothing, nothing
+    x, y, z = origin_of(seen)
+    for view in range(seen[1]):
+        u, v, w, _, (depth, across, down), _ = sighting(seen, view, unit)
+        root = tl.sqrt(w)
+        p, q = subtract_scaled4(across, depth, u), subtract_scaled4(down, depth, v)
+        factor = append_row(factor, moved(p, (-x, -y, -z), root))
+        factor = append_row(factor, moved(q, (-x, -y, -z), root))
+    columns, axes = columns_of(factor), unit_axes(zero)
+    sweep, skew = 0, some(zero == 0)
+    while (sweep < JACOBI_SWEEPS) & skew:
+        columns, axes, largest = orthogonalize(columns, axes)
+        sweep, skew = sweep + 1, some(largest > ORTHOGONAL)
+    x, y, z, w = shortest_column(columns, axes)
+    return x / w, y / w, z / w

@@ -1,0 +1,188 @@
+"""Blocks of points on a GPU: the rig prepared, sightings loaded; by Triton.
+
+Rigs are prepared by a kernel of their own, in double precision, into tables of plain numbers: of a
+view VIEW of them, its image center first, and behind the views the origin and the scale of rows.
+"""
+
+from typing import TypeAlias
+
+import triton.language as tl
+
+from multiview_geom._kernels.algebra import (
+    Pair,
+    Row,
+    Vector,
+    View,
+    combine4,
+    dot,
+    image_center,
+    least_squares_point,
+    squares,
+    subtract_from_diagonal,
+    trace,
+)
+from multiview_geom._kernels.triangulation.cpu_blocks import ORIGIN_PULL
+from multiview_geom._kernels.triton_primitives import Lanes, Pointer, items, store_vector
+
+Tables: TypeAlias = tuple[Pointer, Pointer]
+"""The prepared rigs in the dtype of the pixels, and in double precision."""
+Images: TypeAlias = tuple[Pointer, Pointer]
+"""Pixels and weights, which may be None."""
+Strides: TypeAlias = tuple[int, ...]
+"""Of the pixels by frame, view, point and coordinate; of the weights by frame, view and point."""
+Given: TypeAlias = tuple[Tables, Images, Strides]
+Sizes: TypeAlias = tuple[int, int, int]
+"""How many points there are in all frames, how many views, and how many points in a frame."""
+Sightings: TypeAlias = tuple[Pointer, int, Images, Strides, Pair]
+"""The rig of each lane, how many views it has, and where each lane finds its pixels and weights."""
+
+LANES = 128
+VIEW, ORIGIN = 14, 4
+
+
+def prepare_rigs(projections: Pointer, tables: Tables, views: int, width: tl.constexpr) -> None:
+    """Prepare one rig per program, as `cpu_blocks.prepare_rig` does; each lane has a view."""
+    rig, view = tl.program_id(0).to(tl.int64), tl.arange(0, width)
+    here = view < views
+    line = projections + 12 * (rig * views + view)
+    across, down, depth = load_row(line, here), load_row(line + 4, here), load_row(line + 8, here)
+    length = length_of(across) + length_of(down) + length_of(depth)
+    usable = here & (length * 0 == 0)
+    size = tl.max(tl.where(usable, length, 0), axis=0)
+    size = tl.where(size > 0, size, 1)
+    depth = usable_row(depth, usable, size)
+    across, down = usable_row(across, usable, size), usable_row(down, usable, size)
+    u, v = image_center(depth, across), image_center(depth, down)
+    across, down = combine4(across, depth, 1, -u), combine4(down, depth, 1, -v)
+    x, y, z, factor = origin_and_scale(across, down, views)
+    for table in tl.static_range(2):
+        line = tables[table] + rig * (VIEW * views + ORIGIN)
+        end = line + VIEW * views
+        line += VIEW * view
+        tl.store(line, tl.where(usable, u, float("nan")), mask=here)
+        tl.store(line + 1, v, mask=here)
+        store_row(line + 2, moved(depth, (x, y, z), factor), here)
+        store_row(line + 6, moved(across, (x, y, z), factor), here)
+        store_row(line + 10, moved(down, (x, y, z), factor), here)
+        tl.store(end, x)
+        tl.store(end + 1, y)
+        tl.store(end + 2, z)
+        tl.store(end + 3, factor / size)
+
+
+def load_row(pointer: Pointer, here: Lanes) -> Row:
+    """Load four numbers in a row, in double precision; zero where they are not."""
+    return (
+        tl.load(pointer, mask=here, other=0).to(tl.float64),
+        tl.load(pointer + 1, mask=here, other=0).to(tl.float64),
+        tl.load(pointer + 2, mask=here, other=0).to(tl.float64),
+        tl.load(pointer + 3, mask=here, other=0).to(tl.float64),
+    )
+
+
+def store_row(pointer: Pointer, a: Row, here: Lanes) -> None:
+    """Store four numbers in a row."""
+    store_vector(pointer, 0, (a[0], a[1], a[2]), here)
+    tl.store(pointer + 3, a[3], mask=here)
+
+
+def length_of(a: Row) -> Lanes:
+    """Return the sum of the absolute values; not finite if one of them is not."""
+    return tl.abs(a[0]) + tl.abs(a[1]) + tl.abs(a[2]) + tl.abs(a[3])
+
+
+def usable_row(a: Row, usable: Lanes, size: Lanes) -> Row:
+    """Divide a row by the size of its rig; zero where it is not usable."""
+    return (
+        tl.where(usable, a[0], 0) / size,
+        tl.where(usable, a[1], 0) / size,
+        tl.where(usable, a[2], 0) / size,
+        tl.where(usable, a[3], 0) / size,
+    )
+
+
+def moved(a: Row, origin: Vector, factor: Lanes) -> Row:
+    """Return a row for points that are counted from an origin, times a factor."""
+    last = a[3] + dot((a[0], a[1], a[2]), origin)
+    return a[0] * factor, a[1] * factor, a[2] * factor, last * factor
+
+
+def origin_and_scale(across: Row, down: Row, views: int) -> Row:
+    """Return the point nearest to all optical axes, and what scales the rows to about one."""
+    a = squares(across, down)
+    first = tl.sum(a[0], axis=0), tl.sum(a[1], axis=0), tl.sum(a[2], axis=0)
+    second = tl.sum(a[3], axis=0), tl.sum(a[4], axis=0), tl.sum(a[5], axis=0)
+    linear = tl.sum(a[6], axis=0), tl.sum(a[7], axis=0), tl.sum(a[8], axis=0)
+    hessian = first[0], first[1], first[2], second[0], second[1], second[2]
+    total = trace(hessian)
+    safe = tl.where(total > 0, total, 1)
+    pulled = subtract_from_diagonal(hessian, -ORIGIN_PULL * safe)
+    x, y, z = least_squares_point(pulled, linear, 1.0)
+    return x, y, z, tl.where(total > 0, tl.sqrt(views / safe), 1)
+
+
+def rig_of(table: Pointer, frame: Lanes, views: int, shared: tl.constexpr) -> Pointer:
+    """Return where the rig of each lane stands; the same for all if it is shared."""
+    rig = table
+    if not shared:
+        rig = table + frame * (VIEW * views + ORIGIN)
+    return rig
+
+
+def view_of(rig: Pointer, view: int) -> tuple[Pair, View]:
+    """Load the image center and the rows of a view."""
+    at = rig + VIEW * view
+    depth = tl.load(at + 2), tl.load(at + 3), tl.load(at + 4), tl.load(at + 5)
+    across = tl.load(at + 6), tl.load(at + 7), tl.load(at + 8), tl.load(at + 9)
+    down = tl.load(at + 10), tl.load(at + 11), tl.load(at + 12), tl.load(at + 13)
+    return (tl.load(at), tl.load(at + 1)), (depth, across, down)
+
+
+def origin_of(seen: Sightings) -> Vector:
+    """Load the origin of a rig."""
+    at = seen[0] + VIEW * seen[1]
+    return tl.load(at), tl.load(at + 1), tl.load(at + 2)
+
+
+def lanes_of(sizes: Sizes) -> tuple[Lanes, Lanes, Lanes, Lanes]:
+    """Return items, which of them there are, their frames and points; past the end the last."""
+    item, inside = items(sizes[0], LANES)
+    item = tl.minimum(item, sizes[0] - 1)
+    return item, inside, item // sizes[2], item % sizes[2]
+
+
+def places(strides: Strides, frame: Lanes, point: Lanes) -> tuple[Lanes, Lanes]:
+    """Return where each lane finds its pixels and weights in the first view."""
+    return frame * strides[0] + point * strides[2], frame * strides[4] + point * strides[6]
+
+
+def sighting(
+    seen: Sightings, view: int, unit: Lanes
+) -> tuple[Lanes, Lanes, Lanes, Lanes, View, Pair]:
+    """Load pixels about the image center, weights over `unit`, and which are not missing.
+
+    A sighting that is missing has weight zero at the center. The rows and the center of the view
+    come behind these.
+    """
+    rig, _, (pixels, weights), strides, (first, first_weight) = seen
+    center, rows = view_of(rig, view)
+    kind = center[0].dtype
+    line = pixels + (first + view * strides[1])
+    u, v = tl.load(line).to(kind) - center[0], tl.load(line + strides[3]).to(kind) - center[1]
+    known = (u - v) * 0 == 0
+    w = known.to(kind)
+    if weights is not None:
+        w = tl.load(weights + (first_weight + view * strides[5])).to(kind)
+        known = known & (w > 0) & (w * 0 == 0)
+        w = tl.where(known, w, 0) / unit
+    return tl.where(known, u, 0), tl.where(known, v, 0), w, known, rows, center
+
+
+def largest_weight(seen: Sightings, zero: Lanes) -> Lanes:
+    """Return the largest weight of each point, by which all are divided."""
+    largest = zero
+    if seen[2][1] is not None:
+        for view in range(seen[1]):
+            _, _, w, _, _, _ = sighting(seen, view, zero + 1)
+            largest = tl.maximum(largest, w)
+    return tl.where(largest > 0, largest, 1)

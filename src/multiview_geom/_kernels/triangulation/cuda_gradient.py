@@ -1,0 +1,180 @@
+"""The gradient of linear triangulation on a GPU: fused kernels, by Triton.
+
+The formulas are those of reference.py. Points whose Hessian is ill conditioned are done once more
+in double precision.
+"""
+
+from typing import TypeAlias
+
+import triton.language as tl
+
+from multiview_geom._kernels.algebra import (
+    Row,
+    Vector,
+    add_scaled,
+    adjugate,
+    combine4,
+    determinant,
+    dot,
+    multiply,
+    residual_pair,
+    scale,
+    subtract_from_diagonal,
+    trace,
+)
+from multiview_geom._kernels.triangulation.cpu_blocks import FEWEST_VIEWS
+from multiview_geom._kernels.triangulation.cpu_gradient import DOUBLE_GRADIENT, SINGLE_GRADIENT
+from multiview_geom._kernels.triangulation.cuda import normal_equations, residuals
+from multiview_geom._kernels.triangulation.cuda_blocks import (
+    LANES,
+    VIEW,
+    Given,
+    Sightings,
+    Sizes,
+    lanes_of,
+    largest_weight,
+    load_row,
+    origin_of,
+    places,
+    rig_of,
+    sighting,
+    store_row,
+)
+from multiview_geom._kernels.triton_primitives import Lanes, Pointer, choose, some
+
+Found: TypeAlias = tuple[Pointer, Pointer]
+"""The points, and the gradient that comes back for them; or their vectors Z."""
+Gradients: TypeAlias = tuple[Pointer, Pointer, Pointer]
+"""What to fill, contiguous: pixels; weights and vectors Z, which may be None."""
+Place: TypeAlias = tuple[Lanes, Lanes, int]
+"""An item, where its first weight stands in contiguous memory, and the step between views."""
+Minimum: TypeAlias = tuple[Vector, Row, Lanes]
+"""A point about the origin, the vector Z of reference.py, and the largest weight."""
+
+
+def differentiate(
+    given: Given, found: Found, gradients: Gradients, sizes: Sizes, shared: tl.constexpr
+) -> None:
+    """Turn the gradient in points into that in pixels and weights, and into the vectors Z."""
+    tables, images, strides = given
+    item, inside, frame, point = lanes_of(sizes)
+    views, at = sizes[1], places(strides, frame, point)
+    place = item, frame * views * sizes[2] + point, sizes[2]
+    wide = rig_of(tables[1], frame, views, shared), views, images, strides, at
+    if gradients[0].dtype.element_ty == tl.float32:
+        seen = rig_of(tables[0], frame, views, shared), views, images, strides, at
+        minimum, doubt = minimum_at(seen, found, item, SINGLE_GRADIENT)
+        pull_back(seen, minimum, gradients, place, inside & (doubt == 0))
+        if some(inside & doubt):
+            again, _ = minimum_at(wide, found, item, DOUBLE_GRADIENT)
+            pull_back(wide, again, gradients, place, inside & doubt)
+    else:
+        minimum, _ = minimum_at(wide, found, item, DOUBLE_GRADIENT)
+        pull_back(wide, minimum, gradients, place, inside)
+
+
+def minimum_at(
+    seen: Sightings, found: Found, item: Lanes, limit: tl.constexpr
+) -> tuple[Minimum, Lanes]:
+    """Find the vectors Z, and tell for which points B - q is too ill conditioned.
+
+    Points that are not determined have a Z of zero.
+    """
+    origin = origin_of(seen)
+    start, known = load_point(found[0], item, origin)
+    unit = largest_weight(seen, start[0] * 0)
+    hessian, _, count = normal_equations(seen, unit)
+    _, squared = residuals(seen, unit, start)
+    known = known & (count >= FEWEST_VIEWS)
+    point = add_scaled(start, origin, 1.0)
+    length = 1 + dot(point, point)
+    shifted = subtract_from_diagonal(hessian, squared / length)
+    cofactors = adjugate(shifted)
+    det = determinant(shifted, cofactors)
+    sure = known & (det > 0) & (trace(shifted) * trace(cofactors) < limit * det)
+    zero = unit * 0
+    upstream, _ = load_point(found[1], item, (zero, zero, zero))
+    pull = scale(multiply(cofactors, upstream), 1 / tl.where(sure, det, 1))
+    pull = choose(sure, pull, (0.0, 0.0, 0.0))
+    last = dot(pull, point) / length
+    x, y, z = add_scaled(scale(start, last), pull, -1.0)
+    return (start, (x, y, z, last), unit), known & (sure == 0)
+
+
+def load_point(pointer: Pointer, item: Lanes, origin: Vector) -> tuple[Vector, Lanes]:
+    """Load points about an origin, zero where they are not finite, and which of them are."""
+    at = pointer + 3 * item
+    kind = origin[0].dtype
+    x, y, z = tl.load(at).to(kind), tl.load(at + 1).to(kind), tl.load(at + 2).to(kind)
+    known = dot((x, y, z), (0.0, 0.0, 0.0)) == 0
+    return choose(known, add_scaled((x, y, z), origin, -1.0), (0.0, 0.0, 0.0)), known
+
+
+def pull_back(
+    seen: Sightings, minimum: Minimum, gradients: Gradients, place: Place, active: Lanes
+) -> None:
+    """Store the gradients in pixels and weights, and the vectors Z, of the active lanes."""
+    (x, y, z), (a, b, c, last), unit = minimum
+    of_pixels, of_weights, tests = gradients
+    item, first, step = place
+    for view in range(seen[1]):
+        u, v, w, known, rows, _ = sighting(seen, view, unit)
+        r, s, depth = residual_pair(u, v, rows, (x, y, z, 1.0))
+        t, q, test_depth = residual_pair(u, v, rows, (a, b, c, last))
+        here = first + view * step
+        tl.store(of_pixels + 2 * here, w * (r * test_depth + t * depth), mask=active)
+        tl.store(of_pixels + 2 * here + 1, w * (s * test_depth + q * depth), mask=active)
+        if of_weights is not None:
+            of_weight = tl.where(known, r * t + s * q, 0) / unit
+            tl.store(of_weights + here, of_weight, mask=active)
+    if tests is not None:
+        store_row(tests + 4 * item, (a, b, c, last), active)
+
+
+def differentiate_rigs(
+    given: Given, found: Found, sums: Pointer, sizes: Sizes, step: int, shared: tl.constexpr
+) -> None:
+    """Sum the gradient in one view of a rig over `step` points, in double precision.
+
+    The first axis of the grid counts chunks of so many points, the second the views.
+    """
+    tables, images, strides = given
+    count, views, per_frame = sizes
+    chunk, view = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    rig, zero = rig_of(tables[1], chunk, views, shared), tl.zeros((LANES,), tl.float64)
+    nothing = zero, zero, zero, zero
+    of_across, of_down, of_depth = nothing, nothing, nothing
+    for first in range(0, step, LANES):
+        lane = first + tl.arange(0, LANES)
+        item = chunk * step + lane
+        inside = (lane < step) & (item < count)
+        item = tl.minimum(item, count - 1)
+        at = places(strides, item // per_frame, item % per_frame)
+        seen = rig, views, images, strides, at
+        u, v, w, _, rows, center = sighting(seen, view, largest_weight(seen, zero))
+        w, (x, y, z) = tl.where(inside, w, 0), origin_of(seen)
+        (a, b, c), _ = load_point(found[0], item, (x, y, z))
+        d, e, f, last = load_row(found[1] + 4 * item, inside)
+        r, s, _ = residual_pair(u, v, rows, (a, b, c, 1.0))
+        t, q, _ = residual_pair(u, v, rows, (d, e, f, last))
+        point = a + x, b + y, c + z, zero + 1
+        test = d + last * x, e + last * y, f + last * z, last
+        across = combine4(point, test, w * t, w * r)
+        down = combine4(point, test, w * q, w * s)
+        along = combine4(across, down, u + center[0], v + center[1])
+        of_across, of_down = combine4(of_across, across, 1, -1), combine4(of_down, down, 1, -1)
+        of_depth = combine4(of_depth, along, 1, 1)
+    factor = tl.load(rig + VIEW * views + 3)
+    usable = tl.load(rig + VIEW * view) * 0 == 0
+    out = sums + 12 * (chunk * views + view)
+    store_sums(out, of_across, factor, usable)
+    store_sums(out + 4, of_down, factor, usable)
+    store_sums(out + 8, of_depth, factor, usable)
+
+
+def store_sums(pointer: Pointer, a: Row, factor: Lanes, usable: Lanes) -> None:
+    """Store the sums of a row over all lanes, times a factor; zero where it is not usable."""
+    tl.store(pointer, tl.where(usable, tl.sum(a[0], axis=0) * factor, 0))
+    tl.store(pointer + 1, tl.where(usable, tl.sum(a[1], axis=0) * factor, 0))
+    tl.store(pointer + 2, tl.where(usable, tl.sum(a[2], axis=0) * factor, 0))
+    tl.store(pointer + 3, tl.where(usable, tl.sum(a[3], axis=0) * factor, 0))

@@ -1,0 +1,88 @@
+"""Linear triangulation of CUDA tensors: what its kernels read and fill."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from multiview_geom._kernels.differentiable import Inputs
+from multiview_geom._kernels.engines import launch, launch_on_grid, triton_functions
+
+FORWARD = "multiview_geom._kernels.triangulation.cuda"
+BACKWARD = "multiview_geom._kernels.triangulation.cuda_gradient"
+
+# How many points make one partial sum of the gradient in a rig that all frames share.
+CHUNK = 1_024
+# Registers of a thread in single precision: what goes beyond is needed in double precision only,
+# and would keep half of a GPU's threads from running at the same time.
+REGISTERS = 96
+
+
+def triangulate_on_cuda(projections: Tensor, pixels: Tensor, weights: Tensor | None) -> Tensor:
+    """Triangulate; a rig is given once, or once per frame."""
+    frames, _, points, _ = pixels.shape
+    found, shared = pixels.new_empty(frames, points, 3), len(projections) == 1
+    if found.numel():
+        given, sizes = _given(projections, pixels, weights)
+        limit = _registers(pixels)
+        launch(FORWARD, "triangulate", sizes[0], given, found, sizes, shared, registers=limit)
+    return found
+
+
+def pull_back_on_cuda(
+    inputs: Inputs, points: Tensor, gradient: Tensor, wanted: tuple[bool, bool]
+) -> Inputs:
+    """Return the gradients in projections, pixels and weights.
+
+    Args:
+        inputs: Projections, pixels and weights.
+        points: What was found for them.
+        gradient: The gradient that comes back for the points.
+        wanted: Whether projections and weights have a gradient, or None in its place.
+    """
+    projections, pixels, _ = inputs
+    of_pixels, shared = pixels.new_empty(pixels.shape), len(projections) == 1
+    of_weights = pixels.new_empty(pixels.shape[:-1]) if wanted[1] else None
+    tests = points.new_empty(*points.shape[:-1], 4, dtype=torch.float64) if wanted[0] else None
+    of_rig = torch.zeros_like(projections) if wanted[0] else None
+    if points.numel():
+        given, sizes = _given(*inputs)
+        found = points.contiguous(), gradient.contiguous()
+        arguments = given, found, (of_pixels, of_weights, tests), sizes, shared
+        launch(BACKWARD, "differentiate", sizes[0], *arguments, registers=_registers(pixels))
+        if tests is not None:
+            of_rig = _sum_over_points(given, (found[0], tests), sizes, shared=shared)
+            of_rig = of_rig.to(projections.dtype)
+    return of_rig, of_pixels, of_weights
+
+
+def _sum_over_points(
+    given: Any,  # noqa: ANN401 - nested tuples of tensors and numbers
+    found: tuple[Tensor, Tensor],
+    sizes: tuple[int, int, int],
+    *,
+    shared: bool,
+) -> Tensor:
+    """Return the gradient in the rigs; the sums do not depend on the order of the programs."""
+    step = CHUNK if shared else sizes[2]
+    sums = found[1].new_empty(-(-sizes[0] // step), sizes[1], 3, 4)
+    grid = tuple(sums.shape[:2])
+    launch_on_grid(BACKWARD, "differentiate_rigs", grid, given, found, sums, sizes, step, shared)
+    return sums.sum(dim=0, keepdim=True) if shared else sums
+
+
+def _given(projections: Tensor, pixels: Tensor, weights: Tensor | None) -> tuple[Any, Any]:
+    """Prepare the rigs; return what all kernels read, and the sizes."""
+    frames, views, points, _ = pixels.shape
+    constants = triton_functions(FORWARD)
+    size = constants["VIEW"].value * views + constants["ORIGIN"].value
+    wide = pixels.new_empty(len(projections), size, dtype=torch.float64)
+    tables = wide if pixels.dtype == wide.dtype else pixels.new_empty(wide.shape), wide
+    rigs, width = projections.contiguous(), 1 << max(views - 1, 0).bit_length()
+    launch_on_grid(FORWARD, "prepare_rigs", (len(rigs),), rigs, tables, views, width)
+    strides = (*pixels.stride(), *((0, 0, 0) if weights is None else weights.stride()))
+    return (tables, (pixels, weights), strides), (frames * points, views, points)
+
+
+def _registers(tensor: Tensor) -> int | None:
+    return REGISTERS if tensor.dtype == torch.float32 else None

@@ -1,0 +1,78 @@
+"""The kernels of a GPU compile to machine code, also where there is no GPU."""
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not find_spec("triton"), reason="needs Triton, which is made for Linux"),
+]
+
+COMPILE_ONLY = """
+import torch
+from triton.backends.compiler import GPUTarget
+from triton.runtime import driver
+from triton.runtime.jit import JITFunction
+
+class NoGpu:
+    get_current_target = lambda self: GPUTarget("cuda", 90, 32)
+    get_current_device = lambda self: 0
+    get_current_stream = lambda self, device: 0
+
+def compile_only(self, *arguments, **options):
+    kernel = run(self, *arguments, **{**options, "warmup": True})
+    assert kernel.asm["cubin"]
+    print(kernel.name)
+
+run, JITFunction.run = JITFunction.run, compile_only
+driver.set_active(NoGpu())
+"""
+
+TRIANGULATION = """
+from multiview_geom._kernels.triangulation.cuda_launch import pull_back_on_cuda, triangulate_on_cuda
+
+for dtype, rigs, weighted in (torch.float32, 1, True), (torch.float64, 2, False):
+    projections = torch.zeros(rigs, 3, 3, 4, dtype=dtype)
+    pixels, points = torch.zeros(2, 3, 5, 2, dtype=dtype), torch.zeros(2, 5, 3, dtype=dtype)
+    inputs = projections, pixels, pixels[..., 0] if weighted else None
+    triangulate_on_cuda(*inputs)
+    pull_back_on_cuda(inputs, points, points, (True, weighted))
+"""
+
+ROTATION = """
+import multiview_geom as geometry
+from multiview_geom._kernels import engines
+
+engines.choose_engine = lambda _: "triton"
+matrices = torch.zeros(5, 3, 3, requires_grad=True)
+for found in (
+    geometry.nearest_rotation(matrices),
+    geometry.align_rigid(matrices, matrices).rotation,
+    geometry.align_similarity(matrices, matrices, weights=matrices[..., 0]).rotation,
+    geometry.smallest_eigenvector(matrices),
+):
+    found.sum().backward()
+"""
+
+KERNELS = {
+    TRIANGULATION: {"prepare_rigs", "triangulate", "differentiate", "differentiate_rigs"},
+    ROTATION: {
+        *("nearest_rotations", "turn_rotations", "align", "differentiate"),
+        *("smallest_eigenvectors", "turn_eigenvectors"),
+    },
+}
+
+
+@pytest.mark.parametrize(("calls", "kernels"), KERNELS.items(), ids=["triangulation", "rotation"])
+def test_every_kernel_compiles_for_a_gpu(calls: str, kernels: set[str]) -> None:
+    environment = {name: value for name, value in os.environ.items() if "TRITON" not in name}
+    command = [sys.executable, "-W", "error", "-c", COMPILE_ONLY + calls]
+    ended = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert set(ended.stdout.split()) == kernels
