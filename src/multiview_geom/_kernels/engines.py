@@ -152,12 +152,13 @@ def launch_on_grid(
 
 
 def _names_of(module: str) -> dict[str, Any]:
-    """Return the names of a module of loops, and of the modules of algebra that it uses."""
+    """Return the names of a module of loops, and of the modules of algebra behind it."""
     loops = vars(import_module(module))
     used = {item.__module__ for item in loops.values() if isinstance(item, FunctionType)}
     names: dict[str, Any] = {}
     for source in sorted(used - {module}):
-        names |= vars(import_module(source))
+        if source.startswith(__package__):
+            names |= _names_of(source)
     return names | loops
 
 

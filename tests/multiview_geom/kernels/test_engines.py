@@ -14,11 +14,19 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from multiview_geom import Cameras, project_points, triangulate_dlt, triangulate_dlt_svd
-from multiview_geom._kernels import engines
-from tests.multiview_geom.strategies import Fan, Ring, Sightings, Staircase, sightings
+from tests.multiview_geom.kernels.engine_choice import computed_by, every_engine, interpreted
+from tests.multiview_geom.strategies import (
+    Cloud,
+    Fan,
+    Ring,
+    Sightings,
+    Staircase,
+    numbers,
+    sightings,
+)
 from tests.multiview_geom.tolerances import POINT_ROUND_OFF, assert_close
 
-MANY = 20_000
+MANY, FEW = 20_000, 1_000
 
 # How many times the error of the float32 decomposition that of a float32 point may be.
 ALLOWED = 4
@@ -64,20 +72,56 @@ hard = st.builds(
 )
 
 
+@every_engine
+@interpreted
 @given(scene=sightings, weighted=st.booleans())
-def test_the_loops_agree_with_the_reference(scene: Sightings, weighted: bool) -> None:  # noqa: FBT001 - drawn
-    found = _points_and_gradients(scene, weighted=weighted)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engines, "choose_engine", lambda _: "reference")
-        by_reference = _points_and_gradients(scene, weighted=weighted)
-    for one, other in zip(found, by_reference, strict=True):
+def test_the_loops_agree_with_the_reference(engine: str, scene: Sightings, weighted: bool) -> None:  # noqa: FBT001 - drawn
+    leaves = (scene.projections(), scene.pixels(), scene.trust())[: 2 + weighted]
+    for one, other in zip(*_by_engine_and_reference(engine, *leaves), strict=True):
         assert_close(one, other, atol=POINT_ROUND_OFF)
 
 
-def _check(scene: Hard, points: int) -> None:
+@every_engine
+@interpreted
+@given(scene=sightings, scales=st.lists(numbers(0.5, 2.0), min_size=1, max_size=4))
+def test_a_rig_may_change_with_every_frame(
+    engine: str, scene: Sightings, scales: list[float]
+) -> None:
+    scale = torch.tensor(scales).double()[:, None, None, None]
+    rigs, pixels = scene.projections() * scale, scene.pixels() * scale
+    for one, other in zip(*_by_engine_and_reference(engine, rigs, pixels), strict=True):
+        assert_close(one, other, atol=POINT_ROUND_OFF)
+
+
+@every_engine
+@interpreted
+@pytest.mark.parametrize("missing", [torch.nan, torch.inf])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_is_missing_neither_moves_a_point_nor_has_a_gradient(
+    engine: str, missing: float, dtype: torch.dtype
+) -> None:
+    scene = Sightings(Ring(views=5), Cloud(((0.1, 0.2, 0.3),) * 4), noise=(1.0, -2.0, 0.5))
+    rig, pixels = scene.projections().to(dtype), scene.pixels().to(dtype)
+    weights = torch.ones(5, 4, dtype=dtype)
+    pixels[0, 0], pixels[1, 1, 1], pixels[1:, 3] = missing, missing, missing
+    rig[4, 1, 1], weights[2, 2], weights[3, 1] = missing, 0.0, torch.nan
+    ours, theirs = _by_engine_and_reference(engine, rig, pixels, weights)
+    for one, other in zip(ours, theirs, strict=True):
+        assert_close(one, other, atol=POINT_ROUND_OFF if dtype == torch.float64 else 1e-5)
+    points, of_rig, of_pixels, of_weights = ours
+    assert points[3].isnan().all()
+    assert points[:3].isfinite().all()
+    assert not of_rig[4].any()
+    assert not of_pixels[[0, 1, 4, 2, 3], [0, 1, 0, 2, 1]].any()
+    assert not of_pixels[:, 3].any()
+    assert not of_weights[:, 3].any()
+
+
+def _check(scene: Hard, points: int, engine: str) -> None:
     rig, pixels, weights = scene.inputs(points)
     exact = triangulate_dlt_svd(rig.double(), pixels.double(), weights=weights.double())
-    ours = triangulate_dlt(rig, pixels, weights=weights)
+    with computed_by(engine):
+        ours = triangulate_dlt(rig, pixels, weights=weights)
     theirs = triangulate_dlt_svd(rig, pixels, weights=weights)
     sizes = 1 + exact.norm(dim=-1)
     mine, allowed = (
@@ -86,32 +130,42 @@ def _check(scene: Hard, points: int) -> None:
     assert mine.max() <= ALLOWED * allowed.max()
 
 
-@given(hard)
-def test_hard_scenes_err_no_more_than_singular_values(scene: Hard) -> None:
-    _check(scene, 300)
+@every_engine
+@interpreted
+@given(scene=hard)
+def test_hard_scenes_err_no_more_than_singular_values(engine: str, scene: Hard) -> None:
+    _check(scene, 300 if engine == "numba" else 100, engine)
 
 
+@every_engine
+@interpreted
 @pytest.mark.parametrize("weight", [1e-2, 1e-4, 1e-6])
-def test_one_view_may_be_trusted_far_more(weight: float) -> None:
+def test_one_view_may_be_trusted_far_more(engine: str, weight: float) -> None:
     scene = Sightings(rig=Ring(radius=4.5), noise=(1.0, -2.0, 0.5, 1.5))
     rig, pixels = scene.projections().float(), scene.pixels().float()
     weights = torch.tensor([0.9, weight, weight, weight])[:, None]
     pixels.requires_grad_()
     exact = triangulate_dlt_svd(rig.double(), pixels.double(), weights=weights.double())
-    found = triangulate_dlt(rig, pixels, weights=weights)
-    (expected,) = torch.autograd.grad(exact.sum(), pixels, retain_graph=True)
-    (gradient,) = torch.autograd.grad(found.sum(), pixels)
+    (expected,) = torch.autograd.grad(exact.sum(), pixels)
+    with computed_by(engine):
+        found = triangulate_dlt(rig, pixels, weights=weights)
+        (gradient,) = torch.autograd.grad(found.sum(), pixels)
     assert_close(found.double(), exact, atol=1e-6)
     assert_close(gradient, expected, atol=1e-6)
 
 
+@every_engine
+@interpreted
 @pytest.mark.parametrize("views", [2, 4, 8])
-def test_wild_pixels_have_their_minimum_too(views: int) -> None:
-    rig = Ring(views=8, radius=4.5).cameras().projections[:views].float()
-    pixels = 1000 * torch.rand(views, MANY, 2, generator=torch.Generator().manual_seed(0))
-    exact = triangulate_dlt_svd(rig.double(), pixels.double())
+def test_wild_pixels_have_their_minimum_too(engine: str, views: int) -> None:
+    rig, count = Ring(views=8, radius=4.5), MANY if engine == "numba" else FEW
+    projections = rig.cameras().projections[:views].float()
+    pixels = 1000 * torch.rand(views, count, 2, generator=torch.Generator().manual_seed(0))
+    exact = triangulate_dlt_svd(projections.double(), pixels.double())
     near = exact.norm(dim=-1) < 20.0
-    assert ((triangulate_dlt(rig, pixels) - exact).norm(dim=-1)[near] < 1e-4).all()
+    with computed_by(engine):
+        found = triangulate_dlt(projections, pixels)
+    assert ((found - exact).norm(dim=-1)[near] < 1e-4).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -139,13 +193,16 @@ def test_python_threads_do_not_disturb_each_other() -> None:
     assert all(torch.equal(one, two) for one, two in zip(expected, found, strict=True))
 
 
-def test_memory_is_read_where_it_lies() -> None:
+@every_engine
+@interpreted
+def test_memory_is_read_where_it_lies(engine: str) -> None:
     rig = Ring().cameras().projections
     pixels = 1000 * torch.rand(2, 9, 4, 30, generator=torch.Generator().manual_seed(0)).double()
     strided = pixels.permute(3, 2, 1, 0)[::3, :, 1:]
     weights = torch.rand(30, 8, 4, generator=torch.Generator().manual_seed(1)).double().mT[::3]
-    expected = triangulate_dlt(rig, strided.contiguous(), weights=weights.contiguous())
-    assert torch.equal(triangulate_dlt(rig, strided, weights=weights), expected)
+    with computed_by(engine):
+        expected = triangulate_dlt(rig, strided.contiguous(), weights=weights.contiguous())
+        assert torch.equal(triangulate_dlt(rig, strided, weights=weights), expected)
 
 
 FORKED = """
@@ -175,11 +232,13 @@ def test_it_works_where_nothing_can_be_kept_on_disk(tmp_path: Path) -> None:
     assert subprocess.run(command, env=environment, timeout=300, check=False).returncode == 0
 
 
-def _points_and_gradients(scene: Sightings, *, weighted: bool) -> tuple[Tensor, ...]:
-    leaves = [
-        tensor.requires_grad_()
-        for tensor in (scene.projections(), scene.pixels(), scene.trust())[: 2 + weighted]
-    ]
-    weights = leaves[2] if weighted else None
-    points = triangulate_dlt(leaves[0], leaves[1], weights=weights)
-    return points.detach(), *torch.autograd.grad(points.cos().sum(), leaves)
+def _by_engine_and_reference(engine: str, *inputs: Tensor) -> list[tuple[Tensor, ...]]:
+    """Return points and gradients twice."""
+    results = []
+    for each in (engine, "reference"):
+        leaves = [tensor.clone().requires_grad_() for tensor in inputs]
+        with computed_by(each):
+            points = triangulate_dlt(leaves[0], leaves[1], weights=(*leaves[2:], None)[0])
+            gradients = torch.autograd.grad(points.nan_to_num().cos().sum(), leaves)
+        results.append((points.detach(), *gradients))
+    return results

@@ -33,14 +33,15 @@ driver.set_active(NoGpu())
 """
 
 TRIANGULATION = """
-from multiview_geom._kernels.triangulation.cuda_launch import pull_back_on_cuda, triangulate_on_cuda
+from multiview_geom import triangulate_dlt
+from multiview_geom._kernels import engines
 
-for dtype, rigs, weighted in (torch.float32, 1, True), (torch.float64, 2, False):
-    projections = torch.zeros(rigs, 3, 3, 4, dtype=dtype)
-    pixels, points = torch.zeros(2, 3, 5, 2, dtype=dtype), torch.zeros(2, 5, 3, dtype=dtype)
-    inputs = projections, pixels, pixels[..., 0] if weighted else None
-    triangulate_on_cuda(*inputs)
-    pull_back_on_cuda(inputs, points, points, (True, weighted))
+engines.choose_engine = lambda _: "triton"
+for dtype, rigs, weighted in (torch.float32, (), True), (torch.float64, (2,), False):
+    projections = torch.zeros(*rigs, 3, 3, 4, dtype=dtype, requires_grad=True)
+    pixels = torch.zeros(2, 3, 5, 2, dtype=dtype, requires_grad=True)
+    weights = pixels[..., 0] if weighted else None
+    triangulate_dlt(projections, pixels, weights=weights).sum().backward()
 """
 
 ROTATION = """

@@ -1,9 +1,7 @@
 """Laws of the engines of rotations: whichever computes, values and gradients are the same."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from importlib.util import find_spec
 
 import pytest
 import torch
@@ -14,11 +12,10 @@ from torch import Tensor
 from torch.export import Dim, export
 
 from multiview_geom import align_rigid, align_similarity, nearest_rotation, smallest_eigenvector
-from multiview_geom._kernels import engines
+from tests.multiview_geom.kernels.engine_choice import computed_by, every_engine, interpreted
 from tests.multiview_geom.tolerances import assert_close
 
 MANY = 20_000
-ENGINES = ("numba", *(["triton"] if find_spec("triton") else []))
 
 Function = Callable[[Tensor], Tensor]
 # Each takes n 3x3 matrices; the rows of one are three points.
@@ -32,13 +29,6 @@ FUNCTIONS: dict[str, Function] = {
 every_function = pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS.keys())
 
 
-@contextmanager
-def computed_by(engine: str) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engines, "choose_engine", lambda _: engine)
-        yield
-
-
 def drawn(seed: int, *shape: int) -> Tensor:
     return torch.randn(*shape, 3, 3, generator=torch.Generator().manual_seed(seed)).double()
 
@@ -50,8 +40,8 @@ def value_and_gradient(function: Function, matrices: Tensor) -> tuple[Tensor, Te
 
 
 @every_function
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # Triton's interpreter divides by zero
+@every_engine
+@interpreted
 @given(seed=st.integers(0, 10_000), count=st.integers(0, 300))
 def test_the_loops_agree_with_the_reference(
     function: Function, engine: str, seed: int, count: int

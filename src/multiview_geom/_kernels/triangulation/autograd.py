@@ -11,6 +11,10 @@ from multiview_geom._kernels.differentiable import (
     differentiable,
 )
 from multiview_geom._kernels.triangulation import cpu, cpu_gradient, cpu_launch, reference
+from multiview_geom._kernels.triangulation.cuda_launch import (
+    pull_back_on_cuda,
+    triangulate_on_cuda,
+)
 from multiview_geom._kernels.triangulation.reference import Pixels, Points, Projections, Weights
 
 
@@ -43,7 +47,10 @@ _linear_kernel = differentiable(
         outputs=1,
         reference=lambda *inputs: (reference.triangulate(*inputs),),
         shapes=lambda _, pixels, *__: ((pixels.shape[0], pixels.shape[2], 3),),
-        compiled={"numba": (_triangulate, _pull_back)},
+        compiled={
+            "numba": (_triangulate, _pull_back),
+            "triton": (triangulate_on_cuda, pull_back_on_cuda),
+        },
         shared=(0,),
         restart=lambda inputs, found: (reference.restart(inputs, *found).to(found[0].dtype),),
     )

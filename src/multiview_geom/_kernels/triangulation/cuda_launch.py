@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from multiview_geom._kernels.differentiable import Inputs
+from multiview_geom._kernels.differentiable import Inputs, Outputs, Wanted
 from multiview_geom._kernels.engines import launch, launch_on_grid, triton_functions
 
 FORWARD = "multiview_geom._kernels.triangulation.cuda"
@@ -18,7 +18,7 @@ CHUNK = 1_024
 REGISTERS = 96
 
 
-def triangulate_on_cuda(projections: Tensor, pixels: Tensor, weights: Tensor | None) -> Tensor:
+def triangulate_on_cuda(projections: Tensor, pixels: Tensor, weights: Tensor | None) -> Outputs:
     """Triangulate; a rig is given once, or once per frame."""
     frames, _, points, _ = pixels.shape
     found, shared = pixels.new_empty(frames, points, 3), len(projections) == 1
@@ -26,32 +26,26 @@ def triangulate_on_cuda(projections: Tensor, pixels: Tensor, weights: Tensor | N
         given, sizes = _given(projections, pixels, weights)
         limit = _registers(pixels)
         launch(FORWARD, "triangulate", sizes[0], given, found, sizes, shared, registers=limit)
-    return found
+    return (found,)
 
 
 def pull_back_on_cuda(
-    inputs: Inputs, points: Tensor, gradient: Tensor, wanted: tuple[bool, bool]
+    inputs: Inputs, outputs: Outputs, gradients: Outputs, wanted: Wanted
 ) -> Inputs:
-    """Return the gradients in projections, pixels and weights.
-
-    Args:
-        inputs: Projections, pixels and weights.
-        points: What was found for them.
-        gradient: The gradient that comes back for the points.
-        wanted: Whether projections and weights have a gradient, or None in its place.
-    """
+    """Return the gradients in projections, pixels and weights; None for what is not wanted."""
     projections, pixels, _ = inputs
     of_pixels, shared = pixels.new_empty(pixels.shape), len(projections) == 1
-    of_weights = pixels.new_empty(pixels.shape[:-1]) if wanted[1] else None
-    tests = points.new_empty(*points.shape[:-1], 4, dtype=torch.float64) if wanted[0] else None
     of_rig = torch.zeros_like(projections) if wanted[0] else None
+    of_weights = pixels.new_empty(pixels.shape[:-1]) if wanted[2] else None
+    points, gradient = outputs[0].contiguous(), gradients[0].contiguous()
+    tests = points.new_empty(*points.shape[:-1], 4, dtype=torch.float64) if wanted[0] else None
     if points.numel():
         given, sizes = _given(*inputs)
-        found = points.contiguous(), gradient.contiguous()
-        arguments = given, found, (of_pixels, of_weights, tests), sizes, shared
-        launch(BACKWARD, "differentiate", sizes[0], *arguments, registers=_registers(pixels))
+        filled, limit = (of_pixels, of_weights, tests), _registers(pixels)
+        arguments = given, (points, gradient), filled, sizes, shared
+        launch(BACKWARD, "differentiate", sizes[0], *arguments, registers=limit)
         if tests is not None:
-            of_rig = _sum_over_points(given, (found[0], tests), sizes, shared=shared)
+            of_rig = _sum_over_points(given, (points, tests), sizes, shared=shared)
             of_rig = of_rig.to(projections.dtype)
     return of_rig, of_pixels, of_weights
 
