@@ -87,8 +87,9 @@ def test_the_loops_agree_with_the_reference(engine: str, scene: Sightings, weigh
 def test_a_rig_may_change_with_every_frame(
     engine: str, scene: Sightings, scales: list[float]
 ) -> None:
-    scale = torch.tensor(scales).double()[:, None, None, None]
-    rigs, pixels = scene.projections() * scale, scene.pixels() * scale
+    larger = torch.tensor([[scale, scale, scale, 1.0] for scale in scales]).double()
+    rigs = scene.projections() * larger[:, None, None, :]
+    pixels = scene.pixels().expand(len(scales), -1, -1, -1)
     for one, other in zip(*_by_engine_and_reference(engine, rigs, pixels), strict=True):
         assert_close(one, other, atol=POINT_ROUND_OFF)
 
