@@ -13,9 +13,9 @@ from multiview_geom._kernels.algebra import (
     add_scaled,
     cross,
     dot,
-    dot4,
     scale,
     sqrt,
+    squared_error,
     where,
 )
 from multiview_geom._kernels.triangulation.cpu_blocks import (
@@ -186,11 +186,8 @@ def score_candidates(
         view, at = view_of(views, v), IMAGE_ROWS * v * LANES
         for i in range(n):
             x, y, z = vector_at(pairs, CANDIDATE, i)
-            depth = dot4(view[0], (x, y, z, 1.0))
-            share = 1.0 / depth
-            a = dot4(view[1], (x, y, z, 1.0)) * share - image[at + i]
-            b = dot4(view[2], (x, y, z, 1.0)) * share - image[at + LANES + i]
-            squared = a * a + b * b
+            u, w = image[at + i], image[at + LANES + i]
+            squared, depth = squared_error(u, w, view, (x, y, z, 1.0))
             near = (depth > 0.0) & (squared < limit)
             pairs[SCORE * LANES + i] += trust[v * LANES + i] * where(near, squared, limit)
 
@@ -217,11 +214,9 @@ def agree(
         view, at = view_of(views, v), IMAGE_ROWS * v * LANES
         for i in range(n):
             x, y, z = vector_at(rows, START, i)
-            depth = dot4(view[0], (x, y, z, 1.0))
-            share = 1.0 / depth
-            a = dot4(view[1], (x, y, z, 1.0)) * share - image[at + i]
-            b = dot4(view[2], (x, y, z, 1.0)) * share - image[at + LANES + i]
-            near = (depth > 0.0) & (a * a + b * b < limit)
+            u, w = image[at + i], image[at + LANES + i]
+            squared, depth = squared_error(u, w, view, (x, y, z, 1.0))
+            near = (depth > 0.0) & (squared < limit)
             kept[v * LANES + i] = where(near, trust[v * LANES + i], 0.0)
 
 
