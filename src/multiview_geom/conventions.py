@@ -36,8 +36,7 @@ class OpenGLCameras(NamedTuple):
 
     Example:
         >>> from multiview_geom import ring_of_cameras
-        >>> ring = ring_of_cameras(2, radius=4.0, height=1.0)
-        >>> view, projection = to_opengl(ring, near=0.1, far=100.0)
+        >>> view, projection = to_opengl(ring_of_cameras(2, 4.0, 1.0), near=0.1, far=100.0)
         >>> view.shape, projection.shape
         (torch.Size([2, 4, 4]), torch.Size([2, 4, 4]))
     """
@@ -197,7 +196,7 @@ def to_pytorch3d(cameras: Cameras) -> PyTorch3DCameras:
         T=pose[..., :3, 3],
         focal_length=K.diagonal(dim1=-2, dim2=-1)[..., :2] / scale,
         principal_point=(size / 2 - HALF_PIXEL - K[..., :2, 2]) / scale,
-        image_size=_image_size(cameras).flip(-1),
+        image_size=size.flip(-1).long(),
     )
 
 
@@ -361,17 +360,13 @@ def _intrinsics(focal: Tensor, center: Tensor) -> Tensor:
     return torch.cat([K[..., :2], column], dim=-1)
 
 
-def _image_size(cameras: Cameras) -> Tensor:
-    if cameras.image_size is None:
-        raise ValueError("`cameras` must have an image size, got None")
-    return cameras.image_size
-
-
 def _pinhole_size(cameras: Cameras, convention: str) -> Tensor:
     k = cameras.distortion
     if k is not None and (Lens.FISHEYE in cameras.lenses or k.any()):
         raise ValueError(f"`cameras` must be pinholes for {convention}: undistort first")
-    return _image_size(cameras).to(cameras.intrinsics.dtype)
+    if cameras.image_size is None:
+        raise ValueError("`cameras` must have an image size, got None")
+    return cameras.image_size.to(cameras.intrinsics.dtype)
 
 
 def _refuse_skew(K: Tensor, convention: str) -> None:
@@ -385,14 +380,13 @@ def _colmap_lens(cameras: Cameras) -> tuple[str, Tensor]:
         return "PINHOLE", cameras.intrinsics[..., 0, :0]
     if len(set(cameras.lenses)) > 1:
         raise ValueError("`cameras` must have one lens model for one model of COLMAP")
-    if cameras.lens is Lens.FISHEYE:
+    if Lens.FISHEYE in cameras.lenses:
         return "OPENCV_FISHEYE", k
     if k[..., len(COEFFICIENTS) :].any():
         raise ValueError("`cameras` must have at most 8 lens coefficients for COLMAP")
     if not k[..., 4:].any():
         return "OPENCV", k[..., :4]
-    k = torch.nn.functional.pad(k, (0, len(COEFFICIENTS)))
-    return "FULL_OPENCV", k[..., : len(COEFFICIENTS)]
+    return "FULL_OPENCV", torch.nn.functional.pad(k, (0, 8))[..., : len(COEFFICIENTS)]
 
 
 def _opencv_coefficients(named: dict[str, Tensor]) -> Tensor | None:
