@@ -1,5 +1,6 @@
 """Laws of refined points."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -270,3 +271,24 @@ def scipy_optimum(scene: Sightings, index: int) -> Tensor:
 
     found = scipy.optimize.least_squares(residuals, points[index].numpy(), xtol=1e-14, gtol=1e-14)
     return torch.from_numpy(found.x)
+
+
+def test_several_threads_refine_at_once() -> None:
+    cameras, points, pixels = through_lenses(SCENE)
+    expected = refine_points(cameras, points, pixels + 1.0).points
+
+    def work(_: int) -> Tensor:
+        return refine_points(cameras, points, pixels + 1.0).points
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(torch.equal(found, expected) for found in pool.map(work, range(40)))
+
+
+def test_lenses_of_each_frame_refine_as_in_a_loop() -> None:
+    cameras, points, pixels = through_lenses(SCENE)
+    intrinsics = torch.stack([cameras.intrinsics, cameras.intrinsics + 0.5 * torch.eye(3).double()])
+    batched = replace(cameras, intrinsics=intrinsics)
+    found = refine_points(batched, points, pixels).points
+    for frame in range(2):
+        one = replace(cameras, intrinsics=intrinsics[frame])
+        assert_close(found[frame], refine_points(one, points, pixels).points, atol=REST)
