@@ -53,6 +53,7 @@ def test_an_exported_function_takes_any_number_of_frames(
     torch.testing.assert_close(exported.module()(seen(7)), solve(seen(7)), equal_nan=True)
 
 
+@pytest.mark.slow
 @every_function
 def test_a_compiled_function_is_not_compiled_for_every_size(
     solve: Callable[[Tensor], Tensor],
@@ -60,6 +61,6 @@ def test_a_compiled_function_is_not_compiled_for_every_size(
     torch.compiler.reset()
     counter = torch._dynamo.testing.CompileCounterWithBackend("eager")
     compiled = torch.compile(solve, dynamic=True, fullgraph=True, backend=counter)
-    for frames in (1, 2, 3, 5, 8, 13):
+    for frames in (1, 2, 3, 5, 8):
         torch.testing.assert_close(compiled(seen(frames)), solve(seen(frames)), equal_nan=True)
     assert counter.frame_count <= MOST_COMPILATIONS
