@@ -69,6 +69,12 @@ def test_empty_projections(rig: mg.Cameras, shape: tuple[int, ...]) -> None:
     assert rig.rays(pixels).directions.shape == (*frames, 4, points, 3)
 
 
+def test_a_threshold_may_be_a_tensor_of_one_number() -> None:
+    pixels = RIG.project(torch.zeros(2, 3)).pixels
+    found = mg.triangulate_robust(RIG.projections, pixels, threshold=torch.tensor(3.0))  # type: ignore[arg-type]
+    assert found.inliers.all()
+
+
 def test_no_two_views_have_no_angle() -> None:
     assert not mg.triangulation_angle(RIG.centers[:0], torch.zeros(5, 3)).any()
 

@@ -109,6 +109,8 @@ def triangulate_robust(
         (tensor([[0., 0., 2.]]), [True, True, True, False])
     """
     require_positive("threshold", threshold)
+    # A loop takes no tensor of one number.
+    threshold = float(threshold)
     require_at_least("max_pairs", max_pairs, 1)
 
     def select(*sightings: Tensor | None) -> Tensor:
