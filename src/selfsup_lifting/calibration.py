@@ -9,12 +9,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom import CameraFile, Cameras, read_camera_file
-from selfsup_lifting.config import Unit
+from selfsup_lifting.config import METERS_PER_UNIT, meters_per_unit
 from selfsup_lifting.read_errors import ReadError
 
 # If a file format fixes no unit, a rig wider than this is taken to be in millimeters: no room is
 # as wide in meters, and hardly a rig is as narrow in millimeters.
 WIDEST_RIG_M = 100.0
+# Most rigs are as wide as this; a guess that gives another width is doubtful [m].
+USUAL_RIG_M = (0.3, 30.0)
 
 
 class Rig(NamedTuple):
@@ -25,7 +27,7 @@ class Rig(NamedTuple):
     notes: tuple[str, ...]
 
 
-def load_rig(path: Path, *, unit: Unit | None = None, subject: str | None = None) -> Rig:
+def load_rig(path: Path, *, unit: str | None = None, subject: str | None = None) -> Rig:
     """Read a calibration file; image sizes that it lacks are computed from principal points.
 
     Args and errors are those of `read_rig`.
@@ -38,35 +40,50 @@ def load_rig(path: Path, *, unit: Unit | None = None, subject: str | None = None
     return Rig(replace(rig.cameras, image_size=size), path, (note, *rig.notes))
 
 
-def read_rig(path: Path, *, unit: Unit | None = None, subject: str | None = None) -> Rig:
+def read_rig(path: Path, *, unit: str | None = None, subject: str | None = None) -> Rig:
     """Read a calibration file.
 
     Args:
         path: Any file or folder that `load_cameras` reads.
         unit: The unit of length in the file. By default the unit that the format fixes; if it
-            fixes none, millimeters for a rig wider than 100 units and meters for all others.
+            fixes none, millimeters for a rig wider than 100 units and meters for all others. A
+            name, or a number of meters.
         subject: The subject whose cameras to read, for files of several subjects.
 
     Returns:
         The cameras in float64 and meters. A guessed unit is in the notes.
 
     Raises:
-        ReadError: If the file does not exist or is no calibration, if a number in it is not
-            finite, a focal length is not above zero or an intrinsic matrix is singular.
+        ReadError: If the file does not exist or is no calibration, or if a number in it is not
+            finite or a focal length is not above zero.
     """
     file = _read(path, subject)
     cameras = file.cameras.to(torch.float64)
     for name, matrix in zip(cameras.names, cameras.intrinsics, strict=True):
-        _require_invertible(f"calibration {path}, camera {name}", matrix)
+        _require_focal_lengths(f"calibration {path}, camera {name}", matrix)
     if unit is not None or file.unit is not None:
-        return Rig(cameras.scaled((unit or Unit(file.unit)).meters), path, ())
+        return Rig(cameras.scaled(meters_per_unit(unit or str(file.unit))), path, ())
     width = float(torch.cdist(cameras.centers, cameras.centers).max())
-    unit = Unit.MILLIMETER if width > WIDEST_RIG_M else Unit.METER
-    note = (
-        f"{path}: the file does not say its unit of length; taken as {unit.value}, because the "
-        f"cameras are up to {width:.3g} units apart; --unit overrules this"
+    unit = "mm" if width > WIDEST_RIG_M else "m"
+    scaled = cameras.scaled(meters_per_unit(unit))
+    return Rig(scaled, path, (_note_on_guess(path, width, unit),) if cameras.views > 1 else ())
+
+
+def _note_on_guess(path: Path, width: float, unit: str) -> str:
+    """Describe a guessed unit, and which other units give a usual size of a rig."""
+    low, high = USUAL_RIG_M
+    others = [
+        f"{other} ({width * meters:.3g} m)"
+        for other, meters in METERS_PER_UNIT.items()
+        if other != unit and low <= width * meters <= high
+    ]
+    meters = width * meters_per_unit(unit)
+    usual = "" if low <= meters <= high else ", which is unusual"
+    hint = f"; {' and '.join(others)} would also be usual" if others else ""
+    return (
+        f"{path}: the file does not say its unit of length; taken as {unit}: the cameras are up to "
+        f"{meters:.3g} m apart{usual}{hint}; --unit overrules this"
     )
-    return Rig(cameras.scaled(unit.meters), path, (note,))
 
 
 def _read(path: Path, subject: str | None) -> CameraFile:
@@ -80,15 +97,10 @@ def _read(path: Path, subject: str | None) -> CameraFile:
         raise ReadError(f"calibration {error}") from error
 
 
-def _require_invertible(where: str, matrix: Float[Tensor, "3 3"]) -> None:
+def _require_focal_lengths(where: str, matrix: Float[Tensor, "3 3"]) -> None:
     focal = (float(matrix[0, 0]), float(matrix[1, 1]))
     if not min(focal) > 0:
         raise ReadError(
             f"{where}: expected focal lengths above 0 px, got {focal[0]:g} and {focal[1]:g}; "
             "its matrix is damaged or was never calibrated"
-        )
-    if int(torch.linalg.matrix_rank(matrix)) < len(matrix):
-        raise ReadError(
-            f"{where}: expected an intrinsic matrix that can be inverted, got {matrix.tolist()}; "
-            "its last row should be 0, 0, 1"
         )

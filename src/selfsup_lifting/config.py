@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from enum import Enum
-from math import cos, pi
+from math import cos, inf, nan, pi
 from pathlib import Path
 
 from selfsup_lifting.config_fields import LARGEST, Bounded, documented, group, setting
@@ -69,18 +69,29 @@ class People(Enum):
     """The largest person, chosen in every frame and view independently."""
 
 
-class Unit(Enum):
-    """A unit of length."""
+METERS_PER_UNIT = {"m": 1.0, "cm": 0.01, "mm": 0.001, "inch": 0.0254}
 
-    METER = "m"
-    CENTIMETER = "cm"
-    MILLIMETER = "mm"
-    INCH = "inch"
 
-    @property
-    def meters(self) -> float:
-        """The length of one unit [m]."""
-        return {"m": 1.0, "cm": 0.01, "mm": 0.001, "inch": 0.0254}[self.value]
+def meters_per_unit(unit: str) -> float:
+    """Return the length of a unit [m]: its name, or a number of meters.
+
+    Raises:
+        ValueError: If it is neither.
+
+    Example:
+        >>> meters_per_unit("inch"), meters_per_unit("0.054")
+        (0.0254, 0.054)
+    """
+    if unit in METERS_PER_UNIT:
+        return METERS_PER_UNIT[unit]
+    try:
+        length = float(unit)
+    except ValueError:
+        length = nan
+    if not 0 < length < inf:
+        known = ", ".join(METERS_PER_UNIT)
+        raise ValueError(f"`unit` must be {known} or a number of meters above 0, got {unit!r}")
+    return length
 
 
 @documented
@@ -89,17 +100,18 @@ class ReadSettings(Bounded):
     """How input files become recordings.
 
     Example:
-        >>> ReadSettings(fps=10.0, unit=Unit.MILLIMETER).unit.meters
+        >>> settings = ReadSettings(fps=10.0, unit="mm")
+        >>> meters_per_unit(settings.unit)
         0.001
     """
 
     cameras: Path | None = setting(
         None, "Calibration file to use instead of the one found beside the data"
     )
-    unit: Unit | None = setting(
+    unit: str | None = setting(
         None,
-        "Unit of length of the calibration; by default the one that its format fixes, else meters "
-        "or millimeters, by the size of the rig",
+        "Unit of length of the calibration: m, cm, mm, inch or a number of meters; by default the "
+        "one that its format fixes, else m or mm, by the size of the rig",
     )
     rig: RigSettings = group(RigSettings, "The simulated rig for motion capture and stick figures")
     noise: NoiseSettings = group(NoiseSettings, "The simulated 2D detector of that rig")
@@ -148,6 +160,11 @@ class ReadSettings(Bounded):
         60.0, "Frame rate of files that do not state one", unit="1/s", above=0
     )
     simulation_seed: int = setting(0, "Random seed of all simulations", least=-LARGEST)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.unit is not None:
+            meters_per_unit(self.unit)
 
 
 class Labels(Enum):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from multiview_geom import Cameras
 from selfsup_lifting.calibration import Rig, read_rig
-from selfsup_lifting.config import ReadSettings, Unit
+from selfsup_lifting.config import ReadSettings, meters_per_unit
 from selfsup_lifting.files.datasets.subject_tables import (
     Table2D,
     find_2d_table,
@@ -76,11 +76,11 @@ def _read(path: Path, settings: ReadSettings) -> list[ReadResult]:
 READER = Reader(NAME, _recognizes, _read)
 
 
-def _subject_rig(calibration: Path, subject: str, unit: Unit | None) -> Rig:
+def _subject_rig(calibration: Path, subject: str, unit: str | None) -> Rig:
     """Read the four cameras of a subject, in the order of the 2D files."""
     if calibration.suffix == ".py":
         cameras = read_python_cameras(calibration, subject)
-        rig = Rig(cameras.scaled((unit or Unit.MILLIMETER).meters), calibration, ())
+        rig = Rig(cameras.scaled(meters_per_unit(unit or "mm")), calibration, ())
     else:
         rig = read_rig(calibration, unit=unit, subject=subject)
     cameras, names = rig.cameras, rig.cameras.names

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from multiview_geom import Cameras
 from selfsup_lifting.calibration import Rig, read_rig
-from selfsup_lifting.config import ReadSettings, Unit
+from selfsup_lifting.config import METERS_PER_UNIT, ReadSettings
 from selfsup_lifting.files.datasets.subject_tables import (
     Table2D,
     find_2d_table,
@@ -94,7 +94,7 @@ def _converted_tables(path: Path) -> tuple[Table2D, dict[str, dict[str, NDArray[
                 f"`poses_2d` must have {len(CAMERAS)} cameras, got {len(pixels)}"
             )
         flat.setdefault(subject, {})[action] = list(pixels)
-        deep.setdefault(subject, {})[action] = Unit.MILLIMETER.meters * poses
+        deep.setdefault(subject, {})[action] = METERS_PER_UNIT["mm"] * poses
     return Table2D(path, body, flat), deep
 
 
@@ -106,7 +106,7 @@ def _poses(file: Path, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
     return numbers
 
 
-def _subject_rig(folder: Path, subject: str, unit: Unit | None) -> Rig:
+def _subject_rig(folder: Path, subject: str, unit: str | None) -> Rig:
     places = [folder / part.format(subject=subject) for part in CALIBRATIONS]
     home = next((place for place in places if any(place.glob("*.cal"))), folder)
     if not home.is_dir() or not any(home.glob("*.cal")):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from multiview_geom import Cameras, camera_to_world
 from selfsup_lifting.calibration import Rig, read_rig
-from selfsup_lifting.config import ReadSettings, Unit
+from selfsup_lifting.config import METERS_PER_UNIT, ReadSettings
 from selfsup_lifting.files.parse.hdf5 import open_hdf5
 from selfsup_lifting.files.parse.matlab import matlab_variable
 from selfsup_lifting.files.parse.npz import array_names, load_npz
@@ -35,7 +35,7 @@ FILMED_WIDE = ("TS5", "TS6")
 # Frames per second; some sequences of the training set have twice as many.
 FPS = 25.0
 FAST = frozenset({("S1", 2), ("S3", 1), ("S3", 2), ("S5", 1), ("S5", 2)})
-MILLIMETER = Unit.MILLIMETER.meters
+MILLIMETER = METERS_PER_UNIT["mm"]
 PIXEL, SPACE = 2, 3
 
 ACTIVITIES: Mapping[int, str] = {
@@ -228,7 +228,7 @@ def _read_training(file: Path, settings: ReadSettings) -> ReadResult:
     return ReadResult(recording, notes=rig.notes)
 
 
-def _train_rig(calibration: Path, unit: Unit | None) -> Rig:
+def _train_rig(calibration: Path, unit: str | None) -> Rig:
     rig = read_rig(calibration, unit=unit)
     if rig.cameras.views <= len(USUAL_CAMERAS):
         return rig
