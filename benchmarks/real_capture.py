@@ -20,7 +20,7 @@ from selfsup_lifting.files import read_recordings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.triangulate import reconstruct, triangulate_recording
 
-PLAIN = TriangulationSettings()
+PLAIN = TriangulationSettings(method=Method.DLT)
 MIN_CONFIDENCE = 0.3
 """The threshold in the README of the recording."""
 THRESHOLDS_PX = (15.0, 20.0, 30.0, 40.0)

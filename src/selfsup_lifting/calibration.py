@@ -72,14 +72,15 @@ def read_rig(path: Path, *, unit: str | None = None, subject: str | None = None)
 def _note_on_guess(path: Path, width: float, unit: str) -> str:
     """Describe a guessed unit, and which other units give a usual size of a rig."""
     low, high = USUAL_RIG_M
-    others = [
-        f"{other} ({width * meters:.3g} m)"
-        for other, meters in METERS_PER_UNIT.items()
-        if other != unit and low <= width * meters <= high
-    ]
     meters = width * meters_per_unit(unit)
-    usual = "" if low <= meters <= high else ", which is unusual"
-    hint = f"; {' and '.join(others)} would also be usual" if others else ""
+    is_usual = low <= meters <= high
+    usual = "" if is_usual else ", which is unusual"
+    others = [
+        f"{other} ({width * length:.3g} m)"
+        for other, length in METERS_PER_UNIT.items()
+        if other != unit and (not is_usual or low <= width * length <= high)
+    ]
+    hint = f"; {' and '.join(others)} would also be possible" if others else ""
     return (
         f"{path}: the file does not say its unit of length; taken as {unit}: the cameras are up to "
         f"{meters:.3g} m apart{usual}{hint}; --unit overrules this"

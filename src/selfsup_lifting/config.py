@@ -197,10 +197,10 @@ class TriangulationSettings(Bounded):
     """How the detections of all views become 3D points."""
 
     method: Method = setting(
-        Method.DLT,
+        Method.ROBUST,
         "Triangulation method: dlt (linear), iterative (linear, reweighted by depth), robust "
         "(outliers removed) or refined (robust, then least reprojection error through the lens)",
-        "paper: dlt",
+        "ours: robust; paper: dlt",
     )
     threshold_px: float = setting(
         30.0, "Residual above which robust and refined remove a detection", unit="px", above=0
@@ -346,6 +346,12 @@ class Config(Bounded):
     shuffle: bool = setting(True, "Shuffle the frames in every epoch", "ours: yes; code: no")
     per_view_batchnorm: bool = setting(
         False, "Compute the batch normalization of each view separately", "ours: no; code: yes"
+    )
+    most_disagreement: float = setting(
+        0.1,
+        "Refuse recordings whose cameras disagree by more than this share of the subject's size in "
+        "the image; a larger value overrules the refusal",
+        above=0,
     )
     decay: bool = setting(
         False, "Reduce the learning rate to zero along a cosine",

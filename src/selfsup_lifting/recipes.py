@@ -18,8 +18,8 @@ LONGEST_GAP = 8
 
 
 def paper(config: Config) -> Config:
-    """Use all four losses, as the paper does."""
-    return config
+    """Use all four losses and linear triangulation, as the paper does."""
+    return replace(config, triangulation=replace(config.triangulation, method=Method.DLT))
 
 
 def pseudo_label(config: Config) -> Config:
@@ -49,7 +49,7 @@ def robust(config: Config) -> Config:
 
 def paper_human36m(config: Config) -> Config:
     """Train on Human3.6M as the paper: 500 epochs, batches of 8192 view-poses, 10 Hz."""
-    learned = replace(config, epochs=500, frames_per_batch=2048, learning_rate=1e-3)
+    learned = replace(paper(config), epochs=500, frames_per_batch=2048, learning_rate=1e-3)
     read = replace(config.read, fps=10.0)
     return replace(learned, read=read, lifter=LifterSettings(), hold_out=("S9", "S11"))
 

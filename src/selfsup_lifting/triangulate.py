@@ -122,15 +122,21 @@ def triangulate_recording(
     Returns:
         Joints in the world [m], float64, NaN where fewer than two detections are left; and which
         detections they were computed from.
+
+    Note:
+        `dlt` uses normalized image coordinates, as OpenCV, aniposelib and caliscope do: between
+        cameras of different focal length its weights differ from those of pixels.
     """
     cameras = recording.cameras
     weights = recording.confidence.double().square() if settings.weighted else None
+    if settings.method is Method.DLT:
+        image = normalized_image(cameras, recording.keypoints.double())
+        points = triangulate_dlt(cameras.camera_from_world[:, :3], image, weights=weights)
+        return Triangulated(points, image.isfinite().all(dim=-1))
     ideal = cameras.undistort(recording.keypoints.double())
     pixels = torch.where(ideal.valid[..., None], ideal.pixels, torch.nan)
-    if settings.method in {Method.DLT, Method.ITERATIVE}:
-        linear = settings.method is Method.DLT
-        triangulate = triangulate_dlt if linear else triangulate_iterative
-        points = triangulate(cameras.projections, pixels, weights=weights)
+    if settings.method is Method.ITERATIVE:
+        points = triangulate_iterative(cameras.projections, pixels, weights=weights)
         return Triangulated(points, pixels.isfinite().all(dim=-1))
     points, kept, _ = triangulate_robust(
         cameras.projections, pixels, threshold=settings.threshold_px, weights=weights

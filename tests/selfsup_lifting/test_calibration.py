@@ -64,8 +64,8 @@ def test_a_guessed_unit_is_said(tmp_path: Path, apart: float, meters: float, uni
 @pytest.mark.parametrize(
     ("apart", "doubt"),
     [
-        (693.0, "up to 0.693 m apart; cm (6.93 m) and inch (17.6 m) would also be usual"),
-        (77.9, "up to 77.9 m apart, which is unusual; cm (0.779 m) and inch (1.98 m) would also"),
+        (693.0, "up to 0.693 m apart; cm (6.93 m) and inch (17.6 m) would also be possible"),
+        (77.9, "up to 77.9 m apart, which is unusual; cm (0.779 m) and mm (0.0779 m) and inch"),
         (8.0, "up to 8 m apart; --unit overrules this"),
     ],
 )

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from torch import Tensor
 
-from selfsup_lifting.config import ReadSettings
+from selfsup_lifting.config import Method, ReadSettings, TriangulationSettings
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.triangulate import Reconstruction, reconstruct
 from tests.selfsup_lifting.strategies import Scene, scenes
@@ -33,7 +33,7 @@ def test_a_point_is_known_where_two_views_saw_it(scene: Scene) -> None:
 def real(folder: Path, calibration: str | None = None) -> Reconstruction:
     cameras = None if calibration is None else folder / calibration
     (take,) = read_recordings([str(folder)], ReadSettings(cameras=cameras, min_confidence=0.3))
-    return reconstruct(take)
+    return reconstruct(take, TriangulationSettings(method=Method.DLT))
 
 
 def medians(reconstruction: Reconstruction) -> dict[str, float]:

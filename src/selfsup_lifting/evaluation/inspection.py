@@ -16,21 +16,20 @@ from multiview_geom import (
     summarize_cameras,
     world_to_camera,
 )
+from selfsup_lifting.agreement import camera_agreement
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import read_results
 from selfsup_lifting.reader import ReadResult
 from selfsup_lifting.recording import Recording
-from selfsup_lifting.triangulate import reprojection_errors, triangulate_recording
+from selfsup_lifting.triangulate import triangulate_recording
 
 HISTOGRAM_BINS = 10
 # A camera that detects a smaller share of the joints gets a warning.
 LEAST_SEEN_SHARE = 0.5
-# A camera is suspect if the median error without it falls below this share.
-TELLING_DROP = 0.33
-# Median errors below this are usual detector noise [px].
-USUAL_ERROR_PX = 5.0
-# Usual limits of a subject's size [m].
-SMALLEST_SUBJECT, LARGEST_SUBJECT = 0.02, 5.0
+# Usual limits of a subject's size, and of a person's with these joints [m].
+SUBJECT_SIZE_M = (0.02, 5.0)
+PERSON_SIZE_M = (0.5, 3.0)
+PERSON = ("left_shoulder", "right_shoulder", "left_ankle", "right_ankle")
 # Number of frames that are checked: bounds the time for long recordings.
 MOST_FRAMES = 500
 
@@ -206,9 +205,7 @@ def _warnings(result: ReadResult) -> list[str]:
         warnings.append(f"{recording.name}: {points} no score, and each counts as certain")
     elif _is_certain(recording):
         warnings.append(f"{recording.name}: every confidence is 1; the scores may be lost")
-    if recording.cameras.views > 1:
-        warnings += _warnings_about_geometry(_some_frames(recording))
-    return warnings
+    return warnings + warnings_about_geometry(recording)
 
 
 def _warnings_about_gaps(recording: Recording) -> Iterator[str]:
@@ -227,22 +224,42 @@ def _is_certain(recording: Recording) -> bool:
     return len(scores) > 0 and float(scores.min()) == 1
 
 
-def _warnings_about_geometry(recording: Recording) -> list[str]:
-    points = triangulate_recording(recording).points
-    size = _subject_size(points)
-    warnings = []
-    if not SMALLEST_SUBJECT <= size <= LARGEST_SUBJECT:
-        warnings.append(
-            f"{recording.name}: the subject is {size:.3g} m across; the calibration does not fit "
-            "the detections, or its unit is not meters"
-        )
-    if _share_behind(recording, points) > LEAST_SEEN_SHARE:
+def warnings_about_geometry(recording: Recording) -> list[str]:
+    """Say what looks wrong with the size of the subject and the poses of several cameras.
+
+    Args:
+        recording: Any recording.
+
+    Returns:
+        One sentence for each thing that looks wrong; none for one camera.
+    """
+    if recording.cameras.views < 2:  # noqa: PLR2004 - one camera fixes no size
+        return []
+    points = triangulate_recording(_some_frames(recording)).points
+    warnings = _warnings_about_size(recording, _subject_size(points))
+    if _share_behind(_some_frames(recording), points) > LEAST_SEEN_SHARE:
         warnings.append(
             f"{recording.name}: most points are behind a camera that detected them; are the "
             "extrinsics inverted?"
         )
-    suspect = _suspect_camera(recording)
-    return [*warnings, suspect] if suspect else warnings
+    agreement = camera_agreement(recording)
+    if agreement is not None and agreement.is_bad:
+        warnings.append(agreement.sentence(recording.name))
+    return warnings
+
+
+def _warnings_about_size(recording: Recording, size: float) -> list[str]:
+    """Compare the subject with a usual one, which tells a wrong unit of length."""
+    person = {*PERSON} <= {*recording.skeleton.joints}
+    low, high = PERSON_SIZE_M if person else SUBJECT_SIZE_M
+    if low <= size <= high:
+        return []
+    subject = "person" if person else "subject"
+    usual = f"usually {low:g} to {high:g} m; the calibration does not fit the detections"
+    return [
+        f"{recording.name}: the {subject} is {size:.3g} m across, {usual}, or its lengths are in "
+        "another unit: --unit names it"
+    ]
 
 
 def _share_behind(recording: Recording, points: Float[Tensor, "frames joints 3"]) -> float:
@@ -250,26 +267,3 @@ def _share_behind(recording: Recording, points: Float[Tensor, "frames joints 3"]
     seen = recording.keypoints.isfinite().all(dim=-1)
     known = depths[seen & depths.isfinite()]
     return float((known < 0).float().mean()) if len(known) else 0.0
-
-
-def _suspect_camera(recording: Recording) -> str | None:
-    """Describe the camera without which the others agree, if there is one."""
-    names = recording.cameras.names
-    if len(names) < 4:  # noqa: PLR2004 - two of three cameras can hardly disagree
-        return None
-    with_all = _median_error(recording)
-    others = {name: [other for other in names if other != name] for name in names}
-    without = {name: _median_error(recording.select_views(others[name])) for name in names}
-    suspect = min(without, key=lambda name: without[name])
-    if with_all < USUAL_ERROR_PX or without[suspect] > TELLING_DROP * with_all:
-        return None
-    return (
-        f"{recording.name}: camera {suspect} looks wrong: without it the median error is "
-        f"{without[suspect]:.1f} px, with it {with_all:.1f} px"
-    )
-
-
-def _median_error(recording: Recording) -> float:
-    error = reprojection_errors(recording, triangulate_recording(recording).points)
-    known = error[error.isfinite()]
-    return float(known.median()) if len(known) else torch.inf

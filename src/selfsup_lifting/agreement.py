@@ -1,0 +1,244 @@
+"""Whether the cameras of a recording agree, and if not, the most likely cause, found by trying.
+
+Every cause is undone in turn: pictures that were resized, mirrored or exchanged between cameras, a
+camera that was moved or is late, lens distortion that was removed already. The cause that leaves
+the lowest reprojection error is reported if little of the error is left.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations, permutations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from multiview_geom import Lens, invert_transform, triangulate_dlt
+from selfsup_lifting.recording import Recording
+from selfsup_lifting.triangulate import reprojection_errors
+
+# Frames that are compared: bounds the time for long recordings.
+MOST_FRAMES = 40
+# Below this error the cameras agree, whatever the subject's size in the image [px].
+ROUND_OFF_PX = 2.0
+# A cause is only searched above this error, as a share of the subject's size in the image: the
+# errors of detectors and usual calibrations.
+USUAL_SHARE = 0.02
+# Above this share the cameras disagree even if no cause is found.
+LARGEST_SHARE = 0.05
+# A cause is named if undoing it leaves less than this share of the error.
+TELLING_DROP = 1 / 3
+# Of causes that leave about the same error, the first in the order of the trials is named.
+AS_LIKELY, AS_LIKELY_PX = 1.3, 0.3
+# Without a wrong camera, the error is also much lower than without any other one.
+CLEARLY_LOWER = 0.5
+# Resized pictures, tried in this order: pixels of the detections per pixel of the calibration.
+SCALES = {"half": 0.5, "twice": 2.0, "a third of": 1 / 3, "two thirds of": 2 / 3, "1.5 times": 1.5}
+# Cameras that are early or late by up to this many frames.
+MOST_FRAMES_LATE = 30
+# A camera is late by at most this part of the recording, so that most frames can be compared.
+FRAMES_PER_LATE_FRAME = 4
+# With more cameras, only two of them are exchanged, not all permuted.
+MOST_PERMUTED = 4
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How well the cameras of a recording agree.
+
+    Attributes:
+        median_px: Median reprojection error of all detections [px].
+        share: The same, divided by the subject's size in the image.
+        cause: What is most likely wrong, if anything is.
+        remaining_px: The median error that is left if the cause is undone [px].
+    """
+
+    median_px: float
+    share: float
+    cause: str = ""
+    remaining_px: float = torch.nan
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether the cameras disagree."""
+        return bool(self.cause) or (self.median_px > ROUND_OFF_PX and self.share > LARGEST_SHARE)
+
+    def sentence(self, name: str) -> str:
+        """Describe the disagreement of a recording and its most likely cause."""
+        error = (
+            f"{name}: the cameras disagree: the median reprojection error is {self.median_px:.1f} "
+            f"px, {self.share:.1%} of the subject's size in the image"
+        )
+        if not self.cause:
+            return f"{error}; no single cause explains it"
+        return f"{error}; most likely {self.cause}, which would leave {self.remaining_px:.1f} px"
+
+
+def camera_agreement(recording: Recording) -> Agreement | None:
+    """Measure how well the cameras agree, and search the cause if they do not.
+
+    Args:
+        recording: Any recording.
+
+    Returns:
+        The agreement; None for one camera, or if no joint is seen by two cameras.
+    """
+    if recording.cameras.views < 2:  # noqa: PLR2004 - one camera agrees with itself
+        return None
+    sample = _sampled(recording, 0)
+    median = _median_error(sample)
+    if not median < torch.inf:
+        return None
+    found = Agreement(median, median / _subject_size(sample))
+    if median < ROUND_OFF_PX or found.share < USUAL_SHARE:
+        return found
+    trials = [*_trials(recording, sample)]
+    lowest = min(remaining for remaining, _ in trials)
+    likely = (trial for trial in trials if trial[0] <= AS_LIKELY * lowest + AS_LIKELY_PX)
+    remaining, cause = next(likely)
+    if remaining > TELLING_DROP * median:
+        return found
+    return replace(found, cause=cause, remaining_px=remaining)
+
+
+def _trials(recording: Recording, sample: Recording) -> Iterator[tuple[float, str]]:
+    """Yield the error that undoing each cause leaves, and the cause."""
+    names = sample.cameras.names
+    for order, cause in _exchanges(names):
+        yield _median_error(_exchanged(sample, order)), cause
+    for cause, trial in _changed_pictures(sample):
+        yield _median_error(trial), cause
+    yield from (_late(recording, view) for view in range(len(names)))
+    yield from _without_one(sample)
+
+
+def _late(recording: Recording, view: int) -> tuple[float, str]:
+    """Return the error that the best shift of a camera in time leaves, and the shift."""
+    most = min(MOST_FRAMES_LATE, recording.frame_count // FRAMES_PER_LATE_FRAME)
+    shifts = [*range(-most, 0), *range(1, most + 1)]
+    trials = [(_median_error(_sampled(recording, late, view)), late) for late in shifts]
+    error, late = min(trials, default=(torch.inf, 0))
+    name, when = recording.cameras.names[view], "late" if late > 0 else "early"
+    return error, f"camera {name} is {abs(late)} frames {when}"
+
+
+def _changed_pictures(sample: Recording) -> Iterator[tuple[str, Recording]]:
+    """Yield recordings in which something is undone that was done to the pictures or the poses."""
+    cameras = sample.cameras
+    everybody = range(cameras.views)
+    for views in (everybody, *([view] for view in everybody)):
+        of = "" if views is everybody else f" of camera {cameras.names[views[0]]}"
+        for word, scale in SCALES.items():
+            pixels = (sample.keypoints + 0.5) / scale - 0.5
+            yield f"the pictures{of} had {word} the calibrated size", _with(sample, pixels, views)
+        for axis, name in enumerate("xy"):
+            trial = _with(sample, _mirrored(sample, axis), views)
+            yield f"the {name} coordinates{of} are mirrored", trial
+    if cameras.distortion is not None:
+        pinholes = replace(cameras, distortion=None, lens=Lens.OPENCV)
+        yield "the lens distortion was removed already", replace(sample, cameras=pinholes)
+    inverted = replace(cameras, camera_from_world=invert_transform(cameras.camera_from_world))
+    yield "the extrinsics are inverted (camera to world)", replace(sample, cameras=inverted)
+    trial = _with(sample, _from_focal_lengths(sample), everybody)
+    yield "the coordinates are in focal lengths, not in shares of the picture", trial
+
+
+def _image_size(sample: Recording) -> Float[Tensor, "views 1 2"]:
+    """Return the image sizes [px]; where unknown, those whose middle is the principal point."""
+    cameras = sample.cameras
+    centers = 2 * cameras.intrinsics[:, :2, 2] + 1
+    known = centers if cameras.image_size is None else cameras.image_size
+    return known[:, None].to(sample.keypoints)
+
+
+def _mirrored(sample: Recording, axis: int) -> Float[Tensor, "frames views joints 2"]:
+    pixels = sample.keypoints.clone()
+    pixels[..., axis] = _image_size(sample)[..., axis] - 1 - pixels[..., axis]
+    return pixels
+
+
+def _from_focal_lengths(sample: Recording) -> Float[Tensor, "frames views joints 2"]:
+    """Undo the conversion from shares of the picture, and convert from focal lengths."""
+    K = sample.cameras.intrinsics.to(sample.keypoints)[:, None]
+    rays = 2 * sample.keypoints / (_image_size(sample) - 1) - 1
+    return rays * K[..., [0, 1], [0, 1]] + K[..., :2, 2]
+
+
+def _exchanges(names: Sequence[str]) -> Iterator[tuple[tuple[int, ...], str]]:
+    """Yield other assignments of the detections to the cameras, fewest changes first."""
+    plain = tuple(range(len(names)))
+    for one, other in combinations(plain, 2):
+        swapped = list(plain)
+        swapped[one], swapped[other] = other, one
+        yield tuple(swapped), f"the detections of {names[one]} and {names[other]} are exchanged"
+    if len(names) > MOST_PERMUTED:
+        return
+    for order in permutations(plain):
+        if sum(at != view for at, view in enumerate(order)) > 2:  # noqa: PLR2004 - more than a pair
+            pairs = ", ".join(f"{names[view]} to {names[at]}" for at, view in enumerate(order))
+            yield order, f"the detections belong to other cameras ({pairs})"
+
+
+def _without_one(sample: Recording) -> Iterator[tuple[float, str]]:
+    """Yield the error without the camera that alone disagrees, if there is one."""
+    names = sample.cameras.names
+    if len(names) < 3:  # noqa: PLR2004 - one camera agrees with itself
+        return
+    # The fewer the views, the closer the points come to the detections, whatever their noise.
+    fair = _freedom(len(names)) / _freedom(len(names) - 1)
+    errors = {
+        name: fair * _median_error(sample.select_views([other for other in names if other != name]))
+        for name in names
+    }
+    ranked = sorted(errors, key=errors.__getitem__)
+    if errors[ranked[0]] < CLEARLY_LOWER * errors[ranked[1]]:
+        cause = f"camera {ranked[0]} looks wrong: it was moved, or its file belongs elsewhere"
+        yield errors[ranked[0]], cause
+
+
+def _freedom(views: int) -> float:
+    """Return how much of the noise is left as residual: two measurements a view, three unknowns."""
+    return float((1 - 3 / (2 * views)) ** 0.5)
+
+
+def _exchanged(sample: Recording, order: Sequence[int]) -> Recording:
+    index = list(order)
+    return replace(
+        sample, keypoints=sample.keypoints[:, index], confidence=sample.confidence[:, index]
+    )
+
+
+def _with(
+    sample: Recording, pixels: Float[Tensor, "frames views joints 2"], views: Sequence[int]
+) -> Recording:
+    keypoints = sample.keypoints.clone()
+    keypoints[:, list(views)] = pixels[:, list(views)]
+    return replace(sample, keypoints=keypoints)
+
+
+def _sampled(recording: Recording, late: int, view: int = 0) -> Recording:
+    """Return some frames, spread over the recording; one view is taken from later frames."""
+    count = recording.frame_count
+    first, end = max(0, -late), count - max(0, late)
+    frames = torch.arange(first, end, max(1, count // MOST_FRAMES))
+    keypoints, confidence = recording.keypoints[frames], recording.confidence[frames]
+    keypoints[:, view] = recording.keypoints[frames + late, view]
+    return replace(recording, keypoints=keypoints, confidence=confidence, truth=None)
+
+
+def _median_error(recording: Recording) -> float:
+    cameras = recording.cameras
+    ideal = cameras.undistort(recording.keypoints.to(cameras.intrinsics.dtype))
+    pixels = torch.where(ideal.valid[..., None], ideal.pixels, torch.nan)
+    error = reprojection_errors(recording, triangulate_dlt(cameras.projections, pixels))
+    known = error[error.isfinite()]
+    return float(known.median()) if len(known) else torch.inf
+
+
+def _subject_size(recording: Recording) -> float:
+    """Return the diagonal of the subject's bounding box in the image, median [px]."""
+    low = recording.keypoints.nan_to_num(torch.inf, torch.inf, torch.inf).amin(dim=2)
+    high = recording.keypoints.nan_to_num(-torch.inf, -torch.inf, -torch.inf).amax(dim=2)
+    size = (high - low).norm(dim=-1)
+    known = size[size.isfinite() & (size > 0)]
+    return float(known.median()) if len(known) else torch.inf
