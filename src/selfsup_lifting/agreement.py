@@ -140,7 +140,7 @@ def _changed_pictures(sample: Recording) -> Iterator[tuple[str, Recording]]:
     inverted = replace(cameras, camera_from_world=invert_transform(cameras.camera_from_world))
     yield "the extrinsics are inverted (camera to world)", replace(sample, cameras=inverted)
     trial = _with(sample, _from_focal_lengths(sample), everybody)
-    yield "the coordinates are in focal lengths, not in shares of the picture", trial
+    yield "the coordinates are in focal lengths, not in fractions of the image size", trial
 
 
 def _image_size(sample: Recording) -> Float[Tensor, "views 1 2"]:
@@ -158,7 +158,7 @@ def _mirrored(sample: Recording, axis: int) -> Float[Tensor, "frames views joint
 
 
 def _from_focal_lengths(sample: Recording) -> Float[Tensor, "frames views joints 2"]:
-    """Undo the conversion from shares of the picture, and convert from focal lengths."""
+    """Undo the conversion from fractions of the image size, and convert from focal lengths."""
     K = sample.cameras.intrinsics.to(sample.keypoints)[:, None]
     rays = 2 * sample.keypoints / (_image_size(sample) - 1) - 1
     return rays * K[..., [0, 1], [0, 1]] + K[..., :2, 2]

@@ -5,7 +5,7 @@ detected. The person is the group of matching detections with the lowest error a
 motion: a bystander in one view matches nobody in the others, and a false detection does not last.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 
 import torch
@@ -69,6 +69,7 @@ def one_person(
         The index of the person in each frame and view; -1 where the person was not detected.
     """
     frames, views, people, joints, _ = keypoints.shape
+    cameras = _near_the_origin(cameras)
     ideal = cameras.undistort(keypoints.to(cameras.intrinsics).flatten(2, 3)).pixels
     detections = Detections(ideal.reshape(frames, views, people, joints, 2).float())
     if people == 1 and views == 1:
@@ -76,6 +77,13 @@ def one_person(
     chunks = [_groups(cameras, Detections(chunk)) for chunk in detections.keypoints.split(CHUNK)]
     groups, scores = (torch.cat(part) for part in zip(*chunks, strict=True))
     return _followed(detections, groups, scores)
+
+
+def _near_the_origin(cameras: Cameras) -> Cameras:
+    """Move the world's origin between the cameras: far from it, float32 is too coarse."""
+    shift = torch.eye(4).to(cameras.camera_from_world)
+    shift[:3, 3] = cameras.centers.mean(dim=0)
+    return replace(cameras, camera_from_world=cameras.camera_from_world @ shift)
 
 
 def largest_person(

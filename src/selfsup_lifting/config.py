@@ -156,8 +156,8 @@ class ReadSettings(Bounded):
         True, "Undistort the lenses; otherwise treat every camera as a pinhole",
         "ours: yes; code: no; not stated in the paper",
     )  # fmt: skip
-    source_fps: float = setting(
-        60.0, "Frame rate of files that do not state one", unit="1/s", above=0
+    source_fps: float | None = setting(
+        None, "Frame rate of files that do not state one; by default 60", unit="1/s", above=0
     )
     simulation_seed: int = setting(0, "Random seed of all simulations", least=-LARGEST)
 

@@ -25,6 +25,13 @@ AXES: Mapping[str, str] = {
 }
 
 
+# What X, Y and Z of a TRC file are in the world, by the axis that points up: a rotation each.
+UPRIGHT: Mapping[str, tuple[str, str, str]] = {
+    "x": ("z", "x", "y"), "y": ("x", "y", "z"), "z": ("y", "z", "x"),
+    "-x": ("y", "-x", "z"), "-y": ("x", "-y", "-z"), "-z": ("x", "-z", "y"),
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class _Tracks:
     """The content of a file, for every format."""
@@ -33,15 +40,19 @@ class _Tracks:
     skeleton: Skeleton
     fps: float
     coordinates: str
+    up: str = "z"
+    fill: bool = False
 
 
-def save_tracks(
+def save_tracks(  # noqa: PLR0913 - what a file says about its tracks
     path: Path,
     tracks: Float[Tensor, "frames joints 3"],
     *,
     skeleton: Skeleton,
     fps: float,
     coordinates: str,
+    up: str = "z",
+    fill: bool = False,
     overwrite: bool = False,
 ) -> None:
     """Write 3D tracks in meters; the file states the unit and the coordinate frame.
@@ -52,21 +63,28 @@ def save_tracks(
         skeleton: The skeleton of the joints.
         fps: Frame rate [1/s].
         coordinates: The coordinate frame of the tracks: "camera", "root" or "world".
+        up: The axis of the world that points up, such as "z" or "-y", for `.trc` files in world
+            coordinates.
+        fill: Whether a `.trc` file has no empty cells: gaps are interpolated linearly, and the
+            ends repeat the nearest known position. The header says so.
         overwrite: Whether an existing file may be replaced.
 
     Raises:
         FileExistsError: If the file exists and must not be replaced.
-        ValueError: If the suffix or the coordinate frame is unknown, or the number of joints is
-            not the skeleton's.
+        ValueError: If the suffix, the coordinate frame or the axis is unknown, or the number of
+            joints is not the skeleton's.
 
     Note:
         A `.trc` file is y up, as OpenSim requires: camera coordinates (x, y, z) are written as
-        (x, -y, -z), and world coordinates, z up, as (y, z, x), like Pose2Sim.
+        (x, -y, -z), and world coordinates as (y, z, x) if z is up, like Pose2Sim, and else by the
+        rotation in `UPRIGHT`. The first line of the file says which.
     """
     path = Path(path)
     require_writable(path, overwrite=overwrite)
     if coordinates not in AXES:
         raise ValueError(f"`coordinates` must be one of {', '.join(AXES)}, got {coordinates!r}")
+    if up not in UPRIGHT:
+        raise ValueError(f"`up` must be one of {', '.join(UPRIGHT)}, got {up!r}")
     if tracks.dim() != 3 or tracks.shape[1:] != (len(skeleton.joints), 3):  # noqa: PLR2004 - axes
         raise ValueError(
             f"`tracks` must have shape (frames, {len(skeleton.joints)}, 3), "
@@ -74,7 +92,9 @@ def save_tracks(
         )
     with replacing(path) as temporary:
         _WRITERS[path.suffix](
-            temporary, _Tracks(tracks.detach().cpu(), skeleton, fps, coordinates), path.name
+            temporary,
+            _Tracks(tracks.detach().cpu(), skeleton, fps, coordinates, up, fill),
+            path.name,
         )
 
 
@@ -109,12 +129,13 @@ def _write_csv(path: Path, tracks: _Tracks, _: str) -> None:
 
 def _write_trc(path: Path, tracks: _Tracks, name: str) -> None:
     points, joints = _y_up(tracks), tracks.skeleton.joints
+    points = _filled(points) if tracks.fill else points
     frames, rate = len(points), f"{tracks.fps:g}"
     axes = [f"{axis}{marker + 1}" for marker in range(len(joints)) for axis in "XYZ"]
     header = ["DataRate", "CameraRate", "NumFrames", "NumMarkers", "Units"]
     original = ["OrigDataRate", "OrigDataStartFrame", "OrigNumFrames"]
     lines = [
-        ["PathFileType", "4", "(X/Y/Z)", f"{name} ({tracks.coordinates} coordinates, y up)"],
+        ["PathFileType", "4", "(X/Y/Z)", f"{name} ({_trc_frame(tracks)})"],
         [*header, *original],
         [rate, rate, str(frames), str(len(joints)), "m", rate, "1", str(frames)],
         ["Frame#", "Time", *(cell for joint in joints for cell in (joint, "", ""))],
@@ -130,10 +151,32 @@ def _trc_cell(number: float) -> str:
     return f"{number:.6f}" if isfinite(number) else ""
 
 
+def _trc_axes(tracks: _Tracks) -> tuple[str, str, str]:
+    return UPRIGHT[tracks.up if tracks.coordinates == "world" else "-y"]
+
+
+def _trc_frame(tracks: _Tracks) -> str:
+    """Say what the axes of the file are, and whether gaps were filled."""
+    filled = "; gaps filled linearly" if tracks.fill else ""
+    axes = ", ".join(_trc_axes(tracks))
+    return f"{tracks.coordinates} coordinates, y up: X, Y, Z are {axes}{filled}"
+
+
 def _y_up(tracks: _Tracks) -> Float[Tensor, "frames joints 3"]:
-    x, y, z = tracks.points.unbind(dim=-1)
-    axes = (y, z, x) if tracks.coordinates == "world" else (x, -y, -z)
-    return torch.stack(axes, dim=-1)
+    axes = _trc_axes(tracks)
+    signs = tracks.points.new_tensor([-1.0 if axis.startswith("-") else 1.0 for axis in axes])
+    return signs * tracks.points[..., ["xyz".index(axis[-1]) for axis in axes]]
+
+
+def _filled(points: Float[Tensor, "frames joints 3"]) -> Float[Tensor, "frames joints 3"]:
+    """Interpolate the gaps of every coordinate; a joint that is never known stays unknown."""
+    columns = points.flatten(1).double().numpy().copy()
+    frames = np.arange(len(columns))
+    for column in columns.T:
+        known = np.isfinite(column)
+        if known.any():
+            column[~known] = np.interp(frames[~known], frames[known], column[known])
+    return torch.from_numpy(columns).reshape(points.shape)
 
 
 def _description(tracks: _Tracks) -> dict[str, object]:

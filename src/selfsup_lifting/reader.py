@@ -1,6 +1,6 @@
 """What a reader of files is, and what it returns."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,3 +41,29 @@ class Reader:
     name: str
     recognizes: Callable[[Path], bool]
     read: Callable[[Path, ReadSettings], list[ReadResult]]
+
+
+def merged_notes(results: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
+    """Merge the notes of several recordings that differ only in the recording's name.
+
+    Args:
+        results: The name and the notes of each recording.
+
+    Returns:
+        Each note once; if it is about several recordings, with the first name and their number.
+
+    Example:
+        >>> merged_notes([("a", ["a: no frame rate"]), ("b", ["b: no frame rate"])])
+        ['a and 1 more: no frame rate']
+    """
+    names: dict[tuple[bool, str], list[str]] = {}
+    for name, notes in results:
+        for note in notes:
+            own = note.startswith(f"{name}: ")
+            key = own, note.removeprefix(f"{name}: ") if own else note
+            names.setdefault(key, []).append(name)
+    merged = []
+    for (own, text), of in names.items():
+        more = f" and {len(of) - 1} more" if len(of) > 1 else ""
+        merged.append(f"{of[0]}{more}: {text}" if own else text)
+    return merged

@@ -1,6 +1,6 @@
 """Laws of telling who is who."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -142,3 +142,12 @@ def test_the_user_may_want_the_largest(capture_folder: Path) -> None:
     settings = ReadSettings(people=People.LARGEST)
     (take,) = read_recordings([str(capture_folder / "pose")], settings)
     assert take.keypoints.isfinite().all(dim=-1).float().mean() > 0.9
+
+
+def test_a_person_far_from_the_origin_of_the_world_is_followed_as_near_it() -> None:
+    near = read_recordings(["synthetic"], ReadSettings())[0].frames(slice(0, 20))
+    people = torch.stack([near.keypoints, near.keypoints.flip(0) + 40.0], dim=2)
+    shift = torch.eye(4, dtype=torch.float64)
+    shift[:3, 3] = torch.tensor([-456_000.0, -5_432_000.0, -200.0])
+    far = replace(near.cameras, camera_from_world=near.cameras.camera_from_world @ shift)
+    assert torch.equal(one_person(far, people), one_person(near.cameras, people))

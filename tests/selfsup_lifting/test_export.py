@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from selfsup_lifting.export import save_tracks
-from selfsup_lifting.skeleton.skeletons import SKELETONS
+from selfsup_lifting.config import ReadSettings
+from selfsup_lifting.export import UPRIGHT, save_tracks
+from selfsup_lifting.files import read_recordings
+from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton
+from selfsup_lifting.upright import world_up
 from tests.selfsup_lifting.strategies import Scene, scenes
 
 frames_of_reference = st.sampled_from(["camera", "root", "world"])
@@ -71,6 +74,37 @@ def test_trc_of_a_world_is_laid_out_as_pose2sim_does(
     assert tuple(names) == SKELETONS[scene.skeleton].joints
 
 
+@pytest.mark.parametrize("up", UPRIGHT)
+def test_every_up_axis_of_the_world_becomes_y_by_a_rotation(tmp_path: Path, up: str) -> None:
+    skeleton = Skeleton("axes", ("a", "b", "c"), (-1, -1, -1), mirrored=(), root=(0,))
+    path, axes = tmp_path / "x.trc", torch.eye(3)[None]
+    save_tracks(path, axes, skeleton=skeleton, fps=1.0, coordinates="world", up=up)
+    _, read = read_trc(path)
+    sign = -1.0 if up.startswith("-") else 1.0
+    assert read[0, "xyz".index(up[-1])].tolist() == [0.0, sign, 0.0]
+    assert float(torch.linalg.det(read[0])) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("turn", "up"), [(0, "z"), (1, "x"), (2, "y")])
+def test_the_trunk_of_a_person_tells_what_is_up(turn: int, up: str) -> None:
+    recording = read_recordings(["synthetic"], ReadSettings())[0]
+    points = recording.truth[..., [(axis - turn) % 3 for axis in range(3)]]
+    assert world_up(recording.cameras, recording.skeleton, points) == up
+    assert world_up(recording.cameras, recording.skeleton, -points) == f"-{up}"
+
+
+def test_a_filled_trc_has_no_empty_cell_and_says_so(tmp_path: Path) -> None:
+    tracks = torch.arange(8.0)[:, None, None].expand(8, 2, 3).clone()
+    tracks[2:5, 1], tracks[7, 0] = torch.nan, torch.nan
+    skeleton = Skeleton("two", ("a", "b"), (-1, 0), mirrored=(), root=(0,))
+    path = tmp_path / "x.trc"
+    save_tracks(path, tracks, skeleton=skeleton, fps=1.0, coordinates="world", fill=True)
+    _, read = read_trc(path)
+    assert_close(read[:, 1, 0], torch.arange(8.0), rtol=0, atol=1e-6)
+    assert read[7, 0].tolist() == [6.0, 6.0, 6.0]
+    assert "gaps filled linearly" in path.read_text().splitlines()[0]
+
+
 @given(scenes, st.sampled_from(["camera", "root"]))
 def test_trc_of_a_camera_turns_y_up(
     tmp_path_factory: pytest.TempPathFactory, scene: Scene, frame: str
@@ -84,7 +118,9 @@ def test_trc_of_a_camera_turns_y_up(
 def test_trc_has_the_five_header_lines_of_the_format(tmp_path: Path) -> None:
     saved(tmp_path / "x.trc", Scene(frames=2), "world")
     lines = (tmp_path / "x.trc").read_text().splitlines()
-    assert lines[0] == "PathFileType\t4\t(X/Y/Z)\tx.trc (world coordinates, y up)"
+    assert (
+        lines[0] == "PathFileType\t4\t(X/Y/Z)\tx.trc (world coordinates, y up: X, Y, Z are y, z, x)"
+    )
     assert lines[2].split("\t") == ["50", "50", "2", "17", "m", "50", "1", "2"]
     assert lines[3].startswith("Frame#\tTime\tpelvis\t\t\tright_hip\t\t\t")
     assert lines[4].startswith("\t\tX1\tY1\tZ1\tX2")

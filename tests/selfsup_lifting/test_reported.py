@@ -52,6 +52,7 @@ def error_of(folder: Path, *options: str, data: str = "session") -> float:
         "madlc-unique-objects-become-joints",
         "one-fisheye-among-pinholes",
         "sleap-anipose-session-layout",
+        "world-far-from-its-origin",
     ],
 )
 def test_a_reported_session_gives_the_right_points(tmp_path: Path, name: str) -> None:
@@ -173,3 +174,95 @@ def test_a_finite_point_without_a_score_is_certain_in_every_format(tmp_path: Pat
     (result,) = read_results(str(tmp_path / "cam1.json"), ReadSettings())
     assert result.recording.confidence[0, 0].tolist() == [1.0] * (joints - 1) + [0.5]
     assert result.unscored == joints - 1
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "guess"),
+    [
+        (
+            "units-centimetres",
+            "cm",
+            "cameras are up to 0.693 m apart; cm (6.93 m) and inch (17.6 m) would",
+        ),
+        ("units-insect-in-millimetres", "mm", "up to 77.9 m apart, which is unusual; cm (0.779 m)"),
+        ("units-insect-in-millimetres", "0.001", "and mm (0.0779 m)"),
+    ],
+)
+def test_a_guessed_unit_is_doubted_and_can_be_named(
+    tmp_path: Path, name: str, unit: str, guess: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = case(tmp_path, name)
+    main(["inspect", str(folder / "session"), "--json"])
+    assert guess in printed(capsys)["warnings"][0]
+    assert error_of(folder, "--unit", unit) <= DIGITS_OF_A_CSV
+
+
+@pytest.mark.parametrize(
+    ("name", "px", "cause"),
+    [
+        (
+            "inspect-silent-about-cameras-that-disagree",
+            "623.7 px",
+            "most likely the pictures had half the calibrated size, which would leave 0.5 px",
+        ),
+        (
+            "normalised-coordinates-taken-for-shares",
+            "4.5 px",
+            "most likely the coordinates are in focal lengths, not in fractions of the image size",
+        ),
+    ],
+)
+def test_cameras_that_disagree_are_reported_with_a_number_and_a_cause(
+    tmp_path: Path, name: str, px: str, cause: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = case(tmp_path, name) / "session"
+    for command in ("inspect", "triangulate"):
+        main([command, str(folder), "--json"])
+        (warning,) = [one for one in printed(capsys)["warnings"] if "the cameras disagree" in one]
+        assert px in warning
+        assert cause in warning
+    main(["triangulate", str(folder)])
+    shown = capsys.readouterr()
+    assert "No 3D error can be expected: the cameras disagree" in shown.out
+    assert cause in shown.err
+
+
+def test_coordinates_taken_for_fractions_of_the_image_are_said(tmp_path: Path) -> None:
+    folder = case(tmp_path, "normalised-coordinates-taken-for-shares") / "session"
+    (result,) = read_results(str(folder), ReadSettings())
+    assert any(
+        "are between -1 and 1; they were taken for fractions of the image size" in note
+        for note in result.notes
+    )
+
+
+@pytest.mark.rejects
+def test_training_refuses_cameras_that_disagree_unless_overruled(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = case(tmp_path, "inspect-silent-about-cameras-that-disagree") / "session"
+    run = ["--run", str(tmp_path / "run"), "--epochs", "1", "--lifter.width", "8"]
+    train = ["train", "--data", str(folder), *run]
+    sentence = refused(train, capsys)
+    assert "the pictures had half the calibrated size" in sentence
+    assert "--most-disagreement 2.66 trains" in sentence
+    main([*train, "--most-disagreement", "2.7"])
+    assert "the cameras disagree" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "cameras"),
+    [
+        ("names-colmap-with-extension", "session", 3),
+        ("names-int_cam01_img-of-pose2sim", "project/calibration", 3),
+        ("opencv-stereo-in-two-files", "stereo", 2),
+    ],
+)
+def test_a_folder_with_a_calibration_alone_can_be_inspected(
+    tmp_path: Path, name: str, folder: str, cameras: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = case(tmp_path, name) / folder
+    for file in place.glob("cam?.json"):
+        file.unlink()
+    main(["inspect", str(place), "--json"])
+    assert len(printed(capsys)["rig"]) == cameras

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import singledispatch
 from pathlib import Path
@@ -14,6 +14,7 @@ from rich.text import Text
 from torch import Tensor
 
 from multiview_geom import camera_to_world
+from selfsup_lifting.agreement import camera_agreement
 from selfsup_lifting.cli.options import (
     PROGRAM,
     AblateOptions,
@@ -28,6 +29,7 @@ from selfsup_lifting.cli.options import (
     frame_slice,
 )
 from selfsup_lifting.cli.progress import show_progress
+from selfsup_lifting.cli.saving import outputs_of, require_outputs, save_outputs
 from selfsup_lifting.cli.tables import (
     ablation_cells,
     error_table,
@@ -48,11 +50,13 @@ from selfsup_lifting.evaluation.inspection import (
     RigInspection,
     inspect_calibration,
     inspect_source,
+    warnings_about_geometry,
 )
 from selfsup_lifting.evaluation.published_tables import evaluate_for, split_for
 from selfsup_lifting.evaluation.table_files import require_table, save_tables
-from selfsup_lifting.export import AXES, require_writable, save_tracks
+from selfsup_lifting.export import AXES
 from selfsup_lifting.files import read_recordings
+from selfsup_lifting.files.sessions.project import calibrations_in
 from selfsup_lifting.inference import lift, placed_in_camera
 from selfsup_lifting.read_errors import ReadError
 from selfsup_lifting.recording import Recording
@@ -78,7 +82,9 @@ def train(options: TrainOptions) -> None:
     """Train a lifter, and evaluate it on the held-out recordings before and after."""
     config = options.settings
     folder = options.resume or planned_run(config, options.recipe)
-    split = split_for(config, read_recordings(config.data, config.read))
+    recordings = read_recordings(config.data, config.read)
+    _require_agreement(recordings, config.most_disagreement)
+    split = split_for(config, recordings)
     _messages.print("\n".join([split.summary, *explained(config)]))
     untrained = untrained_lifter(split.training[0].skeleton, config).eval()
     before = evaluate_lifter(untrained, split.held_out)
@@ -126,49 +132,31 @@ def evaluate(options: EvaluateOptions) -> None:
 @run.register
 def predict(options: PredictOptions) -> None:
     """Lift one camera's 2D track to 3D, and compare it with the other views if there are any."""
-    _require_writable(options)
+    require_outputs(options)
     choose(AXES, options.coordinates, "coordinates")
     lifter = load_lifter(options.run)
-    recording = _recording(options.keypoints, options.read, options.frames)
-    if recording.skeleton.joints != lifter.skeleton.joints:
-        recording = recording.to_skeleton(lifter.skeleton)
-    view = options.view or recording.cameras.names[0]
-    single = recording.select_views([view])
-    poses = lift(lifter, single.cameras, single.keypoints, single.confidence)[:, 0]
-    _save(options, _in_coordinates(options.coordinates, poses, single), recording)
-    blind = int(poses.isnan().flatten(1).any(dim=1).sum())
-    errors = _errors_against_all_views(lifter, options.run, recording, view)
-    frames = recording.frame_count
+    recordings = [
+        recording
+        if recording.skeleton.joints == lifter.skeleton.joints
+        else recording.to_skeleton(lifter.skeleton)
+        for recording in _recordings(options.keypoints, options)
+    ]
+    reports = {}
+    for recording, paths in outputs_of(options, recordings):
+        reports[recording.name] = _lifted(options, lifter, recording, paths)
     if options.json:
-        plain = {name: evaluation.as_dict() for name, evaluation in errors.items()}
-        _print_json({"view": view, "frames": frames, "blind_frames": blind, **plain})
-        return
-    _results.print(f"lifted {frames} frames of camera {view}; {blind} frames had no detection")
-    if errors:
-        rows = {name: evaluation.total for name, evaluation in errors.items()}
-        _results.print(error_table("Errors of the lifted poses", rows))
-        _results.print(evaluation_summary(errors["trained"]))
+        _print_reports(reports)
 
 
 @run.register
 def triangulate(options: TriangulateOptions) -> None:
-    """Triangulate a recording from all its views, and report the reprojection errors."""
-    _require_writable(options)
-    recording = _recording(options.path, options.read, options.frames)
-    reconstruction = reconstruct(recording, options.triangulation)
-    if reconstruction.total.sightings == 0:
-        raise ValueError(
-            f"no joint of {recording.name} is seen by two cameras in any frame; likely causes: a "
-            "confidence threshold above all scores, cameras that are not synchronized, or nobody "
-            "in view"
-        )
-    _save(options, reconstruction.points.float(), recording)
+    """Triangulate recordings from all their views, and report the reprojection errors."""
+    require_outputs(options)
+    reports = {}
+    for recording, paths in outputs_of(options, _recordings(options.path, options)):
+        reports[recording.name] = _triangulated(options, recording, paths)
     if options.json:
-        _print_json(reconstruction.as_dict())
-        return
-    for table in residual_tables(reconstruction):
-        _results.print(table)
-    _results.print(expected_error(reconstruction))
+        _print_reports(reports)
 
 
 @run.register
@@ -199,24 +187,92 @@ def ablate(options: AblateOptions) -> None:
 
 
 def _inspected(path: str, read: ReadSettings) -> Inspection | RigInspection:
-    """Inspect a recording; where a file holds none, try it as a calibration."""
+    """Inspect a recording; where a path holds none, try it as a calibration."""
     try:
         return inspect_source(path, read)
     except ReadError as unread:
-        if not Path(path).is_file():
+        place = Path(path)
+        if not place.exists():
             raise
+        found = calibrations_in(place) if place.is_dir() else []
         try:
-            return inspect_calibration(Path(path))
+            return inspect_calibration(found[0] if len(found) == 1 else place)
         except ValueError as invalid:
-            raise ReadError(f"{unread}; nor is it a valid calibration: {invalid}") from None
+            if place.is_dir():
+                raise unread from None
+            raise ReadError(
+                f"{unread}; nor is it a valid calibration: {invalid}", unread.details
+            ) from None
 
 
-def _recording(path: str, read: ReadSettings, frames: str) -> Recording:
-    recordings = read_recordings([path], read)
-    if len(recordings) > 1:
-        names = ", ".join(recording.name for recording in recordings[:3])
-        raise ValueError(f"{path} holds {len(recordings)} recordings ({names}, ...); name one")
-    return _frames_of(recordings[0], frames)
+def _recordings(path: str, options: ResultOptions) -> list[Recording]:
+    recordings = read_recordings([path], options.read)
+    return [_frames_of(recording, options.frames) for recording in recordings]
+
+
+def _require_agreement(recordings: Sequence[Recording], limit: float) -> None:
+    """Say where cameras disagree, and refuse recordings in which they do beyond a limit."""
+    for recording in recordings:
+        agreement = camera_agreement(recording)
+        if agreement is None or not agreement.is_bad:
+            continue
+        sentence = agreement.sentence(recording.name)
+        if agreement.share > limit:
+            raise ValueError(f"{sentence}; --most-disagreement {agreement.share + 0.01:.2f} trains")
+        _messages.print(sentence)
+
+
+def _lifted(
+    options: PredictOptions, lifter: Lifter, recording: Recording, paths: Sequence[Path]
+) -> dict[str, Any]:
+    """Lift one recording, save and print the result, and return it for scripts."""
+    view = options.view or recording.cameras.names[0]
+    single = recording.select_views([view])
+    poses = lift(lifter, single.cameras, single.keypoints, single.confidence)[:, 0]
+    placed = _in_coordinates(options.coordinates, poses, single)
+    for line in save_outputs(options, paths, placed, recording):
+        _messages.print(line)
+    blind = int(poses.isnan().flatten(1).any(dim=1).sum())
+    errors = _errors_against_all_views(lifter, options.run, recording, view)
+    frames = recording.frame_count
+    if not options.json:
+        _results.print(f"lifted {frames} frames of camera {view}; {blind} frames had no detection")
+    if errors and not options.json:
+        rows = {name: evaluation.total for name, evaluation in errors.items()}
+        _results.print(error_table("Errors of the lifted poses", rows))
+        _results.print(evaluation_summary(errors["trained"]))
+    plain = {name: evaluation.as_dict() for name, evaluation in errors.items()}
+    return {"view": view, "frames": frames, "blind_frames": blind, **plain}
+
+
+def _triangulated(
+    options: TriangulateOptions, recording: Recording, paths: Sequence[Path]
+) -> dict[str, Any]:
+    """Triangulate one recording, save and print the result, and return it for scripts."""
+    reconstruction = reconstruct(recording, options.triangulation)
+    if reconstruction.total.sightings == 0:
+        raise ValueError(
+            f"no joint of {recording.name} is seen by two cameras in any frame; likely causes: a "
+            "confidence threshold above all scores, cameras that are not synchronized, or nobody "
+            "in view"
+        )
+    warnings = warnings_about_geometry(recording)
+    for line in (*warnings, *save_outputs(options, paths, reconstruction.points, recording)):
+        _messages.print(line)
+    agreement = camera_agreement(recording)
+    disagree = agreement is not None and agreement.is_bad
+    if not options.json:
+        for table in residual_tables(reconstruction):
+            _results.print(table)
+        _results.print(expected_error(reconstruction, disagree=disagree))
+    expected = {"expected_error_mm": None} if disagree else {}
+    return {**reconstruction.as_dict(), **expected, "warnings": warnings}
+
+
+def _print_reports(reports: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print the report of one recording, or those of several by name."""
+    only = next(iter(reports.values()))
+    _print_json(only if len(reports) == 1 else {"recordings": reports})
 
 
 def _frames_of(recording: Recording, frames: str) -> Recording:
@@ -239,7 +295,7 @@ def _in_coordinates(
     placed = placed_in_camera(poses, image)
     if coordinates == "camera":
         return placed
-    return camera_to_world(single.cameras.camera_from_world[0].float(), placed)
+    return camera_to_world(single.cameras.camera_from_world[0], placed.double())
 
 
 def _errors_against_all_views(
@@ -253,25 +309,6 @@ def _errors_against_all_views(
         "untrained": evaluate_lifter(untrained, [recording], view=view),
         "trained": evaluate_lifter(lifter, [recording], view=view),
     }
-
-
-def _require_writable(options: ResultOptions) -> None:
-    for place, path in enumerate(options.out):
-        require_writable(path, overwrite=options.overwrite)
-        if path in options.out[:place]:
-            raise ValueError(f"`out` names {path} twice")
-
-
-def _save(
-    options: ResultOptions, tracks: Float[Tensor, "frames joints 3"], recording: Recording
-) -> None:
-    coordinates = options.coordinates if isinstance(options, PredictOptions) else "world"
-    for path in options.out:
-        save_tracks(
-            path, tracks, skeleton=recording.skeleton, fps=recording.fps,
-            coordinates=coordinates, overwrite=options.overwrite,
-        )  # fmt: skip
-        _messages.print(f"wrote {path}")
 
 
 def _print_json(report: Mapping[str, Any]) -> None:

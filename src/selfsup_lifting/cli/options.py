@@ -21,9 +21,6 @@ from selfsup_lifting.recipes import PRESETS, RECIPES
 
 PROGRAM = "selfsup-lifting"
 
-# `triangulate` does not weight by confidence by default, so it ignores doubtful detections.
-LEAST_CONFIDENCE = 0.3
-
 Choice = TypeVar("Choice")
 Settings = Annotated[Config, arg(name="")]
 Read = Annotated[ReadSettings, arg(name="")]
@@ -107,14 +104,20 @@ class ResultOptions(Options):
 
     Attributes:
         frames: Frames to use as first:end, for example 80:100, or 80: for all from frame 80.
-        out: Files to write: tables as .json, .csv or .tex; 3D tracks as .npz, .csv or .trc.
+        out: Files to write: tables as .json, .csv or .tex; 3D tracks as .npz, .csv or .trc, with
+            the name of the recording if there are several.
         overwrite: Replace files that exist.
+        up: Axis of the world that points up, such as z or -y, for .trc files; by default found from
+            the person or the cameras.
+        fill: Leave no empty cells in .trc files: interpolate gaps linearly, as OpenSim needs.
         read: How the data are read; `evaluate` and `predict` use the run's settings by default.
     """
 
     frames: str = ":"
     out: tuple[Path, ...] = ()
     overwrite: bool = False
+    up: str | None = None
+    fill: bool = False
     read: Read = field(default_factory=ReadSettings)
 
 
@@ -141,7 +144,7 @@ class PredictOptions(ResultOptions):
 
     Attributes:
         run: The run folder.
-        keypoints: The 2D track: any readable recording with one camera or more.
+        keypoints: The 2D track: any readable recordings with one camera or more.
         view: The camera to lift from; by default the first.
         coordinates: Coordinate frame of the output: root (relative to the root, in the camera's
             axes), camera (placed where the pose fits the image best) or world (the same,
@@ -156,15 +159,14 @@ class PredictOptions(ResultOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class TriangulateOptions(ResultOptions):
-    """Triangulate a recording from all its views, and report the reprojection errors.
+    """Triangulate recordings from all their views, and report the reprojection errors.
 
     Attributes:
-        path: The recording.
+        path: A recording or several; --take chooses one.
         triangulation: How the points are triangulated.
     """
 
     path: Positional[str]
-    read: Read = field(default_factory=lambda: ReadSettings(min_confidence=LEAST_CONFIDENCE))
     triangulation: Triangulation = field(default_factory=TriangulationSettings)
 
 

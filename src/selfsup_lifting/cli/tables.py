@@ -95,13 +95,14 @@ def residual_tables(reconstruction: Reconstruction) -> tuple[Table, Table]:
     )
 
 
-def expected_error(reconstruction: Reconstruction) -> str:
-    """Describe the expected 3D error in one line."""
-    return (
-        f"Expected 3D error {reconstruction.expected_error_mm:.1f} mm RMS, assuming an exact "
-        f"calibration and {reconstruction.sigma_px:.1f} px noise; "
-        f"{reconstruction.total.kept_share:.1%} of the detections were used."
-    )
+def expected_error(reconstruction: Reconstruction, *, disagree: bool = False) -> str:
+    """Describe the expected 3D error in one line; none is expected of cameras that disagree."""
+    used = f"{reconstruction.total.kept_share:.1%} of the detections were used."
+    noise = f"{reconstruction.sigma_px:.1f} px"
+    if disagree:
+        return f"No 3D error can be expected: the cameras disagree ({noise}); {used}"
+    error = f"{reconstruction.expected_error_mm:.1f} mm RMS"
+    return f"Expected 3D error {error}, assuming an exact calibration and {noise} noise; {used}"
 
 
 def inspection_parts(found: Inspection | RigInspection) -> Iterator[Table | Text]:

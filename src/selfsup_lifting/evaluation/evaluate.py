@@ -217,6 +217,8 @@ def _errors_of(
 ) -> PoseErrors:
     truth = recording.truth if has_truth else None
     world = triangulate_recording(recording).points if truth is None else truth.double()
+    # Far from the origin of a world, float32 has no millimeters; all measures are relative.
+    world = world - world.flatten(0, 1).nanmean(dim=0)
     lifted = recording if view is None else recording.select_views([view])
     rotations = rotation_part(lifted.cameras.camera_from_world)
     reference = world_to_camera(rotations, world).float()

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 import torch
@@ -17,9 +16,9 @@ from multiview_geom import (
     world_to_camera,
 )
 from selfsup_lifting.agreement import camera_agreement
-from selfsup_lifting.config import ReadSettings
+from selfsup_lifting.config import Method, ReadSettings, TriangulationSettings
 from selfsup_lifting.files import read_results
-from selfsup_lifting.reader import ReadResult
+from selfsup_lifting.reader import ReadResult, merged_notes
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.triangulate import triangulate_recording
 
@@ -30,6 +29,8 @@ LEAST_SEEN_SHARE = 0.5
 SUBJECT_SIZE_M = (0.02, 5.0)
 PERSON_SIZE_M = (0.5, 3.0)
 PERSON = ("left_shoulder", "right_shoulder", "left_ankle", "right_ankle")
+# Without the removal of outliers, which would hide what is wrong.
+PLAIN = TriangulationSettings(method=Method.DLT)
 # Number of frames that are checked: bounds the time for long recordings.
 MOST_FRAMES = 500
 
@@ -98,7 +99,7 @@ def inspect_source(source: str, settings: ReadSettings) -> Inspection:
         people=_people(results),
         units=_units(recordings),
         truth=any(one.truth is not None for one in recordings),
-        warnings=tuple(dict.fromkeys(chain.from_iterable(map(_warnings, results)))),
+        warnings=tuple(merged_notes([(one.recording.name, _warnings(one)) for one in results])),
         rig=summarize_cameras(first.cameras),
     )
 
@@ -171,7 +172,7 @@ def _units(recordings: Sequence[Recording]) -> dict[str, str]:
     if wide:
         centers = wide[0].cameras.centers
         units["rig"] = f"{float(torch.cdist(centers, centers).max()):.3g} m across"
-        size = _subject_size(triangulate_recording(_some_frames(wide[0])).points)
+        size = _subject_size(triangulate_recording(_some_frames(wide[0]), PLAIN).points)
         units["subject"] = f"{size:.3g} m across"
     return units
 
@@ -235,7 +236,7 @@ def warnings_about_geometry(recording: Recording) -> list[str]:
     """
     if recording.cameras.views < 2:  # noqa: PLR2004 - one camera fixes no size
         return []
-    points = triangulate_recording(_some_frames(recording)).points
+    points = triangulate_recording(_some_frames(recording), PLAIN).points
     warnings = _warnings_about_size(recording, _subject_size(points))
     if _share_behind(_some_frames(recording), points) > LEAST_SEEN_SHARE:
         warnings.append(

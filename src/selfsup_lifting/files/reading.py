@@ -1,7 +1,7 @@
 """Finding the reader of a path, and applying the settings to what it reads."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from selfsup_lifting.files.sessions import capture, detections
 from selfsup_lifting.files.sessions.layout import unrecognized_tracks
 from selfsup_lifting.gap_filling import fill_gaps
 from selfsup_lifting.read_errors import Place, ReadError
-from selfsup_lifting.reader import Reader, ReadResult
+from selfsup_lifting.reader import Reader, ReadResult, merged_notes
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.simulation import motion_capture, stick_figure
 from selfsup_lifting.skeleton.skeleton_file import find_skeleton
@@ -56,7 +56,7 @@ def read_recordings(sources: Sequence[str], settings: ReadSettings) -> list[Reco
     results = [
         result for source in sources or ["synthetic"] for result in read_results(source, settings)
     ]
-    for note in dict.fromkeys(note for result in results for note in result.notes):
+    for note in merged_notes([(result.recording.name, result.notes) for result in results]):
         _log.warning("%s", note)
     return [result.recording for result in results]
 
@@ -81,7 +81,12 @@ def read_results(source: str, settings: ReadSettings) -> list[ReadResult]:
     if settings.take is not None:
         results = _named(results, settings.take, source)
     return [
-        replace(result, recording=_prepared(result.recording, settings), reader=reader.name)
+        replace(
+            result,
+            recording=_prepared(result.recording, settings),
+            notes=(*result.notes, *_dropped(result.recording, settings)),
+            reader=reader.name,
+        )
         for result in results
     ]
 
@@ -127,6 +132,17 @@ def _existing(path: str) -> Path:
     if not Path(path).exists():
         raise ReadError(f"there is no file or folder {path}")
     return Path(path)
+
+
+def _dropped(recording: Recording, settings: ReadSettings) -> Iterator[str]:
+    """Yield a note on the share of the detections whose confidence is too low."""
+    scores = recording.confidence[recording.confidence > 0]
+    share = float((scores < settings.min_confidence).double().mean()) if len(scores) else 0.0
+    if share > 0:
+        yield (
+            f"{recording.name}: {share:.1%} of the detections have a confidence below "
+            f"{settings.min_confidence:g} and count as missing"
+        )
 
 
 def _prepared(recording: Recording, settings: ReadSettings) -> Recording:

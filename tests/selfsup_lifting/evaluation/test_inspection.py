@@ -77,7 +77,9 @@ def test_a_giant_is_noticed(tmp_path: Path) -> None:
     far = take.cameras.camera_from_world.clone()
     far[:, :3, 3] *= 10
     cameras = replace(take.cameras, camera_from_world=far)
-    assert "the person is 26.1 m across, usually 0.5 to 3 m" in warnings_about(tmp_path, replace(take, cameras=cameras))
+    assert "the person is 26.1 m across, usually 0.5 to 3 m" in warnings_about(
+        tmp_path, replace(take, cameras=cameras)
+    )
 
 
 def test_a_blind_camera_and_an_unseen_joint_are_named(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Putting views and cameras together: one skeleton, one time axis, pixels, one person."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -12,11 +12,14 @@ from multiview_geom import Cameras
 from selfsup_lifting.association import largest_person, one_person
 from selfsup_lifting.config import People, ReadSettings
 from selfsup_lifting.files.tracks.person_frames import frame_range
-from selfsup_lifting.files.tracks.view_tracks import ViewTracks
+from selfsup_lifting.files.tracks.view_tracks import Scale, ViewTracks
 from selfsup_lifting.read_errors import Place, ReadError
 from selfsup_lifting.reader import ReadResult
 from selfsup_lifting.recording import Recording, Source
 from selfsup_lifting.skeleton.infer import skeleton_by_anatomy
+
+# The frame rate of files that do not state one [1/s].
+USUAL_FPS = 60.0
 
 
 def assemble(
@@ -50,11 +53,14 @@ def assemble(
     aligned = _same_frames([_in_pixels(view, cameras, at) for at, view in enumerate(views)])
     keypoints, confidence = _stacked(aligned)
     person = _person(aligned, cameras, keypoints, settings)
-    notes = [*notes, *chain.from_iterable(view.notes for view in aligned)]
+    notes = [*notes, *_note_on_fractions(name, views)]
+    notes += chain.from_iterable(view.notes for view in aligned)
     fps = fps or next(filter(None, (view.fps for view in aligned)), None)
+    fps = fps or settings.source_fps
     if fps is None:
-        fps = settings.source_fps
-        notes.append(f"{name}: the frame rate is unknown; taken as {fps:g} per s")
+        fps = USUAL_FPS
+        guess = f"the frame rate is unknown; taken as {fps:g} per s"
+        notes.append(f"{name}: {guess}; --source-fps overrules this")
     path, paths = views[0].source, {view.source for view in views}
     recording = Recording(
         name, name, "capture", fps, aligned[0].skeleton, cameras,
@@ -104,6 +110,17 @@ def _in_pixels(view: ViewTracks, cameras: Cameras, at: int) -> ViewTracks:
         return view
     width, height = cameras.image_size[at].tolist()
     return view.in_pixels((width, height))
+
+
+def _note_on_fractions(name: str, views: Sequence[ViewTracks]) -> Iterator[str]:
+    """Yield a note on coordinates that are no pixels, which is only known by their size."""
+    fractions = [view for view in views if view.scale is not Scale.PIXELS]
+    if fractions:
+        cameras = ", ".join(view.camera for view in fractions)
+        yield (
+            f"{name}: the coordinates of {cameras} are {fractions[0].scale.value}; they were taken "
+            "for fractions of the image size"
+        )
 
 
 def _same_frames(views: Sequence[ViewTracks]) -> list[ViewTracks]:

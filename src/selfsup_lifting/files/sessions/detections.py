@@ -109,8 +109,8 @@ def _assumed_size(view: ViewTracks) -> tuple[tuple[int, int], str]:
     """Return the image size in the file, or else the smallest usual one that fits; and a note."""
     if view.scale is not Scale.PIXELS and view.image_size is None:
         raise Place(view.source).error(
-            f"its coordinates are {view.scale.value}, and the size of the image is unknown; name a "
-            "calibration with --cameras"
+            f"its coordinates are {view.scale.value}, fractions of an image size that is unknown; "
+            "name a calibration with --cameras"
         )
     x, y = view.keypoints.nan_to_num(0.0).amax(dim=(0, 1, 2)).tolist()
     largest = (max(3840, int(x) + 1), max(3840, int(y) + 1))

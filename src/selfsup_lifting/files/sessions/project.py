@@ -104,7 +104,7 @@ def find_calibration(folder: Path) -> Path | None:
     """
     folder = folder.resolve()
     for place in (folder, *folder.parents[:HIGHEST_PARENT]):
-        found = _calibrations_in(place)
+        found = calibrations_in(place)
         if len(found) > 1:
             names = ", ".join(str(file.relative_to(place)) for file in found)
             raise Place(place).error(
@@ -128,7 +128,7 @@ def _config(folders: Sequence[Path]) -> Mapping[str, Any]:
         raise Place(path).damaged("a TOML file", error) from error
 
 
-def _calibrations_in(folder: Path) -> list[Path]:
+def calibrations_in(folder: Path) -> list[Path]:
     """List the calibration files of a folder that have the most likely suffix."""
     inside = [path for name in CALIBRATION_FOLDERS for path in folder.glob(name) if path.is_dir()]
     files = [_most_likely(one.glob("*")) for one in inside]

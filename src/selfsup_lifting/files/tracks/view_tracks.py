@@ -23,8 +23,8 @@ class Scale(Enum):
     """The unit of the coordinates in a file."""
 
     PIXELS = "px"
-    ZERO_TO_ONE = "fractions of the image size, 0 to 1"
-    PLUS_MINUS_ONE = "fractions of the image size, -1 to 1"
+    ZERO_TO_ONE = "between 0 and 1"
+    PLUS_MINUS_ONE = "between -1 and 1"
 
 
 @dataclass(frozen=True)
