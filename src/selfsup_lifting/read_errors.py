@@ -18,6 +18,10 @@ class ReadError(ValueError):
         self.details = details
 
 
+class UnrecognizedError(ReadError):
+    """No reader recognizes a file or folder."""
+
+
 @dataclass(frozen=True)
 class Place:
     """A place in a file; every message about it begins with this.

@@ -58,7 +58,7 @@ from selfsup_lifting.export import AXES
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.files.sessions.project import calibrations_in
 from selfsup_lifting.inference import lift, placed_in_camera
-from selfsup_lifting.read_errors import ReadError
+from selfsup_lifting.read_errors import ReadError, UnrecognizedError
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.training.checkpoint import BEST_FILE, STATE_FILE, WEIGHTS_FILE, load_lifter
 from selfsup_lifting.training.lifter import Lifter
@@ -192,7 +192,7 @@ def _inspected(path: str, read: ReadSettings) -> Inspection | RigInspection:
         return inspect_source(path, read)
     except ReadError as unread:
         place = Path(path)
-        if not place.exists():
+        if not place.is_file() and not isinstance(unread, UnrecognizedError):
             raise
         found = calibrations_in(place) if place.is_dir() else []
         try:

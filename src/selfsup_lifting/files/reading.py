@@ -14,7 +14,7 @@ from selfsup_lifting.files.datasets import human36m, humaneva, mpi_inf_3dhp
 from selfsup_lifting.files.sessions import capture, detections
 from selfsup_lifting.files.sessions.layout import unrecognized_tracks
 from selfsup_lifting.gap_filling import fill_gaps
-from selfsup_lifting.read_errors import Place, ReadError
+from selfsup_lifting.read_errors import Place, ReadError, UnrecognizedError
 from selfsup_lifting.reader import Reader, ReadResult, merged_notes
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.simulation import motion_capture, stick_figure
@@ -114,8 +114,8 @@ def _find_reader(source: str) -> tuple[Reader, Path]:
     for reader in READERS.values():
         if reader.recognizes(path):
             return reader, path
-    raise Place(path).error(
-        f"no reader recognizes it; `kind:{path}` forces one of {', '.join(READERS)}"
+    raise UnrecognizedError(
+        f"{path}: no reader recognizes it; `kind:{path}` forces one of {', '.join(READERS)}"
         + _unrecognized_tracks(path)
     )
 

@@ -16,12 +16,29 @@ from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton, mirrored_by_
 # The skeletons with a number of keypoints, the usual one first. Whole-body models begin with the
 # body; their face and hands are left out.
 _BY_COUNT: Mapping[int, tuple[str, ...]] = {
-    15: ("humaneva15",), 16: ("mpii16",), 17: ("coco17",), 18: ("coco18",),
-    25: ("body25", "body25b"), 26: ("halpe26",), 33: ("blazepose33",),
+    15: ("humaneva15",), 16: ("mpii16",), 17: ("coco17", "h36m17", "mpi_inf_3dhp17"),
+    18: ("coco18",), 25: ("body25", "body25b"), 26: ("halpe26",), 33: ("blazepose33",),
     133: ("coco17",), 135: ("body25b",), 136: ("halpe26",),
 }  # fmt: skip
-# Joints that lie in the middle between two others, which distinguishes skeletons of 25 joints.
+# Most detectors write this skeleton: another one with as many joints must fit much better.
+_USUAL = "coco17"
+# A joint between two others is at most this far from their middle [body heights].
+_PLAUSIBLE = 0.08
+# How much better another skeleton than the usual one must fit.
+_MUCH_BETTER = 0.5
+# Joints that lie in the middle between two others, which distinguishes skeletons of equal size.
 _MIDDLES: Mapping[str, tuple[tuple[str, str, str], ...]] = {
+    "coco17": (("nose", "left_eye", "right_eye"),),
+    "h36m17": (
+        ("pelvis", "left_hip", "right_hip"),
+        ("thorax", "left_shoulder", "right_shoulder"),
+        ("spine", "pelvis", "thorax"),
+    ),
+    "mpi_inf_3dhp17": (
+        ("pelvis", "left_hip", "right_hip"),
+        ("neck", "left_shoulder", "right_shoulder"),
+        ("spine", "pelvis", "neck"),
+    ),
     "body25": (("pelvis", "left_hip", "right_hip"), ("neck", "left_shoulder", "right_shoulder")),
     "body25b": (
         ("nose", "left_eye", "right_eye"),
@@ -60,8 +77,8 @@ def body_by_count(source: Path, count: int, declared: Skeleton | None) -> Body:
         declared: The skeleton that the user or the project declares, or None.
 
     Returns:
-        The declared skeleton, or else the usual one with so many joints. BODY_25 and BODY_25B are
-        both candidates; `skeleton_by_anatomy` chooses between them.
+        The declared skeleton, or else the usual one with so many joints. If several are
+        candidates, `skeleton_by_anatomy` chooses between them.
 
     Raises:
         ReadError: If the declared skeleton has another number of joints, or no built-in skeleton
@@ -96,18 +113,22 @@ def skeleton_by_anatomy(
 
     Returns:
         The best skeleton, by the people who show the middle joints of every candidate; None if
-        nobody does, or if two candidates are equally good.
+        nobody does, or if two candidates are equally good. With 17 joints it is COCO's, which most
+        detectors write, unless another one fits much better.
     """
     errors = torch.stack(
         [_midpoint_error(people, SKELETONS[name], _MIDDLES[name]) for name in candidates], dim=1
     )
+    usual = SKELETONS[_USUAL] if _USUAL in candidates else None
     comparable = errors[errors.isfinite().all(dim=1)]
     if not len(comparable):
-        return None
-    ranked = comparable.median(dim=0).values.sort()
-    if ranked.values[0] == ranked.values[1]:
-        return None
-    return SKELETONS[candidates[int(ranked.indices[0])]]
+        return usual
+    error = dict(zip(candidates, comparable.median(dim=0).values.tolist(), strict=True))
+    best, second = sorted(candidates, key=error.__getitem__)[:2]
+    if usual is not None:
+        much_better = error[best] < min(_PLAUSIBLE, _MUCH_BETTER * error[_USUAL])
+        return SKELETONS[best] if much_better else usual
+    return None if error[best] == error[second] else SKELETONS[best]
 
 
 def body_by_names(

@@ -1,4 +1,4 @@
-"""Laws of distinguishing BODY_25 from BODY_25B, which both have 25 joints."""
+"""Laws of distinguishing skeletons with equally many joints by the anatomy."""
 
 import json
 from dataclasses import dataclass
@@ -99,3 +99,25 @@ def test_the_real_capture_is_of_body_25b(
     (tmp_path / camera).symlink_to(capture_folder / poses / camera)
     (take,) = read_recordings([str(tmp_path / camera)], ReadSettings(person="0"))
     assert take.skeleton.name == "body25b"
+
+
+@pytest.mark.parametrize("name", ["coco17", "h36m17", "mpi_inf_3dhp17"])
+def test_seventeen_joints_of_a_person_tell_their_skeleton(name: str) -> None:
+    person = read_recordings(["synthetic"], ReadSettings())[0]
+    joints = SKELETONS[name].joints
+    # The stick figure has no face, and its head is one joint.
+    face = {"left_eye": (3, -4), "right_eye": (-3, -4), "left_ear": (8, -2), "right_ear": (-8, -2)}
+    known = person.skeleton.joints
+    replacements = {"neck": "thorax", "head": "nose"} | dict.fromkeys(face, "nose")
+    order = [known.index(joint if joint in known else replacements[joint]) for joint in joints]
+    shift = torch.tensor([face.get(joint, (0, 0)) for joint in joints]).float()
+    pixels = person.keypoints[:, :, order] + shift
+    people = torch.cat([pixels, torch.ones_like(pixels[..., :1])], dim=-1).flatten(0, 1)
+    candidates = ("coco17", "h36m17", "mpi_inf_3dhp17")
+    assert skeleton_by_anatomy(people, candidates) == SKELETONS[name]
+
+
+def test_seventeen_points_without_anatomy_are_the_usual_joints() -> None:
+    people = torch.rand(50, 17, 3, generator=torch.Generator().manual_seed(0))
+    found = skeleton_by_anatomy(people, ("coco17", "h36m17", "mpi_inf_3dhp17"))
+    assert found == SKELETONS["coco17"]

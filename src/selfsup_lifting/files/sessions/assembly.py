@@ -88,10 +88,15 @@ def _with_known_skeleton(views: Sequence[ViewTracks]) -> list[ViewTracks]:
             "nobody shows the joints that distinguish them; name the skeleton with "
             "--detected-skeleton"
         )
-    return [
+    note = (
+        f"{uncertain[0].source.parent}: {len(skeleton.joints)} keypoints were taken for "
+        f"{skeleton.name}, by the joints between others; --detected-skeleton overrules this"
+    )
+    first, *others = (
         replace(view, skeleton=skeleton, candidates=()) if view.candidates else view
         for view in views
-    ]
+    )
+    return [replace(first, notes=(*first.notes, note)), *others]
 
 
 def _require_one_skeleton(views: Sequence[ViewTracks]) -> None:
@@ -143,7 +148,12 @@ def _same_frames(views: Sequence[ViewTracks]) -> list[ViewTracks]:
 
 
 def _require_same_frame_files(views: Sequence[ViewTracks]) -> None:
-    """Refuse cameras with different numbers of files: which frames correspond is unknown."""
+    """Refuse cameras with different numbers of files, unless they begin and end alike.
+
+    Otherwise it is unknown which frames correspond.
+    """
+    if len({(view.first_frame, view.last_frame) for view in views}) == 1:
+        return
     fewest, most = (choose(views, key=lambda view: len(view.frame_files)) for choose in (min, max))
     if len(fewest.frame_files) < len(most.frame_files):
         lacking = sorted(set(most.frame_files) - set(fewest.frame_files))
