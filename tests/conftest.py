@@ -33,6 +33,18 @@ def mocap_folder() -> Path:
     return _shared("mocap-bvh")
 
 
+@pytest.fixture
+def webcam_folder() -> Path:
+    """Return the recordings of four webcams, or skip where they are not at hand."""
+    return _shared("webcam-studio")
+
+
+@pytest.fixture
+def operating_room_folder() -> Path:
+    """Return the triplets of an operating room, or skip where they are not at hand."""
+    return _shared("operating-room")
+
+
 def _shared(name: str) -> Path:
     folder = SHARED_DATA / name
     if not folder.is_dir():
