@@ -122,6 +122,16 @@ def explained(settings: object, table: str = "") -> Iterator[str]:
             yield f"{table}{one.name} = {as_plain(value)}  ({source})"
 
 
+def setting_names(settings: object, table: str = "") -> Iterator[str]:
+    """Yield the name of every setting, with the tables that it is in."""
+    for one in fields(settings):  # type: ignore[arg-type]
+        value, name = getattr(settings, one.name), f"{table}{one.name}"
+        if is_dataclass(value):
+            yield from setting_names(value, f"{name}.")
+        else:
+            yield name
+
+
 def _parsed(plain: object, kind: Any, default: object, name: str) -> object:  # noqa: ANN401
     """Convert one plain value to the annotated type of its setting."""
     kind = _without_none(kind)

@@ -65,6 +65,7 @@ from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.loop import train as train_lifter
 from selfsup_lifting.training.loop import untrained_lifter
 from selfsup_lifting.training.run_folder import planned_run
+from selfsup_lifting.training.run_log import finished_epochs
 from selfsup_lifting.triangulate import normalized_image, reconstruct
 
 _messages = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
@@ -86,6 +87,9 @@ def train(options: TrainOptions) -> None:
     _require_agreement(recordings, config.most_disagreement)
     split = split_for(config, recordings)
     _messages.print("\n".join([split.summary, *explained(config)]))
+    done = finished_epochs(folder) if options.resume is not None else 0
+    if config.epochs is not None and 0 < config.epochs <= done:
+        _messages.print(f"{folder} has {done} epochs: --epochs {config.epochs} adds none")
     untrained = untrained_lifter(split.training[0].skeleton, config).eval()
     before = evaluate_lifter(untrained, split.held_out)
     resume = options.resume is not None

@@ -1,5 +1,6 @@
 """Ablations over several seeds, such as the paper's Table IV."""
 
+import difflib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -18,7 +19,7 @@ import torch
 from selfsup_lifting.atomic_write import replacing
 from selfsup_lifting.config import Config, LossSettings, ReadSettings
 from selfsup_lifting.config_fields import require_bounds
-from selfsup_lifting.config_toml import CONFIG_FILE, from_plain, load_config
+from selfsup_lifting.config_toml import CONFIG_FILE, from_plain, load_config, setting_names
 from selfsup_lifting.evaluation.evaluate import evaluate_lifter
 from selfsup_lifting.evaluation.published_tables import split_for
 from selfsup_lifting.files import read_recordings
@@ -260,6 +261,11 @@ def _setting(name: str) -> Callable[[Config, str], Config]:
     """Return a function that sets the setting of this command-line name."""
     path = ALIASES.get(name, name).replace("-", "_").split(".")
     if not hasattr(Config(), path[0]):
+        if not hasattr(Config().read, path[0]):
+            known = [one.removeprefix("read.") for one in setting_names(Config())]
+            close = difflib.get_close_matches(name.replace("-", "_"), known, n=1)
+            hint = f"; did you mean `{close[0]}`?" if close else ""
+            raise ValueError(f"unknown setting `{name}`{hint}")
         path = ["read", *path]
 
     def change(config: Config, value: str) -> Config:

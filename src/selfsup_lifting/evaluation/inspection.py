@@ -194,11 +194,6 @@ def _subject_size(points: Float[Tensor, "frames joints 3"]) -> float:
 def _warnings(result: ReadResult) -> list[str]:
     recording = result.recording
     warnings = list(result.notes)
-    crowded = [camera for camera, count in result.people.items() if count > 1]
-    if crowded:
-        warnings.append(
-            f"{recording.name}: several people in {', '.join(crowded)}; one of them was chosen"
-        )
     warnings += [issue.message for issue in check_cameras(recording.cameras)]
     warnings += _warnings_about_gaps(recording)
     if result.unscored:

@@ -73,6 +73,12 @@ class RunLog:
         return "  ".join(f"{name} {terms[name]:.3g} ({shares[name]:.0%})" for name in terms)
 
 
+def finished_epochs(run: Path) -> int:
+    """Return how many epochs a run has logged."""
+    metrics = run / METRICS_FILE
+    return len(metrics.read_text(encoding="utf-8").splitlines()) if metrics.is_file() else 0
+
+
 def _drop_epochs_after(done: int, metrics: Path) -> None:
     """Delete the lines of epochs that an interrupted training finished but did not save."""
     lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.is_file() else []

@@ -1,6 +1,7 @@
 """Laws of the shell."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import Field, fields
@@ -13,7 +14,8 @@ import torch
 
 from selfsup_lifting.cli import main
 from selfsup_lifting.cli.options import COMMANDS
-from selfsup_lifting.config import Config
+from selfsup_lifting.config import Config, ReadSettings
+from selfsup_lifting.files import read_results
 from selfsup_lifting.recording import save_recording
 from tests.selfsup_lifting.files.sessions.test_capture import Session
 from tests.selfsup_lifting.strategies import Scene
@@ -394,3 +396,53 @@ def test_a_broken_capture_is_told_and_nothing_is_written(
     assert [word for word in words if word not in told] == []
     assert len(told.splitlines()) == 1
     assert not run.exists()
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("setting", "meant"),
+    [("losess.input", "losses.input"), ("filgaps", "fill_gaps"), ("lifter.widht", "lifter.width")],
+)
+def test_a_misspelled_setting_to_vary_is_answered_with_the_one_meant(
+    setting: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert f"did you mean `{meant}`?" in refused(["ablate", "--vary", f"{setting}=1,2"], capsys)
+
+
+def test_resuming_to_fewer_epochs_than_there_are_is_said(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    main(["train", "--resume", str(run), "--epochs", "1"])
+    assert f"{run} has 2 epochs: --epochs 1 adds none" in capsys.readouterr().err
+
+
+def test_a_result_that_is_not_saved_is_said(
+    run: Path, take: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in (["predict", str(run), str(take)], ["triangulate", str(take)]):
+        main(command)
+        assert "nothing was saved; --out FILE saves the 3D track" in capsys.readouterr().err
+
+
+def test_several_recordings_are_triangulated_into_one_file_each(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "takes"
+    folder.mkdir()
+    for seed in range(2):
+        recording = Scene(views=3, frames=4, seed=seed).recording()
+        save_recording(folder / f"{seed}.npz", recording)
+    main(["triangulate", str(folder), "--out", str(tmp_path / "points.csv"), "--json"])
+    reports = printed(capsys)["recordings"]
+    assert set(reports) == {"scene 0", "scene 1"}
+    written = sorted(path.name for path in tmp_path.glob("*.csv"))
+    assert written == ["points-scene_0.csv", "points-scene_1.csv"]
+    main(["triangulate", str(folder), "--take", "1", "--json"])
+    assert printed(capsys)["frames"] == 4
+
+
+def test_the_share_of_detections_below_the_least_confidence_is_said(take: Path) -> None:
+    (result,) = read_results(str(take), ReadSettings(min_confidence=0.6))
+    (note,) = result.notes
+    assert re.search(r"\d% of the detections have a confidence below 0.6 and count as", note)

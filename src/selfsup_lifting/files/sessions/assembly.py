@@ -1,6 +1,6 @@
 """Putting views and cameras together: one skeleton, one time axis, pixels, one person."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -70,6 +70,7 @@ def assemble(
     )  # fmt: skip
     counts = confidence.amax(dim=-1).gt(0).sum(dim=2).amax(dim=0).tolist()
     people = dict(zip(cameras.names, counts, strict=True))
+    notes += _note_on_people(name, people, settings)
     return ReadResult(recording, people, sum(view.unscored for view in views), tuple(notes))
 
 
@@ -227,6 +228,18 @@ def _person(
     if settings.people is People.LARGEST:
         return largest_person(keypoints)
     return one_person(cameras, keypoints)
+
+
+def _note_on_people(name: str, people: Mapping[str, int], settings: ReadSettings) -> Iterator[str]:
+    """Yield a note on the person who is followed where there are several."""
+    crowded = [camera for camera, count in people.items() if count > 1]
+    if crowded and settings.person is None:
+        followed = {
+            People.CONSISTENT: "the one on whom the cameras agree best is followed",
+            People.LARGEST: "the largest one in every picture is used",
+        }[settings.people]
+        cameras = ", ".join(crowded)
+        yield f"{name}: several people in {cameras}; {followed}; --people and --person choose"
 
 
 def _index_of(view: ViewTracks, person: str) -> int:
