@@ -24,6 +24,10 @@ FEWEST_COMMON_JOINTS = 3
 CHANGE_COST = 4.0
 # The preference for the largest person if the matches do not decide, in the same unit.
 SIZE_PREFERENCE = 0.5
+# A person is followed if two views see it together in this share of the frames.
+LEAST_TOGETHER = 0.05
+# More people than a calibrated rig ever films closely: bounds the time.
+MOST_PEOPLE = 32
 # The number of frames that are compared at once, which bounds the memory for long recordings.
 CHUNK = 500
 
@@ -77,6 +81,32 @@ def one_person(
     chunks = [_groups(cameras, Detections(chunk)) for chunk in detections.keypoints.split(CHUNK)]
     groups, scores = (torch.cat(part) for part in zip(*chunks, strict=True))
     return _followed(detections, groups, scores)
+
+
+def everybody(
+    cameras: Cameras, keypoints: Float[Tensor, "frames views people joints 2"]
+) -> list[Int[Tensor, "frames views"]]:
+    """Follow one person after another, each among the detections that the others left.
+
+    Args:
+        cameras: The cameras.
+        keypoints: Everybody's joints as detected [px]; NaN where missing.
+
+    Returns:
+        The index of each person in each frame and view, as `one_person`; only people whom two
+        views see together in at least 5 % of the frames, and at least one person.
+    """
+    left, found = keypoints.clone(), [one_person(cameras, keypoints)]
+    while len(found) < MOST_PEOPLE:
+        person = found[-1]
+        seen = (person >= 0)[:, :, None] & (person[:, :, None] == torch.arange(left.shape[2]))
+        left[seen] = torch.nan
+        another = one_person(cameras, left)
+        together = float(((another >= 0).sum(dim=1) > 1).double().mean())
+        if together < LEAST_TOGETHER or together == 0:
+            break
+        found.append(another)
+    return found
 
 
 def _near_the_origin(cameras: Cameras) -> Cameras:

@@ -67,6 +67,8 @@ class People(Enum):
     """The person on whom the cameras agree best, tracked over the frames."""
     LARGEST = "largest"
     """The largest person, chosen in every frame and view independently."""
+    ALL = "all"
+    """Everybody whom two cameras see: one recording per person."""
 
 
 METERS_PER_UNIT = {"m": 1.0, "cm": 0.01, "mm": 0.001, "inch": 0.0254}
@@ -124,7 +126,8 @@ class ReadSettings(Bounded):
     )
     people: People = setting(
         People.CONSISTENT,
-        "Which of several people to use: the one most consistent between views, or the largest",
+        "Which of several people to use: the one most consistent between views, the largest, or "
+        "all (one recording per person)",
     )
     person: str | None = setting(
         None, "Track id of the person to use, or the person's position in the file's list"

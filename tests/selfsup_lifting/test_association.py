@@ -1,5 +1,6 @@
 """Laws of telling who is who."""
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,11 +9,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.testing import assert_close
 
 from multiview_geom import Cameras, ring_of_cameras
-from selfsup_lifting.association import largest_person, one_person
+from selfsup_lifting.association import everybody, largest_person, one_person
 from selfsup_lifting.config import People, ReadSettings
-from selfsup_lifting.files import read_recordings
+from selfsup_lifting.files import read_recordings, read_results
+from tests.selfsup_lifting.files.layouts import save_calibration
 
 
 @dataclass(frozen=True)
@@ -151,3 +154,39 @@ def test_a_person_far_from_the_origin_of_the_world_is_followed_as_near_it() -> N
     shift[:3, 3] = torch.tensor([-456_000.0, -5_432_000.0, -200.0])
     far = replace(near.cameras, camera_from_world=near.cameras.camera_from_world @ shift)
     assert torch.equal(one_person(far, people), one_person(near.cameras, people))
+
+
+def test_everybody_is_followed_one_by_one() -> None:
+    person = read_recordings(["synthetic"], ReadSettings())[0].frames(slice(0, 12))
+    moved = person.truth + torch.tensor([0.0, 1.2, 0.0])
+    other = person.cameras.project(moved.double()).pixels.float()
+    exact = person.cameras.project(person.truth.double()).pixels.float()
+    people = torch.stack([exact, other], dim=2)
+    people[6:] = people[6:].flip(2)
+    found = everybody(person.cameras, people)
+    assert len(found) == 2
+    first, second = (torch.stack([one.float().mean(dim=1)]) for one in found)
+    assert_close(first + second, torch.ones_like(first), rtol=0, atol=0)
+    assert all((one == one[:, :1]).all() for one in found)
+    assert all((one[5] != one[6]).all() for one in found)
+
+
+def test_all_people_become_recordings(tmp_path: Path) -> None:
+    person = read_recordings(["synthetic"], ReadSettings())[0].frames(slice(0, 12))
+    person = person.select_views(["cam_1", "cam_2"])
+    other = person.cameras.project(person.truth.double() + torch.tensor([0.0, 1.2, 0.0])).pixels
+    exact = person.cameras.project(person.truth.double()).pixels
+    save_calibration(tmp_path / "calibration.toml", person, ["cam1", "cam2"])
+    for view in range(2):
+        frames = [
+            {"frame_id": at, "instances": [
+                {"keypoints": pixels[at, view].tolist()} for pixels in (exact, other)
+            ]}
+            for at in range(12)
+        ]  # fmt: skip
+        (tmp_path / f"cam{view + 1}.json").write_text(json.dumps(frames))
+    settings = ReadSettings(people=People.ALL, detected_skeleton="h36m17")
+    results = read_results(str(tmp_path), settings)
+    names = [result.recording.name for result in results]
+    assert names == [f"{tmp_path.name} person 1", f"{tmp_path.name} person 2"]
+    assert "several people in cam1, cam2; each becomes a recording" in results[0].notes[-1]

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multiview_geom import Cameras
-from selfsup_lifting.association import largest_person, one_person
+from selfsup_lifting.association import everybody, largest_person, one_person
 from selfsup_lifting.config import People, ReadSettings
 from selfsup_lifting.files.tracks.person_frames import frame_range
 from selfsup_lifting.files.tracks.view_tracks import Scale, ViewTracks
@@ -30,8 +30,8 @@ def assemble(
     *,
     fps: float | None = None,
     notes: Sequence[str] = (),
-) -> ReadResult:
-    """Build a recording from the tracks of every camera.
+) -> list[ReadResult]:
+    """Build a recording from the tracks of every camera, or one for each person.
 
     Args:
         name: The name of the recording and of its subject.
@@ -42,7 +42,7 @@ def assemble(
         notes: Notes to which those of the views are added.
 
     Returns:
-        The recording of one person.
+        The recording of one person, or those of all if the settings say so.
 
     Raises:
         ReadError: If the cameras differ in their skeleton or their frames, lack the person, or
@@ -52,26 +52,31 @@ def assemble(
     _require_one_skeleton(views)
     aligned = _same_frames([_in_pixels(view, cameras, at) for at, view in enumerate(views)])
     keypoints, confidence = _stacked(aligned)
-    person = _person(aligned, cameras, keypoints, settings)
+    persons = _persons(aligned, cameras, keypoints, settings)
     notes = [*notes, *_note_on_fractions(name, views)]
     notes += chain.from_iterable(view.notes for view in aligned)
-    fps = fps or next(filter(None, (view.fps for view in aligned)), None)
-    fps = fps or settings.source_fps
-    if fps is None:
-        fps = USUAL_FPS
-        guess = f"the frame rate is unknown; taken as {fps:g} per s"
+    rates = (fps, *(view.fps for view in aligned), settings.source_fps)
+    rate = next(filter(None, rates), USUAL_FPS)
+    if not any(rates):
+        guess = f"the frame rate is unknown; taken as {rate:g} per s"
         notes.append(f"{name}: {guess}; --source-fps overrules this")
     path, paths = views[0].source, {view.source for view in views}
-    recording = Recording(
-        name, name, "capture", fps, aligned[0].skeleton, cameras,
-        keypoints=_of_person(keypoints, person, torch.nan),
-        confidence=_of_person(confidence[..., None], person, 0.0)[..., 0],
-        source=Source(aligned[0].format, path if len(paths) == 1 else path.parent),
-    )  # fmt: skip
+    source = Source(aligned[0].format, path if len(paths) == 1 else path.parent)
     counts = confidence.amax(dim=-1).gt(0).sum(dim=2).amax(dim=0).tolist()
     people = dict(zip(cameras.names, counts, strict=True))
     notes += _note_on_people(name, people, settings)
-    return ReadResult(recording, people, sum(view.unscored for view in views), tuple(notes))
+    unscored = sum(view.unscored for view in views)
+    results = []
+    for number, person in enumerate(persons, start=1):
+        named = name if len(persons) == 1 else f"{name} person {number}"
+        recording = Recording(
+            named, named, "capture", rate, aligned[0].skeleton, cameras,
+            keypoints=_of_person(keypoints, person, torch.nan),
+            confidence=_of_person(confidence[..., None], person, 0.0)[..., 0],
+            source=source,
+        )  # fmt: skip
+        results.append(ReadResult(recording, people, unscored, tuple(notes)))
+    return results
 
 
 def _with_known_skeleton(views: Sequence[ViewTracks]) -> list[ViewTracks]:
@@ -213,21 +218,23 @@ def _stacked(
     return keypoints, confidence
 
 
-def _person(
+def _persons(
     views: Sequence[ViewTracks],
     cameras: Cameras,
     keypoints: Float[Tensor, "frames views people joints 2"],
     settings: ReadSettings,
-) -> Int[Tensor, "frames views"]:
-    """Return the index of the person to use in every frame and view; -1 if absent."""
+) -> list[Int[Tensor, "frames views"]]:
+    """Return the index of each person to use in every frame and view; -1 if absent."""
     if settings.person is not None:
         indices = torch.tensor([_index_of(view, settings.person) for view in views])
-        return indices.expand(keypoints.shape[:2])
+        return [indices.expand(keypoints.shape[:2])]
     if keypoints.shape[2] == 1:
-        return torch.zeros(keypoints.shape[:2], dtype=torch.long)
+        return [torch.zeros(keypoints.shape[:2], dtype=torch.long)]
+    if settings.people is People.ALL and cameras.views > 1:
+        return everybody(cameras, keypoints)
     if settings.people is People.LARGEST:
-        return largest_person(keypoints)
-    return one_person(cameras, keypoints)
+        return [largest_person(keypoints)]
+    return [one_person(cameras, keypoints)]
 
 
 def _note_on_people(name: str, people: Mapping[str, int], settings: ReadSettings) -> Iterator[str]:
@@ -237,6 +244,7 @@ def _note_on_people(name: str, people: Mapping[str, int], settings: ReadSettings
         followed = {
             People.CONSISTENT: "the one on whom the cameras agree best is followed",
             People.LARGEST: "the largest one in every picture is used",
+            People.ALL: "each becomes a recording",
         }[settings.people]
         cameras = ", ".join(crowded)
         yield f"{name}: several people in {cameras}; {followed}; --people and --person choose"

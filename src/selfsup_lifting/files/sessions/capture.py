@@ -80,15 +80,15 @@ class _Session:
         tables = {source: views for source, views in tables.items() if len(views) > 1}
         lost = [source for source in unmatched if source not in tables]
         parts = [(match, source) for source, match in matched.items() if match is not None]
-        results = []
+        results: list[ReadResult] = []
         for rest, group in self._by_recording(parts, lost, tables).items():
             views = [_view(group[camera], skeleton) for camera in self.rig.cameras.names]
-            results.append(self._assembled(rest, self.rig, views, settings, notes))
+            results += self._assembled(rest, self.rig, views, settings, notes)
         for source, views in tables.items():
             alone = len(tables) == 1 and not results
             name, rig = "" if alone else source.path.stem, self._rig_of(source, views)
             ordered = self._in_order(rig, views)
-            results.append(self._assembled(name, rig, ordered, settings, notes))
+            results += self._assembled(name, rig, ordered, settings, notes)
         return results
 
     def _camera(self, source: Source) -> tuple[str, str] | None:
@@ -102,11 +102,11 @@ class _Session:
         views: Sequence[ViewTracks],
         settings: ReadSettings,
         notes: Sequence[str],
-    ) -> ReadResult:
+    ) -> list[ReadResult]:
         name = f"{self.project.folder.resolve().name} {rest}".rstrip()
         notes, fps = [*rig.notes, *notes], self.project.fps
-        result = assemble(name, rig.cameras, views, settings, fps=fps, notes=notes)
-        return self.project.without_face(result, settings)
+        results = assemble(name, rig.cameras, views, settings, fps=fps, notes=notes)
+        return [self.project.without_face(result, settings) for result in results]
 
     def _by_recording(
         self,

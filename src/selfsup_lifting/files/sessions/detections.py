@@ -44,10 +44,11 @@ def _read(path: Path, settings: ReadSettings) -> list[ReadResult]:
     several = rig is not None and len(views) > 1
     ordered = _in_order_of(rig.cameras, views, declared) if rig is not None and several else None
     if rig is None or ordered is None:
-        results = [_one_camera(view, rig, settings, project.fps, declared) for view in views]
+        parts = [_one_camera(view, rig, settings, project.fps, declared) for view in views]
+        results = [result for part in parts for result in part]
     else:
         name, cameras = path.stem, rig.cameras
-        results = [assemble(name, cameras, ordered, settings, fps=project.fps, notes=rig.notes)]
+        results = assemble(name, cameras, ordered, settings, fps=project.fps, notes=rig.notes)
     return [project.without_face(result, settings) for result in results]
 
 
@@ -70,7 +71,7 @@ def _one_camera(
     settings: ReadSettings,
     fps: float | None,
     declared: Mapping[str, str],
-) -> ReadResult:
+) -> list[ReadResult]:
     if rig is None:
         size, note = _assumed_size(view)
         camera = _assumed_camera(view.camera, size)
