@@ -82,6 +82,8 @@ def numba_functions(module: str) -> dict[str, Any]:
                     nogil=True,
                     fastmath=FAST_MATH,
                     error_model="numpy",
+                    no_cfunc_wrapper=True,
+                    no_cpython_wrapper=inner,
                     cache=keep,
                     forceinline=inner,
                 )(copy)
