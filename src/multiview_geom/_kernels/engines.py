@@ -78,14 +78,14 @@ def numba_functions(module: str) -> dict[str, Any]:
                 copy = _copy(function, names)
                 # A call that stays a call would keep the loop around it from becoming vectors.
                 inner = function.__module__ != module
+                options: dict[str, Any] = {"no_cfunc_wrapper": True, "no_cpython_wrapper": inner}
                 names[name] = numba.njit(
                     nogil=True,
                     fastmath=FAST_MATH,
                     error_model="numpy",
-                    no_cfunc_wrapper=True,
-                    no_cpython_wrapper=inner,
                     cache=keep,
                     forceinline=inner,
+                    **options,
                 )(copy)
     return names
 

@@ -15,6 +15,11 @@ MIN_DERIVATIVE = 1e-6
 """Determinant of the Jacobian below which the lens folds back."""
 MAX_SLOPE = 10.0
 """Derivative of a rational lens's radius above which the lens counts as at a pole."""
+CANCELLED = 1e-5
+"""Distance of a root from a pole [focal lengths] below which they cancel: 0.01 px, say."""
+POLE_SAMPLES = 512
+ROOT_STEPS = 6
+"""Newton steps from the middle of two samples to a root between them."""
 MAX_STEP = 0.2
 """Longest Newton step along each axis [focal lengths]."""
 
@@ -46,11 +51,11 @@ def group_coefficients(distortion: Tensor) -> Coefficients:
     denominator, prism, tilt = tuple(more[1:4]), tuple(more[4:8]), tuple(more[8:])
     return Coefficients(
         radial=(k1, k2, k3),
-        radial_derivative=(2 * k1, 4 * k2, 6 * k3),
+        radial_derivative=_derivative((k1, k2, k3)),
         tangential=(p1, p2),
         twice_tangential=(2 * p1, 2 * p2),
         denominator=denominator,
-        denominator_derivative=tuple(2 * n * k for n, k in enumerate(denominator, start=1)),
+        denominator_derivative=_derivative(denominator),
         prism=prism,
         prism_derivative=tuple(n * s for n, s in zip((2, 4, 2, 4), prism, strict=False)),
         tilt=tilt,
@@ -96,7 +101,7 @@ def checked_newton_step(
     linear = _linearize(lens, x, y, distorted_x, distorted_y)
     residual = torch.maximum(linear.residual_x.abs(), linear.residual_y.abs())
     unfolded = (linear.determinant > MIN_DERIVATIVE) & (linear.xx + linear.yy > 0)
-    unfolded = unfolded & _is_before_pole(lens, _terms(lens, x, y))
+    unfolded = unfolded & _is_moderate(lens, _terms(lens, x, y))
     return *_newton_update(x, y, linear), residual, unfolded
 
 
@@ -123,21 +128,14 @@ def keeps_orientation(lens: Coefficients, x: Tensor, y: Tensor) -> Tensor:
     terms = _terms(lens, x, y)
     xx, xy, yx, yy = _jacobian(lens, x, y, terms)
     unfolded = (xx * yy - xy * yx > MIN_DERIVATIVE) & (xx + yy > 0)
-    return unfolded & _is_before_pole(lens, terms)
+    return unfolded & _is_moderate(lens, terms)
 
 
-def _is_before_pole(lens: Coefficients, terms: "_Terms") -> Tensor:
-    """Test where the denominator of a rational lens is positive and not nearly zero.
-
-    A calibration may have a pole that a root of the numerator nearly cancels. The radius then
-    grows without bound within a fraction of a pixel, and no inverse continues beyond it.
-    """
-    slope = terms.scale + terms.squared * terms.radial_derivative
+def _is_moderate(lens: Coefficients, terms: "_Terms") -> Tensor:
+    """Test where a rational lens is not next to a pole: there its radius is too steep."""
     if not lens.denominator:
-        return torch.ones_like(slope, dtype=torch.bool)
-    k4, k5, k6 = lens.denominator
-    denominator = 1 + terms.squared * (k4 + terms.squared * (k5 + terms.squared * k6))
-    return (denominator > 0) & (slope < MAX_SLOPE)
+        return torch.ones_like(terms.squared, dtype=torch.bool)
+    return terms.scale + terms.squared * terms.radial_derivative < MAX_SLOPE
 
 
 def radial_profile(lens: Coefficients, angles: Tensor) -> Profile:
@@ -146,8 +144,85 @@ def radial_profile(lens: Coefficients, angles: Tensor) -> Profile:
     squared = ideal.square()
     radial, derivative = _radial(lens, squared)
     increasing = (radial > 0) & (radial + squared * derivative > 0)
-    increasing = increasing & _is_before_pole(lens, _Terms(squared, derivative, radial))
+    if lens.denominator:
+        increasing = increasing & (_cubic(lens.denominator, squared) > 0)
+        increasing = increasing & _is_moderate(lens, _Terms(squared, derivative, radial))
     return Profile(ideal.expand(radial.shape), ideal * radial, increasing)
+
+
+def without_cancelled_pole(lens: Coefficients, widest: Tensor) -> Coefficients:
+    """Remove from a rational lens a pole that a root of the numerator cancels, and that root.
+
+    Calibrations of real lenses may have such a pole inside the image. The profile goes on smoothly
+    behind it, and is disturbed only within a pixel of it.
+
+    Args:
+        lens: The lens.
+        widest: The largest angle at which poles are searched [rad].
+    """
+    if not lens.denominator:
+        return lens
+    radius = first_pole(lens, widest)
+    pole = torch.where(radius.isfinite(), radius, 1.0).square()
+    zero = _polished(lens.radial, pole)
+    cancelled = radius.isfinite() & ((zero - pole).abs() < 2 * CANCELLED * pole.sqrt())
+    radial = _divided(lens.radial, zero, cancelled)
+    denominator = _divided(lens.denominator, pole, cancelled)
+    return lens._replace(
+        radial=radial,
+        radial_derivative=_derivative(radial),
+        denominator=denominator,
+        denominator_derivative=_derivative(denominator),
+    )
+
+
+def first_pole(lens: Coefficients, widest: Tensor) -> Tensor:
+    """Return the radius of the first pole [focal lengths]; infinity for a lens without.
+
+    Args:
+        lens: The lens.
+        widest: The largest angle at which poles are searched [rad].
+    """
+    if not lens.denominator:
+        return torch.full_like(lens.radial[0], torch.inf)
+    steps = torch.linspace(0.0, 1.0, POLE_SAMPLES, dtype=widest.dtype, device=widest.device)
+    squared = (widest * steps).tan().square()
+    positive = _cubic(lens.denominator, squared) > 0
+    before = positive.int().cumprod(dim=-1).sum(dim=-1, keepdim=True) - 1
+    middle = (squared[before] + squared[(before + 1).clamp(max=POLE_SAMPLES - 1)]) / 2
+    pole = _polished(lens.denominator, middle)
+    return torch.where(positive.all(dim=-1, keepdim=True), torch.inf, pole.clamp(min=0).sqrt())
+
+
+def _polished(coefficients: Row, root: Tensor) -> Tensor:
+    """Take Newton steps to a root of a cubic nearby."""
+    k1, k2, k3 = coefficients
+    for _ in range(ROOT_STEPS):
+        root = root - _cubic(coefficients, root) / (k1 + root * (2 * k2 + root * 3 * k3))
+    return root
+
+
+def _cubic(coefficients: Row, squared: Tensor) -> Tensor:
+    k1, k2, k3 = coefficients
+    return 1 + squared * (k1 + squared * (k2 + squared * k3))
+
+
+def _derivative(coefficients: Row) -> Row:
+    """Return the coefficients of 2 d/d(x^2 + y^2)."""
+    return tuple(2 * n * k for n, k in enumerate(coefficients, start=1))
+
+
+def _divided(coefficients: Row, root: Tensor, wanted: Tensor) -> Row:
+    """Divide a cubic with constant term one by 1 - s / root where wanted."""
+    k1, k2, k3 = coefficients
+    inverse = 1 / torch.where(wanted, root, 1.0)
+    linear = k1 + inverse
+    quadratic = k2 + linear * inverse
+    return (
+        torch.where(wanted, linear, k1),
+        torch.where(wanted, quadratic, k2),
+        torch.where(wanted, 0.0, k3),
+    )
 
 
 def apply_tilt(lens: Coefficients, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -175,15 +250,13 @@ def _terms(lens: Coefficients, x: Tensor, y: Tensor) -> _Terms:
 
 def _radial(lens: Coefficients, squared: Tensor) -> tuple[Tensor, Tensor]:
     """Return the radial factor, and twice its derivative by the squared radius."""
-    k1, k2, k3 = lens.radial
     d_k1, d_k2, d_k3 = lens.radial_derivative
-    numerator = 1 + squared * (k1 + squared * (k2 + squared * k3))
+    numerator = _cubic(lens.radial, squared)
     derivative = d_k1 + squared * (d_k2 + squared * d_k3)
     if not lens.denominator:
         return numerator, derivative
-    k4, k5, k6 = lens.denominator
     d_k4, d_k5, d_k6 = lens.denominator_derivative
-    denominator = 1 + squared * (k4 + squared * (k5 + squared * k6))
+    denominator = _cubic(lens.denominator, squared)
     denominator_derivative = d_k4 + squared * (d_k5 + squared * d_k6)
     radial = numerator / denominator
     return radial, (derivative - radial * denominator_derivative) / denominator

@@ -33,11 +33,13 @@ from multiview_geom.lenses._polynomial_map import (
     apply_tilt,
     checked_newton_step,
     distort,
+    first_pole,
     group_coefficients,
     keeps_orientation,
     newton_step,
     radial_profile,
     remove_tilt,
+    without_cancelled_pole,
 )
 from multiview_geom.validity import ValidDirections, ValidPixels
 
@@ -48,6 +50,8 @@ MAX_RADIUS = 1e4
 """Points farther from the axis [focal lengths] are numerically at 90 degrees: powers overflow."""
 NEWTON_STEPS = 5
 """Newton steps from the first guess; two more are recorded by autograd."""
+STEPS_NEAR_POLES = 12
+"""Further Newton steps, which see poles that are nearly cancelled."""
 
 
 def distort_pixels(
@@ -72,7 +76,8 @@ def distort_pixels(
     Note:
         Beyond some radius the polynomial folds back, and real lenses do not: see the masks of
         `Cameras.project` and `undistort_pixels`. A pole of a rational lens, where its denominator
-        is zero, counts as a fold too.
+        is zero, counts as a fold too, unless a root of the numerator cancels it within 1e-5
+        focal lengths.
 
     Reference:
         Brown, Decentering distortion of lenses, 1966; OpenCV, module calib, `projectPoints`.
@@ -217,7 +222,10 @@ def _is_before_fold(
 ) -> Bool[Tensor, "*#batch views points"]:
     """Test which points of the plane at depth one are before the first fold of the lens."""
     lens = group_coefficients(distortion)
-    _, beyond = find_first_fold(partial(radial_profile, lens), distortion.new_tensor(MAX_ANGLE))
+    widest = distortion.new_tensor(MAX_ANGLE)
+    smooth = without_cancelled_pole(lens, widest)
+    _, beyond = find_first_fold(partial(radial_profile, smooth), widest)
+    beyond = torch.minimum(beyond, first_pole(smooth, widest))
     x, y = points.unbind(dim=-1)
     return keeps_orientation(lens, x, y) & (x.square() + y.square() < beyond.square())
 
@@ -255,8 +263,11 @@ def _keep_near(x: Tensor, y: Tensor) -> MaskedPoints:
 
 
 def _invert_radial_part(distortion: Float[Tensor, "*batch views coefficients"]) -> RadialInverse:
-    lens = group_coefficients(distortion.detach())
-    return invert_radial_profile(partial(radial_profile, lens), distortion.new_tensor(MAX_ANGLE))
+    widest = distortion.new_tensor(MAX_ANGLE)
+    lens = without_cancelled_pole(group_coefficients(distortion.detach()), widest)
+    inverse = invert_radial_profile(partial(radial_profile, lens), widest)
+    beyond = torch.minimum(inverse.beyond_fold, first_pole(lens, widest))
+    return inverse._replace(beyond_fold=beyond)
 
 
 def _undistort(
@@ -280,10 +291,13 @@ def _find_root(
 ) -> tuple[Tensor, Tensor]:
     ratio = initial_ratio(inverse, u.square() + v.square())
     x, y = u * ratio, v * ratio
+    smooth = without_cancelled_pole(lens, u.new_tensor(MAX_ANGLE))
     for _ in range(NEWTON_STEPS):
-        x, y = newton_step(lens, x, y, u, v)
+        x, y = newton_step(smooth, x, y, u, v)
         if lens.denominator:
             # A step across a pole would not come back; from the fold, Newton's method does.
             inside = (inverse.ideal_fold / (x * x + y * y).sqrt()).clamp(max=1.0)
             x, y = x * inside, y * inside
+    for _ in range(STEPS_NEAR_POLES if lens.denominator else 0):
+        x, y = newton_step(lens, x, y, u, v)
     return x, y
