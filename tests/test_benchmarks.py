@@ -47,6 +47,20 @@ def test_the_accuracy_of_triangulation_is_found() -> None:
     assert "2 cameras, 5 degrees" in ended.stdout
 
 
+@pytest.mark.slow
+def test_the_operating_room_has_the_errors_of_its_readme(operating_room_folder: Path) -> None:
+    command = [sys.executable, "benchmarks/operating_room.py", str(operating_room_folder)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    rows = re.findall(r"(\d) views *(\d+) joints +([\d.]+)", ended.stdout)
+    counts = [(views, joints) for views, joints, _ in rows]
+    assert counts[:3] == [("3", "2633"), ("2", "4326"), ("3", "1133")]
+    medians = [float(median) for _, _, median in rows]
+    assert medians == pytest.approx([36.5, 45.6, 61.5, 68.7], abs=0.3)
+    shares = [float(share) for share in re.findall(r"([\d.]+)%", ended.stdout)]
+    assert min(shares) > 95.0
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_table_of_a_page_is_the_one_of_the_result_files(page: Path) -> None:
     written = runpy.run_path(str(ROOT / "benchmarks" / "tables.py"))["written"]
