@@ -266,3 +266,33 @@ def test_a_folder_with_a_calibration_alone_can_be_inspected(
         file.unlink()
     main(["inspect", str(place), "--json"])
     assert len(printed(capsys)["rig"]) == cameras
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("clip.mp4", b"\x00\x00\x00\x20ftypisom" + bytes(64), "a video (MP4 or MOV)"),
+        ("poses.pkl", b"\x80\x04\x95" + bytes(64), "a Python pickle"),
+        ("poses.mat", b"MATLAB 5.0 MAT-file" + bytes(64), "a MATLAB file"),
+        ("rig.toml", b"[cam_0]\nname = 'a'\n", "`cam_0`: expected the key `matrix`"),
+    ],
+)
+def test_what_a_file_without_detections_looks_like_is_said(
+    tmp_path: Path, name: str, content: bytes, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    for command in ("triangulate", "inspect"):
+        sentence = refused([command, str(path)], capsys)
+        assert kind in sentence
+        assert sentence.count("nor is it a valid calibration") == 1
+
+
+@pytest.mark.rejects
+def test_a_calibration_given_as_data_is_called_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = case(tmp_path, "caliscope-camera_array") / "camera_array.toml"
+    sentence = refused(["triangulate", str(path)], capsys)
+    assert "it is a calibration (caliscope) without detections" in sentence

@@ -202,7 +202,7 @@ def _inspected(path: str, read: ReadSettings) -> Inspection | RigInspection:
         try:
             return inspect_calibration(found[0] if len(found) == 1 else place)
         except ValueError as invalid:
-            if place.is_dir():
+            if isinstance(unread, UnrecognizedError):
                 raise unread from None
             raise ReadError(
                 f"{unread}; nor is it a valid calibration: {invalid}", unread.details

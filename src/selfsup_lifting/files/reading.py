@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from multiview_geom import Lens
+from multiview_geom import Lens, read_camera_file
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import native
 from selfsup_lifting.files.datasets import human36m, humaneva, mpi_inf_3dhp
@@ -116,13 +116,22 @@ def _find_reader(source: str) -> tuple[Reader, Path]:
             return reader, path
     raise UnrecognizedError(
         f"{path}: no reader recognizes it; `kind:{path}` forces one of {', '.join(READERS)}"
-        + _unrecognized_tracks(path)
+        + (_unrecognized_tracks(path) if path.is_dir() else _as_calibration(path))
     )
+
+
+def _as_calibration(path: Path) -> str:
+    """Return the part of a message that says what a file without detections is."""
+    try:
+        file = read_camera_file(path)
+    except (ValueError, OSError) as error:
+        return f"; nor is it a valid calibration: {error}"
+    return f"; it is a calibration ({file.format.title}) without detections"
 
 
 def _unrecognized_tracks(path: Path) -> str:
     """Return the part of a message that names files whose suffix suggests 2D tracks."""
-    files = unrecognized_tracks(path) if path.is_dir() else []
+    files = unrecognized_tracks(path)
     more = f" and {len(files) - MOST_NAMED} more" if len(files) > MOST_NAMED else ""
     names = ", ".join(file.name for file in files[:MOST_NAMED])
     return f"; {names}{more}: in no known format" if files else ""
