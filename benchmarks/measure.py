@@ -9,13 +9,15 @@ writes to `results/`, so that every published number can be measured again.
 import argparse
 import ctypes
 import json
+import os
 import platform
 import re
 import subprocess
+import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -24,9 +26,21 @@ from torch.utils.benchmark import Timer
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 DRAFTS = ROOT / "build" / "benchmarks"
+# The variable of the environment with the commit, for code that lies without its git history.
+COMMIT = "MEASURED_COMMIT"
 RUNS = 7
 SECONDS = 1.0
-PACKAGES = ("multiview-geom", "torch", "kornia", "opencv-python-headless", "roma", "scipy")
+# Some milliseconds of a GPU: longer than Python needs to launch the kernels of a call.
+SLEEP_CYCLES = 10_000_000
+PACKAGES = (
+    "multiview-geom",
+    "torch",
+    "kornia",
+    "opencv-python-headless",
+    "roma",
+    "scipy",
+    "triton",
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +70,8 @@ class Suite:
     def path(self) -> Path:
         """The result file."""
         machine = _slug(processor(self.device))
-        return results_folder() / f"{self.name}--{machine}--{self.device}.json"
+        folder = results_folder(draft=self.quick)
+        return folder / f"{self.name}--{machine}--{self.device}.json"
 
     def save(self, rows: Iterable[object]) -> Path:
         """Write the rows, with the commit, the versions and the processor."""
@@ -100,6 +115,26 @@ def measure(call: Callable[[], object], runs: int) -> Timing:
     return Timing(float(quartiles[1]), float(quartiles[2] - quartiles[0]), len(times))
 
 
+def device_seconds(call: Callable[[], object], device: str, runs: int) -> float:
+    """Return the median time that a call keeps the device busy [s]; on a CPU, that one call takes.
+
+    On a GPU the time is between two CUDA events. The device sleeps before them until Python has
+    launched everything, so that it never waits for Python.
+    """
+    if device == "cpu":
+        return Timer("call()", globals={"call": call}).timeit(1).median
+    times = []
+    for _ in range(max(runs, RUNS)):
+        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        torch.cuda._sleep(SLEEP_CYCLES)  # noqa: SLF001 - torch has no public name
+        start.record()
+        call()
+        end.record()
+        torch.cuda.synchronize()
+        times.append(1e-3 * start.elapsed_time(end))
+    return float(torch.tensor(times).double().median())
+
+
 def peak_bytes(call: Callable[[], object], device: str) -> int:
     """Return the peak memory of a call, minus the memory held before it [bytes]."""
     if device == "cuda":
@@ -116,17 +151,17 @@ def peak_bytes(call: Callable[[], object], device: str) -> int:
     return _status("VmHWM") - held
 
 
-def results_folder() -> Path:
+def results_folder(*, draft: bool = False) -> Path:
     """Return the folder of the result files of this version: `results/` for a clean commit.
 
-    With uncommitted changes, or without git, the folder is in `build/`, which git ignores, and a
-    message says so: nobody could measure such numbers again.
+    The folder of drafts is in `build/`, which git ignores. So is that of results with uncommitted
+    changes or without git, and a message says so: nobody could measure such numbers again.
     """
     measured = commit()
     clean = re.fullmatch(r"[0-9a-f]{7,40}", measured) is not None
-    folder = (RESULTS if clean else DRAFTS) / version("multiview-geom")
+    folder = (RESULTS if clean and not draft else DRAFTS) / own_version()
     folder.mkdir(parents=True, exist_ok=True)
-    if not clean:
+    if not clean and not draft:
         place = f"{folder.relative_to(ROOT)}, not in benchmarks/results"
         print(f"The commit is {measured or 'unknown'}: results are written to {place}")
     return folder
@@ -144,8 +179,16 @@ def commit() -> str:
             cwd=ROOT,
         )
     except FileNotFoundError:
-        return ""
-    return described.stdout.strip()
+        return os.environ.get(COMMIT, "")
+    return described.stdout.strip() or os.environ.get(COMMIT, "")
+
+
+def own_version() -> str:
+    """Return the version of the project, also where it is not installed."""
+    installed = version_of("multiview-geom")
+    if installed is None:
+        return str(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"])
+    return installed
 
 
 def surroundings(device: str) -> dict[str, object]:
@@ -154,8 +197,16 @@ def surroundings(device: str) -> dict[str, object]:
         "commit": commit(),
         "processor": processor(device),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": {name: version_of(name) for name in PACKAGES},
     }
+
+
+def version_of(package: str) -> str | None:
+    """Return the version of a package, or None if it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def processor(device: str) -> str:

@@ -92,6 +92,27 @@ def losses(rows: list[Row]) -> list[list[str]]:
     return body
 
 
+def gpu_kernels(rows: list[Row]) -> list[list[str]]:
+    """Show wall-clock time, time on the device and errors; leave out what failed."""
+    head = ["function", "solver", "points", "dtype", "mode", "time [ms]", "on the device [ms]"]
+    head += ["copy of as many bytes [ms]", "median error", "largest error"]
+    body = [head, ["---", "---", "--:", "---", "---", *["--:"] * 5]]
+    for row in rows:
+        if "traceback" in row:
+            continue
+        solver = row["solver"] + (", compiled" if row["compiled"] else "")
+        times = (row[name + "milliseconds"] for name in ("", "device_", "floor_"))
+        errors = (row[name + "_error"] for name in ("median", "largest"))
+        body.append(
+            [
+                *(row["kernel"], solver, f"{row['points']:,}", row["dtype"], row["mode"]),
+                *(f"{time:.3f}" for time in times),
+                *("" if error is None else f"{error:.1e}" for error in errors),
+            ]
+        )
+    return body
+
+
 def missing(rows: list[Row]) -> list[list[str]]:
     """Show the errors with missing detections."""
     columns = rows[0]["columns"]
@@ -110,6 +131,8 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], list[list[str]]]]] = {
     "procrustes": ("procrustes", procrustes),
     "projection": ("projection", projection),
     "losses": ("losses", losses),
+    "triangulation on a GPU": ("gpu-triangulation", gpu_kernels),
+    "rotation on a GPU": ("gpu-rotation", gpu_kernels),
     "missing": ("missing", missing),
 }
 

@@ -6,9 +6,11 @@ import runpy
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "benchmarks" / "README.md", ROOT / "docs" / "kernels.md"]
@@ -37,6 +39,34 @@ def test_hard_scenes_have_their_minimum_in_single_precision() -> None:
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     assert "5 to 16" in ended.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not find_spec("triton"), reason="needs Triton, which is made for Linux")
+def test_what_runs_on_a_gpu_can_be_rehearsed_without_one() -> None:
+    command = [sys.executable, "benchmarks/on_gpu.py", "--rehearse"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout
+    saved = re.findall(r"saved (.*\.json)", ended.stdout)
+    parts = json.loads(Path(saved[-1]).read_text())["rows"]
+    assert {part["part"]: part["status"] for part in parts} == dict.fromkeys(
+        ("tests", "triangulation", "rotation", "training", "losses"), "passed"
+    )
+    kernels = json.loads(Path(saved[-1].replace("on-gpu", "gpu-triangulation")).read_text())["rows"]
+    assert {row["mode"] for row in kernels} == {"forward", "forward + backward"}
+    assert all(row["largest_error"] < 1e-2 for row in kernels if row["mode"] == "forward")
+    tables = runpy.run_path(str(ROOT / "benchmarks" / "tables.py"))["TABLES"]
+    table = tables["triangulation on a GPU"][1](kernels)
+    assert len(table) == 2 + len(kernels)
+    assert {len(line) for line in table} == {len(table[0])}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_without_a_gpu_nothing_is_measured() -> None:
+    command = [sys.executable, "benchmarks/on_gpu.py"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert "needs a CUDA device" in ended.stdout
 
 
 @pytest.mark.slow

@@ -172,7 +172,9 @@ def _register(kernel: Kernel, step: Any) -> None:  # noqa: ANN401 - a class made
         found = kernel.pull_back(given[:before], given[before:after], given[after:-1], wanted)
         return _as_result(
             tuple(
-                each.clone() if needed and each is not None else given[0].new_empty(0)
+                each.clone(memory_format=torch.contiguous_format)
+                if needed and each is not None
+                else given[0].new_empty(0)
                 for each, needed in zip(found, wanted, strict=True)
             )
         )
@@ -191,7 +193,7 @@ def _register(kernel: Kernel, step: Any) -> None:  # noqa: ANN401 - a class made
 
     operator = torch.library.custom_op(
         f"multiview_geom::{kernel.name}",
-        lambda *given: _as_result(kernel.compute(*given)),
+        lambda *given: _as_result(tuple(each.contiguous() for each in kernel.compute(*given))),
         mutates_args=(),
         schema=_schema(inputs, count),
     )

@@ -206,6 +206,18 @@ def test_memory_is_read_where_it_lies(engine: str) -> None:
         assert torch.equal(triangulate_dlt(rig, strided, weights=weights), expected)
 
 
+def test_an_operator_returns_the_strides_that_a_compiler_expects() -> None:
+    scene = Sightings(cloud=Cloud(((0.1, 0.2, 0.3), (0.3, 0.2, 0.1))))
+    inputs = scene.projections()[None], scene.pixels()[None], None, 3
+    with computed_by("reference"):
+        points = torch.ops.multiview_geom.triangulate_iterative(*inputs)
+        gradients = torch.ops.multiview_geom.triangulate_iterative_backward(
+            *inputs, points, points.mT.contiguous().mT, [True, True, False, False]
+        )
+    assert points.is_contiguous()
+    assert all(gradient.is_contiguous() for gradient in gradients)
+
+
 FORKED = """
 import os, torch
 from multiview_geom import ring_of_cameras, triangulate_dlt
