@@ -1,6 +1,6 @@
 """Triangulate a recording from all its views, and measure the reprojection errors."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -24,6 +24,8 @@ from selfsup_lifting.recording import Recording
 
 DEFAULTS = TriangulationSettings()
 
+# Frames that are triangulated at once, between two reports of the progress.
+CHUNK = 2000
 # Refinement gives full weight to residuals below this share of the outlier threshold.
 HUBER_SHARE = 1 / 3
 
@@ -111,13 +113,17 @@ def normalized_image(
 
 
 def triangulate_recording(
-    recording: Recording, settings: TriangulationSettings = DEFAULTS
+    recording: Recording,
+    settings: TriangulationSettings = DEFAULTS,
+    *,
+    done: Callable[[], None] = lambda: None,
 ) -> Triangulated:
     """Triangulate the detections of all views.
 
     Args:
         recording: A recording with at least two views.
         settings: The method.
+        done: Called after every `CHUNK` frames and at the end.
 
     Returns:
         Joints in the world [m], float64, NaN where fewer than two detections are left; and which
@@ -127,6 +133,15 @@ def triangulate_recording(
         `dlt` uses normalized image coordinates, as OpenCV, aniposelib and caliscope do: between
         cameras of different focal length its weights differ from those of pixels.
     """
+    parts = []
+    for first in range(0, max(1, recording.frame_count), CHUNK):
+        parts.append(_triangulated(recording.frames(slice(first, first + CHUNK)), settings))
+        done()
+    points, kept = zip(*parts, strict=True)
+    return Triangulated(torch.cat(points), torch.cat(kept))
+
+
+def _triangulated(recording: Recording, settings: TriangulationSettings) -> Triangulated:
     cameras = recording.cameras
     weights = recording.confidence.double().square() if settings.weighted else None
     if settings.method is Method.DLT:
@@ -157,12 +172,23 @@ def reprojection_errors(
     return (projected - recording.keypoints).square().sum(dim=-1).sqrt()
 
 
-def reconstruct(recording: Recording, settings: TriangulationSettings = DEFAULTS) -> Reconstruction:
+def chunk_count(recording: Recording) -> int:
+    """Return how often `triangulate_recording` calls `done`."""
+    return -(-max(1, recording.frame_count) // CHUNK)
+
+
+def reconstruct(
+    recording: Recording,
+    settings: TriangulationSettings = DEFAULTS,
+    *,
+    done: Callable[[], None] = lambda: None,
+) -> Reconstruction:
     """Triangulate a recording from all its views, and measure the reprojection errors.
 
     Args:
         recording: A recording with at least two views.
         settings: How to triangulate.
+        done: As in `triangulate_recording`.
 
     Returns:
         The points and their residuals, in the pixels of the detections.
@@ -173,7 +199,7 @@ def reconstruct(recording: Recording, settings: TriangulationSettings = DEFAULTS
     cameras, joints = recording.cameras, recording.skeleton.joints
     if cameras.views < 2:  # noqa: PLR2004 - one ray fixes no point
         raise ValueError(f"{recording.name} has one camera; triangulation needs at least two")
-    points, kept = triangulate_recording(recording, settings)
+    points, kept = triangulate_recording(recording, settings, done=done)
     residuals = reprojection_errors(recording, points)
     kept = kept & residuals.isfinite()
     residuals = torch.where(kept, residuals, torch.nan)

@@ -7,10 +7,12 @@ import pytest
 import torch
 from hypothesis import given
 from torch import Tensor
+from torch.testing import assert_close
 
+from selfsup_lifting import triangulate
 from selfsup_lifting.config import Method, ReadSettings, TriangulationSettings
 from selfsup_lifting.files import read_recordings
-from selfsup_lifting.triangulate import Reconstruction, reconstruct
+from selfsup_lifting.triangulate import Reconstruction, reconstruct, triangulate_recording
 from tests.selfsup_lifting.strategies import Scene, scenes
 
 # The figures of the capture's README: plain DLT over every view with confidence >= 0.3 [px].
@@ -28,6 +30,19 @@ def test_a_point_is_known_where_two_views_saw_it(scene: Scene) -> None:
     take = scene.recording()
     seen = take.keypoints.isfinite().all(dim=-1).sum(dim=1) >= 2
     assert torch.equal(reconstruct(take).points.isfinite().all(dim=-1), seen)
+
+
+@pytest.mark.parametrize("method", Method)
+def test_a_long_recording_is_triangulated_in_parts(
+    method: Method, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take, settings = Scene(views=3, frames=10).recording(), TriangulationSettings(method=method)
+    whole, calls = triangulate_recording(take, settings), []
+    monkeypatch.setattr(triangulate, "CHUNK", 4)
+    parts = triangulate_recording(take, settings, done=lambda: calls.append(1))
+    assert len(calls) == triangulate.chunk_count(take) == 3
+    assert_close(parts.points, whole.points, rtol=0, atol=1e-9, equal_nan=True)
+    assert torch.equal(parts.kept, whole.kept)
 
 
 def real(folder: Path, calibration: str | None = None) -> Reconstruction:

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import singledispatch
 from pathlib import Path
@@ -66,7 +67,7 @@ from selfsup_lifting.training.loop import train as train_lifter
 from selfsup_lifting.training.loop import untrained_lifter
 from selfsup_lifting.training.run_folder import planned_run
 from selfsup_lifting.training.run_log import finished_epochs
-from selfsup_lifting.triangulate import normalized_image, reconstruct
+from selfsup_lifting.triangulate import chunk_count, normalized_image, reconstruct
 
 _messages = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 _results = Console(highlight=False)
@@ -253,7 +254,10 @@ def _triangulated(
     options: TriangulateOptions, recording: Recording, paths: Sequence[Path]
 ) -> dict[str, Any]:
     """Triangulate one recording, save and print the result, and return it for scripts."""
-    reconstruction = reconstruct(recording, options.triangulation)
+    chunks = chunk_count(recording)
+    with show_progress(chunks, 0, "part") if chunks > 1 else nullcontext() as show:
+        done = (lambda: show("")) if show else (lambda: None)
+        reconstruction = reconstruct(recording, options.triangulation, done=done)
     if reconstruction.total.sightings == 0:
         raise ValueError(
             f"no joint of {recording.name} is seen by two cameras in any frame; likely causes: a "

@@ -1,4 +1,4 @@
-"""Show the progress of a training on stderr, with the time left."""
+"""Show the progress of long work on stderr, with the time left."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,31 +13,32 @@ LINE_EVERY = 10.0
 
 
 @contextmanager
-def show_progress(epochs: int, done: int) -> Iterator[Callable[[str], None]]:
+def show_progress(total: int, done: int, unit: str = "epoch") -> Iterator[Callable[[str], None]]:
     """Show a bar on a terminal, and otherwise print a line from time to time.
 
     Args:
-        epochs: Number of epochs.
+        total: Number of epochs, or of other parts of the work.
         done: How many of them are done already.
+        unit: What the parts are called.
 
     Yields:
-        A function to call after each epoch, with a line that describes its losses.
+        A function to call after each part, with a line that describes it, such as its losses.
     """
     console = Console(stderr=True, highlight=False)
-    epoch = TextColumn("epoch {task.completed}/{task.total}")
-    columns = (epoch, BarColumn(), TextColumn("{task.fields[losses]}"), TimeRemainingColumn())
+    count = TextColumn(f"{unit} {{task.completed}}/{{task.total}}")
+    columns = (count, BarColumn(), TextColumn("{task.fields[line]}"), TimeRemainingColumn())
     terminal, printed = console.is_terminal, -LINE_EVERY
     with Progress(*columns, console=console, transient=True, disable=not terminal) as bar:
-        bar.add_task("training", total=epochs, completed=done, losses="")
+        bar.add_task(unit, total=total, completed=done, line="")
         task = bar.tasks[0]
 
-        def show(losses: str) -> None:
+        def show(line: str) -> None:
             nonlocal printed
-            bar.update(task.id, advance=1, losses=losses)
+            bar.update(task.id, advance=1, line=line)
             if not terminal and (monotonic() - printed > LINE_EVERY or task.finished):
                 printed = monotonic()
                 left = timedelta(seconds=round(task.time_remaining or 0))
-                line = f"epoch {task.completed}/{epochs}  {losses}  {left} left"
-                console.print(line, soft_wrap=True)
+                parts = [f"{unit} {task.completed}/{total}", *filter(None, [line]), f"{left} left"]
+                console.print("  ".join(parts), soft_wrap=True)
 
         yield show

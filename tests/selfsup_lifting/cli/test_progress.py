@@ -14,3 +14,9 @@ def test_without_a_terminal_a_line_is_printed_now_and_then_and_at_the_end(
     first, last = capsys.readouterr().err.splitlines()
     assert first.startswith("epoch 991/1000  L_in 990")
     assert last == "epoch 1000/1000  L_in 999  0:00:00 left"
+
+
+def test_work_of_another_kind_has_its_own_unit(capsys: pytest.CaptureFixture[str]) -> None:
+    with show_progress(1, 0, "part") as show:
+        show("")
+    assert capsys.readouterr().err == "part 1/1  0:00:00 left\n"
