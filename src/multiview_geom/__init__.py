@@ -64,6 +64,12 @@ from multiview_geom.triangulation.residual_losses import HuberLoss as HuberLoss
 from multiview_geom.triangulation.residual_losses import CauchyLoss as CauchyLoss
 from multiview_geom.triangulation.uncertainty import point_covariance as point_covariance
 
+# Relate two views by their epipolar geometry.
+from multiview_geom.epipolar import fundamental_from_projections as fundamental_from_projections
+from multiview_geom.epipolar import essential_from_transforms as essential_from_transforms
+from multiview_geom.epipolar import epipolar_lines as epipolar_lines
+from multiview_geom.epipolar import sampson_distance as sampson_distance
+
 # Align point sets.
 from multiview_geom.alignment.procrustes import align_rigid as align_rigid
 from multiview_geom.alignment.procrustes import align_similarity as align_similarity

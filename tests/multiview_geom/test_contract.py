@@ -160,6 +160,16 @@ def _poses(scene: Sightings) -> Arguments:
     return {"target": transforms[0], "source": transforms[1]}
 
 
+def _first_and_second(matrices: Tensor) -> Arguments:
+    return {"first": matrices[0], "second": matrices[1]}
+
+
+def _fundamental(scene: Sightings) -> Arguments:
+    """The matrix of two views in units of a thousand pixels: its entries are of similar size."""
+    projections = torch.tensor([1e-3, 1e-3, 1.0]).double().diag() @ scene.projections()
+    return {"fundamental": mg.fundamental_from_projections(projections[0], projections[1])}
+
+
 def _turns(scene: Sightings) -> Tensor:
     """Rotations by less than a quarter turn: off the rotations, other quaternions are others."""
     return mg.rotation_from_vector(0.5 * scene.cloud.points())
@@ -286,6 +296,16 @@ CASES = [
             "weights": s.trust(),
         },
         lambda P, X, w: mg.point_covariance(P, X, sigma=2.0, weights=w),
+    ),
+    Case("fundamental_from_projections", lambda s: _first_and_second(s.projections())),
+    Case(
+        "essential_from_transforms",
+        lambda s: _first_and_second(s.rig.cameras().camera_from_world),
+    ),
+    Case("epipolar_lines", lambda s: {**_fundamental(s), "pixels": s.pixels()[0]}),
+    Case(
+        "sampson_distance",
+        lambda s: {**_fundamental(s), "pixels": s.pixels()[0], "other_pixels": s.pixels()[1] + 5.0},
     ),
     Case(
         "refine_points",

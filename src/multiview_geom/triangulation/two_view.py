@@ -5,8 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom._validation import product, require_trailing_shape
-from multiview_geom._vectors import adjugate
-from multiview_geom.projection import camera_centers
+from multiview_geom.epipolar import pair_rays
 from multiview_geom.triangulation._sightings import require_sightings, usable_sightings
 from multiview_geom.triangulation.iterative import solve_iteratively
 
@@ -96,10 +95,7 @@ def _correction(
 def _fundamental(projections: Float[Tensor, "*#batch 2 3 4"]) -> Float[Tensor, "*#batch 3 3"]:
     """Build F of `x' F y = 0`, x in the first view and y in the second, of greatest entry one."""
     first, second = projections.unbind(dim=-3)
-    center = torch.nn.functional.pad(camera_centers(second), (0, 1), value=1.0)
-    epipole = product(first, center[..., None]).mT
-    back = product(first[..., :3], adjugate(second[..., :3]))
-    lines = epipole.expand_as(back).cross(back.mT, dim=-1).mT
+    lines = pair_rays(second, first)
     size = lines.detach().abs().amax(dim=(-2, -1), keepdim=True)
     return lines / torch.where(size > 0, size, 1.0)
 
