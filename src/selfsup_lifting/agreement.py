@@ -26,10 +26,12 @@ ROUND_OFF_PX = 2.0
 USUAL_SHARE = 0.02
 # Above this share the cameras disagree even if no cause is found.
 LARGEST_SHARE = 0.05
-# A cause is named if undoing it leaves less than this share of the error.
-TELLING_DROP = 1 / 3
+# A cause is named if undoing it leaves at most this share of the error.
+TELLING_DROP = 0.4
 # Of causes that leave about the same error, the first in the order of the trials is named.
 AS_LIKELY, AS_LIKELY_PX = 1.3, 0.3
+# Leaving out a camera explains less than undoing something: it must leave a much lower error.
+MORE_TELLING = 2.0
 # Without a wrong camera, the error is also much lower than without any other one.
 CLEARLY_LOWER = 0.5
 # Resized pictures, tried in this order: pixels of the detections per pixel of the calibration.
@@ -96,6 +98,10 @@ def camera_agreement(recording: Recording) -> Agreement | None:
     lowest = min(remaining for remaining, _ in trials)
     likely = (trial for trial in trials if trial[0] <= AS_LIKELY * lowest + AS_LIKELY_PX)
     remaining, cause = next(likely)
+    for other, camera in _without_one(sample):
+        # A noisy camera leaves a higher error than none: a cause that keeps it is preferred.
+        if remaining > max(MORE_TELLING * other, AS_LIKELY_PX):
+            remaining, cause = other, camera
     if remaining > TELLING_DROP * median:
         return found
     return replace(found, cause=cause, remaining_px=remaining)
@@ -109,7 +115,6 @@ def _trials(recording: Recording, sample: Recording) -> Iterator[tuple[float, st
     for cause, trial in _changed_pictures(sample):
         yield _median_error(trial), cause
     yield from (_late(recording, view) for view in range(len(names)))
-    yield from _without_one(sample)
 
 
 def _late(recording: Recording, view: int) -> tuple[float, str]:

@@ -351,7 +351,7 @@ class Config(Bounded):
         False, "Compute the batch normalization of each view separately", "ours: no; code: yes"
     )
     most_disagreement: float = setting(
-        0.1,
+        0.05,
         "Refuse recordings whose cameras disagree by more than this share of the subject's size in "
         "the image; a larger value overrules the refusal",
         above=0,

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
 
 from multiview_geom import invert_transform
 from selfsup_lifting.agreement import Agreement, camera_agreement
-from selfsup_lifting.config import ReadSettings
+from selfsup_lifting.config import Config, ReadSettings
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.recording import Recording
 
@@ -112,3 +113,21 @@ def test_a_joint_that_no_two_cameras_see_says_nothing() -> None:
     blind = take.keypoints.clone()
     blind[:, 0] = torch.nan
     assert camera_agreement(replace(take, keypoints=blind)) is None
+
+
+REAL_FAULTS: dict[str, Callable[[Recording], Recording]] = {
+    "the detections of cam_01 and cam_02 are exchanged": lambda take: exchanged(take, 1, 0, 2, 3),
+    "cam_04 to cam_01, cam_01 to cam_02": lambda take: exchanged(take, 1, 2, 3, 0),
+    "the pictures had half the calibrated size": lambda take: resized(take, 0.5),
+    "the pictures of camera cam_02 had half": lambda take: resized(take, 0.5, 1),
+    "camera cam_02 looks wrong": lambda take: moved(take, 1),
+}
+
+
+@pytest.mark.parametrize("cause", REAL_FAULTS)
+def test_the_cause_is_found_in_the_real_capture(capture_folder: Path, cause: str) -> None:
+    (take,) = read_recordings([str(capture_folder)], ReadSettings())
+    assert not found(take).is_bad
+    agreement = found(REAL_FAULTS[cause](take))
+    assert cause in agreement.cause
+    assert agreement.share > Config().most_disagreement

@@ -67,7 +67,12 @@ from selfsup_lifting.training.loop import train as train_lifter
 from selfsup_lifting.training.loop import untrained_lifter
 from selfsup_lifting.training.run_folder import planned_run
 from selfsup_lifting.training.run_log import finished_epochs
-from selfsup_lifting.triangulate import chunk_count, normalized_image, reconstruct
+from selfsup_lifting.triangulate import (
+    Reconstruction,
+    chunk_count,
+    normalized_image,
+    reconstruct,
+)
 
 _messages = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 _results = Console(highlight=False)
@@ -254,16 +259,7 @@ def _triangulated(
     options: TriangulateOptions, recording: Recording, paths: Sequence[Path]
 ) -> dict[str, Any]:
     """Triangulate one recording, save and print the result, and return it for scripts."""
-    chunks = chunk_count(recording)
-    with show_progress(chunks, 0, "part") if chunks > 1 else nullcontext() as show:
-        done = (lambda: show("")) if show else (lambda: None)
-        reconstruction = reconstruct(recording, options.triangulation, done=done)
-    if reconstruction.total.sightings == 0:
-        raise ValueError(
-            f"no joint of {recording.name} is seen by two cameras in any frame; likely causes: a "
-            "confidence threshold above all scores, cameras that are not synchronized, or nobody "
-            "in view"
-        )
+    reconstruction = _reconstructed(options, recording)
     warnings = warnings_about_geometry(recording)
     for line in (*warnings, *save_outputs(options, paths, reconstruction.points, recording)):
         _messages.print(line)
@@ -275,6 +271,21 @@ def _triangulated(
         _results.print(expected_error(reconstruction, disagree=disagree))
     expected = {"expected_error_mm": None} if disagree else {}
     return {**reconstruction.as_dict(), **expected, "warnings": warnings}
+
+
+def _reconstructed(options: TriangulateOptions, recording: Recording) -> Reconstruction:
+    """Triangulate one recording, with the progress of a long one."""
+    chunks = chunk_count(recording)
+    with show_progress(chunks, 0, "part") if chunks > 1 else nullcontext() as show:
+        done = (lambda: show("")) if show else (lambda: None)
+        reconstruction = reconstruct(recording, options.triangulation, done=done)
+    if reconstruction.total.sightings == 0:
+        raise ValueError(
+            f"no joint of {recording.name} is seen by two cameras in any frame; likely causes: a "
+            "confidence threshold above all scores, cameras that are not synchronized, or nobody "
+            "in view"
+        )
+    return reconstruction
 
 
 def _print_reports(reports: Mapping[str, Mapping[str, Any]]) -> None:
