@@ -75,20 +75,17 @@ class _Session:
         sources, notes = preferred(sources_of(self.folder))
         matched = {source: self._camera(source) for source in sources}
         unmatched = [source for source, match in matched.items() if match is None]
-        files = [source for source in unmatched if source.path.is_file()]
-        tables = {source: read_tracks(source.path, skeleton) for source in files}
-        tables = {source: views for source, views in tables.items() if len(views) > 1}
+        tables = _tables(unmatched, skeleton)
         lost = [source for source in unmatched if source not in tables]
         parts = [(match, source) for source, match in matched.items() if match is not None]
         results: list[ReadResult] = []
         for rest, group in self._by_recording(parts, lost, tables).items():
             views = [_view(group[camera], skeleton) for camera in self.rig.cameras.names]
             results += self._assembled(rest, self.rig, views, settings, notes)
+        alone = len(tables) == 1 and not results
         for source, views in tables.items():
-            alone = len(tables) == 1 and not results
             name, rig = "" if alone else source.path.stem, self._rig_of(source, views)
-            ordered = self._in_order(rig, views)
-            results += self._assembled(name, rig, ordered, settings, notes)
+            results += self._assembled(name, rig, self._in_order(rig, views), settings, notes)
         return results
 
     def _camera(self, source: Source) -> tuple[str, str] | None:
@@ -182,6 +179,13 @@ class _Session:
     def _in_order(self, rig: Rig, views: Sequence[ViewTracks]) -> list[ViewTracks]:
         by_name = {self._of_view(view): view for view in views}
         return [by_name[name] for name in rig.cameras.names]
+
+
+def _tables(sources: Sequence[Source], declared: str | None) -> dict[Source, list[ViewTracks]]:
+    """Read the files that hold several cameras."""
+    files = [source for source in sources if source.path.is_file()]
+    read = {source: read_tracks(source.path, declared) for source in files}
+    return {source: views for source, views in read.items() if len(views) > 1}
 
 
 def _view(source: Source, declared: str | None) -> ViewTracks:
