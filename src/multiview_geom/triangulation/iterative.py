@@ -135,16 +135,17 @@ def _in_loops(*inputs: Given) -> Outputs:
     pixels = inputs[1]
     found = pixels.new_empty(pixels.shape[0], pixels.shape[2], 3)
     settings = (steps, given_round_off(pixels))
-    cpu_launch.fill(LOOPS, "triangulate", sightings, settings, found)
+    cpu_launch.run(LOOPS, "triangulate", sightings, settings, *cpu_launch.flat(found))
     return (found,)
 
 
 def _back_in_loops(inputs: Inputs, outputs: Outputs, gradients: Outputs, wanted: Wanted) -> Inputs:
     *sightings, steps = inputs
     settings = (steps, given_round_off(outputs[0]))
-    of_points = (*outputs, *gradients)
-    found = cpu_launch.pull_back(LOOPS, sightings, settings, of_points, wanted)
-    return (*found, None)
+    of_points = cpu_launch.flat(*outputs, *gradients)
+    filled, arrays = cpu_launch.gradients_to_fill(sightings, wanted)
+    cpu_launch.run(LOOPS, "differentiate", sightings, settings, of_points, arrays)
+    return (*cpu_launch.in_order_of_inputs(sightings, filled), None)
 
 
 _iterative_kernel = differentiable(

@@ -258,7 +258,7 @@ def _in_loops(*inputs: Given) -> Outputs:
     pixels, views = inputs[1], inputs[1].shape[1]
     found = pixels.new_empty(pixels.shape[:-1])
     settings = (threshold, _pairs_per_view(views, max_pairs), given_round_off(pixels))
-    cpu_launch.fill(LOOPS, "select_inliers", sightings, settings, found)
+    cpu_launch.run(LOOPS, "select_inliers", sightings, settings, *cpu_launch.flat(found))
     return (found,)
 
 

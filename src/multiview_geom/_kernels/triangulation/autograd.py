@@ -1,5 +1,6 @@
 """Linear triangulation as a differentiable step."""
 
+import numpy as np
 import torch
 
 from multiview_geom._kernels.differentiable import (
@@ -29,15 +30,22 @@ def _triangulate(*inputs: Given) -> Outputs:
     pixels = inputs[1]
     found = pixels.new_empty(pixels.shape[0], pixels.shape[2], 3)
     accuracy = cpu.DOUBLE if found.dtype == torch.float64 else cpu.SINGLE
-    cpu_launch.fill(cpu.__name__, "triangulate", inputs, accuracy, found)
+    (points,), doubts = cpu_launch.flat(found), np.empty(found[..., 0].numel(), np.bool_)
+    cpu_launch.run(cpu.__name__, "triangulate", inputs, accuracy, (points, doubts))
+    cpu_launch.run_again(cpu.__name__, "solve_again", inputs, doubts, points)
     return (found,)
 
 
 def _pull_back(inputs: Inputs, outputs: Outputs, gradients: Outputs, wanted: Wanted) -> Inputs:
     double = outputs[0].dtype == torch.float64
     limit = cpu_gradient.DOUBLE_GRADIENT if double else cpu_gradient.SINGLE_GRADIENT
-    of_points = (*outputs, *gradients)
-    return cpu_launch.pull_back(cpu_gradient.__name__, inputs, (limit,), of_points, wanted)
+    of_points = cpu_launch.flat(*outputs, *gradients)
+    filled, arrays = cpu_launch.gradients_to_fill(inputs, wanted)
+    doubts = np.empty(outputs[0][..., 0].numel(), np.bool_)
+    rest, name = (of_points, (*arrays, doubts)), cpu_gradient.__name__
+    cpu_launch.run(name, "differentiate", inputs, (limit,), *rest)
+    cpu_launch.run_again(name, "differentiate_again", inputs, doubts, *rest)
+    return cpu_launch.in_order_of_inputs(inputs, filled)
 
 
 _linear_kernel = differentiable(

@@ -1,7 +1,8 @@
 """Linear triangulation on a processor: fused loops over blocks of points, by Numba.
 
-Points that the fast loops cannot vouch for are solved once more in double precision, and those
-that are still in doubt one by one from the triangular factor of their equations.
+`triangulate` solves all points, and tells which are in doubt. `solve_again` solves these once more
+in double precision, and those that are still in doubt one by one from the triangular factor of
+their equations. It is compiled when a point is first in doubt.
 """
 
 from math import nan, sqrt
@@ -43,12 +44,13 @@ from multiview_geom._kernels.triangulation.cpu_blocks import (
     Array,
     Rig,
     Sightings,
-    doubtful,
+    end_of_chunk,
     hessian_at,
     load,
     load_listed,
     prepare_rig,
     rounded,
+    store_doubts,
     vector_at,
     view_of,
     workspace,
@@ -69,7 +71,7 @@ def triangulate(
     sightings: Sightings,
     span: tuple[int, int, int],
     accuracy: Accuracy,
-    points: Array,
+    found: tuple[Array, Array],
 ) -> None:
     """Triangulate a range of points, counted over all frames.
 
@@ -77,31 +79,54 @@ def triangulate(
         rigs: The projections, once for all frames or once per frame.
         sightings: What the views saw.
         span: The first point, the end of the range, and how many points in a row share a rig.
-        accuracy: How sure the fast loops must be of a point.
-        points: What to fill: a flat array.
+        accuracy: How sure the loops must be of a point.
+        found: What to fill: the points as a flat array, and which of them are in doubt.
     """
     position, last, chunk = span
-    kind, per_frame, count = points.dtype.type, sightings[5], rigs.shape[1]
-    centers, views, image, rows, listed = workspace(count, points)
-    _, _, wide_image, wide_rows, _ = workspace(count, centers)
+    points, doubts = found
+    kind, count = points.dtype.type, rigs.shape[1]
+    centers, views, image, rows = workspace(count, points)
     steps, left, spread = accuracy
     accuracy = (steps, kind(left), kind(spread))
     while position < last:
         end = min(last, (position // chunk + 1) * chunk)
-        rig = prepare_rig(rigs, position // per_frame, centers, views)
+        rig = prepare_rig(rigs, position // sightings[5], centers, views)
         own_centers, own_views, (x, y, z, _) = rounded(rig, points)
-        waiting = 0
         while position < end:
             n = min(LANES, end - position)
             load(image, rows, sightings, own_centers, position, n)
             minimize(image, rows, own_views, (x, y, z), accuracy, n)
             store_points(rows, points[3 * position :], n)
-            waiting = doubtful(rows, position, n, listed, waiting)
+            store_doubts(rows, doubts[position:], n)
             position += n
-            while waiting >= LANES or (waiting > 0 and position == end):
-                n = min(LANES, waiting)
-                waiting -= n
-                solve_listed(wide_image, wide_rows, sightings, rig, listed[waiting:], points, n)
+
+
+def solve_again(
+    rigs: Array,
+    sightings: Sightings,
+    span: tuple[int, int, int],
+    listed: Array,
+    points: Array,
+) -> None:
+    """Solve listed points in double precision; where that is not enough, from the triangle.
+
+    Args:
+        rigs: As for `triangulate`.
+        sightings: As for `triangulate`.
+        span: The first entry of the list, the end of the range, and how many points share a rig.
+        listed: Numbers of points, ascending.
+        points: What to fill: a flat array.
+    """
+    position, last, chunk = span
+    count = rigs.shape[1]
+    centers, views, image, rows = workspace(count, np.zeros(1))
+    while position < last:
+        end = end_of_chunk(listed, position, last, chunk)
+        rig = prepare_rig(rigs, listed[position] // sightings[5], centers, views)
+        while position < end:
+            n = min(LANES, end - position)
+            solve_listed(image, rows, sightings, rig, listed[position:], points, n)
+            position += n
 
 
 def store_points(rows: Array, points: Array, n: int) -> None:

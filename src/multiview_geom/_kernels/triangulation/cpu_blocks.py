@@ -139,14 +139,13 @@ def hessian_at(rows: Array, i: int) -> Symmetric:
     )
 
 
-def workspace(views: int, like: Array) -> tuple[Array, Array, Array, Array, Array]:
-    """Allocate a rig; the image array and scratch array of a block; and a list of points."""
+def workspace(views: int, like: Array) -> tuple[Array, Array, Array, Array]:
+    """Allocate a rig, and the image array and the scratch array of a block."""
     return (
         np.zeros((views, 2)),
         np.zeros((views, 3, 4)),
         np.empty(IMAGE_ROWS * views * LANES, like.dtype),
         np.empty(ROWS * LANES, like.dtype),
-        np.empty(2 * LANES, np.int64),
     )
 
 
@@ -265,10 +264,15 @@ def divide_by_largest(image: Array, rows: Array, views: int, n: int) -> None:
             image[at + i] /= rows[UNIT * LANES + i]
 
 
-def doubtful(rows: Array, first: int, n: int, listed: Array, waiting: int) -> int:
-    """List the points in doubt that enough views saw; return how many wait now."""
+def store_doubts(rows: Array, doubts: Array, n: int) -> None:
+    """Tell which points that enough views saw are in doubt."""
     for i in range(n):
-        if rows[DOUBT * LANES + i] != 0 and rows[SEEN * LANES + i] >= FEWEST_VIEWS:
-            listed[waiting] = first + i
-            waiting += 1
-    return waiting
+        doubts[i] = (rows[DOUBT * LANES + i] != 0) & (rows[SEEN * LANES + i] >= FEWEST_VIEWS)
+
+
+def end_of_chunk(listed: Array, position: int, last: int, chunk: int) -> int:
+    """Return the end of the listed points that share a chunk with the one at a position."""
+    end = position
+    while end < last and listed[end] // chunk == listed[position] // chunk:
+        end += 1
+    return end

@@ -1,7 +1,8 @@
 """The gradient of linear triangulation on a processor: fused loops, by Numba.
 
-The formulas are those of reference.py. Points whose Hessian is ill conditioned are done once more
-in double precision.
+For an upstream gradient g, let h = (B - q)^-1 g and Z = (h.x / |X|^2) X - (h, 0). The gradient in
+every input is that of Z^T A^T A X with Z and X held fixed: see docs/kernels.md. Points whose
+Hessian is ill conditioned are in doubt; `differentiate_again` does them in double precision.
 """
 
 from math import isfinite
@@ -36,12 +37,13 @@ from multiview_geom._kernels.triangulation.cpu_blocks import (
     Array,
     Rig,
     Sightings,
-    doubtful,
+    end_of_chunk,
     hessian_at,
     load,
     load_listed,
     prepare_rig,
     rounded,
+    store_doubts,
     vector_at,
     view_of,
     workspace,
@@ -62,7 +64,7 @@ def differentiate(
     span: tuple[int, int, int],
     limit: tuple[float],
     of_points: tuple[Array, Array],
-    gradients: tuple[Array, Array, Array],
+    gradients: tuple[Array, Array, Array, Array],
 ) -> None:
     """Turn the gradient in a range of points into that in pixels, weights and projections.
 
@@ -70,22 +72,20 @@ def differentiate(
         rigs: As for `triangulate`.
         sightings: As for `triangulate`.
         span: As for `triangulate`; a chunk makes one sum of the gradient in a rig.
-        limit: The condition up to which the fast loops are accurate enough.
+        limit: The condition up to which the loops are accurate enough.
         of_points: The points, and the gradient that comes back for them; flat.
-        gradients: What to fill: flat arrays for pixels and weights, and sums for each chunk in
-            double precision; the last two may be empty.
+        gradients: What to fill: flat arrays for pixels and weights, sums for each chunk in double
+            precision (these two may be empty), and which points are in doubt.
     """
     position, last, chunk = span
-    of_pixels, of_weights, of_rig = gradients
+    of_pixels, of_weights, of_rig, doubts = gradients
     kind, per_frame, count = of_pixels.dtype.type, sightings[5], rigs.shape[1]
-    centers, views, image, rows, listed = workspace(count, of_pixels)
-    _, _, wide_image, wide_rows, _ = workspace(count, centers)
+    centers, views, image, rows = workspace(count, of_pixels)
     sums = np.zeros((count if len(of_rig) > 0 else 0, 3, 4))
     while position < last:
         end = min(last, (position // chunk + 1) * chunk)
         rig = prepare_rig(rigs, position // per_frame, centers, views)
         own = rounded(rig, of_pixels)
-        waiting = 0
         sums[:] = 0
         while position < end:
             n = min(LANES, end - position)
@@ -93,21 +93,52 @@ def differentiate(
             load_upstream(rows, of_points, position, 0, n)
             differentiate_block(image, rows, own, kind(limit[0]), sums, n)
             store(image, of_pixels, of_weights, (position, per_frame, count), 0, n)
-            waiting = doubtful(rows, position, n, listed, waiting)
+            store_doubts(rows, doubts[position:], n)
             position += n
-            while waiting >= LANES or (waiting > 0 and position == end):
-                n = min(LANES, waiting)
-                waiting -= n
-                here = listed[waiting:]
-                load_listed(wide_image, wide_rows, sightings, centers, here, n)
-                for k in range(n):
-                    load_upstream(wide_rows, of_points, here[k], k, 1)
-                differentiate_block(wide_image, wide_rows, rig, DOUBLE_GRADIENT, sums, n)
-                for k in range(n):
-                    to = (here[k], per_frame, count)
-                    store(wide_image, of_pixels, of_weights, to, k, 1)
         if len(of_rig) > 0:
             of_rig[(end - 1) // chunk] += sums * rig[2][3]
+
+
+def differentiate_again(
+    rigs: Array,
+    sightings: Sightings,
+    span: tuple[int, int, int],
+    listed: Array,
+    of_points: tuple[Array, Array],
+    gradients: tuple[Array, Array, Array, Array],
+) -> None:
+    """Do what `differentiate` does in double precision, for listed points.
+
+    Args:
+        rigs: As for `triangulate`.
+        sightings: As for `triangulate`.
+        span: As for `solve_again`.
+        listed: As for `solve_again`.
+        of_points: As for `differentiate`.
+        gradients: As for `differentiate`.
+    """
+    position, last, chunk = span
+    of_pixels, of_weights, of_rig, _ = gradients
+    per_frame, count = sightings[5], rigs.shape[1]
+    centers, views, image, rows = workspace(count, np.zeros(1))
+    sums = np.zeros((count if len(of_rig) > 0 else 0, 3, 4))
+    while position < last:
+        end = end_of_chunk(listed, position, last, chunk)
+        group = listed[position] // chunk
+        rig = prepare_rig(rigs, listed[position] // per_frame, centers, views)
+        sums[:] = 0
+        while position < end:
+            n = min(LANES, end - position)
+            load_listed(image, rows, sightings, centers, listed[position:], n)
+            for k in range(n):
+                load_upstream(rows, of_points, listed[position + k], k, 1)
+            differentiate_block(image, rows, rig, DOUBLE_GRADIENT, sums, n)
+            for k in range(n):
+                to = (listed[position + k], per_frame, count)
+                store(image, of_pixels, of_weights, to, k, 1)
+            position += n
+        if len(of_rig) > 0:
+            of_rig[group] += sums * rig[2][3]
 
 
 def differentiate_block(
@@ -180,7 +211,7 @@ def equations_at_points(image: Array, rows: Array, views: Array, n: int) -> None
 
 
 def test_vectors(rows: Array, origin: Vector, limit: float, n: int) -> None:
-    """Find the vectors Z that the gradient of every input is made of; see autograd.py."""
+    """Find the vectors Z that the gradient of every input is made of."""
     one, zero = rows.dtype.type(1), rows.dtype.type(0)
     for i in range(n):
         point = add_scaled(vector_at(rows, START, i), origin, one)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,61 +15,70 @@ from multiview_geom._kernels.differentiable import Given, Wanted
 CHUNK = 4_096
 
 
-def fill(
-    module: str, loop: str, inputs: Sequence[Given], settings: tuple[float, ...], found: Tensor
-) -> None:
-    """Fill a contiguous tensor by a loop over the points of all frames.
+def run(module: str, loop: str, inputs: Sequence[Given], *rest: object) -> None:
+    """Run a loop over the points of all frames, in as many threads as torch has.
 
     Args:
         module: Where the loop is.
         loop: Its name.
         inputs: Projections, pixels, and weights or None.
-        settings: Numbers for the loop.
-        found: What to fill.
+        rest: The arguments that follow the range of points.
     """
-    run, flat = engines.numba_functions(module)[loop], found.view(-1).numpy()
-    arguments, (points, chunk) = _arguments(*inputs)
+    start, (arguments, (points, chunk)) = _compiled(module, loop), _arguments(*inputs)
     engines.split(
-        lambda first, last: run(*arguments, (first, last, chunk), settings, flat),
-        points,
-        step=chunk,
+        lambda first, last: start(*arguments, (first, last, chunk), *rest), points, step=chunk
     )
 
 
-def pull_back(
-    module: str,
-    inputs: Sequence[Given],
-    settings: tuple[float, ...],
-    of_points: Sequence[Tensor],
-    wanted: Wanted,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Turn the gradient in points into that in projections, pixels and weights, by a loop.
+def run_again(
+    module: str, loop: str, inputs: Sequence[Given], doubts: np.ndarray, *rest: object
+) -> None:
+    """Run a loop over the points in doubt, if there are any; see `run`."""
+    listed = np.flatnonzero(doubts)
+    if not len(listed):
+        return
+    start, (arguments, (points, chunk)) = _compiled(module, loop), _arguments(*inputs)
 
-    Args:
-        module: Where the loop `differentiate` is.
-        inputs: Projections, pixels, and weights or None.
-        settings: Numbers for the loop.
-        of_points: The points, and the gradient in them.
-        wanted: Of which inputs a gradient is wanted.
+    def work(first: int, last: int) -> None:
+        low, high = np.searchsorted(listed, (first, last))
+        start(*arguments, (low, high, chunk), listed, *rest)
+
+    engines.split(work, points, step=chunk)
+
+
+def gradients_to_fill(
+    inputs: Sequence[Given], wanted: Wanted
+) -> tuple[tuple[Tensor, Tensor, Tensor], tuple[np.ndarray, ...]]:
+    """Return tensors for the gradients in pixels, weights and projections, and as flat arrays.
+
+    The last is a sum for each chunk. Those of weights and projections are empty unless wanted.
     """
     projections, pixels, _ = inputs
-    run, (arguments, (points, chunk)) = (
-        engines.numba_functions(module)["differentiate"],
-        _arguments(*inputs),
-    )
+    _, (points, chunk) = _arguments(*inputs)
     chunks = -(-points // chunk) if wanted[0] and chunk else 0
     of_pixels = pixels.new_empty(pixels.shape)
     of_weights = pixels.new_empty(pixels.shape[:-1] if wanted[2] else (0,))
     sums = torch.zeros(chunks, *projections.shape[1:], dtype=torch.float64)
-    found = (of_pixels.view(-1).numpy(), of_weights.view(-1).numpy(), sums.numpy())
-    given = tuple(each.detach().reshape(-1).numpy() for each in of_points)
-    engines.split(
-        lambda first, last: run(*arguments, (first, last, chunk), settings, given, found),
-        points,
-        step=chunk,
-    )
-    of_rig = sums.sum(dim=0, keepdim=True) if len(projections) == 1 else sums
-    return of_rig.to(pixels.dtype), of_pixels, of_weights
+    arrays = (of_pixels.view(-1).numpy(), of_weights.view(-1).numpy(), sums.numpy())
+    return (of_pixels, of_weights, sums), arrays
+
+
+def in_order_of_inputs(
+    inputs: Sequence[Given], filled: tuple[Tensor, Tensor, Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the gradients in projections, pixels and weights."""
+    of_pixels, of_weights, sums = filled
+    of_rig = sums.sum(dim=0, keepdim=True) if len(inputs[0]) == 1 else sums
+    return of_rig.to(of_pixels.dtype), of_pixels, of_weights
+
+
+def flat(*tensors: Tensor) -> tuple[np.ndarray, ...]:
+    """Return tensors as flat arrays, copied only where their numbers lie apart."""
+    return tuple(each.detach().reshape(-1).numpy() for each in tensors)
+
+
+def _compiled(module: str, loop: str) -> Any:  # noqa: ANN401 - a function that Numba made
+    return engines.numba_functions(module)[loop]
 
 
 def _arguments(projections: Tensor, pixels: Tensor, weights: Given) -> tuple[Any, tuple[int, int]]:

@@ -106,7 +106,7 @@ def triangulate(
 
 def metric_workspace(views: int) -> tuple[MetricRig, Array, Array, Array]:
     """Allocate a rig, the image array of a block, its weights, and its scratch array."""
-    unusable, rows_of_views, image, rows, _ = workspace(views, np.zeros(1))
+    unusable, rows_of_views, image, rows = workspace(views, np.zeros(1))
     rig = (unusable, rows_of_views, np.zeros((views, 3, 3)), np.zeros((views, 3)), np.zeros(3))
     return rig, image, np.empty(views * LANES), rows
 
