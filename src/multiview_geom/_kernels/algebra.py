@@ -77,6 +77,12 @@ def axis_of_smallest(values: Row, axes: Rows) -> Row:
     return choose4(other < low, second, first)
 
 
+def moved(a: Row, origin: Vector, factor: Number) -> Row:
+    """Return a row for points that are counted from an origin, times a factor."""
+    last = a[3] + dot((a[0], a[1], a[2]), origin)
+    return a[0] * factor, a[1] * factor, a[2] * factor, last * factor
+
+
 def unit_axes(zero: Number) -> Rows:
     """Return the rows of the identity."""
     one = zero + 1

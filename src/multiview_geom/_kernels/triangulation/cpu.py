@@ -13,20 +13,25 @@ import numpy as np
 from multiview_geom._kernels.algebra import (
     Vector,
     add_scaled,
+    append_row,
     apply_transpose,
     characteristic_polynomial,
+    columns_of,
     dot,
-    givens,
-    jacobi,
     least_squares_point,
+    moved,
+    orthogonalize,
     quotient_after,
     residual_pair,
+    scale,
     shifted_move,
+    shortest_column,
     smallest_root,
     squares,
     subtract_from_diagonal,
     subtract_scaled4,
     uncertainty,
+    unit_axes,
     where,
 )
 from multiview_geom._kernels.triangulation.cpu_blocks import (
@@ -290,48 +295,19 @@ def from_triangle(image: Array, views: Array, origin: Vector, i: int) -> Vector:
 
     The equations are not squared, so this is as accurate as their singular value decomposition.
     """
-    factor, row = np.zeros((4, 4)), np.empty(4)
+    nothing = (0.0, 0.0, 0.0, 0.0)
+    factor, shift = (nothing, nothing, nothing, nothing), scale(origin, -1.0)
     for v in range(len(views)):
         depth, across, down = view_of(views, v)
         at = IMAGE_ROWS * v * LANES + i
         root = sqrt(image[at + 2 * LANES])
-        for axis, minus in ((0, across), (1, down)):
-            p = subtract_scaled4(minus, depth, image[at + axis * LANES])
-            row[0], row[1], row[2] = root * p[0], root * p[1], root * p[2]
-            row[3] = root * (p[3] - dot((p[0], p[1], p[2]), origin))
-            append_row(factor, row)
-    # Each column of the factor, and behind it the right singular vector that it becomes.
-    columns = np.concatenate((factor.T, np.eye(4)), axis=1)
+        p = subtract_scaled4(across, depth, image[at])
+        q = subtract_scaled4(down, depth, image[at + LANES])
+        factor = append_row(append_row(factor, moved(p, shift, root)), moved(q, shift, root))
+    columns, axes = columns_of(factor), unit_axes(0.0)
     for _ in range(JACOBI_SWEEPS):
-        if orthogonalize(columns) <= ORTHOGONAL:
+        columns, axes, largest = orthogonalize(columns, axes)
+        if largest <= ORTHOGONAL:
             break
-    best = columns[np.argmin((columns[:, :4] ** 2).sum(axis=1))]
-    return best[4] / best[7], best[5] / best[7], best[6] / best[7]
-
-
-def append_row(factor: Array, row: Array) -> None:
-    """Rotate one more row into a triangular factor; the row is used up."""
-    for k in range(4):
-        c, s = givens(factor[k, k], row[k])
-        for j in range(k, 4):
-            old = factor[k, j]
-            factor[k, j] = c * old + s * row[j]
-            row[j] = c * row[j] - s * old
-
-
-def orthogonalize(columns: Array) -> float:
-    """Rotate each pair of columns once; return their largest squared cosine before."""
-    largest = 0.0
-    for a in range(3):
-        for b in range(a + 1, 4):
-            alpha = (columns[a, :4] ** 2).sum()
-            beta = (columns[b, :4] ** 2).sum()
-            gamma = (columns[a, :4] * columns[b, :4]).sum()
-            if gamma != 0.0:
-                largest = max(largest, gamma / alpha * gamma / beta)
-            c, s = jacobi(alpha, beta, gamma)
-            for k in range(8):
-                old = columns[a, k]
-                columns[a, k] = c * old - s * columns[b, k]
-                columns[b, k] = s * old + c * columns[b, k]
-    return largest
+    x, y, z, w = shortest_column(columns, axes)
+    return x / w, y / w, z / w

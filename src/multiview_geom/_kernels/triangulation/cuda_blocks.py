@@ -14,9 +14,9 @@ from multiview_geom._kernels.algebra import (
     Vector,
     View,
     combine4,
-    dot,
     image_center,
     least_squares_point,
+    moved,
     squares,
     subtract_from_diagonal,
     trace,
@@ -99,12 +99,6 @@ def usable_row(a: Row, usable: Lanes, size: Lanes) -> Row:
         tl.where(usable, a[2], 0) / size,
         tl.where(usable, a[3], 0) / size,
     )
-
-
-def moved(a: Row, origin: Vector, factor: Lanes) -> Row:
-    """Return a row for points that are counted from an origin, times a factor."""
-    last = a[3] + dot((a[0], a[1], a[2]), origin)
-    return a[0] * factor, a[1] * factor, a[2] * factor, last * factor
 
 
 def origin_and_scale(across: Row, down: Row, views: int) -> Row:
