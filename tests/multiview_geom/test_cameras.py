@@ -176,7 +176,7 @@ SELECTIONS = {
 
 
 @pytest.mark.parametrize("views", SELECTIONS.values(), ids=SELECTIONS.keys())
-def test_cameras_are_selected_by_anything_that_tells_views_apart(views: Views) -> None:
+def test_cameras_are_selected_by_anything_that_identifies_views(views: Views) -> None:
     rig = with_lens(Ring(), BARREL)
     selected = rig.select(views)
     numbers = [rig.names.index(name) for name in selected.names]

@@ -190,7 +190,7 @@ def test_skew_has_no_place_in_their_cameras(convert: object) -> None:
 
 
 @pytest.mark.rejects
-def test_a_model_that_colmap_has_and_we_have_not_is_told() -> None:
+def test_a_model_that_colmap_has_and_we_have_not_is_reported() -> None:
     zero: Tensor = torch.zeros(1, 4)
     with pytest.raises(ValueError, match=r"`model` must be one of SIMPLE_PINHOLE, .*, got 'FOV'"):
         from_colmap(ColmapCameras("FOV", zero, zero, torch.zeros(1, 3)))

@@ -1,4 +1,4 @@
-"""Laws of what is told about a rig."""
+"""Laws of the checks and the summary of a rig."""
 
 from dataclasses import replace
 from math import degrees

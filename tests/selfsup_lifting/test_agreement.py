@@ -21,49 +21,53 @@ NOISE_PX = 3.5
 @cache
 def filmed(views: int) -> Recording:
     """Return a simulated recording with the usual detector noise."""
-    take = read_recordings(["synthetic"], ReadSettings())[0]
-    return take.select_views(take.cameras.names[:views])
+    recording = read_recordings(["synthetic"], ReadSettings())[0]
+    return recording.select_views(recording.cameras.names[:views])
 
 
-def found(take: Recording) -> Agreement:
-    agreement = camera_agreement(take)
+def found(recording: Recording) -> Agreement:
+    agreement = camera_agreement(recording)
     assert agreement is not None
     return agreement
 
 
-def exchanged(take: Recording, *order: int) -> Recording:
+def exchanged(recording: Recording, *order: int) -> Recording:
     index = list(order)
-    return replace(take, keypoints=take.keypoints[:, index], confidence=take.confidence[:, index])
+    return replace(
+        recording,
+        keypoints=recording.keypoints[:, index],
+        confidence=recording.confidence[:, index],
+    )
 
 
-def resized(take: Recording, scale: float, *views: int) -> Recording:
-    pixels = take.keypoints.clone()
-    chosen = list(views or range(take.cameras.views))
+def resized(recording: Recording, scale: float, *views: int) -> Recording:
+    pixels = recording.keypoints.clone()
+    chosen = list(views or range(recording.cameras.views))
     pixels[:, chosen] = (pixels[:, chosen] + 0.5) * scale - 0.5
-    return replace(take, keypoints=pixels)
+    return replace(recording, keypoints=pixels)
 
 
-def mirrored(take: Recording, axis: int, *views: int) -> Recording:
-    pixels, chosen = take.keypoints.clone(), list(views or range(take.cameras.views))
+def mirrored(recording: Recording, axis: int, *views: int) -> Recording:
+    pixels, chosen = recording.keypoints.clone(), list(views or range(recording.cameras.views))
     pixels[:, chosen, :, axis] = 999.0 - pixels[:, chosen, :, axis]
-    return replace(take, keypoints=pixels)
+    return replace(recording, keypoints=pixels)
 
 
-def delayed(take: Recording, frames: int, view: int) -> Recording:
-    pixels = take.keypoints.clone()
+def delayed(recording: Recording, frames: int, view: int) -> Recording:
+    pixels = recording.keypoints.clone()
     pixels[:, view] = pixels[:, view].roll(frames, dims=0)
-    return replace(take, keypoints=pixels)
+    return replace(recording, keypoints=pixels)
 
 
-def moved(take: Recording, view: int) -> Recording:
-    pose = take.cameras.camera_from_world.clone()
+def moved(recording: Recording, view: int) -> Recording:
+    pose = recording.cameras.camera_from_world.clone()
     pose[view, 0, 3] += 0.3
-    return replace(take, cameras=replace(take.cameras, camera_from_world=pose))
+    return replace(recording, cameras=replace(recording.cameras, camera_from_world=pose))
 
 
-def inverted(take: Recording) -> Recording:
-    pose = invert_transform(take.cameras.camera_from_world)
-    return replace(take, cameras=replace(take.cameras, camera_from_world=pose))
+def inverted(recording: Recording) -> Recording:
+    pose = invert_transform(recording.cameras.camera_from_world)
+    return replace(recording, cameras=replace(recording.cameras, camera_from_world=pose))
 
 
 @pytest.mark.parametrize("views", [2, 3, 4])
@@ -74,16 +78,22 @@ def test_cameras_that_agree_are_not_accused(views: int) -> None:
 
 
 FAULTS: dict[str, Callable[[Recording], Recording]] = {
-    "the detections of cam_1 and cam_2 are exchanged": lambda take: exchanged(take, 1, 0, 2),
-    "cam_3 to cam_1, cam_1 to cam_2, cam_2 to cam_3": lambda take: exchanged(take, 1, 2, 0),
-    "the pictures had half the calibrated size": lambda take: resized(take, 0.5),
-    "the pictures had twice the calibrated size": lambda take: resized(take, 2.0),
-    "the pictures of camera cam_2 had half the calibrated size": lambda take: resized(take, 0.5, 1),
-    "the y coordinates are mirrored": lambda take: mirrored(take, 1),
-    "the y coordinates of camera cam_3 are mirrored": lambda take: mirrored(take, 1, 2),
-    "camera cam_2 is 12 frames late": lambda take: delayed(take, 12, 1),
-    "camera cam_1 is 20 frames early": lambda take: delayed(take, -20, 0),
-    "camera cam_2 looks wrong": lambda take: moved(take, 1),
+    "the detections of cam_1 and cam_2 are exchanged": lambda recording: exchanged(
+        recording, 1, 0, 2
+    ),
+    "cam_3 to cam_1, cam_1 to cam_2, cam_2 to cam_3": lambda recording: exchanged(
+        recording, 1, 2, 0
+    ),
+    "the pictures had half the calibrated size": lambda recording: resized(recording, 0.5),
+    "the pictures had twice the calibrated size": lambda recording: resized(recording, 2.0),
+    "the pictures of camera cam_2 had half the calibrated size": lambda recording: resized(
+        recording, 0.5, 1
+    ),
+    "the y coordinates are mirrored": lambda recording: mirrored(recording, 1),
+    "the y coordinates of camera cam_3 are mirrored": lambda recording: mirrored(recording, 1, 2),
+    "camera cam_2 is 12 frames late": lambda recording: delayed(recording, 12, 1),
+    "camera cam_1 is 20 frames early": lambda recording: delayed(recording, -20, 0),
+    "camera cam_2 looks wrong": lambda recording: moved(recording, 1),
     "the extrinsics are inverted": inverted,
 }
 
@@ -109,25 +119,27 @@ def test_one_camera_agrees_with_itself() -> None:
 
 
 def test_a_joint_that_no_two_cameras_see_says_nothing() -> None:
-    take = filmed(2)
-    blind = take.keypoints.clone()
+    recording = filmed(2)
+    blind = recording.keypoints.clone()
     blind[:, 0] = torch.nan
-    assert camera_agreement(replace(take, keypoints=blind)) is None
+    assert camera_agreement(replace(recording, keypoints=blind)) is None
 
 
 REAL_FAULTS: dict[str, Callable[[Recording], Recording]] = {
-    "the detections of cam_01 and cam_02 are exchanged": lambda take: exchanged(take, 1, 0, 2, 3),
-    "cam_04 to cam_01, cam_01 to cam_02": lambda take: exchanged(take, 1, 2, 3, 0),
-    "the pictures had half the calibrated size": lambda take: resized(take, 0.5),
-    "the pictures of camera cam_02 had half": lambda take: resized(take, 0.5, 1),
-    "camera cam_02 looks wrong": lambda take: moved(take, 1),
+    "the detections of cam_01 and cam_02 are exchanged": lambda recording: exchanged(
+        recording, 1, 0, 2, 3
+    ),
+    "cam_04 to cam_01, cam_01 to cam_02": lambda recording: exchanged(recording, 1, 2, 3, 0),
+    "the pictures had half the calibrated size": lambda recording: resized(recording, 0.5),
+    "the pictures of camera cam_02 had half": lambda recording: resized(recording, 0.5, 1),
+    "camera cam_02 looks wrong": lambda recording: moved(recording, 1),
 }
 
 
 @pytest.mark.parametrize("cause", REAL_FAULTS)
 def test_the_cause_is_found_in_the_real_capture(capture_folder: Path, cause: str) -> None:
-    (take,) = read_recordings([str(capture_folder)], ReadSettings())
-    assert not found(take).is_bad
-    agreement = found(REAL_FAULTS[cause](take))
+    (recording,) = read_recordings([str(capture_folder)], ReadSettings())
+    assert not found(recording).is_bad
+    agreement = found(REAL_FAULTS[cause](recording))
     assert cause in agreement.cause
     assert agreement.share > Config().most_disagreement

@@ -87,7 +87,7 @@ def test_the_order_of_the_views_does_not_matter(room: Room) -> None:
     assert torch.equal(back.flip(1), who)
 
 
-def test_of_two_whom_all_cameras_see_the_take_stays_with_one() -> None:
+def test_of_two_whom_all_cameras_see_the_recording_stays_with_one() -> None:
     keypoints, person = Room(views=4, frames=20, bystander_views=4).seen()
     who = one_person(Room().cameras(), keypoints)
     assert (who == person).all() or (who == 1 - person).all()
@@ -143,8 +143,8 @@ def test_in_the_real_capture_it_is_the_person_whom_pose2sim_associated(
 
 def test_the_user_may_want_the_largest(capture_folder: Path) -> None:
     settings = ReadSettings(people=People.LARGEST)
-    (take,) = read_recordings([str(capture_folder / "pose")], settings)
-    assert take.keypoints.isfinite().all(dim=-1).float().mean() > 0.9
+    (recording,) = read_recordings([str(capture_folder / "pose")], settings)
+    assert recording.keypoints.isfinite().all(dim=-1).float().mean() > 0.9
 
 
 def test_a_person_far_from_the_origin_of_the_world_is_followed_as_near_it() -> None:

@@ -99,13 +99,13 @@ def test_a_unit_in_the_settings_overrules_the_format(tmp_path: Path) -> None:
 
 
 def test_a_session_is_read_in_the_unit_of_the_settings(tmp_path: Path) -> None:
-    take = Scene(views=2, frames=2, skeleton="coco17").recording()
-    inches = replace(take, cameras=take.cameras.scaled(1 / 0.0254))
+    recording = Scene(views=2, frames=2, skeleton="coco17").recording()
+    inches = replace(recording, cameras=recording.cameras.scaled(1 / 0.0254))
     save_calibration(tmp_path / "calibration.toml", inches, ["cam1", "cam2"])
     for view in range(2):
-        layouts.mmpose(tmp_path, take, view)
+        layouts.mmpose(tmp_path, recording, view)
     (read,) = read_recordings([str(tmp_path)], ReadSettings(unit="inch"))
-    assert_close(read.cameras.centers, take.cameras.centers, rtol=0, atol=1e-6)
+    assert_close(read.cameras.centers, recording.cameras.centers, rtol=0, atol=1e-6)
 
 
 def test_a_calibration_without_image_sizes_gets_them(tmp_path: Path) -> None:

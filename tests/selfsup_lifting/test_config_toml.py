@@ -50,11 +50,11 @@ def test_what_a_file_does_not_say_keeps_its_value(tmp_path: Path) -> None:
     assert loaded.losses.input == default.losses.input
 
 
-def test_choices_are_told_with_their_source() -> None:
-    told = list(explained(Config()))
-    assert "learning_rate = 0.001  (paper: 0.001)" in told
-    assert not any(line.startswith("seed") for line in told)
-    assert "lifter.dropout = 0.5  (code: 0.5; not stated in the paper)" in told
+def test_choices_are_listed_with_their_source() -> None:
+    report = list(explained(Config()))
+    assert "learning_rate = 0.001  (paper: 0.001)" in report
+    assert not any(line.startswith("seed") for line in report)
+    assert "lifter.dropout = 0.5  (code: 0.5; not stated in the paper)" in report
 
 
 @pytest.mark.rejects

@@ -86,7 +86,7 @@ def test_every_up_axis_of_the_world_becomes_y_by_a_rotation(tmp_path: Path, up: 
 
 
 @pytest.mark.parametrize(("turn", "up"), [(0, "z"), (1, "x"), (2, "y")])
-def test_the_trunk_of_a_person_tells_what_is_up(turn: int, up: str) -> None:
+def test_the_trunk_of_a_person_shows_what_is_up(turn: int, up: str) -> None:
     recording = read_recordings(["synthetic"], ReadSettings())[0]
     points = recording.truth[..., [(axis - turn) % 3 for axis in range(3)]]
     assert world_up(recording.cameras, recording.skeleton, points) == up

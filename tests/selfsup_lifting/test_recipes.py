@@ -77,15 +77,15 @@ def test_every_difference_of_the_code_has_a_name_and_a_source() -> None:
 
 def test_an_adam_that_forgets_follows_the_sign_of_the_gradient(tmp_path: Path) -> None:
     config = replace(TINY, epochs=1, frames_per_batch=100, reset_adam=True)
-    takes = [Scene(views=3, frames=8).recording()]
-    lifter = train(config, takes, tmp_path)
+    recordings = [Scene(views=3, frames=8).recording()]
+    lifter = train(config, recordings, tmp_path)
     torch.manual_seed(config.seed)
     steps = torch.cat(
         [
             (after - before).detach().flatten().abs()
             for after, before in zip(
                 lifter.parameters(),
-                Lifter(takes[0].skeleton, config.lifter).parameters(),
+                Lifter(recordings[0].skeleton, config.lifter).parameters(),
                 strict=True,
             )
         ]
@@ -159,6 +159,10 @@ def test_the_codes_output_loss_is_its_input_loss_again() -> None:
 def test_the_codes_recipe_trains(tmp_path: Path) -> None:
     folder = str(Human36M(frames=20).write(tmp_path / "data"))
     config = replace(RECIPES["code-compat"](Config()), epochs=3, lifter=TINY.lifter)
-    takes = [take for take in read_recordings([folder], config.read) if take.subject == "S1"]
-    lifter = train(config, takes, tmp_path / "run")
+    recordings = [
+        recording
+        for recording in read_recordings([folder], config.read)
+        if recording.subject == "S1"
+    ]
+    lifter = train(config, recordings, tmp_path / "run")
     assert all(one.isfinite().all() for one in lifter.parameters())

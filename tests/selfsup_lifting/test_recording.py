@@ -31,25 +31,27 @@ def require_equal(one: Recording, other: Recording) -> None:
 
 
 @given(scenes)
-def test_a_take_survives_its_file(tmp_path_factory: pytest.TempPathFactory, scene: Scene) -> None:
-    path = tmp_path_factory.mktemp("take") / "take.npz"
+def test_a_recording_survives_its_file(
+    tmp_path_factory: pytest.TempPathFactory, scene: Scene
+) -> None:
+    path = tmp_path_factory.mktemp("take") / "recording.npz"
     save_recording(path, scene.recording())
     require_equal(load_recording(path), scene.recording())
 
 
-def test_a_take_without_truth_survives_its_file(tmp_path: Path) -> None:
-    save_recording(tmp_path / "take.npz", Scene().recording().without_truth())
-    assert load_recording(tmp_path / "take.npz").truth is None
+def test_a_recording_without_truth_survives_its_file(tmp_path: Path) -> None:
+    save_recording(tmp_path / "recording.npz", Scene().recording().without_truth())
+    assert load_recording(tmp_path / "recording.npz").truth is None
 
 
 def test_what_a_recording_was_read_from_survives_its_file(tmp_path: Path) -> None:
     source = Source("OpenPose", Path("session/pose"), "human36m")
-    save_recording(tmp_path / "take.npz", replace(Scene().recording(), source=source))
-    assert load_recording(tmp_path / "take.npz").source == source
+    save_recording(tmp_path / "recording.npz", replace(Scene().recording(), source=source))
+    assert load_recording(tmp_path / "recording.npz").source == source
 
 
 def test_a_file_that_names_no_source_is_native(tmp_path: Path) -> None:
-    path = tmp_path / "take.npz"
+    path = tmp_path / "recording.npz"
     save_recording(path, Scene().recording())
     with np.load(path) as file:
         arrays = dict(file)
@@ -60,69 +62,69 @@ def test_a_file_that_names_no_source_is_native(tmp_path: Path) -> None:
 
 
 def test_the_file_holds_no_object(tmp_path: Path) -> None:
-    save_recording(tmp_path / "take.npz", Scene().recording())
-    with np.load(tmp_path / "take.npz", allow_pickle=False) as file:
+    save_recording(tmp_path / "recording.npz", Scene().recording())
+    with np.load(tmp_path / "recording.npz", allow_pickle=False) as file:
         assert all(file[name].dtype.kind in "fiU" for name in file.files)
 
 
 def test_nothing_else_is_left_in_the_folder(tmp_path: Path) -> None:
-    save_recording(tmp_path / "take.npz", Scene().recording())
-    assert [path.name for path in tmp_path.iterdir()] == ["take.npz"]
+    save_recording(tmp_path / "recording.npz", Scene().recording())
+    assert [path.name for path in tmp_path.iterdir()] == ["recording.npz"]
 
 
 @given(scenes)
 def test_choosing_every_view_in_turn_changes_nothing(scene: Scene) -> None:
-    take = scene.recording()
-    names = take.cameras.names
+    recording = scene.recording()
+    names = recording.cameras.names
     assert names is not None
-    back_to_front = take.select_views(names[::-1])
-    require_equal(back_to_front.select_views(names), take)
+    back_to_front = recording.select_views(names[::-1])
+    require_equal(back_to_front.select_views(names), recording)
 
 
 @given(scenes)
 def test_a_step_divides_the_frames_per_second(scene: Scene) -> None:
-    take = scene.recording().frames(slice(None, None, 2))
-    assert take.fps == 25
-    assert take.frame_count == (scene.frames + 1) // 2
+    recording = scene.recording().frames(slice(None, None, 2))
+    assert recording.fps == 25
+    assert recording.frame_count == (scene.frames + 1) // 2
 
 
 @given(scenes)
 def test_mapping_joints_and_projecting_agree(scene: Scene) -> None:
-    take = replace(scene, missing=0.0).recording()
-    mapped = take.to_skeleton(H36M)
+    recording = replace(scene, missing=0.0).recording()
+    mapped = recording.to_skeleton(H36M)
     copied = [
-        (H36M.joints.index(name), take.skeleton.joints.index(name)) for name in ("left_knee",)
+        (H36M.joints.index(name), recording.skeleton.joints.index(name)) for name in ("left_knee",)
     ]
     for target, source in copied:
-        assert_close(mapped.keypoints[:, :, target], take.keypoints[:, :, source])
-        assert_close(mapped.truth[:, target], take.truth[:, source])
+        assert_close(mapped.keypoints[:, :, target], recording.keypoints[:, :, source])
+        assert_close(mapped.truth[:, target], recording.truth[:, source])
 
 
 @given(scenes)
 def test_a_mapped_joint_is_missing_where_any_source_is(scene: Scene) -> None:
-    take = replace(scene, skeleton="coco17").recording()
+    recording = replace(scene, skeleton="coco17").recording()
     hips = [11, 12]
-    lost = take.keypoints[:, :, hips].isnan().any(dim=-1).any(dim=-1)
-    mapped = take.to_skeleton(H36M)
+    lost = recording.keypoints[:, :, hips].isnan().any(dim=-1).any(dim=-1)
+    mapped = recording.to_skeleton(H36M)
     assert torch.equal(mapped.keypoints[:, :, 0].isnan().any(dim=-1), lost)
     assert torch.equal(mapped.confidence[:, :, 0] == 0, lost)
 
 
 @given(scenes)
 def test_scores_travel_with_the_same_operator(scene: Scene) -> None:
-    take = replace(scene, skeleton="coco17", missing=0.0).recording()
-    mapped = take.to_skeleton(H36M)
-    assert_close(mapped.confidence[:, :, 0], take.confidence[:, :, [11, 12]].mean(dim=-1))
-    assert_close(mapped.keypoints[:, :, 0], take.keypoints[:, :, [11, 12]].mean(dim=-2))
+    recording = replace(scene, skeleton="coco17", missing=0.0).recording()
+    mapped = recording.to_skeleton(H36M)
+    assert_close(mapped.confidence[:, :, 0], recording.confidence[:, :, [11, 12]].mean(dim=-1))
+    assert_close(mapped.keypoints[:, :, 0], recording.keypoints[:, :, [11, 12]].mean(dim=-2))
 
 
 def track(*places: float) -> Recording:
     """Let one joint of one view move along x; NaN is a gap. Everything else stays seen."""
-    take = Scene(views=2, frames=len(places)).recording()
-    take.keypoints[:, 0, 3, 0] = torch.tensor(places)
-    take.keypoints[:, 0, 3, 1] = torch.tensor(places)
-    take.confidence[:, 0, 3] = torch.tensor(places).isfinite() * 0.8
-    return take
+    recording = Scene(views=2, frames=len(places)).recording()
+    recording.keypoints[:, 0, 3, 0] = torch.tensor(places)
+    recording.keypoints[:, 0, 3, 1] = torch.tensor(places)
+    recording.confidence[:, 0, 3] = torch.tensor(places).isfinite() * 0.8
+    return recording
 
 
 def filled(*places: float, longest: int) -> list[float]:
@@ -143,26 +145,26 @@ def test_a_long_gap_and_an_open_end_stay_missing() -> None:
 
 @given(scenes)
 def test_filling_gaps_touches_nothing_that_was_seen(scene: Scene) -> None:
-    take = scene.recording()
-    seen = take.keypoints.isfinite()
-    mended = fill_gaps(take, 3)
-    assert torch.equal(mended.keypoints[seen], take.keypoints[seen])
+    recording = scene.recording()
+    seen = recording.keypoints.isfinite()
+    mended = fill_gaps(recording, 3)
+    assert torch.equal(mended.keypoints[seen], recording.keypoints[seen])
     assert torch.equal(mended.keypoints.isfinite().all(dim=-1), mended.confidence > 0)
 
 
 def test_one_lost_joint_spoils_no_other() -> None:
-    take = Scene(skeleton="coco17").recording()
-    take.keypoints[0, 0, 11] = torch.nan
-    lost = take.to_skeleton(H36M).keypoints[0, 0].isnan().any(dim=-1)
+    recording = Scene(skeleton="coco17").recording()
+    recording.keypoints[0, 0, 11] = torch.nan
+    lost = recording.to_skeleton(H36M).keypoints[0, 0].isnan().any(dim=-1)
     names = [joint for joint, gone in zip(H36M.joints, lost, strict=True) if gone]
     assert names == ["pelvis", "left_hip", "spine"]
 
 
 @pytest.mark.rejects
 def test_arrays_must_fit_the_skeleton() -> None:
-    take = Scene().recording()
+    recording = Scene().recording()
     with pytest.raises(ValueError, match=r"`keypoints` must have shape \(1, 2, 25, 2\)"):
-        replace(take, skeleton=SKELETONS["body25"])
+        replace(recording, skeleton=SKELETONS["body25"])
 
 
 @pytest.mark.rejects
@@ -174,16 +176,16 @@ def test_an_unknown_camera_is_named() -> None:
 @pytest.mark.rejects
 @pytest.mark.parametrize("kept", [0, 10, 200, 1000])
 def test_a_file_cut_short_is_refused(tmp_path: Path, kept: int) -> None:
-    path = tmp_path / "take.npz"
+    path = tmp_path / "recording.npz"
     save_recording(path, Scene().recording())
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(ReadError, match=r"take\.npz is not a recording, or is damaged"):
+    with pytest.raises(ReadError, match=r"recording\.npz is not a recording, or is damaged"):
         load_recording(path)
 
 
 @pytest.mark.rejects
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "take.npz"
+    path = tmp_path / "recording.npz"
     np.savez(path, description=np.array(json.dumps({"format": 2})))
     with pytest.raises(ReadError, match="expected a recording of format 1, got format 2"):
         load_recording(path)
@@ -191,7 +193,7 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.rejects
 def test_a_pickled_file_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "take.npz"
+    path = tmp_path / "recording.npz"
     np.savez(path, description=np.array({"format": 1}, dtype=object))
     with pytest.raises(ReadError, match="is not a recording"):
         load_recording(path)

@@ -28,7 +28,7 @@ TINY = Config(
 )
 
 
-def takes(views: int = 3, missing: float = 0.0) -> list[Recording]:
+def recordings(views: int = 3, missing: float = 0.0) -> list[Recording]:
     return [Scene(views=views, frames=32, missing=missing).recording()]
 
 
@@ -39,22 +39,25 @@ def weights(lifter: torch.nn.Module) -> Tensor:
 @pytest.mark.parametrize("recipe", ["paper", "pseudo-label"])
 def test_the_truth_never_reaches_a_self_supervised_recipe(tmp_path: Path, recipe: str) -> None:
     config = RECIPES[recipe](TINY)
-    blind = [replace(take, truth=torch.full_like(take.truth, torch.nan)) for take in takes()]
-    with_truth = train(config, takes(), tmp_path / "with")
+    blind = [
+        replace(recording, truth=torch.full_like(recording.truth, torch.nan))
+        for recording in recordings()
+    ]
+    with_truth = train(config, recordings(), tmp_path / "with")
     without = train(config, blind, tmp_path / "without")
     assert torch.equal(weights(with_truth), weights(without))
 
 
 def test_the_truth_reaches_the_supervised_recipe(tmp_path: Path) -> None:
     config = RECIPES["supervised"](TINY)
-    other = [replace(take, truth=2 * take.truth) for take in takes()]
-    one, two = train(config, takes(), tmp_path / "1"), train(config, other, tmp_path / "2")
+    other = [replace(recording, truth=2 * recording.truth) for recording in recordings()]
+    one, two = train(config, recordings(), tmp_path / "1"), train(config, other, tmp_path / "2")
     assert not torch.equal(weights(one), weights(two))
 
 
 def test_a_seed_gives_one_lifter_and_another_seed_another(tmp_path: Path) -> None:
-    one, again = (train(TINY, takes(), tmp_path / name) for name in ("1", "again"))
-    other = train(replace(TINY, seed=1), takes(), tmp_path / "other")
+    one, again = (train(TINY, recordings(), tmp_path / name) for name in ("1", "again"))
+    other = train(replace(TINY, seed=1), recordings(), tmp_path / "other")
     assert torch.equal(weights(one), weights(again))
     assert not torch.equal(weights(one), weights(other))
 
@@ -62,12 +65,12 @@ def test_a_seed_gives_one_lifter_and_another_seed_another(tmp_path: Path) -> Non
 def test_a_resumed_training_ends_where_an_unbroken_one_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = train(TINY, takes(), tmp_path / "whole")
+    whole = train(TINY, recordings(), tmp_path / "whole")
     monkeypatch.setattr(Frames, "batches", interrupted_in_third_epoch)
     with pytest.raises(KeyboardInterrupt):
-        train(TINY, takes(), tmp_path / "run")
+        train(TINY, recordings(), tmp_path / "run")
     monkeypatch.undo()
-    resumed = train(TINY, takes(), tmp_path / "run", resume=True)
+    resumed = train(TINY, recordings(), tmp_path / "run", resume=True)
     assert torch.equal(weights(resumed), weights(whole))
 
 
@@ -81,7 +84,7 @@ def interrupted_in_third_epoch(
 
 
 def test_the_output_triangulation_comes_in_late(tmp_path: Path) -> None:
-    train(TINY, takes(), tmp_path / "run")
+    train(TINY, recordings(), tmp_path / "run")
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
     assert ["L_out" in row["losses"] for row in rows] == [False, False, True, True]
@@ -90,12 +93,12 @@ def test_the_output_triangulation_comes_in_late(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("views", "missing"), [(2, 0.0), (5, 0.0), (4, 0.2)])
 def test_any_rig_trains_with_sightings_missing(tmp_path: Path, views: int, missing: float) -> None:
-    lifter = train(TINY, takes(views, missing), tmp_path / "run")
+    lifter = train(TINY, recordings(views, missing), tmp_path / "run")
     assert weights(lifter).isfinite().all()
 
 
 def test_a_run_folder_is_enough_to_live_on(tmp_path: Path) -> None:
-    lifter = train(TINY, takes(), tmp_path / "run")
+    lifter = train(TINY, recordings(), tmp_path / "run")
     assert torch.equal(weights(load_lifter(tmp_path / "run")), weights(lifter))
     assert load_config(tmp_path / "run") == TINY
     names = {path.name.split(".")[0] for path in (tmp_path / "run").iterdir()}
@@ -104,8 +107,10 @@ def test_a_run_folder_is_enough_to_live_on(tmp_path: Path) -> None:
 
 def test_what_was_learned_is_better_than_what_was_there(tmp_path: Path) -> None:
     config = replace(TINY, epochs=60, lifter=replace(TINY.lifter, width=64, dropout=0.0))
-    before = evaluate_lifter(untrained_lifter(takes()[0].skeleton, config).eval(), takes())
-    after = evaluate_lifter(train(config, takes(), tmp_path / "run"), takes())
+    before = evaluate_lifter(
+        untrained_lifter(recordings()[0].skeleton, config).eval(), recordings()
+    )
+    after = evaluate_lifter(train(config, recordings(), tmp_path / "run"), recordings())
     assert after.total.p_mpjpe_mm < 0.7 * before.total.p_mpjpe_mm
 
 
@@ -117,8 +122,8 @@ def test_steps_are_rounded_up_to_epochs() -> None:
 
 @pytest.mark.rejects
 def test_data_that_teach_nothing_leave_an_older_run_alone(tmp_path: Path) -> None:
-    train(TINY, takes(), tmp_path / "run")
+    train(TINY, recordings(), tmp_path / "run")
     before = (tmp_path / "run" / "model.safetensors").read_bytes()
     with pytest.raises(ValueError, match="can be learned from"):
-        train(TINY, takes(missing=1.0), tmp_path / "run")
+        train(TINY, recordings(missing=1.0), tmp_path / "run")
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == before

@@ -1,4 +1,4 @@
-"""Laws of reconstruction from all views, on simulated takes and on the real capture."""
+"""Laws of reconstruction from all views, on simulated recordings and on the real capture."""
 
 from pathlib import Path
 
@@ -27,28 +27,31 @@ def test_exact_detections_leave_no_residual(scene: Scene) -> None:
 
 @given(scenes)
 def test_a_point_is_known_where_two_views_saw_it(scene: Scene) -> None:
-    take = scene.recording()
-    seen = take.keypoints.isfinite().all(dim=-1).sum(dim=1) >= 2
-    assert torch.equal(reconstruct(take).points.isfinite().all(dim=-1), seen)
+    recording = scene.recording()
+    seen = recording.keypoints.isfinite().all(dim=-1).sum(dim=1) >= 2
+    assert torch.equal(reconstruct(recording).points.isfinite().all(dim=-1), seen)
 
 
 @pytest.mark.parametrize("method", Method)
 def test_a_long_recording_is_triangulated_in_parts(
     method: Method, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take, settings = Scene(views=3, frames=10).recording(), TriangulationSettings(method=method)
-    whole, calls = triangulate_recording(take, settings), []
+    recording, settings = (
+        Scene(views=3, frames=10).recording(),
+        TriangulationSettings(method=method),
+    )
+    whole, calls = triangulate_recording(recording, settings), []
     monkeypatch.setattr(triangulate, "CHUNK", 4)
-    parts = triangulate_recording(take, settings, done=lambda: calls.append(1))
-    assert len(calls) == triangulate.chunk_count(take) == 3
+    parts = triangulate_recording(recording, settings, done=lambda: calls.append(1))
+    assert len(calls) == triangulate.chunk_count(recording) == 3
     assert_close(parts.points, whole.points, rtol=0, atol=1e-9, equal_nan=True)
     assert torch.equal(parts.kept, whole.kept)
 
 
 def real(folder: Path, calibration: str | None = None) -> Reconstruction:
     cameras = None if calibration is None else folder / calibration
-    (take,) = read_recordings([str(folder)], ReadSettings(cameras=cameras, min_confidence=0.3))
-    return reconstruct(take, TriangulationSettings(method=Method.DLT))
+    (recording,) = read_recordings([str(folder)], ReadSettings(cameras=cameras, min_confidence=0.3))
+    return reconstruct(recording, TriangulationSettings(method=Method.DLT))
 
 
 def medians(reconstruction: Reconstruction) -> dict[str, float]:

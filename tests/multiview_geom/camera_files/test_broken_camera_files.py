@@ -183,14 +183,14 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("old", "new", "said"), SPOILT_TOML.values(), ids=SPOILT_TOML.keys())
-def test_a_spoilt_toml_is_told_in_one_sentence(
+def test_a_spoilt_toml_is_reported_in_one_sentence(
     old: str, new: str, said: str, tmp_path: Path
 ) -> None:
     assert said in said_by(file_of(tmp_path, texts.ANIPOSELIB.replace(old, new, 1)))
 
 
 @pytest.mark.parametrize(("text", "said"), BROKEN.values(), ids=BROKEN.keys())
-def test_a_broken_file_is_told_in_one_sentence(text: str, said: str, tmp_path: Path) -> None:
+def test_a_broken_file_is_reported_in_one_sentence(text: str, said: str, tmp_path: Path) -> None:
     subject = "S1" if text.startswith(("{", "<conf")) else None
     assert said in said_by(file_of(tmp_path, text), subject=subject)
 
@@ -205,7 +205,7 @@ def test_a_broken_file_is_told_in_one_sentence(text: str, said: str, tmp_path: P
         ("images.txt", " left view.png", "", "`line 5`: expected an image: id, quaternion"),
     ],
 )
-def test_a_broken_colmap_model_is_told_in_one_sentence(
+def test_a_broken_colmap_model_is_reported_in_one_sentence(
     name: str, old: str, new: str, said: str, tmp_path: Path
 ) -> None:
     written(tmp_path, "colmap")
@@ -262,7 +262,7 @@ def test_long_lines_of_2d_points_are_passed_over(tmp_path: Path) -> None:
     ],
     ids=["external", "soft", "a billion", "nan", "bytes", "group", "missing"],
 )
-def test_a_hostile_h5_is_told_in_one_sentence(
+def test_a_hostile_h5_is_reported_in_one_sentence(
     spoil: Callable[[h5py.Group], None], tmp_path: Path
 ) -> None:
     path = tmp_path / "cameras.h5"
@@ -274,14 +274,14 @@ def test_a_hostile_h5_is_told_in_one_sentence(
     assert "`subject1.camera1.R`: expected" in said_by(path)
 
 
-def test_a_truncated_h5_is_told_in_one_sentence(tmp_path: Path) -> None:
+def test_a_truncated_h5_is_reported_in_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "cameras.h5"
     save_cameras(path, ring_of_cameras(12, radius=4.0, height=1.0))
     path.write_bytes(path.read_bytes()[:1000])
     assert "expected an HDF5 file" in said_by(path)
 
 
-def test_a_folder_without_cameras_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_cameras_is_reported(tmp_path: Path) -> None:
     assert "expected a folder with cameras.txt and images.txt" in said_by(tmp_path)
 
 

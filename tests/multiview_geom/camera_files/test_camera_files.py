@@ -142,7 +142,7 @@ def test_any_name_survives_toml(name: str, tmp_path_factory: pytest.TempPathFact
 
 
 @every_text
-def test_a_format_is_told_by_its_content(form: str, tmp_path: Path) -> None:
+def test_a_format_is_recognized_by_its_content(form: str, tmp_path: Path) -> None:
     assert read_camera_file(written(tmp_path, form), subject=subject_of(form)).format.name == form
 
 

@@ -16,7 +16,7 @@ FILES = Path(__file__).parent / "written_by_peers"
 OFFSETS = {"aniposelib": 0.0, "aniposelib_fisheye": 0.0, "colmap": 0.5}
 
 
-def told(name: str) -> tuple[Tensor, dict[str, list[list[float]]]]:
+def keypoints_of(name: str) -> tuple[Tensor, dict[str, list[list[float]]]]:
     """The points that the tool projected, and where each camera saw them."""
     record = json.loads((FILES / f"{name}.json").read_text())
     return torch.tensor(record["points"], dtype=torch.float64), record["pixels"]
@@ -24,7 +24,7 @@ def told(name: str) -> tuple[Tensor, dict[str, list[list[float]]]]:
 
 @pytest.mark.parametrize("name", OFFSETS)
 def test_its_cameras_see_what_the_tool_says(name: str) -> None:
-    points, pixels = told(name)
+    points, pixels = keypoints_of(name)
     file = FILES / f"{name}.toml"
     cameras = load_cameras(file if file.exists() else FILES / name)
     assert cameras.names == tuple(pixels)

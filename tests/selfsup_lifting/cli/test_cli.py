@@ -24,16 +24,16 @@ SMALL = ["--lifter.width", "16", "--lifter.blocks", "1", "--frames-per-batch", "
 
 
 @pytest.fixture
-def take(tmp_path: Path) -> Path:
-    path = tmp_path / "take.npz"
+def recording(tmp_path: Path) -> Path:
+    path = tmp_path / "recording.npz"
     save_recording(path, Scene(views=3, frames=20).recording())
     return path
 
 
 @pytest.fixture
-def run(tmp_path: Path, take: Path) -> Path:
+def run(tmp_path: Path, recording: Path) -> Path:
     folder = tmp_path / "run"
-    main(["train", "--data", str(take), "--run", str(folder), "--epochs", "2", *SMALL])
+    main(["train", "--data", str(recording), "--run", str(folder), "--epochs", "2", *SMALL])
     return folder
 
 
@@ -48,15 +48,15 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     with pytest.raises(SystemExit) as exit_:
         main(arguments)
     assert exit_.value.code == 2
-    told = capsys.readouterr().err.strip()
-    assert "Traceback" not in told
-    return told
+    printed_report = capsys.readouterr().err.strip()
+    assert "Traceback" not in printed_report
+    return printed_report
 
 
-def test_train_tells_before_and_after(
-    tmp_path: Path, take: Path, capsys: pytest.CaptureFixture[str]
+def test_train_prints_the_error_before_and_after(
+    tmp_path: Path, recording: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["--data", str(take), "--run", str(tmp_path / "run"), "--epochs", "2", *SMALL]
+    arguments = ["--data", str(recording), "--run", str(tmp_path / "run"), "--epochs", "2", *SMALL]
     main(["train", *arguments, "--json"])
     report = printed(capsys)
     assert report["run"] == str(tmp_path / "run")
@@ -75,7 +75,7 @@ def test_evaluate_judges_by_what_was_kept_out(
 
 
 def test_predict_writes_one_track_in_three_formats(
-    tmp_path: Path, run: Path, take: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, run: Path, recording: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = [str(tmp_path / f"poses.{suffix}") for suffix in ("npz", "csv", "trc")]
     capsys.readouterr()
@@ -83,7 +83,7 @@ def test_predict_writes_one_track_in_three_formats(
         [
             "predict",
             str(run),
-            str(take),
+            str(recording),
             "--view",
             "cam_2",
             "--frames",
@@ -104,17 +104,19 @@ def test_predict_writes_one_track_in_three_formats(
 
 
 @pytest.mark.parametrize("frame", ["camera", "world"])
-def test_a_lifted_pose_can_be_placed(tmp_path: Path, run: Path, take: Path, frame: str) -> None:
+def test_a_lifted_pose_can_be_placed(
+    tmp_path: Path, run: Path, recording: Path, frame: str
+) -> None:
     out = tmp_path / "placed.npz"
-    main(["predict", str(run), str(take), "--coordinates", frame, "--out", str(out)])
+    main(["predict", str(run), str(recording), "--coordinates", frame, "--out", str(out)])
     assert torch.from_numpy(np.load(out)["tracks"]).isfinite().all()
 
 
 def test_triangulate_finds_exact_points(
-    tmp_path: Path, take: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, recording: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "points.npz"
-    main(["triangulate", str(take), "--min-confidence", "0", "--out", str(out), "--json"])
+    main(["triangulate", str(recording), "--min-confidence", "0", "--out", str(out), "--json"])
     report = printed(capsys)
     assert report["reprojection"]["median_px"] < 0.01
     assert report["reprojection"]["per_camera"].keys() == {"cam_1", "cam_2", "cam_3"}
@@ -124,23 +126,25 @@ def test_triangulate_finds_exact_points(
 
 @pytest.mark.parametrize("method", ["iterative", "robust", "refined"])
 def test_triangulate_knows_other_methods(
-    take: Path, method: str, capsys: pytest.CaptureFixture[str]
+    recording: Path, method: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     exact = ["--min-confidence", "0", "--method", method, "--weighted", "--json"]
-    main(["triangulate", str(take), *exact])
+    main(["triangulate", str(recording), *exact])
     report = printed(capsys)
     assert report["inlier_share"] == 1.0
     assert report["expected_error_mm"] < 0.1
 
 
-def test_inspect_tells_what_a_take_is(take: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main(["inspect", str(take), "--json"])
+def test_inspect_says_what_a_recording_is(
+    recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["inspect", str(recording), "--json"])
     report = printed(capsys)
     assert (report["frames"], report["skeleton"], report["missing_share"]) == (20, "h36m17", 0.0)
     assert report.keys() >= {"format", "cameras", "warnings"}
 
 
-def test_inspect_tells_what_a_calibration_is(
+def test_inspect_says_what_a_calibration_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project = Session().write(tmp_path / "session")
@@ -148,7 +152,7 @@ def test_inspect_tells_what_a_calibration_is(
     assert "cam_03" in capsys.readouterr().out
 
 
-def test_a_run_goes_on(run: Path, take: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_goes_on(run: Path, recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["train", "--resume", str(run), "--epochs", "3"])
     lines = (run / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
@@ -210,7 +214,7 @@ def test_the_help_of_a_recipe_shows_its_defaults(capsys: pytest.CaptureFixture[s
         (["trian"], "did you mean train?"),
     ],
 )
-def test_what_cannot_be_meant_is_told_in_a_sentence(
+def test_what_cannot_be_meant_is_reported_in_a_sentence(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert message in refused(arguments, capsys)
@@ -221,56 +225,57 @@ def test_an_unknown_setting_in_a_file_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "mine.toml").write_text("epochz = 3\n")
-    told = refused(["train", "--config", str(tmp_path / "mine.toml")], capsys)
-    assert "unknown setting `epochz`; did you mean `epochs`?" in told
+    printed_report = refused(["train", "--config", str(tmp_path / "mine.toml")], capsys)
+    assert "unknown setting `epochz`; did you mean `epochs`?" in printed_report
 
 
 @pytest.mark.rejects
 def test_a_run_that_exists_is_left_alone(
-    run: Path, take: Path, capsys: pytest.CaptureFixture[str]
+    run: Path, recording: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = (run / "model.safetensors").read_bytes()
-    told = refused(["train", "--data", str(take), "--run", str(run)], capsys)
-    assert "replace it with --overwrite" in told
+    printed_report = refused(["train", "--data", str(recording), "--run", str(run)], capsys)
+    assert "replace it with --overwrite" in printed_report
     assert (run / "model.safetensors").read_bytes() == before
 
 
 @pytest.mark.rejects
 def test_a_folder_that_is_no_run_is_never_overwritten(
-    tmp_path: Path, take: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, recording: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter1.tex").write_text("years of work")
-    told = refused(
-        ["train", "--data", str(take), "--run", str(tmp_path / "thesis"), "--overwrite"], capsys
+    printed_report = refused(
+        ["train", "--data", str(recording), "--run", str(tmp_path / "thesis"), "--overwrite"],
+        capsys,
     )
-    assert "is no run folder" in told
+    assert "is no run folder" in printed_report
     assert (tmp_path / "thesis" / "chapter1.tex").exists()
 
 
 @pytest.mark.rejects
 def test_a_track_that_exists_is_left_alone(
-    tmp_path: Path, run: Path, take: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, run: Path, recording: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "poses.csv"
     out.write_text("mine")
-    told = refused(["predict", str(run), str(take), "--out", str(out)], capsys)
-    assert "--overwrite" in told
+    printed_report = refused(["predict", str(run), str(recording), "--out", str(out)], capsys)
+    assert "--overwrite" in printed_report
     assert out.read_text() == "mine"
 
 
 @pytest.mark.rejects
 @pytest.mark.parametrize("command", ["predict", "triangulate", "evaluate"])
-def test_frames_that_are_none_are_told(
-    command: str, tmp_path: Path, run: Path, take: Path, capsys: pytest.CaptureFixture[str]
+def test_frames_that_are_none_are_reported(
+    command: str, tmp_path: Path, run: Path, recording: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = {
-        "predict": [str(run), str(take), "--out", str(tmp_path / "poses.trc")],
-        "triangulate": [str(take), "--out", str(tmp_path / "points.trc")],
-        "evaluate": [str(run), "--data", str(take)],
+        "predict": [str(run), str(recording), "--out", str(tmp_path / "poses.trc")],
+        "triangulate": [str(recording), "--out", str(tmp_path / "points.trc")],
+        "evaluate": [str(run), "--data", str(recording)],
     }
-    told = refused([command, *given[command], "--frames", "5:5"], capsys)
-    assert "chooses none of the 20 frames" in told
+    printed_report = refused([command, *given[command], "--frames", "5:5"], capsys)
+    assert "chooses none of the 20 frames" in printed_report
     assert not list(tmp_path.glob("*.trc"))
 
 
@@ -278,12 +283,12 @@ def test_frames_that_are_none_are_told(
 def test_one_camera_is_not_triangulated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     alone = Scene(views=3, frames=4).recording()
     save_recording(tmp_path / "alone.npz", alone.select_views([alone.cameras.names[0]]))
-    told = refused(["triangulate", str(tmp_path / "alone.npz")], capsys)
-    assert "has one camera" in told
+    printed_report = refused(["triangulate", str(tmp_path / "alone.npz")], capsys)
+    assert "has one camera" in printed_report
 
 
 @pytest.mark.rejects
-def test_a_take_in_which_nothing_is_seen_twice_is_told(
+def test_a_recording_in_which_nothing_is_seen_twice_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     save_recording(tmp_path / "dark.npz", Scene(views=3, frames=4, missing=1.0).recording())
@@ -296,9 +301,9 @@ def test_what_no_number_is_known_of_is_null(
     save_recording(tmp_path / "one.npz", Scene(views=3, frames=1).recording())
     capsys.readouterr()
     main(["evaluate", str(run), "--data", str(tmp_path / "one.npz"), "--json"])
-    told = capsys.readouterr().out.splitlines()[-1]
-    assert "NaN" not in told
-    assert json.loads(told)["velocity_mm"] is None
+    printed_report = capsys.readouterr().out.splitlines()[-1]
+    assert "NaN" not in printed_report
+    assert json.loads(printed_report)["velocity_mm"] is None
 
 
 @pytest.mark.rejects
@@ -306,18 +311,18 @@ def test_what_no_number_is_known_of_is_null(
 def test_a_resumed_run_has_its_settings(
     option: str, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = refused(["train", "--resume", str(run), *option.split("=")], capsys)
-    assert f"`{option[2:].split('=', maxsplit=1)[0]}` cannot be given beside it" in told
+    printed_report = refused(["train", "--resume", str(run), *option.split("=")], capsys)
+    assert f"`{option[2:].split('=', maxsplit=1)[0]}` cannot be given beside it" in printed_report
 
 
 @pytest.mark.rejects
-def test_what_is_wrong_with_a_calibration_is_told(
+def test_what_is_wrong_with_a_calibration_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project = Session().write(tmp_path / "session")
     with_nan_in_the_calibration(project)
-    told = refused(["inspect", str(project / "calibration" / "Calib.toml")], capsys)
-    assert "cam_01.translation" in told
+    printed_report = refused(["inspect", str(project / "calibration" / "Calib.toml")], capsys)
+    assert "cam_01.translation" in printed_report
 
 
 @pytest.mark.rejects
@@ -329,16 +334,16 @@ def test_what_is_wrong_with_a_calibration_is_told(
         (["a.docx"], "not '.docx'"),
     ],
 )
-def test_a_place_that_nothing_can_be_written_to_is_told_first(
+def test_a_place_that_nothing_can_be_written_to_is_reported_first(
     out: list[str],
     message: str,
     tmp_path: Path,
-    take: Path,
+    recording: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "taken").write_text("a file, not a folder")
     places = [str(tmp_path / name) for name in out]
-    assert message in refused(["triangulate", str(take), "--out", *places], capsys)
+    assert message in refused(["triangulate", str(recording), "--out", *places], capsys)
     assert not list(tmp_path.glob("*.trc"))
 
 
@@ -383,7 +388,7 @@ def with_nan_in_the_calibration(project: Path) -> None:
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_a_broken_capture_is_told_and_nothing_is_written(
+def test_a_broken_capture_is_reported_and_nothing_is_written(
     tmp_path: Path,
     spoil: Callable[[Path], None],
     words: list[str],
@@ -392,9 +397,11 @@ def test_a_broken_capture_is_told_and_nothing_is_written(
     project = Session().write(tmp_path / "session")
     spoil(project)
     run = tmp_path / "run"
-    told = refused(["train", "--data", str(project), "--run", str(run), "--epochs", "1"], capsys)
-    assert [word for word in words if word not in told] == []
-    assert len(told.splitlines()) == 1
+    printed_report = refused(
+        ["train", "--data", str(project), "--run", str(run), "--epochs", "1"], capsys
+    )
+    assert [word for word in words if word not in printed_report] == []
+    assert len(printed_report.splitlines()) == 1
     assert not run.exists()
 
 
@@ -418,9 +425,9 @@ def test_resuming_to_fewer_epochs_than_there_are_is_said(
 
 
 def test_a_result_that_is_not_saved_is_said(
-    run: Path, take: Path, capsys: pytest.CaptureFixture[str]
+    run: Path, recording: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for command in (["predict", str(run), str(take)], ["triangulate", str(take)]):
+    for command in (["predict", str(run), str(recording)], ["triangulate", str(recording)]):
         main(command)
         assert "nothing was saved; --out FILE saves the 3D track" in capsys.readouterr().err
 
@@ -442,7 +449,7 @@ def test_several_recordings_are_triangulated_into_one_file_each(
     assert printed(capsys)["frames"] == 4
 
 
-def test_the_share_of_detections_below_the_least_confidence_is_said(take: Path) -> None:
-    (result,) = read_results(str(take), ReadSettings(min_confidence=0.6))
+def test_the_share_of_detections_below_the_least_confidence_is_said(recording: Path) -> None:
+    (result,) = read_results(str(recording), ReadSettings(min_confidence=0.6))
     (note,) = result.notes
     assert re.search(r"\d% of the detections have a confidence below 0.6 and count as", note)

@@ -29,8 +29,8 @@ TINY = Config(
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Config:
-    save_recording(tmp_path / "take.npz", Scene(views=4, frames=40).recording())
-    return replace(TINY, data=(str(tmp_path / "take.npz"),))
+    save_recording(tmp_path / "recording.npz", Scene(views=4, frames=40).recording())
+    return replace(TINY, data=(str(tmp_path / "recording.npz"),))
 
 
 def test_losses_are_taken_up_one_by_one() -> None:
@@ -95,7 +95,7 @@ def test_trainings_in_parallel_come_to_the_same(tiny: Config, tmp_path: Path) ->
     assert [row.p_mpjpe_mm for row in together] == [row.p_mpjpe_mm for row in in_turn]
 
 
-# Gains told to the nanometre: SciPy's test calls the mean of 0 and 1e-258 certain.
+# Gains report to the nanometre: SciPy's test calls the mean of 0 and 1e-258 certain.
 gains_mm = st.integers(-5_000_000, 5_000_000).map(lambda nanometres: nanometres / 1e6)
 
 
@@ -111,7 +111,7 @@ def test_the_paper_stands_beside(tiny: Config, tmp_path: Path) -> None:
     assert [line[-1] for line in cells[1:]] == ["68.0", "65.3", "63.9", "62.0"]
 
 
-def test_the_command_tells_every_row(
+def test_the_command_prints_every_row(
     tiny: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small = ["--lifter.width", "8", "--epochs", "2", "--frames-per-batch", "16", "--seeds", "1"]
@@ -132,7 +132,7 @@ def test_the_command_tells_every_row(
         ("cameras=1", "must be at least 2"),
     ],
 )
-def test_what_cannot_be_varied_is_told(written: str, message: str) -> None:
+def test_what_cannot_be_varied_is_reported(written: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         varied(TINY, written)
 

@@ -13,85 +13,87 @@ from selfsup_lifting.recording import Recording, save_recording
 from tests.selfsup_lifting.strategies import Scene
 
 
-def inspected(folder: Path, take: Recording) -> dict:
-    save_recording(folder / "take.npz", take)
-    return asdict(inspect_source(str(folder / "take.npz"), ReadSettings()))
+def inspected(folder: Path, recording: Recording) -> dict:
+    save_recording(folder / "recording.npz", recording)
+    return asdict(inspect_source(str(folder / "recording.npz"), ReadSettings()))
 
 
-def warnings_about(folder: Path, take: Recording) -> str:
-    return "; ".join(inspected(folder, take)["warnings"])
+def warnings_about(folder: Path, recording: Recording) -> str:
+    return "; ".join(inspected(folder, recording)["warnings"])
 
 
-def test_a_sound_take_raises_no_warning(tmp_path: Path) -> None:
+def test_a_sound_recording_raises_no_warning(tmp_path: Path) -> None:
     assert not warnings_about(tmp_path, Scene(views=4, frames=30).recording())
 
 
-def test_it_tells_what_was_recognised(tmp_path: Path) -> None:
-    told = inspected(tmp_path, Scene(views=3, frames=7, skeleton="coco17").recording())
-    assert (told["format"], told["reader"], told["frames"]) == ("native", "native", 7)
-    assert told["cameras"] == {f"cam_{view}": (1000, 1000) for view in (1, 2, 3)}
-    assert told["skeleton"] == "coco17"
-    assert told["truth"] is True
-    assert told["units"]["rig"] == "6.93 m across"
+def test_it_says_what_was_recognized(tmp_path: Path) -> None:
+    report = inspected(tmp_path, Scene(views=3, frames=7, skeleton="coco17").recording())
+    assert (report["format"], report["reader"], report["frames"]) == ("native", "native", 7)
+    assert report["cameras"] == {f"cam_{view}": (1000, 1000) for view in (1, 2, 3)}
+    assert report["skeleton"] == "coco17"
+    assert report["truth"] is True
+    assert report["units"]["rig"] == "6.93 m across"
 
 
 def test_missing_shares_add_up(tmp_path: Path) -> None:
-    take = Scene(views=2, frames=10, missing=0.4).recording()
-    told = inspected(tmp_path, take)
-    share = take.keypoints[..., 0].isnan().float().mean().item()
-    assert told["missing_share"] == pytest.approx(share)
-    assert sum(told["missing_per_camera"].values()) / 2 == pytest.approx(share)
-    assert sum(told["missing_per_joint"].values()) / 17 == pytest.approx(share)
+    recording = Scene(views=2, frames=10, missing=0.4).recording()
+    report = inspected(tmp_path, recording)
+    share = recording.keypoints[..., 0].isnan().float().mean().item()
+    assert report["missing_share"] == pytest.approx(share)
+    assert sum(report["missing_per_camera"].values()) / 2 == pytest.approx(share)
+    assert sum(report["missing_per_joint"].values()) / 17 == pytest.approx(share)
 
 
 def test_the_histogram_holds_every_sighting(tmp_path: Path) -> None:
-    told = inspected(tmp_path, Scene(views=2, frames=10, missing=0.4).recording())
-    assert sum(told["confidence_histogram"]) == pytest.approx(1.0)
-    assert told["confidence_histogram"][:4] == pytest.approx((0.0, 0.0, 0.0, 0.0))
+    report = inspected(tmp_path, Scene(views=2, frames=10, missing=0.4).recording())
+    assert sum(report["confidence_histogram"]) == pytest.approx(1.0)
+    assert report["confidence_histogram"][:4] == pytest.approx((0.0, 0.0, 0.0, 0.0))
 
 
 @pytest.mark.parametrize("wrong", [0, 1, 2, 3])
 def test_the_camera_that_was_moved_is_named(tmp_path: Path, wrong: int) -> None:
-    take = Scene(views=4, frames=30).recording()
+    recording = Scene(views=4, frames=30).recording()
     turn = torch.eye(4, dtype=torch.float64).repeat(4, 1, 1)
     turn[wrong, :3, 3] = torch.tensor([0.3, 0.1, 0.0])
-    moved = turn @ take.cameras.camera_from_world
-    cameras = replace(take.cameras, camera_from_world=moved)
+    moved = turn @ recording.cameras.camera_from_world
+    cameras = replace(recording.cameras, camera_from_world=moved)
     assert f"camera cam_{wrong + 1} looks wrong" in warnings_about(
-        tmp_path, replace(take, cameras=cameras)
+        tmp_path, replace(recording, cameras=cameras)
     )
 
 
 def test_inverted_extrinsics_are_noticed(tmp_path: Path) -> None:
-    take = Scene(views=4, frames=30).recording()
+    recording = Scene(views=4, frames=30).recording()
     behind = rigid_transform(
         torch.diag(torch.tensor([-1.0, 1.0, -1.0], dtype=torch.float64)).repeat(4, 1, 1),
         torch.zeros(4, 3, dtype=torch.float64),
     )
-    cameras = replace(take.cameras, camera_from_world=behind @ take.cameras.camera_from_world)
-    assert "behind a camera" in warnings_about(tmp_path, replace(take, cameras=cameras))
+    cameras = replace(
+        recording.cameras, camera_from_world=behind @ recording.cameras.camera_from_world
+    )
+    assert "behind a camera" in warnings_about(tmp_path, replace(recording, cameras=cameras))
 
 
 def test_a_giant_is_noticed(tmp_path: Path) -> None:
-    take = Scene(views=4, frames=30).recording()
-    far = take.cameras.camera_from_world.clone()
+    recording = Scene(views=4, frames=30).recording()
+    far = recording.cameras.camera_from_world.clone()
     far[:, :3, 3] *= 10
-    cameras = replace(take.cameras, camera_from_world=far)
+    cameras = replace(recording.cameras, camera_from_world=far)
     assert "the person is 26.1 m across, usually 0.5 to 3 m" in warnings_about(
-        tmp_path, replace(take, cameras=cameras)
+        tmp_path, replace(recording, cameras=cameras)
     )
 
 
 def test_a_blind_camera_and_an_unseen_joint_are_named(tmp_path: Path) -> None:
-    take = Scene(views=3, frames=10).recording()
-    take.keypoints[:, 1], take.confidence[:, 1] = torch.nan, 0.0
-    take.keypoints[:, :, 4], take.confidence[:, :, 4] = torch.nan, 0.0
-    told = warnings_about(tmp_path, take)
-    assert "camera cam_2 misses 100% of all joints" in told
-    assert "no camera ever detects left_hip" in told
+    recording = Scene(views=3, frames=10).recording()
+    recording.keypoints[:, 1], recording.confidence[:, 1] = torch.nan, 0.0
+    recording.keypoints[:, :, 4], recording.confidence[:, :, 4] = torch.nan, 0.0
+    report = warnings_about(tmp_path, recording)
+    assert "camera cam_2 misses 100% of all joints" in report
+    assert "no camera ever detects left_hip" in report
 
 
 def test_a_file_without_scores_is_noticed(tmp_path: Path) -> None:
-    take = Scene(views=2, frames=10).recording()
-    certain = replace(take, confidence=torch.ones_like(take.confidence))
+    recording = Scene(views=2, frames=10).recording()
+    certain = replace(recording, confidence=torch.ones_like(recording.confidence))
     assert "every confidence is 1" in warnings_about(tmp_path, certain)

@@ -42,19 +42,19 @@ SMALL = ["--lifter.width", "16", "--lifter.blocks", "1", "--frames-per-batch", "
 Array = NDArray[Any]
 
 
-def lifter_for(takes: Sequence[Recording]) -> Lifter:
+def lifter_for(recordings: Sequence[Recording]) -> Lifter:
     torch.manual_seed(0)
-    return Lifter(takes[0].skeleton, LifterSettings(width=16, blocks=1)).eval()
+    return Lifter(recordings[0].skeleton, LifterSettings(width=16, blocks=1)).eval()
 
 
-def slow_poses(lifter: Lifter, take: Recording) -> list[tuple[str, Array, Array]]:
+def slow_poses(lifter: Lifter, recording: Recording) -> list[tuple[str, Array, Array]]:
     """Return camera, prediction and truth of every pose [mm], in the camera's axes, one by one."""
-    lifted = lift(lifter, take.cameras, take.keypoints).double().numpy() * 1000
-    truth = take.truth.double().numpy() * 1000
+    lifted = lift(lifter, recording.cameras, recording.keypoints).double().numpy() * 1000
+    truth = recording.truth.double().numpy() * 1000
     poses = []
-    for view, name in enumerate(take.cameras.names):
-        R = take.cameras.camera_from_world[view, :3, :3].numpy()
-        for frame in range(take.frame_count):
+    for view, name in enumerate(recording.cameras.names):
+        R = recording.cameras.camera_from_world[view, :3, :3].numpy()
+        for frame in range(recording.frame_count):
             if np.isfinite(truth[frame]).all() and np.isfinite(lifted[frame, view]).all():
                 turned = np.stack([R @ joint for joint in truth[frame]])
                 poses.append((name, lifted[frame, view], turned))
@@ -99,9 +99,9 @@ def human36m(tmp_path: Path) -> list[Recording]:
 
 
 def test_human36m_equals_a_slow_evaluation(human36m: list[Recording]) -> None:
-    lifter, takes = lifter_for(human36m), recordings_of_test(DATASETS["human36m"], human36m)
-    poses = [pose for take in takes for pose in slow_poses(lifter, take)]
-    total = evaluate_lifter(lifter, takes).total
+    lifter, recordings = lifter_for(human36m), recordings_of_test(DATASETS["human36m"], human36m)
+    poses = [pose for recording in recordings for pose in slow_poses(lifter, recording)]
+    total = evaluate_lifter(lifter, recordings).total
     assert total.poses == len(poses) == 2 * 3 * 15 * 4
     expected = [
         np.mean([slow_mpjpe(p, t, 0) for _, p, t in poses]),
@@ -113,11 +113,15 @@ def test_human36m_equals_a_slow_evaluation(human36m: list[Recording]) -> None:
 
 
 def test_actions_subjects_and_cameras_have_their_own_means(human36m: list[Recording]) -> None:
-    lifter, takes = lifter_for(human36m), recordings_of_test(DATASETS["human36m"], human36m)
-    evaluation = evaluate_lifter(lifter, takes)
-    poses = [(take, pose) for take in takes for pose in slow_poses(lifter, take)]
-    walking = [slow_p_mpjpe(p, t) for take, (_, p, t) in poses if take.action == "Walking"]
-    eleventh = [slow_p_mpjpe(p, t) for take, (_, p, t) in poses if take.subject == "S11"]
+    lifter, recordings = lifter_for(human36m), recordings_of_test(DATASETS["human36m"], human36m)
+    evaluation = evaluate_lifter(lifter, recordings)
+    poses = [
+        (recording, pose) for recording in recordings for pose in slow_poses(lifter, recording)
+    ]
+    walking = [
+        slow_p_mpjpe(p, t) for recording, (_, p, t) in poses if recording.action == "Walking"
+    ]
+    eleventh = [slow_p_mpjpe(p, t) for recording, (_, p, t) in poses if recording.subject == "S11"]
     camera = [slow_p_mpjpe(p, t) for _, (name, p, t) in poses if name == "58860488"]
     ours = (
         evaluation.per_action["Walking"].p_mpjpe_mm,
@@ -130,8 +134,11 @@ def test_actions_subjects_and_cameras_have_their_own_means(human36m: list[Record
 def test_a_long_action_counts_once_among_actions_and_often_among_frames(
     human36m: list[Recording],
 ) -> None:
-    lifter, takes = lifter_for(human36m), recordings_of_test(DATASETS["human36m"], human36m)
-    short = [take.frames(slice(3)) if take.action == "Photo" else take for take in takes]
+    lifter, recordings = lifter_for(human36m), recordings_of_test(DATASETS["human36m"], human36m)
+    short = [
+        recording.frames(slice(3)) if recording.action == "Photo" else recording
+        for recording in recordings
+    ]
     evaluation = evaluate_lifter(lifter, short)
     means = {name: errors.mpjpe_mm for name, errors in evaluation.per_action.items()}
     whole = (15 * means["Directions"] + 3 * means["Photo"] + 15 * means["Walking"]) / 33
@@ -140,8 +147,8 @@ def test_a_long_action_counts_once_among_actions_and_often_among_frames(
 
 
 def test_a_velocity_is_the_step_to_the_next_frame(human36m: list[Recording]) -> None:
-    lifter, take = lifter_for(human36m), human36m[0]
-    first = take.select_views([take.cameras.names[0]])
+    lifter, recording = lifter_for(human36m), human36m[0]
+    first = recording.select_views([recording.cameras.names[0]])
     poses = [(p - p[0], t - t[0]) for _, p, t in slow_poses(lifter, first)]
     steps = [
         np.linalg.norm((after[0] - before[0]) - (after[1] - before[1]), axis=1).mean()
@@ -163,11 +170,15 @@ def test_table_ii_has_fifteen_actions_and_both_means(human36m: list[Recording]) 
 
 def test_humaneva_is_judged_by_walking_and_jogging_of_the_validation(tmp_path: Path) -> None:
     data = (str(HumanEva(frames=6).write(tmp_path)),)
-    takes = read_recordings(data, ReadSettings())
-    lifter = lifter_for(takes)
-    evaluation, tables = evaluate_for(lifter, takes, Config(data=data))
+    recordings = read_recordings(data, ReadSettings())
+    lifter = lifter_for(recordings)
+    evaluation, tables = evaluate_for(lifter, recordings, Config(data=data))
     row = dict(tables[0].rows)["this run, P-MPJPE"]
-    chosen = [take for take in takes if take.subject == "Validate/S2" and take.action == "Jog"]
+    chosen = [
+        recording
+        for recording in recordings
+        if recording.subject == "Validate/S2" and recording.action == "Jog"
+    ]
     expected = np.mean(
         [slow_p_mpjpe(p, t) for one in chosen for _, p, t in slow_poses(lifter, one)]
     )
@@ -187,10 +198,10 @@ def official_pck_and_auc(errors: Array) -> tuple[float, float]:
 
 def test_mpi_inf_3dhp_counts_as_its_script_does(tmp_path: Path) -> None:
     data = (str(Judged3DHP().write(tmp_path)),)
-    takes = read_recordings(data, ReadSettings())
-    lifter = lifter_for(takes)
-    evaluation, tables = evaluate_for(lifter, takes, Config(data=data))
-    poses = [pose for take in takes for pose in slow_poses(lifter, take)]
+    recordings = read_recordings(data, ReadSettings())
+    lifter = lifter_for(recordings)
+    evaluation, tables = evaluate_for(lifter, recordings, Config(data=data))
+    poses = [pose for recording in recordings for pose in slow_poses(lifter, recording)]
     errors = np.array([np.linalg.norm((p - p[14]) - (t - t[14]), axis=1) for _, p, t in poses])
     rows = dict(tables[0].rows)
     fourteen, seventeen = official_pck_and_auc(errors[:, :14]), official_pck_and_auc(errors)
@@ -210,34 +221,34 @@ def test_mpi_inf_3dhp_counts_as_its_script_does(tmp_path: Path) -> None:
 def test_each_recording_is_lifted_and_each_pose_aligned_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: Human36M | Judged3DHP
 ) -> None:
-    takes = read_recordings([str(data.write(tmp_path))], ReadSettings())
+    recordings = read_recordings([str(data.write(tmp_path))], ReadSettings())
     lifts, alignments = Mock(wraps=lift), Mock(wraps=metrics.align_similarity)
     monkeypatch.setattr(evaluate, "lift", lifts)
     monkeypatch.setattr(metrics, "align_similarity", alignments)
-    evaluate_for(lifter_for(takes), takes, Config())
-    tested = len(recordings_of_test(published_dataset(takes), takes))
+    evaluate_for(lifter_for(recordings), recordings, Config())
+    tested = len(recordings_of_test(published_dataset(recordings), recordings))
     assert (lifts.call_count, alignments.call_count) == (tested, tested)
 
 
 def test_what_differs_from_the_protocol_is_marked(tmp_path: Path) -> None:
     data = (str(Human36M(subjects=("S1", "S9"), frames=5).write(tmp_path)),)
-    takes = read_recordings(data, ReadSettings())
+    recordings = read_recordings(data, ReadSettings())
     config = Config(data=data, learning_rate=0.01)
-    _, tables = evaluate_for(lifter_for(takes), takes, config)
-    told = "\n".join(tables[0].notes)
-    assert "DIFFERS: tested on S9; the test set is S9, S11" in told
-    assert "DIFFERS: without Discussion, Eating" in told
-    assert "DIFFERS: trained with learning_rate = 0.01 (the paper's recipe: 0.001)" in told
-    assert "17 joints: pelvis, right_hip" in told
+    _, tables = evaluate_for(lifter_for(recordings), recordings, config)
+    notes = "\n".join(tables[0].notes)
+    assert "DIFFERS: tested on S9; the test set is S9, S11" in notes
+    assert "DIFFERS: without Discussion, Eating" in notes
+    assert "DIFFERS: trained with learning_rate = 0.01 (the paper's recipe: 0.001)" in notes
+    assert "17 joints: pelvis, right_hip" in notes
 
 
 def test_a_benchmark_keeps_its_test_out_of_training(tmp_path: Path) -> None:
     data = (str(Human36M(frames=5).write(tmp_path)),)
-    takes = read_recordings(data, ReadSettings())
-    split = split_for(Config(data=data), takes)
-    named = split_for(Config(data=data, hold_out=("Walking",)), takes)
-    assert {take.subject for take in split.training} == {"S1"}
-    assert {take.action for take in named.held_out} == {"Walking"}
+    recordings = read_recordings(data, ReadSettings())
+    split = split_for(Config(data=data), recordings)
+    named = split_for(Config(data=data, hold_out=("Walking",)), recordings)
+    assert {recording.subject for recording in split.training} == {"S1"}
+    assert {recording.action for recording in named.held_out} == {"Walking"}
 
 
 @pytest.mark.parametrize("kind", ["human36m", "humaneva"])
@@ -295,10 +306,10 @@ def test_data_of_no_benchmark_have_a_table_too(tmp_path: Path) -> None:
     from selfsup_lifting.recording import save_recording
     from tests.selfsup_lifting.strategies import Scene
 
-    save_recording(tmp_path / "take.npz", Scene(views=3, frames=9).recording())
-    data = (str(tmp_path / "take.npz"),)
-    takes = read_recordings(data, ReadSettings())
-    evaluation, tables = evaluate_for(lifter_for(takes), takes, Config())
+    save_recording(tmp_path / "recording.npz", Scene(views=3, frames=9).recording())
+    data = (str(tmp_path / "recording.npz"),)
+    recordings = read_recordings(data, ReadSettings())
+    evaluation, tables = evaluate_for(lifter_for(recordings), recordings, Config())
     assert [name for name, _ in tables[0].rows] == [
         *(
             "wandering",
@@ -328,8 +339,8 @@ def test_a_joint_that_is_not_there_cannot_be_counted(human36m: list[Recording]) 
 
 
 def test_poses_without_truth_are_left_out(human36m: list[Recording]) -> None:
-    take = human36m[0]
-    truth = take.truth.clone()
+    recording = human36m[0]
+    truth = recording.truth.clone()
     truth[4] = torch.nan
-    evaluation = evaluate_lifter(lifter_for(human36m), [replace(take, truth=truth)])
+    evaluation = evaluate_lifter(lifter_for(human36m), [replace(recording, truth=truth)])
     assert (evaluation.total.poses, evaluation.blind) == (14 * 4, 4)

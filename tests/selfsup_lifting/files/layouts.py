@@ -14,37 +14,39 @@ from multiview_geom import save_cameras
 from selfsup_lifting.recording import Recording
 
 
-def triples(take: Recording, frame: int, view: int) -> list[list[float]]:
+def triples(recording: Recording, frame: int, view: int) -> list[list[float]]:
     """Return x, y and score of every joint; missing is three zeros."""
     joints = zip(
-        take.keypoints[frame, view].tolist(), take.confidence[frame, view].tolist(), strict=True
+        recording.keypoints[frame, view].tolist(),
+        recording.confidence[frame, view].tolist(),
+        strict=True,
     )
     return [[0.0, 0.0, 0.0] if isnan(x) else [x, y, score] for (x, y), score in joints]
 
 
-def flat(take: Recording, frame: int, view: int) -> list[float]:
-    return [number for triple in triples(take, frame, view) for number in triple]
+def flat(recording: Recording, frame: int, view: int) -> list[float]:
+    return [number for triple in triples(recording, frame, view) for number in triple]
 
 
-def nobody(take: Recording, frame: int, view: int) -> bool:
-    return bool((take.confidence[frame, view] == 0).all())
+def nobody(recording: Recording, frame: int, view: int) -> bool:
+    return bool((recording.confidence[frame, view] == 0).all())
 
 
-def openpose(folder: Path, take: Recording, view: int) -> Path:
+def openpose(folder: Path, recording: Recording, view: int) -> Path:
     home = folder / f"cam{view + 1}_json"
     home.mkdir(parents=True)
-    for frame in range(take.frame_count):
-        person = {"person_id": [-1], "pose_keypoints_2d": flat(take, frame, view)}
-        people = [] if nobody(take, frame, view) else [person]
+    for frame in range(recording.frame_count):
+        person = {"person_id": [-1], "pose_keypoints_2d": flat(recording, frame, view)}
+        people = [] if nobody(recording, frame, view) else [person]
         text = json.dumps({"version": 1.3, "people": people})
         (home / f"cam{view + 1}_{frame:012d}_keypoints.json").write_text(text)
     return home
 
 
-def openpose_in_shares(folder: Path, take: Recording, view: int) -> Path:
+def openpose_in_shares(folder: Path, recording: Recording, view: int) -> Path:
     """Write what `--keypoint_scale 3` gives: shares of the picture."""
-    home = openpose(folder, take, view)
-    width, tall = take.cameras.image_size[view].tolist()
+    home = openpose(folder, recording, view)
+    width, tall = recording.cameras.image_size[view].tolist()
     for file in home.iterdir():
         content = json.loads(file.read_text())
         for person in content["people"]:
@@ -55,9 +57,9 @@ def openpose_in_shares(folder: Path, take: Recording, view: int) -> Path:
     return home
 
 
-def instance(take: Recording, frame: int, view: int) -> dict:
-    keypoints = [triple[:2] for triple in triples(take, frame, view)]
-    scores = [triple[2] for triple in triples(take, frame, view)]
+def instance(recording: Recording, frame: int, view: int) -> dict:
+    keypoints = [triple[:2] for triple in triples(recording, frame, view)]
+    scores = [triple[2] for triple in triples(recording, frame, view)]
     low = [min(point[axis] for point in keypoints) for axis in (0, 1)]
     high = [max(point[axis] for point in keypoints) for axis in (0, 1)]
     return {
@@ -66,134 +68,142 @@ def instance(take: Recording, frame: int, view: int) -> dict:
     }  # fmt: skip
 
 
-def instances(take: Recording, frame: int, view: int) -> list[dict]:
-    return [] if nobody(take, frame, view) else [instance(take, frame, view)]
+def instances(recording: Recording, frame: int, view: int) -> list[dict]:
+    return [] if nobody(recording, frame, view) else [instance(recording, frame, view)]
 
 
-def mmpose(folder: Path, take: Recording, view: int) -> Path:
+def mmpose(folder: Path, recording: Recording, view: int) -> Path:
     frames = [
-        {"frame_id": frame, "instances": instances(take, frame, view)}
-        for frame in range(take.frame_count)
+        {"frame_id": frame, "instances": instances(recording, frame, view)}
+        for frame in range(recording.frame_count)
     ]
     return write_json(folder / f"cam{view + 1}.json", frames)
 
 
-def mmpose_demo(folder: Path, take: Recording, view: int) -> Path:
+def mmpose_demo(folder: Path, recording: Recording, view: int) -> Path:
     frames = [
-        {"frame_id": frame + 1, "instances": instances(take, frame, view)}
-        for frame in range(take.frame_count)
+        {"frame_id": frame + 1, "instances": instances(recording, frame, view)}
+        for frame in range(recording.frame_count)
     ]
-    joints = take.skeleton.joints
+    joints = recording.skeleton.joints
     meta = {
         "dataset_name": "own",
         "num_keypoints": len(joints),
         "keypoint_id2name": {str(joint): name for joint, name in enumerate(joints)},
-        "skeleton_links": [list(bone) for bone in take.skeleton.bones],
+        "skeleton_links": [list(bone) for bone in recording.skeleton.bones],
         "keypoint_colors": {"__ndarray__": [[51, 153, 255]], "dtype": "uint8", "shape": [1, 3]},
     }
     return write_json(folder / f"cam{view + 1}.json", {"meta_info": meta, "instance_info": frames})
 
 
-def alphapose(folder: Path, take: Recording, view: int) -> Path:
+def alphapose(folder: Path, recording: Recording, view: int) -> Path:
     """Write the default list; scores of COCO models exceed one."""
     people = [
         {
             "image_id": f"{frame}.jpg", "category_id": 1,
-            "keypoints": flat(take, frame, view), "score": 2.9, "box": [1.0, 2.0, 3.0, 4.0],
+            "keypoints": flat(recording, frame, view), "score": 2.9, "box": [1.0, 2.0, 3.0, 4.0],
             "idx": [1],
         }
-        for frame in range(take.frame_count)
-        if not nobody(take, frame, view)
+        for frame in range(recording.frame_count)
+        if not nobody(recording, frame, view)
     ]  # fmt: skip
     return write_json(folder / f"cam{view + 1}.json", people)
 
 
-def alphapose_cmu(folder: Path, take: Recording, view: int) -> Path:
+def alphapose_cmu(folder: Path, recording: Recording, view: int) -> Path:
     pictures = {
         f"{frame}.jpg": {
             "version": "AlphaPose v0.3",
-            "bodies": [{"joints": flat(take, frame, view)}],
+            "bodies": [{"joints": flat(recording, frame, view)}],
         }
-        for frame in range(take.frame_count)
+        for frame in range(recording.frame_count)
     }
     return write_json(folder / f"cam{view + 1}.json", pictures)
 
 
-def alphapose_open(folder: Path, take: Recording, view: int) -> Path:
+def alphapose_open(folder: Path, recording: Recording, view: int) -> Path:
     pictures = {
         f"{frame}.jpg": {
-            "version": "AlphaPose v0.3", "people": [{"pose_keypoints_2d": flat(take, frame, view)}],
+            "version": "AlphaPose v0.3",
+            "people": [{"pose_keypoints_2d": flat(recording, frame, view)}],
         }
-        for frame in range(take.frame_count)
-    }  # fmt: skip
+        for frame in range(recording.frame_count)
+    }
     return write_json(folder / f"cam{view + 1}.json", pictures)
 
 
-def coco_results(folder: Path, take: Recording, view: int) -> Path:
+def coco_results(folder: Path, recording: Recording, view: int) -> Path:
     people = [
-        {"image_id": frame, "category_id": 1, "keypoints": flat(take, frame, view), "score": 0.8}
-        for frame in range(take.frame_count)
-        if not nobody(take, frame, view)
+        {
+            "image_id": frame,
+            "category_id": 1,
+            "keypoints": flat(recording, frame, view),
+            "score": 0.8,
+        }
+        for frame in range(recording.frame_count)
+        if not nobody(recording, frame, view)
     ]
     return write_json(folder / f"cam{view + 1}.json", people)
 
 
-def dlc_columns(take: Recording, individuals: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+def dlc_columns(recording: Recording, individuals: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     people = [(person,) for person in individuals] or [()]
     return [
         ("DLC_resnet50", *person, joint, coordinate)
         for person in people
-        for joint in take.skeleton.joints
+        for joint in recording.skeleton.joints
         for coordinate in ("x", "y", "likelihood")
     ]
 
 
-def dlc_row(take: Recording, frame: int, view: int) -> list[float]:
+def dlc_row(recording: Recording, frame: int, view: int) -> list[float]:
     """Return a row of the table: missing coordinates are NaN, and their likelihood may be 1.0."""
     row: list[float] = []
-    for x, y, score in triples(take, frame, view):
+    for x, y, score in triples(recording, frame, view):
         row += [x, y, score] if score else [np.nan, np.nan, 1.0]
     return row
 
 
-def dlc_csv(folder: Path, take: Recording, view: int) -> Path:
+def dlc_csv(folder: Path, recording: Recording, view: int) -> Path:
     names = ("scorer", "bodyparts", "coords")
-    return write_dlc_csv(folder / f"cam{view + 1}DLC_resnet50.csv", take, view, names)
+    return write_dlc_csv(folder / f"cam{view + 1}DLC_resnet50.csv", recording, view, names)
 
 
-def dlc_csv_of_several(folder: Path, take: Recording, view: int) -> Path:
+def dlc_csv_of_several(folder: Path, recording: Recording, view: int) -> Path:
     names = ("scorer", "individuals", "bodyparts", "coords")
     path = folder / f"cam{view + 1}DLC_dlcrnet.csv"
-    return write_dlc_csv(path, take, view, names, ("mouse1",))
+    return write_dlc_csv(path, recording, view, names, ("mouse1",))
 
 
 def write_dlc_csv(
     path: Path,
-    take: Recording,
+    recording: Recording,
     view: int,
     names: tuple[str, ...],
     individuals: tuple[str, ...] = (),
 ) -> Path:
-    columns = dlc_columns(take, individuals)
+    columns = dlc_columns(recording, individuals)
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         for level, name in enumerate(names):
             writer.writerow([name, *(column[level] for column in columns)])
-        for frame in range(take.frame_count):
-            row = dlc_row(take, frame, view)
+        for frame in range(recording.frame_count):
+            row = dlc_row(recording, frame, view)
             writer.writerow([frame, *("" if isnan(cell) else cell for cell in row)])
     return path
 
 
-def dlc_h5(folder: Path, take: Recording, view: int) -> Path:
+def dlc_h5(folder: Path, recording: Recording, view: int) -> Path:
     """Write what `DataFrame.to_hdf(format="table")` does: one record per row."""
-    columns = dlc_columns(take)
+    columns = dlc_columns(recording)
     path = folder / f"cam{view + 1}DLC_resnet50.h5"
     rows = np.zeros(
-        take.frame_count, dtype=[("index", "<i8"), ("values_block_0", "<f8", (len(columns),))]
+        recording.frame_count, dtype=[("index", "<i8"), ("values_block_0", "<f8", (len(columns),))]
     )
-    rows["index"] = range(take.frame_count)
-    rows["values_block_0"] = [dlc_row(take, frame, view) for frame in range(take.frame_count)]
+    rows["index"] = range(recording.frame_count)
+    rows["values_block_0"] = [
+        dlc_row(recording, frame, view) for frame in range(recording.frame_count)
+    ]
     with h5py.File(path, "w") as file:
         group = file.create_group("df_with_missing")
         group.attrs["pandas_type"] = np.bytes_(b"frame_table")
@@ -202,9 +212,9 @@ def dlc_h5(folder: Path, take: Recording, view: int) -> Path:
     return path
 
 
-def dlc_fixed_h5(folder: Path, take: Recording, view: int) -> Path:
+def dlc_fixed_h5(folder: Path, recording: Recording, view: int) -> Path:
     """Write what `DataFrame.to_hdf(format="fixed")` does: levels and places in them."""
-    columns = dlc_columns(take, ("mouse1",))
+    columns = dlc_columns(recording, ("mouse1",))
     path = folder / f"cam{view + 1}DLC_dlcrnet.h5"
     with h5py.File(path, "w") as file:
         group = file.create_group("df_with_missing")
@@ -216,31 +226,34 @@ def dlc_fixed_h5(folder: Path, take: Recording, view: int) -> Path:
             group[f"block0_items_label{level}"] = np.array(
                 [known.index(name) for name in names], dtype=np.int8
             )
-        group["axis1"] = np.arange(take.frame_count)
-        group["block0_values"] = [dlc_row(take, frame, view) for frame in range(take.frame_count)]
-    return path
-
-
-def sleap(folder: Path, take: Recording, view: int) -> Path:
-    path = folder / f"cam{view + 1}.analysis.h5"
-    places = take.keypoints[:, view].numpy()
-    joints = take.skeleton.joints
-    with h5py.File(path, "w") as file:
-        file["tracks"] = places.transpose(2, 1, 0)[None]
-        file["point_scores"] = take.confidence[:, view].numpy().T[None]
-        file["track_occupancy"] = np.ones((take.frame_count, 1), dtype=np.uint8)
-        file["node_names"] = [joint.encode() for joint in joints]
-        file["track_names"] = [b"mouse"]
-        file["edge_names"] = [
-            [joints[one].encode(), joints[other].encode()] for one, other in take.skeleton.bones
+        group["axis1"] = np.arange(recording.frame_count)
+        group["block0_values"] = [
+            dlc_row(recording, frame, view) for frame in range(recording.frame_count)
         ]
     return path
 
 
-def videopose3d(folder: Path, take: Recording, view: int) -> Path:
-    width, tall = take.cameras.image_size[view].tolist()
+def sleap(folder: Path, recording: Recording, view: int) -> Path:
+    path = folder / f"cam{view + 1}.analysis.h5"
+    places = recording.keypoints[:, view].numpy()
+    joints = recording.skeleton.joints
+    with h5py.File(path, "w") as file:
+        file["tracks"] = places.transpose(2, 1, 0)[None]
+        file["point_scores"] = recording.confidence[:, view].numpy().T[None]
+        file["track_occupancy"] = np.ones((recording.frame_count, 1), dtype=np.uint8)
+        file["node_names"] = [joint.encode() for joint in joints]
+        file["track_names"] = [b"mouse"]
+        file["edge_names"] = [
+            [joints[one].encode(), joints[other].encode()]
+            for one, other in recording.skeleton.bones
+        ]
+    return path
+
+
+def videopose3d(folder: Path, recording: Recording, view: int) -> Path:
+    width, tall = recording.cameras.image_size[view].tolist()
     video = f"cam{view + 1}"
-    positions = {video: {"custom": [take.keypoints[:, view].numpy()]}}
+    positions = {video: {"custom": [recording.keypoints[:, view].numpy()]}}
     metadata = {
         "layout_name": "coco", "num_joints": 17, "keypoints_symmetry": [[1, 3], [2, 4]],
         "video_metadata": {video: {"w": width, "h": tall}},
@@ -250,26 +263,28 @@ def videopose3d(folder: Path, take: Recording, view: int) -> Path:
     return path
 
 
-def plain_csv(folder: Path, take: Recording, view: int) -> Path:
+def plain_csv(folder: Path, recording: Recording, view: int) -> Path:
     path = folder / f"cam{view + 1}.csv"
     columns = [
-        f"{joint}_{kind}" for joint in take.skeleton.joints for kind in ("x", "y", "confidence")
+        f"{joint}_{kind}"
+        for joint in recording.skeleton.joints
+        for kind in ("x", "y", "confidence")
     ]
     with path.open("w", newline="") as file:
         file.write("# tracks of my own\n")
         writer = csv.writer(file)
         writer.writerow(["frame", "time", *columns])
-        for frame in range(take.frame_count):
+        for frame in range(recording.frame_count):
             row = [
                 cell
-                for x, y, score in triples(take, frame, view)
+                for x, y, score in triples(recording, frame, view)
                 for cell in ((x, y, score) if score else ("", "", ""))
             ]
-            writer.writerow([frame, frame / take.fps, *row])
+            writer.writerow([frame, frame / recording.fps, *row])
     return path
 
 
-def caliscope(folder: Path, take: Recording, view: int) -> Path:
+def caliscope(folder: Path, recording: Recording, view: int) -> Path:
     """Write a row per point; caliscope writes all cameras into one table, and no scores."""
     path = folder / f"cam{view + 1}.csv"
     with path.open("w", newline="") as file:
@@ -278,10 +293,10 @@ def caliscope(folder: Path, take: Recording, view: int) -> Path:
         writer.writerow(
             ["sync_index", "port", "frame_index", "frame_time", "point_id", *pixel, *board]
         )
-        for frame in range(take.frame_count):
-            for joint, (x, y, score) in enumerate(triples(take, frame, view)):
+        for frame in range(recording.frame_count):
+            for joint, (x, y, score) in enumerate(triples(recording, frame, view)):
                 if score:
-                    at = [frame, view + 1, frame, 1000 + frame / take.fps]
+                    at = [frame, view + 1, frame, 1000 + frame / recording.fps]
                     writer.writerow([*at, joint, x, y, "", ""])
     return path
 
@@ -310,17 +325,17 @@ BODIES = dict.fromkeys(WRITERS, "coco17") | {
 WITHOUT_SCORES = frozenset({"videopose3d", "caliscope"})
 
 
-def write_session(folder: Path, take: Recording, writer: Writer) -> Path:
+def write_session(folder: Path, recording: Recording, writer: Writer) -> Path:
     """Write every camera's tracks and the calibration into one folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    for view in range(take.cameras.views):
-        writer(folder, take, view)
-    names = [f"cam_{view + 1}" for view in range(take.cameras.views)]
-    save_calibration(folder / "calibration.toml", take, names)
+    for view in range(recording.cameras.views):
+        writer(folder, recording, view)
+    names = [f"cam_{view + 1}" for view in range(recording.cameras.views)]
+    save_calibration(folder / "calibration.toml", recording, names)
     return folder
 
 
-def save_calibration(path: Path, take: Recording, names: list[str]) -> None:
+def save_calibration(path: Path, recording: Recording, names: list[str]) -> None:
     from dataclasses import replace
 
-    save_cameras(path, replace(take.cameras, names=tuple(names)))
+    save_cameras(path, replace(recording.cameras, names=tuple(names)))

@@ -65,7 +65,9 @@ def trot(skeleton: Skeleton, generator: torch.Generator) -> Tensor:
     return _turned(body, angle) + path[:, None]
 
 
-def take(skeleton: Skeleton, number: int, *, missing: float = 0.0, run: float = 1.0) -> Recording:
+def recording(
+    skeleton: Skeleton, number: int, *, missing: float = 0.0, run: float = 1.0
+) -> Recording:
     """Film one animal, with a share of its sightings missing in runs of some frames."""
     cameras = ring_of_cameras(4, 3.0, 1.2, target_height=0.4, dtype=torch.float64)
     truth = trot(skeleton, generator_for(number, "animal"))

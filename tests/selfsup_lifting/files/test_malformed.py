@@ -23,26 +23,26 @@ forty = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 MOST_FRAMES = 200_000
 
 
-def require_sound(take: Recording) -> None:
-    seen = take.keypoints.isfinite().all(dim=-1)
-    assert take.frame_count <= MOST_FRAMES
-    assert torch.equal(seen, take.confidence > 0)
-    assert take.confidence.max() <= 1
-    assert not take.keypoints.isinf().any()
-    assert take.fps > 0
+def require_sound(recording: Recording) -> None:
+    seen = recording.keypoints.isfinite().all(dim=-1)
+    assert recording.frame_count <= MOST_FRAMES
+    assert torch.equal(seen, recording.confidence > 0)
+    assert recording.confidence.max() <= 1
+    assert not recording.keypoints.isinf().any()
+    assert recording.fps > 0
 
 
 def require_sentence_or_sound_reading(path: Path, culprit: Path, read: ReadSettings) -> None:
     try:
-        takes = read_recordings([str(path)], read)
+        recordings = read_recordings([str(path)], read)
     except ReadError as error:
-        takes, message = [], str(error)
+        recordings, message = [], str(error)
     else:
         message = culprit.name
     assert culprit.name in message or culprit.parent.name in message
     assert "\n" not in message.strip()
-    for take in takes:
-        require_sound(take)
+    for recording in recordings:
+        require_sound(recording)
 
 
 def suffix_of(layout: str) -> str:
@@ -60,8 +60,10 @@ def suffix_of(layout: str) -> str:
 def test_one_damaged_file_of_a_session(
     tmp_path_factory: pytest.TempPathFactory, layout: str, data: st.DataObject
 ) -> None:
-    take = Scene(views=2, frames=4, skeleton=BODIES[layout], missing=0.2).recording()
-    folder = write_session(tmp_path_factory.mktemp("damaged") / "session", take, WRITERS[layout])
+    recording = Scene(views=2, frames=4, skeleton=BODIES[layout], missing=0.2).recording()
+    folder = write_session(
+        tmp_path_factory.mktemp("damaged") / "session", recording, WRITERS[layout]
+    )
     files = sorted(file for file in folder.rglob("*") if file.suffix == suffix_of(layout))
     file = data.draw(st.sampled_from(files), label="file")
     data.draw(DAMAGES[file.suffix], label="damage").inflict(file)
@@ -74,8 +76,8 @@ def test_one_damaged_file_of_a_session(
 def test_one_damaged_file_alone(
     tmp_path_factory: pytest.TempPathFactory, layout: str, data: st.DataObject
 ) -> None:
-    take = Scene(views=1, frames=4, skeleton=BODIES[layout], missing=0.2).recording()
-    path = WRITERS[layout](tmp_path_factory.mktemp("damaged"), take, 0)
+    recording = Scene(views=1, frames=4, skeleton=BODIES[layout], missing=0.2).recording()
+    path = WRITERS[layout](tmp_path_factory.mktemp("damaged"), recording, 0)
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     file = data.draw(st.sampled_from(files), label="file")
     data.draw(DAMAGES[file.suffix], label="damage").inflict(file)
@@ -88,8 +90,10 @@ def test_one_damaged_file_alone(
 def test_a_damaged_calibration(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    take = Scene(views=2, frames=3, skeleton="coco17").recording()
-    folder = write_session(tmp_path_factory.mktemp("damaged") / "session", take, WRITERS["mmpose"])
+    recording = Scene(views=2, frames=3, skeleton="coco17").recording()
+    folder = write_session(
+        tmp_path_factory.mktemp("damaged") / "session", recording, WRITERS["mmpose"]
+    )
     file = folder / "calibration.toml"
     data.draw(DAMAGES[".npz"], label="damage").inflict(file)
     require_sentence_or_sound_reading(folder, file, ReadSettings())
@@ -111,7 +115,7 @@ def test_a_damaged_motion(tmp_path_factory: pytest.TempPathFactory, damage: Byte
 def test_a_damaged_native_file(
     tmp_path_factory: pytest.TempPathFactory, damage: BytesDamage
 ) -> None:
-    path = tmp_path_factory.mktemp("damaged") / "take.npz"
+    path = tmp_path_factory.mktemp("damaged") / "recording.npz"
     save_recording(path, Scene(views=2, frames=3).recording())
     damage.inflict(path)
     require_sentence_or_sound_reading(path, path, ReadSettings())
@@ -133,8 +137,8 @@ def test_something_else_in_a_pickle(
 
 @pytest.mark.parametrize("layout", ["mmpose", "alphapose", "coco_results"])
 def test_the_order_of_the_frames_does_not_matter(tmp_path: Path, layout: str) -> None:
-    take = Scene(views=2, frames=6, skeleton="coco17").recording()
-    folder = write_session(tmp_path / "session", take, WRITERS[layout])
+    recording = Scene(views=2, frames=6, skeleton="coco17").recording()
+    folder = write_session(tmp_path / "session", recording, WRITERS[layout])
     (expected,) = read_recordings([str(folder)], ReadSettings())
     for file in folder.glob("*.json"):
         file.write_text(json.dumps(json.loads(file.read_text())[::-1]))
@@ -144,8 +148,8 @@ def test_the_order_of_the_frames_does_not_matter(tmp_path: Path, layout: str) ->
 
 @pytest.mark.rejects
 def test_a_gap_of_more_than_100_000_frames_is_a_damaged_number(tmp_path: Path) -> None:
-    take = Scene(views=2, frames=3, skeleton="coco17").recording()
-    folder = write_session(tmp_path / "session", take, WRITERS["openpose"])
+    recording = Scene(views=2, frames=3, skeleton="coco17").recording()
+    folder = write_session(tmp_path / "session", recording, WRITERS["openpose"])
     for view in (1, 2):
         home = folder / f"cam{view}_json"
         (home / f"cam{view}_000000000002_keypoints.json").rename(
@@ -156,8 +160,8 @@ def test_a_gap_of_more_than_100_000_frames_is_a_damaged_number(tmp_path: Path) -
 
 
 def test_a_gap_of_100_000_frames_is_a_pause(tmp_path: Path) -> None:
-    take = Scene(views=1, frames=2, skeleton="coco17").recording()
-    home = WRITERS["openpose"](tmp_path, take, 0)
+    recording = Scene(views=1, frames=2, skeleton="coco17").recording()
+    home = WRITERS["openpose"](tmp_path, recording, 0)
     (home / "cam1_000000000001_keypoints.json").rename(home / "cam1_000000100000_keypoints.json")
     (read,) = read_recordings([str(home)], ReadSettings())
     assert read.frame_count == 100_001
@@ -166,8 +170,8 @@ def test_a_gap_of_100_000_frames_is_a_pause(tmp_path: Path) -> None:
 
 @pytest.mark.rejects
 def test_two_files_of_one_frame_are_refused(tmp_path: Path) -> None:
-    take = Scene(views=1, frames=2, skeleton="coco17").recording()
-    home = WRITERS["openpose"](tmp_path, take, 0)
+    recording = Scene(views=1, frames=2, skeleton="coco17").recording()
+    home = WRITERS["openpose"](tmp_path, recording, 0)
     (home / "again_000000000001_keypoints.json").write_text('{"people": []}')
     with pytest.raises(
         ReadError,
@@ -177,10 +181,10 @@ def test_two_files_of_one_frame_are_refused(tmp_path: Path) -> None:
 
 
 def test_infinite_and_absurd_numbers_are_missing(tmp_path: Path) -> None:
-    take = Scene(views=1, frames=2, skeleton="coco17").recording()
-    spoiled = replace(take, keypoints=take.keypoints.clone())
+    recording = Scene(views=1, frames=2, skeleton="coco17").recording()
+    spoiled = replace(recording, keypoints=recording.keypoints.clone())
     path = WRITERS["coco_results"](tmp_path, spoiled, 0)
-    first = take.keypoints[0, 0, 0].tolist()
+    first = recording.keypoints[0, 0, 0].tolist()
     path.write_text(path.read_text().replace(str(first[0]), "1e300").replace(str(first[1]), "NaN"))
     (read,) = read_recordings([str(path)], ReadSettings())
     assert read.keypoints[0, 0].isnan().any(dim=-1).nonzero().flatten().tolist() == [0]

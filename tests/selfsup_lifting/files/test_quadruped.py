@@ -14,7 +14,7 @@ from selfsup_lifting.recipes import robust
 from selfsup_lifting.skeleton.skeleton_file import load_skeleton
 from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.training.loop import train
-from tests.selfsup_lifting.files.quadruped import TOML, take
+from tests.selfsup_lifting.files.quadruped import TOML, recording
 
 KEPT_OUT = (6, 7)
 
@@ -27,12 +27,12 @@ def dog(tmp_path: Path) -> Skeleton:
 
 def error_of(dog: Skeleton, run: Path, missing: float) -> float:
     """Train on six dogs, and lift two others; gaps of a few frames are filled."""
-    takes = [fill_gaps(take(dog, number, missing=missing), 5) for number in range(8)]
+    recordings = [fill_gaps(recording(dog, number, missing=missing), 5) for number in range(8)]
     small = LifterSettings(width=64, blocks=1, dropout=0.1)
     config = replace(Config(), steps=250, frames_per_batch=64, lifter=small)
-    learned = [one for number, one in enumerate(takes) if number not in KEPT_OUT]
+    learned = [one for number, one in enumerate(recordings) if number not in KEPT_OUT]
     lifter = train(config, learned, run)
-    return evaluate_lifter(lifter, [takes[number] for number in KEPT_OUT]).total.p_mpjpe_mm
+    return evaluate_lifter(lifter, [recordings[number] for number in KEPT_OUT]).total.p_mpjpe_mm
 
 
 @pytest.mark.slow
@@ -46,11 +46,11 @@ def test_a_quarter_of_the_sightings_missing_costs_less_than_a_third(
 
 @pytest.mark.slow
 def test_three_joints_hidden_cost_less_than_a_quarter(dog: Skeleton, tmp_path: Path) -> None:
-    takes = [take(dog, number) for number in range(8)]
+    recordings = [recording(dog, number) for number in range(8)]
     small = LifterSettings(width=64, blocks=1, dropout=0.1)
     config = robust(replace(Config(), steps=400, frames_per_batch=64, lifter=small))
-    lifter = train(config, takes[: KEPT_OUT[0]], tmp_path / "run")
-    kept = [takes[number] for number in KEPT_OUT]
+    lifter = train(config, recordings[: KEPT_OUT[0]], tmp_path / "run")
+    kept = [recordings[number] for number in KEPT_OUT]
     seed = torch.Generator().manual_seed(0)
     gappy = []
     for one in kept:

@@ -23,26 +23,26 @@ TAKE = Scene(views=2, frames=20, skeleton="coco17", missing=0.2).recording()
 
 
 def read(folder: Path, settings: ReadSettings) -> Recording:
-    save_recording(folder / "take.npz", TAKE)
-    (take,) = read_recordings([str(folder / "take.npz")], settings)
-    return take
+    save_recording(folder / "recording.npz", TAKE)
+    (recording,) = read_recordings([str(folder / "recording.npz")], settings)
+    return recording
 
 
-def test_by_default_a_take_is_read_as_it_is(tmp_path: Path) -> None:
+def test_by_default_a_recording_is_read_as_it_is(tmp_path: Path) -> None:
     assert torch.equal(read(tmp_path, ReadSettings()).confidence, TAKE.confidence)
 
 
-def test_a_folder_of_takes_is_read_whole(tmp_path: Path) -> None:
+def test_a_folder_of_recordings_is_read_whole(tmp_path: Path) -> None:
     for name in ("a", "b"):
         save_recording(tmp_path / f"{name}.npz", replace(TAKE, name=name))
-    takes = read_recordings([str(tmp_path), f"native:{tmp_path / 'a.npz'}"], ReadSettings())
-    assert [take.name for take in takes] == ["a", "b", "a"]
+    recordings = read_recordings([str(tmp_path), f"native:{tmp_path / 'a.npz'}"], ReadSettings())
+    assert [recording.name for recording in recordings] == ["a", "b", "a"]
 
 
 def test_doubtful_sightings_are_left_out(tmp_path: Path) -> None:
-    take = read(tmp_path, ReadSettings(min_confidence=0.6))
-    assert torch.equal(take.confidence > 0, TAKE.confidence >= 0.6)
-    assert torch.equal(take.keypoints.isfinite().all(dim=-1), take.confidence > 0)
+    recording = read(tmp_path, ReadSettings(min_confidence=0.6))
+    assert torch.equal(recording.confidence > 0, TAKE.confidence >= 0.6)
+    assert torch.equal(recording.keypoints.isfinite().all(dim=-1), recording.confidence > 0)
 
 
 def test_gaps_are_filled_when_asked(tmp_path: Path) -> None:
@@ -52,9 +52,9 @@ def test_gaps_are_filled_when_asked(tmp_path: Path) -> None:
     assert filled.keypoints.isnan().sum() < TAKE.keypoints.isnan().sum()
 
 
-def test_faster_takes_are_thinned_out(tmp_path: Path) -> None:
-    take = read(tmp_path, ReadSettings(fps=10.0))
-    assert (take.fps, take.frame_count) == (10.0, 4)
+def test_faster_recordings_are_thinned_out(tmp_path: Path) -> None:
+    recording = read(tmp_path, ReadSettings(fps=10.0))
+    assert (recording.fps, recording.frame_count) == (10.0, 4)
 
 
 def test_joints_are_mapped(tmp_path: Path) -> None:
@@ -64,17 +64,17 @@ def test_joints_are_mapped(tmp_path: Path) -> None:
 def test_motion_capture_is_filmed_by_the_users_own_rig(tmp_path: Path) -> None:
     (tmp_path / "clip.bvh").write_text(actor())
     save_cameras(tmp_path / "rig.toml", Scene(views=3).cameras())
-    (take,) = read_recordings(
+    (recording,) = read_recordings(
         [str(tmp_path / "clip.bvh")], ReadSettings(cameras=tmp_path / "rig.toml")
     )
-    assert take.cameras.names == ("cam_1", "cam_2", "cam_3")
+    assert recording.cameras.names == ("cam_1", "cam_2", "cam_3")
 
 
 def test_the_place_in_the_list_names_somebody_without_a_name(tmp_path: Path) -> None:
     path = layouts.coco_results(tmp_path, replace(TAKE, confidence=TAKE.confidence), 0)
     settings = ReadSettings(person="0")
-    (take,) = read_recordings([str(path)], settings)
-    assert take.keypoints.isfinite().any()
+    (recording,) = read_recordings([str(path)], settings)
+    assert recording.keypoints.isfinite().any()
 
 
 def test_shares_from_minus_one_to_one_become_pixels() -> None:

@@ -62,8 +62,8 @@ def test_motion_skeletons_and_settings_may_have_a_mark(tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_text("source_fps = 25.0\n")
     for file in tmp_path.iterdir():
         mark(file)
-    (take,) = read_recordings([str(tmp_path / "clip.bvh")], ReadSettings())
-    assert take.frame_count == 3
+    (recording,) = read_recordings([str(tmp_path / "clip.bvh")], ReadSettings())
+    assert recording.frame_count == 3
     assert load_skeleton(tmp_path / "body.toml").joints == ("a", "b")
     assert load_settings(tmp_path / "settings.toml", ReadSettings()).source_fps == 25.0
 

@@ -28,10 +28,10 @@ def errors(noise: NoiseSettings) -> Tensor:
 
 @given(scenes)
 def test_a_silent_detector_returns_the_projection(scene: Scene) -> None:
-    take = replace(scene, missing=0.0).recording()
-    seen = film(take.cameras, scene.truth(), SILENT, generator_for(0, "take"))
+    recording = replace(scene, missing=0.0).recording()
+    seen = film(recording.cameras, scene.truth(), SILENT, generator_for(0, "take"))
     found = seen.keypoints.isfinite()
-    assert_close(seen.keypoints[found], take.keypoints[found], rtol=0, atol=1e-3)
+    assert_close(seen.keypoints[found], recording.keypoints[found], rtol=0, atol=1e-3)
     assert_close(seen.confidence[found.all(dim=-1)].min(), torch.tensor(1.0))
 
 
@@ -50,7 +50,7 @@ def test_jitter_has_the_deviation_it_is_given() -> None:
     assert_close(squared, torch.tensor(2 * 3.0**2), rtol=0.05, atol=0)
 
 
-def test_bias_stays_through_the_take() -> None:
+def test_bias_stays_through_the_recording() -> None:
     biased = errors(replace(SILENT, bias_px=3.0))
     assert_close(biased, biased[:1].expand_as(biased))
     assert_close(biased[0].square().mean(), torch.tensor(2 * 3.0**2), rtol=0.5, atol=0)
@@ -74,7 +74,7 @@ def test_occlusion_comes_in_runs() -> None:
     assert_close(lost[1:].sum() / begins, torch.tensor(10.0), rtol=0.2, atol=0)
 
 
-def test_confidence_tells_good_from_bad() -> None:
+def test_confidence_separates_good_from_bad() -> None:
     seen, error = detected(NoiseSettings()), errors(NoiseSettings())
     trusted = seen.confidence > seen.confidence.median()
     assert error[trusted].mean() < 0.75 * error[~trusted].mean()
@@ -95,9 +95,9 @@ def test_what_lies_outside_the_picture_is_missing(outside: float) -> None:
 
 
 def test_what_lies_behind_a_camera_is_missing() -> None:
-    take = Scene(views=2).recording()
+    recording = Scene(views=2).recording()
     behind = torch.tensor([[[6.0, 0.0, 1.0]]])
-    seen = film(take.cameras, behind, SILENT, generator_for(0, "take"))
+    seen = film(recording.cameras, behind, SILENT, generator_for(0, "take"))
     assert seen.confidence[0, :, 0].tolist() == [0.0, 1.0]
 
 

@@ -128,24 +128,24 @@ def test_an_actor_stands_upright_in_meters(
     tmp_path: Path, names: dict[str, str] | None, unit: float
 ) -> None:
     (tmp_path / "clip.bvh").write_text(actor(names=names, unit=unit))
-    (take,) = read_recordings([str(tmp_path)], ReadSettings(noise=EXACT))
-    assert take.truth is not None
-    heights = dict(zip(H36M.joints, take.truth[0, :, 2].tolist(), strict=True))
+    (recording,) = read_recordings([str(tmp_path)], ReadSettings(noise=EXACT))
+    assert recording.truth is not None
+    heights = dict(zip(H36M.joints, recording.truth[0, :, 2].tolist(), strict=True))
     expected = {"pelvis": 0.94, "left_knee": 0.52, "thorax": 1.40, "nose": 1.47, "head_top": 1.57}
     assert {joint: round(heights[joint], 4) for joint in expected} == expected
-    across = (take.truth[0, 4] - take.truth[0, 1]).norm()
+    across = (recording.truth[0, 4] - recording.truth[0, 1]).norm()
     assert_close(across, torch.tensor(0.16), rtol=0, atol=1e-5)
 
 
 def test_left_is_left_of_where_the_actor_faces(tmp_path: Path) -> None:
     (tmp_path / "clip.bvh").write_text(actor())
     settings = ReadSettings(noise=EXACT)
-    (take,) = read_recordings([str(tmp_path / "clip.bvh")], settings)
-    assert take.truth is not None
-    to_the_left = take.truth[0, 4] - take.truth[0, 1]
+    (recording,) = read_recordings([str(tmp_path / "clip.bvh")], settings)
+    assert recording.truth is not None
+    to_the_left = recording.truth[0, 4] - recording.truth[0, 1]
     facing = torch.linalg.cross(to_the_left, torch.tensor([0.0, 0.0, 1.0]))
-    from_behind = (take.cameras.centers.float() @ facing).argmin()
-    seen = take.keypoints[0, from_behind]
+    from_behind = (recording.cameras.centers.float() @ facing).argmin()
+    seen = recording.keypoints[0, from_behind]
     assert seen[4, 0] < seen[1, 0]
 
 
@@ -156,24 +156,24 @@ def test_a_skeleton_of_your_own_is_found_by_name(tmp_path: Path) -> None:
         'bones = [["Hips", "upper_leg_left"], ["upper_leg_left", "FootL"], ["Hips", "Neck"]]\n'
     )
     settings = ReadSettings(noise=EXACT, detected_skeleton=str(tmp_path / "leg.toml"))
-    (take,) = read_recordings([str(tmp_path / "clip.bvh")], settings)
-    assert take.truth is not None
-    assert take.skeleton.joints == ("Hips", "upper_leg_left", "FootL", "Neck")
-    heights = take.truth[0, :, 2].tolist()
+    (recording,) = read_recordings([str(tmp_path / "clip.bvh")], settings)
+    assert recording.truth is not None
+    assert recording.skeleton.joints == ("Hips", "upper_leg_left", "FootL", "Neck")
+    heights = recording.truth[0, :, 2].tolist()
     assert [round(height, 4) for height in heights] == [0.94, 0.92, 0.11, 1.4]
 
 
 def test_who_does_what_comes_from_the_file_name(tmp_path: Path) -> None:
     (tmp_path / "dataset-1_walk-back_happy_001.bvh").write_text(actor())
-    (take,) = read_recordings([f"mocap:{tmp_path}"], ReadSettings())
-    assert (take.action, take.subject, take.fps) == ("walk-back", "happy", 50.0)
+    (recording,) = read_recordings([f"mocap:{tmp_path}"], ReadSettings())
+    assert (recording.action, recording.subject, recording.fps) == ("walk-back", "happy", 50.0)
 
 
 def test_who_does_what_comes_from_the_manifest(tmp_path: Path) -> None:
     (tmp_path / "take3.bvh").write_text(actor())
     (tmp_path / "manifest.csv").write_text("file,content,style\ntake3.bvh,bow,sad\n")
-    (take,) = read_recordings([str(tmp_path)], ReadSettings())
-    assert (take.action, take.subject) == ("bow", "sad")
+    (recording,) = read_recordings([str(tmp_path)], ReadSettings())
+    assert (recording.action, recording.subject) == ("bow", "sad")
 
 
 def test_noise_belongs_to_the_clip_and_not_to_the_run(tmp_path: Path) -> None:
@@ -232,10 +232,10 @@ def test_a_giant_is_no_body(tmp_path: Path) -> None:
 
 
 def test_the_real_clips_are_read_whole(mocap_folder: Path) -> None:
-    takes = read_recordings([str(mocap_folder)], ReadSettings(noise=EXACT))
-    assert (len(takes), sum(take.frame_count for take in takes)) == (45, 8397)
-    assert {take.subject for take in takes} >= {"happy", "proud", "sad"}
-    truth = torch.cat([take.truth for take in takes if take.truth is not None])
+    recordings = read_recordings([str(mocap_folder)], ReadSettings(noise=EXACT))
+    assert (len(recordings), sum(recording.frame_count for recording in recordings)) == (45, 8397)
+    assert {recording.subject for recording in recordings} >= {"happy", "proud", "sad"}
+    truth = torch.cat([recording.truth for recording in recordings if recording.truth is not None])
     thigh = (truth[:, 4] - truth[:, 5]).norm(dim=-1)
     assert_close(thigh, torch.full_like(thigh, 0.3908), rtol=0, atol=2e-4)
     assert truth[..., 2].min() > 0

@@ -1,4 +1,4 @@
-"""Laws of the synthetic takes."""
+"""Laws of the synthetic recordings."""
 
 from functools import cache
 
@@ -19,19 +19,19 @@ EXACT = NoiseSettings(jitter_px=0.0, bias_px=0.0, outlier_share=0.0)
 
 
 @cache
-def takes(seed: int = 0, views: int = 4) -> list[Recording]:
+def recordings(seed: int = 0, views: int = 4) -> list[Recording]:
     settings = ReadSettings(simulation_seed=seed, noise=EXACT, rig=RigSettings(views=views))
     return read_recordings([], settings)
 
 
-def truth_of(take: Recording) -> Tensor:
-    assert take.truth is not None
-    return take.truth
+def truth_of(recording: Recording) -> Tensor:
+    assert recording.truth is not None
+    return recording.truth
 
 
-def bone_lengths(take: Recording) -> Tensor:
+def bone_lengths(recording: Recording) -> Tensor:
     parents, children = zip(*H36M.bones, strict=True)
-    return (truth_of(take)[:, parents] - truth_of(take)[:, children]).norm(dim=-1)
+    return (truth_of(recording)[:, parents] - truth_of(recording)[:, children]).norm(dim=-1)
 
 
 names = st.builds(
@@ -40,72 +40,74 @@ names = st.builds(
 
 
 def named(name: str) -> Recording:
-    return next(take for take in takes() if take.name == name)
+    return next(recording for recording in recordings() if recording.name == name)
 
 
 @given(names)
 def test_truth_projects_to_the_keypoints(name: str) -> None:
-    take = named(name)
-    pixels = take.cameras.project(truth_of(take)[50].double()).pixels
-    assert_close(take.keypoints[50], pixels.float(), rtol=0, atol=1e-3)
+    recording = named(name)
+    pixels = recording.cameras.project(truth_of(recording)[50].double()).pixels
+    assert_close(recording.keypoints[50], pixels.float(), rtol=0, atol=1e-3)
 
 
 @given(names)
 def test_bones_keep_their_length(name: str) -> None:
-    take = named(name)
-    lengths = bone_lengths(take)
+    recording = named(name)
+    lengths = bone_lengths(recording)
     assert_close(lengths, lengths[:1].expand_as(lengths), rtol=0, atol=1e-5)
 
 
 @given(names)
 def test_left_is_built_as_right(name: str) -> None:
-    take = named(name)
-    lengths = dict(zip(H36M.bones, bone_lengths(take)[0], strict=True))
+    recording = named(name)
+    lengths = dict(zip(H36M.bones, bone_lengths(recording)[0], strict=True))
     assert_close(lengths[1, 2], lengths[4, 5])
     assert_close(lengths[11, 12], lengths[14, 15])
 
 
 @given(names)
 def test_the_lower_foot_stands_on_the_floor(name: str) -> None:
-    take = named(name)
-    ankles = truth_of(take)[:, [3, 6], 2].amin(dim=1)
+    recording = named(name)
+    ankles = truth_of(recording)[:, [3, 6], 2].amin(dim=1)
     assert_close(ankles, torch.full_like(ankles, ANKLE_HEIGHT), rtol=0, atol=1e-5)
 
 
 @given(names)
 def test_nobody_moves_faster_than_a_person(name: str) -> None:
-    take = named(name)
-    speed = truth_of(take).diff(dim=0).norm(dim=-1) * take.fps
+    recording = named(name)
+    speed = truth_of(recording).diff(dim=0).norm(dim=-1) * recording.fps
     assert speed.max() < 8.0
 
 
 @given(names)
 def test_everybody_stays_in_every_picture(name: str) -> None:
-    take = named(name)
-    assert take.keypoints.isfinite().all()
+    recording = named(name)
+    assert recording.keypoints.isfinite().all()
 
 
 @given(names)
 def test_a_walker_faces_where_he_walks(name: str) -> None:
-    take = named(name)
-    hips = truth_of(take)[:, 4] - truth_of(take)[:, 1]
+    recording = named(name)
+    hips = truth_of(recording)[:, 4] - truth_of(recording)[:, 1]
     forward = torch.stack([hips[:, 1], -hips[:, 0]], dim=-1)
-    step = truth_of(take)[:, 0, :2].diff(dim=0)
-    if take.action == "walking":
+    step = truth_of(recording)[:, 0, :2].diff(dim=0)
+    if recording.action == "walking":
         assert (step * forward[1:]).sum(dim=-1).gt(0).float().mean() > 0.95
 
 
 def test_subjects_differ_in_build() -> None:
-    builds = {take.subject: tuple(bone_lengths(take)[0].tolist()) for take in takes()}
+    builds = {
+        recording.subject: tuple(bone_lengths(recording)[0].tolist()) for recording in recordings()
+    }
     assert tuple(builds) == SUBJECTS
     assert len(set(builds.values())) == len(SUBJECTS)
 
 
 def test_another_seed_moves_otherwise_and_the_same_one_alike() -> None:
     again = read_recordings(["synthetic"], ReadSettings(noise=EXACT))
-    assert torch.equal(again[0].keypoints, takes()[0].keypoints)
-    assert not torch.equal(takes(seed=1)[0].keypoints, takes()[0].keypoints)
+    assert torch.equal(again[0].keypoints, recordings()[0].keypoints)
+    assert not torch.equal(recordings(seed=1)[0].keypoints, recordings()[0].keypoints)
 
 
 def test_the_rig_is_the_users() -> None:
-    assert takes(views=2)[0].cameras.views == 2
+    assert recordings(views=2)[0].cameras.views == 2

@@ -55,8 +55,8 @@ def test_what_is_not_seen_does_not_decide(body: str, unseen: tuple[str, ...]) ->
 
 def test_a_body_25b_whose_face_is_never_seen_is_no_body_25(tmp_path: Path) -> None:
     folder = Actor("body25b", ("nose", "left_eye", "right_eye")).write(tmp_path / "cam1_json")
-    (take,) = read_recordings([str(folder)], ReadSettings())
-    assert take.skeleton.name == "body25b"
+    (recording,) = read_recordings([str(folder)], ReadSettings())
+    assert recording.skeleton.name == "body25b"
 
 
 @pytest.mark.parametrize("body", CANDIDATES)
@@ -64,19 +64,19 @@ def test_the_cameras_of_a_folder_share_a_detector(tmp_path: Path, body: str) -> 
     """One camera sees too little to tell; the other tells for both."""
     Actor(body).write(tmp_path / "cam1_json")
     Actor(body, TELLING).write(tmp_path / "cam2_json")
-    take = Scene(views=2).recording()
-    save_calibration(tmp_path / "calibration.toml", take, ["cam_1", "cam_2"])
+    recording = Scene(views=2).recording()
+    save_calibration(tmp_path / "calibration.toml", recording, ["cam_1", "cam_2"])
     (read,) = read_recordings([str(tmp_path)], ReadSettings())
     assert read.skeleton.name == body
 
 
 @pytest.mark.rejects
-def test_a_body_that_nothing_tells_is_asked_for(tmp_path: Path) -> None:
+def test_a_body_that_nothing_identifies_is_asked_for(tmp_path: Path) -> None:
     folder = Actor("body25b", TELLING).write(tmp_path / "cam1_json")
     with pytest.raises(ReadError, match=r"cam1_json: 25 .* body25 or body25b, .*--detected-skel"):
         read_recordings([str(folder)], ReadSettings())
-    (take,) = read_recordings([str(folder)], ReadSettings(detected_skeleton="body25b"))
-    assert take.skeleton.name == "body25b"
+    (recording,) = read_recordings([str(folder)], ReadSettings(detected_skeleton="body25b"))
+    assert recording.skeleton.name == "body25b"
 
 
 @pytest.mark.rejects
@@ -97,12 +97,12 @@ def test_the_real_capture_is_of_body_25b(
 ) -> None:
     """Camera 3 sees neither eyes nor nose; without the project's word anatomy must do."""
     (tmp_path / camera).symlink_to(capture_folder / poses / camera)
-    (take,) = read_recordings([str(tmp_path / camera)], ReadSettings(person="0"))
-    assert take.skeleton.name == "body25b"
+    (recording,) = read_recordings([str(tmp_path / camera)], ReadSettings(person="0"))
+    assert recording.skeleton.name == "body25b"
 
 
 @pytest.mark.parametrize("name", ["coco17", "h36m17", "mpi_inf_3dhp17"])
-def test_seventeen_joints_of_a_person_tell_their_skeleton(name: str) -> None:
+def test_seventeen_joints_of_a_person_determine_their_skeleton(name: str) -> None:
     person = read_recordings(["synthetic"], ReadSettings())[0]
     joints = SKELETONS[name].joints
     # The stick figure has no face, and its head is one joint.

@@ -11,33 +11,33 @@ from tests.selfsup_lifting.strategies import Scene, scenes
 
 @given(scenes.filter(lambda scene: not scene.missing))
 def test_a_mirrored_body_projects_to_the_mirrored_image(scene: Scene) -> None:
-    take = scene.recording()
-    frames = mirrored(build_dataset([take]), take.skeleton)
+    recording = scene.recording()
+    frames = mirrored(build_dataset([recording]), recording.skeleton)
     seen = world_to_camera(frames.camera_from_root, frames.labels)
     torch.testing.assert_close(seen[..., :2] / seen[..., 2:], frames.image, rtol=0, atol=1e-4)
 
 
 @given(scenes.filter(lambda scene: not scene.missing))
 def test_a_mirrored_camera_is_a_camera(scene: Scene) -> None:
-    take = scene.recording()
-    turns = mirrored(build_dataset([take]), take.skeleton).camera_from_root[..., :3, :3]
+    recording = scene.recording()
+    turns = mirrored(build_dataset([recording]), recording.skeleton).camera_from_root[..., :3, :3]
     torch.testing.assert_close(torch.linalg.det(turns), torch.ones(turns.shape[:2]))
 
 
 @given(scenes.filter(lambda scene: not scene.missing))
 def test_mirroring_twice_changes_nothing(scene: Scene) -> None:
-    take = scene.recording()
-    frames = build_dataset([take])
-    twice = mirrored(mirrored(frames, take.skeleton), take.skeleton)
+    recording = scene.recording()
+    frames = build_dataset([recording])
+    twice = mirrored(mirrored(frames, recording.skeleton), recording.skeleton)
     assert torch.equal(twice.image, frames.image)
     assert torch.equal(twice.camera_from_root, frames.camera_from_root)
 
 
 def test_half_of_the_frames_are_mirrored() -> None:
-    take = Scene(views=2, frames=400).recording()
-    frames = build_dataset([take])
+    recording = Scene(views=2, frames=400).recording()
+    frames = build_dataset([recording])
     torch.manual_seed(0)
-    mixed = mirror_half(frames, take.skeleton)
+    mixed = mirror_half(frames, recording.skeleton)
     kept = (mixed.image == frames.image).all(dim=(1, 2, 3)).float().mean()
     assert 0.4 < kept < 0.6
 

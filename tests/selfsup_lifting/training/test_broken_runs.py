@@ -32,7 +32,7 @@ TINY = Config(epochs=2, frames_per_batch=8, lifter=LifterSettings(width=8, block
 DIVERGING = replace(TINY, learning_rate=1e18)
 
 
-def takes(skeleton: str = "h36m17") -> list[Recording]:
+def recordings(skeleton: str = "h36m17") -> list[Recording]:
     return [Scene(views=2, frames=16, skeleton=skeleton).recording()]
 
 
@@ -64,7 +64,7 @@ class Breaking:
 
 
 def test_a_seed_may_be_as_large_as_torch_counts(tmp_path: Path) -> None:
-    lifter = train(replace(TINY, epochs=1, seed=2**63 - 1), takes(), tmp_path / "run")
+    lifter = train(replace(TINY, epochs=1, seed=2**63 - 1), recordings(), tmp_path / "run")
     assert all(weights.isfinite().all() for weights in lifter.state_dict().values())
 
 
@@ -74,9 +74,9 @@ def test_a_lifter_can_be_compared_where_its_training_device_is_not() -> None:
 
 
 def test_an_older_run_is_replaced_whole(tmp_path: Path) -> None:
-    train(TINY, takes(), tmp_path / "run")
+    train(TINY, recordings(), tmp_path / "run")
     (tmp_path / "run" / "notes.txt").write_text("of the older run")
-    train(replace(TINY, epochs=1), takes(), tmp_path / "run")
+    train(replace(TINY, epochs=1), recordings(), tmp_path / "run")
     assert load_config(tmp_path / "run").epochs == 1
     assert not (tmp_path / "run" / "notes.txt").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
@@ -86,11 +86,11 @@ def test_an_older_run_is_replaced_whole(tmp_path: Path) -> None:
 def test_an_older_run_outlives_a_newer_one_that_saves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    train(TINY, takes(), tmp_path / "run")
+    train(TINY, recordings(), tmp_path / "run")
     before = contents(tmp_path / "run")
     Breaking(0, error).install(monkeypatch)
     with pytest.raises(type(error)):
-        train(replace(TINY, learning_rate=0.1), takes(), tmp_path / "run")
+        train(replace(TINY, learning_rate=0.1), recordings(), tmp_path / "run")
     assert contents(tmp_path / "run") == before
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
@@ -98,25 +98,25 @@ def test_an_older_run_outlives_a_newer_one_that_saves_nothing(
 def test_an_interrupted_run_with_an_epoch_done_replaces_an_older_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train(TINY, takes(), tmp_path / "run")
+    train(TINY, recordings(), tmp_path / "run")
     Breaking(1, KeyboardInterrupt()).install(monkeypatch)
     with pytest.raises(KeyboardInterrupt):
-        train(replace(TINY, learning_rate=0.1), takes(), tmp_path / "run")
+        train(replace(TINY, learning_rate=0.1), recordings(), tmp_path / "run")
     assert load_config(tmp_path / "run").learning_rate == 0.1
 
 
 def test_a_failure_leaves_the_last_checkpoint_and_goes_on_from_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = train(replace(TINY, epochs=4), takes(), tmp_path / "whole")
-    train(TINY, takes(), tmp_path / "run")
+    whole = train(replace(TINY, epochs=4), recordings(), tmp_path / "whole")
+    train(TINY, recordings(), tmp_path / "run")
     before = contents(tmp_path / "run")["model.safetensors"]
     Breaking(3, RuntimeError("out of memory")).install(monkeypatch)
     with pytest.raises(RuntimeError):
-        train(replace(TINY, epochs=4), takes(), tmp_path / "run", resume=True)
+        train(replace(TINY, epochs=4), recordings(), tmp_path / "run", resume=True)
     monkeypatch.undo()
     assert contents(tmp_path / "run")["model.safetensors"] == before
-    resumed = train(replace(TINY, epochs=4), takes(), tmp_path / "run", resume=True)
+    resumed = train(replace(TINY, epochs=4), recordings(), tmp_path / "run", resume=True)
     pairs = zip(resumed.parameters(), whole.parameters(), strict=True)
     assert all(torch.equal(one, other) for one, other in pairs)
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
@@ -124,17 +124,17 @@ def test_a_failure_leaves_the_last_checkpoint_and_goes_on_from_there(
 
 
 def test_dropout_may_change_when_a_run_goes_on(tmp_path: Path) -> None:
-    train(TINY, takes(), tmp_path / "run")
+    train(TINY, recordings(), tmp_path / "run")
     config = replace(TINY, epochs=3, lifter=replace(TINY.lifter, dropout=0.5))
-    assert train(config, takes(), tmp_path / "run", resume=True).settings.dropout == 0.5
+    assert train(config, recordings(), tmp_path / "run", resume=True).settings.dropout == 0.5
 
 
 @pytest.mark.rejects
-def test_a_diverging_training_is_told_and_the_older_run_stays(tmp_path: Path) -> None:
-    train(TINY, takes(), tmp_path / "run")
+def test_a_diverging_training_is_reported_and_the_older_run_stays(tmp_path: Path) -> None:
+    train(TINY, recordings(), tmp_path / "run")
     before = contents(tmp_path / "run")
     with pytest.raises(ValueError, match=r"diverged: the loss L_in of epoch [12] must be finite"):
-        train(DIVERGING, takes(), tmp_path / "run")
+        train(DIVERGING, recordings(), tmp_path / "run")
     assert contents(tmp_path / "run") == before
 
 
@@ -155,8 +155,8 @@ def rewritten(path: Path, weights: dict[str, Any], **metadata: str | None) -> No
         old = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         words = {**file.metadata(), **metadata}
     kept = {name: value for name, value in {**old, **weights}.items() if value is not None}
-    told = {name: value for name, value in words.items() if value is not None}
-    save_file(kept, path, metadata=told)
+    report = {name: value for name, value in words.items() if value is not None}
+    save_file(kept, path, metadata=report)
 
 
 BIAS = "decoder.layers.0.bias"
@@ -164,7 +164,7 @@ BIAS = "decoder.layers.0.bias"
 
 @pytest.mark.rejects
 @pytest.mark.parametrize(
-    ("weights", "metadata", "told"),
+    ("weights", "metadata", "report"),
     [
         ({BIAS: None}, {}, f"it lacks `{BIAS}`"),
         ({"more": torch.zeros(1)}, {}, "it should not have `more`"),
@@ -181,11 +181,11 @@ BIAS = "decoder.layers.0.bias"
     ],
 )
 def test_a_damaged_lifter_is_named(
-    tmp_path: Path, weights: dict[str, Any], metadata: dict[str, str | None], told: str
+    tmp_path: Path, weights: dict[str, Any], metadata: dict[str, str | None], report: str
 ) -> None:
     saved(tmp_path / "run")
     rewritten(tmp_path / "run" / "model.safetensors", weights, **metadata)
-    with pytest.raises(ValueError, match=rf"model\.safetensors is damaged: {told}") as refusal:
+    with pytest.raises(ValueError, match=rf"model\.safetensors is damaged: {report}") as refusal:
         load_lifter(tmp_path / "run")
     assert "\n" not in str(refusal.value)
 
@@ -228,7 +228,7 @@ def test_a_run_folder_that_is_not_there_is_named(tmp_path: Path, load: Any) -> N
 
 @pytest.mark.rejects
 @pytest.mark.parametrize(
-    ("lifter", "skeleton", "told"),
+    ("lifter", "skeleton", "report"),
     [
         (replace(TINY.lifter, width=16), "h36m17", r"`lifter\.width` was 8 and is now 16$"),
         (replace(TINY.lifter, blocks=2), "h36m17", r"`lifter\.blocks` was 1 and is now 2$"),
@@ -236,12 +236,12 @@ def test_a_run_folder_that_is_not_there_is_named(tmp_path: Path, load: Any) -> N
     ],
 )
 def test_another_network_cannot_be_resumed(
-    tmp_path: Path, lifter: LifterSettings, skeleton: str, told: str
+    tmp_path: Path, lifter: LifterSettings, skeleton: str, report: str
 ) -> None:
-    train(TINY, takes(), tmp_path / "run")
+    train(TINY, recordings(), tmp_path / "run")
     before = contents(tmp_path / "run")
-    with pytest.raises(ValueError, match=told):
-        train(replace(TINY, lifter=lifter), takes(skeleton), tmp_path / "run", resume=True)
+    with pytest.raises(ValueError, match=report):
+        train(replace(TINY, lifter=lifter), recordings(skeleton), tmp_path / "run", resume=True)
     assert contents(tmp_path / "run") == before
 
 
@@ -255,7 +255,7 @@ def test_a_device_that_is_not_there_is_refused_before_any_work(
     monkeypatch.setattr(training, "build_dataset", pytest.fail)
     config = replace(TINY, device=device)
     with pytest.raises(ValueError, match=f"setting `device` must be one of cpu.*, got '{device}'"):
-        train(config, takes(), tmp_path / "run")
+        train(config, recordings(), tmp_path / "run")
     with pytest.raises(ValueError, match="setting `device` must be one of cpu"):
         planned_run(config, "paper")
     assert contents(tmp_path / "run") == before

@@ -18,9 +18,9 @@ EXACT = 1e-4
 
 @given(scenes.filter(lambda scene: not scene.missing))
 def test_labels_are_the_truth_where_detections_are_exact(scene: Scene) -> None:
-    take = scene.recording()
-    frames = build_dataset([take.without_truth()])
-    root = scene.truth()[:, list(take.skeleton.root)].mean(dim=1, keepdim=True)
+    recording = scene.recording()
+    frames = build_dataset([recording.without_truth()])
+    root = scene.truth()[:, list(recording.skeleton.root)].mean(dim=1, keepdim=True)
     torch.testing.assert_close(frames.labels, scene.truth() - root, rtol=0, atol=EXACT)
 
 
@@ -33,19 +33,19 @@ def test_labels_project_to_the_image(scene: Scene) -> None:
 
 @given(scenes.filter(lambda scene: not scene.missing))
 def test_the_truth_changes_nothing_where_labels_are_triangulated(scene: Scene) -> None:
-    take = scene.recording()
-    wrong = replace(take, truth=torch.full_like(scene.truth(), torch.nan))
-    assert torch.equal(build_dataset([take]).labels, build_dataset([wrong]).labels)
+    recording = scene.recording()
+    wrong = replace(recording, truth=torch.full_like(scene.truth(), torch.nan))
+    assert torch.equal(build_dataset([recording]).labels, build_dataset([wrong]).labels)
 
 
 def test_supervised_labels_are_the_truth() -> None:
-    take = Scene(views=3, frames=4).recording()
-    jittered = replace(take, keypoints=take.keypoints + 20.0)
+    recording = Scene(views=3, frames=4).recording()
+    jittered = replace(recording, keypoints=recording.keypoints + 20.0)
     labels = build_dataset([jittered], Labels.TRUTH).labels
-    torch.testing.assert_close(labels, Scene(views=3, frames=4).truth() - take.truth[:, :1])
+    torch.testing.assert_close(labels, Scene(views=3, frames=4).truth() - recording.truth[:, :1])
 
 
-def test_takes_with_fewer_cameras_are_filled_up_with_blind_views() -> None:
+def test_recordings_with_fewer_cameras_are_filled_up_with_blind_views() -> None:
     two, four = Scene(views=2, frames=3).recording(), Scene(views=4, frames=5).recording()
     frames = build_dataset([two, four])
     assert frames.image.shape[:2] == (8, 4)
@@ -54,9 +54,9 @@ def test_takes_with_fewer_cameras_are_filled_up_with_blind_views() -> None:
 
 
 def test_a_missing_sighting_reaches_nothing() -> None:
-    take = Scene(views=3, frames=2).recording()
-    take.keypoints[0, 1, 5] = torch.nan
-    frames = build_dataset([take])
+    recording = Scene(views=3, frames=2).recording()
+    recording.keypoints[0, 1, 5] = torch.nan
+    frames = build_dataset([recording])
     assert not frames.seen[0, 1, 5]
     assert frames.image.isfinite().all()
     assert frames.labelled.all()
@@ -85,24 +85,24 @@ def test_every_method_answers_in_world_metres(method: Method, weighted: bool) ->
 
 @pytest.mark.parametrize("method", [Method.ROBUST, Method.REFINED])
 def test_robust_methods_leave_a_wrong_sighting_out(method: Method) -> None:
-    scene, take = Scene(views=4, frames=2), Scene(views=4, frames=2).recording()
-    take.keypoints[1, 2, 3] += 200.0
-    points, kept = triangulate_recording(take, TriangulationSettings(method=method))
+    scene, recording = Scene(views=4, frames=2), Scene(views=4, frames=2).recording()
+    recording.keypoints[1, 2, 3] += 200.0
+    points, kept = triangulate_recording(recording, TriangulationSettings(method=method))
     torch.testing.assert_close(points, scene.truth().double(), rtol=0, atol=EXACT)
     assert kept.logical_not().nonzero().tolist() == [[1, 2, 3]]
 
 
 @pytest.mark.rejects
-def test_a_take_that_teaches_nothing_is_refused() -> None:
+def test_a_recording_that_teaches_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match=r"in none is the root \(pelvis\) seen by two views"):
         build_dataset([Scene(missing=1.0).recording()])
 
 
 @pytest.mark.rejects
 def test_two_skeletons_are_refused() -> None:
-    takes = [Scene().recording(), Scene(skeleton="coco17").recording()]
+    recordings = [Scene().recording(), Scene(skeleton="coco17").recording()]
     with pytest.raises(ValueError, match="scene 0 has coco17; map all with --skeleton"):
-        build_dataset(takes)
+        build_dataset(recordings)
 
 
 @pytest.mark.rejects

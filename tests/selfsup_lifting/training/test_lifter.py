@@ -21,34 +21,34 @@ def small_lifter(skeleton: str = "h36m17") -> Lifter:
 
 @given(scenes)
 def test_the_root_is_the_origin(scene: Scene) -> None:
-    lifter, take = small_lifter(scene.skeleton), scene.recording()
-    poses = lift(lifter, take.cameras, take.keypoints)
-    root = poses[:, :, list(take.skeleton.root)].mean(dim=2)
+    lifter, recording = small_lifter(scene.skeleton), scene.recording()
+    poses = lift(lifter, recording.cameras, recording.keypoints)
+    root = poses[:, :, list(recording.skeleton.root)].mean(dim=2)
     assert root.nan_to_num().abs().max() < 1e-5
 
 
 @given(scenes)
 def test_a_pose_is_nan_only_where_nothing_was_seen(scene: Scene) -> None:
-    take = scene.recording()
-    blind = take.keypoints.isnan().flatten(2).all(dim=-1)
-    poses = lift(small_lifter(scene.skeleton), take.cameras, take.keypoints)
+    recording = scene.recording()
+    blind = recording.keypoints.isnan().flatten(2).all(dim=-1)
+    poses = lift(small_lifter(scene.skeleton), recording.cameras, recording.keypoints)
     assert torch.equal(poses.isnan().flatten(2).any(dim=-1), blind)
 
 
 @given(scenes, st.integers(0, 1))
 def test_each_view_is_lifted_alone(scene: Scene, view: int) -> None:
-    take = scene.recording()
-    alone = take.select_views([take.cameras.names[view]])
+    recording = scene.recording()
+    alone = recording.select_views([recording.cameras.names[view]])
     lifter = small_lifter(scene.skeleton)
-    every = lift(lifter, take.cameras, take.keypoints)
+    every = lift(lifter, recording.cameras, recording.keypoints)
     one = lift(lifter, alone.cameras, alone.keypoints)
     torch.testing.assert_close(one[:, 0], every[:, view], equal_nan=True)
 
 
 @given(scenes.filter(lambda scene: not scene.missing))
 def test_where_a_body_stands_in_the_image_does_not_matter(scene: Scene) -> None:
-    take, lifter = scene.recording(), small_lifter(scene.skeleton)
-    image = normalized_image(take.cameras, take.keypoints).float()
+    recording, lifter = scene.recording(), small_lifter(scene.skeleton)
+    image = normalized_image(recording.cameras, recording.keypoints).float()
     seen = image.isfinite().all(dim=-1)
     torch.testing.assert_close(lifter(image + 0.1, seen), lifter(image, seen), atol=1e-4, rtol=0)
 
@@ -63,8 +63,8 @@ def test_the_network_is_as_large_as_the_authors() -> None:
 
 @given(scenes.filter(lambda scene: not scene.missing))
 def test_an_exact_pose_is_placed_exactly(scene: Scene) -> None:
-    take = scene.recording()
-    image = normalized_image(take.cameras, take.keypoints)
+    recording = scene.recording()
+    image = normalized_image(recording.cameras, recording.keypoints)
     seen = scene.cameras()
     exact = torch.stack(
         [scene.truth().double() @ pose[:3, :3].mT + pose[:3, 3] for pose in seen.camera_from_world],

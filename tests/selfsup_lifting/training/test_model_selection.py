@@ -24,7 +24,7 @@ CONFIG = Config(
 )
 
 
-def takes() -> list[Recording]:
+def recordings() -> list[Recording]:
     return [Scene(views=3, frames=24, seed=seed).recording() for seed in (1, 2)]
 
 
@@ -34,50 +34,52 @@ def epochs(run: Path) -> list[float]:
 
 
 def test_the_best_epoch_is_kept_beside_the_last(tmp_path: Path) -> None:
-    lifter = train(CONFIG, takes(), tmp_path)
-    frames = build_dataset(takes()[1:])
+    lifter = train(CONFIG, recordings(), tmp_path)
+    frames = build_dataset(recordings()[1:])
     best = load_lifter(tmp_path / BEST_FILE)
     assert reprojection_error(best, frames) == pytest.approx(min(epochs(tmp_path)))
     assert reprojection_error(lifter, frames) == pytest.approx(epochs(tmp_path)[-1])
 
 
 def test_what_is_set_apart_teaches_nothing(tmp_path: Path) -> None:
-    apart = train(CONFIG, takes(), tmp_path / "apart")
-    alone = train(replace(CONFIG, select_on=()), takes()[:1], tmp_path / "alone")
+    apart = train(CONFIG, recordings(), tmp_path / "apart")
+    alone = train(replace(CONFIG, select_on=()), recordings()[:1], tmp_path / "alone")
     pairs = zip(apart.state_dict().values(), alone.state_dict().values(), strict=True)
     assert all(torch.equal(one, other) for one, other in pairs)
     assert not (tmp_path / "alone" / BEST_FILE).exists()
 
 
 def test_the_truth_has_no_say(tmp_path: Path) -> None:
-    blind = [replace(take, truth=None) for take in takes()]
-    train(CONFIG, takes(), tmp_path / "with")
+    blind = [replace(recording, truth=None) for recording in recordings()]
+    train(CONFIG, recordings(), tmp_path / "with")
     train(CONFIG, blind, tmp_path / "without")
     assert epochs(tmp_path / "with") == epochs(tmp_path / "without")
 
 
 def test_a_resumed_training_knows_the_best_so_far(tmp_path: Path) -> None:
-    selection = ModelSelection(CONFIG, takes(), tmp_path)
-    lifter = untrained_lifter(takes()[0].skeleton, CONFIG)
+    selection = ModelSelection(CONFIG, recordings(), tmp_path)
+    lifter = untrained_lifter(recordings()[0].skeleton, CONFIG)
     first = selection.score(lifter)["reprojection"]
     lifter.load_state_dict({name: 3 * one for name, one in lifter.state_dict().items()})
-    ModelSelection(CONFIG, takes(), tmp_path).score(lifter)
+    ModelSelection(CONFIG, recordings(), tmp_path).score(lifter)
     assert saved_number(tmp_path / BEST_FILE, "reprojection") == first
 
 
 def test_judging_leaves_the_network_as_it_was(tmp_path: Path) -> None:
-    lifter = untrained_lifter(takes()[0].skeleton, CONFIG).train()
+    lifter = untrained_lifter(recordings()[0].skeleton, CONFIG).train()
     before = {name: one.clone() for name, one in lifter.state_dict().items()}
-    ModelSelection(CONFIG, takes(), tmp_path).score(lifter)
+    ModelSelection(CONFIG, recordings(), tmp_path).score(lifter)
     assert lifter.training
     assert all(torch.equal(one, before[name]) for name, one in lifter.state_dict().items())
 
 
-def test_evaluate_takes_the_best_if_told(
+def test_evaluate_uses_the_best_epoch_if_asked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for take in takes():
-        save_recording(tmp_path / "data" / f"{take.name}.npz", replace(take, subject=take.name))
+    for recording in recordings():
+        save_recording(
+            tmp_path / "data" / f"{recording.name}.npz", replace(recording, subject=recording.name)
+        )
     run, data = str(tmp_path / "run"), str(tmp_path / "data")
     small = ["--lifter.width", "16", "--epochs", "2", "--frames-per-batch", "8"]
     main(["train", "--data", data, "--hold-out", "scene 1", "--run", run, *small])
@@ -87,6 +89,6 @@ def test_evaluate_takes_the_best_if_told(
 
 
 @pytest.mark.rejects
-def test_takes_to_select_on_must_be_there(tmp_path: Path) -> None:
+def test_recordings_to_select_on_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="'scene 9'"):
-        train(replace(CONFIG, select_on=("scene 9",)), takes(), tmp_path)
+        train(replace(CONFIG, select_on=("scene 9",)), recordings(), tmp_path)

@@ -27,13 +27,13 @@ from tests.selfsup_lifting.files.datasets.dataset_files import (
 
 
 def read(path: Path, **settings: Any) -> dict[str, Recording]:
-    takes = read_recordings([str(path)], ReadSettings(**settings))
-    return {take.name: take for take in takes}
+    recordings = read_recordings([str(path)], ReadSettings(**settings))
+    return {recording.name: recording for recording in recordings}
 
 
-def misfit_px(take: Recording) -> float:
+def misfit_px(recording: Recording) -> float:
     """Tell how far the truth, projected through the lens, lies from what was seen."""
-    seen = take.cameras.project(take.truth.double()).pixels - take.keypoints
+    seen = recording.cameras.project(recording.truth.double()).pixels - recording.keypoints
     return float(seen[seen.isfinite()].abs().max())
 
 
@@ -50,30 +50,30 @@ def changed(folder: Path, change: Callable[[dict[str, Any]], None]) -> Path:
 
 @pytest.mark.parametrize("cameras", ["json", "h5", "python"])
 def test_any_camera_file_explains_what_was_seen(tmp_path: Path, cameras: str) -> None:
-    takes = read(Human36M().write(tmp_path, cameras))
-    assert max(misfit_px(take) for take in takes.values()) < 0.05
+    recordings = read(Human36M().write(tmp_path, cameras))
+    assert max(misfit_px(recording) for recording in recordings.values()) < 0.05
 
 
 def test_the_truth_is_the_17_of_32_joints_in_meters(tmp_path: Path) -> None:
-    take = read(Human36M().write(tmp_path))["S9 Walking"]
+    recording = read(Human36M().write(tmp_path))["S9 Walking"]
     world = Human36M().world("S9", "Walking")[:, H36M_17] / 1000
-    np.testing.assert_allclose(take.truth.numpy(), world, atol=1e-6)
+    np.testing.assert_allclose(recording.truth.numpy(), world, atol=1e-6)
 
 
 def test_2d_that_lasts_longer_is_cut(tmp_path: Path) -> None:
-    take = read(Human36M(longer=9).write(tmp_path))["S1 Walking"]
-    assert (take.frame_count, take.fps) == (60, 50.0)
+    recording = read(Human36M(longer=9).write(tmp_path))["S1 Walking"]
+    assert (recording.frame_count, recording.fps) == (60, 50.0)
 
 
 def test_actions_have_one_name_whoever_wrote_the_file(tmp_path: Path) -> None:
-    takes = read(Human36M().write(tmp_path)).values()
-    assert {take.action for take in takes} == {"Directions", "Walking", "Photo"}
+    recordings = read(Human36M().write(tmp_path)).values()
+    assert {recording.action for recording in recordings} == {"Directions", "Walking", "Photo"}
 
 
-def test_the_corrupted_take_is_left_out(tmp_path: Path) -> None:
-    takes = read(Human36M(actions=("Directions", "Walking")).write(tmp_path))
-    assert {"S9 Directions", "S11 Walking"} <= set(takes)
-    assert "S11 Directions" not in takes
+def test_the_corrupted_recording_is_left_out(tmp_path: Path) -> None:
+    recordings = read(Human36M(actions=("Directions", "Walking")).write(tmp_path))
+    assert {"S9 Directions", "S11 Walking"} <= set(recordings)
+    assert "S11 Directions" not in recordings
 
 
 def test_fifty_frames_become_ten_from_the_phase_named(tmp_path: Path) -> None:
@@ -87,9 +87,9 @@ def test_fifty_frames_become_ten_from_the_phase_named(tmp_path: Path) -> None:
 
 def test_a_camera_that_has_nothing_sees_nothing(tmp_path: Path) -> None:
     folder = changed(Human36M().write(tmp_path), without_second_camera)
-    take = read(folder)["S1 Walking"]
-    assert take.keypoints[:, 1].isnan().all()
-    assert take.keypoints[:, [0, 2, 3]].isfinite().all()
+    recording = read(folder)["S1 Walking"]
+    assert recording.keypoints[:, 1].isnan().all()
+    assert recording.keypoints[:, [0, 2, 3]].isfinite().all()
 
 
 def without_second_camera(content: dict[str, Any]) -> None:
@@ -98,9 +98,9 @@ def without_second_camera(content: dict[str, Any]) -> None:
 
 def test_a_third_number_is_the_confidence(tmp_path: Path) -> None:
     folder = changed(Human36M().write(tmp_path), with_scores)
-    take = read(folder)["S1 Walking"]
-    assert take.confidence[0, 0].tolist() == pytest.approx([0.0] + [0.5] * 16)
-    assert take.keypoints[0, 0, 0].isnan().all()
+    recording = read(folder)["S1 Walking"]
+    assert recording.confidence[0, 0].tolist() == pytest.approx([0.0] + [0.5] * 16)
+    assert recording.keypoints[0, 0, 0].isnan().all()
 
 
 def with_scores(content: dict[str, Any]) -> None:
@@ -127,23 +127,23 @@ def test_sixteen_joints_are_distinguished_by_left_and_right(
             for action, cameras in actions.items():
                 actions[action] = [np.delete(one, joint, axis=1) for one in cameras]
 
-    take = read(changed(Human36M().write(tmp_path), drop))["S9 Walking"]
-    assert len(take.skeleton.joints) == 16
-    assert misfit_px(take) < 0.05
+    recording = read(changed(Human36M().write(tmp_path), drop))["S9 Walking"]
+    assert len(recording.skeleton.joints) == 16
+    assert misfit_px(recording) < 0.05
 
 
 def test_coco_detections_meet_the_truth_in_its_skeleton(tmp_path: Path) -> None:
     def relabel(content: dict[str, Any]) -> None:
         content["metadata"] = {"keypoints_symmetry": COCO_SYMMETRY}
 
-    take = read(changed(Human36M().write(tmp_path), relabel))["S9 Walking"]
-    assert (take.skeleton.name, take.truth.shape[1]) == ("h36m17", 17)
+    recording = read(changed(Human36M().write(tmp_path), relabel))["S9 Walking"]
+    assert (recording.skeleton.name, recording.truth.shape[1]) == ("h36m17", 17)
 
 
 def test_without_truth_there_is_none(tmp_path: Path) -> None:
-    takes = read(Human36M().write(tmp_path, truth=False))
-    assert {take.truth for take in takes.values()} == {None}
-    assert takes["S1 Walking"].frame_count == 63
+    recordings = read(Human36M().write(tmp_path, truth=False))
+    assert {recording.truth for recording in recordings.values()} == {None}
+    assert recordings["S1 Walking"].frame_count == 63
 
 
 def test_the_papers_detections_are_taken_among_several(tmp_path: Path) -> None:
@@ -154,23 +154,26 @@ def test_the_papers_detections_are_taken_among_several(tmp_path: Path) -> None:
 
 
 def test_humaneva_has_three_cameras_and_fifteen_joints(tmp_path: Path) -> None:
-    takes = read(HumanEva().write(tmp_path))
-    assert len(takes) == 18
-    assert {take.keypoints.shape for take in takes.values()} == {(40, 3, 15, 2)}
-    assert max(misfit_px(take) for take in takes.values()) < 0.05
+    recordings = read(HumanEva().write(tmp_path))
+    assert len(recordings) == 18
+    assert {recording.keypoints.shape for recording in recordings.values()} == {(40, 3, 15, 2)}
+    assert max(misfit_px(recording) for recording in recordings.values()) < 0.05
 
 
 def test_humaneva_names_actions_without_chunks_and_drops_the_unlabelled(tmp_path: Path) -> None:
-    takes = read(HumanEva().write(tmp_path)).values()
-    assert {take.action for take in takes} == {"Walking", "Jog", "Box"}
-    assert {take.subject.partition("/")[0] for take in takes} == {"Train", "Validate"}
+    recordings = read(HumanEva().write(tmp_path)).values()
+    assert {recording.action for recording in recordings} == {"Walking", "Jog", "Box"}
+    assert {recording.subject.partition("/")[0] for recording in recordings} == {
+        "Train",
+        "Validate",
+    }
 
 
 def test_matlab_files_of_humaneva_say_the_same_less_the_lost_frames(tmp_path: Path) -> None:
     npz = read(HumanEva().write(tmp_path / "npz"))["Validate/S2 Jog 1 chunk1"]
-    takes = read_recordings([str(HumanEva().write_matlab(tmp_path / "mat"))], ReadSettings())
-    jogs = [take for take in takes if take.name == "Validate/S2 Jog 1"]
-    assert [take.frame_count for take in jogs] == [2, 37]
+    recordings = read_recordings([str(HumanEva().write_matlab(tmp_path / "mat"))], ReadSettings())
+    jogs = [recording for recording in recordings if recording.name == "Validate/S2 Jog 1"]
+    assert [recording.frame_count for recording in jogs] == [2, 37]
     torch.testing.assert_close(jogs[1].keypoints, npz.keypoints[3:])
     torch.testing.assert_close(jogs[1].truth, npz.truth[3:])
 
@@ -183,29 +186,31 @@ def test_matlab_poses_of_other_joints_are_reported(tmp_path: Path) -> None:
         read(folder)
 
 
-def test_frames_without_motion_capture_split_a_take(tmp_path: Path) -> None:
+def test_frames_without_motion_capture_split_a_recording(tmp_path: Path) -> None:
     folder = HumanEva().write(tmp_path)
     file = folder / "data_3d_humaneva15.npz"
     poses = np.load(file, allow_pickle=True)["positions_3d"].item()
     poses["Train/S1"]["Jog 1 chunk1"][[0, 10, 11], 3] = np.nan
     np.savez_compressed(file, positions_3d=poses)
-    takes = read_recordings([str(folder)], ReadSettings())
-    jogs = [take for take in takes if take.name == "Train/S1 Jog 1 chunk1"]
-    assert [take.frame_count for take in jogs] == [9, 28]
-    assert max(misfit_px(take) for take in jogs) < 0.05
+    recordings = read_recordings([str(folder)], ReadSettings())
+    jogs = [recording for recording in recordings if recording.name == "Train/S1 Jog 1 chunk1"]
+    assert [recording.frame_count for recording in jogs] == [9, 28]
+    assert max(misfit_px(recording) for recording in jogs) < 0.05
 
 
 def test_the_test_set_finds_its_camera_from_its_annotations(tmp_path: Path) -> None:
-    take = next(iter(read(Judged3DHP().write(tmp_path)).values()))
+    recording = next(iter(read(Judged3DHP().write(tmp_path)).values()))
     K = [[1500.0, 0, 1024], [0, 1490, 1000], [0, 0, 1]]
-    np.testing.assert_allclose(take.cameras.intrinsics[0].numpy(), K, rtol=1e-6)
+    np.testing.assert_allclose(recording.cameras.intrinsics[0].numpy(), K, rtol=1e-6)
 
 
 @pytest.mark.parametrize("universal", [True, False])
 def test_only_valid_frames_have_a_truth(tmp_path: Path, universal: bool) -> None:  # noqa: FBT001 - a case
     test = Judged3DHP()
-    takes = read(test.write(tmp_path), universal_truth=universal).values()
-    truth = torch.cat([take.truth for take in takes if take.subject == "TS1"]).numpy()
+    recordings = read(test.write(tmp_path), universal_truth=universal).values()
+    truth = torch.cat(
+        [recording.truth for recording in recordings if recording.subject == "TS1"]
+    ).numpy()
     points = (test.scaled if universal else test.points)("TS1") / 1000
     valid = test.valid("TS1") > 0
     np.testing.assert_allclose(truth[valid], points[valid], atol=1e-6)
@@ -213,37 +218,41 @@ def test_only_valid_frames_have_a_truth(tmp_path: Path, universal: bool) -> None
 
 
 def test_a_sequence_is_split_by_activity(tmp_path: Path) -> None:
-    takes = read(Judged3DHP().write(tmp_path))
-    assert takes["TS1 1"].action == "Standing/Walking"
-    assert takes["TS1 2"].action == "Reaching/Crouching"
-    assert sum(take.frame_count for take in takes.values()) == 150
+    recordings = read(Judged3DHP().write(tmp_path))
+    assert recordings["TS1 1"].action == "Standing/Walking"
+    assert recordings["TS1 2"].action == "Reaching/Crouching"
+    assert sum(recording.frame_count for recording in recordings.values()) == 150
 
 
 def test_two_test_sequences_were_filmed_wide(tmp_path: Path) -> None:
-    takes = read(Judged3DHP().write(tmp_path))
-    assert takes["TS5 1"].cameras.image_size.tolist() == [[1920, 1080]]
-    assert takes["TS1 1"].cameras.image_size.tolist() == [[2048, 2048]]
+    recordings = read(Judged3DHP().write(tmp_path))
+    assert recordings["TS5 1"].cameras.image_size.tolist() == [[1920, 1080]]
+    assert recordings["TS1 1"].cameras.image_size.tolist() == [[2048, 2048]]
 
 
 def test_the_npz_of_the_test_set_says_the_same(tmp_path: Path) -> None:
     test = Judged3DHP(universal=1.0)
-    whole = torch.cat([take.truth for take in read(test.write(tmp_path / "mat")).values()])
+    whole = torch.cat(
+        [recording.truth for recording in read(test.write(tmp_path / "mat")).values()]
+    )
     npz = read(test.write_npz(tmp_path / "data_test_3dhp.npz")).values()
-    torch.testing.assert_close(torch.cat([take.truth for take in npz]), whole, equal_nan=True)
+    torch.testing.assert_close(
+        torch.cat([recording.truth for recording in npz]), whole, equal_nan=True
+    )
 
 
 def test_the_training_set_has_eight_cameras_and_true_size(tmp_path: Path) -> None:
     training = Learned3DHP()
-    take = read(training.write(tmp_path))["S1 Seq2"]
+    recording = read(training.write(tmp_path))["S1 Seq2"]
     world = training.world("S1", 2)[:, TAGS_17] / 1000
-    np.testing.assert_allclose(take.truth.numpy(), world, atol=1e-5)
-    assert take.cameras.names == ("0", "1", "2", "4", "5", "6", "7", "8")
-    assert (take.fps, misfit_px(take) < 0.05) == (50.0, True)
+    np.testing.assert_allclose(recording.truth.numpy(), world, atol=1e-5)
+    assert recording.cameras.names == ("0", "1", "2", "4", "5", "6", "7", "8")
+    assert (recording.fps, misfit_px(recording) < 0.05) == (50.0, True)
 
 
 def test_the_right_arm_comes_first_in_mpi_inf_3dhp(tmp_path: Path) -> None:
-    take = read(Learned3DHP().write(tmp_path))["S1 Seq1"]
-    assert take.skeleton.joints[2:5] == ("right_shoulder", "right_elbow", "right_wrist")
+    recording = read(Learned3DHP().write(tmp_path))["S1 Seq1"]
+    assert recording.skeleton.joints[2:5] == ("right_shoulder", "right_elbow", "right_wrist")
 
 
 def source_of(path: Path) -> Source:
@@ -296,7 +305,7 @@ def test_no_protocol_of_pickle_runs_anything(tmp_path: Path, protocol: int) -> N
 
 
 @pytest.mark.rejects
-def test_the_shell_tells_of_a_malicious_file_and_writes_nothing(
+def test_the_shell_reports_a_malicious_file_and_writes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, witness, run = (
@@ -425,6 +434,6 @@ def test_the_readers_of_benchmarks_keep_the_files_apart(tmp_path: Path) -> None:
 
 def test_a_setting_chooses_the_detectors_joints(tmp_path: Path) -> None:
     folder = changed(Human36M().write(tmp_path), with_unknown_joints)
-    take = read(folder, detected_skeleton="h36m17")["S9 Walking"]
-    assert take.skeleton.name == "h36m17"
-    assert misfit_px(take) < 0.05
+    recording = read(folder, detected_skeleton="h36m17")["S9 Walking"]
+    assert recording.skeleton.name == "h36m17"
+    assert misfit_px(recording) < 0.05

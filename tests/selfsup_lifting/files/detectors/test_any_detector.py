@@ -25,14 +25,14 @@ NAMES = {
 
 @pytest.mark.parametrize("layout", sorted(WRITERS))
 def test_inspect_train_and_predict(tmp_path: Path, layout: str) -> None:
-    take = filmed(layout, Scene(views=3, frames=20))
-    folder = write_session(tmp_path / "session", take, WRITERS[layout])
+    recording = filmed(layout, Scene(views=3, frames=20))
+    folder = write_session(tmp_path / "session", recording, WRITERS[layout])
     run, out = tmp_path / "run", tmp_path / "lifted.npz"
     main(["train", "--data", str(folder), "--run", str(run), *SMALL])
-    alone = WRITERS[layout](tmp_path, take, 1)
+    alone = WRITERS[layout](tmp_path, recording, 1)
     cameras = ["--cameras", str(folder / "calibration.toml")]
     main(["predict", str(run), str(alone), *cameras, "--coordinates", "world", "--out", str(out)])
     with np.load(out) as written:
-        assert written["tracks"].shape == take.truth.shape
+        assert written["tracks"].shape == recording.truth.shape
         assert np.isfinite(written["tracks"]).all()
     assert inspect_source(str(folder), ReadSettings()).format == NAMES[layout]

@@ -26,12 +26,12 @@ LAYOUTS = sorted(WRITERS)
 
 def filmed(layout: str, scene: Scene) -> Recording:
     """Film a scene as a layout can tell it: without scores where it has none."""
-    take = replace(scene, skeleton=BODIES[layout]).recording()
-    take.confidence[0, :, 0] = 1.0
-    take.keypoints[0, :, 0] = take.keypoints[0, :, 0].nan_to_num(500.0)
+    recording = replace(scene, skeleton=BODIES[layout]).recording()
+    recording.confidence[0, :, 0] = 1.0
+    recording.keypoints[0, :, 0] = recording.keypoints[0, :, 0].nan_to_num(500.0)
     if layout in WITHOUT_SCORES:
-        return replace(take, confidence=(take.confidence > 0).float())
-    return take
+        return replace(recording, confidence=(recording.confidence > 0).float())
+    return recording
 
 
 scenes = st.builds(
@@ -47,51 +47,51 @@ scenes = st.builds(
 def test_a_session_reads_as_it_was_filmed(
     tmp_path_factory: pytest.TempPathFactory, layout: str, scene: Scene
 ) -> None:
-    take = filmed(layout, scene)
-    folder = write_session(tmp_path_factory.mktemp("any") / "session", take, WRITERS[layout])
+    recording = filmed(layout, scene)
+    folder = write_session(tmp_path_factory.mktemp("any") / "session", recording, WRITERS[layout])
     (read,) = read_recordings([str(folder)], ReadSettings())
-    assert_close(read.keypoints, take.keypoints, rtol=0, atol=1e-3, equal_nan=True)
-    assert_close(read.confidence, take.confidence, rtol=0, atol=1e-6)
-    assert_close(read.cameras.projections, take.cameras.projections, rtol=0, atol=1e-6)
-    assert read.skeleton.joints == take.skeleton.joints
+    assert_close(read.keypoints, recording.keypoints, rtol=0, atol=1e-3, equal_nan=True)
+    assert_close(read.confidence, recording.confidence, rtol=0, atol=1e-6)
+    assert_close(read.cameras.projections, recording.cameras.projections, rtol=0, atol=1e-6)
+    assert read.skeleton.joints == recording.skeleton.joints
 
 
 @given(layout_names, scenes)
 def test_one_camera_alone_reads_as_it_was_filmed(
     tmp_path_factory: pytest.TempPathFactory, layout: str, scene: Scene
 ) -> None:
-    take = filmed(layout, scene)
-    folder = write_session(tmp_path_factory.mktemp("any") / "session", take, WRITERS[layout])
-    alone = WRITERS[layout](tmp_path_factory.mktemp("alone"), take, 1)
+    recording = filmed(layout, scene)
+    folder = write_session(tmp_path_factory.mktemp("any") / "session", recording, WRITERS[layout])
+    alone = WRITERS[layout](tmp_path_factory.mktemp("alone"), recording, 1)
     settings = ReadSettings(cameras=folder / "calibration.toml")
     (read,) = read_recordings([str(alone)], settings)
     assert read.cameras.names == ("cam_2",)
-    assert_close(read.keypoints, take.keypoints[:, 1:2], rtol=0, atol=1e-3, equal_nan=True)
+    assert_close(read.keypoints, recording.keypoints[:, 1:2], rtol=0, atol=1e-3, equal_nan=True)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_inspection_tells_the_layout_and_what_is_missing(tmp_path: Path, layout: str) -> None:
-    take = filmed(layout, Scene(views=3, frames=20, missing=0.3))
-    folder = write_session(tmp_path / "session", take, WRITERS[layout])
+def test_inspection_reports_the_layout_and_what_is_missing(tmp_path: Path, layout: str) -> None:
+    recording = filmed(layout, Scene(views=3, frames=20, missing=0.3))
+    folder = write_session(tmp_path / "session", recording, WRITERS[layout])
     inspection = asdict(inspect_source(str(folder), ReadSettings()))
     assert inspection["reader"] == "capture"
     assert inspection["frames"] == 20
     assert list(inspection["cameras"]) == ["cam_1", "cam_2", "cam_3"]
     assert inspection["missing_share"] == pytest.approx(
-        take.keypoints[..., 0].isnan().float().mean()
+        recording.keypoints[..., 0].isnan().float().mean()
     )
 
 
 def test_what_one_camera_saw_can_be_read_without_calibration(tmp_path: Path) -> None:
-    take = filmed("mmpose", Scene(frames=3))
-    path = layouts.mmpose(tmp_path, take, 0)
+    recording = filmed("mmpose", Scene(frames=3))
+    path = layouts.mmpose(tmp_path, recording, 0)
     (read,) = read_recordings([str(path)], ReadSettings())
-    assert_close(read.keypoints, take.keypoints[:, :1], rtol=0, atol=1e-3, equal_nan=True)
+    assert_close(read.keypoints, recording.keypoints[:, :1], rtol=0, atol=1e-3, equal_nan=True)
     assert read.cameras.image_size is not None
     assert (read.keypoints.nan_to_num(0.0)[:, 0] < read.cameras.image_size[0]).all()
 
 
-def test_a_video_tells_its_size(tmp_path: Path) -> None:
+def test_a_video_gives_its_size(tmp_path: Path) -> None:
     path = layouts.videopose3d(tmp_path, filmed("videopose3d", Scene(frames=3)), 0)
     (read,) = read_recordings([str(path)], ReadSettings())
     assert read.cameras.image_size is not None
@@ -99,34 +99,35 @@ def test_a_video_tells_its_size(tmp_path: Path) -> None:
 
 
 def test_alphapose_scores_become_confidences(tmp_path: Path) -> None:
-    take = filmed("alphapose", Scene(views=2, frames=10))
-    loud = replace(take, confidence=take.confidence * 5)
+    recording = filmed("alphapose", Scene(views=2, frames=10))
+    loud = replace(recording, confidence=recording.confidence * 5)
     folder = write_session(tmp_path / "session", loud, layouts.alphapose)
     (read,) = read_recordings([str(folder)], ReadSettings())
     assert read.confidence.max() == 1
     assert_close(
-        read.confidence.argsort(dim=-1)[0, 0, 1:-1], take.confidence.argsort(dim=-1)[0, 0, 1:-1]
+        read.confidence.argsort(dim=-1)[0, 0, 1:-1],
+        recording.confidence.argsort(dim=-1)[0, 0, 1:-1],
     )
 
 
 def test_frames_that_a_list_leaves_out_are_missing(tmp_path: Path) -> None:
-    take = filmed("coco_results", Scene(views=2, frames=6))
-    take.keypoints[4:, 0], take.confidence[4:, 0] = torch.nan, 0.0
-    take.keypoints[2, 1], take.confidence[2, 1] = torch.nan, 0.0
-    folder = write_session(tmp_path / "session", take, layouts.coco_results)
+    recording = filmed("coco_results", Scene(views=2, frames=6))
+    recording.keypoints[4:, 0], recording.confidence[4:, 0] = torch.nan, 0.0
+    recording.keypoints[2, 1], recording.confidence[2, 1] = torch.nan, 0.0
+    folder = write_session(tmp_path / "session", recording, layouts.coco_results)
     (read,) = read_recordings([str(folder)], ReadSettings())
-    assert_close(read.keypoints, take.keypoints, rtol=0, atol=1e-3, equal_nan=True)
+    assert_close(read.keypoints, recording.keypoints, rtol=0, atol=1e-3, equal_nan=True)
 
 
-def test_time_tells_the_frames_per_second(tmp_path: Path) -> None:
-    take = filmed("plain_csv", Scene(frames=5))
-    (read,) = read_recordings([str(layouts.plain_csv(tmp_path, take, 0))], ReadSettings())
+def test_time_gives_the_frames_per_second(tmp_path: Path) -> None:
+    recording = filmed("plain_csv", Scene(frames=5))
+    (read,) = read_recordings([str(layouts.plain_csv(tmp_path, recording, 0))], ReadSettings())
     assert read.fps == pytest.approx(50.0)
 
 
-def test_one_csv_may_tell_of_every_camera(tmp_path: Path) -> None:
-    take = filmed("plain_csv", Scene(views=2, frames=3))
-    folder = write_session(tmp_path / "session", take, layouts.plain_csv)
+def test_one_csv_may_hold_every_camera(tmp_path: Path) -> None:
+    recording = filmed("plain_csv", Scene(views=2, frames=3))
+    folder = write_session(tmp_path / "session", recording, layouts.plain_csv)
     header, *_ = (folder / "cam1.csv").read_text().splitlines()[1:]
     rows = [
         f"cam{view},{row}"
@@ -137,15 +138,15 @@ def test_one_csv_may_tell_of_every_camera(tmp_path: Path) -> None:
         (folder / f"cam{view}.csv").unlink()
     (folder / "all.csv").write_text("\n".join([f"camera,{header}", *rows]))
     (read,) = read_recordings([str(folder / "all.csv")], ReadSettings())
-    assert_close(read.keypoints, take.keypoints, rtol=0, atol=1e-3, equal_nan=True)
+    assert_close(read.keypoints, recording.keypoints, rtol=0, atol=1e-3, equal_nan=True)
 
 
 def test_the_user_may_name_the_animal(tmp_path: Path) -> None:
-    take = filmed("dlc_csv_of_several", Scene(frames=3))
-    path = layouts.dlc_csv_of_several(tmp_path, take, 0)
+    recording = filmed("dlc_csv_of_several", Scene(frames=3))
+    path = layouts.dlc_csv_of_several(tmp_path, recording, 0)
     settings = ReadSettings(person="mouse1", people=People.LARGEST)
     (read,) = read_recordings([str(path)], settings)
-    assert_close(read.keypoints, take.keypoints[:, :1], rtol=0, atol=1e-3, equal_nan=True)
+    assert_close(read.keypoints, recording.keypoints[:, :1], rtol=0, atol=1e-3, equal_nan=True)
 
 
 def test_a_skeleton_of_your_own_chooses_and_orders_the_joints(tmp_path: Path) -> None:
@@ -154,22 +155,22 @@ def test_a_skeleton_of_your_own_chooses_and_orders_the_joints(tmp_path: Path) ->
         'joints = ["left_wrist", "left_elbow", "left_shoulder"]\nroot = ["left_shoulder"]\n'
         'bones = [["left_shoulder", "left_elbow"], ["left_elbow", "left_wrist"]]\n'
     )
-    take = filmed("dlc_csv", Scene(frames=3))
-    path = layouts.dlc_csv(tmp_path, take, 0)
+    recording = filmed("dlc_csv", Scene(frames=3))
+    path = layouts.dlc_csv(tmp_path, recording, 0)
     (read,) = read_recordings([str(path)], ReadSettings(detected_skeleton=str(body)))
     assert read.skeleton.joints == ("left_wrist", "left_elbow", "left_shoulder")
-    expected = take.keypoints[:, :1, [9, 7, 5]]
+    expected = recording.keypoints[:, :1, [9, 7, 5]]
     assert_close(read.keypoints, expected, rtol=0, atol=1e-3, equal_nan=True)
 
 
 def test_nodes_and_edges_of_an_animal_become_its_skeleton(tmp_path: Path) -> None:
-    take = filmed("sleap", Scene(frames=3))
+    recording = filmed("sleap", Scene(frames=3))
     animal = replace(
-        take.skeleton,
+        recording.skeleton,
         joints=(*(f"part_{joint}" for joint in range(16)), "tail_base"),
         mirrored=(),
     )
-    path = layouts.sleap(tmp_path, replace(take, skeleton=animal), 0)
+    path = layouts.sleap(tmp_path, replace(recording, skeleton=animal), 0)
     (read,) = read_recordings([str(path)], ReadSettings())
     assert read.skeleton.joints == animal.joints
     assert read.skeleton.root == (16,)
@@ -209,8 +210,8 @@ def test_what_the_file_lacks_is_named(
 
 @pytest.mark.rejects
 def test_the_camera_of_a_lone_track_must_be_known(tmp_path: Path) -> None:
-    take = filmed("mmpose", Scene(views=2, frames=3))
-    folder = write_session(tmp_path / "session", take, layouts.mmpose)
+    recording = filmed("mmpose", Scene(views=2, frames=3))
+    folder = write_session(tmp_path / "session", recording, layouts.mmpose)
     lone = (tmp_path / "walk.json").write_text((folder / "cam1.json").read_text())
     assert lone
     settings = ReadSettings(cameras=folder / "calibration.toml")
@@ -223,9 +224,9 @@ def test_the_camera_of_a_lone_track_must_be_known(tmp_path: Path) -> None:
 
 @pytest.mark.rejects
 def test_coordinates_may_not_mix_pixels_and_shares(tmp_path: Path) -> None:
-    take = filmed("openpose", Scene(views=2, frames=3))
-    folder = write_session(tmp_path / "session", take, layouts.openpose)
-    other = write_session(tmp_path / "other", take, layouts.openpose_in_shares)
+    recording = filmed("openpose", Scene(views=2, frames=3))
+    folder = write_session(tmp_path / "session", recording, layouts.openpose)
+    other = write_session(tmp_path / "other", recording, layouts.openpose_in_shares)
     name = "cam1_json/cam1_000000000001_keypoints.json"
     (folder / name).write_text((other / name).read_text())
     with pytest.raises(
@@ -236,8 +237,8 @@ def test_coordinates_may_not_mix_pixels_and_shares(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("levels", [1, 3])
 def test_a_labeled_h5_is_indexed_by_pictures(tmp_path: Path, levels: int) -> None:
-    take = filmed("dlc_fixed_h5", Scene(views=1, frames=4, missing=0.2))
-    path = layouts.dlc_fixed_h5(tmp_path, take, 0)
+    recording = filmed("dlc_fixed_h5", Scene(views=1, frames=4, missing=0.2))
+    path = layouts.dlc_fixed_h5(tmp_path, recording, 0)
     pictures = [f"img{frame:03d}.png".encode() for frame in range(4)]
     with h5py.File(path, "a") as file:
         group = file["df_with_missing"]
@@ -250,12 +251,12 @@ def test_a_labeled_h5_is_indexed_by_pictures(tmp_path: Path, levels: int) -> Non
                 group[f"axis1_level{level}"] = names
                 group[f"axis1_label{level}"] = [at % len(names) for at in range(4)]
     (read,) = read_recordings([str(path)], ReadSettings())
-    assert_close(read.keypoints, take.keypoints, rtol=0, atol=0, equal_nan=True)
+    assert_close(read.keypoints, recording.keypoints, rtol=0, atol=0, equal_nan=True)
 
 
 def test_a_labeled_csv_may_have_three_index_columns(tmp_path: Path) -> None:
-    take = filmed("dlc_csv", Scene(views=1, frames=4))
-    path = layouts.dlc_csv(tmp_path, take, 0)
+    recording = filmed("dlc_csv", Scene(views=1, frames=4))
+    path = layouts.dlc_csv(tmp_path, recording, 0)
     lines = path.read_text().splitlines()
     names = [row.replace(",", ",,,", 1) for row in lines[:3]]
     pictures = [f"labeled-data,clip,img{frame:03d}.png" for frame in range(4)]
@@ -263,38 +264,38 @@ def test_a_labeled_csv_may_have_three_index_columns(tmp_path: Path) -> None:
     rows = [f"{picture},{row}" for picture, row in zip(pictures, cells, strict=True)]
     path.write_text("\n".join([*names, *rows]) + "\n")
     (read,) = read_recordings([str(path)], ReadSettings())
-    assert_close(read.keypoints, take.keypoints, rtol=0, atol=0)
+    assert_close(read.keypoints, recording.keypoints, rtol=0, atol=0)
 
 
 def test_columns_of_ensemble_smoothers_are_left_out(tmp_path: Path) -> None:
-    take = filmed("dlc_csv", Scene(views=1, frames=4))
-    path = layouts.dlc_csv(tmp_path, take, 0)
-    joint = take.skeleton.joints[0]
+    recording = filmed("dlc_csv", Scene(views=1, frames=4))
+    path = layouts.dlc_csv(tmp_path, recording, 0)
+    joint = recording.skeleton.joints[0]
     extra = ["DLC_resnet50", joint, "x_ens_var", *["0.5"] * 4]
     lines = path.read_text().splitlines()
     path.write_text("\n".join(f"{line},{cell}" for line, cell in zip(lines, extra, strict=True)))
     (read,) = read_recordings([str(path)], ReadSettings())
-    assert read.skeleton.joints == take.skeleton.joints
-    assert_close(read.keypoints, take.keypoints, rtol=0, atol=0)
+    assert read.skeleton.joints == recording.skeleton.joints
+    assert_close(read.keypoints, recording.keypoints, rtol=0, atol=0)
 
 
 def test_points_placed_by_hand_are_certain_for_sleap(tmp_path: Path) -> None:
-    take = filmed("sleap", Scene(views=1, frames=4, missing=0.2))
-    path = layouts.sleap(tmp_path, take, 0)
+    recording = filmed("sleap", Scene(views=1, frames=4, missing=0.2))
+    path = layouts.sleap(tmp_path, recording, 0)
     with h5py.File(path, "a") as file:
         file["point_scores"][:, :2] = np.nan
     (read,) = read_recordings([str(path)], ReadSettings())
-    seen = take.confidence[:, :, :2] > 0
+    seen = recording.confidence[:, :, :2] > 0
     assert_close(read.confidence[:, :, :2], seen.float(), rtol=0, atol=0)
-    assert_close(read.keypoints, take.keypoints, rtol=0, atol=0, equal_nan=True)
+    assert_close(read.keypoints, recording.keypoints, rtol=0, atol=0, equal_nan=True)
 
 
 def test_image_ids_may_have_eleven_digits(tmp_path: Path) -> None:
-    take = filmed("coco_results", Scene(views=1, frames=4))
-    path = layouts.coco_results(tmp_path, take, 0)
+    recording = filmed("coco_results", Scene(views=1, frames=4))
+    path = layouts.coco_results(tmp_path, recording, 0)
     people = json.loads(path.read_text())
     for person in people:
         person["image_id"] += 90_010_000_000
     path.write_text(json.dumps(people))
     (read,) = read_recordings([str(path)], ReadSettings())
-    assert_close(read.keypoints, take.keypoints, rtol=0, atol=0)
+    assert_close(read.keypoints, recording.keypoints, rtol=0, atol=0)

@@ -32,13 +32,13 @@ class Session:
     config: str = ""
 
     def write(self, project: Path) -> Path:
-        take = self.scene.recording()
+        recording = self.scene.recording()
         for view in range(self.scene.views):
             folder = project / self.folder / f"cam{view + 1:02d}_json"
             folder.mkdir(parents=True)
             for frame in range(self.scene.frames):
                 name = self.file_name.format(view=view + 1, frame=frame)
-                (folder / name).write_text(json.dumps(frame_of(take, frame, view)))
+                (folder / name).write_text(json.dumps(frame_of(recording, frame, view)))
         (project / "calibration").mkdir()
         (project / "calibration" / "Calib.toml").write_text(self.calibration())
         if self.config:
@@ -61,10 +61,12 @@ def rodrigues(rotation: Tensor) -> list[float]:
     return Rotation.from_matrix(rotation.numpy()).as_rotvec().tolist()
 
 
-def frame_of(take: Recording, frame: int, view: int) -> dict:
+def frame_of(recording: Recording, frame: int, view: int) -> dict:
     flat: list[float] = []
     for (x, y), score in zip(
-        take.keypoints[frame, view].tolist(), take.confidence[frame, view].tolist(), strict=True
+        recording.keypoints[frame, view].tolist(),
+        recording.confidence[frame, view].tolist(),
+        strict=True,
     ):
         flat += [0, 0, 0] if isnan(x) else [x, y, score]
     person = {"person_id": [-1], "pose_keypoints_2d": flat, "face_keypoints_2d": []}
@@ -95,31 +97,31 @@ def test_a_session_reads_as_it_was_filmed(
 ) -> None:
     project = session.write(tmp_path_factory.mktemp("session") / "balance")
     body = session.scene.skeleton
-    (take,) = read_recordings([str(project)], ReadSettings(detected_skeleton=body))
+    (recording,) = read_recordings([str(project)], ReadSettings(detected_skeleton=body))
     filmed = session.scene.recording()
     exact = {"rtol": 0, "atol": 0, "equal_nan": True}
-    assert_close(take.keypoints, filmed.keypoints, **exact)
-    assert_close(take.confidence, filmed.confidence, **exact)
-    assert_close(take.cameras.projections, filmed.cameras.projections, rtol=0, atol=1e-6)
-    assert (take.name, take.skeleton, take.fps) == ("balance", filmed.skeleton, 60.0)
+    assert_close(recording.keypoints, filmed.keypoints, **exact)
+    assert_close(recording.confidence, filmed.confidence, **exact)
+    assert_close(recording.cameras.projections, filmed.cameras.projections, rtol=0, atol=1e-6)
+    assert (recording.name, recording.skeleton, recording.fps) == ("balance", filmed.skeleton, 60.0)
 
 
 @pytest.mark.parametrize("body", ["coco17", "coco18", "halpe26"])
-def test_the_number_of_keypoints_tells_the_skeleton(tmp_path: Path, body: str) -> None:
+def test_the_number_of_keypoints_determines_the_skeleton(tmp_path: Path, body: str) -> None:
     project = Session(replace(Session().scene, skeleton=body)).write(tmp_path / "balance")
-    (take,) = read_recordings([str(project)], ReadSettings())
-    assert take.skeleton.name == body
+    (recording,) = read_recordings([str(project)], ReadSettings())
+    assert recording.skeleton.name == body
 
 
 @pytest.mark.parametrize("body", ["body25", "body25b"])
-def test_anatomy_tells_body_25_from_body_25b(tmp_path: Path, body: str) -> None:
+def test_anatomy_separates_body_25_from_body_25b(tmp_path: Path, body: str) -> None:
     person = person_of(body)
     folder = tmp_path / "pose" / "cam01_json"
     session = Session(replace(Session().scene, skeleton=body, views=2)).write(tmp_path)
     for file in (session / "pose").glob("*/*.json"):
         file.write_text(json.dumps({"people": [{"pose_keypoints_2d": person}]}))
-    (take,) = read_recordings([str(folder.parent)], ReadSettings())
-    assert take.skeleton.name == body
+    (recording,) = read_recordings([str(folder.parent)], ReadSettings())
+    assert recording.skeleton.name == body
 
 
 def person_of(body: str) -> list[float]:
@@ -144,8 +146,8 @@ def person_of(body: str) -> list[float]:
 def test_the_project_says_which_model_it_was(tmp_path: Path, config: str, body: str) -> None:
     settings = f"[pose]\npose_model = '{config}'\n[project]\nframe_rate = 120\n"
     project = replace(Session(), config=settings).write(tmp_path / "balance")
-    (take,) = read_recordings([str(project)], ReadSettings())
-    assert (take.skeleton.name, take.fps) == (body, 120.0)
+    (recording,) = read_recordings([str(project)], ReadSettings())
+    assert (recording.skeleton.name, recording.fps) == (body, 120.0)
 
 
 def test_the_associated_person_is_preferred(tmp_path: Path) -> None:
@@ -155,18 +157,18 @@ def test_the_associated_person_is_preferred(tmp_path: Path) -> None:
     (tmp_path / "balance" / "calibration").rmdir()
     replace(Session(), folder="pose-associated").write(tmp_path / "balance")
     settings = ReadSettings(detected_skeleton="body25b")
-    (take,) = read_recordings([str(tmp_path / "balance")], settings)
+    (recording,) = read_recordings([str(tmp_path / "balance")], settings)
     (raw,) = read_recordings([str(tmp_path / "balance" / "pose")], settings)
-    assert torch.equal(take.keypoints, Session().scene.recording().keypoints)
-    assert not torch.equal(raw.keypoints, take.keypoints)
+    assert torch.equal(recording.keypoints, Session().scene.recording().keypoints)
+    assert not torch.equal(raw.keypoints, recording.keypoints)
 
 
 @pytest.mark.parametrize("nobody", ['{"people": []}', '{"people": [{}]}'])
 def test_a_frame_with_nobody_is_missing(tmp_path: Path, nobody: str) -> None:
     project = Session().write(tmp_path / "balance")
     (project / "pose" / "cam02_json" / "cam02.0001.json").write_text(nobody)
-    (take,) = read_recordings([str(project)], ReadSettings(detected_skeleton="body25b"))
-    assert take.keypoints.isnan().all(dim=-1).all(dim=-1).nonzero().tolist() == [[1, 1]]
+    (recording,) = read_recordings([str(project)], ReadSettings(detected_skeleton="body25b"))
+    assert recording.keypoints.isnan().all(dim=-1).all(dim=-1).nonzero().tolist() == [[1, 1]]
 
 
 def test_a_frame_that_one_camera_lacks_in_between_is_missing(tmp_path: Path) -> None:
@@ -180,11 +182,11 @@ def test_a_frame_that_one_camera_lacks_in_between_is_missing(tmp_path: Path) -> 
 
 def test_doubtful_sightings_can_be_left_out(tmp_path: Path) -> None:
     project = Session().write(tmp_path / "balance")
-    (take,) = read_recordings(
+    (recording,) = read_recordings(
         [str(project)], ReadSettings(detected_skeleton="body25b", min_confidence=0.5)
     )
     kept = Session().scene.recording().confidence >= 0.5
-    assert torch.equal(take.keypoints.isfinite().all(dim=-1), kept)
+    assert torch.equal(recording.keypoints.isfinite().all(dim=-1), kept)
 
 
 @dataclass(frozen=True)
@@ -315,10 +317,14 @@ def test_the_real_capture_reprojects_as_its_readme_states(
     capture_folder: Path, calibration: str
 ) -> None:
     settings = ReadSettings(cameras=capture_folder / calibration, min_confidence=0.3)
-    (take,) = read_recordings([str(capture_folder)], settings)
-    body = [at for at, joint in enumerate(take.skeleton.joints) if joint[-3:] not in ("eye", "ear")]
-    seen = take.keypoints[:, :, body].double().transpose(0, 1).flatten(1, 2)
-    points = triangulate_dlt(take.cameras.projections, take.cameras.undistort(seen).pixels)
-    error = (take.cameras.project(points).pixels - seen).norm(dim=-1)
+    (recording,) = read_recordings([str(capture_folder)], settings)
+    body = [
+        at for at, joint in enumerate(recording.skeleton.joints) if joint[-3:] not in ("eye", "ear")
+    ]
+    seen = recording.keypoints[:, :, body].double().transpose(0, 1).flatten(1, 2)
+    points = triangulate_dlt(
+        recording.cameras.projections, recording.cameras.undistort(seen).pixels
+    )
+    error = (recording.cameras.project(points).pixels - seen).norm(dim=-1)
     medians = [*error.nanmedian(dim=1).values.tolist(), error.nanmedian().item()]
     assert_close(torch.tensor(medians), torch.tensor(STATED[calibration]), rtol=0, atol=0.2)

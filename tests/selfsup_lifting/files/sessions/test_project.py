@@ -21,9 +21,9 @@ def filmed(seed: int = 0, frames: int = 4) -> Recording:
     return Scene(views=2, frames=frames, skeleton="coco17", seed=seed).recording()
 
 
-def require_same(read: Recording, take: Recording) -> None:
-    assert_close(read.keypoints, take.keypoints, rtol=0, atol=1e-3, equal_nan=True)
-    assert_close(read.cameras.projections, take.cameras.projections, rtol=0, atol=1e-6)
+def require_same(read: Recording, recording: Recording) -> None:
+    assert_close(read.keypoints, recording.keypoints, rtol=0, atol=1e-3, equal_nan=True)
+    assert_close(read.cameras.projections, recording.cameras.projections, rtol=0, atol=1e-6)
 
 
 def test_an_anipose_project_is_read_as_it_is(tmp_path: Path) -> None:
@@ -33,48 +33,48 @@ def test_an_anipose_project_is_read_as_it_is(tmp_path: Path) -> None:
     (session / "calibration").mkdir(parents=True)
     (session / "pose-2d").mkdir()
     (project / "config.toml").write_text("[triangulation]\ncam_regex = '-cam([A-Z])$'\n")
-    takes = {"reach": filmed(seed=1), "walk": filmed(seed=2)}
-    save_calibration(session / "calibration" / "calibration.toml", takes["reach"], ["A", "B"])
-    for video, take in takes.items():
+    recordings = {"reach": filmed(seed=1), "walk": filmed(seed=2)}
+    save_calibration(session / "calibration" / "calibration.toml", recordings["reach"], ["A", "B"])
+    for video, recording in recordings.items():
         for view, camera in enumerate("AB"):
-            written = layouts.dlc_h5(tmp_path, take, view)
+            written = layouts.dlc_h5(tmp_path, recording, view)
             written.rename(session / "pose-2d" / f"{video}-cam{camera}.h5")
     read = read_recordings([str(project)], ReadSettings())
-    assert [take.name for take in read] == ["2026-11-23 reach", "2026-11-23 walk"]
-    for take, expected in zip(read, takes.values(), strict=True):
-        require_same(take, expected)
+    assert [recording.name for recording in read] == ["2026-11-23 reach", "2026-11-23 walk"]
+    for recording, expected in zip(read, recordings.values(), strict=True):
+        require_same(recording, expected)
 
 
 def test_filtered_tracks_of_anipose_are_preferred(tmp_path: Path) -> None:
-    takes = {"pose-2d": filmed(seed=1), "pose-2d-filtered": filmed(seed=2)}
-    for folder, take in takes.items():
+    recordings = {"pose-2d": filmed(seed=1), "pose-2d-filtered": filmed(seed=2)}
+    for folder, recording in recordings.items():
         (tmp_path / "mice" / folder).mkdir(parents=True)
         for view in range(2):
-            layouts.dlc_h5(tmp_path / "mice" / folder, take, view)
+            layouts.dlc_h5(tmp_path / "mice" / folder, recording, view)
     save_calibration(tmp_path / "mice" / "calibration.toml", filmed(), ["cam1", "cam2"])
     (read,) = read_recordings([str(tmp_path / "mice")], ReadSettings())
-    require_same(read, takes["pose-2d-filtered"])
+    require_same(read, recordings["pose-2d-filtered"])
 
 
 def test_a_session_of_pose2sim_holds_its_trials(tmp_path: Path) -> None:
     """The calibration and the configuration lie with the session, the poses with each trial."""
     session = tmp_path / "S00_Demo_Session"
-    takes = {"T00_Static": filmed(seed=1), "T01_Balancing": filmed(seed=2)}
+    recordings = {"T00_Static": filmed(seed=1), "T01_Balancing": filmed(seed=2)}
     (session / "S00_Calibration").mkdir(parents=True)
     save_calibration(
         session / "S00_Calibration" / "Calib_scene.toml", filmed(), ["cam_01", "cam_02"]
     )
     (session / "Config.toml").write_text("[project]\nframe_rate = 120\n")
-    for trial, take in takes.items():
+    for trial, recording in recordings.items():
         for view in range(2):
-            layouts.openpose(session / "S00_P00" / trial / "pose", take, view)
+            layouts.openpose(session / "S00_P00" / trial / "pose", recording, view)
     read = read_recordings([str(session)], ReadSettings())
-    assert [(take.name, take.fps) for take in read] == [
+    assert [(recording.name, recording.fps) for recording in read] == [
         ("T00_Static", 120.0),
         ("T01_Balancing", 120.0),
     ]
-    for take, expected in zip(read, takes.values(), strict=True):
-        require_same(take, expected)
+    for recording, expected in zip(read, recordings.values(), strict=True):
+        require_same(recording, expected)
 
 
 def test_the_nearest_calibration_is_found(tmp_path: Path) -> None:
@@ -86,17 +86,17 @@ def test_the_nearest_calibration_is_found(tmp_path: Path) -> None:
     assert find_calibration(deep) == tmp_path / "a" / "calib_near.toml"
 
 
-def test_one_file_per_camera_is_one_take_whatever_else_it_is_called(tmp_path: Path) -> None:
-    take = filmed()
-    save_calibration(tmp_path / "calibration.toml", take, ["cam1", "cam2"])
-    layouts.mmpose(tmp_path, take, 0).rename(tmp_path / "front-cam1.json")
-    layouts.mmpose(tmp_path, take, 1).rename(tmp_path / "side-cam2.json")
+def test_one_file_per_camera_is_one_recording_whatever_else_it_is_called(tmp_path: Path) -> None:
+    recording = filmed()
+    save_calibration(tmp_path / "calibration.toml", recording, ["cam1", "cam2"])
+    layouts.mmpose(tmp_path, recording, 0).rename(tmp_path / "front-cam1.json")
+    layouts.mmpose(tmp_path, recording, 1).rename(tmp_path / "side-cam2.json")
     (read,) = read_recordings([str(tmp_path)], ReadSettings())
-    require_same(read, take)
+    require_same(read, recording)
 
 
 @pytest.mark.rejects
-def test_a_take_that_lacks_a_camera_is_named(tmp_path: Path) -> None:
+def test_a_recording_that_lacks_a_camera_is_named(tmp_path: Path) -> None:
     save_calibration(tmp_path / "calibration.toml", filmed(), ["cam1", "cam2"])
     for view in range(2):
         layouts.mmpose(tmp_path, filmed(), view)
@@ -127,16 +127,16 @@ def test_cameras_of_different_length_are_refused(tmp_path: Path) -> None:
 
 
 def test_videos_that_count_from_elsewhere_are_laid_over_each_other(tmp_path: Path) -> None:
-    take = filmed()
-    save_calibration(tmp_path / "calibration.toml", take, ["cam1", "cam2"])
+    recording = filmed()
+    save_calibration(tmp_path / "calibration.toml", recording, ["cam1", "cam2"])
     for view in range(2):
-        layouts.mmpose(tmp_path, take, view)
+        layouts.mmpose(tmp_path, recording, view)
     frames = json.loads((tmp_path / "cam2.json").read_text())
     moved = [frame | {"frame_id": frame["frame_id"] + 100} for frame in frames]
     (tmp_path / "cam2.json").write_text(json.dumps(moved))
     (read,) = read_recordings([str(tmp_path)], ReadSettings())
     assert torch.equal(read.keypoints, read.keypoints)
-    require_same(read, take)
+    require_same(read, recording)
 
 
 def shortened(path: Path, rows: slice) -> None:
@@ -171,30 +171,32 @@ def test_a_row_left_out_in_the_middle_is_missing_and_reported(tmp_path: Path) ->
         layouts.plain_csv(tmp_path, filmed(), view)
     table = tmp_path / "cam2.csv"
     table.write_text("\n".join(line for line in table.read_text().splitlines() if line[:2] != "2,"))
-    (take,) = read_results(str(tmp_path), ReadSettings())
-    assert take.recording.keypoints[2, 1].isnan().all()
-    assert f"{table}: 1 of 4 frames are not in the file and count as missing; " in take.notes[1]
+    (recording,) = read_results(str(tmp_path), ReadSettings())
+    assert recording.recording.keypoints[2, 1].isnan().all()
+    assert (
+        f"{table}: 1 of 4 frames are not in the file and count as missing; " in recording.notes[1]
+    )
 
 
 def test_tables_that_count_from_elsewhere_are_reported(tmp_path: Path) -> None:
     save_calibration(tmp_path / "calibration.toml", filmed(), ["cam1", "cam2"])
     for view, rows in enumerate((slice(0, 3), slice(1, 4))):
         shortened(layouts.plain_csv(tmp_path, filmed(), view), rows)
-    (take,) = read_results(str(tmp_path), ReadSettings())
-    assert take.recording.frame_count == 4
-    notes = [note for note in take.notes if "the rest counts as missing" in note]
+    (recording,) = read_results(str(tmp_path), ReadSettings())
+    assert recording.recording.frame_count == 4
+    notes = [note for note in recording.notes if "the rest counts as missing" in note]
     assert "cam1.csv: contains frames 0 to 2 only, other cameras 0 to 3" in notes[0]
     assert "cam2.csv: contains frames 1 to 3 only, other cameras 0 to 3" in notes[1]
 
 
 def test_one_camera_of_a_project_is_read_as_the_project_says(tmp_path: Path) -> None:
-    take = Scene(views=2, frames=4, skeleton="body25b").recording()
+    recording = Scene(views=2, frames=4, skeleton="body25b").recording()
     (tmp_path / "calibration").mkdir()
-    save_calibration(tmp_path / "calibration" / "Calib.toml", take, ["cam_1", "cam_2"])
+    save_calibration(tmp_path / "calibration" / "Calib.toml", recording, ["cam_1", "cam_2"])
     (tmp_path / "Config.toml").write_text(
         "[project]\nframe_rate = 120\n[pose]\npose_model = 'BODY_25B'\n"
     )
-    alone = [layouts.openpose(tmp_path / "pose", take, view) for view in range(2)][1]
+    alone = [layouts.openpose(tmp_path / "pose", recording, view) for view in range(2)][1]
     (whole,) = read_recordings([str(tmp_path)], ReadSettings())
     (read,) = read_recordings([str(alone)], ReadSettings())
     assert (read.fps, read.skeleton) == (120.0, whole.skeleton)
