@@ -22,6 +22,7 @@ from selfsup_lifting.evaluation.metrics import (
     procrustes_aligned,
     velocity_errors,
 )
+from selfsup_lifting.evaluation.subject_size import pck_threshold
 from selfsup_lifting.inference import lift
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.skeleton.skeletons import Skeleton
@@ -43,8 +44,9 @@ class Errors:
         p_mpjpe_mm: The same after the best similarity transform of each pose [mm].
         n_mpjpe_mm: The same, root-relative, after the best scale of each pose [mm].
         velocity_mm: Mean error of the step to the next frame, root-relative [mm per frame].
-        pck: Share of the counted joints with an error below 150 mm, root-relative.
-        auc: Mean of that share over the thresholds 0, 5, ... 150 mm.
+        pck: Share of the counted joints with an error below the threshold, root-relative: 150 mm
+            for people, 10 % of the subject's extent for other subjects.
+        auc: Mean of that share over 31 thresholds from 0 to that threshold.
         p_pck: `pck` after the best similarity transform of each pose.
         p_auc: `auc` after the best similarity transform of each pose.
         poses: Number of compared poses.
@@ -81,6 +83,7 @@ class Evaluation:
         joint_names: Their names; they include the root if it is one joint.
         counted: The joints that PCK and AUC count.
         fps: Lowest and highest frame rate of the recordings [1/s].
+        pck_threshold_mm: Lowest and highest threshold of PCK in the recordings [mm].
         blind: Poses that were not compared: no detection in the view, or an unknown reference.
     """
 
@@ -96,6 +99,7 @@ class Evaluation:
     joint_names: tuple[str, ...]
     counted: tuple[str, ...]
     fps: tuple[float, float]
+    pck_threshold_mm: tuple[float, float]
     blind: int
 
     def as_dict(self) -> dict[str, Any]:
@@ -141,6 +145,7 @@ class PoseErrors:
         aligned_joints: Distances after the best similarity transform of each pose [mm].
         scaled: Mean distance after the best scale of each pose [mm].
         velocity: Mean error of the step to the next frame, NaN for the last [mm per frame].
+        pck_threshold: The error below which a joint is correct [mm].
     """
 
     recording: Recording
@@ -149,12 +154,17 @@ class PoseErrors:
     aligned_joints: Float[Tensor, "frames views joints"]
     scaled: Float[Tensor, "frames views"]
     velocity: Float[Tensor, "frames views"]
+    pck_threshold: float
 
     def measures(self, counted: Sequence[int]) -> Measures:
         """Return the errors of every pose; PCK and AUC over the counted joints."""
         joints, aligned = self.joints[..., counted], self.aligned_joints[..., counted]
         means = (self.joints.nanmean(dim=-1), self.aligned_joints.nanmean(dim=-1))
-        shares = (pck(joints), auc(joints), pck(aligned), auc(aligned))
+        shares = [
+            share(errors, self.pck_threshold)
+            for errors in (joints, aligned)
+            for share in (pck, auc)
+        ]
         return torch.stack([*means, self.scaled, self.velocity, *shares])
 
 
@@ -186,6 +196,7 @@ def summarize(errors: Sequence[PoseErrors], counted: Sequence[str] = ()) -> Eval
     per_action = _by_group(measured, lambda one: one.action)
     views = [zip(one.cameras.names, part.split(1, dim=-1), strict=True) for one, part in measured]
     rates = [one.fps for one in recordings]
+    thresholds = [one.pck_threshold for one in errors]
     return Evaluation(
         reference=errors[0].reference,
         total=total,
@@ -199,6 +210,7 @@ def summarize(errors: Sequence[PoseErrors], counted: Sequence[str] = ()) -> Eval
         joint_names=skeleton.joints,
         counted=names,
         fps=(min(rates), max(rates)),
+        pck_threshold_mm=(min(thresholds), max(thresholds)),
         blind=sum(part[0].numel() for part in measures) - total.poses,
     )
 
@@ -232,6 +244,7 @@ def _errors_of(
         aligned_joints=joint_errors(procrustes_aligned(predicted, reference), reference),
         scaled=n_mpjpe(predicted, reference, root),
         velocity=pad(velocity, (0, 0, 0, len(predicted) - len(velocity)), value=torch.nan),
+        pck_threshold=pck_threshold(recording, world),
     )
 
 

@@ -17,6 +17,7 @@ from multiview_geom import (
 )
 from selfsup_lifting.agreement import camera_agreement
 from selfsup_lifting.config import Method, ReadSettings, TriangulationSettings
+from selfsup_lifting.evaluation.subject_size import PERSON_SIZE_M, is_person
 from selfsup_lifting.files import read_results
 from selfsup_lifting.reader import ReadResult, merged_notes
 from selfsup_lifting.recording import Recording
@@ -25,10 +26,8 @@ from selfsup_lifting.triangulate import triangulate_recording
 HISTOGRAM_BINS = 10
 # A camera that detects a smaller share of the joints gets a warning.
 LEAST_SEEN_SHARE = 0.5
-# Usual limits of a subject's size, and of a person's with these joints [m].
+# Usual limits of the size of a subject that is no person [m].
 SUBJECT_SIZE_M = (0.02, 5.0)
-PERSON_SIZE_M = (0.5, 3.0)
-PERSON = ("left_shoulder", "right_shoulder", "left_ankle", "right_ankle")
 # Without the removal of outliers, which would hide what is wrong.
 PLAIN = TriangulationSettings(method=Method.DLT)
 # Number of frames that are checked: bounds the time for long recordings.
@@ -246,7 +245,7 @@ def warnings_about_geometry(recording: Recording) -> list[str]:
 
 def _warnings_about_size(recording: Recording, size: float) -> list[str]:
     """Compare the subject with a usual one, which tells a wrong unit of length."""
-    person = {*PERSON} <= {*recording.skeleton.joints}
+    person = is_person(recording.skeleton)
     low, high = PERSON_SIZE_M if person else SUBJECT_SIZE_M
     if low <= size <= high:
         return []

@@ -17,7 +17,8 @@ MILLIMETERS = 1000.0
 # A joint is correct if its error is strictly below the threshold, so that no joint is correct at
 # zero and the AUC of a perfect prediction is 30/31 [mm].
 PCK_THRESHOLD = 150.0
-AUC_THRESHOLDS = tuple(float(threshold) for threshold in range(0, 151, 5))
+# The AUC averages over this number of equal steps from zero to the threshold, and over zero.
+AUC_STEPS = 30
 
 
 def joint_errors(
@@ -137,13 +138,23 @@ def pck(
     return ((errors < threshold) & known).sum(dim=-1) / known.sum(dim=-1)
 
 
-def auc(errors: Float[Tensor, "*batch joints"]) -> Float[Tensor, "*batch"]:
-    """Mean of the PCK over the thresholds 0, 5, ... 150 mm (AUC), from 0 to 30/31.
+def auc(
+    errors: Float[Tensor, "*batch joints"], largest: float = PCK_THRESHOLD
+) -> Float[Tensor, "*batch"]:
+    """Mean of the PCK over 31 thresholds from 0 to the largest (AUC): for 150 mm 0, 5, ... 150 mm.
+
+    Args:
+        errors: Errors of the counted joints [mm], NaN where unknown.
+        largest: The largest threshold [mm].
+
+    Returns:
+        The mean of each pose, from 0 to 30/31; NaN where no joint is known.
 
     Reference:
         Mehta et al., Monocular 3D Human Pose Estimation In The Wild, 3DV 2017.
     """
-    return torch.stack([pck(errors, threshold) for threshold in AUC_THRESHOLDS]).mean(dim=0)
+    thresholds = [largest * step / AUC_STEPS for step in range(AUC_STEPS + 1)]
+    return torch.stack([pck(errors, threshold) for threshold in thresholds]).mean(dim=0)
 
 
 def centered(

@@ -14,6 +14,8 @@ from selfsup_lifting.evaluation.evaluate import (
     pose_errors,
     summarize,
 )
+from selfsup_lifting.evaluation.metrics import PCK_THRESHOLD
+from selfsup_lifting.evaluation.subject_size import PCK_SHARE
 from selfsup_lifting.evaluation.table_files import ResultTable
 from selfsup_lifting.recipes import RECIPES
 from selfsup_lifting.recording import Recording
@@ -220,7 +222,17 @@ def table_by_group(evaluation: Evaluation) -> ResultTable:
         for name, errors in parts.items()
     )
     note = f"{evaluation.joints} joints: {', '.join(evaluation.joint_names)}"
-    return ResultTable("Single-view predictions", tuple(columns), rows, (note,))
+    title = f"Single-view predictions, PCK {_pck_rule(evaluation)}"
+    return ResultTable(title, tuple(columns), rows, (note,))
+
+
+def _pck_rule(evaluation: Evaluation) -> str:
+    """Say below which error a joint is correct, and what the error was derived from."""
+    low, high = evaluation.pck_threshold_mm
+    below = f"below {low:.3g}" + ("" if low == high else f" to {high:.3g}") + " mm"
+    if low == high == PCK_THRESHOLD:
+        return below
+    return f"{below} ({PCK_SHARE:.0%} of the subject's largest distance between joints)"
 
 
 def _value(errors: Errors | None, measure: str) -> float:

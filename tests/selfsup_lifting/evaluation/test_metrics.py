@@ -138,6 +138,13 @@ def test_a_joint_at_the_threshold_is_not_correct() -> None:
     assert float(pck(joint_errors(predicted, truth))) == 0.5
 
 
+@given(distances_mm, st.integers(1, 6))
+def test_shares_do_not_depend_on_the_unit(errors: list[float], exponent: int) -> None:
+    scale, plain = 2.0**-exponent, torch.tensor(errors, dtype=torch.float64)
+    assert pck(scale * plain, scale * 150.0) == pck(plain)
+    assert auc(scale * plain, scale * 150.0) == auc(plain)
+
+
 def test_a_perfect_pose_has_an_area_of_thirty_in_thirty_one() -> None:
     assert float(auc(torch.zeros(14))) == pytest.approx(30 / 31)
 
