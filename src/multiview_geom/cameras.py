@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import compress
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from multiview_geom._pytrees import register_pytree
@@ -19,6 +18,7 @@ from multiview_geom._validation import (
     require_trailing_shape,
 )
 from multiview_geom._vectors import replace_missing
+from multiview_geom._view_names import Views, default_names, view_numbers
 from multiview_geom.lenses.lens import FISHEYE_COEFFICIENTS, Lens, lens_functions
 from multiview_geom.lenses.polynomial import unproject_pixels
 from multiview_geom.projection import decompose_projections, point_depths, project_points
@@ -28,11 +28,6 @@ from multiview_geom.validity import ProjectedPoints, ValidPixels, ViewingRays
 AXES_PER_VIEW = {"intrinsics": 2, "camera_from_world": 2, "distortion": 1, "image_size": 1}
 """Each tensor of a rig, and how many axes it has after that of the views."""
 NAMES_SHOWN = 4
-
-Views = (
-    str | slice | Sequence[str] | Sequence[int] | Sequence[bool]
-    | Int[Tensor, "selected"] | Bool[Tensor, "views"]
-)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -290,7 +285,7 @@ class Cameras:
             >>> ring.select(["cam_3", "cam_1"]).names
             ('cam_3', 'cam_1')
         """
-        order = self._view_numbers(views)
+        order = view_numbers(self.names, views)
         index = torch.tensor(order, dtype=torch.long, device=self.intrinsics.device)
         return self._map(
             lambda name, tensor: tensor.index_select(-1 - AXES_PER_VIEW[name], index),
@@ -398,28 +393,5 @@ class Cameras:
         intrinsics = torch.cat([rows, K[..., 2:, :]], dim=-2).to(self.intrinsics.dtype)
         return replace(self, intrinsics=intrinsics, image_size=size)
 
-    def _view_numbers(self, views: Views) -> list[int]:
-        if isinstance(views, slice):
-            return list(range(self.views))[views]
-        if isinstance(views, Tensor):
-            views = views.tolist()
-        wanted = [views] if isinstance(views, str) else list(views)
-        if not (wanted and all(isinstance(view, bool) for view in wanted)):
-            return [self._view_number(view) for view in wanted]
-        require_same_size("views", cameras=self.views, mask=len(wanted))
-        return [*compress(range(self.views), wanted)]
-
-    def _view_number(self, view: str | int) -> int:
-        if view in self.names:
-            return self.names.index(view)
-        if isinstance(view, int) and -self.views <= view < self.views:
-            return view % self.views
-        raise ValueError(f"`views` must be of {', '.join(self.names)}, got {view!r}")
-
 
 register_pytree(Cameras, static=("names", "lens"))
-
-
-def default_names(views: int) -> tuple[str, ...]:
-    """Name cameras by their number, counted from one."""
-    return tuple(f"cam_{view + 1}" for view in range(views))

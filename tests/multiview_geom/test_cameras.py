@@ -19,7 +19,7 @@ from multiview_geom import (
     ring_of_cameras,
     world_to_camera,
 )
-from multiview_geom.cameras import Views
+from multiview_geom._view_names import Views
 from tests.multiview_geom.lenses.drawn_lenses import (
     BARREL,
     Glass,

@@ -9,6 +9,7 @@ OpenCV's sample `calibration` writes one camera: `camera_matrix`, `distortion_co
 import torch
 from torch import Tensor
 
+from multiview_geom._view_names import default_names
 from multiview_geom.camera_files.opencv_nodes import (
     Tree,
     lens_coefficients,
@@ -19,7 +20,7 @@ from multiview_geom.camera_files.opencv_nodes import (
 from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.camera_files.records import CameraRecord
 from multiview_geom.camera_files.values import coefficients, image_size, number, table, text
-from multiview_geom.cameras import Cameras, default_names
+from multiview_geom.cameras import Cameras
 from multiview_geom.lenses.lens import FISHEYE_COEFFICIENTS, Lens
 from multiview_geom.rotations import rotation_from_vector, rotation_to_vector
 

@@ -1,0 +1,44 @@
+"""Names of the views of a rig, and what selects some of them."""
+
+from collections.abc import Sequence
+from itertools import compress
+
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from multiview_geom._validation import require_same_size
+
+Views = (
+    str | slice | Sequence[str] | Sequence[int] | Sequence[bool]
+    | Int[Tensor, "selected"] | Bool[Tensor, "views"]
+)  # fmt: skip
+
+
+def default_names(views: int) -> tuple[str, ...]:
+    """Name cameras by their number, counted from one."""
+    return tuple(f"cam_{view + 1}" for view in range(views))
+
+
+def view_numbers(names: Sequence[str], views: Views) -> list[int]:
+    """Return the numbers of the selected views, counted from zero.
+
+    Raises:
+        ValueError: If there is no such view, or a mask has another length.
+    """
+    if isinstance(views, slice):
+        return list(range(len(names)))[views]
+    if isinstance(views, Tensor):
+        views = views.tolist()
+    wanted = [views] if isinstance(views, str) else list(views)
+    if not (wanted and all(isinstance(view, bool) for view in wanted)):
+        return [_view_number(names, view) for view in wanted]
+    require_same_size("views", cameras=len(names), mask=len(wanted))
+    return [*compress(range(len(names)), wanted)]
+
+
+def _view_number(names: Sequence[str], view: str | int) -> int:
+    if view in names:
+        return names.index(view)
+    if isinstance(view, int) and -len(names) <= view < len(names):
+        return view % len(names)
+    raise ValueError(f"`views` must be of {', '.join(names)}, got {view!r}")
