@@ -1,37 +1,50 @@
 """Does robust triangulation keep the correct detections and remove the wrong ones, and how fast?
 
 Rings of cameras see points of a cube of one meter, with 2 px of noise; wrong detections are uniform
-in the image. The oracle uses exactly the correct detections. `--peer-python` is the interpreter of
-an environment with aniposelib: its `triangulate_ransac` then runs on the same pixels, in a process
-of its own.
+in the image. The oracle uses exactly the correct detections. aniposelib and aniposelib-pytorch need
+environments of their own; an option names the interpreter of each. They run on the same pixels in a
+process of their own, in turn with us.
 
-    python benchmarks/robust.py [--peer-python /path/to/python]
+    python benchmarks/robust.py [--aniposelib PYTHON] [--aniposelib-pytorch PYTHON]
 """
 
 import argparse
-import json
-import subprocess
-import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 
-import numpy as np
 import torch
 from findings import Table, keep
 from measure import RUNS, measure
+from peer_process import installed_version, take_turns
 from torch import Tensor
 
 from multiview_geom import (
     Cameras,
     project_points,
     ring_of_cameras,
+    triangulate_dlt,
     triangulate_iterative,
     triangulate_robust,
 )
 
 NOISE_PX = 2.0
 IMAGE_PX = 1000.0
+COMPARED = (
+    "theirs [us / point]",
+    "theirs +-",
+    "ours [us / point]",
+    "ours +-",
+    "faster [x]",
+    "their median [mm]",
+    "our median [mm]",
+    "their p99 [mm]",
+    "our p99 [mm]",
+    "they found [%]",
+    "we found [%]",
+)
 
 
 @dataclass(frozen=True)
@@ -124,50 +137,82 @@ def timed(scene: Scene, max_pairs: int = 128) -> tuple[float, Tensor]:
     return measure(solve, RUNS).median, solve().points
 
 
-def beside_peer(python: Path, count: int) -> Table:
-    """Compare with aniposelib on the same pixels."""
-    columns = ("theirs [mm]", "ours [mm]", "theirs [us / point]", "ours [us / point]", "faster [x]")
-    table = Table(f"aniposelib's triangulate_ransac, 5 cameras, {count} points", columns)
+def beside_aniposelib(python: Path, count: int) -> Table:
+    """Compare with `triangulate_ransac` of aniposelib."""
+    version = installed_version(python, "aniposelib")
+    table = Table(f"aniposelib {version}, triangulate_ransac, 5 cameras, {count} points", COMPARED)
     for share in (0.0, 0.2):
-        scene, many = filmed(5, count, share), filmed(5, 100 * count, share)
-        theirs, their_seconds = peer(python, scene)
-        our_seconds, points = timed(many)
-        slow, fast = 1e6 * their_seconds / count, 1e6 * our_seconds / (100 * count)
-        medians = [median_mm(theirs, scene), median_mm(points, many)]
-        table.rows[f"{100 * share:.0f} % wrong"] = [*medians, slow, fast, slow / fast]
+        scene = filmed(5, count, share)
+        row = compared(python, "peer_aniposelib.py", "robust", scene)
+        table.rows[f"{100 * share:.0f} % wrong"] = row
     return table
 
 
-def peer(python: Path, scene: Scene) -> tuple[Tensor, float]:
-    """Run aniposelib in a process of its own environment."""
-    with tempfile.TemporaryDirectory() as folder:
-        request, answer = Path(folder, "request.npz"), Path(folder, "answer.npz")
-        np.savez(
-            request,
-            intrinsics=scene.cameras.intrinsics.numpy(),
-            camera_from_world=scene.cameras.camera_from_world.numpy(),
-            pixels=scene.pixels.numpy(),
-        )
-        script = Path(__file__).with_name("peer_aniposelib.py")
-        ended = subprocess.run(
-            [python, script, request, answer], check=True, capture_output=True, text=True
-        )
-        seconds: float = json.loads(ended.stdout.splitlines()[-1])["seconds"]
-        return torch.from_numpy(np.load(answer)["points"]), seconds
+def beside_aniposelib_pytorch(python: Path, count: int) -> Table:
+    """Compare the robust triangulation, and the linear one with its gradient."""
+    version = installed_version(python, "aniposelib-pytorch")
+    table = Table(f"aniposelib-pytorch {version}, {count} points", COMPARED)
+    for task, share in (("robust", 0.3), ("linear", 0.0), ("linear, gradient", 0.0)):
+        for views, dtype in product((5, 16), (torch.float32, torch.float64)):
+            scene = filmed(views, count, share, dtype)
+            row = compared(python, "peer_aniposelib_pytorch.py", task, scene)
+            table.rows[f"{task}, {views} cameras, {str(dtype).removeprefix('torch.')}"] = row
+    return table
+
+
+def compared(python: Path, script: str, task: str, scene: Scene) -> list[float]:
+    """Solve a scene in turn with a peer; errors are those of the points that both found."""
+    P, pixels = scene.cameras.projections, scene.pixels
+    request = {
+        "task": task,
+        "threshold": 4 * NOISE_PX,
+        "intrinsics": scene.cameras.intrinsics.double().numpy(),
+        "camera_from_world": scene.cameras.camera_from_world.double().numpy(),
+        "pixels": pixels.numpy(),
+    }
+    leaf = pixels.clone().requires_grad_()
+    solvers: dict[str, Callable[[], Tensor]] = {
+        "robust": lambda: triangulate_robust(P, pixels, threshold=4 * NOISE_PX).points,
+        "linear": lambda: triangulate_dlt(P, pixels),
+        "linear, gradient": lambda: torch.autograd.grad(triangulate_dlt(P, leaf).sum(), leaf)[0],
+    }
+    theirs, their_time, our_time = take_turns(python, script, request, solvers[task], RUNS)
+    ours = solvers[task.removesuffix(", gradient")]()
+    errors = torch.stack([(found - scene.points).double().norm(dim=-1) for found in (theirs, ours)])
+    both = 1000 * errors[:, errors.isfinite().all(dim=0)]
+    times = [
+        1e6 * time / len(ours) for t in (their_time, our_time) for time in (t.median, t.spread)
+    ]
+    medians, tails = both.median(dim=1).values, both.quantile(0.99, dim=1)
+    found = 100 * errors.isfinite().double().mean(dim=1)
+    shown = torch.cat([medians, tails, found]).tolist()
+    return [*times, their_time.median / our_time.median, *shown]
+
+
+# Each peer's table, and the divisor of its number of points: aniposelib takes 60 ms for a point.
+PEERS = {
+    "aniposelib": (beside_aniposelib, 200),
+    "aniposelib-pytorch": (beside_aniposelib_pytorch, 1),
+}
 
 
 def main() -> None:
     """Print and save the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--points", type=int, default=20_000)
-    parser.add_argument("--peer-python", type=Path, help="Python of an environment with aniposelib")
+    for peer in PEERS:
+        parser.add_argument(f"--{peer}", type=Path, help=f"Python of an environment with {peer}")
     parser.add_argument("--quick", action="store_true", help="a small run that saves nothing")
     options = parser.parse_args()
     count = 500 if options.quick else options.points
     torch.set_num_threads(1)
     tables = [clean(count), wrong(count), pairs(count // 10)]
-    if options.peer_python is not None:
-        tables.append(beside_peer(options.peer_python, count // 100))
+    for peer, (compare, share) in PEERS.items():
+        python = getattr(options, peer.replace("-", "_"))
+        if python is None:
+            print(f"No rows of {peer}: name the Python of its environment with --{peer}")
+        else:
+            tables.append(compare(python, count // share))
     for table in tables:
         table.show()
     if not options.quick:

@@ -113,6 +113,22 @@ def gpu_kernels(rows: list[Row]) -> list[list[str]]:
     return body
 
 
+def robust(rows: list[Row]) -> list[list[str]]:
+    """Compare with aniposelib-pytorch: times for a point, errors of the points both found."""
+    some = [part for part in rows if part["title"].startswith("aniposelib-pytorch ")]
+    if not some:
+        return [["not measured: aniposelib-pytorch was not installed"], ["---"]]
+    head = [some[0]["title"], "theirs [us]", "ours [us]", "faster", "median [mm]", "p99 [mm]"]
+    body = [[*head, "found [%]"], ["---", *["--:"] * 6]]
+    for name, row in some[0]["rows"].items():
+        slow, slow_spread, fast, fast_spread, ratio, *pairs = row
+        times = [f"{slow:.2f} ± {slow_spread / 2:.2f}", f"{fast:.2f} ± {fast_spread / 2:.2f}"]
+        both = zip(pairs[::2], pairs[1::2], strict=True)
+        errors = [f"{theirs:.2f} / {ours:.2f}" for theirs, ours in both]
+        body.append([name, *times, f"{ratio:.1f}x", *errors])
+    return body
+
+
 def missing(rows: list[Row]) -> list[list[str]]:
     """Show the errors with missing detections."""
     columns = rows[0]["columns"]
@@ -133,6 +149,7 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], list[list[str]]]]] = {
     "losses": ("losses", losses),
     "triangulation on a GPU": ("gpu-triangulation", gpu_kernels),
     "rotation on a GPU": ("gpu-rotation", gpu_kernels),
+    "robust": ("robust", robust),
     "missing": ("missing", missing),
 }
 

@@ -6,8 +6,10 @@ import runpy
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -89,6 +91,61 @@ def test_the_operating_room_has_the_errors_of_its_readme(operating_room_folder: 
     assert medians == pytest.approx([36.5, 45.6, 61.5, 68.7], abs=0.3)
     shares = [float(share) for share in re.findall(r"([\d.]+)%", ended.stdout)]
     assert min(shares) > 95.0
+
+
+PEER = """
+import sys
+import numpy as np
+
+scene = np.load(sys.argv[1])
+np.savez(sys.argv[2], points=2 * scene["pixels"])
+print("ready", flush=True)
+for _ in sys.stdin:
+    print(int(scene["threads"]), flush=True)
+"""
+
+
+@pytest.fixture
+def take_turns(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[torch.Tensor, Any, Any]]:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    turns: Callable[..., tuple[torch.Tensor, Any, Any]] = runpy.run_path(
+        str(ROOT / "benchmarks" / "peer_process.py")
+    )["take_turns"]
+    return turns
+
+
+def test_a_peer_and_we_take_turns_on_the_same_pixels(
+    take_turns: Callable[..., tuple[torch.Tensor, Any, Any]], tmp_path: Path
+) -> None:
+    script, calls = tmp_path / "peer.py", []
+    script.write_text(PEER)
+    request = {"pixels": torch.ones(3).numpy()}
+    points, theirs, ours = take_turns(
+        Path(sys.executable), script, request, lambda: calls.append(1), 4
+    )
+    assert points.tolist() == [2.0, 2.0, 2.0]
+    assert (theirs.median, theirs.runs) == (torch.get_num_threads(), 4)
+    assert ours.runs == 4
+    assert len(calls) == 1 + ours.runs  # a warm-up
+
+
+@pytest.mark.rejects
+def test_a_peer_that_fails_is_named(
+    take_turns: Callable[..., tuple[torch.Tensor, Any, Any]], tmp_path: Path
+) -> None:
+    script = tmp_path / "peer.py"
+    script.write_text("raise SystemExit(1)")
+    with pytest.raises(RuntimeError, match=r"expected a line from .*peer\.py, got its end"):
+        take_turns(Path(sys.executable), script, {}, list, 2)
+
+
+@pytest.mark.slow
+def test_a_peer_that_is_not_installed_is_reported() -> None:
+    command = [sys.executable, "benchmarks/robust.py", "--quick"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    for peer in ("aniposelib", "aniposelib-pytorch"):
+        assert f"No rows of {peer}: name the Python of its environment" in ended.stdout
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
