@@ -129,6 +129,13 @@ def robust(rows: list[Row]) -> list[list[str]]:
     return body
 
 
+def pairs(rows: list[Row]) -> list[list[str]]:
+    """Show the time of robust triangulation for several numbers of pairs of views."""
+    part = next(part for part in rows if part["title"].startswith("Pairs tried"))
+    body = [[part["title"], *part["columns"]], ["---", *["--:"] * len(part["columns"])]]
+    return body + [[name, *(f"{n:.3g}" for n in row)] for name, row in part["rows"].items()]
+
+
 def missing(rows: list[Row]) -> list[list[str]]:
     """Show the errors with missing detections."""
     columns = rows[0]["columns"]
@@ -150,6 +157,7 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], list[list[str]]]]] = {
     "triangulation on a GPU": ("gpu-triangulation", gpu_kernels),
     "rotation on a GPU": ("gpu-rotation", gpu_kernels),
     "robust": ("robust", robust),
+    "pairs": ("robust", pairs),
     "missing": ("missing", missing),
 }
 
