@@ -23,14 +23,17 @@ class Finite(NamedTuple):
 
 
 def replace_missing(
-    elements: Float[Tensor, "*shape"], axes: int, by: Float[Tensor, "*element"] | float = 0.0
+    elements: Float[Tensor, "*shape"], axes: int, by: Float[Tensor, "*element"] | None = None
 ) -> Finite:
-    """Replace elements, each the last so many axes, that have a number that is not finite."""
+    """Replace elements, each the last so many axes, that have a number that is not finite.
+
+    They become zero by default.
+    """
     flat = elements.detach().flatten(-axes)
     # A sum is finite if all its terms are; as a product it is several times faster than `all`.
     known = product(flat, flat.new_ones(flat.shape[-1], 1)).isfinite()
     known = known.unflatten(-1, (1,) * axes)
-    return Finite(torch.where(known, elements, by), known)
+    return Finite(torch.where(known, elements, 0.0 if by is None else by), known)
 
 
 def length(vector: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch"]:

@@ -145,7 +145,8 @@ def rotation_to_vector(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "
         tensor([0.0000, 0.0000, 3.1416])
     """
     require_floating(rotation=rotation)
-    quaternion, known = replace_missing(rotation_to_quaternion(for_computation(rotation)), 1, 0.5)
+    quaternion = rotation_to_quaternion(for_computation(rotation))
+    quaternion, known = replace_missing(quaternion, 1, quaternion.new_full((4,), 0.5))
     w, xyz = quaternion.split([1, 3], dim=-1)
     squared = xyz.square().sum(dim=-1, keepdim=True)
     near = squared < NEAR_ZERO * w * w
