@@ -14,7 +14,7 @@ from selfsup_lifting.evaluation.subject_size import extent, pck_threshold
 from selfsup_lifting.recording import Recording, Source
 from selfsup_lifting.training.lifter import Lifter
 from tests.multiview_geom.strategies import Pose, numbers, poses
-from tests.selfsup_lifting.files.quadruped import TOML, take
+from tests.selfsup_lifting.files.quadruped import TOML, recording
 from tests.selfsup_lifting.strategies import Scene, scenes
 
 
@@ -24,7 +24,7 @@ def dog(tmp_path_factory: pytest.TempPathFactory) -> Recording:
 
     path = tmp_path_factory.mktemp("dog") / "dog15.toml"
     path.write_text(TOML)
-    return take(load_skeleton(path), 0)
+    return recording(load_skeleton(path), 0)
 
 
 @given(scenes, poses, numbers(0.01, 100.0))
