@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from selfsup_lifting.atomic_write import replacing
+from selfsup_lifting.point_quality import PointQuality
 from selfsup_lifting.skeleton.skeletons import Skeleton
 
 FORMAT_VERSION = 1
@@ -24,7 +25,15 @@ AXES: Mapping[str, str] = {
     "world": "as in the calibration",
 }
 
-
+# The columns of a joint in a CSV file, named as in anipose's 3D tables, and their formats.
+POSITION: Mapping[str, str] = {"x": ".6f", "y": ".6f", "z": ".6f"}
+QUALITY: Mapping[str, str] = {"error": ".3f", "ncams": ".0f", "score": ".4f"}
+# What a file says about the quality of its points.
+ABOUT_QUALITY: Mapping[str, str] = {
+    "error": "mean reprojection error before any processing [px]",
+    "ncams": "number of cameras whose detection was used; 0 if the point was interpolated",
+    "score": "mean confidence of these detections",
+}
 # What X, Y and Z of a TRC file are in the world, by the axis that points up: a rotation each.
 UPRIGHT: Mapping[str, tuple[str, str, str]] = {
     "x": ("z", "x", "y"), "y": ("x", "y", "z"), "z": ("y", "z", "x"),
@@ -42,6 +51,8 @@ class _Tracks:
     coordinates: str
     up: str = "z"
     fill: bool = False
+    processing: str = ""
+    quality: PointQuality | None = None
 
 
 def save_tracks(  # noqa: PLR0913 - what a file says about its tracks
@@ -53,6 +64,8 @@ def save_tracks(  # noqa: PLR0913 - what a file says about its tracks
     coordinates: str,
     up: str = "z",
     fill: bool = False,
+    processing: str = "",
+    quality: PointQuality | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write 3D tracks in meters; the file states the unit and the coordinate frame.
@@ -67,6 +80,9 @@ def save_tracks(  # noqa: PLR0913 - what a file says about its tracks
             coordinates.
         fill: Whether a `.trc` file has no empty cells: gaps are interpolated linearly, and the
             ends repeat the nearest known position. The header says so.
+        processing: What was done to the tracks, such as smoothing, for the file to say.
+        quality: Reprojection error, number of cameras and score of every point, for `.npz` and
+            `.csv` files.
         overwrite: Whether an existing file may be replaced.
 
     Raises:
@@ -93,7 +109,9 @@ def save_tracks(  # noqa: PLR0913 - what a file says about its tracks
     with replacing(path) as temporary:
         _WRITERS[path.suffix](
             temporary,
-            _Tracks(tracks.detach().cpu(), skeleton, fps, coordinates, up, fill),
+            _Tracks(
+                tracks.detach().cpu(), skeleton, fps, coordinates, up, fill, processing, quality
+            ),
             path.name,
         )
 
@@ -113,16 +131,24 @@ def require_writable(path: Path, *, overwrite: bool = False) -> None:
 
 def _write_npz(path: Path, tracks: _Tracks, _: str) -> None:
     description = np.array(json.dumps(_description(tracks)))
+    quality = {} if tracks.quality is None else vars(tracks.quality)
+    arrays = {name: values.cpu().numpy() for name, values in quality.items()}
     with path.open("wb") as file:
-        np.savez_compressed(file, description=description, tracks=tracks.points.numpy())
+        np.savez_compressed(file, description=description, tracks=tracks.points.numpy(), **arrays)
 
 
 def _write_csv(path: Path, tracks: _Tracks, _: str) -> None:
-    columns = [f"{joint}_{axis}" for joint in tracks.skeleton.joints for axis in "xyz"]
+    values, kinds = tracks.points, POSITION
+    if tracks.quality is not None:
+        measures = [one.to(values) for one in vars(tracks.quality).values()]
+        values = torch.cat([values, torch.stack(measures, dim=-1)], dim=-1)
+        kinds = {**POSITION, **QUALITY}
+    columns = [f"{joint}_{kind}" for joint in tracks.skeleton.joints for kind in kinds]
+    formats = [*kinds.values()] * len(tracks.skeleton.joints)
     described = json.dumps(_description(tracks))
     lines = [f"# {described}", ",".join(["frame", "time", *columns])]
-    for frame, numbers in enumerate(tracks.points.flatten(1).tolist()):
-        cells = [f"{number:.6f}" for number in numbers]
+    for frame, numbers in enumerate(values.flatten(1).tolist()):
+        cells = map(format, numbers, formats)
         lines.append(",".join([str(frame), f"{frame / tracks.fps:.6f}", *cells]))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -157,9 +183,10 @@ def _trc_axes(tracks: _Tracks) -> tuple[str, str, str]:
 
 def _trc_frame(tracks: _Tracks) -> str:
     """Say what the axes of the file are, and whether gaps were filled."""
-    filled = "; gaps filled linearly" if tracks.fill else ""
     axes = ", ".join(_trc_axes(tracks))
-    return f"{tracks.coordinates} coordinates, y up: X, Y, Z are {axes}{filled}"
+    parts = [f"{tracks.coordinates} coordinates, y up: X, Y, Z are {axes}", tracks.processing]
+    parts += ["gaps filled linearly"] if tracks.fill else []
+    return "; ".join(filter(None, parts))
 
 
 def _y_up(tracks: _Tracks) -> Float[Tensor, "frames joints 3"]:
@@ -186,6 +213,8 @@ def _description(tracks: _Tracks) -> dict[str, object]:
         "coordinates": tracks.coordinates,
         "axes": AXES[tracks.coordinates],
         "fps": tracks.fps,
+        "processing": tracks.processing,
+        "quality": {} if tracks.quality is None else ABOUT_QUALITY,
         "skeleton": tracks.skeleton.as_dict(),
     }
 

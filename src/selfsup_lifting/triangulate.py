@@ -20,6 +20,7 @@ from multiview_geom import (
     triangulate_robust,
 )
 from selfsup_lifting.config import Method, TriangulationSettings
+from selfsup_lifting.point_quality import PointQuality, point_quality
 from selfsup_lifting.recording import Recording
 
 DEFAULTS = TriangulationSettings()
@@ -68,6 +69,7 @@ class Reconstruction:
         sigma_px: Noise of a detection along an image axis, estimated from the residuals [px].
         expected_error_mm: The 3D error that this noise causes: the root-mean-square distance
             expected for each point, median over the points [mm].
+        quality: Reprojection error, number of cameras and score of every point.
     """
 
     points: Float[Tensor, "frames joints 3"]
@@ -76,6 +78,7 @@ class Reconstruction:
     per_joint: Mapping[str, Residuals]
     sigma_px: float
     expected_error_mm: float
+    quality: PointQuality
 
     def as_dict(self) -> dict[str, Any]:
         """Return the keys that scripts may rely on."""
@@ -220,6 +223,7 @@ def reconstruct(
         },
         sigma_px=sigma,
         expected_error_mm=float(1000 * expected_errors.nanmedian()),
+        quality=point_quality(recording, residuals),
     )
 
 

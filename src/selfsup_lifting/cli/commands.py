@@ -59,6 +59,7 @@ from selfsup_lifting.export import AXES
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.files.sessions.project import calibrations_in
 from selfsup_lifting.inference import lift, placed_in_camera
+from selfsup_lifting.point_quality import point_quality
 from selfsup_lifting.read_errors import ReadError, UnrecognizedError
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.training.checkpoint import BEST_FILE, STATE_FILE, WEIGHTS_FILE, load_lifter
@@ -72,6 +73,7 @@ from selfsup_lifting.triangulate import (
     chunk_count,
     normalized_image,
     reconstruct,
+    reprojection_errors,
 )
 
 _messages = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
@@ -239,8 +241,9 @@ def _lifted(
     view = options.view or recording.cameras.names[0]
     single = recording.select_views([view])
     poses = lift(lifter, single.cameras, single.keypoints, single.confidence)[:, 0]
-    placed = _in_coordinates(options.coordinates, poses, single)
-    for line in save_outputs(options, paths, placed, recording):
+    placed = {name: _in_coordinates(name, poses, single) for name in (options.coordinates, "world")}
+    quality = point_quality(single, reprojection_errors(single, placed["world"]))
+    for line in save_outputs(options, paths, placed[options.coordinates], recording, quality):
         _messages.print(line)
     blind = int(poses.isnan().flatten(1).any(dim=1).sum())
     errors = _errors_against_all_views(lifter, options.run, recording, view)
@@ -261,7 +264,8 @@ def _triangulated(
     """Triangulate one recording, save and print the result, and return it for scripts."""
     reconstruction = _reconstructed(options, recording)
     warnings = warnings_about_geometry(recording)
-    for line in (*warnings, *save_outputs(options, paths, reconstruction.points, recording)):
+    saved = save_outputs(options, paths, reconstruction.points, recording, reconstruction.quality)
+    for line in (*warnings, *saved):
         _messages.print(line)
     agreement = camera_agreement(recording)
     disagree = agreement is not None and agreement.is_bad

@@ -18,12 +18,14 @@ from tyro.constructors import (
 from selfsup_lifting.config import Config, ReadSettings, TriangulationSettings
 from selfsup_lifting.config_toml import load_config, load_settings
 from selfsup_lifting.recipes import PRESETS, RECIPES
+from selfsup_lifting.smoothing_settings import SmoothingSettings
 
 PROGRAM = "selfsup-lifting"
 
 Choice = TypeVar("Choice")
 Settings = Annotated[Config, arg(name="")]
 Read = Annotated[ReadSettings, arg(name="")]
+Smoothing = Annotated[SmoothingSettings, arg(name="")]
 Triangulation = Annotated[TriangulationSettings, arg(name="")]
 
 
@@ -107,18 +109,29 @@ class ResultOptions(Options):
         out: Files to write: tables as .json, .csv or .tex; 3D tracks as .npz, .csv or .trc, with
             the name of the recording if there are several.
         overwrite: Replace files that exist.
-        up: Axis of the world that points up, such as z or -y, for .trc files; by default found from
-            the person or the cameras.
-        fill: Leave no empty cells in .trc files: interpolate gaps linearly, as OpenSim needs.
         read: How the data are read; `evaluate` and `predict` use the run's settings by default.
     """
 
     frames: str = ":"
     out: tuple[Path, ...] = ()
     overwrite: bool = False
+    read: Read = field(default_factory=ReadSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackOptions(ResultOptions):
+    """The options of the commands that write 3D tracks.
+
+    Attributes:
+        up: Axis of the world that points up, such as z or -y, for .trc files; by default found from
+            the person or the cameras.
+        fill: Leave no empty cells in .trc files: interpolate gaps linearly, as OpenSim needs.
+        smoothing: How the tracks are filled and smoothed.
+    """
+
     up: str | None = None
     fill: bool = False
-    read: Read = field(default_factory=ReadSettings)
+    smoothing: Smoothing = field(default_factory=SmoothingSettings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +152,7 @@ class EvaluateOptions(ResultOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictOptions(ResultOptions):
+class PredictOptions(TrackOptions):
     """Lift one camera's 2D track to 3D.
 
     Attributes:
@@ -158,7 +171,7 @@ class PredictOptions(ResultOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TriangulateOptions(ResultOptions):
+class TriangulateOptions(TrackOptions):
     """Triangulate recordings from all their views, and report the reprojection errors.
 
     Attributes:

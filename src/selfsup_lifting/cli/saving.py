@@ -7,13 +7,15 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor
 
-from selfsup_lifting.cli.options import PredictOptions, ResultOptions
+from selfsup_lifting.cli.options import PredictOptions, TrackOptions
 from selfsup_lifting.export import require_writable, save_tracks
+from selfsup_lifting.point_quality import PointQuality
 from selfsup_lifting.recording import Recording
+from selfsup_lifting.smoothing import require_cutoff_below_nyquist, smooth_tracks
 from selfsup_lifting.upright import world_up
 
 
-def require_outputs(options: ResultOptions) -> None:
+def require_outputs(options: TrackOptions) -> None:
     """Refuse files that cannot be written, before any work is done."""
     for place, path in enumerate(options.out):
         require_writable(path, overwrite=options.overwrite)
@@ -22,9 +24,15 @@ def require_outputs(options: ResultOptions) -> None:
 
 
 def outputs_of(
-    options: ResultOptions, recordings: Sequence[Recording]
+    options: TrackOptions, recordings: Sequence[Recording]
 ) -> list[tuple[Recording, tuple[Path, ...]]]:
-    """Name the files of every recording: those of `--out`, with the name if there are several."""
+    """Name the files of every recording: those of `--out`, with the name if there are several.
+
+    Recordings that cannot be smoothed and files that cannot be written are refused here, before any
+    work is done.
+    """
+    for recording in recordings:
+        require_cutoff_below_nyquist(recording.fps, options.smoothing.cutoff_hz)
     if len(recordings) == 1:
         return [(recordings[0], options.out)]
     names = [re.sub(r"[^\w.-]+", "_", recording.name) for recording in recordings]
@@ -38,18 +46,21 @@ def outputs_of(
 
 
 def save_outputs(
-    options: ResultOptions,
+    options: TrackOptions,
     paths: Sequence[Path],
     tracks: Float[Tensor, "frames joints 3"],
     recording: Recording,
+    quality: PointQuality,
 ) -> Iterator[str]:
-    """Write the tracks of a recording, and yield a line about each file."""
+    """Fill, smooth and write the tracks of a recording, and yield a line about each file."""
+    tracks = smooth_tracks(tracks, recording.fps, options.smoothing)
     coordinates = options.coordinates if isinstance(options, PredictOptions) else "world"
     up = options.up or world_up(recording.cameras, recording.skeleton, tracks)
     for path in paths:
         save_tracks(
             path, tracks, skeleton=recording.skeleton, fps=recording.fps,
-            coordinates=coordinates, up=up, fill=options.fill, overwrite=options.overwrite,
+            coordinates=coordinates, up=up, fill=options.fill,
+            processing=options.smoothing.describe(), quality=quality, overwrite=options.overwrite,
         )  # fmt: skip
         yield f"wrote {path}"
     if not paths:

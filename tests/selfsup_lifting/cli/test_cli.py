@@ -16,7 +16,7 @@ from selfsup_lifting.cli import main
 from selfsup_lifting.cli.options import COMMANDS
 from selfsup_lifting.config import Config, ReadSettings
 from selfsup_lifting.files import read_results
-from selfsup_lifting.recording import save_recording
+from selfsup_lifting.recording import load_recording, save_recording
 from tests.selfsup_lifting.files.sessions.test_capture import Session
 from tests.selfsup_lifting.strategies import Scene
 
@@ -100,7 +100,24 @@ def test_predict_writes_one_track_in_three_formats(
     assert report["trained"]["poses"] == 4
     rows = Path(out[1]).read_text().splitlines()[2:]
     written = np.array([[float(cell) for cell in row.split(",")[2:]] for row in rows])
-    np.testing.assert_allclose(written.reshape(4, 17, 3), tracks, atol=1e-6)
+    np.testing.assert_allclose(written.reshape(4, 17, 6)[..., :3], tracks, atol=1e-6)
+    np.testing.assert_array_equal(written.reshape(4, 17, 6)[..., 4], 1)
+
+
+def test_a_prediction_states_the_reprojection_error_of_the_placed_pose(
+    tmp_path: Path, run: Path, recording: Path
+) -> None:
+    out = tmp_path / "poses.npz"
+    main(["predict", str(run), str(recording), "--coordinates", "world", "--out", str(out)])
+    single = load_recording(recording).select_views(["cam_1"])
+    with np.load(out) as file:
+        tracks, errors, scores = (
+            torch.from_numpy(file[name]) for name in ("tracks", "error_px", "score")
+        )
+    pixels = single.cameras.project(tracks.double()).pixels
+    expected = (pixels - single.keypoints).norm(dim=-1)[:, 0]
+    torch.testing.assert_close(errors.double(), expected, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(scores.float(), single.confidence[:, 0])
 
 
 @pytest.mark.parametrize("frame", ["camera", "world"])
