@@ -94,6 +94,14 @@ def camera_agreement(recording: Recording) -> Agreement | None:
     found = Agreement(median, median / _subject_size(sample))
     if median < ROUND_OFF_PX or found.share < USUAL_SHARE:
         return found
+    remaining, cause = _likeliest(recording, sample)
+    if remaining > TELLING_DROP * median:
+        return found
+    return replace(found, cause=cause, remaining_px=remaining)
+
+
+def _likeliest(recording: Recording, sample: Recording) -> tuple[float, str]:
+    """Return the error that undoing the likeliest cause leaves, and the cause."""
     trials = [*_trials(recording, sample)]
     lowest = min(remaining for remaining, _ in trials)
     likely = (trial for trial in trials if trial[0] <= AS_LIKELY * lowest + AS_LIKELY_PX)
@@ -102,9 +110,7 @@ def camera_agreement(recording: Recording) -> Agreement | None:
         # A noisy camera leaves a higher error than none: a cause that keeps it is preferred.
         if remaining > max(MORE_TELLING * other, AS_LIKELY_PX):
             remaining, cause = other, camera
-    if remaining > TELLING_DROP * median:
-        return found
-    return replace(found, cause=cause, remaining_px=remaining)
+    return remaining, cause
 
 
 def _trials(recording: Recording, sample: Recording) -> Iterator[tuple[float, str]]:

@@ -36,12 +36,21 @@ def match_camera(
     Returns:
         The camera and the remaining words; None if no camera matches, or several.
     """
-    if declared and file in declared:
+    declared = declared or {}
+    if file in declared:
         return declared[file], ""
-    names = [name for name in names if name not in (declared or {}).values()]
+    names = [name for name in names if name not in declared.values()]
+    return _by_pattern(names, file, pattern) or _by_words(names, file)
+
+
+def _by_pattern(names: Sequence[str], file: str, pattern: str | None) -> tuple[str, str] | None:
     found = None if pattern is None else re.search(pattern, file)
-    if found and found.groups() and found[1].strip() in names:
-        return found[1].strip(), " ".join(words_of(file[: found.start()] + file[found.end() :]))
+    if not found or not found.groups() or found[1].strip() not in names:
+        return None
+    return found[1].strip(), " ".join(words_of(file[: found.start()] + file[found.end() :]))
+
+
+def _by_words(names: Sequence[str], file: str) -> tuple[str, str] | None:
     words, common = words_of(file), _common_words(names)
     fits = sorted((len(rest), name, rest) for name in names for rest in _rests(words, name, common))
     best = {name for count, name, _ in fits if count == fits[0][0]}

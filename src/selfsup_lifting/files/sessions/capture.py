@@ -73,20 +73,45 @@ class _Session:
         """Read every recording of the session."""
         skeleton = settings.detected_skeleton or self.project.skeleton
         sources, notes = preferred(sources_of(self.folder))
+        return [
+            result
+            for rest, rig, views in self._recordings(sources, skeleton)
+            for result in self._assembled(rest, rig, views, settings, notes)
+        ]
+
+    def _recordings(
+        self, sources: Sequence[Source], skeleton: str | None
+    ) -> list[tuple[str, Rig, list[ViewTracks]]]:
+        """Return the name of every recording, the cameras that saw it, and its views."""
         matched = {source: self._camera(source) for source in sources}
         unmatched = [source for source, match in matched.items() if match is None]
         tables = _tables(unmatched, skeleton)
         lost = [source for source in unmatched if source not in tables]
         parts = [(match, source) for source, match in matched.items() if match is not None]
-        results: list[ReadResult] = []
-        for rest, group in self._by_recording(parts, lost, tables).items():
-            views = [_view(group[camera], skeleton) for camera in self.rig.cameras.names]
-            results += self._assembled(rest, self.rig, views, settings, notes)
-        alone = len(tables) == 1 and not results
-        for source, views in tables.items():
-            name, rig = "" if alone else source.path.stem, self._rig_of(source, views)
-            results += self._assembled(name, rig, self._in_order(rig, views), settings, notes)
-        return results
+        found: list[tuple[str, Rig, list[ViewTracks]]] = [
+            (rest, self.rig, [_view(group[camera], skeleton) for camera in self.rig.cameras.names])
+            for rest, group in self._by_recording(parts, lost, tables).items()
+        ]
+        alone = len(tables) == 1 and not found
+        return [
+            *found,
+            *(self._of_table(source, views, alone) for source, views in tables.items()),
+        ]
+
+    def _of_table(
+        self,
+        source: Source,
+        views: Sequence[ViewTracks],
+        alone: bool,  # noqa: FBT001 - the only recording
+    ) -> tuple[str, Rig, list[ViewTracks]]:
+        """Return the recording of one file."""
+        by_name = self._by_camera(views)
+        rig = self._rig_of(source, by_name)
+        return (
+            "" if alone else source.path.stem,
+            rig,
+            [by_name[name] for name in rig.cameras.names],
+        )
 
     def _camera(self, source: Source) -> tuple[str, str] | None:
         names, pattern = self.rig.cameras.names, self.project.camera_pattern
@@ -130,55 +155,61 @@ class _Session:
         lacking = [name for name in self.rig.cameras.names if name not in counts]
         twice = sorted(counts - Counter(set(counts)))
         names = [source.camera_folder or source.path.name for source in lost]
-        if not (lacking or names or twice):
-            return
-        parts = [f"without detections: {', '.join(lacking) or 'none'}"]
-        parts.append(f"without calibration: {', '.join(names) or 'none'}")
-        parts += [f"with several detections: {_listed(found, twice)}"] if twice else []
-        unread = _unread_sources(self.folder, lacking)
-        parts += [f"{name} is in no known format" for name in unread]
-        raise self._different_cameras(parts, lacking, names)
+        if lacking or lost or twice:
+            parts = [f"with several detections: {_listed(found, twice)}"] if twice else []
+            unread = _unread_sources(self.folder, lacking)
+            parts += [f"{name} is in no known format" for name in unread]
+            raise self._different_cameras(lacking, names, parts)
 
     def _different_cameras(
-        self, parts: Sequence[str], lacking: Sequence[str], files: Sequence[str]
+        self, lacking: Sequence[str], lost: Sequence[str], more: Sequence[str] = ()
     ) -> ReadError:
-        guesses = best_guesses(lacking, list(dict.fromkeys(files)))
+        """Return the error that lists cameras without detections, and files without a camera."""
+        guesses = best_guesses(lacking, list(dict.fromkeys(lost)))
         pairs = " ".join(f"{camera}={file}" for camera, file in guesses)
-        hint = [f"if these pairs are right, add --map {pairs}"] if guesses else []
-        width = max((len(camera) for camera, _ in guesses), default=0)
-        rows = [f"  {camera:{width}}  {file}" for camera, file in guesses]
-        table = [f"  {'camera':{width}}  file (a guess by its name)", *rows] if rows else []
+        parts = [
+            f"without detections: {', '.join(lacking) or 'none'}",
+            f"without calibration: {', '.join(lost) or 'none'}",
+            *more,
+            *([f"if these pairs are right, add --map {pairs}"] if guesses else []),
+        ]
         return ReadError(
-            f"{self.rig.path} and {self.folder} have different cameras: "
-            + "; ".join([*parts, *hint]),
-            details="\n".join(table),
+            f"{self.rig.path} and {self.folder} have different cameras: " + "; ".join(parts),
+            details=_table_of_guesses(guesses),
         )
 
-    def _rig_of(self, source: Source, views: Sequence[ViewTracks]) -> Rig:
+    def _rig_of(self, source: Source, views: Mapping[str, ViewTracks]) -> Rig:
         """Return the cameras that a table of several cameras names; without rows, none saw."""
         names = self.rig.cameras.names
-        found = [(view.camera, self._of_view(view)) for view in views]
-        lost = [name for name, camera in found if camera is None]
-        cameras = [camera for _, camera in found if camera is not None]
-        if lost or len(set(cameras)) < len(cameras):
-            lacking = [name for name in names if name not in cameras]
-            parts = [f"without detections: {', '.join(lacking) or 'none'}"]
-            parts.append(f"without calibration: {', '.join(lost) or 'none'}")
-            raise self._different_cameras(parts, lacking, lost)
-        blind = [name for name in names if name not in cameras]
+        blind = [name for name in names if name not in views]
         if not blind:
             return self.rig
         note = f"{source.path}: has no rows of {', '.join(blind)}, which are left out"
-        seen = [name for name in names if name in cameras]
+        seen = [name for name in names if name in views]
         return Rig(self.rig.cameras.select(seen), self.rig.path, (*self.rig.notes, note))
 
-    def _of_view(self, view: ViewTracks) -> str | None:
-        match = match_camera(self.rig.cameras.names, view.camera, declared=self.declared)
-        return None if match is None else match[0]
+    def _by_camera(self, views: Sequence[ViewTracks]) -> dict[str, ViewTracks]:
+        """Return the views of a table by their camera; refuse an unknown camera, or one twice."""
+        names, found = self.rig.cameras.names, {}
+        lost = []
+        for view in views:
+            match = match_camera(names, view.camera, declared=self.declared)
+            if match is None:
+                lost.append(view.camera)
+            else:
+                found[match[0]] = view
+        if len(found) < len(views):
+            raise self._different_cameras([name for name in names if name not in found], lost)
+        return found
 
-    def _in_order(self, rig: Rig, views: Sequence[ViewTracks]) -> list[ViewTracks]:
-        by_name = {self._of_view(view): view for view in views}
-        return [by_name[name] for name in rig.cameras.names]
+
+def _table_of_guesses(guesses: Sequence[tuple[str, str]]) -> str:
+    """Return the lines that show which file each camera may have."""
+    if not guesses:
+        return ""
+    width = max(len(camera) for camera, _ in guesses)
+    rows = [f"  {camera:{width}}  {file}" for camera, file in guesses]
+    return "\n".join([f"  {'camera':{width}}  file (a guess by its name)", *rows])
 
 
 def _tables(sources: Sequence[Source], declared: str | None) -> dict[Source, list[ViewTracks]]:

@@ -41,8 +41,7 @@ def _read(path: Path, settings: ReadSettings) -> list[ReadResult]:
     views = read_tracks(path, settings.detected_skeleton or project.skeleton)
     rig = find_rig(settings, folder, project.folder)
     declared = declared_cameras(settings.map, () if rig is None else rig.cameras.names)
-    several = rig is not None and len(views) > 1
-    ordered = _in_order_of(rig.cameras, views, declared) if rig is not None and several else None
+    ordered = None if rig is None else _in_order_of(rig.cameras, views, declared)
     if rig is None or ordered is None:
         parts = [_one_camera(view, rig, settings, project.fps, declared) for view in views]
         results = [result for part in parts for result in part]
@@ -58,9 +57,10 @@ READER = Reader("detections", _recognizes, _read)
 def _in_order_of(
     cameras: Cameras, views: list[ViewTracks], declared: Mapping[str, str]
 ) -> list[ViewTracks] | None:
+    """Return the views of all cameras in order; None if there is one only, or another camera."""
     pairs = [(match_camera(cameras.names, view.camera, None, declared), view) for view in views]
     by_name = {match[0]: view for match, view in pairs if match is not None}
-    if len(by_name) < len(views) or set(by_name) != set(cameras.names):
+    if len(views) == 1 or len(by_name) < len(views) or set(by_name) != set(cameras.names):
         return None
     return [by_name[name] for name in cameras.names]
 
