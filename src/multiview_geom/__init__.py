@@ -69,6 +69,8 @@ from multiview_geom.epipolar import fundamental_from_projections as fundamental_
 from multiview_geom.epipolar import essential_from_transforms as essential_from_transforms
 from multiview_geom.epipolar import epipolar_lines as epipolar_lines
 from multiview_geom.epipolar import sampson_distance as sampson_distance
+from multiview_geom.five_point import RelativePose as RelativePose
+from multiview_geom.five_point import relative_pose as relative_pose
 
 # Align point sets.
 from multiview_geom.alignment.procrustes import align_rigid as align_rigid
