@@ -36,23 +36,30 @@ class Source:
         path: The file or folder; None if there is none.
         dataset: The published dataset that the recording belongs to, by the name of its reader:
             "human36m", "humaneva" or "mpi_inf_3dhp"; None for all other data.
+        markers: The name of each joint, and its name in the files; empty if the files number the
+            joints.
     """
 
     format: str = "native"
     path: Path | None = None
     dataset: str | None = None
+    markers: tuple[tuple[str, str], ...] = ()
 
-    def as_dict(self) -> dict[str, str | None]:
-        """Return plain strings, for files."""
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain strings and lists, for files."""
         path = None if self.path is None else str(self.path)
-        return {"format": self.format, "path": path, "dataset": self.dataset}
+        markers = [list(pair) for pair in self.markers]
+        return {
+            "format": self.format, "path": path, "dataset": self.dataset, "markers": markers
+        }  # fmt: skip
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "Source":
         """Build the source that `as_dict` wrote."""
         path = plain.get("path")
         known = str(plain.get("format", cls.format))
-        return cls(known, None if path is None else Path(path), plain.get("dataset"))
+        markers = tuple((str(joint), str(name)) for joint, name in plain.get("markers", ()))
+        return cls(known, None if path is None else Path(path), plain.get("dataset"), markers)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from tyro.constructors import (
 from selfsup_lifting.config import Config, ReadSettings, TriangulationSettings
 from selfsup_lifting.config_toml import load_config, load_settings
 from selfsup_lifting.recipes import PRESETS, RECIPES
+from selfsup_lifting.skeleton.marker_names import MarkerNames
 from selfsup_lifting.smoothing_settings import SmoothingSettings
 
 PROGRAM = "selfsup-lifting"
@@ -126,11 +127,15 @@ class TrackOptions(ResultOptions):
         up: Axis of the world that points up, such as z or -y, for .trc files; by default found from
             the person or the cameras.
         fill: Leave no empty cells in .trc files: interpolate gaps linearly, as OpenSim needs.
+        marker_names: Names of the joints in the files: standard (ours, as left_hip), original (as
+            in the detector's files, if they name the joints) or pose2sim (as in the OpenSim marker
+            sets of Pose2Sim: LHip).
         smoothing: How the tracks are filled and smoothed.
     """
 
     up: str | None = None
     fill: bool = False
+    marker_names: MarkerNames = MarkerNames.STANDARD
     smoothing: Smoothing = field(default_factory=SmoothingSettings)
 
 

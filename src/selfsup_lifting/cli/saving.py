@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from jaxtyping import Float
@@ -11,6 +12,8 @@ from selfsup_lifting.cli.options import PredictOptions, TrackOptions
 from selfsup_lifting.export import require_writable, save_tracks
 from selfsup_lifting.point_quality import PointQuality
 from selfsup_lifting.recording import Recording
+from selfsup_lifting.skeleton.marker_names import MarkerNames, marker_names
+from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.smoothing import require_cutoff_below_nyquist, smooth_tracks
 from selfsup_lifting.upright import world_up
 
@@ -55,13 +58,21 @@ def save_outputs(
     """Fill, smooth and write the tracks of a recording, and yield a line about each file."""
     tracks = smooth_tracks(tracks, recording.fps, options.smoothing)
     coordinates = options.coordinates if isinstance(options, PredictOptions) else "world"
+    skeleton = _with_marker_names(recording, options.marker_names)
     up = options.up or world_up(recording.cameras, recording.skeleton, tracks)
     for path in paths:
         save_tracks(
-            path, tracks, skeleton=recording.skeleton, fps=recording.fps,
+            path, tracks, skeleton=skeleton, fps=recording.fps,
             coordinates=coordinates, up=up, fill=options.fill,
             processing=options.smoothing.describe(), quality=quality, overwrite=options.overwrite,
         )  # fmt: skip
         yield f"wrote {path}"
     if not paths:
         yield f"{recording.name}: nothing was saved; --out FILE saves the 3D track"
+
+
+def _with_marker_names(recording: Recording, names: MarkerNames) -> Skeleton:
+    """Return the skeleton of a recording, with the names that the files shall have."""
+    skeleton, original = recording.skeleton, dict(recording.source.markers)
+    joints = marker_names(skeleton.joints, names, skeleton=skeleton.name, original=original)
+    return replace(skeleton, joints=joints)

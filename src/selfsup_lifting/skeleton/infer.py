@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,11 +61,18 @@ class Body:
         order: The index of each joint in the file.
         candidates: The names of the skeletons that fit, `skeleton` first, if only the anatomy
             distinguishes them; else empty.
+        names: The name of each joint in the file; empty if the file numbers its joints.
     """
 
     skeleton: Skeleton
     order: tuple[int, ...]
     candidates: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+
+    @property
+    def markers(self) -> tuple[tuple[str, str], ...]:
+        """Each joint with its name in the file; empty if the file numbers its joints."""
+        return tuple(zip(self.skeleton.joints, self.names, strict=True)) if self.names else ()
 
 
 def body_by_count(source: Path, count: int, declared: Skeleton | None) -> Body:
@@ -164,14 +171,21 @@ def body_by_names(
                 f"{declared.name!r} has the joints {', '.join(lacking)}, but the file only has "
                 f"{', '.join(names)}"
             )
-        return Body(declared, tuple(plain.index(plain_joint(joint)) for joint in declared.joints))
+        return _named_body(declared, names, map(plain_joint, declared.joints))
     for skeleton in SKELETONS.values():
         if sorted(plain) == sorted(skeleton.joints):
-            return Body(skeleton, tuple(plain.index(joint) for joint in skeleton.joints))
+            return _named_body(skeleton, names, skeleton.joints)
     root = _root(plain, numbers)
     parents = _spanning_tree(root, names, links)
     skeleton = Skeleton(source.stem, tuple(names), parents, mirrored_by_name(plain), root)
-    return Body(skeleton, tuple(range(len(names))))
+    return Body(skeleton, tuple(range(len(names))), names=tuple(names))
+
+
+def _named_body(skeleton: Skeleton, names: Sequence[str], wanted: Iterable[str]) -> Body:
+    """Find the joints of a skeleton, given by their plain names, among the names in a file."""
+    plain = [plain_joint(name) for name in names]
+    order = tuple(plain.index(joint) for joint in wanted)
+    return Body(skeleton, order, names=tuple(names[at] for at in order))
 
 
 def plain_joint(name: str) -> str:

@@ -1,5 +1,6 @@
 """MMPose: one JSON file per video or image, from its inferencer or its demo scripts."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from selfsup_lifting.files.parse.json_values import list_at, load_json, object_at, whole_number_at
@@ -12,7 +13,7 @@ from selfsup_lifting.files.tracks.person_frames import (
 )
 from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, ViewTracks
 from selfsup_lifting.read_errors import Place
-from selfsup_lifting.skeleton.infer import body_by_names
+from selfsup_lifting.skeleton.infer import Body, body_by_names
 from selfsup_lifting.skeleton.skeletons import Skeleton
 
 NAME = "MMPose"
@@ -36,8 +37,10 @@ def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     numbered = [_frame(place.at(at), frame) for at, frame in enumerate(_frames(place, content))]
     require_distinct_frames(path, [frame for frame, _ in numbered])
     people = [person for _, people in numbered for person in people]
-    skeleton = declared or _named_skeleton(path, meta, people)
-    return [tracks_of_people(path, NAME, people, [frame for frame, _ in numbered], skeleton)]
+    named = None if declared is not None else _named_body(path, meta, people)
+    skeleton = declared if named is None else named.skeleton
+    view = tracks_of_people(path, NAME, people, [frame for frame, _ in numbered], skeleton)
+    return [view if named is None else replace(view, markers=named.markers)]
 
 
 FORMAT = DetectorFormat("mmpose", _recognizes, _read)
@@ -66,7 +69,7 @@ def _frame(place: Place, frame: object) -> tuple[int, list[PersonFrame]]:
     return number, people
 
 
-def _named_skeleton(path: Path, meta: object, people: list[PersonFrame]) -> Skeleton | None:
+def _named_body(path: Path, meta: object, people: list[PersonFrame]) -> Body | None:
     """Find the skeleton from the joint names that the demo scripts write, if they fit."""
     if not isinstance(meta, dict) or not people:
         return None
@@ -77,4 +80,4 @@ def _named_skeleton(path: Path, meta: object, people: list[PersonFrame]) -> Skel
         body = body_by_names(path, ordered, links=links)
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
-    return body.skeleton if body.order == tuple(range(len(ordered))) else None
+    return body if body.order == tuple(range(len(ordered))) else None

@@ -61,7 +61,8 @@ def assemble(
         guess = f"the frame rate is unknown; taken as {rate:g} per s"
         notes.append(f"{name}: {guess}; --source-fps overrules this")
     path, paths = views[0].source, {view.source for view in views}
-    source = Source(aligned[0].format, path if len(paths) == 1 else path.parent)
+    place = path if len(paths) == 1 else path.parent
+    source = Source(aligned[0].format, place, markers=aligned[0].markers)
     counts = confidence.amax(dim=-1).gt(0).sum(dim=2).amax(dim=0).tolist()
     people = dict(zip(cameras.names, counts, strict=True))
     notes += _note_on_people(name, people, settings)

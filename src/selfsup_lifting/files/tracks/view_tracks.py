@@ -51,6 +51,7 @@ class ViewTracks:
             several, `skeleton` first; else empty.
         notes: What a user should know about how the file was read.
         unscored: How many points have no score, and count as certain.
+        markers: Each joint with its name in the file; empty if the file numbers its joints.
     """
 
     camera: str
@@ -70,6 +71,7 @@ class ViewTracks:
     candidates: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     unscored: int = 0
+    markers: tuple[tuple[str, str], ...] = ()
 
     @property
     def frame_count(self) -> int:
@@ -171,6 +173,7 @@ def view_tracks(  # noqa: PLR0913 - one argument for each thing in a file
         candidates=body.candidates,
         notes=notes,
         unscored=int(unscored.sum()),
+        markers=body.markers,
     )  # fmt: skip
 
 
