@@ -1,9 +1,10 @@
 """The mathematics of one point and one rotation, as plain arithmetic.
 
 Every function takes and returns numbers, or tuples of them: scalars of a loop in Numba, lanes of a
-block in Triton, tensors in PyTorch. Besides + - * / and comparisons they use only the names
-imported below, which each engine replaces by its own. A constant enters as an argument where it
-must have the dtype of the rest.
+block in Triton, tensors in PyTorch. Besides + - * /, `abs`, comparisons and their & and |, they use
+only the names imported below, which `engines.py` replaces by those of the engine when it compiles
+these functions. A constant enters as an argument where it must have the dtype of the rest; `x + 1`
+and `x * 0` make a one and a zero of the dtype of x.
 
 A symmetric 3x3 matrix is the tuple (xx, xy, xz, yy, yz, zz).
 """
@@ -21,7 +22,8 @@ Row = tuple[Number, Number, Number, Number]
 Symmetric = tuple[Number, Number, Number, Number, Number, Number]
 Rows = tuple[Row, Row, Row, Row]
 View = tuple[Row, Row, Row]
-"""Three rows of a projection: depth, and across and down about the image center."""
+"""The rows of a projection that give the depth, and depth times pixel coordinate across and down,
+with pixels counted from the principal point."""
 
 
 def dot(a: Vector, b: Vector) -> Number:
@@ -44,13 +46,13 @@ def add_scaled(a: Vector, b: Vector, factor: Number) -> Vector:
     return a[0] + factor * b[0], a[1] + factor * b[1], a[2] + factor * b[2]
 
 
-def subtract_scaled4(a: Row, b: Row, factor: Number) -> Row:
-    """Return factor * b - a: the equation that a pixel and two rows of a projection make."""
+def dlt_equation(axis_row: Row, depth_row: Row, coordinate: Number) -> Row:
+    """Return coordinate * depth_row - axis_row: its product with a point on the ray is zero."""
     return (
-        factor * b[0] - a[0],
-        factor * b[1] - a[1],
-        factor * b[2] - a[2],
-        factor * b[3] - a[3],
+        coordinate * depth_row[0] - axis_row[0],
+        coordinate * depth_row[1] - axis_row[1],
+        coordinate * depth_row[2] - axis_row[2],
+        coordinate * depth_row[3] - axis_row[3],
     )
 
 
@@ -77,7 +79,7 @@ def axis_of_smallest(values: Row, axes: Rows) -> Row:
     return choose4(other < low, second, first)
 
 
-def moved(a: Row, origin: Vector, factor: Number) -> Row:
+def about_origin(a: Row, origin: Vector, factor: Number) -> Row:
     """Return a row for points that are counted from an origin, times a factor."""
     last = a[3] + dot((a[0], a[1], a[2]), origin)
     return a[0] * factor, a[1] * factor, a[2] * factor, last * factor
@@ -139,14 +141,14 @@ def determinant(m: Symmetric, cofactors: Symmetric) -> Number:
 # with rows (depth, across, down) give `(u depth - across) X = 0` and `(v depth - down) X = 0`.
 
 
-def image_center(depth: Row, axis: Row) -> Number:
+def principal_point(depth: Row, axis: Row) -> Number:
     """Return the image coordinate of the optical axis; zero for a camera without one."""
     squared = depth[0] * depth[0] + depth[1] * depth[1] + depth[2] * depth[2]
     product = axis[0] * depth[0] + axis[1] * depth[1] + axis[2] * depth[2]
     return where(squared > 0, product / where(squared > 0, squared, squared + 1), squared * 0)
 
 
-def squares(p: Row, q: Row) -> tuple[Number, ...]:
+def normal_terms(p: Row, q: Row) -> tuple[Number, ...]:
     """Return what two equations add to the Hessian (six entries) and to the linear term (three)."""
     return (
         p[0] * p[0] + q[0] * q[0],
@@ -161,7 +163,7 @@ def squares(p: Row, q: Row) -> tuple[Number, ...]:
     )
 
 
-def residual_pair(u: Number, v: Number, view: View, point: Row) -> Vector:
+def residuals_and_depth(u: Number, v: Number, view: View, point: Row) -> Vector:
     """Return the residuals of both equations at a homogeneous point, and its depth."""
     depth = dot4(view[0], point)
     return u * depth - dot4(view[1], point), v * depth - dot4(view[2], point), depth
@@ -223,30 +225,25 @@ def quotient_after(
 
 
 def smallest_root(
-    value: Number, slope: Number, half_bend: Number, sum_of_roots: Number, root: Number
+    constant: Number, linear: Number, quadratic: Number, cubic: Number, root: Number
 ) -> Number:
-    """Return Laguerre's step towards the smallest root of a quartic, from its left.
+    """Return Laguerre's step towards the smallest root of a quartic with real roots, from its left.
 
-    Args:
-        value: The quartic z^4 - a z^3 + b z^2 - c z + d at z = 0.
-        slope: c: the quartic falls so steeply at zero.
-        half_bend: b.
-        sum_of_roots: a.
-        root: The estimate so far. All roots are real, so a step never passes the smallest.
+    For p(z) = z^4 - cubic z^3 + quadratic z^2 - linear z + constant the step is
+    4 p / (-p' + sqrt(9 p'^2 - 12 p p'')). It never passes the smallest root.
 
     Reference:
         Parlett, Laguerre's method applied to the matrix eigenvalue problem, 1964.
     """
-    left = sum_of_roots - root
-    here = value - root * (slope - root * (half_bend - root * left))
-    fall = slope - root * (2 * half_bend - root * (3 * sum_of_roots - 4 * root))
-    bend = half_bend - root * (3 * sum_of_roots - 6 * root)
-    here = where(here > 0, here, here * 0)
-    under = fall * fall - here * bend * 8 / 3
-    divisor = sqrt(where(under > 0, under, under * 0)) + fall / 3
-    return root + where(
-        divisor > 0, here * 4 / 3 / where(divisor > 0, divisor, divisor * 0 + 1), 0 * here
-    )
+    value = constant - root * (linear - root * (quadratic - root * (cubic - root)))
+    value = where(value > 0, value, value * 0)
+    minus_slope = linear - root * (2 * quadratic - root * (3 * cubic - 4 * root))
+    half_curvature = quadratic - root * (3 * cubic - 6 * root)
+    radicand = minus_slope * minus_slope - value * half_curvature * 8 / 3
+    # Numerator and divisor are divided by three.
+    divisor = sqrt(where(radicand > 0, radicand, radicand * 0)) + minus_slope / 3
+    safe = where(divisor > 0, divisor, divisor * 0 + 1)
+    return root + where(divisor > 0, value * 4 / 3 / safe, value * 0)
 
 
 def characteristic_polynomial(
@@ -270,11 +267,11 @@ def characteristic_polynomial(
 def uncertainty(
     shifted: Symmetric, quotient_change: Number, move: Vector, point: Vector, one: Number
 ) -> Pair:
-    """Return how far Newton's iteration and the squared equations may be off; below zero if lost.
+    """Return how far Newton's iteration and the squared equations may be off.
 
-    The first is the relative change of the point by the last change of the quotient, whose square
-    is what is left of it. The second, times a round-off, is the relative error of the move. If
-    B - q is positive definite at a stationary point, q is the smallest eigenvalue.
+    The first is the relative change of the point by the last change of the quotient; the iteration
+    is off by its square. It is -1 unless B - q is positive definite: only then is a stationary q
+    the smallest eigenvalue. The second, times a round-off, is the relative error of the move.
     """
     cofactors = adjugate(shifted)
     det = determinant(shifted, cofactors)
@@ -314,7 +311,7 @@ def jacobi(alpha: Number, beta: Number, gamma: Number) -> Pair:
 
 
 def turn_into(pivot: Row, row: Row, a: Number, b: Number) -> tuple[Row, Row]:
-    """Turn two rows such that entry b of the second goes into entry a of the first."""
+    """Turn two rows such that b, an entry of the second, becomes zero, and a of the first longer."""
     cosine, sine = givens(a, b)
     return combine4(pivot, row, cosine, sine), combine4(row, pivot, cosine, -sine)
 
@@ -363,13 +360,13 @@ def turn_columns(
     """Make two columns orthogonal, and turn their axes with them."""
     alpha, beta, gamma = dot4(a, a), dot4(b, b), dot4(a, b)
     cosine, sine = jacobi(alpha, beta, gamma)
-    skew = where(gamma == 0, 0 * gamma, gamma / alpha * (gamma / beta))
+    squared_cosine = where(gamma == 0, 0 * gamma, gamma / alpha * (gamma / beta))
     return (
         combine4(a, b, cosine, -sine),
         combine4(a, b, sine, cosine),
         combine4(first, second, cosine, -sine),
         combine4(first, second, sine, cosine),
-        where(skew > largest, skew, largest),
+        where(squared_cosine > largest, squared_cosine, largest),
     )
 
 

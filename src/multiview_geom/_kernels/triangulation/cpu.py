@@ -2,7 +2,7 @@
 
 `triangulate` solves all points, and tells which are in doubt. `solve_again` solves these once more
 in double precision, and those that are still in doubt one by one from the triangular factor of
-their equations. It is compiled when a point is first in doubt.
+their equations. Numba compiles `solve_again` when a point is in doubt for the first time.
 """
 
 from math import nan, sqrt
@@ -12,24 +12,24 @@ import numpy as np
 
 from multiview_geom._kernels.algebra import (
     Vector,
+    about_origin,
     add_scaled,
     append_row,
     apply_transpose,
     characteristic_polynomial,
     columns_of,
+    dlt_equation,
     dot,
     least_squares_point,
-    moved,
+    normal_terms,
     orthogonalize,
     quotient_after,
-    residual_pair,
+    residuals_and_depth,
     scale,
     shifted_move,
     shortest_column,
     smallest_root,
-    squares,
     subtract_from_diagonal,
-    subtract_scaled4,
     uncertainty,
     unit_axes,
     where,
@@ -62,8 +62,9 @@ from multiview_geom._kernels.triangulation.cpu_blocks import (
 )
 
 # Newton steps, and how far the iteration and the squared equations may be off, in single and
-# double precision, and for the second try of single precision in double.
-SINGLE, DOUBLE, SECOND_TRY = (2, 1e-4, 16.0), (3, 1e-8, 16.0), (2, 1e-8, 1e5)
+# double precision, and for the second try in double: it may lose five of its sixteen digits, and
+# leaves what loses more to the triangular factor.
+SINGLE, DOUBLE, SECOND_TRY = (1, 1e-4, 16.0), (2, 1e-8, 16.0), (2, 1e-8, 1e5)
 Accuracy: TypeAlias = tuple[int, float, float]
 
 JACOBI_SWEEPS = 20
@@ -150,8 +151,9 @@ def minimize(
     steps, most_left, most_spread = accuracy
     normal_equations(image, rows, views, n)
     start_points(rows, n)
-    residuals(image, rows, views, origin, n)
-    for _ in range(steps - 1):
+    residuals(image, rows, views, n)
+    count_from_world(rows, origin, n)
+    for _ in range(steps):
         newton_step(rows, n)
     move_points(rows, most_left, most_spread, n)
 
@@ -171,7 +173,8 @@ def solve_listed(
     load_listed(image, rows, sightings, centers, listed, n)
     normal_equations(image, rows, views, n)
     start_points(rows, n)
-    residuals(image, rows, views, (x, y, z), n)
+    residuals(image, rows, views, n)
+    count_from_world(rows, (x, y, z), n)
     climb_to_quotient(rows, n)
     for _ in range(steps):
         newton_step(rows, n)
@@ -179,13 +182,13 @@ def solve_listed(
     for i in range(n):
         point = vector_at(rows, START, i)
         if rows[DOUBT * LANES + i] != 0:
-            point = from_triangle(image, views, (x, y, z), i)
+            point = solve_from_factor(image, views, (x, y, z), i)
         at = 3 * listed[i]
         points[at], points[at + 1], points[at + 2] = point[0], point[1], point[2]
 
 
 def normal_equations(image: Array, rows: Array, views: Array, n: int) -> None:
-    """Sum the squares of the equations: B and b."""
+    """Sum the normal_terms of the equations: B and b."""
     for k in range(9):
         for i in range(n):
             rows[k * LANES + i] = 0
@@ -193,9 +196,9 @@ def normal_equations(image: Array, rows: Array, views: Array, n: int) -> None:
         depth, across, down = view_of(views, v)
         at = IMAGE_ROWS * v * LANES
         for i in range(n):
-            p = subtract_scaled4(across, depth, image[at + i])
-            q = subtract_scaled4(down, depth, image[at + LANES + i])
-            a = squares(p, q)
+            p = dlt_equation(across, depth, image[at + i])
+            q = dlt_equation(down, depth, image[at + LANES + i])
+            a = normal_terms(p, q)
             w = image[at + 2 * LANES + i]
             rows[i] += w * a[0]
             rows[LANES + i] += w * a[1]
@@ -217,7 +220,7 @@ def start_points(rows: Array, n: int) -> None:
         rows[(START + 2) * LANES + i] = z
 
 
-def residuals(image: Array, rows: Array, views: Array, origin: Vector, n: int) -> None:
+def residuals(image: Array, rows: Array, views: Array, n: int) -> None:
     """Find the gradient B x + b and the squared residual at the start, from the residuals."""
     one = rows.dtype.type(1)
     for k in range(GRADIENT, SQUARED + 1):
@@ -229,13 +232,18 @@ def residuals(image: Array, rows: Array, views: Array, origin: Vector, n: int) -
         for i in range(n):
             x, y, z = vector_at(rows, START, i)
             a, b = image[at + i], image[at + LANES + i]
-            r, s, _ = residual_pair(a, b, view, (x, y, z, one))
+            r, s, _ = residuals_and_depth(a, b, view, (x, y, z, one))
             w = image[at + 2 * LANES + i]
             g = apply_transpose(a, b, view, (w * r, w * s))
             rows[GRADIENT * LANES + i] += g[0]
             rows[(GRADIENT + 1) * LANES + i] += g[1]
             rows[(GRADIENT + 2) * LANES + i] += g[2]
             rows[SQUARED * LANES + i] += w * (r * r + s * s)
+
+
+def count_from_world(rows: Array, origin: Vector, n: int) -> None:
+    """Count the start from the world's origin instead of the rig's, and find its quotient."""
+    one = rows.dtype.type(1)
     for i in range(n):
         start = add_scaled(vector_at(rows, START, i), origin, one)
         rows[START * LANES + i], rows[(START + 1) * LANES + i] = start[0], start[1]
@@ -244,7 +252,7 @@ def residuals(image: Array, rows: Array, views: Array, origin: Vector, n: int) -
 
 
 def newton_step(rows: Array, n: int) -> None:
-    """Find the quotient after the move that the last one asks for."""
+    """Find the quotient at the point to which the quotient so far moves the start."""
     one = rows.dtype.type(1)
     for i in range(n):
         hessian, quotient = hessian_at(rows, i), rows[QUOTIENT * LANES + i]
@@ -290,7 +298,7 @@ def climb_to_quotient(rows: Array, n: int) -> None:
         rows[QUOTIENT * LANES + i] = root
 
 
-def from_triangle(image: Array, views: Array, origin: Vector, i: int) -> Vector:
+def solve_from_factor(image: Array, views: Array, origin: Vector, i: int) -> Vector:
     """Find one point from the triangular factor of its equations, by one-sided Jacobi rotations.
 
     The equations are not squared, so this is as accurate as their singular value decomposition.
@@ -301,9 +309,11 @@ def from_triangle(image: Array, views: Array, origin: Vector, i: int) -> Vector:
         depth, across, down = view_of(views, v)
         at = IMAGE_ROWS * v * LANES + i
         root = sqrt(image[at + 2 * LANES])
-        p = subtract_scaled4(across, depth, image[at])
-        q = subtract_scaled4(down, depth, image[at + LANES])
-        factor = append_row(append_row(factor, moved(p, shift, root)), moved(q, shift, root))
+        p = dlt_equation(across, depth, image[at])
+        q = dlt_equation(down, depth, image[at + LANES])
+        factor = append_row(
+            append_row(factor, about_origin(p, shift, root)), about_origin(q, shift, root)
+        )
     columns, axes = columns_of(factor), unit_axes(0.0)
     for _ in range(JACOBI_SWEEPS):
         columns, axes, largest = orthogonalize(columns, axes)

@@ -16,9 +16,9 @@ from multiview_geom._kernels.algebra import (
     View,
     add_scaled,
     dot,
-    image_center,
     least_squares_point,
-    squares,
+    normal_terms,
+    principal_point,
     subtract_from_diagonal,
     trace,
     where,
@@ -71,7 +71,7 @@ def prepare_rig(rigs: Array, frame: int, centers: Array, views: Array) -> Rig:
             continue
         center_view(projections[v], size, centers[v], views[v])
         _, across, down = view_of(views, v)
-        a = squares(across, down)
+        a = normal_terms(across, down)
         first = add_scaled((hessian[0], hessian[1], hessian[2]), (a[0], a[1], a[2]), 1.0)
         second = add_scaled((hessian[3], hessian[4], hessian[5]), (a[3], a[4], a[5]), 1.0)
         hessian = (first[0], first[1], first[2], second[0], second[1], second[2])
@@ -107,7 +107,7 @@ def center_view(projection: Array, size: float, center: Array, view: Array) -> N
     depth = (view[0, 0], view[0, 1], view[0, 2], view[0, 3])
     for axis in range(2):
         row = view[axis + 1]
-        center[axis] = image_center(depth, (row[0], row[1], row[2], row[3]))
+        center[axis] = principal_point(depth, (row[0], row[1], row[2], row[3]))
         for k in range(4):
             row[k] -= center[axis] * depth[k]
 
@@ -236,6 +236,7 @@ def leave_out_missing(image: Array, rows: Array, views: int, weighted: bool, n: 
         at = IMAGE_ROWS * v * LANES
         for i in range(n):
             a, b, w = image[at + i], image[at + LANES + i], image[at + 2 * LANES + i]
+            # Zero times a number is zero only if it is finite.
             known = ((a - b) * zero == zero) & (w * zero == zero) & (w > zero)
             image[at + i] = where(known, a, zero)
             image[at + LANES + i] = where(known, b, zero)

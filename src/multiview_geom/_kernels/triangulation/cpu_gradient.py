@@ -14,14 +14,14 @@ from multiview_geom._kernels.algebra import (
     add_scaled,
     adjugate,
     determinant,
+    dlt_equation,
     dot,
     dot4,
     multiply,
-    residual_pair,
+    normal_terms,
+    residuals_and_depth,
     scale,
-    squares,
     subtract_from_diagonal,
-    subtract_scaled4,
     trace,
     where,
 )
@@ -196,9 +196,9 @@ def equations_at_points(image: Array, rows: Array, views: Array, n: int) -> None
         at = IMAGE_ROWS * v * LANES
         for i in range(n):
             x, y, z = vector_at(rows, START, i)
-            p = subtract_scaled4(across, depth, image[at + i])
-            q = subtract_scaled4(down, depth, image[at + LANES + i])
-            a = squares(p, q)
+            p = dlt_equation(across, depth, image[at + i])
+            q = dlt_equation(down, depth, image[at + LANES + i])
+            a = normal_terms(p, q)
             r, s = dot4(p, (x, y, z, one)), dot4(q, (x, y, z, one))
             w = image[at + 2 * LANES + i]
             rows[i] += w * a[0]
@@ -242,8 +242,8 @@ def pull_back(image: Array, rows: Array, views: Array, n: int) -> None:
             a, b, c = vector_at(rows, TEST, i)
             last = rows[(TEST + 3) * LANES + i]
             u, w, weight = image[at + i], image[at + LANES + i], image[at + 2 * LANES + i]
-            r, s, depth = residual_pair(u, w, view, (x, y, z, one))
-            t, q, test_depth = residual_pair(u, w, view, (a, b, c, last))
+            r, s, depth = residuals_and_depth(u, w, view, (x, y, z, one))
+            t, q, test_depth = residuals_and_depth(u, w, view, (a, b, c, last))
             image[at + i] = weight * (r * test_depth + t * depth)
             image[at + LANES + i] = weight * (s * test_depth + q * depth)
             image[at + 2 * LANES + i] = (
@@ -266,8 +266,8 @@ def pull_back_to_rig(
             last = rows[(TEST + 3) * LANES + i]
             x, z = add_scaled(y, origin, one), add_scaled(t, origin, last)
             u, w, weight = image[at + i], image[at + LANES + i], image[at + 2 * LANES + i]
-            r, s, _ = residual_pair(u, w, view, (y[0], y[1], y[2], one))
-            p, q, _ = residual_pair(u, w, view, (t[0], t[1], t[2], last))
+            r, s, _ = residuals_and_depth(u, w, view, (y[0], y[1], y[2], one))
+            p, q, _ = residuals_and_depth(u, w, view, (t[0], t[1], t[2], last))
             u, w = u + centers[v, 0], w + centers[v, 1]
             point, test = (x[0], x[1], x[2], one), (z[0], z[1], z[2], last)
             for k in range(4):

@@ -203,7 +203,7 @@ def reweighted_step(
     """Solve the equations, divided by the depths of the points so far if wanted."""
     divide_weights(image, trust, rows, views, by_depth, n)
     equations_at_points(image, rows, views, n)
-    residuals(image, rows, views, (0.0, 0.0, 0.0), n)
+    residuals(image, rows, views, n)
     solve(rows, GRADIENT, GRADIENT, n)
     for k in range(3):
         for i in range(n):

@@ -11,23 +11,23 @@ import triton.language as tl
 from multiview_geom._kernels.algebra import (
     Symmetric,
     Vector,
+    about_origin,
     add_scaled,
     append_row,
     apply_transpose,
     characteristic_polynomial,
     columns_of,
+    dlt_equation,
     dot,
     least_squares_point,
-    moved,
+    normal_terms,
     orthogonalize,
     quotient_after,
-    residual_pair,
+    residuals_and_depth,
     shifted_move,
     shortest_column,
     smallest_root,
-    squares,
     subtract_from_diagonal,
-    subtract_scaled4,
     uncertainty,
     unit_axes,
 )
@@ -78,7 +78,7 @@ def solve_in_double(seen: Sightings, inside: Lanes) -> tuple[Vector, Lanes]:
     unit = largest_weight(seen, inside.to(tl.float64) * 0)
     (x, y, z), enough, sure = minimize(seen, unit)
     if some(inside & enough & (sure == 0)):
-        x, y, z = choose(sure, (x, y, z), from_triangle(seen, unit))
+        x, y, z = choose(sure, (x, y, z), solve_from_factor(seen, unit))
     return (x, y, z), enough
 
 
@@ -100,7 +100,7 @@ def minimize(seen: Sightings, unit: Lanes) -> tuple[Vector, Lanes, Lanes]:
         for _ in range(CLIMBS):
             quotient = smallest_root(d, c, b, a, quotient)
     last = quotient
-    for _ in tl.static_range(DOUBLE_STEPS if wide else SINGLE_STEPS - 1):
+    for _ in tl.static_range(DOUBLE_STEPS if wide else SINGLE_STEPS):
         last = quotient
         move = shifted_move(hessian, quotient, start, gradient, 1.0)
         quotient = quotient_after(hessian, start, gradient, squared, move, 1.0)
@@ -114,12 +114,12 @@ def minimize(seen: Sightings, unit: Lanes) -> tuple[Vector, Lanes, Lanes]:
 
 
 def normal_equations(seen: Sightings, unit: Lanes) -> tuple[Symmetric, Vector, Lanes]:
-    """Sum the squares of the equations, B and b, and count the views that saw each point."""
+    """Sum the normal_terms of the equations, B and b, and count the views that saw each point."""
     zero = unit * 0
     first, second, linear, count = (zero, zero, zero), (zero, zero, zero), (zero, zero, zero), zero
     for view in range(seen[1]):
         u, v, w, known, (depth, across, down), _ = sighting(seen, view, unit)
-        a = squares(subtract_scaled4(across, depth, u), subtract_scaled4(down, depth, v))
+        a = normal_terms(dlt_equation(across, depth, u), dlt_equation(down, depth, v))
         first = add_scaled(first, (a[0], a[1], a[2]), w)
         second = add_scaled(second, (a[3], a[4], a[5]), w)
         linear = add_scaled(linear, (a[6], a[7], a[8]), w)
@@ -134,13 +134,13 @@ def residuals(seen: Sightings, unit: Lanes, start: Vector) -> tuple[Vector, Lane
     gradient, squared = (zero, zero, zero), zero
     for view in range(seen[1]):
         u, v, w, _, rows, _ = sighting(seen, view, unit)
-        r, s, _ = residual_pair(u, v, rows, (start[0], start[1], start[2], 1.0))
+        r, s, _ = residuals_and_depth(u, v, rows, (start[0], start[1], start[2], 1.0))
         gradient = add_scaled(gradient, apply_transpose(u, v, rows, (w * r, w * s)), 1.0)
         squared += w * (r * r + s * s)
     return gradient, squared
 
 
-def from_triangle(seen: Sightings, unit: Lanes) -> Vector:
+def solve_from_factor(seen: Sightings, unit: Lanes) -> Vector:
     """Find points from the triangular factor of their equations, by one-sided Jacobi rotations.
 
     The equations are not squared, so this is as accurate as their singular value decomposition.
@@ -152,9 +152,9 @@ def from_triangle(seen: Sightings, unit: Lanes) -> Vector:
     for view in range(seen[1]):
         u, v, w, _, (depth, across, down), _ = sighting(seen, view, unit)
         root = tl.sqrt(w)
-        p, q = subtract_scaled4(across, depth, u), subtract_scaled4(down, depth, v)
-        factor = append_row(factor, moved(p, (-x, -y, -z), root))
-        factor = append_row(factor, moved(q, (-x, -y, -z), root))
+        p, q = dlt_equation(across, depth, u), dlt_equation(down, depth, v)
+        factor = append_row(factor, about_origin(p, (-x, -y, -z), root))
+        factor = append_row(factor, about_origin(q, (-x, -y, -z), root))
     columns, axes = columns_of(factor), unit_axes(zero)
     sweep, skew = 0, some(zero == 0)
     while (sweep < JACOBI_SWEEPS) & skew:

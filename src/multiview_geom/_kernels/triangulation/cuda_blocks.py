@@ -13,11 +13,11 @@ from multiview_geom._kernels.algebra import (
     Row,
     Vector,
     View,
+    about_origin,
     combine4,
-    image_center,
     least_squares_point,
-    moved,
-    squares,
+    normal_terms,
+    principal_point,
     subtract_from_diagonal,
     trace,
 )
@@ -52,7 +52,7 @@ def prepare_rigs(projections: Pointer, tables: Tables, views: int, width: tl.con
     size = tl.where(size > 0, size, 1)
     depth = usable_row(depth, usable, size)
     across, down = usable_row(across, usable, size), usable_row(down, usable, size)
-    u, v = image_center(depth, across), image_center(depth, down)
+    u, v = principal_point(depth, across), principal_point(depth, down)
     across, down = combine4(across, depth, 1, -u), combine4(down, depth, 1, -v)
     x, y, z, factor = origin_and_scale(across, down, views)
     for table in tl.static_range(2):
@@ -61,9 +61,9 @@ def prepare_rigs(projections: Pointer, tables: Tables, views: int, width: tl.con
         line += VIEW * view
         tl.store(line, tl.where(usable, u, float("nan")), mask=here)
         tl.store(line + 1, v, mask=here)
-        store_row(line + 2, moved(depth, (x, y, z), factor), here)
-        store_row(line + 6, moved(across, (x, y, z), factor), here)
-        store_row(line + 10, moved(down, (x, y, z), factor), here)
+        store_row(line + 2, about_origin(depth, (x, y, z), factor), here)
+        store_row(line + 6, about_origin(across, (x, y, z), factor), here)
+        store_row(line + 10, about_origin(down, (x, y, z), factor), here)
         tl.store(end, x)
         tl.store(end + 1, y)
         tl.store(end + 2, z)
@@ -103,7 +103,7 @@ def usable_row(a: Row, usable: Lanes, size: Lanes) -> Row:
 
 def origin_and_scale(across: Row, down: Row, views: int) -> Row:
     """Return the point nearest to all optical axes, and what scales the rows to about one."""
-    a = squares(across, down)
+    a = normal_terms(across, down)
     first = tl.sum(a[0], axis=0), tl.sum(a[1], axis=0), tl.sum(a[2], axis=0)
     second = tl.sum(a[3], axis=0), tl.sum(a[4], axis=0), tl.sum(a[5], axis=0)
     linear = tl.sum(a[6], axis=0), tl.sum(a[7], axis=0), tl.sum(a[8], axis=0)

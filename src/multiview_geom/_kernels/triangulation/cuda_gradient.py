@@ -17,7 +17,7 @@ from multiview_geom._kernels.algebra import (
     determinant,
     dot,
     multiply,
-    residual_pair,
+    residuals_and_depth,
     scale,
     subtract_from_diagonal,
     trace,
@@ -119,8 +119,8 @@ def pull_back(
     item, first, step = place
     for view in range(seen[1]):
         u, v, w, known, rows, _ = sighting(seen, view, unit)
-        r, s, depth = residual_pair(u, v, rows, (x, y, z, 1.0))
-        t, q, test_depth = residual_pair(u, v, rows, (a, b, c, last))
+        r, s, depth = residuals_and_depth(u, v, rows, (x, y, z, 1.0))
+        t, q, test_depth = residuals_and_depth(u, v, rows, (a, b, c, last))
         here = first + view * step
         tl.store(of_pixels + 2 * here, w * (r * test_depth + t * depth), mask=active)
         tl.store(of_pixels + 2 * here + 1, w * (s * test_depth + q * depth), mask=active)
@@ -155,8 +155,8 @@ def differentiate_rigs(
         w, (x, y, z) = tl.where(inside, w, 0), origin_of(seen)
         (a, b, c), _ = load_point(found[0], item, (x, y, z))
         d, e, f, last = load_row(found[1] + 4 * item, inside)
-        r, s, _ = residual_pair(u, v, rows, (a, b, c, 1.0))
-        t, q, _ = residual_pair(u, v, rows, (d, e, f, last))
+        r, s, _ = residuals_and_depth(u, v, rows, (a, b, c, 1.0))
+        t, q, _ = residuals_and_depth(u, v, rows, (d, e, f, last))
         point = a + x, b + y, c + z, zero + 1
         test = d + last * x, e + last * y, f + last * z, last
         across = combine4(point, test, w * t, w * r)
