@@ -311,7 +311,7 @@ def jacobi(alpha: Number, beta: Number, gamma: Number) -> Pair:
 
 
 def turn_into(pivot: Row, row: Row, a: Number, b: Number) -> tuple[Row, Row]:
-    """Turn two rows such that b, an entry of the second, becomes zero, and a of the first longer."""
+    """Turn two rows so that b, an entry of the second, becomes zero and a of the first longer."""
     cosine, sine = givens(a, b)
     return combine4(pivot, row, cosine, sine), combine4(row, pivot, cosine, -sine)
 
