@@ -1,4 +1,4 @@
-"""Write 3D tracks as NPZ, CSV or TRC."""
+"""Write 3D tracks as NPZ, CSV, TRC or C3D."""
 
 import json
 import os
@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from selfsup_lifting.atomic_write import replacing
+from selfsup_lifting.c3d_file import require_ezc3d, write_c3d
 from selfsup_lifting.point_quality import PointQuality
 from selfsup_lifting.skeleton.skeletons import Skeleton
 
@@ -71,13 +72,13 @@ def save_tracks(  # noqa: PLR0913 - what a file says about its tracks
     """Write 3D tracks in meters; the file states the unit and the coordinate frame.
 
     Args:
-        path: The file; its suffix `.npz`, `.csv` or `.trc` chooses the format.
+        path: The file; its suffix `.npz`, `.csv`, `.trc` or `.c3d` chooses the format.
         tracks: Joint positions [m]; NaN where unknown.
         skeleton: The skeleton of the joints.
         fps: Frame rate [1/s].
         coordinates: The coordinate frame of the tracks: "camera", "root" or "world".
-        up: The axis of the world that points up, such as "z" or "-y", for `.trc` files in world
-            coordinates.
+        up: The axis of the world that points up, such as "z" or "-y", for `.trc` and `.c3d` files
+            in world coordinates.
         fill: Whether a `.trc` file has no empty cells: gaps are interpolated linearly, and the
             ends repeat the nearest known position. The header says so.
         processing: What was done to the tracks, such as smoothing, for the file to say.
@@ -93,7 +94,8 @@ def save_tracks(  # noqa: PLR0913 - what a file says about its tracks
     Note:
         A `.trc` file is y up, as OpenSim requires: camera coordinates (x, y, z) are written as
         (x, -y, -z), and world coordinates as (y, z, x) if z is up, like Pose2Sim, and else by the
-        rotation in `UPRIGHT`. The first line of the file says which.
+        rotation in `UPRIGHT`. The first line of the file says which. A `.c3d` file has the axes of
+        the tracks, and is in millimeters and single precision, as other programs expect.
     """
     path = Path(path)
     require_writable(path, overwrite=overwrite)
@@ -122,6 +124,8 @@ def require_writable(path: Path, *, overwrite: bool = False) -> None:
         raise ValueError(
             f"{path}: tracks are written as {', '.join(_WRITERS)}, not {path.suffix!r}"
         )
+    if path.suffix == ".c3d":
+        require_ezc3d(path)
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; --overwrite replaces it")
     parent = next(folder for folder in path.absolute().parents if folder.exists())
@@ -177,8 +181,21 @@ def _trc_cell(number: float) -> str:
     return f"{number:.6f}" if isfinite(number) else ""
 
 
+def _write_c3d(path: Path, tracks: _Tracks, _: str) -> None:
+    remarks = {"COORDINATES": tracks.coordinates, "PROCESSING": tracks.processing or "none"}
+    write_c3d(
+        path, tracks.points,
+        names=tracks.skeleton.joints, fps=tracks.fps, up=_up(tracks), remarks=remarks,
+    )  # fmt: skip
+
+
+def _up(tracks: _Tracks) -> str:
+    """Return the axis of the tracks that points up."""
+    return tracks.up if tracks.coordinates == "world" else "-y"
+
+
 def _trc_axes(tracks: _Tracks) -> tuple[str, str, str]:
-    return UPRIGHT[tracks.up if tracks.coordinates == "world" else "-y"]
+    return UPRIGHT[_up(tracks)]
 
 
 def _trc_frame(tracks: _Tracks) -> str:
@@ -220,4 +237,6 @@ def _description(tracks: _Tracks) -> dict[str, object]:
 
 
 _Writer = Callable[[Path, _Tracks, str], None]
-_WRITERS: Mapping[str, _Writer] = {".npz": _write_npz, ".csv": _write_csv, ".trc": _write_trc}
+_WRITERS: Mapping[str, _Writer] = {
+    ".npz": _write_npz, ".csv": _write_csv, ".trc": _write_trc, ".c3d": _write_c3d,
+}  # fmt: skip
