@@ -64,13 +64,14 @@ from multiview_geom.triangulation.residual_losses import HuberLoss as HuberLoss
 from multiview_geom.triangulation.residual_losses import CauchyLoss as CauchyLoss
 from multiview_geom.triangulation.uncertainty import point_covariance as point_covariance
 
-# Relate two views by their epipolar geometry.
+# Relate two views by their epipolar geometry, and find poses of cameras.
 from multiview_geom.epipolar import fundamental_from_projections as fundamental_from_projections
 from multiview_geom.epipolar import essential_from_transforms as essential_from_transforms
 from multiview_geom.epipolar import epipolar_lines as epipolar_lines
 from multiview_geom.epipolar import sampson_distance as sampson_distance
 from multiview_geom.five_point import RelativePose as RelativePose
 from multiview_geom.five_point import relative_pose as relative_pose
+from multiview_geom.absolute_pose import solve_pnp as solve_pnp
 
 # Align point sets.
 from multiview_geom.alignment.procrustes import align_rigid as align_rigid

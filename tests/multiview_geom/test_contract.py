@@ -115,6 +115,20 @@ def _few_views_of_a_rig(scene: Sightings) -> Arguments:
     }
 
 
+def _seen_by_one_camera(scene: Sightings) -> Arguments:
+    """Six corners of a box and a drawn point, in front of one camera."""
+    cameras = scene.rig.cameras()
+    corners = torch.cartesian_prod(*[torch.tensor([-0.5, 0.5]).double()] * 3)[1:7]
+    points = torch.cat([corners, scene.cloud.points()[:1]])
+    pixels = mg.project_points(cameras.projections[:1], points)[0]
+    return {
+        "intrinsics": cameras.intrinsics[0],
+        "points": points,
+        "pixels": pixels + scene.noise[0] * points[:, :2].cos(),
+        "weights": 0.5 + points[:, 0].square(),
+    }
+
+
 def _similarity(scene: Sightings) -> Arguments:
     return {
         "rotation": _poses(scene)["target"][:3, :3],
@@ -306,6 +320,12 @@ CASES = [
     Case(
         "sampson_distance",
         lambda s: {**_fundamental(s), "pixels": s.pixels()[0], "other_pixels": s.pixels()[1] + 5.0},
+    ),
+    Case(
+        "solve_pnp",
+        _seen_by_one_camera,
+        lambda K, X, x, w: mg.solve_pnp(K, X, x, weights=w),
+        differentiable=False,
     ),
     Case(
         "refine_points",
