@@ -81,7 +81,7 @@ def require_positive(name: str, number: float) -> None:
         raise ValueError(f"`{name}` must be positive, got {number}")
 
 
-def require_at_least(name: str, number: float, least: int) -> None:
+def require_at_least(name: str, number: float | int, least: int) -> None:
     """Refuse a number below the least."""
     if number < least:
         raise ValueError(f"`{name}` must be {least} or more, got {number}")
