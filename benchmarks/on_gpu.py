@@ -151,7 +151,8 @@ def command_of(part: str, *, rehearse: bool) -> list[str]:
     """Return the command that runs a part."""
     if part == "tests":
         tests = "tests/multiview_geom/kernels/test_accelerators.py"
-        return ["-m", "pytest", "-q", "-p", "no:cacheprovider", tests]
+        alone = ["-o", "addopts=--import-mode=importlib"]  # one process on the GPU
+        return ["-m", "pytest", "-q", "-p", "no:cacheprovider", *alone, tests]
     if part == "losses":
         end = ["--device", "cpu", "--quick"] if rehearse else ["--device", "cuda"]
         return ["benchmarks/losses.py", *end]

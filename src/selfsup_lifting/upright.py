@@ -23,6 +23,7 @@ def world_up(cameras: Cameras, skeleton: Skeleton, points: Float[Tensor, "frames
         "x", "y" or "z", or one of them with a minus.
 
     Example:
+        >>> import torch
         >>> from multiview_geom import ring_of_cameras
         >>> from selfsup_lifting import SKELETONS
         >>> unknown = torch.full((1, 17, 3), torch.nan)

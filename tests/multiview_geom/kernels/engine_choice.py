@@ -1,19 +1,31 @@
 """Which engines there are to compare, and how a test chooses one."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from typing import TypeVar
 
 import pytest
+from hypothesis import settings
 
 from multiview_geom._kernels import engines
+
+Test = TypeVar("Test", bound=Callable[..., None])
 
 ENGINES = ("numba", *(["triton"] if find_spec("triton") else []))
 
 
 every_engine = pytest.mark.parametrize("engine", ENGINES)
-# NumPy, which interprets the kernels of Triton, warns where lanes that are not used divide by zero.
-interpreted = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+
+
+def interpreted(test: Test) -> Test:
+    """Draw fewer examples than usual: the interpreter of Triton takes a second for one.
+
+    NumPy, which it uses, warns where lanes that are not used divide by zero.
+    """
+    if getattr(test, "is_hypothesis_test", False):
+        test = settings(max_examples=max(3, settings.default.max_examples // 4))(test)
+    return pytest.mark.filterwarnings("ignore::RuntimeWarning")(test)
 
 
 @contextmanager
