@@ -58,10 +58,10 @@ class Cameras:
         torch.Size([2, 3, 4])
     """
 
-    intrinsics: Float[Tensor, "*batch views 3 3"]
-    camera_from_world: Float[Tensor, "*batch views 4 4"]
-    distortion: Float[Tensor, "*batch views coefficients"] | None = None
-    image_size: Int[Tensor, "*batch views 2"] | None = None
+    intrinsics: Float[Tensor, "*#batch views 3 3"]
+    camera_from_world: Float[Tensor, "*#batch views 4 4"]
+    distortion: Float[Tensor, "*#batch views coefficients"] | None = None
+    image_size: Int[Tensor, "*#batch views 2"] | None = None
     names: tuple[str, ...] = ()
     lens: Lens | tuple[Lens, ...] = Lens.OPENCV
 

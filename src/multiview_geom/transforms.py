@@ -27,9 +27,9 @@ class Similarity:
         tensor([[3., 2., 2.]])
     """
 
-    rotation: Float[Tensor, "*batch d d"]
-    translation: Float[Tensor, "*batch d"]
-    scale: Float[Tensor, "*batch"]
+    rotation: Float[Tensor, "*#batch d d"]
+    translation: Float[Tensor, "*#batch d"]
+    scale: Float[Tensor, "*#batch"]
 
     def __post_init__(self) -> None:
         require_trailing_shape("rotation", self.rotation, "d", "d")

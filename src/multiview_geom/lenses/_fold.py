@@ -92,8 +92,8 @@ def find_first_fold(
 
 
 def initial_ratio(
-    inverse: RadialInverse, squared: Float[Tensor, "*batch views points"]
-) -> Float[Tensor, "*batch views points"]:
+    inverse: RadialInverse, squared: Float[Tensor, "*#batch views points"]
+) -> Float[Tensor, "*#batch views points"]:
     """Guess the quotient ideal / distorted at squared distorted radii."""
     distance = _distance_to_fold(squared, inverse.fold_radius).clamp(min=MIN_DISTANCE_TO_FOLD)
     position = distance.nan_to_num() * (SAMPLES - 1)

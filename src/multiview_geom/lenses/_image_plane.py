@@ -79,8 +79,8 @@ def split_coordinates(points: Float[Tensor, "*batch 2"]) -> MaskedPoints:
 
 
 def join_coordinates(
-    valid: Bool[Tensor, "*batch"], x: Float[Tensor, "*batch"], y: Float[Tensor, "*batch"]
-) -> Float[Tensor, "*batch 2"]:
+    valid: Bool[Tensor, "*#batch"], x: Float[Tensor, "*#batch"], y: Float[Tensor, "*#batch"]
+) -> Float[Tensor, "*#batch 2"]:
     """Return the points with these coordinates, NaN where not valid."""
     return torch.stack([torch.where(valid, x, torch.nan), torch.where(valid, y, torch.nan)], dim=-1)
 

@@ -158,8 +158,8 @@ class _Fit:
     """The detections of the points, and the cost of their residuals."""
 
     cameras: Cameras
-    pixels: Float[Tensor, "*batch views points 2"]
-    trust: Float[Tensor, "*batch views points"]
+    pixels: Float[Tensor, "*#batch views points 2"]
+    trust: Float[Tensor, "*#batch views points"]
     loss: Loss
 
     def residuals(self, points: Float[Tensor, "*batch points 3"]) -> Tensor:

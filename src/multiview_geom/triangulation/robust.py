@@ -58,7 +58,7 @@ def triangulate_robust(
     projections: Float[Tensor, "*#batch views 3 4"],
     pixels: Float[Tensor, "*#batch views points 2"],
     *,
-    threshold: float,
+    threshold: float | Float[Tensor, ""],
     weights: Float[Tensor, "*#batch views points"] | None = None,
     max_pairs: int = 128,
 ) -> RobustPoints:
@@ -108,14 +108,13 @@ def triangulate_robust(
         >>> points.round(decimals=4).abs(), inliers[:, 0].tolist()
         (tensor([[0., 0., 2.]]), [True, True, True, False])
     """
-    require_positive("threshold", threshold)
-    # A loop takes no tensor of one number.
-    threshold = float(threshold)
+    largest = float(threshold)  # a loop takes no tensor of one number
+    require_positive("threshold", largest)
     require_at_least("max_pairs", max_pairs, 1)
 
     def select(*sightings: Tensor | None) -> Tensor:
         still = (None if each is None else each.detach() for each in sightings)
-        return _inlier_kernel(*still, threshold, max_pairs)[0]
+        return _inlier_kernel(*still, largest, max_pairs)[0]
 
     inliers = in_frames(select, projections, pixels, weights)
     share = inliers if weights is None else torch.where(inliers > 0, weights, 0.0)
