@@ -35,6 +35,10 @@ class Lens(Enum):
     FISHEYE = "fisheye"
     """k1, k2, k3, k4 of Kannala and Brandt, the factors of powers of the angle from the axis."""
 
+    def __reduce_ex__(self, protocol: object) -> tuple[type["Lens"], tuple[str]]:
+        # Python 3.11.0 to 3.11.3 would call getattr, which `torch.load` refuses.
+        return type(self), (self.value,)
+
 
 FISHEYE_COEFFICIENTS = 4
 
