@@ -100,6 +100,31 @@ def camera_agreement(recording: Recording) -> Agreement | None:
     return replace(found, cause=cause, remaining_px=remaining)
 
 
+def require_agreement(recordings: Sequence[Recording], limit: float) -> list[str]:
+    """Refuse recordings whose cameras disagree beyond a limit.
+
+    Args:
+        recordings: What to train with.
+        limit: The largest reprojection error, as a share of the subject's size in the image.
+
+    Returns:
+        One sentence for each recording whose cameras disagree, but not beyond the limit.
+
+    Raises:
+        ValueError: If the cameras of a recording disagree beyond the limit; with the likely cause.
+    """
+    sentences = []
+    for recording in recordings:
+        agreement = camera_agreement(recording)
+        if agreement is None or not agreement.is_bad:
+            continue
+        sentences.append(agreement.sentence(recording.name))
+        if agreement.share > limit:
+            allowed = f"--most-disagreement {agreement.share + 0.01:.2f}"
+            raise ValueError(f"{sentences[-1]}; to train nevertheless, pass {allowed}")
+    return sentences
+
+
 def _likeliest(recording: Recording, sample: Recording) -> tuple[float, str]:
     """Return the error that undoing the likeliest cause leaves, and the cause."""
     trials = [*_trials(recording, sample)]

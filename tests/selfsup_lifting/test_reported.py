@@ -245,7 +245,9 @@ def test_training_refuses_cameras_that_disagree_unless_overruled(
     train = ["train", "--data", str(folder), *run]
     sentence = refused(train, capsys)
     assert "the pictures had half the calibrated size" in sentence
-    assert "--most-disagreement 2.66 trains" in sentence
+    assert "to train nevertheless, pass --most-disagreement 2.66" in sentence
+    ablate = ["ablate", "--data", str(folder), "--run", str(tmp_path / "ablation")]
+    assert "to train nevertheless" in refused(ablate, capsys)
     main([*train, "--most-disagreement", "2.7"])
     assert "the cameras disagree" in capsys.readouterr().err
 

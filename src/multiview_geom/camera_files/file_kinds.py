@@ -26,7 +26,7 @@ TABLE_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 
 def binary_kind(beginning: bytes) -> str | None:
-    """Return what a binary file is by its first bytes; None if they tell nothing.
+    """Return what a binary file is by its first bytes; None if they are not known.
 
     Example:
         >>> binary_kind(b"%PDF-1.7")

@@ -113,7 +113,7 @@ def solve_linearly(
 ) -> tuple[Float[Tensor, "*#batch points 3"], Bool[Tensor, "*#batch points"]]:
     """Solve the linear equations relative to an origin; False where the solution is not unique.
 
-    The move from the origin minimises the sum over the views of `trust` times the squares of
+    The move from the origin minimizes the sum over the views of `trust` times the squares of
     `(u p3 - p1) X` and `(v p3 - p2) X`. The origin affects only the round-off.
     """
     left, image = projections[..., :3], pixels.mT

@@ -15,7 +15,7 @@ from rich.text import Text
 from torch import Tensor
 
 from multiview_geom import camera_to_world
-from selfsup_lifting.agreement import camera_agreement
+from selfsup_lifting.agreement import camera_agreement, require_agreement
 from selfsup_lifting.cli.options import (
     PROGRAM,
     AblateOptions,
@@ -92,7 +92,8 @@ def train(options: TrainOptions) -> None:
     config = options.settings
     folder = options.resume or planned_run(config, options.recipe)
     recordings = read_recordings(config.data, config.read)
-    _require_agreement(recordings, config.most_disagreement)
+    for sentence in require_agreement(recordings, config.most_disagreement):
+        _messages.print(sentence)
     split = split_for(config, recordings)
     _messages.print("\n".join([split.summary, *explained(config)]))
     done = finished_epochs(folder) if options.resume is not None else 0
@@ -222,18 +223,6 @@ def _recordings(path: str, options: ResultOptions) -> list[Recording]:
     return [_frames_of(recording, options.frames) for recording in recordings]
 
 
-def _require_agreement(recordings: Sequence[Recording], limit: float) -> None:
-    """Say where cameras disagree, and refuse recordings in which they do beyond a limit."""
-    for recording in recordings:
-        agreement = camera_agreement(recording)
-        if agreement is None or not agreement.is_bad:
-            continue
-        sentence = agreement.sentence(recording.name)
-        if agreement.share > limit:
-            raise ValueError(f"{sentence}; --most-disagreement {agreement.share + 0.01:.2f} trains")
-        _messages.print(sentence)
-
-
 def _lifted(
     options: PredictOptions, lifter: Lifter, recording: Recording, paths: Sequence[Path]
 ) -> dict[str, Any]:
@@ -263,11 +252,11 @@ def _triangulated(
 ) -> dict[str, Any]:
     """Triangulate one recording, save and print the result, and return it for scripts."""
     reconstruction = _reconstructed(options, recording)
-    warnings = warnings_about_geometry(recording)
+    agreement = camera_agreement(recording)
+    warnings = warnings_about_geometry(recording, agreement)
     saved = save_outputs(options, paths, reconstruction.points, recording, reconstruction.quality)
     for line in (*warnings, *saved):
         _messages.print(line)
-    agreement = camera_agreement(recording)
     disagree = agreement is not None and agreement.is_bad
     if not options.json:
         for table in residual_tables(reconstruction):

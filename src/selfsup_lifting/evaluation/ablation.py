@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -16,6 +17,7 @@ from typing import Any
 
 import torch
 
+from selfsup_lifting.agreement import require_agreement
 from selfsup_lifting.atomic_write import replacing
 from selfsup_lifting.config import Config, LossSettings, ReadSettings
 from selfsup_lifting.config_fields import require_bounds
@@ -28,6 +30,8 @@ from selfsup_lifting.recording import Recording
 from selfsup_lifting.training.checkpoint import STATE_FILE
 from selfsup_lifting.training.loop import train
 from selfsup_lifting.training.run_log import METRICS_FILE, Progress, no_progress
+
+_log = logging.getLogger(__name__)
 
 OUTCOME_FILE = "outcome.json"
 
@@ -170,7 +174,10 @@ def train_and_evaluate(config: Config, run: Path, progress: Progress = no_progre
     saved = _saved_outcome(run)
     if saved is not None:
         return saved
-    split = split_for(config, _recordings(config.data, config.read))
+    recordings = _recordings(config.data, config.read)
+    for sentence in require_agreement(recordings, config.most_disagreement):
+        _log.warning("%s", sentence)
+    split = split_for(config, recordings)
     started, resume = monotonic(), (run / STATE_FILE).is_file()
     lifter = train(config, split.training, run, resume=resume, progress=progress)
     seconds = monotonic() - started

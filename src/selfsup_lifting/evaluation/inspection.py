@@ -15,7 +15,7 @@ from multiview_geom import (
     summarize_cameras,
     world_to_camera,
 )
-from selfsup_lifting.agreement import camera_agreement
+from selfsup_lifting.agreement import Agreement, camera_agreement
 from selfsup_lifting.config import Method, ReadSettings, TriangulationSettings
 from selfsup_lifting.evaluation.subject_size import PERSON_SIZE_M, is_person
 from selfsup_lifting.files import read_results
@@ -200,7 +200,7 @@ def _warnings(result: ReadResult) -> list[str]:
         warnings.append(f"{recording.name}: {points} no score, and each counts as certain")
     elif _is_certain(recording):
         warnings.append(f"{recording.name}: every confidence is 1; the scores may be lost")
-    return warnings + warnings_about_geometry(recording)
+    return warnings + warnings_about_geometry(recording, camera_agreement(recording))
 
 
 def _warnings_about_gaps(recording: Recording) -> Iterator[str]:
@@ -219,11 +219,12 @@ def _is_certain(recording: Recording) -> bool:
     return len(scores) > 0 and float(scores.min()) == 1
 
 
-def warnings_about_geometry(recording: Recording) -> list[str]:
+def warnings_about_geometry(recording: Recording, agreement: Agreement | None) -> list[str]:
     """Say what looks wrong with the size of the subject and the poses of several cameras.
 
     Args:
         recording: Any recording.
+        agreement: How well its cameras agree.
 
     Returns:
         One sentence for each thing that looks wrong; none for one camera.
@@ -237,14 +238,13 @@ def warnings_about_geometry(recording: Recording) -> list[str]:
             f"{recording.name}: most points are behind a camera that detected them; are the "
             "extrinsics inverted?"
         )
-    agreement = camera_agreement(recording)
     if agreement is not None and agreement.is_bad:
         warnings.append(agreement.sentence(recording.name))
     return warnings
 
 
 def _warnings_about_size(recording: Recording, size: float) -> list[str]:
-    """Compare the subject with a usual one, which tells a wrong unit of length."""
+    """Compare the subject with a usual one, which shows a wrong unit of length."""
     person = is_person(recording.skeleton)
     low, high = PERSON_SIZE_M if person else SUBJECT_SIZE_M
     if low <= size <= high:
