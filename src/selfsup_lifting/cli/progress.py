@@ -6,10 +6,12 @@ from datetime import timedelta
 from time import monotonic
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, Task, TextColumn, TimeRemainingColumn
 
 # Without a terminal, for example in a log file, a line is printed this often [s].
 LINE_EVERY = 10.0
+# The speed is the mean over this time: one epoch may take longer than rich's 30 s.
+SPEED_PERIOD = 600.0
 
 
 @contextmanager
@@ -28,7 +30,13 @@ def show_progress(total: int, done: int, unit: str = "epoch") -> Iterator[Callab
     count = TextColumn(f"{unit} {{task.completed}}/{{task.total}}")
     columns = (count, BarColumn(), TextColumn("{task.fields[line]}"), TimeRemainingColumn())
     terminal, printed = console.is_terminal, -LINE_EVERY
-    with Progress(*columns, console=console, transient=True, disable=not terminal) as bar:
+    with Progress(
+        *columns,
+        console=console,
+        transient=True,
+        disable=not terminal,
+        speed_estimate_period=SPEED_PERIOD,
+    ) as bar:
         bar.add_task(unit, total=total, completed=done, line="")
         task = bar.tasks[0]
 
@@ -37,8 +45,13 @@ def show_progress(total: int, done: int, unit: str = "epoch") -> Iterator[Callab
             bar.update(task.id, advance=1, line=line)
             if not terminal and (monotonic() - printed > LINE_EVERY or task.finished):
                 printed = monotonic()
-                left = timedelta(seconds=round(task.time_remaining or 0))
-                parts = [f"{unit} {task.completed}/{total}", *filter(None, [line]), f"{left} left"]
-                console.print("  ".join(parts), soft_wrap=True)
+                parts = [f"{unit} {task.completed}/{total}", line, _time_left(task)]
+                console.print("  ".join(filter(None, parts)), soft_wrap=True)
 
         yield show
+
+
+def _time_left(task: Task) -> str:
+    """Describe the time left; nothing while the speed is not known."""
+    seconds = task.time_remaining
+    return "" if seconds is None else f"{timedelta(seconds=round(seconds))} left"

@@ -20,3 +20,9 @@ def test_work_of_another_kind_has_its_own_unit(capsys: pytest.CaptureFixture[str
     with show_progress(1, 0, "part") as show:
         show("")
     assert capsys.readouterr().err == "part 1/1  0:00:00 left\n"
+
+
+def test_no_time_is_promised_before_the_speed_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    with show_progress(10, 0) as show:
+        show("L_in 1")
+    assert capsys.readouterr().err == "epoch 1/10  L_in 1\n"
