@@ -30,6 +30,6 @@ nitpick_ignore_regex = [
     ("py:class", r".*['\[].*"),
 ]
 nitpick_ignore = [
-    *(("py:class", name) for name in ("Tensor", "Float", "Bool", "Int", "Path")),
+    *(("py:class", name) for name in ("Tensor", "Float", "Bool", "Int", "Path", "Axes", "Axes3D")),
     ("py:exc", "ReadError"),
 ]

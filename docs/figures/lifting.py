@@ -17,7 +17,7 @@ from mpl_toolkits.mplot3d import Axes3D
 
 from multiview_geom import camera_to_world
 from selfsup_lifting import ReadSettings, lift, load_lifter, read_recordings
-from selfsup_lifting.plots import draw_image, draw_pose
+from selfsup_lifting.plots import draw_keypoints, draw_skeleton
 from selfsup_lifting.skeleton.skeletons import root_position
 from selfsup_lifting.training.losses import rotation_part
 
@@ -38,7 +38,7 @@ def main(run: Path) -> None:
     grid = figure.add_gridspec(1, 6, width_ratios=[1, 1, 1, 1, 1.6, 1.6])
     for view in range(4):
         axes = figure.add_subplot(grid[view])
-        draw_image(axes, recording.keypoints[0, view], recording.skeleton)
+        draw_keypoints(axes, recording.keypoints[0, view], recording.skeleton)
         seen = recording.keypoints[0, view]
         x, y = ((seen.amin(dim=0) + seen.amax(dim=0)) / 2).tolist()
         axes.set_xlim(x - WINDOW, x + WINDOW)
@@ -51,7 +51,7 @@ def main(run: Path) -> None:
 
 
 def _draw_in_space(axes: Axes3D, pose: torch.Tensor, skeleton: object, title: str) -> None:
-    draw_pose(axes, pose, skeleton)
+    draw_skeleton(axes, pose, skeleton)
     axes.set(xlim=(-0.7, 0.7), ylim=(-0.7, 0.7), zlim=(-1, 0.9))
     axes.set_box_aspect((1.4, 1.4, 1.9), zoom=1.35)
     axes.view_init(elev=12, azim=35)

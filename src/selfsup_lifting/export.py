@@ -16,6 +16,7 @@ from selfsup_lifting.atomic_write import replacing
 from selfsup_lifting.c3d_file import require_ezc3d, write_c3d
 from selfsup_lifting.point_quality import PointQuality
 from selfsup_lifting.skeleton.skeletons import Skeleton
+from selfsup_lifting.upright import UPRIGHT, y_up
 
 FORMAT_VERSION = 1
 
@@ -35,11 +36,6 @@ ABOUT_QUALITY: Mapping[str, str] = {
     "ncams": "number of cameras whose detection was used; 0 if the point was interpolated",
     "score": "mean confidence of these detections",
 }
-# What X, Y and Z of a TRC file are in the world, by the axis that points up: a rotation each.
-UPRIGHT: Mapping[str, tuple[str, str, str]] = {
-    "x": ("z", "x", "y"), "y": ("x", "y", "z"), "z": ("y", "z", "x"),
-    "-x": ("y", "-x", "z"), "-y": ("x", "-y", "-z"), "-z": ("x", "-z", "y"),
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -158,7 +154,7 @@ def _write_csv(path: Path, tracks: _Tracks, _: str) -> None:
 
 
 def _write_trc(path: Path, tracks: _Tracks, name: str) -> None:
-    points, joints = _y_up(tracks), tracks.skeleton.joints
+    points, joints = y_up(tracks.points, _up(tracks)), tracks.skeleton.joints
     points = _filled(points) if tracks.fill else points
     frames, rate = len(points), f"{tracks.fps:g}"
     axes = [f"{axis}{marker + 1}" for marker in range(len(joints)) for axis in "XYZ"]
@@ -194,22 +190,12 @@ def _up(tracks: _Tracks) -> str:
     return tracks.up if tracks.coordinates == "world" else "-y"
 
 
-def _trc_axes(tracks: _Tracks) -> tuple[str, str, str]:
-    return UPRIGHT[_up(tracks)]
-
-
 def _trc_frame(tracks: _Tracks) -> str:
     """Say what the axes of the file are, and whether gaps were filled."""
-    axes = ", ".join(_trc_axes(tracks))
+    axes = ", ".join(UPRIGHT[_up(tracks)])
     parts = [f"{tracks.coordinates} coordinates, y up: X, Y, Z are {axes}", tracks.processing]
     parts += ["gaps filled linearly"] if tracks.fill else []
     return "; ".join(filter(None, parts))
-
-
-def _y_up(tracks: _Tracks) -> Float[Tensor, "frames joints 3"]:
-    axes = _trc_axes(tracks)
-    signs = tracks.points.new_tensor([-1.0 if axis.startswith("-") else 1.0 for axis in axes])
-    return signs * tracks.points[..., ["xyz".index(axis[-1]) for axis in axes]]
 
 
 def _filled(points: Float[Tensor, "frames joints 3"]) -> Float[Tensor, "frames joints 3"]:

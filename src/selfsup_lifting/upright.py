@@ -1,4 +1,6 @@
-"""Which axis of the world points up."""
+"""Which axis of the world points up, and rotations that make it another one."""
+
+from collections.abc import Mapping
 
 from jaxtyping import Float
 from torch import Tensor
@@ -9,6 +11,33 @@ from selfsup_lifting.skeleton.skeletons import Skeleton
 SHOULDERS, HIPS = ("left_shoulder", "right_shoulder"), ("left_hip", "right_hip")
 # An animal on four legs has shoulders and hips too, but no wrists by this name.
 WRISTS = ("left_wrist", "right_wrist")
+# What the axes X, Y, Z of a world with y up are, by the axis that points up: a rotation each.
+UPRIGHT: Mapping[str, tuple[str, str, str]] = {
+    "x": ("z", "x", "y"), "y": ("x", "y", "z"), "z": ("y", "z", "x"),
+    "-x": ("y", "-x", "z"), "-y": ("x", "-y", "-z"), "-z": ("x", "-z", "y"),
+}  # fmt: skip
+
+
+def y_up(points: Float[Tensor, "*batch 3"], up: str) -> Float[Tensor, "*batch 3"]:
+    """Rotate points of a world so that y points up.
+
+    Args:
+        points: Points of the world.
+        up: The axis that points up there: a key of `UPRIGHT`.
+
+    Raises:
+        ValueError: If there is no such axis.
+    """
+    if up not in UPRIGHT:
+        raise ValueError(f"`up` must be one of {', '.join(UPRIGHT)}, got {up!r}")
+    axes = UPRIGHT[up]
+    signs = points.new_tensor([-1.0 if axis.startswith("-") else 1.0 for axis in axes])
+    return signs * points[..., ["xyz".index(axis[-1]) for axis in axes]]
+
+
+def z_up(points: Float[Tensor, "*batch 3"], up: str) -> Float[Tensor, "*batch 3"]:
+    """Rotate points of a world so that z points up; see `y_up`."""
+    return y_up(points, up).roll(1, dims=-1)
 
 
 def world_up(cameras: Cameras, skeleton: Skeleton, points: Float[Tensor, "frames joints 3"]) -> str:

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfsup_lifting import c3d_file
-from selfsup_lifting.export import UPRIGHT, save_tracks
+from selfsup_lifting.export import save_tracks
 from selfsup_lifting.skeleton.skeletons import SKELETONS
+from selfsup_lifting.upright import UPRIGHT
 from tests.selfsup_lifting.strategies import Scene, scenes
 
 with_ezc3d = pytest.mark.skipif(find_spec("ezc3d") is None, reason="needs the extra c3d")

@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from selfsup_lifting.config import ReadSettings
-from selfsup_lifting.export import UPRIGHT, save_tracks
+from selfsup_lifting.export import save_tracks
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton
-from selfsup_lifting.upright import world_up
+from selfsup_lifting.upright import UPRIGHT, world_up
 from tests.selfsup_lifting.strategies import Scene, scenes
 
 frames_of_reference = st.sampled_from(["camera", "root", "world"])

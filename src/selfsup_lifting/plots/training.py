@@ -1,0 +1,69 @@
+"""Draw the course of a training: its losses, and their shares of the gradient."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from selfsup_lifting.plots.colors import series_color
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# A row of metrics.jsonl.
+Row = Mapping[str, Any]
+
+
+def draw_losses(axes: "Axes", rows: Sequence[Row]) -> "Axes":
+    """Draw every loss over the epochs, with a logarithmic axis.
+
+    Args:
+        axes: Where to draw.
+        rows: The rows of the run's metrics.jsonl.
+
+    Returns:
+        The axes.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> rows = [{"epoch": 1, "losses": {"L_in": 0.5}}, {"epoch": 2, "losses": {"L_in": 0.2}}]
+        >>> draw_losses(Figure().add_subplot(), rows).lines[0].get_ydata().tolist()
+        [0.5, 0.2]
+    """
+    _draw_terms(axes, rows, "losses")
+    axes.set_yscale("log")
+    axes.set(xlabel="epoch", ylabel="loss before weighting")
+    return axes
+
+
+def draw_gradient_shares(axes: "Axes", rows: Sequence[Row]) -> "Axes":
+    """Draw the share of every weighted loss in the gradient at the network's output.
+
+    Args:
+        axes: Where to draw.
+        rows: The rows of the run's metrics.jsonl.
+
+    Returns:
+        The axes.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> rows = [{"epoch": 1, "gradient_shares": {"L_in": 0.75, "L_proj": 0.25}}]
+        >>> [line.get_label() for line in draw_gradient_shares(Figure().add_subplot(), rows).lines]
+        ['L_in', 'L_proj']
+    """
+    _draw_terms(axes, rows, "gradient_shares")
+    axes.set(xlabel="epoch", ylabel="share of the gradient", ylim=(0, 1))
+    return axes
+
+
+def _draw_terms(axes: "Axes", rows: Sequence[Row], table: str) -> None:
+    """Draw one line per loss; a loss that is used later starts later."""
+    names = dict.fromkeys(name for row in rows for name in row[table])
+    for place, name in enumerate(names):
+        known = [(row["epoch"], row[table][name]) for row in rows if name in row[table]]
+        epochs, values = zip(*known, strict=True)
+        marker = "" if len(known) > 1 else "o"
+        axes.plot(
+            epochs, values,
+            color=series_color(place), label=name, linewidth=1.2, marker=marker,
+        )  # fmt: skip
+    axes.legend(fontsize=8, frameon=False)

@@ -1,0 +1,163 @@
+"""Laws of the drawings: what an artist shows is the data."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from torch.testing import assert_close
+
+from multiview_geom import camera_to_world
+from selfsup_lifting.plots import (
+    draw_gradient_shares,
+    draw_joint_errors,
+    draw_keypoints,
+    draw_losses,
+    draw_pck_curve,
+    draw_residuals,
+    draw_residuals_over_time,
+    draw_rig,
+    draw_rig_from_above,
+    draw_rig_from_the_side,
+    draw_skeleton,
+)
+from selfsup_lifting.plots.rig import frustums
+from selfsup_lifting.upright import UPRIGHT, z_up
+from tests.selfsup_lifting.strategies import Scene, scenes
+
+
+def ends_of_bones(lines: list, data: str) -> set[tuple[float, ...]]:
+    """Return start and end of every complete bone that was drawn, in one tuple."""
+    drawn = [np.array(getattr(line, data)()) for line in lines]
+    drawn = [one if len(one) < 4 else one.T for one in drawn]
+    bones = np.concatenate([one.T.reshape(-1, 3, len(one))[:, :2].reshape(-1, 2 * len(one)) for one in drawn])  # noqa: E501  # fmt: skip
+    return {tuple(bone) for bone in bones[np.isfinite(bones).all(axis=1)].tolist()}
+
+
+@given(scenes)
+def test_a_skeleton_is_drawn_bone_by_bone_in_space_and_in_the_image(scene: Scene) -> None:
+    recording = scene.recording()
+    bones = torch.tensor(recording.skeleton.bones)
+    axes = draw_skeleton(
+        Figure().add_subplot(projection="3d"), recording.truth[0], recording.skeleton
+    )
+    expected = recording.truth[0][bones].flatten(1)
+    assert ends_of_bones(axes.lines, "get_data_3d") == {tuple(bone) for bone in expected.tolist()}
+    flat = draw_keypoints(Figure().add_subplot(), recording.keypoints[0, 0], recording.skeleton)
+    expected = recording.keypoints[0, 0][bones].flatten(1)
+    expected = expected[expected.isfinite().all(dim=1)]
+    assert ends_of_bones(flat.lines, "get_data") == {tuple(bone) for bone in expected.tolist()}
+    assert flat.yaxis_inverted()
+
+
+def test_left_and_right_have_their_colors() -> None:
+    recording = Scene().recording()
+    joints, sides = recording.skeleton.joints, {}
+    axes = draw_keypoints(Figure().add_subplot(), recording.keypoints[0, 0], recording.skeleton)
+    for line in axes.lines:
+        for u, v in zip(*line.get_data(), strict=True):
+            distance = (recording.keypoints[0, 0] - torch.tensor([u, v])).norm(dim=-1)
+            if np.isfinite(u):
+                sides.setdefault(line.get_color(), set()).add(joints[int(distance.argmin())])
+    blue, orange = sides["#0072B2"], sides["#D55E00"]
+    assert {"left_knee", "left_wrist"} <= blue
+    assert {"right_knee", "right_wrist"} <= orange
+    assert not any("right" in name for name in blue)
+
+
+@pytest.mark.parametrize("up", UPRIGHT)
+def test_what_points_up_is_drawn_up_and_not_mirrored(up: str) -> None:
+    axis = torch.zeros(3).index_fill(
+        0, torch.tensor("xyz".index(up[-1])), -1.0 if up[0] == "-" else 1.0
+    )
+    assert z_up(axis, up).tolist() == [0, 0, 1]
+    assert torch.linalg.det(z_up(torch.eye(3), up)) == 1
+    axes = draw_rig(Figure().add_subplot(projection="3d"), Scene().cameras(), up=up)
+    turned = z_up(Scene().cameras().centers, up)
+    centers = [np.array(line.get_data_3d())[:, 5] for line in axes.lines]
+    np.testing.assert_allclose(centers, turned, atol=1e-9)
+
+
+@given(scenes, st.floats(0.1, 2.0))
+def test_the_corners_of_a_frustum_project_to_those_of_the_image(scene: Scene, depth: float) -> None:
+    rig = scene.cameras()
+    corners = frustums(rig, depth)
+    pixels = rig.project(corners[:, 1:].double()).pixels
+    assert_close(corners[:, 0], rig.centers)
+    for view in range(rig.views):
+        assert_close(pixels[view, view, 0], pixels.new_tensor([-0.5, -0.5]))
+        assert_close(pixels[view, view, 2], rig.image_size[view].double() - 0.5)
+    forward = camera_to_world(
+        rig.camera_from_world, torch.tensor([0.0, 0, depth]).double().expand(rig.views, 1, 3)
+    )
+    assert_close(corners[:, 1:].mean(dim=1), forward[:, 0], atol=1e-2, rtol=0)
+
+
+@given(scenes)
+def test_a_rig_is_drawn_from_above_and_from_the_side_where_its_cameras_are(scene: Scene) -> None:
+    rig, truth = scene.cameras(), scene.truth().flatten(0, 1)
+    for draw, plane in ((draw_rig_from_above, [0, 1]), (draw_rig_from_the_side, [0, 2])):
+        axes = draw(Figure().add_subplot(), rig, points=truth)
+        subject, *cameras = axes.lines
+        np.testing.assert_array_equal(subject.get_xydata(), truth[:, plane].numpy())
+        drawn = [line.get_xydata()[5] for line in cameras]
+        np.testing.assert_allclose(drawn, rig.centers[:, plane], atol=1e-9)
+        assert [text.get_text() for text in axes.texts] == list(rig.names)
+
+
+residuals = st.integers(0, 99).map(
+    lambda seed: torch.rand(7, 3, 4, generator=torch.Generator().manual_seed(seed)).masked_fill(
+        torch.rand(7, 3, 4, generator=torch.Generator().manual_seed(seed + 100)) < 0.4, torch.nan
+    )
+)
+
+
+@given(residuals)
+def test_residuals_are_drawn_by_camera_and_joint_and_over_time(errors: torch.Tensor) -> None:
+    views, joints = ["a", "b", "c"], ["hip", "knee", "ankle", "toe"]
+    axes = draw_residuals(Figure().add_subplot(), errors, views, joints)
+    shown = np.ma.filled(axes.images[0].get_array(), np.nan)
+    np.testing.assert_array_equal(shown, errors.nanmedian(dim=0).values.T.numpy())
+    assert [label.get_text() for label in axes.get_yticklabels()] == joints
+    axes = draw_residuals_over_time(Figure().add_subplot(), errors, views, fps=50.0)
+    assert [line.get_label() for line in axes.lines] == views
+    for view, line in enumerate(axes.lines):
+        np.testing.assert_allclose(line.get_xdata(), np.arange(7) / 50)
+        np.testing.assert_array_equal(line.get_ydata(), errors[:, view].nanmedian(dim=1).values)
+
+
+@given(residuals)
+def test_a_pck_curve_counts_known_errors_below_each_threshold(shares: torch.Tensor) -> None:
+    errors = 200 * shares
+    axes = draw_pck_curve(Figure().add_subplot(), {"ours": errors}, largest_mm=150.0)
+    known = errors[errors.isfinite()].numpy()
+    for threshold, share in axes.lines[0].get_xydata():
+        assert share == pytest.approx((known < np.float32(threshold)).mean(), abs=1e-6)
+
+
+@given(residuals)
+def test_the_bar_of_a_joint_is_its_mean_error(errors: torch.Tensor) -> None:
+    axes = draw_joint_errors(Figure().add_subplot(), errors, ["hip", "knee", "ankle", "toe"])
+    means = errors.flatten(0, 1).nanmean(dim=0).nan_to_num(0.0)
+    assert [bar.get_width() for bar in axes.patches] == pytest.approx(means.tolist(), rel=1e-5)
+
+
+def test_losses_and_shares_are_those_of_the_rows() -> None:
+    first = {"epoch": 1, "losses": {"L_in": 2.0}, "gradient_shares": {"L_in": 1.0}}
+    last = {
+        "epoch": 2,
+        "losses": {"L_in": 1.0, "L_out": 0.5},
+        "gradient_shares": {"L_in": 0.7, "L_out": 0.3},
+    }
+    rows = [json.loads(json.dumps(row)) for row in (first, last)]
+    for draw, table in ((draw_losses, "losses"), (draw_gradient_shares, "gradient_shares")):
+        axes = draw(Figure().add_subplot(), rows)
+        drawn = {line.get_label(): line.get_xydata().tolist() for line in axes.lines}
+        values = {
+            name: [[row["epoch"], row[table][name]] for row in rows if name in row[table]]
+            for name in last[table]
+        }
+        assert drawn == values
