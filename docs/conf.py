@@ -3,6 +3,8 @@
 import tomllib
 from pathlib import Path
 
+from sphinx.application import Sphinx
+
 _project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
 
 project = "multiview-geom"
@@ -33,3 +35,13 @@ nitpick_ignore = [
     *(("py:class", name) for name in ("Tensor", "Float", "Bool", "Int", "Path", "Axes", "Axes3D")),
     ("py:exc", "ReadError"),
 ]
+
+
+def setup(app: Sphinx) -> None:
+    """Leave out the fields of named tuples: Python documents them as "Alias for field number 0"."""
+    app.connect(
+        "autodoc-skip-member",
+        lambda _app, _what, _name, member, skip, _options: (
+            skip or type(member).__name__ == "_tuplegetter"
+        ),
+    )

@@ -30,6 +30,7 @@ def draw_residuals(
         The axes; cells without any detection are empty.
 
     Example:
+        >>> import torch
         >>> from matplotlib.figure import Figure
         >>> residuals = torch.tensor([[[1.0, 2.0]], [[3.0, torch.nan]]])
         >>> axes = draw_residuals(Figure().add_subplot(), residuals, ["left"], ["hip", "knee"])
@@ -70,6 +71,7 @@ def draw_residuals_over_time(
         The axes.
 
     Example:
+        >>> import torch
         >>> from matplotlib.figure import Figure
         >>> residuals = torch.tensor([[[1.0, 2.0]], [[3.0, torch.nan]]])
         >>> axes = draw_residuals_over_time(Figure().add_subplot(), residuals, ["left"], fps=10.0)
