@@ -40,16 +40,18 @@ def z_up(points: Float[Tensor, "*batch 3"], up: str) -> Float[Tensor, "*batch 3"
     return y_up(points, up).roll(1, dims=-1)
 
 
-def world_up(cameras: Cameras, skeleton: Skeleton, points: Float[Tensor, "frames joints 3"]) -> str:
+def world_up(
+    cameras: Cameras | None, skeleton: Skeleton, points: Float[Tensor, "frames joints 3"]
+) -> str:
     """Return the axis of the world that points up, from the trunk of a person or the cameras.
 
     Args:
-        cameras: The cameras, most of them upright.
+        cameras: The cameras, most of them upright; None if unknown.
         skeleton: The joints.
         points: The joints in the world; NaN where unknown.
 
     Returns:
-        "x", "y" or "z", or one of them with a minus.
+        "x", "y" or "z", or one of them with a minus; "z" if neither person nor cameras are known.
 
     Example:
         >>> import torch
@@ -61,6 +63,8 @@ def world_up(cameras: Cameras, skeleton: Skeleton, points: Float[Tensor, "frames
     """
     up = _trunk(skeleton, points)
     if up is None:
+        if cameras is None:
+            return "z"
         up = -cameras.camera_from_world[:, 1, :3].mean(dim=0)
     axis = int(up.abs().argmax())
     return ("-" if up[axis] < 0 else "") + "xyz"[axis]

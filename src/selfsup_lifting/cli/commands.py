@@ -2,10 +2,10 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
-from functools import singledispatch
+from functools import partial, singledispatch
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from selfsup_lifting.cli.options import (
     ResultOptions,
     TrainOptions,
     TriangulateOptions,
+    ViewOptions,
     choose,
     frame_slice,
 )
@@ -75,6 +76,9 @@ from selfsup_lifting.triangulate import (
     reconstruct,
     reprojection_errors,
 )
+from selfsup_lifting.viewer.pictures import shown_frames
+from selfsup_lifting.viewer.saving import about_view, require_view, save_view
+from selfsup_lifting.viewer.scene import read_scene
 
 _messages = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 _results = Console(highlight=False)
@@ -173,6 +177,26 @@ def triangulate(options: TriangulateOptions) -> None:
 
 
 @run.register
+def view(options: ViewOptions) -> None:
+    """Write pages, pictures and videos that show recordings and 3D tracks."""
+    outputs = options.out or (Path(f"{Path(options.paths[0]).stem or 'view'}.html"),)
+    for path in outputs:
+        require_view(path, overwrite=options.overwrite)
+    scene = read_scene(
+        options.paths, options.read, options.triangulation,
+        frames=frame_slice(options.frames), up=options.up,
+    )  # fmt: skip
+    for path in outputs:
+        images = len(shown_frames(path, scene))
+        with _progress(images, "image") as done:
+            save_view(path, scene, done=done)
+        _messages.print(f"wrote {path}: {about_view(path, scene)}")
+    if options.json:
+        bodies = [body.name for body in scene.bodies]
+        _print_json({"files": [*map(str, outputs)], "frames": scene.frame_count, "bodies": bodies})
+
+
+@run.register
 def inspect(options: InspectOptions) -> None:
     """Show what a file or folder holds, what is missing, and which camera looks wrong."""
     found = _inspected(options.path, options.read)
@@ -268,9 +292,7 @@ def _triangulated(
 
 def _reconstructed(options: TriangulateOptions, recording: Recording) -> Reconstruction:
     """Triangulate one recording, with the progress of a long one."""
-    chunks = chunk_count(recording)
-    with show_progress(chunks, 0, "part") if chunks > 1 else nullcontext() as show:
-        done = (lambda: show("")) if show else (lambda: None)
+    with _progress(chunk_count(recording), "part") as done:
         reconstruction = reconstruct(recording, options.triangulation, done=done)
     if reconstruction.total.sightings == 0:
         raise ValueError(
@@ -279,6 +301,16 @@ def _reconstructed(options: TriangulateOptions, recording: Recording) -> Reconst
             "in view"
         )
     return reconstruction
+
+
+@contextmanager
+def _progress(parts: int, unit: str) -> Iterator[Callable[[], None]]:
+    """Show the progress of long work; yield a function to call after each part."""
+    if parts < 2:  # noqa: PLR2004 - one part has no progress
+        yield lambda: None
+        return
+    with show_progress(parts, 0, unit) as show:
+        yield partial(show, "")
 
 
 def _print_reports(reports: Mapping[str, Mapping[str, Any]]) -> None:

@@ -188,11 +188,32 @@ class TriangulateOptions(TrackOptions):
     triangulation: Triangulation = field(default_factory=TriangulationSettings)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ViewOptions(ResultOptions):
+    """Show recordings and 3D tracks: an interactive page, a picture or a video.
+
+    Attributes:
+        paths: A recording, and 3D tracks (.npz or .csv of triangulate and predict) to show with it
+            or alone.
+        out: Files to write: .html (turns and plays in any browser), .png (one frame), .gif or .mp4;
+            by default a page with the name of the first path.
+        up: Axis of the world that points up, such as z or -y; by default found from the person or
+            the cameras.
+        triangulation: How recordings are triangulated.
+    """
+
+    paths: Positional[tuple[str, ...]]
+    out: tuple[Path, ...] = ()
+    up: str | None = None
+    triangulation: Triangulation = field(default_factory=TriangulationSettings)
+
+
 COMMANDS: Mapping[str, type[Options]] = {
     "train": TrainOptions,
     "evaluate": EvaluateOptions,
     "predict": PredictOptions,
     "triangulate": TriangulateOptions,
+    "view": ViewOptions,
     "inspect": InspectOptions,
     "ablate": AblateOptions,
 }

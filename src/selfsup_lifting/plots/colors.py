@@ -15,3 +15,9 @@ SERIES = (BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY)
 def series_color(place: int) -> str:
     """Return the color of the thing at a place in a list."""
     return SERIES[place % len(SERIES)]
+
+
+def body_color(place: int) -> str | None:
+    """Return the color of the skeleton at a place in a list; the first has the colors of sides."""
+    others = (GREEN, PURPLE, YELLOW, SKY)
+    return others[(place - 1) % len(others)] if place else None

@@ -104,7 +104,7 @@ def bones_by_side(
     """Join the bones of each side to one line: start, end, NaN, start, end, NaN."""
     lines = {}
     for side in BONE_COLORS:
-        bones = [bone for bone in skeleton.bones if _side(skeleton, bone[1]) == side]
+        bones = [bone for bone in skeleton.bones if side_of(skeleton, bone[1]) == side]
         parents, children = (points[[bone[end] for bone in bones]] for end in (0, 1))
         gaps = torch.full_like(parents, torch.nan)
         lines[side] = torch.stack([parents, children, gaps], dim=1).flatten(0, 1)
@@ -121,7 +121,8 @@ def fit_box(axes: "Axes3D", points: Float[Tensor, "points 3"]) -> None:
     axes.locator_params(nbins=MOST_TICKS)
 
 
-def _side(skeleton: Skeleton, joint: int) -> str:
+def side_of(skeleton: Skeleton, joint: int) -> str:
+    """Return the side of the body that a joint is on: left, right or middle."""
     if any(joint == left for left, _ in skeleton.mirrored):
         return "left"
     return "right" if any(joint == right for _, right in skeleton.mirrored) else "middle"

@@ -34,12 +34,18 @@ def frustums(cameras: Cameras, depth: float) -> Float[Tensor, "views 5 3"]:
         pixel, as a camera without lens distortion sees them.
     """
     K = cameras.intrinsics.double()
-    size = 2 * K[:, :2, 2] if cameras.image_size is None else cameras.image_size.double()
     corners = torch.tensor([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=torch.float64, device=K.device)
-    pixels = corners * size[:, None] - 0.5
+    pixels = corners * image_sizes(cameras)[:, None] - 0.5
     rays = torch.linalg.solve(K[:, None], to_homogeneous(pixels)[..., None])[..., 0]
     local = torch.cat([torch.zeros_like(rays[:, :1]), depth * rays], dim=1)
     return camera_to_world(cameras.camera_from_world.double(), local)
+
+
+def image_sizes(cameras: Cameras) -> Float[Tensor, "views 2"]:
+    """Return width and height of each image [px]: twice the principal point where unknown."""
+    if cameras.image_size is not None:
+        return cameras.image_size.double()
+    return (2 * cameras.intrinsics[:, :2, 2].double() + 1).round()
 
 
 def frustum_depth(cameras: Cameras) -> float:

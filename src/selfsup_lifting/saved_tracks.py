@@ -1,0 +1,94 @@
+"""Read the 3D tracks that `save_tracks` wrote as NPZ or CSV."""
+
+import json
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from selfsup_lifting.read_errors import Place, ReadError
+from selfsup_lifting.skeleton.skeletons import Skeleton
+
+# The errors that reading a damaged file can raise.
+DAMAGE = (OSError, EOFError, BadZipFile, zlib.error, KeyError, TypeError, ValueError)
+
+
+@dataclass(frozen=True)
+class SavedTracks:
+    """3D tracks from a file.
+
+    Attributes:
+        points: Joint positions [m]; NaN where unknown.
+        skeleton: The skeleton of the joints.
+        fps: Frame rate [1/s].
+        coordinates: Their coordinate frame: "camera", "root" or "world".
+    """
+
+    points: Float[Tensor, "frames joints 3"]
+    skeleton: Skeleton
+    fps: float
+    coordinates: str
+
+
+def holds_tracks(path: Path) -> bool:
+    """Return whether a file holds 3D tracks that `save_tracks` wrote as NPZ or CSV."""
+    try:
+        return path.is_file() and path.suffix in _READERS and _READERS[path.suffix](path) != {}
+    except DAMAGE:
+        return False
+
+
+def load_tracks(path: Path) -> SavedTracks:
+    """Read 3D tracks that `save_tracks` wrote as NPZ or CSV.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The tracks, in meters and double precision.
+
+    Raises:
+        ReadError: If the file holds no tracks, or is damaged.
+    """
+    if path.suffix not in _READERS:
+        raise ReadError(f"{path}: 3D tracks are read from {', '.join(_READERS)}")
+    try:
+        found = _READERS[path.suffix](path)
+        if not found:
+            raise ReadError(f"{path}: expected 3D tracks that this package wrote")
+        skeleton, values = Skeleton.from_dict(found["skeleton"]), found["tracks"]
+        points = torch.from_numpy(values).double().reshape(len(values), len(skeleton.joints), 3)
+        return SavedTracks(points, skeleton, float(found["fps"]), str(found["coordinates"]))
+    except DAMAGE as error:
+        if isinstance(error, ReadError | FileNotFoundError):
+            raise
+        raise Place(path).damaged("3D tracks", error) from error
+
+
+def _read_npz(path: Path) -> dict[str, Any]:
+    """Return the description of a file and its tracks; empty if it holds other arrays."""
+    with np.load(path, allow_pickle=False) as file:
+        if "tracks" not in file.files:
+            return {}
+        return {**json.loads(str(file["description"])), "tracks": file["tracks"]}
+
+
+def _read_csv(path: Path) -> dict[str, Any]:
+    """Return the description of a file and its tracks; empty if it is another table."""
+    with path.open(encoding="utf-8") as file:
+        first = file.readline()
+        if not first.startswith("# {"):
+            return {}
+        names = file.readline().strip().split(",")
+        positions = [at for at, name in enumerate(names) if name.endswith(("_x", "_y", "_z"))]
+        tracks = np.loadtxt(file, delimiter=",", usecols=positions, ndmin=2)
+    return {**json.loads(first.removeprefix("# ")), "tracks": tracks}
+
+
+_READERS = {".npz": _read_npz, ".csv": _read_csv}

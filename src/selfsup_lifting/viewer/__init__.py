@@ -1,0 +1,1 @@
+"""Show recordings and 3D tracks: an interactive page, pictures and videos."""

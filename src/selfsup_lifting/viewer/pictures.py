@@ -1,0 +1,181 @@
+"""Save a scene as a picture (PNG), an animation (GIF) or a video (MP4)."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from selfsup_lifting.atomic_write import replacing
+from selfsup_lifting.plots.colors import BONE_COLORS, body_color, series_color
+from selfsup_lifting.plots.poses import bones_by_side, fit_box
+from selfsup_lifting.plots.rig import image_sizes
+from selfsup_lifting.upright import z_up
+from selfsup_lifting.viewer.scene import Scene
+
+if TYPE_CHECKING:
+    from matplotlib.animation import AbstractMovieWriter
+    from matplotlib.axes import Axes
+    from matplotlib.gridspec import SubplotSpec
+    from mpl_toolkits.mplot3d import Axes3D
+
+# Inches and pixels per inch: 960 by 540 pixels, even numbers as videos need.
+SIZE, DPI = (9.6, 5.4), 100
+# At most so many cameras are shown beside the space.
+MOST_VIEWS = 4
+# Images per second, and at most so many of them in a GIF, whose size grows with each.
+FPS = {".gif": 12.5, ".mp4": 25.0}
+MOST_IMAGES = {".gif": 250, ".mp4": 2500}
+# Empty space around the subject in a camera's picture, as a share of its size there.
+MARGIN = 0.25
+# Degrees.
+ELEVATION, AZIMUTH = 12.0, 35.0
+
+
+def save_picture(path: Path, scene: Scene, *, done: Callable[[], None] = lambda: None) -> None:
+    """Save one frame of a scene, the middle one, as a picture.
+
+    Args:
+        path: The file, `.png`; an existing file is replaced.
+        scene: What to show.
+        done: Called at the end.
+    """
+    picture = Picture(scene)
+    picture.show(scene.frame_count // 2)
+    with replacing(path) as temporary:
+        picture.figure.savefig(temporary, dpi=DPI)
+    done()
+
+
+def save_animation(path: Path, scene: Scene, *, done: Callable[[], None] = lambda: None) -> None:
+    """Save a scene as an animation in real time.
+
+    Args:
+        path: The file, `.gif` or `.mp4`; an existing file is replaced.
+        scene: What to show; of a long one, the beginning is shown.
+        done: Called after every image.
+
+    Raises:
+        ValueError: If a video is asked for, and the program ffmpeg is not installed.
+    """
+    require_ffmpeg(path)
+    step, picture = _step(path, scene), Picture(scene)
+    writer = _writer(path, scene.fps / step)
+    with replacing(path) as temporary, writer.saving(picture.figure, str(temporary), DPI):
+        for frame in shown_frames(path, scene):
+            picture.show(frame)
+            writer.grab_frame()
+            done()
+
+
+def require_ffmpeg(path: Path) -> None:
+    """Refuse a video if the program that writes it is not installed."""
+    if path.suffix == ".mp4" and shutil.which("ffmpeg") is None:
+        raise ValueError(f"{path}: ffmpeg writes videos, and is not installed; a .gif needs none")
+
+
+def shown_frames(path: Path, scene: Scene) -> range:
+    """Return the frames that a file of this kind shows."""
+    if path.suffix not in FPS:
+        return range(1)
+    step = _step(path, scene)
+    return range(0, min(scene.frame_count, step * MOST_IMAGES[path.suffix]), step)
+
+
+class Picture:
+    """A scene in a matplotlib figure: space on the left, the cameras on the right.
+
+    Attributes:
+        figure: The figure.
+    """
+
+    def __init__(self, scene: Scene) -> None:
+        from matplotlib.figure import Figure
+
+        self._scene = scene
+        self.figure: Figure = Figure(figsize=SIZE, layout="constrained")
+        views = 0 if scene.cameras is None else min(MOST_VIEWS, scene.cameras.views)
+        columns = (views + 1) // 2
+        grid = self.figure.add_gridspec(2, 3 + columns)
+        self._bodies = self._draw_space(grid[:, :3])
+        self._views = []
+        for view in range(views):
+            row, column = divmod(view, columns)
+            rows = slice(None) if views == 1 else row
+            self._views.append(self._draw_view(view, grid[rows, 3 + column]))
+
+    def show(self, frame: int) -> None:
+        """Move everything to where it is in a frame."""
+        for body, lines in zip(self._scene.bodies, self._bodies, strict=True):
+            standing = z_up(body.points[frame], self._scene.up)
+            for side, bones in bones_by_side(standing, body.skeleton).items():
+                lines[side].set_data_3d(*bones.T.cpu().numpy())
+        for view, people in enumerate(self._views):
+            for recording, lines in zip(self._scene.recordings, people, strict=True):
+                keypoints = recording.keypoints[frame, view]
+                for side, bones in bones_by_side(keypoints, recording.skeleton).items():
+                    lines[side].set_data(*bones.T.tolist())
+        seconds = (frame + self._scene.first) / self._scene.fps
+        self.figure.suptitle(f"{self._scene.title}, {seconds:.2f} s", fontsize=10)
+
+    def _draw_space(self, place: "SubplotSpec") -> list[dict[str, Any]]:
+        axes = self.figure.add_subplot(place, projection="3d")
+        fit_box(axes, torch.stack(self._scene.box()))
+        axes.view_init(elev=ELEVATION, azim=AZIMUTH)
+        axes.tick_params(labelsize=7)
+        axes.set_zlabel("[m]", fontsize=7)
+        bodies = [
+            _empty_lines(axes, body_color(number)) for number in range(len(self._scene.bodies))
+        ]
+        for body, lines in zip(self._scene.bodies, bodies, strict=True):
+            lines["left"].set_label(body.name)
+        if len(bodies) > 1:
+            axes.legend(fontsize=8, frameon=False, loc="upper left")
+        return bodies
+
+    def _draw_view(self, view: int, place: "SubplotSpec") -> list[dict[str, Any]]:
+        axes, recordings = self.figure.add_subplot(place), self._scene.recordings
+        cameras = recordings[0].cameras
+        pixels = torch.cat([one.keypoints[:, view].flatten(0, 1) for one in recordings])
+        (left, top), (right, bottom) = _crop(pixels, image_sizes(cameras)[view])
+        axes.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[])
+        axes.set_aspect("equal")
+        axes.set_title(cameras.names[view], fontsize=8, color=series_color(view))
+        return [_empty_lines(axes, None) for _ in recordings]
+
+
+def _empty_lines(axes: "Axes | Axes3D", color: str | None) -> dict[str, Any]:
+    """Add a line for the bones of each side."""
+    return {
+        side: axes.plot(*([[]] * (3 if hasattr(axes, "zaxis") else 2)),
+                        color=color or BONE_COLORS[side], linewidth=1.8)[0]
+        for side in BONE_COLORS
+    }  # fmt: skip
+
+
+def _crop(
+    pixels: Float[Tensor, "points 2"], size: Float[Tensor, "2"]
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return the first and last corner of the part of an image that the subject moves in."""
+    known = pixels[pixels.isfinite().all(dim=-1)].double()
+    if not len(known):
+        return (0.0, 0.0), (float(size[0]), float(size[1]))
+    low, high = known.amin(dim=0), known.amax(dim=0)
+    margin = MARGIN * (high - low).amax()
+    low, high = (low - margin).clamp(min=0), torch.minimum(high + margin, size)
+    return (float(low[0]), float(low[1])), (float(high[0]), float(high[1]))
+
+
+def _step(path: Path, scene: Scene) -> int:
+    """Return which frames are shown: every one, every second and so on."""
+    return max(1, round(scene.fps / FPS[path.suffix]))
+
+
+def _writer(path: Path, fps: float) -> "AbstractMovieWriter":
+    from matplotlib.animation import FFMpegWriter, PillowWriter
+
+    kind = PillowWriter if path.suffix == ".gif" else FFMpegWriter
+    return kind(fps=fps)  # type: ignore[arg-type] # a whole number says matplotlib, which needs none

@@ -1,0 +1,57 @@
+"""Save a scene as the kind of file that its suffix names."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from selfsup_lifting.viewer.page import save_page
+from selfsup_lifting.viewer.pictures import (
+    require_ffmpeg,
+    save_animation,
+    save_picture,
+    shown_frames,
+)
+from selfsup_lifting.viewer.scene import Scene
+
+KINDS = (".html", ".png", ".gif", ".mp4")
+
+
+def require_view(path: Path, *, overwrite: bool) -> None:
+    """Refuse a file that cannot be written, before any work is done."""
+    if path.suffix not in KINDS:
+        raise ValueError(f"{path}: views are written as {', '.join(KINDS)}, not {path.suffix!r}")
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists; --overwrite replaces it")
+    require_ffmpeg(path)
+
+
+def save_view(path: Path, scene: Scene, *, done: Callable[[], None] = lambda: None) -> None:
+    """Save a scene as a page, a picture, an animation or a video.
+
+    Args:
+        path: The file; its suffix chooses the kind, and an existing file is replaced.
+        scene: What to show.
+        done: Called after every image.
+
+    Raises:
+        ValueError: If a video is asked for, and the program ffmpeg is not installed.
+    """
+    if path.suffix == ".html":
+        save_page(path, scene)
+        done()
+    elif path.suffix == ".png":
+        save_picture(path, scene, done=done)
+    else:
+        save_animation(path, scene, done=done)
+
+
+def about_view(path: Path, scene: Scene) -> str:
+    """Describe in a few words what a file shows."""
+    count = scene.frame_count
+    if path.suffix == ".html":
+        return f"{count} frames; open it in a browser"
+    if path.suffix == ".png":
+        return f"frame {scene.first + count // 2}"
+    shown = shown_frames(path, scene)
+    images, last = len(shown), shown[-1] + 1
+    cut = "" if last + shown.step > count else f" of {count}; --frames chooses others"
+    return f"{images} images of the frames {scene.first} to {scene.first + last - 1}{cut}"

@@ -1,0 +1,187 @@
+"""What is shown: skeletons over time, and the cameras with their detections."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from multiview_geom import Cameras
+from selfsup_lifting.config import ReadSettings, TriangulationSettings
+from selfsup_lifting.files import read_recordings
+from selfsup_lifting.recording import Recording
+from selfsup_lifting.saved_tracks import SavedTracks, holds_tracks, load_tracks
+from selfsup_lifting.skeleton.skeletons import Skeleton
+from selfsup_lifting.triangulate import triangulate_recording
+from selfsup_lifting.upright import world_up, z_up
+
+TRUTH, TRIANGULATED = "truth", "triangulated"
+# Outliers beyond these shares do not enlarge the box around the subject.
+INNER = (0.01, 0.99)
+# Size of the box where nothing is known [m].
+NO_SIZE = 1.0
+
+
+@dataclass(frozen=True)
+class Body:
+    """One skeleton over time.
+
+    Attributes:
+        name: What the legend says.
+        skeleton: Its joints and bones.
+        points: The joints [m]; NaN where unknown.
+    """
+
+    name: str
+    skeleton: Skeleton
+    points: Float[Tensor, "frames joints 3"]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that a page or a picture shows.
+
+    Attributes:
+        title: The title.
+        fps: Frame rate [1/s].
+        up: The axis of the world that points up, such as "z" or "-y".
+        bodies: The skeletons, the most important one first.
+        recordings: The 2D detections, of several people if there are any; all of one rig.
+        first: The number of the first frame that is shown.
+    """
+
+    title: str
+    fps: float
+    up: str
+    bodies: tuple[Body, ...]
+    recordings: tuple[Recording, ...]
+    first: int = 0
+
+    @property
+    def cameras(self) -> Cameras | None:
+        """The rig; None if there are 3D tracks only."""
+        return self.recordings[0].cameras if self.recordings else None
+
+    @property
+    def frame_count(self) -> int:
+        """The number of frames."""
+        counts = [len(body.points) for body in self.bodies]
+        return min([*counts, *(one.frame_count for one in self.recordings)])
+
+    def box(self) -> tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
+        """Return the lowest and highest corner of what is shown, with z up, without outliers."""
+        parts = [z_up(body.points.double(), self.up).flatten(0, 1) for body in self.bodies]
+        points = torch.cat([torch.zeros(0, 3, dtype=torch.float64), *parts])
+        known = points[points.isfinite().all(dim=-1)]
+        if not len(known) and self.cameras is not None:
+            known = z_up(self.cameras.centers.double(), self.up)
+        if not len(known):
+            known = torch.zeros(1, 3, dtype=torch.float64)
+        order = known.sort(dim=0).values
+        low, high = (order[round(share * (len(order) - 1))] for share in INNER)
+        room = 0.5 * (NO_SIZE - (high - low).amax()).clamp(min=0.0) * (high == low)
+        return low - room, high + room
+
+
+def read_scene(
+    paths: Sequence[str],
+    read: ReadSettings,
+    triangulation: TriangulationSettings,
+    *,
+    frames: slice = slice(None),
+    up: str | None = None,
+) -> Scene:
+    """Read recordings and saved 3D tracks, and triangulate the recordings.
+
+    Args:
+        paths: Recordings of one rig, and 3D tracks that `save_tracks` wrote.
+        read: How recordings are read.
+        triangulation: How they are triangulated.
+        frames: The frames to show, of each path.
+        up: The axis of the world that points up; by default found from the person or the cameras.
+
+    Raises:
+        ValueError: If the paths cannot be shown together, or no frame is chosen.
+    """
+    saved = {path: load_tracks(Path(path)) for path in paths if holds_tracks(Path(path))}
+    others = [path for path in paths if path not in saved]
+    recordings = read_recordings(others, read) if others else []
+    _require_one_rig(recordings)
+    _require_one_frame(saved, recordings)
+    lengths = [
+        *(one.frame_count for one in recordings),
+        *(len(one.points) for one in saved.values()),
+    ]
+    rates = [*(one.fps for one in recordings), *(one.fps for one in saved.values())]
+    recordings = [one.frames(frames) for one in recordings]
+    tracks = [
+        Body(Path(path).stem, one.skeleton, one.points[frames]) for path, one in saved.items()
+    ]
+    bodies = (*_bodies_of(recordings, triangulation), *tracks)
+    title, first = (recordings or tracks)[0].name, frames.indices(lengths[0])[0]
+    scene = Scene(title, rates[0], "z", bodies, tuple(recordings), first)
+    _require_same_length(scene)
+    return replace(scene, up=up or _up_of(scene, [*saved.values()]))
+
+
+def _bodies_of(
+    recordings: Sequence[Recording], triangulation: TriangulationSettings
+) -> Iterator[Body]:
+    """Yield the triangulation of every recording of several views, then the truths."""
+    several = len(recordings) > 1
+    for one in recordings:
+        if one.cameras.views > 1:
+            points = triangulate_recording(one, triangulation).points
+            yield Body(
+                f"{one.name}: {TRIANGULATED}" if several else TRIANGULATED, one.skeleton, points
+            )
+    for one in recordings:
+        if one.truth is not None:
+            yield Body(f"{one.name}: {TRUTH}" if several else TRUTH, one.skeleton, one.truth)
+
+
+def _up_of(scene: Scene, saved: Sequence[SavedTracks]) -> str:
+    if any(one.coordinates != "world" for one in saved):
+        return "-y"
+    for body in scene.bodies:
+        return world_up(scene.cameras, body.skeleton, body.points)
+    return world_up(scene.cameras, scene.recordings[0].skeleton, torch.zeros(0, 0, 3))
+
+
+def _require_one_rig(recordings: Sequence[Recording]) -> None:
+    """Refuse recordings that were not made at the same time by the same cameras."""
+    for one in recordings:
+        first = recordings[0]
+        places = {one.source.path, first.source.path}
+        together = (one.cameras, one.frame_count) == (first.cameras, first.frame_count)
+        if len(recordings) > 1 and not (together and len(places) == 1 and None not in places):
+            names = ", ".join(recording.name for recording in recordings[:8])
+            raise ValueError(
+                f"one recording can be shown at a time, got {len(recordings)}: {names}; --take "
+                "chooses one"
+            )
+
+
+def _require_one_frame(saved: dict[str, SavedTracks], recordings: Sequence[Recording]) -> None:
+    """Refuse tracks in different coordinate frames: they would not be in their places."""
+    kinds = {path: one.coordinates for path, one in saved.items()}
+    if recordings:
+        kinds["the recording"] = "world"
+    if len(set(kinds.values())) > 1:
+        found = ", ".join(f"{path} is in {kind} coordinates" for path, kind in kinds.items())
+        raise ValueError(
+            f"all 3D tracks must be in one coordinate frame: {found}; `predict --coordinates "
+            "world` writes world coordinates"
+        )
+
+
+def _require_same_length(scene: Scene) -> None:
+    counts = {body.name: len(body.points) for body in scene.bodies}
+    counts |= {one.name: one.frame_count for one in scene.recordings}
+    if len(set(counts.values())) > 1:
+        found = ", ".join(f"{name} has {count}" for name, count in counts.items())
+        raise ValueError(f"all paths must have the same number of frames: {found}")
+    if 0 in counts.values():
+        raise ValueError("`frames` chooses no frame")

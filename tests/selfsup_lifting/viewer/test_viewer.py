@@ -1,0 +1,179 @@
+"""Laws of pages, pictures and videos: they show the scene, and need nothing else."""
+
+import json
+import re
+import shutil
+import subprocess
+from base64 import b64decode
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from torch import Tensor
+from torch.testing import assert_close
+
+from multiview_geom import to_homogeneous
+from selfsup_lifting.cli import main
+from selfsup_lifting.config import ReadSettings, TriangulationSettings
+from selfsup_lifting.export import save_tracks
+from selfsup_lifting.recording import Recording, save_recording
+from selfsup_lifting.upright import z_up
+from selfsup_lifting.viewer.page import as_plain, pack, save_page
+from selfsup_lifting.viewer.pictures import Picture, shown_frames
+from selfsup_lifting.viewer.scene import Scene as View
+from selfsup_lifting.viewer.scene import read_scene
+from tests.selfsup_lifting.strategies import Scene
+
+CHROMIUM = shutil.which("chromium")
+
+
+def view_of(tmp_path: Path, recording: Recording, *tracks: Path, **options: object) -> View:
+    path = tmp_path / "recording.npz"
+    save_recording(path, recording)
+    paths = [str(one) for one in (path, *tracks)]
+    return read_scene(paths, ReadSettings(), TriangulationSettings(), **options)
+
+
+def unpacked(packed: dict) -> Tensor:
+    whole = np.frombuffer(b64decode(packed["data"]), dtype="<i2").reshape(packed["shape"])
+    values = torch.tensor(whole).double() * packed["scale"] + torch.tensor(
+        packed["offset"], dtype=torch.float64
+    )
+    return torch.where(torch.tensor(whole) == -32768, torch.nan, values)
+
+
+@given(st.integers(0, 99), st.sampled_from([0.001, 1.0, 1000.0]), st.floats(-1e4, 1e4))
+def test_packed_numbers_are_exact_to_half_the_scale(seed: int, size: float, away: float) -> None:
+    values = torch.randn(5, 4, 3, generator=torch.Generator().manual_seed(seed)).double() * size
+    values = (values + away).masked_fill((values > size)[..., :1], torch.nan)
+    packed = json.loads(json.dumps(pack(values)))
+    assert_close(unpacked(packed), values, rtol=0, atol=0.51 * packed["scale"], equal_nan=True)
+    known = values[values.isfinite().all(dim=-1)]
+    widest = max([0.0, *(known.amax(0) - known.amin(0)).tolist()] if len(known) else [0.0])
+    assert packed["scale"] <= widest / 65000 or widest == 0.0
+
+
+@pytest.mark.parametrize("up", ["z", "-y"])
+def test_a_page_holds_the_scene(tmp_path: Path, up: str) -> None:
+    recording = Scene(views=3, frames=5, missing=0.3).recording()
+    plain = as_plain(view_of(tmp_path, recording, up=up))
+    triangulated, truth = plain["bodies"]
+    assert (triangulated["name"], truth["name"]) == ("triangulated", "truth")
+    assert_close(unpacked(truth["points"]), z_up(recording.truth.double(), up), atol=1e-3, rtol=0)
+    seen = recording.keypoints.double()
+    assert_close(unpacked(plain["tracks"][0]["keypoints"]), seen, atol=0.05, rtol=0, equal_nan=True)
+    projected = unpacked(truth["projected"])
+    assert_close(projected, torch.where(seen.isnan(), projected, seen), atol=0.05, rtol=0)
+
+
+def test_the_rays_of_a_page_pass_through_the_joints(tmp_path: Path) -> None:
+    """The page computes the ray of a pixel from the axes and the intrinsics of its camera."""
+    recording = Scene(views=3, frames=2).recording()
+    plain = as_plain(view_of(tmp_path, recording, up="z"))
+    for view, camera in enumerate(plain["cameras"]):
+        pixels = unpacked(plain["tracks"][0]["keypoints"])[:, view]
+        image = [
+            (pixels[..., axis] - camera[c]) / camera[f]
+            for axis, c, f in ((0, "cx", "fx"), (1, "cy", "fy"))
+        ]
+        rays = to_homogeneous(torch.stack(image, dim=-1)) @ torch.tensor(camera["axes"]).double()
+        toward = recording.truth.double() - torch.tensor(camera["frustum"][0])
+        sine = (
+            torch.linalg.cross(rays, toward).norm(dim=-1) / rays.norm(dim=-1) / toward.norm(dim=-1)
+        )
+        assert sine.max() < 1e-4
+
+
+def test_a_page_needs_nothing_but_itself(tmp_path: Path) -> None:
+    scene = replace(view_of(tmp_path, Scene(views=3).recording()), title="</script><b>")
+    save_page(tmp_path / "page.html", scene)
+    text = (tmp_path / "page.html").read_text()
+    assert re.findall(r"(?:src|href)\s*=|https?:|import\s|url\(", text) == []
+    assert "<b>" not in text
+    assert text.count("</script>") == 2
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs the browser chromium")
+def test_the_script_of_a_page_runs(tmp_path: Path) -> None:
+    save_page(tmp_path / "page.html", view_of(tmp_path, Scene(views=3, frames=4).recording()))
+    command = [
+        CHROMIUM,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--dump-dom",
+        str(tmp_path / "page.html"),
+    ]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    assert "frame 0 · 0.00 s" in shown
+    assert shown.count("<figure>") == 3
+
+
+def test_a_picture_shows_the_frame(tmp_path: Path) -> None:
+    recording = Scene(views=3, frames=5).recording()
+    picture = Picture(view_of(tmp_path, recording, up="z"))
+    picture.show(3)
+    space, *views = picture.figure.axes
+    drawn = np.concatenate([np.array(line.get_data_3d()).T for line in space.lines])
+    for joint in recording.truth[3].numpy():
+        assert np.isclose(drawn, joint, atol=1e-5).all(axis=1).any()
+    for view, axes in enumerate(views):
+        drawn = np.concatenate([np.array(line.get_data()).T for line in axes.lines])
+        for joint in recording.keypoints[3, view].numpy():
+            assert np.isclose(drawn, joint, atol=1e-2).all(axis=1).any()
+    assert picture.figure.get_suptitle().endswith("0.06 s")
+
+
+def test_an_animation_is_as_long_as_the_recording(tmp_path: Path) -> None:
+    recording = replace(Scene(views=2, frames=30).recording(), fps=25.0)
+    save_recording(tmp_path / "recording.npz", recording)
+    main(["view", str(tmp_path / "recording.npz"), "--out", str(tmp_path / "move.gif")])
+    with Image.open(tmp_path / "move.gif") as gif:
+        assert gif.n_frames == 15
+        assert gif.n_frames * gif.info["duration"] == 1200
+    scene = view_of(tmp_path, replace(recording, fps=1000.0))
+    assert shown_frames(Path("a.gif"), scene) == range(0, 30, 80)
+    assert shown_frames(Path("a.png"), scene) == range(1)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".csv"])
+def test_saved_tracks_are_shown_over_the_recording(tmp_path: Path, suffix: str) -> None:
+    recording = Scene(views=2, frames=6).recording()
+    path = tmp_path / f"mine{suffix}"
+    moved = (recording.truth + 0.25).index_fill(1, torch.tensor(3), torch.nan)
+    save_tracks(path, moved, skeleton=recording.skeleton, fps=50.0, coordinates="world")
+    scene = view_of(tmp_path, recording, path, frames=slice(2, None))
+    assert [body.name for body in scene.bodies] == ["triangulated", "truth", "mine"]
+    assert_close(scene.bodies[2].points.float(), moved[2:], atol=1e-5, rtol=0, equal_nan=True)
+    assert (scene.first, scene.frame_count) == (2, 4)
+
+
+@pytest.mark.rejects
+def test_what_cannot_be_shown_together_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recording = Scene(views=2, frames=6).recording()
+    tracks = tmp_path / "lifted.npz"
+    save_tracks(tracks, recording.truth, skeleton=recording.skeleton, fps=50.0, coordinates="root")
+    with pytest.raises(
+        ValueError, match=r"lifted\.npz is in root coordinates, the recording is in"
+    ):
+        view_of(tmp_path, recording, tracks)
+    save_tracks(
+        tracks, recording.truth[:4], skeleton=recording.skeleton, fps=50.0, coordinates="world",
+        overwrite=True,
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="triangulated has 6, truth has 6, lifted has 4"):
+        view_of(tmp_path, recording, tracks)
+    for arguments, sentence in (
+        (["synthetic"], "got 12: .*--take chooses one"),
+        (["synthetic", "--out", "x.jpg"], "x.jpg: views are written as .html, .png, .gif, .mp4"),
+    ):
+        with pytest.raises(SystemExit):
+            main(["view", *arguments])
+        assert re.search(sentence, capsys.readouterr().err)
