@@ -73,6 +73,13 @@ from multiview_geom.five_point import RelativePose as RelativePose
 from multiview_geom.five_point import relative_pose as relative_pose
 from multiview_geom.absolute_pose import solve_pnp as solve_pnp
 
+# Adjust cameras and points together.
+from multiview_geom.bundle_adjustment.camera_parameters import CameraParameter as CameraParameter
+from multiview_geom.bundle_adjustment.adjust import BundleAdjustment as BundleAdjustment
+from multiview_geom.bundle_adjustment.adjust import bundle_adjust as bundle_adjust
+from multiview_geom.bundle_adjustment.gauge import align_rigs as align_rigs
+from multiview_geom.bundle_adjustment.gauge import transform_cameras as transform_cameras
+
 # Align point sets.
 from multiview_geom.alignment.procrustes import align_rigid as align_rigid
 from multiview_geom.alignment.procrustes import align_similarity as align_similarity

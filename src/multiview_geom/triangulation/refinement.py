@@ -36,10 +36,7 @@ from multiview_geom.triangulation._sightings import (
     usable_sightings,
     widened,
 )
-from multiview_geom.triangulation.residual_losses import LinearLoss
-
-Loss = Callable[[Tensor], Tensor]
-"""The cost of a squared residual: `LinearLoss()`, `HuberLoss(...)`, or any smooth function."""
+from multiview_geom.triangulation.residual_losses import LinearLoss, Loss, loss_slopes
 
 FIRST_DAMPING = 1e-3
 """Damping of the first step, relative to the mean diagonal of the Hessian."""
@@ -165,14 +162,16 @@ class _Fit:
     def residuals(self, points: Float[Tensor, "*batch points 3"]) -> Tensor:
         """Return the residual of each projection; zero where the detection is missing."""
         camera_points = world_to_camera(self.cameras.camera_from_world, points)
-        return self._detected(_pixels(self.cameras, camera_points) - self.pixels)
+        return self._detected(camera_point_pixels(self.cameras, camera_points) - self.pixels)
 
     def linearized(self, points: Float[Tensor, "*batch points 3"]) -> tuple[Tensor, Tensor]:
         """Return the residuals, and their derivatives by the three coordinates as first axis."""
         pose = self.cameras.camera_from_world
         camera_points = world_to_camera(pose, points)
-        pixels, pull_back = torch.func.vjp(partial(_pixels, self.cameras), camera_points)[:2]
-        change = product(_rows(pull_back, pixels), pose[..., :3, :3]).transpose(0, -1)
+        pixels, pull_back = torch.func.vjp(
+            partial(camera_point_pixels, self.cameras), camera_points
+        )[:2]
+        change = product(jacobian_rows(pull_back, pixels), pose[..., :3, :3]).transpose(0, -1)
         return self._detected(pixels - self.pixels), self._detected(change)
 
     def _detected(self, off: Float[Tensor, "*any views points 2"]) -> Tensor:
@@ -189,7 +188,7 @@ class _Fit:
         return slope
 
 
-def _pixels(
+def camera_point_pixels(
     cameras: Cameras, points: Float[Tensor, "*batch views points 3"]
 ) -> Float[Tensor, "*batch views points 2"]:
     """Project points of each camera's frame, without the check where the lens folds back."""
@@ -228,7 +227,7 @@ def _damped_move(
     """
     off, change = fit.linearized(points)
     squared, pull = off.square().sum(dim=-1), (change * off).sum(dim=-1)
-    steepness, flattening = _slopes(fit.loss, squared)
+    steepness, flattening = loss_slopes(fit.loss, squared)
     slope = _summed(fit.trust * steepness * pull)
     firm = _summed(fit.trust * steepness * (change[ROWS, ...] * change[COLUMNS, ...]).sum(dim=-1))
     bent = firm + _summed(2 * fit.trust * flattening * pull[ROWS, ...] * pull[COLUMNS, ...])
@@ -244,27 +243,17 @@ def _summed(terms: Float[Tensor, "entries *batch views points"]) -> Tensor:
     return terms.sum(dim=-2).movedim(0, -2)
 
 
-def _slopes(loss: Loss, squared: Float[Tensor, "*batch"]) -> tuple[Tensor, Tensor]:
-    """Differentiate the loss once and twice."""
-    first: Tensor
-    second: Tensor
-    slope = torch.func.grad(lambda at: loss(at).sum())
-    first, pull_back = torch.func.vjp(slope, squared)[:2]
-    (second,) = pull_back(torch.ones_like(squared))
-    return first, second
-
-
 def _newton_step(
     fit: _Fit, points: Float[Tensor, "*batch points 3"]
 ) -> tuple[Float[Tensor, "*batch points 3"], Bool[Tensor, "*batch points"]]:
     """Take a Newton step with the exact Hessian; False where it is not positive definite."""
     slope, pull_back = torch.func.vjp(fit.slope, points)[:2]
-    hessian = _rows(pull_back, slope)
+    hessian = jacobian_rows(pull_back, slope)
     move, upwards = solve_symmetric(hessian[ROWS, ..., COLUMNS].movedim(0, -2), slope.mT)
     return points - move.mT, upwards
 
 
-def _rows(
+def jacobian_rows(
     pull_back: Callable[[Tensor], tuple[Tensor, ...]], values: Float[Tensor, "*batch d"]
 ) -> Float[Tensor, "d *batch 3"]:
     """Return the derivatives of each coordinate of some values.

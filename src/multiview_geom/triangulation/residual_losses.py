@@ -1,5 +1,6 @@
 """Loss functions of the squared residual."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -7,6 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom._validation import require_positive
+
+Loss = Callable[[Tensor], Tensor]
+"""The cost of a squared residual: `LinearLoss()`, `HuberLoss(...)`, or any smooth function."""
 
 
 @dataclass(frozen=True)
@@ -74,3 +78,13 @@ class CauchyLoss:
     def __call__(self, squared: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
         """Return the cost of squared residuals."""
         return self.scale**2 * torch.log1p(squared / self.scale**2)
+
+
+def loss_slopes(loss: Loss, squared: Float[Tensor, "*batch"]) -> tuple[Tensor, Tensor]:
+    """Differentiate the loss once and twice."""
+    first: Tensor
+    second: Tensor
+    slope = torch.func.grad(lambda at: loss(at).sum())
+    first, pull_back = torch.func.vjp(slope, squared)[:2]
+    (second,) = pull_back(torch.ones_like(squared))
+    return first, second

@@ -1,0 +1,1 @@
+"""Cameras and points that best explain the pixels."""
