@@ -4,7 +4,7 @@ The value and the gradient come from the fastest engine at hand; derivatives of 
 forward derivatives and what `torch.func` asks for inside a compiler come from tensor operations.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -170,14 +170,12 @@ def _register(kernel: Kernel, step: Any) -> None:  # noqa: ANN401 - a class made
         before, after = len(inputs), len(inputs) + count
         *_, wanted = given
         found = kernel.pull_back(given[:before], given[before:after], given[after:-1], wanted)
-        return _as_result(
-            tuple(
-                each.clone(memory_format=torch.contiguous_format)
-                if needed and each is not None
-                else given[0].new_empty(0)
-                for each, needed in zip(found, wanted, strict=True)
-            )
+        empty = given[0].new_empty(0)
+        kept = (
+            each if needed and each is not None else empty
+            for each, needed in zip(found, wanted, strict=True)
         )
+        return _as_result(_in_own_memory(kept, given))
 
     def fake_pull_back(*given: Given) -> Any:  # noqa: ANN401 - one tensor or more
         *_, wanted = given
@@ -221,6 +219,19 @@ def _saved(ctx: Any) -> tuple[Inputs, Outputs]:  # noqa: ANN401 - autograd's own
     pairs = zip(ctx.saved_tensors[:count], ctx.numbers, strict=True)
     inputs = tuple(number if tensor is None else tensor for tensor, number in pairs)
     return inputs, ctx.saved_tensors[count:]
+
+
+def _in_own_memory(tensors: Iterable[Tensor], given: Inputs) -> Outputs:
+    """Return contiguous tensors that share no memory with each other or with what was given."""
+    used = {each.untyped_storage().data_ptr() for each in given if isinstance(each, Tensor)}
+    found = []
+    for tensor in tensors:
+        whole = tensor.contiguous()
+        if whole.untyped_storage().data_ptr() in used:
+            whole = whole.clone()
+        used.add(whole.untyped_storage().data_ptr())
+        found.append(whole)
+    return tuple(found)
 
 
 def _schema(arguments: Sequence[str], results: int) -> str:

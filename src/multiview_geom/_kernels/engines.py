@@ -22,6 +22,10 @@ Engine = Literal["traced", "numba", "triton", "reference"]
 # Points for which one more thread pays.
 POINTS_PER_THREAD = 4_096
 
+# Ranges per thread. A thread whose core does other work takes fewer of them; torch's own threads
+# keep their cores busy for milliseconds after each of its operations.
+PIECES_PER_THREAD = 8
+
 # Products and sums may be fused, and zero has no sign; NaN and infinity keep their meaning.
 FAST_MATH = {"contract", "nsz", "arcp"}
 
@@ -209,6 +213,14 @@ def flat(tensor: Tensor) -> tuple[Any, tuple[int, ...]]:
     return tensor.as_strided((span if tensor.numel() else 0,), (1,)).numpy(), strides
 
 
+def flat_arrays(*tensors: Tensor) -> tuple[Any, ...]:
+    """Return tensors as flat arrays, copied only where their numbers lie apart.
+
+    NumPy copies, because after an operation of torch its threads keep the cores busy.
+    """
+    return tuple(each.detach().numpy().reshape(-1) for each in tensors)
+
+
 def split(work: Callable[[int, int], object], points: int, *, step: int = 1) -> None:
     """Do work on ranges of points, in as many threads as torch has.
 
@@ -219,15 +231,23 @@ def split(work: Callable[[int, int], object], points: int, *, step: int = 1) -> 
     """
     if points == 0:
         return
-    parts = min(torch.get_num_threads(), 1 + points // POINTS_PER_THREAD)
-    size = -(-points // (parts * step)) * step
-    ranges = [(first, min(first + size, points)) for first in range(0, points, size)]
-    others = [_pool(os.getpid()).submit(work, *span) for span in ranges[1:]]
+    threads = min(torch.get_num_threads(), 1 + points // POINTS_PER_THREAD)
+    pieces = PIECES_PER_THREAD * threads if threads > 1 else 1
+    size = -(-points // (pieces * step)) * step
+    # The one iterator that all threads share: each takes the next range when it has time.
+    ranges = iter([(first, min(first + size, points)) for first in range(0, points, size)])
+
+    def take() -> None:
+        for first, last in ranges:
+            work(first, last)
+
+    others = [_pool(os.getpid()).submit(take) for _ in range(1, threads)]
     try:
-        work(*ranges[0])
+        take()
     finally:
-        wait(others)
-    for other in others:
+        started = [other for other in others if not other.cancel()]
+        wait(started)
+    for other in started:
         other.result()
 
 

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from multiview_geom._kernels import engines
 from multiview_geom._kernels.differentiable import (
     Given,
     Inputs,
@@ -135,14 +136,14 @@ def _in_loops(*inputs: Given) -> Outputs:
     pixels = inputs[1]
     found = pixels.new_empty(pixels.shape[0], pixels.shape[2], 3)
     settings = (steps, given_round_off(pixels))
-    cpu_launch.run(LOOPS, "triangulate", sightings, settings, *cpu_launch.flat(found))
+    cpu_launch.run(LOOPS, "triangulate", sightings, settings, *engines.flat_arrays(found))
     return (found,)
 
 
 def _back_in_loops(inputs: Inputs, outputs: Outputs, gradients: Outputs, wanted: Wanted) -> Inputs:
     *sightings, steps = inputs
     settings = (steps, given_round_off(outputs[0]))
-    of_points = cpu_launch.flat(*outputs, *gradients)
+    of_points = engines.flat_arrays(*outputs, *gradients)
     filled, arrays = cpu_launch.gradients_to_fill(sightings, wanted)
     cpu_launch.run(LOOPS, "differentiate", sightings, settings, of_points, arrays)
     return (*cpu_launch.in_order_of_inputs(sightings, filled), None)

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from multiview_geom._kernels import engines
 from multiview_geom._kernels.differentiable import Given, Kernel, Outputs, differentiable
 from multiview_geom._kernels.triangulation import cpu_launch
 from multiview_geom._kernels.triangulation.cpu_robust import WIDENINGS
@@ -257,7 +258,7 @@ def _in_loops(*inputs: Given) -> Outputs:
     pixels, views = inputs[1], inputs[1].shape[1]
     found = pixels.new_empty(pixels.shape[:-1])
     settings = (threshold, _pairs_per_view(views, max_pairs), given_round_off(pixels))
-    cpu_launch.run(LOOPS, "select_inliers", sightings, settings, *cpu_launch.flat(found))
+    cpu_launch.run(LOOPS, "select_inliers", sightings, settings, *engines.flat_arrays(found))
     return (found,)
 
 

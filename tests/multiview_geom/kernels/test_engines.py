@@ -6,6 +6,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from multiview_geom import Cameras, project_points, triangulate_dlt, triangulate_dlt_svd
+from multiview_geom._kernels import engines
 from tests.multiview_geom.kernels.engine_choice import computed_by, every_engine, interpreted
 from tests.multiview_geom.strategies import (
     Cloud,
@@ -192,6 +194,20 @@ def test_python_threads_do_not_disturb_each_other() -> None:
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda frame: triangulate_dlt(rig, frame), pixels))
     assert all(torch.equal(one, two) for one, two in zip(expected, found, strict=True))
+
+
+def test_a_thread_that_has_not_begun_is_not_waited_for() -> None:
+    rig, scene = Ring().cameras().projections, torch.rand(4, MANY, 2).double()
+    expected, before = triangulate_dlt(rig, scene), torch.get_num_threads()
+    go_on, pool = Event(), engines._pool(os.getpid())
+    busy = [pool.submit(go_on.wait, 20) for _ in range(os.cpu_count() or 1)]
+    torch.set_num_threads(2)
+    try:
+        assert torch.equal(triangulate_dlt(rig, scene), expected)
+        assert not any(each.done() for each in busy)
+    finally:
+        torch.set_num_threads(before)
+        go_on.set()
 
 
 @every_engine

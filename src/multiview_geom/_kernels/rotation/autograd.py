@@ -49,15 +49,10 @@ def _tie(tensor: Tensor) -> float:
     return float(TIE * torch.finfo(tensor.dtype).eps)
 
 
-def _array(tensor: Tensor) -> Any:  # noqa: ANN401 - NumPy's own type
-    """Return a tensor as a flat array, copied only where its numbers lie apart."""
-    return tensor.detach().reshape(-1).numpy()
-
-
 def _rotate(matrices: Tensor) -> Outputs:
     found = torch.empty_like(matrices, memory_format=torch.contiguous_format)
     loop = engines.numba_functions(LOOPS)["nearest_rotations"]
-    arrays, target = _array(matrices), _array(found)
+    arrays, target = engines.flat_arrays(matrices, found)
     engines.split(lambda first, last: loop(arrays, first, last, target), len(found))
     return (found,)
 
@@ -65,9 +60,9 @@ def _rotate(matrices: Tensor) -> Outputs:
 def _turn_back(inputs: Inputs, outputs: Outputs, gradients: Outputs, _: Wanted) -> Inputs:
     found = torch.empty_like(outputs[0])
     loop = engines.numba_functions(LOOPS)["turn_rotations"]
-    at, changes = (_array(inputs[0]), _array(outputs[0])), _array(gradients[0])
-    tie, target = _tie(found), _array(found)
-    engines.split(lambda first, last: loop(at, changes, tie, first, last, target), len(found))
+    *at, changes, target = engines.flat_arrays(*inputs, *outputs, *gradients, found)
+    pair, tie = tuple(at), _tie(found)
+    engines.split(lambda first, last: loop(pair, changes, tie, first, last, target), len(found))
     return (found,)
 
 
@@ -111,7 +106,7 @@ def _split_sets(work: Callable[[int, int], object], source: Tensor) -> None:
 def _align(source: Tensor, target: Tensor, weights: Tensor | None, scaled: bool) -> Outputs:  # noqa: FBT001 - an input of a kernel
     outputs = tuple(source.new_empty(shape) for shape in _shapes_of_transforms(source))
     loop = engines.numba_functions(ALIGNMENT_LOOPS)["align"]
-    sets, arrays = _sets(source, target, weights), tuple(map(_array, outputs))
+    sets, arrays = _sets(source, target, weights), engines.flat_arrays(*outputs)
     _split_sets(lambda first, last: loop(sets, scaled, first, last, arrays), source)
     return outputs
 
@@ -122,7 +117,7 @@ def _align_back(inputs: Inputs, outputs: Outputs, gradients: Outputs, _: Wanted)
     filled = [inputs[0].new_empty(0) if each is None else each for each in found]
     loop = engines.numba_functions(ALIGNMENT_LOOPS)["differentiate"]
     sets, tie = _sets(*given), _tie(inputs[0])
-    arrays = [tuple(map(_array, group)) for group in (outputs, gradients, filled)]
+    arrays = [engines.flat_arrays(*group) for group in (outputs, gradients, filled)]
     _split_sets(lambda first, last: loop(sets, scaled, tie, first, last, *arrays), inputs[0])
     return (*found, None)
 
@@ -162,7 +157,7 @@ def _shapes_of_transforms(source: Tensor, *_: Given) -> tuple[tuple[int, ...], .
 def _eigenvector(matrices: Tensor) -> Outputs:
     found = matrices.new_empty(matrices.shape[:-1])
     loop = engines.numba_functions(LOOPS)["smallest_eigenvectors"]
-    arrays, target, (count, size) = _array(matrices), _array(found), found.shape
+    (arrays, target), (count, size) = engines.flat_arrays(matrices, found), found.shape
     engines.split(lambda first, last: loop(arrays, size, first, last, target), count)
     return (found,)
 
@@ -170,7 +165,8 @@ def _eigenvector(matrices: Tensor) -> Outputs:
 def _eigenvector_back(inputs: Inputs, outputs: Outputs, gradients: Outputs, _: Wanted) -> Inputs:
     turns, (count, size) = torch.empty_like(outputs[0]), outputs[0].shape
     loop = engines.numba_functions(LOOPS)["turn_eigenvectors"]
-    given, tie, target = (_array(inputs[0]), _array(gradients[0])), _tie(turns), _array(turns)
+    *given, target = engines.flat_arrays(*inputs, *gradients, turns)
+    tie = _tie(turns)
     engines.split(lambda *span: loop(*given, size, tie, span, target), count)
     return _outer(turns, outputs[0])
 

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from multiview_geom._kernels import engines
 from multiview_geom._kernels.differentiable import (
     Given,
     Inputs,
@@ -30,7 +31,7 @@ def _triangulate(*inputs: Given) -> Outputs:
     pixels = inputs[1]
     found = pixels.new_empty(pixels.shape[0], pixels.shape[2], 3)
     accuracy = cpu.DOUBLE if found.dtype == torch.float64 else cpu.SINGLE
-    (points,), doubts = cpu_launch.flat(found), np.empty(found[..., 0].numel(), np.bool_)
+    (points,), doubts = engines.flat_arrays(found), np.empty(found[..., 0].numel(), np.bool_)
     cpu_launch.run(cpu.__name__, "triangulate", inputs, accuracy, (points, doubts))
     cpu_launch.run_again(cpu.__name__, "solve_again", inputs, doubts, points)
     return (found,)
@@ -39,7 +40,7 @@ def _triangulate(*inputs: Given) -> Outputs:
 def _pull_back(inputs: Inputs, outputs: Outputs, gradients: Outputs, wanted: Wanted) -> Inputs:
     double = outputs[0].dtype == torch.float64
     limit = cpu_gradient.DOUBLE_GRADIENT if double else cpu_gradient.SINGLE_GRADIENT
-    of_points = cpu_launch.flat(*outputs, *gradients)
+    of_points = engines.flat_arrays(*outputs, *gradients)
     filled, arrays = cpu_launch.gradients_to_fill(inputs, wanted)
     doubts = np.empty(outputs[0][..., 0].numel(), np.bool_)
     rest, name = (of_points, (*arrays, doubts)), cpu_gradient.__name__

@@ -72,11 +72,6 @@ def in_order_of_inputs(
     return of_rig.to(of_pixels.dtype), of_pixels, of_weights
 
 
-def flat(*tensors: Tensor) -> tuple[np.ndarray, ...]:
-    """Return tensors as flat arrays, copied only where their numbers lie apart."""
-    return tuple(each.detach().reshape(-1).numpy() for each in tensors)
-
-
 def _compiled(module: str, loop: str) -> Any:  # noqa: ANN401 - a function that Numba made
     return engines.numba_functions(module)[loop]
 
