@@ -1,9 +1,11 @@
-"""Write files completely or not at all."""
+"""Write files completely or not at all, also if the process is killed or the disk is full."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import EDQUOT, ENOSPC
 from pathlib import Path
 
 
@@ -24,9 +26,61 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         _set_default_permissions(temporary)
-        temporary.replace(path)
+        sync_file(temporary)
+        replace_file(temporary, path)
+        sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """Write a file, and wait until it is on the disk; a file that is incomplete is deleted.
+
+    Raises:
+        OSError: If the file cannot be written; the sentence says how much space is left.
+    """
+    try:
+        with path.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise OSError(f"{path} cannot be written: {_cause(path, error)}") from error
+
+
+def replace_file(source: Path, target: Path) -> None:
+    """Rename a file of the same folder; an older target is replaced in one step."""
+    source.replace(target)
+
+
+def sync_file(path: Path) -> None:
+    """Wait until a file is on the disk."""
+    _sync(path, os.O_RDONLY)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk, where the system can do so."""
+    if hasattr(os, "O_DIRECTORY"):
+        _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    handle = os.open(path, flags)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        raise OSError(f"{path} cannot be written: {_cause(path, error)}") from error
+    finally:
+        os.close(handle)
+
+
+def _cause(path: Path, error: OSError) -> str:
+    """Describe why a file was not written; for a full disk with the space that is left."""
+    if error.errno not in {ENOSPC, EDQUOT}:
+        return str(error.strerror)
+    free = shutil.disk_usage(path.parent).free
+    return f"{error.strerror} ({free / 1e6:.3g} MB are free there)"
 
 
 def _temporary_file(path: Path) -> Path:

@@ -12,15 +12,16 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 import tomli_w
 
 from selfsup_lifting.config import Config
+from selfsup_lifting.run_files import read_committed
 
 Settings = TypeVar("Settings")
 
 CONFIG_FILE = "config.toml"
 
 
-def save_settings(path: Path, settings: object) -> None:
-    """Write a dataclass of settings; None values are left out."""
-    path.write_text(tomli_w.dumps(as_plain(settings)), encoding="utf-8")
+def as_toml(settings: object) -> str:
+    """Convert a dataclass of settings to TOML; None values are left out."""
+    return tomli_w.dumps(as_plain(settings))
 
 
 def load_settings(path: Path, defaults: Settings) -> Settings:
@@ -37,15 +38,10 @@ def load_settings(path: Path, defaults: Settings) -> Settings:
         ValueError: If the file is not TOML, or a setting does not exist or cannot have its value.
     """
     try:
-        plain = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        content = path.read_bytes()
     except FileNotFoundError:
         raise ValueError(f"{path}: there is no such settings file") from None
-    except ValueError as error:
-        raise ValueError(f"{path}: not a TOML file: {error}") from None
-    try:
-        return from_plain(plain, defaults)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+    return _from_toml(content, defaults, path)
 
 
 def load_config(run: Path) -> Config:
@@ -58,11 +54,21 @@ def load_config(run: Path) -> Config:
         The settings.
 
     Raises:
-        ValueError: If the folder or its settings file is missing or invalid.
+        ValueError: If the folder has no checkpoint, or its settings file is damaged.
     """
-    if not run.is_dir():
-        raise ValueError(f"there is no run folder {run}")
-    return load_settings(run / CONFIG_FILE, Config())
+    return _from_toml(read_committed(run, CONFIG_FILE), Config(), run / CONFIG_FILE)
+
+
+def _from_toml(content: bytes, defaults: Settings, path: Path) -> Settings:
+    """Parse settings; the errors name the file."""
+    try:
+        plain = tomllib.loads(content.decode("utf-8-sig"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not a TOML file: {error}") from None
+    try:
+        return from_plain(plain, defaults)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def as_plain(settings: object) -> Any:  # noqa: ANN401 - whatever TOML and JSON can say

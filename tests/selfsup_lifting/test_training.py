@@ -1,10 +1,8 @@
 """Laws of training."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -16,7 +14,6 @@ from selfsup_lifting.evaluation.evaluate import evaluate_lifter
 from selfsup_lifting.recipes import RECIPES
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.training.checkpoint import load_lifter
-from selfsup_lifting.training.dataset import Frames
 from selfsup_lifting.training.loop import epoch_count, train, untrained_lifter
 from tests.selfsup_lifting.strategies import Scene
 
@@ -62,27 +59,6 @@ def test_a_seed_gives_one_lifter_and_another_seed_another(tmp_path: Path) -> Non
     assert not torch.equal(weights(one), weights(other))
 
 
-def test_a_resumed_training_ends_where_an_unbroken_one_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = train(TINY, recordings(), tmp_path / "whole")
-    monkeypatch.setattr(Frames, "batches", interrupted_in_third_epoch)
-    with pytest.raises(KeyboardInterrupt):
-        train(TINY, recordings(), tmp_path / "run")
-    monkeypatch.undo()
-    resumed = train(TINY, recordings(), tmp_path / "run", resume=True)
-    assert torch.equal(weights(resumed), weights(whole))
-
-
-def interrupted_in_third_epoch(
-    frames: Frames, frames_per_batch: int, seed: int | None, real: Any = Frames.batches
-) -> Iterator[Frames]:
-    """Stand in for `batches`; press Ctrl-C when the third epoch begins."""
-    if seed == 2:
-        raise KeyboardInterrupt
-    return real(frames, frames_per_batch, seed)  # type: ignore[no-any-return]
-
-
 def test_the_output_triangulation_comes_in_late(tmp_path: Path) -> None:
     train(TINY, recordings(), tmp_path / "run")
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
@@ -102,7 +78,7 @@ def test_a_run_folder_is_enough_to_live_on(tmp_path: Path) -> None:
     assert torch.equal(weights(load_lifter(tmp_path / "run")), weights(lifter))
     assert load_config(tmp_path / "run") == TINY
     names = {path.name.split(".")[0] for path in (tmp_path / "run").iterdir()}
-    assert names == {"model", "config", "state", "metrics", "events"}
+    assert names == {"model", "config", "state", "metrics", "events", "checkpoint"}
 
 
 def test_what_was_learned_is_better_than_what_was_there(tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 import difflib
 import sys
 from collections.abc import Sequence
+from signal import SIGINT
 
 from selfsup_lifting.cli.options import COMMANDS, PROGRAM, parse_options
 
-WRONG_INPUT, INTERRUPTED = 2, 130
+# The exit status after a signal is this plus its number, as in a shell.
+WRONG_INPUT, SIGNALLED = 2, 128
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -22,8 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         details = getattr(error, "details", "")
         sys.stderr.write("\n".join([f"{PROGRAM}: {error}", *filter(None, [details])]) + "\n")
         sys.exit(WRONG_INPUT)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+    except KeyboardInterrupt as stopped:
+        sys.exit(SIGNALLED + getattr(stopped, "number", SIGINT))
 
 
 def _require_command(arguments: Sequence[str]) -> None:

@@ -1,9 +1,10 @@
 """One function per command: read the data, do the work, print the results."""
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from functools import partial, singledispatch
 from pathlib import Path
@@ -63,12 +64,13 @@ from selfsup_lifting.inference import lift, placed_in_camera
 from selfsup_lifting.point_quality import point_quality
 from selfsup_lifting.read_errors import ReadError, UnrecognizedError
 from selfsup_lifting.recording import Recording
-from selfsup_lifting.training.checkpoint import BEST_FILE, STATE_FILE, WEIGHTS_FILE, load_lifter
+from selfsup_lifting.run_files import has_commit, read_commit
+from selfsup_lifting.training.checkpoint import BEST_FILE, WEIGHTS_FILE, load_lifter
 from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.loop import train as train_lifter
 from selfsup_lifting.training.loop import untrained_lifter
 from selfsup_lifting.training.run_folder import planned_run
-from selfsup_lifting.training.run_log import finished_epochs
+from selfsup_lifting.training.stopping import Stopped
 from selfsup_lifting.triangulate import (
     Reconstruction,
     chunk_count,
@@ -94,13 +96,24 @@ def run(options: Options) -> None:
 def train(options: TrainOptions) -> None:
     """Train a lifter, and evaluate it on the held-out recordings before and after."""
     config = options.settings
-    folder = options.resume or planned_run(config, options.recipe)
+    chosen = (
+        planned_run(config, options.recipe)
+        if options.resume is None
+        else nullcontext(options.resume)
+    )
+    with chosen as folder:
+        _train_in(folder, options)
+
+
+def _train_in(folder: Path, options: TrainOptions) -> None:
+    """Train in a run folder, and print the errors before and after."""
+    config = options.settings
     recordings = read_recordings(config.data, config.read)
     for sentence in require_agreement(recordings, config.most_disagreement):
         _messages.print(sentence)
     split = split_for(config, recordings)
     _messages.print("\n".join([split.summary, *explained(config)]))
-    done = finished_epochs(folder) if options.resume is not None else 0
+    done = read_commit(folder).epoch if options.resume is not None else 0
     if config.epochs is not None and 0 < config.epochs <= done:
         _messages.print(f"{folder} has {done} epochs: --epochs {config.epochs} adds none")
     untrained = untrained_lifter(split.training[0].skeleton, config).eval()
@@ -108,10 +121,9 @@ def train(options: TrainOptions) -> None:
     resume = options.resume is not None
     try:
         lifter = train_lifter(config, split.training, folder, resume=resume, progress=show_progress)
-    except KeyboardInterrupt:
-        saved = (folder / STATE_FILE).is_file()
-        hint = f"continue with: {PROGRAM} train --resume {folder}" if saved else "nothing was saved"
-        _messages.print(f"interrupted; {hint}")
+    except (KeyboardInterrupt, ValueError, OSError) as error:
+        if has_commit(folder) or isinstance(error, KeyboardInterrupt):
+            _messages.print(_how_to_continue(folder, error))
         raise
     after = evaluate_lifter(lifter, split.held_out)
     if options.json:
@@ -121,6 +133,17 @@ def train(options: TrainOptions) -> None:
     _results.print(error_table("Errors on the held-out recordings", rows))
     _results.print(evaluation_summary(after))
     _results.print(f"run folder: {folder}", soft_wrap=True)
+
+
+def _how_to_continue(folder: Path, error: BaseException) -> str:
+    """Describe what is saved of a training that did not end, and the command that continues it."""
+    why = f"{error}; " if isinstance(error, Stopped) else ""
+    if not has_commit(folder):
+        return f"{why}nothing was saved"
+    saved = read_commit(folder)
+    step = f" and {saved.step} steps" if saved.step else ""
+    command = shlex.join([PROGRAM, "train", "--resume", str(folder)])
+    return f"{why}{folder} holds {saved.epoch} epochs{step}; continue with: {command}"
 
 
 @run.register
@@ -213,10 +236,14 @@ def ablate(options: AblateOptions) -> None:
     config = replace(options.settings, run=None)
     variants = loss_steps(config) if options.vary is None else varied(config, options.vary)
     folder = options.settings.run or Path("runs") / "ablation"
-    rows = run_ablation(
-        variants, options.seeds, folder,
-        jobs=options.jobs, report=_messages.print, progress=show_progress,
-    )  # fmt: skip
+    try:
+        rows = run_ablation(
+            variants, options.seeds, folder,
+            jobs=options.jobs, report=_messages.print, progress=show_progress,
+        )  # fmt: skip
+    except KeyboardInterrupt as stopped:
+        _messages.print(f"{stopped}; the same command continues the ablation in {folder}")
+        raise
     if options.json:
         _print_json({"run": str(folder), "rows": [vars(row) for row in rows]})
         return

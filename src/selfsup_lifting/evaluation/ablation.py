@@ -18,16 +18,15 @@ from typing import Any
 import torch
 
 from selfsup_lifting.agreement import require_agreement
-from selfsup_lifting.atomic_write import replacing
 from selfsup_lifting.config import Config, LossSettings, ReadSettings
 from selfsup_lifting.config_fields import require_bounds
-from selfsup_lifting.config_toml import CONFIG_FILE, from_plain, load_config, setting_names
+from selfsup_lifting.config_toml import from_plain, load_config, setting_names
 from selfsup_lifting.evaluation.evaluate import evaluate_lifter
 from selfsup_lifting.evaluation.published_tables import split_for
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.recipes import RECIPES
 from selfsup_lifting.recording import Recording
-from selfsup_lifting.training.checkpoint import STATE_FILE
+from selfsup_lifting.run_files import commit_files, has_commit, read_commit, read_committed
 from selfsup_lifting.training.loop import train
 from selfsup_lifting.training.run_log import METRICS_FILE, Progress, no_progress
 
@@ -178,32 +177,23 @@ def train_and_evaluate(config: Config, run: Path, progress: Progress = no_progre
     for sentence in require_agreement(recordings, config.most_disagreement):
         _log.warning("%s", sentence)
     split = split_for(config, recordings)
-    started, resume = monotonic(), (run / STATE_FILE).is_file()
+    started, resume = monotonic(), has_commit(run)
     lifter = train(config, split.training, run, resume=resume, progress=progress)
     seconds = monotonic() - started
     total = evaluate_lifter(lifter.cpu(), split.held_out).total
-    lines = (run / METRICS_FILE).read_text(encoding="utf-8").splitlines()
+    lines = read_committed(run, METRICS_FILE).splitlines()
     shares = _means([json.loads(line)["gradient_shares"] for line in lines])
     outcome = Outcome(total.p_mpjpe_mm, total.mpjpe_mm, shares, seconds)
-    with replacing(run / OUTCOME_FILE) as path:
-        path.write_text(json.dumps(asdict(outcome)), encoding="utf-8")
+    last = read_commit(run)
+    commit_files(run, last, last, {OUTCOME_FILE: json.dumps(asdict(outcome)).encode()})
     return outcome
 
 
 def _saved_outcome(run: Path) -> Outcome | None:
     """Load the outcome of a finished training; None if it is unfinished."""
-    path = run / OUTCOME_FILE
-    if not path.is_file():
+    if not has_commit(run) or OUTCOME_FILE not in read_commit(run).files:
         return None
-    try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-        shares = {name: float(share) for name, share in plain.pop("gradient_shares").items()}
-        numbers = {name: float(number) for name, number in plain.items()}
-        return Outcome(gradient_shares=shares, **numbers)
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
-        raise ValueError(
-            f"{path} is damaged ({error}); delete the file to evaluate its run again"
-        ) from None
+    return Outcome(**json.loads(read_committed(run, OUTCOME_FILE)))
 
 
 def interval(values: Sequence[float]) -> float:
@@ -254,7 +244,7 @@ def _means(tables: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _require_same_settings(config: Config, run: Path) -> None:
-    if (run / CONFIG_FILE).is_file() and load_config(run) != config:
+    if has_commit(run) and load_config(run) != config:
         raise ValueError(f"{run} holds a training with other settings; choose another --run")
 
 

@@ -48,4 +48,5 @@ def mirrored(batch: Frames, skeleton: Skeleton) -> Frames:
         labels=batch.labels[:, order] * flip[:3],
         labelled=batch.labelled[:, order],
         camera_from_root=flip[:, None] * batch.camera_from_root * flip,
+        origin=batch.origin,
     )

@@ -1,23 +1,23 @@
-"""Save and load a trained lifter, and the state of an unfinished training."""
+"""Convert a lifter, and the state of an unfinished training, to files of a run and back."""
 
+import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
-from math import inf
+from dataclasses import dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
-from time import monotonic
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from selfsup_lifting.atomic_write import replacing
 from selfsup_lifting.config import Config, LifterSettings
 from selfsup_lifting.config_toml import as_plain, from_plain
+from selfsup_lifting.run_files import has_commit, read_commit, read_committed
 from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.training.lifter import Lifter
 
@@ -26,8 +26,8 @@ WEIGHTS_FILE = "model.safetensors"
 BEST_FILE = "best.safetensors"
 STATE_FILE = "state.pt"
 
-# A crash loses at most this much work [s].
-SAVE_EVERY = 60.0
+# The first bytes of a safetensors file hold the size of its header.
+SIZE_BYTES = 8
 
 # The errors that reading a damaged file can raise.
 DAMAGE = (
@@ -36,59 +36,48 @@ DAMAGE = (
 )
 
 
-def save_checkpoint(
-    run: Path, lifter: Lifter, optimizer: torch.optim.Optimizer, config: Config, epoch: int
-) -> None:
-    """Save a lifter, and the state from which its training can continue.
+@dataclass(frozen=True)
+class State:
+    """The state of an unfinished training, besides the weights.
+
+    Attributes:
+        epoch: The number of finished epochs.
+        step: The number of finished steps of the next epoch.
+        optimizer: The state of the optimizer.
+        random: The states of the random number generators.
+        log: What the log has recorded of the unfinished epoch.
+    """
+
+    epoch: int
+    step: int
+    optimizer: dict[str, Any]
+    random: dict[str, Tensor]
+    log: dict[str, Any]
+
+    def as_bytes(self) -> bytes:
+        """Return the content of state.pt, which loads with `weights_only=True`."""
+        buffer = io.BytesIO()
+        torch.save(vars(self), buffer)
+        return buffer.getvalue()
+
+
+def lifter_bytes(lifter: Lifter, config: Config, **numbers: float) -> bytes:
+    """Return the content of model.safetensors: weights, and as metadata skeleton and settings.
+
+    Args:
+        lifter: The network.
+        config: The settings of the run.
+        numbers: Other numbers for the metadata.
 
     Raises:
-        ValueError: If a weight is not finite; an older checkpoint is then kept.
-    """
-    save_weights(run / WEIGHTS_FILE, lifter, config)
-    state = {"epoch": epoch, "optimizer": optimizer.state_dict()}
-    with replacing(run / STATE_FILE) as path:
-        torch.save(state, path)
-
-
-@contextmanager
-def saving(
-    run: Path, lifter: Lifter, optimizer: torch.optim.Optimizer, config: Config, done: int
-) -> Iterator[Callable[[int], None]]:
-    """Save checkpoints of the training in the block: every minute, at its end and on Ctrl-C.
-
-    Yields:
-        A function to call with the number of finished epochs after each epoch.
-    """
-    saved = monotonic()
-
-    def epoch_done(count: int) -> None:
-        nonlocal done, saved
-        done = count
-        if monotonic() - saved > SAVE_EVERY:
-            save_checkpoint(run, lifter, optimizer, config, done)
-            saved = monotonic()
-
-    try:
-        yield epoch_done
-    except KeyboardInterrupt:
-        if done:
-            save_checkpoint(run, lifter, optimizer, config, done)
-        raise
-    save_checkpoint(run, lifter, optimizer, config, done)
-
-
-def save_weights(path: Path, lifter: Lifter, config: Config, **numbers: float) -> None:
-    """Save a lifter: weights, and in the metadata its skeleton, settings and other numbers.
-
-    Raises:
-        ValueError: If a weight is not finite; an older file is then kept.
+        ValueError: If a weight is not finite.
     """
     weights = lifter.state_dict()
     invalid = _not_finite(weights)
     if invalid is not None:
         raise ValueError(
-            f"{path} is not written: the training has diverged, `{invalid}` is not finite; "
-            "a lower `learning_rate` may help"
+            f"the training has diverged: the weights `{invalid}` are not finite, so they are not "
+            "saved; a lower `learning_rate` may help"
         )
     metadata = {
         "format": FORMAT,
@@ -97,16 +86,17 @@ def save_weights(path: Path, lifter: Lifter, config: Config, **numbers: float) -
         "config": json.dumps(as_plain(config), sort_keys=True),
         **{name: repr(number) for name, number in numbers.items()},
     }
-    with replacing(path) as temporary:
-        save_file(weights, temporary, metadata=metadata)
+    return save_tensors(weights, metadata)
 
 
-def saved_number(path: Path, name: str) -> float:
-    """Read a number that `save_weights` stored; infinity if there is no such file."""
-    if not path.is_file():
-        return inf
-    with _naming_damaged_file(path), safe_open(path, framework="pt") as file:
-        return float((file.metadata() or {}).get(name, inf))
+def saved_number(run: Path, name: str) -> float:
+    """Read a number that the best weights of a run were saved with.
+
+    Raises:
+        ValueError: If the file is damaged or has no such number.
+    """
+    with naming_damaged_file(run / BEST_FILE):
+        return float(_metadata(read_committed(run, BEST_FILE))[name])
 
 
 def load_lifter(run: Path) -> Lifter:
@@ -132,53 +122,78 @@ def load_lifter(run: Path) -> Lifter:
         >>> lifter.settings.width
         8
     """
-    if run.suffix != Path(WEIGHTS_FILE).suffix:
-        _require_run(run)
-    path = run / WEIGHTS_FILE if run.is_dir() else run
-    if not path.is_file():
-        raise ValueError(f"{run}: no trained lifter here; expected a run folder with {path.name}")
-    with _naming_damaged_file(path), safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    path = run / WEIGHTS_FILE if run.suffix != Path(WEIGHTS_FILE).suffix else run
+    content = _weights_file(path)
+    with naming_damaged_file(path):
+        weights, metadata = load_tensors(content), _metadata(content)
     format = metadata.get("format")
     if format != FORMAT:
         raise ValueError(f"{path}: expected a checkpoint of format {FORMAT!r}, got {format!r}")
-    with _naming_damaged_file(path):
+    with naming_damaged_file(path):
         lifter = _built_from(metadata)
         _require_weights_of(lifter, weights)
         lifter.load_state_dict(weights)
     return lifter.eval()
 
 
-def load_state(run: Path, lifter: Lifter, optimizer: torch.optim.Optimizer) -> int:
-    """Restore an unfinished training from its last checkpoint.
+def load_state(run: Path, lifter: Lifter) -> State:
+    """Read an unfinished training, and restore the weights of its last checkpoint.
 
     Args:
         run: The run folder.
         lifter: A network built with the settings of the run; its weights are replaced.
-        optimizer: Its optimizer; its state is replaced.
 
     Returns:
-        The number of finished epochs.
+        The other parts of the state.
 
     Raises:
         ValueError: If the folder has no checkpoint, or it is damaged or of another network.
     """
-    _require_run(run)
-    path = run / STATE_FILE
-    if not path.is_file():
-        raise ValueError(f"{run}: nothing to resume here; expected a run folder with {STATE_FILE}")
+    content = read_committed(run, STATE_FILE)
     trained = load_lifter(run)
     _require_same_network(run, trained, lifter)
     lifter.load_state_dict(trained.state_dict())
-    with _naming_damaged_file(path):
-        state: dict[str, Any] = torch.load(path, weights_only=True)
-        optimizer.load_state_dict(state["optimizer"])
-        return int(state["epoch"])
+    with naming_damaged_file(run / STATE_FILE):
+        return State(**torch.load(io.BytesIO(content), weights_only=True))
+
+
+def random_state(device: torch.device) -> dict[str, Tensor]:
+    """Return the states of the random number generators that a training on this device uses."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    elif device.type != "cpu":
+        states[device.type] = torch.get_device_module(device).get_rng_state()
+    return states
+
+
+def restore_random_state(states: Mapping[str, Tensor], device: torch.device) -> None:
+    """Restore the states that `random_state` returned, those that this device has."""
+    torch.set_rng_state(states["cpu"])
+    if device.type == "cuda" and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)
+    elif device.type in states and device.type != "cpu":
+        torch.get_device_module(device).set_rng_state(states[device.type])
+
+
+def _weights_file(path: Path) -> bytes:
+    """Read a file of weights; the hash is checked if it is in its run folder."""
+    run = path.parent
+    if path.name == WEIGHTS_FILE or (has_commit(run) and path.name in read_commit(run).files):
+        return read_committed(run, path.name)
+    if not path.is_file():
+        raise ValueError(f"{path}: no trained lifter here; expected a run folder or its weights")
+    return path.read_bytes()
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    """Read the metadata of a safetensors file."""
+    end = SIZE_BYTES + int.from_bytes(content[:SIZE_BYTES], "little")
+    return json.loads(content[SIZE_BYTES:end]).get("__metadata__", {})  # type: ignore[no-any-return]
 
 
 @contextmanager
-def _naming_damaged_file(path: Path) -> Iterator[None]:
+def naming_damaged_file(path: Path) -> Iterator[None]:
     """Convert the errors of reading a damaged file to one sentence that names the file."""
     try:
         yield
@@ -186,11 +201,6 @@ def _naming_damaged_file(path: Path) -> Iterator[None]:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         lines = [f"it has no {error}"] if isinstance(error, KeyError) else lines
         raise ValueError(f"{path} is damaged: {lines[0]}") from None
-
-
-def _require_run(run: Path) -> None:
-    if not run.is_dir():
-        raise ValueError(f"there is no run folder {run}")
 
 
 def _built_from(metadata: Mapping[str, str]) -> Lifter:

@@ -1,6 +1,6 @@
 """Convert recordings to training tensors: undistort, normalize, triangulate pseudo-labels."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -13,6 +13,9 @@ from selfsup_lifting.config import Labels, TriangulationSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.skeleton.skeletons import Skeleton, centered_on_root, root_position
 from selfsup_lifting.triangulate import DEFAULTS, normalized_image, triangulate_recording
+
+# The frames that an error names of each recording.
+MOST_NAMED = 5
 
 # A view with a smaller share of the joints detected is not used.
 LEAST_SEEN_SHARE = 0.5
@@ -33,6 +36,7 @@ class Frames:
         labelled: Which labels are known.
         camera_from_root: Each view's rigid transform from the world's axes with the origin moved
             to the root.
+        origin: The place of the recording among all, and the number of the frame in it.
     """
 
     image: Float[Tensor, "frames views joints 2"]
@@ -41,6 +45,7 @@ class Frames:
     labels: Float[Tensor, "frames joints 3"]
     labelled: Bool[Tensor, "frames joints"]
     camera_from_root: Float[Tensor, "frames views 4 4"]
+    origin: Int[Tensor, "frames 2"]
 
     def __len__(self) -> int:
         return self.image.shape[0]
@@ -53,8 +58,8 @@ class Frames:
         """Return the frames on another device."""
         return Frames(*(getattr(self, field.name).to(device) for field in fields(self)))
 
-    def batches(self, frames_per_batch: int, seed: int | None) -> Iterator["Frames"]:
-        """Iterate once over the frames, all views of a frame together.
+    def batches(self, frames_per_batch: int, seed: int | None) -> tuple[Int[Tensor, "chosen"], ...]:
+        """Divide the frames into batches, all views of a frame together.
 
         The batches have nearly equal sizes: a last batch of one frame would break batch
         normalization.
@@ -62,13 +67,27 @@ class Frames:
         Args:
             frames_per_batch: Largest number of frames in a batch.
             seed: Random seed of the order; without one the frames keep their order.
+
+        Returns:
+            The places of the frames of each batch, on the device of the frames.
         """
         if seed is None:
             order = torch.arange(len(self))
         else:
             order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
-        for chosen in order.tensor_split(batch_count(len(self), frames_per_batch)):
-            yield self.select(chosen.to(self.image.device))
+        places = order.to(self.image.device)
+        return places.tensor_split(batch_count(len(self), frames_per_batch))
+
+    def describe(self, chosen: Int[Tensor, "chosen"], names: Sequence[str]) -> str:
+        """Describe a batch by the first frames of each recording, given the recordings' names."""
+        origins = self.origin[chosen].cpu()
+        parts = []
+        for place, name in enumerate(names):
+            numbers = sorted(origins[origins[:, 0] == place, 1].tolist())
+            more = f" and {len(numbers) - MOST_NAMED} more" if len(numbers) > MOST_NAMED else ""
+            if numbers:
+                parts.append(f"frames {', '.join(map(str, numbers[:MOST_NAMED]))}{more} of {name}")
+        return "; ".join(parts)
 
 
 def batch_count(frames: int, frames_per_batch: int) -> int:
@@ -96,7 +115,10 @@ def build_dataset(
             for and missing.
     """
     skeleton = common_skeleton(recordings)
-    parts = [_frames(one, _world_points(one, labels, triangulation)) for one in recordings]
+    parts = [
+        _frames(one, _world_points(one, labels, triangulation), place)
+        for place, one in enumerate(recordings)
+    ]
     frames = _concatenated(parts)
     frames = frames.select(usable_views(frames, skeleton.root).any(dim=1))
     if len(frames) == 0:
@@ -130,8 +152,9 @@ def usable_views(frames: Frames, root: tuple[int, ...]) -> Bool[Tensor, "frames 
     return enough & frames.seen[..., list(root)].all(dim=-1)
 
 
-def _frames(recording: Recording, world: Float[Tensor, "frames joints 3"]) -> Frames:
+def _frames(recording: Recording, world: Float[Tensor, "frames joints 3"], place: int) -> Frames:
     """Convert a recording and its labels to frames, without those whose root has no label."""
+    numbers = torch.arange(recording.frame_count)
     root = recording.skeleton.root
     image = normalized_image(recording.cameras, recording.keypoints)
     seen = image.isfinite().all(dim=-1)
@@ -148,6 +171,7 @@ def _frames(recording: Recording, world: Float[Tensor, "frames joints 3"]) -> Fr
         labels=relative.float(),
         labelled=labelled,
         camera_from_root=camera_from_root.float(),
+        origin=torch.stack([torch.full_like(numbers, place), numbers], dim=1),
     )
     return frames.select(rooted)
 

@@ -1,7 +1,7 @@
 """The training loop, on one page."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import closing, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from selfsup_lifting.config import Config, LossSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.training.augmentation import hide_keypoints, mirror_half
-from selfsup_lifting.training.checkpoint import load_state, saving
+from selfsup_lifting.training.checkpoint import State, restore_random_state
 from selfsup_lifting.training.dataset import (
     Frames,
     batch_count,
@@ -32,8 +32,10 @@ from selfsup_lifting.training.losses import (
     rotation_part,
 )
 from selfsup_lifting.training.model_selection import ModelSelection
-from selfsup_lifting.training.run_folder import new_run, require_device
-from selfsup_lifting.training.run_log import Progress, RunLog, no_progress
+from selfsup_lifting.training.run_folder import opened_run, require_device
+from selfsup_lifting.training.run_log import DivergedError, Progress, RunLog, no_progress
+from selfsup_lifting.training.saving import Checkpoints
+from selfsup_lifting.training.stopping import stop_requests
 
 Terms = Mapping[str, Float[Tensor, ""]]
 
@@ -56,17 +58,19 @@ def train(
         recordings: The training data. Their ground truth is used only if `config.losses.labels`
             asks for it.
         run: The folder for checkpoint, metrics and curves. It is created once the recordings are
-            known to be usable; an older run there is deleted once this one has a checkpoint.
+            known to be usable; an older run there is replaced by the first checkpoint.
         resume: Whether to continue from the checkpoint in that folder.
         progress: Shows the progress; by default nothing is shown.
 
     Returns:
-        The trained network, in evaluation mode. Ctrl-C saves the finished epochs; resuming
-        repeats the interrupted epoch.
+        The trained network, in evaluation mode.
 
     Raises:
+        Stopped: After SIGINT (Ctrl-C), SIGTERM or SIGHUP, once the last step is saved.
         ValueError: If the recordings are unusable, the training diverges, the device does not
-            exist, or the checkpoint to resume is damaged or of another network.
+            exist, the checkpoint to resume is damaged or of another network, or another process
+            writes to the run folder.
+        OSError: If a checkpoint cannot be written; the one before stays valid.
 
     Example:
         >>> import tempfile
@@ -80,37 +84,79 @@ def train(
         17
     """
     require_device(config.device)
-    selection = ModelSelection(config, first_cameras(recordings, config.cameras_learned), run)
+    selection = ModelSelection(config, first_cameras(recordings, config.cameras_learned))
     dataset = build_dataset(selection.training, config.losses.labels, config.triangulation)
     dataset = dataset.to(config.device)
-    epochs = epoch_count(config, len(dataset))
     lifter = untrained_lifter(common_skeleton(recordings), config).to(config.device).train()
     optimizer = torch.optim.Adam(lifter.parameters(), lr=config.learning_rate)
-    done = load_state(run, lifter, optimizer) if resume else 0
     with (
-        nullcontext() if resume else new_run(run, config),
-        saving(run, lifter, optimizer, config, done) as epoch_done,
-        closing(RunLog(run, done=done)) as log,
-        progress(epochs, done) as show,
+        opened_run(run, resume=resume) as folder,
+        stop_requests() as stop_request,
+        closing(RunLog(folder.folder)) as log,
     ):
-        for epoch in range(done, epochs):
-            losses = config.losses.at(epoch / epochs)
-            seed = (config.seed * EPOCH_SEEDS + epoch) % ALL_SEEDS
-            order = seed if config.shuffle else None
-            torch.manual_seed(seed)
-            for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate_at(epoch / epochs)
-            for frames in dataset.batches(config.frames_per_batch, order):
-                poses, terms = forward(lifter, frames, config, losses)
-                log.step(terms, partial(gradient_shares, poses, terms, losses.weights))
-                optimizer.zero_grad(set_to_none=True)
-                weighted_sum(terms, losses.weights).backward()
-                if config.reset_adam:
-                    optimizer.state.clear()
-                optimizer.step()
-            show(log.epoch(selection.score(lifter)))
-            epoch_done(epoch + 1)
+        checkpoints = Checkpoints(folder, config, lifter, optimizer, selection, log, stop_request)
+        state = checkpoints.restore() if resume else None
+        epochs = epoch_count(config, len(dataset))
+        with progress(epochs, log.done) as show, _naming_frames(dataset, config, log, selection):
+            while log.done < epochs:
+                _run_epoch(dataset, epochs, checkpoints, state)
+                line = log.epoch(selection.score(lifter))
+                checkpoints.step_done(0)
+                show(line)
+                state = None
+            if state is None:
+                checkpoints.save()
     return lifter.eval()
+
+
+def _run_epoch(
+    dataset: Frames, epochs: int, checkpoints: Checkpoints, resumed: State | None
+) -> None:
+    """Train one epoch, or the rest of one that was interrupted."""
+    config, lifter, log = checkpoints.config, checkpoints.lifter, checkpoints.log
+    optimizer, progress = checkpoints.optimizer, log.done / epochs
+    losses = config.losses.at(progress)
+    seed = epoch_seed(config, log.done)
+    torch.manual_seed(seed)
+    if resumed is not None and resumed.step > 0:
+        restore_random_state(resumed.random, dataset.image.device)
+    for group in optimizer.param_groups:
+        group["lr"] = config.learning_rate_at(progress)
+    batches = dataset.batches(config.frames_per_batch, seed if config.shuffle else None)
+    for step, chosen in enumerate(batches):
+        if resumed is not None and step < resumed.step:
+            continue
+        poses, terms = forward(lifter, dataset.select(chosen), config, losses)
+        log.step(terms, partial(gradient_shares, poses, terms, losses.weights))
+        optimizer.zero_grad(set_to_none=True)
+        weighted_sum(terms, losses.weights).backward()
+        if config.reset_adam:
+            optimizer.state.clear()
+        optimizer.step()
+        if step + 1 < len(batches):
+            checkpoints.step_done(step + 1)
+
+
+def epoch_seed(config: Config, epoch: int) -> int:
+    """Return the random seed of an epoch, given the number of epochs before it."""
+    return (config.seed * EPOCH_SEEDS + epoch) % ALL_SEEDS
+
+
+@contextmanager
+def _naming_frames(
+    dataset: Frames, config: Config, log: RunLog, selection: ModelSelection
+) -> Iterator[None]:
+    """Add to the error of a training that has diverged which frames its batch had."""
+    try:
+        yield
+    except DivergedError as error:
+        seed = epoch_seed(config, log.done) if config.shuffle else None
+        chosen = dataset.batches(config.frames_per_batch, seed)[error.step]
+        names = dataset.describe(chosen, [one.name for one in selection.training])
+        raise ValueError(
+            f"{error}; its batch has {names}; likely causes: a `learning_rate` that is too high, "
+            "or detections or cameras that are far off"
+        ) from None
 
 
 def forward(
@@ -201,11 +247,13 @@ def weighted_sum(terms: Terms, weights: Mapping[str, float]) -> Float[Tensor, ""
 
 def gradient_shares(
     poses: Float[Tensor, "frames views joints 3"], terms: Terms, weights: Mapping[str, float]
-) -> dict[str, float]:
+) -> Float[Tensor, "terms"]:
     """Compute the share of each weighted loss in the gradient at the network's output."""
-    norms = {
-        name: weights[name] * torch.autograd.grad(term, poses, retain_graph=True)[0].norm().item()
-        for name, term in terms.items()
-    }
-    total = sum(norms.values()) or 1.0
-    return {name: norm / total for name, norm in norms.items()}
+    norms = torch.stack(
+        [
+            weights[name] * torch.autograd.grad(term, poses, retain_graph=True)[0].norm()
+            for name, term in terms.items()
+        ]
+    )
+    total = norms.sum()
+    return norms / torch.where(total > 0, total, 1.0)

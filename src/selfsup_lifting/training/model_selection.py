@@ -1,13 +1,15 @@
 """Choose the best epoch by the reprojection error in other cameras, without ground truth."""
 
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 
 import torch
 
 from selfsup_lifting.config import Config
 from selfsup_lifting.recording import Recording
-from selfsup_lifting.training.checkpoint import BEST_FILE, save_weights, saved_number
+from selfsup_lifting.run_files import read_commit
+from selfsup_lifting.training.checkpoint import BEST_FILE, lifter_bytes, saved_number
 from selfsup_lifting.training.dataset import Frames, build_dataset, centered_image, pair_mask
 from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.losses import projection_loss
@@ -17,15 +19,16 @@ SCORE = "reprojection"
 
 
 class ModelSelection:
-    """Save the weights with the lowest reprojection error, beside the last ones.
+    """Keep the weights with the lowest reprojection error, beside the last ones.
 
     Attributes:
         training: The recordings left for training.
     """
 
-    def __init__(self, config: Config, recordings: Sequence[Recording], run: Path) -> None:
+    def __init__(self, config: Config, recordings: Sequence[Recording]) -> None:
         self.training = list(recordings)
-        self._config, self._path = config, run / BEST_FILE
+        self._config = config
+        self._lowest, self._best = inf, b""
         self._frames: Frames | None = None
         if config.select_on:
             split = hold_out(recordings, config.select_on)
@@ -33,8 +36,13 @@ class ModelSelection:
             frames = build_dataset(split.held_out, triangulation=config.triangulation)
             self._frames = frames.to(config.device)
 
+    def resume(self, run: Path) -> None:
+        """Continue with the best weights of a run, if it has some."""
+        if BEST_FILE in read_commit(run).files:
+            self._lowest = saved_number(run, SCORE)
+
     def score(self, lifter: Lifter) -> dict[str, float]:
-        """Evaluate the network, and save its weights if they are the best so far.
+        """Evaluate the network, and keep its weights if they are the best so far.
 
         Returns:
             The reprojection error by name; empty if no recordings are held out for selection.
@@ -42,9 +50,14 @@ class ModelSelection:
         if self._frames is None:
             return {}
         error = reprojection_error(lifter, self._frames)
-        if error < saved_number(self._path, SCORE):
-            save_weights(self._path, lifter, self._config, **{SCORE: error})
+        if error < self._lowest:
+            self._best = lifter_bytes(lifter, self._config, **{SCORE: error})
+            self._lowest = error
         return {SCORE: error}
+
+    def files(self) -> dict[str, bytes]:
+        """Return the best weights of this process, by the name of their file."""
+        return {BEST_FILE: self._best} if self._best else {}
 
 
 @torch.no_grad()

@@ -1,28 +1,41 @@
-"""The output folder of a training."""
+"""The output folder of a training: chosen before, locked during the work, cleaned after it."""
 
-import shutil
-import tempfile
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 
 import torch
 
 from selfsup_lifting.config import Config
-from selfsup_lifting.config_toml import CONFIG_FILE, save_settings
-from selfsup_lifting.training.checkpoint import STATE_FILE, WEIGHTS_FILE
+from selfsup_lifting.run_files import (
+    Commit,
+    commit_files,
+    grown_files,
+    has_commit,
+    is_leftover,
+    recover,
+    require_undamaged,
+)
+from selfsup_lifting.training.run_lock import locked
+
+_log = logging.getLogger(__name__)
 
 
-def planned_run(config: Config, recipe: str) -> Path:
-    """Choose the run folder, and refuse one that must not be written to.
+@contextmanager
+def planned_run(config: Config, recipe: str) -> Iterator[Path]:
+    """Choose the run folder, and create it if there is none, so that nobody else gets it.
+
+    When the block ends, the folder is deleted if it is still empty.
 
     Args:
         config: The settings of the run.
         recipe: Part of the name of a new folder.
 
-    Returns:
-        The folder; it is not created yet.
+    Yields:
+        The folder.
 
     Raises:
         ValueError: If the folder exists and must not be replaced, or the device to train on does
@@ -30,13 +43,14 @@ def planned_run(config: Config, recipe: str) -> Path:
     """
     require_device(config.device)
     if config.run is None:
-        now = datetime.now().astimezone()
-        return Path("runs") / f"{now:%Y-%m-%d_%H-%M-%S}_{recipe}"
-    if config.run.exists() and not config.overwrite:
-        raise ValueError(f"{config.run} exists; replace it with --overwrite or name another --run")
-    if config.run.exists() and not _is_run(config.run):
-        raise ValueError(f"{config.run} exists and is no run folder, so it is not overwritten")
-    return config.run
+        run = _new_folder(Path("runs"), f"{datetime.now().astimezone():%F_%H-%M-%S}_{recipe}")
+    else:
+        run = config.run
+        _create(run, overwrite=config.overwrite)
+    try:
+        yield run
+    finally:
+        _delete_empty(run)
 
 
 def require_device(name: str) -> None:
@@ -49,38 +63,103 @@ def require_device(name: str) -> None:
         raise ValueError(f"setting `device` must be one of {', '.join(available)}, got {name!r}")
 
 
-@contextmanager
-def new_run(run: Path, config: Config) -> Iterator[None]:
-    """Create the run folder with its settings; an older run there is moved aside.
+class OpenRun:
+    """A run folder that this process may write to: it changes in commits only.
 
-    When the block ends, with or without an error, the older run is deleted if the new one has
-    saved a checkpoint, and restored otherwise.
+    Attributes:
+        folder: The folder.
+        last: The last checkpoint of this training; None before the first.
+    """
+
+    def __init__(self, folder: Path, last: Commit | None) -> None:
+        self.folder = folder
+        self.last = last
+
+    def commit(
+        self, epoch: int, step: int, contents: dict[str, bytes], grown: tuple[str, ...]
+    ) -> None:
+        """Commit a checkpoint.
+
+        Args:
+            epoch: The number of finished epochs.
+            step: The number of finished steps of the next epoch.
+            contents: The new files, by name.
+            grown: Files in the folder that other code appended to.
+
+        Raises:
+            OSError: If a file cannot be written, for example because the disk is full.
+        """
+        new = Commit(epoch, step, grown_files(self.folder, grown))
+        self.last = commit_files(self.folder, self.last, new, contents)
+
+
+@contextmanager
+def opened_run(run: Path, *, resume: bool) -> Iterator[OpenRun]:
+    """Lock a run folder and clean it after a killed training.
+
+    Without `resume`, a run that is in the folder stays valid until the first checkpoint of the
+    new one replaces it.
+
+    Raises:
+        ValueError: If another process writes to the folder, it holds something else than a run,
+            or the run to resume is damaged.
     """
     run = run.resolve()
-    older = None
-    if run.exists():
-        waiting = Path(tempfile.mkdtemp(dir=run.parent, prefix=f"{run.name}-replaced-"))
-        older = run.rename(waiting / run.name)
+    if not resume:
+        run.mkdir(parents=True, exist_ok=True)
+        _require_replaceable(run)
+    elif not run.is_dir():
+        raise ValueError(f"there is no run folder {run}")
     try:
-        run.mkdir(parents=True)
-        save_settings(run / CONFIG_FILE, config)
+        with locked(run), _cleaned(run):
+            yield OpenRun(run, require_undamaged(run) if resume else None)
+    finally:
+        _delete_empty(run)
+
+
+@contextmanager
+def _cleaned(run: Path) -> Iterator[None]:
+    """Delete what a killed training left behind, and what this one writes but does not commit."""
+    for sentence in recover(run):
+        _log.warning("%s", sentence)
+    try:
         yield
     finally:
-        if older is not None:
-            _keep_one(older, run)
+        recover(run)
 
 
-def _keep_one(older: Path, run: Path) -> None:
-    """Keep the newer run if it has a checkpoint, else the older one."""
-    if not (run / STATE_FILE).is_file():
-        shutil.rmtree(run, ignore_errors=True)
-        older.rename(run)
-    shutil.rmtree(older.parent)
+def _new_folder(parent: Path, name: str) -> Path:
+    """Create a folder of this name; number it if others were created in the same second."""
+    parent.mkdir(parents=True, exist_ok=True)
+    for number in count(1):
+        run = parent / (name if number == 1 else f"{name}_{number}")
+        try:
+            run.mkdir()
+        except FileExistsError:
+            continue
+        break
+    return run
 
 
-def _is_run(folder: Path) -> bool:
-    """Return whether a folder holds a run or is empty: only such folders may be replaced."""
-    if not folder.is_dir():
-        return False
-    names = {path.name for path in folder.iterdir()}
-    return not names or bool(names & {CONFIG_FILE, WEIGHTS_FILE})
+def _create(run: Path, *, overwrite: bool) -> None:
+    """Create a folder that was asked for; refuse one that exists and must not be replaced."""
+    try:
+        run.mkdir(parents=True)
+    except FileExistsError:
+        if not overwrite:
+            raise ValueError(
+                f"{run} exists; replace it with --overwrite or name another --run"
+            ) from None
+        _require_replaceable(run)
+
+
+def _require_replaceable(run: Path) -> None:
+    """Refuse a folder that is neither a run nor empty: it is not replaced."""
+    paths = list(run.iterdir()) if run.is_dir() else [run]
+    if not has_commit(run) and not all(is_leftover(path) for path in paths):
+        raise ValueError(f"{run} exists and is no run folder, so it is not overwritten")
+
+
+def _delete_empty(run: Path) -> None:
+    if run.is_dir() and not any(run.iterdir()):
+        run.rmdir()

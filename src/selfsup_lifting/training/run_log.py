@@ -5,11 +5,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
+from selfsup_lifting.run_files import GROWING
+from selfsup_lifting.training.checkpoint import State
+
 METRICS_FILE = "metrics.jsonl"
+
+# A loss this many times as large as in the first step has exploded.
+EXPLODED = 1e6
 
 # Called with the number of epochs and how many are done; inside the block, the function it gives
 # is called after every epoch with a line that describes the losses.
@@ -22,32 +30,75 @@ def no_progress(_epochs: int, _done: int) -> Iterator[Callable[[str], None]]:
     yield lambda _: None
 
 
+class DivergedError(ValueError):
+    """A loss is not finite, or has exploded.
+
+    Attributes:
+        step: The step of the epoch, counted from 0.
+    """
+
+    def __init__(self, name: str, value: float, epoch: int, step: int) -> None:
+        super().__init__(
+            f"the training has diverged: {name} was {value:.3g} in step {step + 1} of epoch {epoch}"
+        )
+        self.step = step
+
+
 class RunLog:
-    """Write the loss terms, and each term's share of the gradient, once per epoch."""
+    """Record the loss terms, and each term's share of the gradient; they stay on the device.
 
-    def __init__(self, run: Path, *, done: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter
+    Attributes:
+        done: The number of finished epochs.
+    """
 
-        _drop_epochs_after(done, run / METRICS_FILE)
-        self._metrics = (run / METRICS_FILE).open("a", encoding="utf-8")
-        self._curves = SummaryWriter(str(run))
-        self._done = done
+    def __init__(self, folder: Path) -> None:
+        self.done = 0
+        self._folder, self._metrics = folder, b""
+        self._unsaved: list[dict[str, float]] = []
+        self._curves: Any = None
+        self._curve_files: tuple[str, ...] = ()
+        self._names: list[str] = []
         self._steps: list[Tensor] = []
-        self._shares: Mapping[str, float] = {}
+        self._shares = torch.empty(0)
+        self._limits: dict[str, float] = {}
 
     def close(self) -> None:
-        """Close the files."""
-        self._curves.close()
-        self._metrics.close()
+        """Close the curves."""
+        if self._curves is not None:
+            self._curves.close()
 
-    def step(self, terms: Mapping[str, Tensor], shares: Callable[[], Mapping[str, float]]) -> None:
+    def step(
+        self, terms: Mapping[str, Tensor], shares: Callable[[], Float[Tensor, "terms"]]
+    ) -> None:
         """Record the losses of one batch; the gradient shares are computed once per epoch."""
         if not self._steps:
-            self._shares = shares()
+            self._names, self._shares = list(terms), shares()
         self._steps.append(torch.stack([term.detach() for term in terms.values()]))
 
+    def state(self) -> dict[str, Any]:
+        """Return what is recorded of the unfinished epoch, for a checkpoint."""
+        steps = torch.stack(self._steps).cpu() if self._steps else None
+        return {"names": self._names, "steps": steps, "shares": self._shares.cpu()}
+
+    def restore(self, state: State, metrics: bytes, device: torch.device) -> None:
+        """Continue the log of a checkpoint, and its unfinished epoch."""
+        self.done, self._metrics = state.epoch, metrics
+        if state.log["steps"] is not None:
+            self._names = list(state.log["names"])
+            self._steps = list(state.log["steps"].to(device))
+            self._shares = state.log["shares"].to(device)
+
+    def require_finite(self) -> None:
+        """Raise `DivergedError` if a loss of this epoch is not finite, or exploded."""
+        steps = torch.stack(self._steps).tolist() if self._steps else []
+        for step, values in enumerate(steps):
+            for name, value in zip(self._names, values, strict=True):
+                limit = self._limits.setdefault(name, EXPLODED * max(abs(value), 1.0))
+                if not isfinite(value) or value > limit:
+                    raise DivergedError(name, value, self.done + 1, step)
+
     def epoch(self, scores: Mapping[str, float]) -> str:
-        """Write the means of an epoch.
+        """Record the means of an epoch.
 
         Args:
             scores: Other numbers to write, by name.
@@ -56,40 +107,43 @@ class RunLog:
             A line that describes the losses.
 
         Raises:
-            ValueError: If a loss is not finite: the training has diverged.
+            DivergedError: If a loss is not finite, or exploded.
         """
+        self.require_finite()
         means = torch.stack(self._steps).mean(dim=0).tolist()
-        terms = dict(zip(self._shares, means, strict=True))
+        terms = dict(zip(self._names, means, strict=True))
+        shares = dict(zip(self._names, self._shares.tolist(), strict=True))
         self._steps.clear()
-        self._done += 1
-        _require_finite(terms, self._done)
-        shares = dict(self._shares)
-        row = {"epoch": self._done, "losses": terms, "gradient_shares": shares, **scores}
-        self._metrics.write(json.dumps(row) + "\n")
+        self.done += 1
+        row = {"epoch": self.done, "losses": terms, "gradient_shares": shares, **scores}
+        self._metrics += json.dumps(row).encode() + b"\n"
         curves = {f"losses/{name}": term for name, term in terms.items()}
         curves |= {f"gradient_shares/{name}": share for name, share in shares.items()}
-        for name, value in {**scores, **curves}.items():
-            self._curves.add_scalar(name, value, self._done)
+        self._unsaved.append({"epoch": self.done, **scores, **curves})
         return "  ".join(f"{name} {terms[name]:.3g} ({shares[name]:.0%})" for name in terms)
 
+    def files(self) -> dict[str, bytes]:
+        """Return the metrics of all epochs, by the name of their file."""
+        return {METRICS_FILE: self._metrics}
 
-def finished_epochs(run: Path) -> int:
-    """Return how many epochs a run has logged."""
-    metrics = run / METRICS_FILE
-    return len(metrics.read_text(encoding="utf-8").splitlines()) if metrics.is_file() else 0
+    def write_curves(self) -> tuple[str, ...]:
+        """Append the new epochs to the curves for TensorBoard.
 
+        Returns:
+            The name of the file in the run folder, if there is one yet.
+        """
+        if self._unsaved and self._curves is None:
+            from torch.utils.tensorboard import SummaryWriter
 
-def _drop_epochs_after(done: int, metrics: Path) -> None:
-    """Delete the lines of epochs that an interrupted training finished but did not save."""
-    lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.is_file() else []
-    if len(lines) > done:
-        metrics.write_text("".join(f"{line}\n" for line in lines[:done]), encoding="utf-8")
-
-
-def _require_finite(terms: Mapping[str, float], epoch: int) -> None:
-    for name, value in terms.items():
-        if not isfinite(value):
-            raise ValueError(
-                f"the training has diverged: the loss {name} of epoch {epoch} must be finite, got "
-                f"{value}; a lower `learning_rate` may help"
-            )
+            before = set(self._folder.glob(f"{GROWING}*"))
+            self._curves = SummaryWriter(str(self._folder))
+            added = set(self._folder.glob(f"{GROWING}*")) - before
+            self._curve_files = tuple(path.name for path in added)
+        for row in self._unsaved:
+            epoch = row.pop("epoch")
+            for name, value in row.items():
+                self._curves.add_scalar(name, value, epoch)
+        self._unsaved.clear()
+        if self._curves is not None:
+            self._curves.flush()
+        return self._curve_files

@@ -147,13 +147,10 @@ def test_an_ablation_needs_a_seed_and_a_job(tiny: Config, tmp_path: Path, few: i
 
 
 @pytest.mark.rejects
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", "{}", '{"gradient_shares": []}', '{"gradient_shares": {}, "more": 1}']
-)
-def test_a_damaged_outcome_is_named(tiny: Config, tmp_path: Path, text: str) -> None:
+def test_a_damaged_outcome_is_named(tiny: Config, tmp_path: Path) -> None:
+    ablate(varied(tiny, "cameras=2"), 1, tmp_path / "runs")
     outcome = tmp_path / "runs" / "cameras-2" / "seed-0" / "outcome.json"
-    outcome.parent.mkdir(parents=True)
-    outcome.write_text(text)
+    outcome.write_text(outcome.read_text().replace("1", "2"))
     with pytest.raises(ValueError, match=r"seed-0.outcome\.json is damaged"):
         ablate(varied(tiny, "cameras=2"), 1, tmp_path / "runs")
 

@@ -1,7 +1,8 @@
 """Laws of runs that break: one sentence each, and nothing good is lost."""
 
+import io
 import json
-from collections.abc import Iterator
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,58 +10,39 @@ from typing import Any
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
-from selfsup_lifting.config import Config, LifterSettings
+from selfsup_lifting.config import LifterSettings
 from selfsup_lifting.config_toml import load_config
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from selfsup_lifting.training import loop as training
 from selfsup_lifting.training.checkpoint import (
+    WEIGHTS_FILE,
+    lifter_bytes,
     load_lifter,
     load_state,
-    save_checkpoint,
 )
-from selfsup_lifting.training.dataset import Frames
-from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.loop import train, untrained_lifter
 from selfsup_lifting.training.model_selection import ModelSelection
 from selfsup_lifting.training.run_folder import planned_run
+from selfsup_lifting.training.stopping import Stopped
 from tests.selfsup_lifting.strategies import Scene
+from tests.selfsup_lifting.training.small_runs import (
+    TINY,
+    before_step,
+    breaking,
+    committed,
+    contents,
+    saved_run,
+    signalled,
+)
 
-TINY = Config(epochs=2, frames_per_batch=8, lifter=LifterSettings(width=8, blocks=1, dropout=0.0))
 DIVERGING = replace(TINY, learning_rate=1e18)
 
 
 def recordings(skeleton: str = "h36m17") -> list[Recording]:
     return [Scene(views=2, frames=16, skeleton=skeleton).recording()]
-
-
-def saved(run: Path) -> Lifter:
-    """Leave a small run that was not trained; return its network."""
-    run.mkdir()
-    lifter = Lifter(SKELETONS["coco17"], TINY.lifter)
-    save_checkpoint(run, lifter, torch.optim.Adam(lifter.parameters()), TINY, epoch=1)
-    return lifter
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-class Breaking:
-    """Stand in for `batches`; break off when an epoch begins."""
-
-    def __init__(self, epoch: int, error: BaseException) -> None:
-        self._epoch, self._error, self._real = epoch, error, Frames.batches
-
-    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def batches(frames: Frames, count: int, seed: int | None) -> Iterator[Frames]:
-            if seed == self._epoch:
-                raise self._error
-            return self._real(frames, count, seed)
-
-        monkeypatch.setattr(Frames, "batches", batches)
 
 
 def test_a_seed_may_be_as_large_as_torch_counts(tmp_path: Path) -> None:
@@ -88,19 +70,19 @@ def test_an_older_run_outlives_a_newer_one_that_saves_nothing(
 ) -> None:
     train(TINY, recordings(), tmp_path / "run")
     before = contents(tmp_path / "run")
-    Breaking(0, error).install(monkeypatch)
+    before_step(monkeypatch, 0, 1, breaking(error))
     with pytest.raises(type(error)):
         train(replace(TINY, learning_rate=0.1), recordings(), tmp_path / "run")
     assert contents(tmp_path / "run") == before
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
-def test_an_interrupted_run_with_an_epoch_done_replaces_an_older_one(
+def test_an_interrupted_run_with_a_step_done_replaces_an_older_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train(TINY, recordings(), tmp_path / "run")
-    Breaking(1, KeyboardInterrupt()).install(monkeypatch)
-    with pytest.raises(KeyboardInterrupt):
+    before_step(monkeypatch, 0, 1, signalled(signal.SIGINT))
+    with pytest.raises(Stopped):
         train(replace(TINY, learning_rate=0.1), recordings(), tmp_path / "run")
     assert load_config(tmp_path / "run").learning_rate == 0.1
 
@@ -111,7 +93,7 @@ def test_a_failure_leaves_the_last_checkpoint_and_goes_on_from_there(
     whole = train(replace(TINY, epochs=4), recordings(), tmp_path / "whole")
     train(TINY, recordings(), tmp_path / "run")
     before = contents(tmp_path / "run")["model.safetensors"]
-    Breaking(3, RuntimeError("out of memory")).install(monkeypatch)
+    before_step(monkeypatch, 3, 0, breaking(RuntimeError("out of memory")))
     with pytest.raises(RuntimeError):
         train(replace(TINY, epochs=4), recordings(), tmp_path / "run", resume=True)
     monkeypatch.undo()
@@ -133,30 +115,31 @@ def test_dropout_may_change_when_a_run_goes_on(tmp_path: Path) -> None:
 def test_a_diverging_training_is_reported_and_the_older_run_stays(tmp_path: Path) -> None:
     train(TINY, recordings(), tmp_path / "run")
     before = contents(tmp_path / "run")
-    with pytest.raises(ValueError, match=r"diverged: the loss L_in of epoch [12] must be finite"):
+    words = (
+        r"diverged: L_\w+ was \S+ in step [12] of epoch [12]; its batch has "
+        r"frames (\d+, ){4}\d+ and 3 more of scene 0; .*`learning_rate`"
+    )
+    with pytest.raises(ValueError, match=words):
         train(DIVERGING, recordings(), tmp_path / "run")
     assert contents(tmp_path / "run") == before
 
 
 @pytest.mark.rejects
-def test_weights_that_are_not_finite_replace_nothing(tmp_path: Path) -> None:
-    lifter = saved(tmp_path / "run")
-    before = contents(tmp_path / "run")
+def test_weights_that_are_not_finite_are_not_saved() -> None:
+    lifter = untrained_lifter(SKELETONS["h36m17"], TINY)
     torch.nn.init.constant_(lifter.decoder.layers[0].bias, torch.nan)
-    optimizer = torch.optim.Adam(lifter.parameters())
-    with pytest.raises(ValueError, match=r"diverged, `decoder\.layers\.0\.bias` is not finite"):
-        save_checkpoint(tmp_path / "run", lifter, optimizer, TINY, epoch=2)
-    assert contents(tmp_path / "run") == before
+    with pytest.raises(ValueError, match=r"diverged: the weights `decoder\.layers\.0\.bias` are"):
+        lifter_bytes(lifter, TINY)
 
 
-def rewritten(path: Path, weights: dict[str, Any], **metadata: str | None) -> None:
-    """Write a checkpoint again with other weights and words; what is None is left out."""
-    with safe_open(path, framework="pt") as file:
+def rewritten(run: Path, weights: dict[str, Any], **metadata: str | None) -> None:
+    """Commit a checkpoint again with other weights and words; what is None is left out."""
+    with safe_open(run / WEIGHTS_FILE, framework="pt") as file:
         old = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         words = {**file.metadata(), **metadata}
     kept = {name: value for name, value in {**old, **weights}.items() if value is not None}
     report = {name: value for name, value in words.items() if value is not None}
-    save_file(kept, path, metadata=report)
+    committed(run, WEIGHTS_FILE, save(kept, report))
 
 
 BIAS = "decoder.layers.0.bias"
@@ -183,8 +166,8 @@ BIAS = "decoder.layers.0.bias"
 def test_a_damaged_lifter_is_named(
     tmp_path: Path, weights: dict[str, Any], metadata: dict[str, str | None], report: str
 ) -> None:
-    saved(tmp_path / "run")
-    rewritten(tmp_path / "run" / "model.safetensors", weights, **metadata)
+    saved_run(tmp_path / "run")
+    rewritten(tmp_path / "run", weights, **metadata)
     with pytest.raises(ValueError, match=rf"model\.safetensors is damaged: {report}") as refusal:
         load_lifter(tmp_path / "run")
     assert "\n" not in str(refusal.value)
@@ -193,30 +176,33 @@ def test_a_damaged_lifter_is_named(
 @pytest.mark.rejects
 @pytest.mark.parametrize("size", [0, 1, 100, 1000])
 def test_a_truncated_state_is_named(tmp_path: Path, size: int) -> None:
-    lifter = saved(tmp_path / "run")
+    lifter = saved_run(tmp_path / "run")
     path = tmp_path / "run" / "state.pt"
     path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(ValueError, match=r"state\.pt is damaged: .") as refusal:
-        load_state(tmp_path / "run", lifter, torch.optim.Adam(lifter.parameters()))
+        load_state(tmp_path / "run", lifter)
     assert "\n" not in str(refusal.value)
 
 
 @pytest.mark.rejects
-@pytest.mark.parametrize("state", [{}, [], {"optimizer": {}, "epoch": 1}, {"epoch": 1}], ids=repr)
+@pytest.mark.parametrize("state", [{}, [], {"optimizer": {}, "epoch": 1}], ids=repr)
 def test_a_state_of_something_else_is_named(tmp_path: Path, state: object) -> None:
-    lifter = saved(tmp_path / "run")
-    torch.save(state, tmp_path / "run" / "state.pt")
+    lifter = saved_run(tmp_path / "run")
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    committed(tmp_path / "run", "state.pt", buffer.getvalue())
     with pytest.raises(ValueError, match=r"state\.pt is damaged: ."):
-        load_state(tmp_path / "run", lifter, torch.optim.Adam(lifter.parameters()))
+        load_state(tmp_path / "run", lifter)
 
 
 @pytest.mark.rejects
 def test_damaged_best_weights_are_named(tmp_path: Path) -> None:
     scenes = [Scene(views=2, frames=8, seed=seed).recording() for seed in (1, 2)]
-    (tmp_path / "best.safetensors").write_bytes(b"damage")
-    config = replace(TINY, select_on=("scene 2",))
+    saved_run(tmp_path / "run")
+    committed(tmp_path / "run", "best.safetensors", b"damage")
+    selection = ModelSelection(replace(TINY, select_on=("scene 2",)), scenes)
     with pytest.raises(ValueError, match=r"best\.safetensors is damaged: "):
-        ModelSelection(config, scenes, tmp_path).score(untrained_lifter(scenes[0].skeleton, config))
+        selection.resume(tmp_path / "run")
 
 
 @pytest.mark.rejects
@@ -250,12 +236,12 @@ def test_another_network_cannot_be_resumed(
 def test_a_device_that_is_not_there_is_refused_before_any_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str
 ) -> None:
-    saved(tmp_path / "run")
+    saved_run(tmp_path / "run")
     before = contents(tmp_path / "run")
     monkeypatch.setattr(training, "build_dataset", pytest.fail)
     config = replace(TINY, device=device)
     with pytest.raises(ValueError, match=f"setting `device` must be one of cpu.*, got '{device}'"):
         train(config, recordings(), tmp_path / "run")
     with pytest.raises(ValueError, match="setting `device` must be one of cpu"):
-        planned_run(config, "paper")
+        planned_run(config, "paper").__enter__()
     assert contents(tmp_path / "run") == before

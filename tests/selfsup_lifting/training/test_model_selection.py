@@ -57,18 +57,21 @@ def test_the_truth_has_no_say(tmp_path: Path) -> None:
 
 
 def test_a_resumed_training_knows_the_best_so_far(tmp_path: Path) -> None:
-    selection = ModelSelection(CONFIG, recordings(), tmp_path)
+    train(CONFIG, recordings(), tmp_path)
+    lowest = saved_number(tmp_path, "reprojection")
+    assert lowest == min(epochs(tmp_path))
+    selection = ModelSelection(CONFIG, recordings())
+    selection.resume(tmp_path)
     lifter = untrained_lifter(recordings()[0].skeleton, CONFIG)
-    first = selection.score(lifter)["reprojection"]
-    lifter.load_state_dict({name: 3 * one for name, one in lifter.state_dict().items()})
-    ModelSelection(CONFIG, recordings(), tmp_path).score(lifter)
-    assert saved_number(tmp_path / BEST_FILE, "reprojection") == first
+    lifter.load_state_dict({name: 9 * one for name, one in lifter.state_dict().items()})
+    assert selection.score(lifter)["reprojection"] > lowest
+    assert selection.files() == {}
 
 
-def test_judging_leaves_the_network_as_it_was(tmp_path: Path) -> None:
+def test_judging_leaves_the_network_as_it_was() -> None:
     lifter = untrained_lifter(recordings()[0].skeleton, CONFIG).train()
     before = {name: one.clone() for name, one in lifter.state_dict().items()}
-    ModelSelection(CONFIG, recordings(), tmp_path).score(lifter)
+    ModelSelection(CONFIG, recordings()).score(lifter)
     assert lifter.training
     assert all(torch.equal(one, before[name]) for name, one in lifter.state_dict().items())
 

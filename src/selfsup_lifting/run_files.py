@@ -1,0 +1,243 @@
+"""The files of a run: committed together, and checked when they are read.
+
+A checkpoint changes several files. The new contents are first written beside the old files, as
+`NAME.next`. Then checkpoint.json, which lists the size and the hash of every file, is replaced in
+one step: this is the commit. At last the new files get their names. So checkpoint.json always
+describes complete files, wherever the writer is killed: they have their names, or still the names
+`NAME.next`.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from selfsup_lifting.atomic_write import replace_file, sync_file, sync_folder, write_synced
+
+COMMIT_FILE = "checkpoint.json"
+NEXT = ".next"
+FORMAT = "selfsup-lifting run 1"
+
+# TensorBoard appends to these files, so only their committed beginning is checked.
+GROWING = "events"
+
+# Locked by the process that writes to the run.
+LOCK_FILE = ".lock"
+
+CAUSES = "likely causes: an incomplete copy of the run, a disk error, or an edit by hand"
+
+# A training may commit while another process reads the run.
+ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class Content:
+    """Size [bytes] and hash of a file."""
+
+    size: int
+    sha256: str
+
+    @classmethod
+    def of(cls, content: bytes) -> "Content":
+        """Measure a content."""
+        return cls(len(content), sha256(content).hexdigest())
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A checkpoint: the finished epochs, the finished steps of the next epoch, and the files."""
+
+    epoch: int
+    step: int
+    files: Mapping[str, Content]
+
+    def as_text(self) -> str:
+        """Return the content of checkpoint.json, with a hash of its own."""
+        files = {name: asdict(content) for name, content in self.files.items()}
+        plain = {"format": FORMAT, "epoch": self.epoch, "step": self.step, "files": files}
+        own = sha256(json.dumps(plain).encode()).hexdigest()
+        return json.dumps({**plain, "sha256": own}, indent=1) + "\n"
+
+
+def has_commit(run: Path) -> bool:
+    """Return whether a folder holds a run with a checkpoint."""
+    return (run / COMMIT_FILE).is_file()
+
+
+def read_commit(run: Path) -> Commit:
+    """Read checkpoint.json of a run.
+
+    Raises:
+        ValueError: If the folder or the file does not exist, or the file is damaged.
+    """
+    if not run.is_dir():
+        raise ValueError(f"there is no run folder {run}")
+    path = run / COMMIT_FILE
+    if not path.is_file():
+        raise ValueError(f"{run}: no checkpoint here; expected a run folder with {COMMIT_FILE}")
+    content = path.read_bytes()
+    try:
+        plain = json.loads(content)
+        files = {name: Content(**one) for name, one in plain["files"].items()}
+        found = Commit(plain["epoch"], plain["step"], files)
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged: it cannot be parsed ({error}); {CAUSES}") from None
+    if found.as_text().encode() != content:
+        raise ValueError(f"{path} is damaged: it does not match its own hash; {CAUSES}")
+    return found
+
+
+def read_committed(run: Path, name: str) -> bytes:
+    """Read a file of a run, and check it.
+
+    Args:
+        run: The run folder.
+        name: The name of the file.
+
+    Returns:
+        The content that the last checkpoint committed.
+
+    Raises:
+        ValueError: If there is no such file, or it is not the one that was committed.
+    """
+    for _ in range(ATTEMPTS):
+        commit = read_commit(run)
+        if name not in commit.files:
+            raise ValueError(f"{run}: this run has no {name}")
+        for path in (run / name, run / f"{name}{NEXT}"):
+            content = _committed_part(path, commit.files[name])
+            if content is not None:
+                return content
+    raise ValueError(f"{run / name} is damaged: {_difference(run / name, commit.files[name])}")
+
+
+def require_undamaged(run: Path) -> Commit:
+    """Check every file of a run; raise a ValueError that names the first damaged one."""
+    commit = read_commit(run)
+    for name in commit.files:
+        read_committed(run, name)
+    return commit
+
+
+def commit_files(
+    run: Path, last: Commit | None, new: Commit, contents: Mapping[str, bytes]
+) -> Commit:
+    """Commit new contents together: after a crash at any moment, all of them are there or none.
+
+    Args:
+        run: The run folder.
+        last: The checkpoint whose other files are kept; None removes all other files.
+        new: The new epoch and step, and those new files that are already written.
+        contents: The new files to write, by name.
+
+    Returns:
+        The checkpoint.
+
+    Raises:
+        OSError: If a file cannot be written; the last checkpoint stays valid.
+    """
+    kept = last.files if last else {}
+    measured = {name: Content.of(content) for name, content in contents.items()}
+    changed = [name for name in measured if measured[name] != kept.get(name)]
+    commit = Commit(new.epoch, new.step, {**kept, **new.files, **measured})
+    _write_next(run, {**{name: contents[name] for name in changed}, COMMIT_FILE: commit.as_text()})
+    replace_file(run / f"{COMMIT_FILE}{NEXT}", run / COMMIT_FILE)
+    sync_folder(run)
+    for name in changed:
+        replace_file(run / f"{name}{NEXT}", run / name)
+    if last is None:
+        _delete_others(run, commit)
+    sync_folder(run)
+    return commit
+
+
+def grown_files(run: Path, names: Sequence[str]) -> dict[str, Content]:
+    """Wait until files that other code appended to are on the disk, and measure them."""
+    for name in names:
+        sync_file(run / name)
+    return {name: Content.of((run / name).read_bytes()) for name in names}
+
+
+def is_leftover(path: Path) -> bool:
+    """Return whether a killed training may have left this file in a folder without checkpoint."""
+    name = path.name
+    return name == LOCK_FILE or name.endswith(NEXT) or name.startswith(GROWING)
+
+
+def recover(run: Path) -> list[str]:
+    """Finish the commit of a writer that was killed, and delete what it left behind.
+
+    Call it only while no other process writes to the run.
+
+    Returns:
+        A sentence for each thing that was done.
+    """
+    commit = read_commit(run) if has_commit(run) else Commit(0, 0, {})
+    done = [_resolve(path, commit) for path in sorted(run.glob(f"*{NEXT}"))]
+    for path in sorted(run.glob(f"{GROWING}*")):
+        if path.name not in commit.files:
+            path.unlink()
+            done.append(f"deleted {path}, which belongs to no checkpoint")
+        elif path.stat().st_size > commit.files[path.name].size:
+            with path.open("r+b") as file:
+                file.truncate(commit.files[path.name].size)
+    return done
+
+
+def _write_next(run: Path, contents: Mapping[str, bytes | str]) -> None:
+    """Write files under their temporary names; if one cannot be written, delete all of them."""
+    try:
+        for name, content in contents.items():
+            encoded = content.encode() if isinstance(content, str) else content
+            write_synced(run / f"{name}{NEXT}", encoded)
+        sync_folder(run)
+    except OSError:
+        for name in contents:
+            (run / f"{name}{NEXT}").unlink(missing_ok=True)
+        raise
+
+
+def _delete_others(run: Path, commit: Commit) -> None:
+    """Delete what is left of an older run in this folder."""
+    for path in run.iterdir():
+        if path.name not in {*commit.files, COMMIT_FILE, LOCK_FILE}:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _committed_part(path: Path, expected: Content) -> bytes | None:
+    """Return the content of a file if it is the expected one."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    if path.name.startswith(GROWING):
+        content = content[: expected.size]
+    return content if Content.of(content) == expected else None
+
+
+def _difference(path: Path, expected: Content) -> str:
+    if not path.is_file():
+        return f"expected {_described(expected)}, but there is no such file; {CAUSES}"
+    found = Content.of(path.read_bytes())
+    return f"expected {_described(expected)}, got {_described(found)}; {CAUSES}"
+
+
+def _described(content: Content) -> str:
+    return f"{content.size} bytes with SHA-256 {content.sha256[:12]}"
+
+
+def _resolve(path: Path, commit: Commit) -> str:
+    """Give a file that a killed writer left its name if it was committed, else delete it."""
+    target = path.with_name(path.name.removesuffix(NEXT))
+    expected = commit.files.get(target.name)
+    if (
+        expected is not None
+        and _committed_part(path, expected) is not None
+        and _committed_part(target, expected) is None
+    ):
+        replace_file(path, target)
+        return f"finished the checkpoint of a killed training: {target}"
+    path.unlink()
+    return f"deleted {path}, the unfinished checkpoint of a killed training"

@@ -1,0 +1,107 @@
+"""Save a training: every minute, at its end, and when it is asked to stop."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import monotonic
+
+import torch
+
+from selfsup_lifting.config import Config
+from selfsup_lifting.config_toml import CONFIG_FILE, as_toml
+from selfsup_lifting.run_files import read_committed
+from selfsup_lifting.training.checkpoint import (
+    STATE_FILE,
+    WEIGHTS_FILE,
+    State,
+    lifter_bytes,
+    load_state,
+    naming_damaged_file,
+    random_state,
+)
+from selfsup_lifting.training.lifter import Lifter
+from selfsup_lifting.training.model_selection import ModelSelection
+from selfsup_lifting.training.run_folder import OpenRun
+from selfsup_lifting.training.run_log import METRICS_FILE, RunLog
+from selfsup_lifting.training.stopping import Stopped
+
+# A crash loses at most this much work [s].
+SAVE_EVERY = 60.0
+
+
+@dataclass
+class Checkpoints:
+    """Save all that a training consists of, together.
+
+    Attributes:
+        run: The run folder.
+        config: The settings.
+        lifter: The network.
+        optimizer: Its optimizer.
+        selection: The best weights.
+        log: The metrics.
+        stop_request: Returns the signal that asks to stop, if there is one.
+    """
+
+    run: OpenRun
+    config: Config
+    lifter: Lifter
+    optimizer: torch.optim.Optimizer
+    selection: ModelSelection
+    log: RunLog
+    stop_request: Callable[[], int | None]
+    _saved: float = field(default_factory=monotonic)
+
+    def restore(self) -> State:
+        """Continue from the last checkpoint; return its state."""
+        folder = self.run.folder
+        state = load_state(folder, self.lifter)
+        device = next(self.lifter.parameters()).device
+        self.log.restore(state, read_committed(folder, METRICS_FILE), device)
+        with naming_damaged_file(folder / STATE_FILE):
+            self.optimizer.load_state_dict(state.optimizer)
+        self.selection.resume(folder)
+        return state
+
+    def step_done(self, step: int) -> None:
+        """Save after a step if a minute is over or the training is asked to stop.
+
+        Args:
+            step: The number of finished steps of the epoch; 0 after the last one.
+
+        Raises:
+            Stopped: After the training was saved, if it was asked to stop.
+        """
+        stop = self.stop_request()
+        if stop is not None or monotonic() - self._saved > SAVE_EVERY:
+            self.save(step)
+        if stop is not None:
+            raise Stopped(stop)
+
+    def save(self, step: int = 0) -> None:
+        """Commit a checkpoint.
+
+        Raises:
+            ValueError: If the training has diverged.
+            OSError: If a file cannot be written; the last checkpoint stays valid.
+        """
+        self.log.require_finite()
+        device = next(self.lifter.parameters()).device
+        state = State(
+            epoch=self.log.done,
+            step=step,
+            optimizer=self.optimizer.state_dict(),
+            random=random_state(device),
+            log=self.log.state(),
+        )
+        contents = {
+            WEIGHTS_FILE: lifter_bytes(self.lifter, self.config),
+            CONFIG_FILE: as_toml(self.config).encode(),
+            STATE_FILE: state.as_bytes(),
+            **self.log.files(),
+            **self.selection.files(),
+        }
+        try:
+            self.run.commit(self.log.done, step, contents, self.log.write_curves())
+        except OSError as error:
+            raise OSError(f"{error}; the last checkpoint stays valid") from error
+        self._saved = monotonic()
