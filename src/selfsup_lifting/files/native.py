@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from selfsup_lifting.config import ReadSettings
-from selfsup_lifting.files.parse.npz import array_names
+from selfsup_lifting.parse.npz import array_names
 from selfsup_lifting.reader import Reader, ReadResult
 from selfsup_lifting.recording import load_recording
 

@@ -22,7 +22,7 @@ from selfsup_lifting.files.datasets.subject_tables import (
     wanted_frames,
     with_truth,
 )
-from selfsup_lifting.files.parse.matlab import matlab_variable
+from selfsup_lifting.parse.matlab import matlab_variable
 from selfsup_lifting.read_errors import Place, ReadError
 from selfsup_lifting.reader import Reader, ReadResult
 from selfsup_lifting.recording import Recording, Source

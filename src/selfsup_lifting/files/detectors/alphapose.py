@@ -5,8 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from selfsup_lifting.files.parse.json_values import load_json, object_at, whole_number_at
-from selfsup_lifting.files.parse.text import beginning
 from selfsup_lifting.files.tracks.people_json import (
     PEOPLE_KEYS,
     frame_number,
@@ -15,6 +13,8 @@ from selfsup_lifting.files.tracks.people_json import (
 )
 from selfsup_lifting.files.tracks.person_frames import PersonFrame, tracks_of_people
 from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, ViewTracks
+from selfsup_lifting.parse.json_values import load_json, object_at, whole_number_at
+from selfsup_lifting.parse.text import beginning
 from selfsup_lifting.read_errors import Place
 from selfsup_lifting.skeleton.skeletons import Skeleton
 

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import torch
 
-from selfsup_lifting.files.parse.json_values import LARGEST_FRAME
-from selfsup_lifting.files.parse.tables import first_cells, number_in, read_rows
 from selfsup_lifting.files.tracks.person_frames import frame_range
 from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, ViewTracks, view_tracks
+from selfsup_lifting.parse.json_values import LARGEST_FRAME
+from selfsup_lifting.parse.tables import first_cells, number_in, read_rows
 from selfsup_lifting.read_errors import Place
 from selfsup_lifting.skeleton.infer import Body, body_by_names
 from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton

@@ -16,8 +16,6 @@ from typing import NamedTuple
 
 import torch
 
-from selfsup_lifting.files.parse.json_values import LARGEST_NUMBER
-from selfsup_lifting.files.parse.tables import first_cells, number_in, read_rows
 from selfsup_lifting.files.tracks.person_frames import (
     PersonFrame,
     arrange_people,
@@ -25,6 +23,8 @@ from selfsup_lifting.files.tracks.person_frames import (
     skipped_frames_note,
 )
 from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, ViewTracks, view_tracks
+from selfsup_lifting.parse.json_values import LARGEST_NUMBER
+from selfsup_lifting.parse.tables import first_cells, number_in, read_rows
 from selfsup_lifting.read_errors import Place
 from selfsup_lifting.skeleton.infer import body_by_names
 from selfsup_lifting.skeleton.skeletons import Skeleton

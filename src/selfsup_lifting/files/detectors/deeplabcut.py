@@ -11,15 +11,15 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from selfsup_lifting.files.parse.hdf5 import is_hdf5_with, open_hdf5, text_of
-from selfsup_lifting.files.parse.safe_pickle import unpickle
-from selfsup_lifting.files.parse.tables import SUFFIXES, first_cells, number_in, read_rows
 from selfsup_lifting.files.tracks.person_frames import (
     frame_range,
     require_distinct_frames,
     skipped_frames_note,
 )
 from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, ViewTracks, view_tracks
+from selfsup_lifting.parse.hdf5 import is_hdf5_with, open_hdf5, text_of
+from selfsup_lifting.parse.safe_pickle import unpickle
+from selfsup_lifting.parse.tables import SUFFIXES, first_cells, number_in, read_rows
 from selfsup_lifting.read_errors import Place
 from selfsup_lifting.skeleton.infer import body_by_names
 from selfsup_lifting.skeleton.skeletons import Skeleton

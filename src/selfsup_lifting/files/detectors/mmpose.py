@@ -3,8 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-from selfsup_lifting.files.parse.json_values import list_at, load_json, object_at, whole_number_at
-from selfsup_lifting.files.parse.text import beginning
 from selfsup_lifting.files.tracks.people_json import instance_at
 from selfsup_lifting.files.tracks.person_frames import (
     PersonFrame,
@@ -12,6 +10,8 @@ from selfsup_lifting.files.tracks.person_frames import (
     tracks_of_people,
 )
 from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, ViewTracks
+from selfsup_lifting.parse.json_values import list_at, load_json, object_at, whole_number_at
+from selfsup_lifting.parse.text import beginning
 from selfsup_lifting.read_errors import Place
 from selfsup_lifting.skeleton.infer import Body, body_by_names
 from selfsup_lifting.skeleton.skeletons import Skeleton

@@ -6,8 +6,6 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor
 
-from selfsup_lifting.files.parse.json_values import load_json
-from selfsup_lifting.files.parse.text import beginning
 from selfsup_lifting.files.tracks.people_json import (
     PEOPLE_KEYS,
     frame_number,
@@ -16,6 +14,8 @@ from selfsup_lifting.files.tracks.people_json import (
 )
 from selfsup_lifting.files.tracks.person_frames import PersonFrame, tracks_of_people
 from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, ViewTracks
+from selfsup_lifting.parse.json_values import load_json
+from selfsup_lifting.parse.text import beginning
 from selfsup_lifting.read_errors import Place
 from selfsup_lifting.skeleton.skeletons import Skeleton
 

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from selfsup_lifting.files.parse.hdf5 import is_hdf5_with, open_hdf5, text_of
 from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, ViewTracks, view_tracks
+from selfsup_lifting.parse.hdf5 import is_hdf5_with, open_hdf5, text_of
 from selfsup_lifting.read_errors import Place
 from selfsup_lifting.skeleton.infer import body_by_names
 from selfsup_lifting.skeleton.skeletons import Skeleton

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from selfsup_lifting.files.parse.npz import array_names, is_poses, load_npz
 from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, ViewTracks, view_tracks
+from selfsup_lifting.parse.npz import array_names, is_poses, load_npz
 from selfsup_lifting.read_errors import Place
 from selfsup_lifting.skeleton.infer import body_by_count
 from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton

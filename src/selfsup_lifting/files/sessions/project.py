@@ -9,7 +9,7 @@ from typing import Any
 
 from selfsup_lifting.calibration import Rig, load_rig
 from selfsup_lifting.config import ReadSettings
-from selfsup_lifting.files.parse.text import read_text
+from selfsup_lifting.parse.text import read_text
 from selfsup_lifting.read_errors import Place, ReadError
 from selfsup_lifting.reader import ReadResult
 from selfsup_lifting.skeleton.skeletons import SKELETONS

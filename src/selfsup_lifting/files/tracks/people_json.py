@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from selfsup_lifting.files.parse.json_values import list_at, numbers_at, object_at
+from selfsup_lifting.parse.json_values import list_at, numbers_at, object_at
 from selfsup_lifting.read_errors import Place
 
 # The names of a frame's list of people and of their keypoints: OpenPose's, AlphaPose's "cmu".

@@ -297,7 +297,7 @@ def test_a_malicious_pickle_runs_nothing(tmp_path: Path) -> None:
 @pytest.mark.rejects
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_no_protocol_of_pickle_runs_anything(tmp_path: Path, protocol: int) -> None:
-    from selfsup_lifting.files.parse.safe_pickle import unpickle
+    from selfsup_lifting.parse.safe_pickle import unpickle
 
     with pytest.raises(ReadError, match="could run code"):
         unpickle(pickle.dumps(CreatesAFile(tmp_path / "witness"), protocol), tmp_path)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from selfsup_lifting.files.parse.text import beginning, read_text
+from selfsup_lifting.parse.text import beginning, read_text
 from selfsup_lifting.read_errors import Place
 
 SUFFIXES = (".csv", ".tsv", ".txt")

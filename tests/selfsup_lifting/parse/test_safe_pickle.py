@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfsup_lifting.files.parse.npz import load_npz
-from selfsup_lifting.files.parse.safe_pickle import unpickle
+from selfsup_lifting.parse.npz import load_npz
+from selfsup_lifting.parse.safe_pickle import unpickle
 from selfsup_lifting.read_errors import ReadError
 
 HERE = Path("here.npz")

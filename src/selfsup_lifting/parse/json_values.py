@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from selfsup_lifting.files.parse.text import read_text
+from selfsup_lifting.parse.text import read_text
 from selfsup_lifting.read_errors import Place, ReadError
 
 LARGEST_NUMBER = 1e9

@@ -10,7 +10,7 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from selfsup_lifting.files.parse.safe_pickle import unpickle
+from selfsup_lifting.parse.safe_pickle import unpickle
 from selfsup_lifting.read_errors import Place, ReadError
 
 
