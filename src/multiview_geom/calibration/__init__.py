@@ -1,0 +1,1 @@
+"""Poses of cameras from what they saw."""
