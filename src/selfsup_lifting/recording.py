@@ -1,12 +1,10 @@
 """A recording: cameras, 2D keypoints, confidences, maybe the truth; and its native file."""
 
 import json
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -17,12 +15,14 @@ from torch import Tensor
 
 from multiview_geom import Cameras, Lens
 from selfsup_lifting.atomic_write import replacing
+from selfsup_lifting.parse.npz import load_npz
 from selfsup_lifting.read_errors import Place, ReadError
 from selfsup_lifting.skeleton.joint_mapping import joint_mapping, map_joints
 from selfsup_lifting.skeleton.skeletons import Skeleton
 
 FORMAT_VERSION = 1
 # The tensors of the cameras that a file contains.
+TENSORS = ("keypoints", "confidence", "truth")
 CAMERA_ARRAYS = ("intrinsics", "camera_from_world", "distortion", "image_size")
 
 
@@ -188,7 +188,7 @@ def save_recording(path: Path, recording: Recording) -> None:
         "source": recording.source.as_dict(),
         "units": {"keypoints": "px", "truth": "m", "cameras": "m"},
     }
-    arrays = {name: getattr(recording, name) for name in ("keypoints", "confidence", "truth")}
+    arrays = {name: getattr(recording, name) for name in TENSORS}
     arrays |= {name: getattr(cameras, name) for name in CAMERA_ARRAYS}
     known: dict[str, Any] = {
         name: array.cpu().numpy() for name, array in arrays.items() if array is not None
@@ -221,8 +221,7 @@ def load_recording(path: Path) -> Recording:
     """
     path = Path(path)
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = load_npz(path, "description", *TENSORS, *CAMERA_ARRAYS)
         description = json.loads(str(arrays.pop("description")))
         version = description.get("format")
         if version != FORMAT_VERSION:
@@ -231,12 +230,9 @@ def load_recording(path: Path) -> Recording:
                 "version of this package wrote it"
             )
         return _recording_of(description, arrays)
-    except (
-        OSError, EOFError, BadZipFile, zlib.error, KeyError, TypeError, ValueError,
-        NotImplementedError, RuntimeError, AttributeError,
-    ) as error:  # fmt: skip
-        if isinstance(error, ReadError | FileNotFoundError):
-            raise
+    except ReadError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Place(path).damaged("a recording", error) from error
 
 

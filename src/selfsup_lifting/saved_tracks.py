@@ -1,22 +1,21 @@
 """Read the 3D tracks that `save_tracks` wrote as NPZ or CSV."""
 
 import json
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from selfsup_lifting.parse.npz import load_npz
 from selfsup_lifting.read_errors import Place, ReadError
 from selfsup_lifting.skeleton.skeletons import Skeleton
 
 # The errors that reading a damaged file can raise.
-DAMAGE = (OSError, EOFError, BadZipFile, zlib.error, KeyError, TypeError, ValueError)
+DAMAGE = (OSError, KeyError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -73,10 +72,10 @@ def load_tracks(path: Path) -> SavedTracks:
 
 def _read_npz(path: Path) -> dict[str, Any]:
     """Return the description of a file and its tracks; empty if it holds other arrays."""
-    with np.load(path, allow_pickle=False) as file:
-        if "tracks" not in file.files:
-            return {}
-        return {**json.loads(str(file["description"])), "tracks": file["tracks"]}
+    found = load_npz(path, "description", "tracks")
+    if "tracks" not in found:
+        return {}
+    return {**json.loads(str(found["description"])), "tracks": found["tracks"]}
 
 
 def _read_csv(path: Path) -> dict[str, Any]:

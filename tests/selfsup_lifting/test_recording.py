@@ -179,7 +179,7 @@ def test_a_file_cut_short_is_refused(tmp_path: Path, kept: int) -> None:
     path = tmp_path / "recording.npz"
     save_recording(path, Scene().recording())
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(ReadError, match=r"recording\.npz is not a recording, or is damaged"):
+    with pytest.raises(ReadError, match=r"recording\.npz is not an npz file, or is damaged"):
         load_recording(path)
 
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from selfsup_lifting.parse.unpacking import require_unpackable
 from selfsup_lifting.read_errors import Place, ReadError
 
 SUFFIXES = frozenset({".h5", ".hdf5"})
@@ -36,6 +37,34 @@ def open_hdf5(path: Path, layout: str) -> Iterator[Any]:
         RuntimeError, MemoryError,
     ) as error:  # fmt: skip
         raise Place(path).damaged(f"an HDF5 file in the layout of {layout}", error) from None
+
+
+def members(group: Any) -> dict[str, Any]:  # noqa: ANN401 - h5py is untyped
+    """Return the groups and arrays of a group; links are left out, which can point elsewhere."""
+    return {name: group[name] for name in group if _is_own(group, name)}
+
+
+def array_at(group: Any, name: str) -> Any:  # noqa: ANN401 - h5py is untyped
+    """Read an array of a group.
+
+    Raises:
+        ReadError: If it is in another file, or would take far more memory than the file.
+        KeyError: If the group has no such array.
+    """
+    place = Place(Path(group.file.filename), name)
+    if name in group and not _is_own(group, name):
+        raise place.error("expected an array of this file, got a link")
+    array = group[name]
+    if array.is_virtual or array.external:
+        raise place.error("expected an array of this file, got one in another file")
+    require_unpackable(place.path, array.size * array.dtype.itemsize, f"`{name}`")
+    return array[()]
+
+
+def _is_own(group: Any, name: str) -> bool:  # noqa: ANN401 - h5py is untyped
+    import h5py
+
+    return isinstance(group.get(name, getlink=True), h5py.HardLink)
 
 
 def is_hdf5_with(path: Path, condition: Callable[[Any], bool]) -> bool:

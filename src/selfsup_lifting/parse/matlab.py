@@ -1,11 +1,18 @@
 """MATLAB files of version 5."""
 
+import zlib
 from pathlib import Path
+from struct import unpack_from
 from typing import Any
 
 from numpy.typing import NDArray
 
+from selfsup_lifting.parse.unpacking import largest_content, require_unpackable
 from selfsup_lifting.read_errors import Place
+
+# The layout of version 5: a header, then variables with a tag of their type and their size.
+_HEADER, _TAG, _COMPRESSED = 128, 8, 15
+_PIECE = 2**20
 
 
 def matlab_variable(file: Path, name: str) -> NDArray[Any]:
@@ -24,6 +31,7 @@ def matlab_variable(file: Path, name: str) -> NDArray[Any]:
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 
+    require_unpackable(file, _unpacked_bytes(file), "its variables")
     try:
         content = loadmat(file, variable_names=[name])
     except NotImplementedError:
@@ -34,3 +42,27 @@ def matlab_variable(file: Path, name: str) -> NDArray[Any]:
         raise Place(file).error(f"expected the variable `{name}`, but the file has none")
     variable: NDArray[Any] = content[name]
     return variable
+
+
+def _unpacked_bytes(file: Path) -> int:
+    """Return the size of the compressed variables once they are unpacked, or more than allowed."""
+    content, total, at = file.read_bytes(), 0, _HEADER
+    little = content[_HEADER - 2 : _HEADER] == b"IM"
+    while at + _TAG <= len(content) and total <= largest_content(file):
+        kind, size = unpack_from("<II" if little else ">II", content, at)
+        at += _TAG + size
+        if kind == _COMPRESSED:
+            total += _inflated(content[at - size : at], largest_content(file))
+    return total
+
+
+def _inflated(packed: bytes, most: int) -> int:
+    """Return how many bytes a compressed variable has, counted up to a limit."""
+    unpacker, count = zlib.decompressobj(), 0
+    while packed and count <= most:
+        try:
+            count += len(unpacker.decompress(packed, _PIECE))
+        except zlib.error:
+            return count  # scipy says what is damaged
+        packed = unpacker.unconsumed_tail
+    return count

@@ -1,16 +1,17 @@
 """NumPy's `.npz` archives: the names of their arrays, and the arrays, even if pickled."""
 
-import io
 import zlib
-from collections.abc import Set
+from collections.abc import Sequence, Set
+from math import prod
 from pathlib import Path
 from typing import Any, TypeGuard
-from zipfile import BadZipFile, ZipFile
+from zipfile import BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
 from selfsup_lifting.parse.safe_pickle import unpickle
+from selfsup_lifting.parse.unpacking import require_unpackable
 from selfsup_lifting.read_errors import Place, ReadError
 
 
@@ -24,30 +25,38 @@ def array_names(path: Path) -> frozenset[str]:
     return frozenset(name.removesuffix(".npy") for name in names if name.endswith(".npy"))
 
 
-def load_npz(path: Path) -> dict[str, Any]:
-    """Read an `.npz` file in which some arrays may be pickled objects.
+def load_npz(path: Path, *names: str) -> dict[str, Any]:
+    """Read arrays of an `.npz` file; some may be pickled objects.
 
     Args:
         path: The file.
+        names: The arrays to read, those of them that the file has.
 
     Returns:
-        Plain arrays; for a pickled array its only object, or a list of its objects.
+        Plain arrays; for a pickled array its only object, or nested lists of its objects.
 
     Raises:
-        ReadError: If it is not an `.npz` file, is damaged, or holds a pickle that could run code.
+        ReadError: If it is not an `.npz` file, is damaged, holds a pickle that could run code, or
+            unpacks to far more than its size.
     """
     try:
         with ZipFile(path) as archive:
-            members = {name: archive.read(name) for name in archive.namelist()}
+            members = [each for each in archive.infolist() if each.filename in _members(names)]
+            require_unpackable(path, sum(each.file_size for each in members), "its arrays")
+            return {
+                each.filename.removesuffix(".npy"): _array(path, archive, each) for each in members
+            }
+    except (ReadError, FileNotFoundError):
+        raise
     except (
         BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError,
+        TypeError, MemoryError, SyntaxError,
     ) as error:  # fmt: skip
         raise Place(path).damaged("an npz file", error) from None
-    return {
-        name.removesuffix(".npy"): _array(path, content)
-        for name, content in members.items()
-        if name.endswith(".npy")
-    }
+
+
+def _members(names: Sequence[str]) -> frozenset[str]:
+    return frozenset(f"{name}.npy" for name in names)
 
 
 def is_poses(value: object, widths: Set[int]) -> TypeGuard[NDArray[Any]]:
@@ -57,18 +66,17 @@ def is_poses(value: object, widths: Set[int]) -> TypeGuard[NDArray[Any]]:
     return value.dtype.kind in "fiu" and value.shape[-1] in widths
 
 
-def _array(path: Path, content: bytes) -> Any:  # noqa: ANN401 - any content of the file
-    stream = io.BytesIO(content)
-    try:
+def _array(path: Path, archive: ZipFile, member: ZipInfo) -> Any:  # noqa: ANN401 - any content
+    with archive.open(member) as stream:
         version = np.lib.format.read_magic(stream)
         header = "read_array_header_1_0" if version == (1, 0) else "read_array_header_2_0"
-        _, _, dtype = getattr(np.lib.format, header)(stream)
+        shape, _, dtype = getattr(np.lib.format, header)(stream)
         if dtype.hasobject:
-            array = unpickle(content[stream.tell() :], path)
-            holds_objects = isinstance(array, np.ndarray) and array.dtype.hasobject
-            return array.tolist() if holds_objects else array
-        return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
-    except ReadError:
-        raise
-    except (ValueError, EOFError, TypeError, MemoryError, SyntaxError) as error:
-        raise Place(path).damaged("an npz file", error) from None
+            return unpickle(stream.read(), path)
+        size, expected = member.file_size - stream.tell(), prod(shape) * dtype.itemsize
+    if size != expected:
+        raise Place(path, member.filename).error(
+            f"expected {expected} bytes of an array of shape {shape}, got {size}"
+        )
+    with archive.open(member) as stream:
+        return np.lib.format.read_array(stream, allow_pickle=False)

@@ -1,7 +1,9 @@
 """Laws of the unpickler that runs nothing."""
 
 import pickle
+import re
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -57,10 +59,68 @@ def test_arrays_of_objects_in_an_npz_come_back(tmp_path: Path) -> None:
     np.savez(
         tmp_path / "x.npz", one=np.array({"a": np.arange(2)}), several=several, plain=np.eye(2)
     )
-    read = load_npz(tmp_path / "x.npz")
+    read = load_npz(tmp_path / "x.npz", "one", "several", "plain")
     np.testing.assert_array_equal(read["one"]["a"], np.arange(2))
     assert read["several"] == [{"a": 1}, [2]]
     np.testing.assert_array_equal(read["plain"], np.eye(2))
+
+
+def test_arrays_of_objects_keep_their_axes() -> None:
+    square = np.empty((2, 3), dtype=object)
+    square[:] = [["a", "b", "c"], ["d", "e", "f"]]
+    assert unpickle(pickle.dumps(square), HERE) == square.tolist()
+
+
+samples = st.sampled_from(
+    [
+        pickle.dumps(value, protocol=protocol)
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
+        for value in (
+            {"S1": {"Walk": [np.zeros((3, 2), dtype=np.float32), np.float32(1)]}},
+            np.array([{"a": np.arange(4.0)}, [1, (2, "x")]], dtype=object),
+            [("scorer", "nose", "x")] * 3,
+        )
+    ]
+)
+
+
+@given(samples, st.lists(st.tuples(st.integers(0, 400), st.binary(max_size=3)), min_size=1))
+def test_a_damaged_pickle_is_read_or_refused(
+    content: bytes, damages: list[tuple[int, bytes]]
+) -> None:
+    for at, change in damages:
+        content = content[:at] + change + content[at + 1 :]
+    with suppress(ReadError):
+        unpickle(content, HERE)
+
+
+def _array_program(shape: bytes, content: bytes) -> bytes:
+    """Return a pickle of an array of objects whose shape need not fit its content."""
+    return (
+        b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
+        b"(K\x01" + shape + b"\x85cnumpy\ndtype\nU\x02O8\x85R\x89" + content + b"tb."
+    )
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (_array_program(b"M\xff\xff", b"]q\x00K\x01a"), "shape (65535,) cannot have 1 objects"),
+        (_array_program(b"\x8a\x06\x00\x00\x00\x00\x00\x01", b"]"), "cannot have 0 objects"),
+        (b"\x80\x02})" + b"\x85" * 1_000_000 + b"K\x00s.", "containers deep, are not allowed"),
+        (b"\x80\x02K\x00\x85" + b"2\x86" * 40 + b".", "are not allowed"),
+        (b"\x80\x02]q\x00h\x00a.", "a container that contains itself"),
+        (b"\x80\x02]q\x00]h\x00ah\x00K\x01a0.", "a container that contains itself"),
+        (b"\x80\x02c_codecs\nencode\n}X\x01\x00\x00\x00aK\x01sb.", "the state of Name"),
+        (b"\x80\x02}\x8a\x08" + b"\x7f" * 8 + b"K\x00s.", "a key of more than 60 bits"),
+        (b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R.",
+         "an array without content"),
+    ],
+)  # fmt: skip
+def test_what_would_reach_into_memory_or_fill_it_is_refused(content: bytes, reason: str) -> None:
+    with pytest.raises(ReadError, match=re.escape(reason)):
+        unpickle(content, HERE)
 
 
 @pytest.mark.rejects

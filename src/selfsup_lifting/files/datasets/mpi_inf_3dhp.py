@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from multiview_geom import Cameras, camera_to_world
 from selfsup_lifting.calibration import Rig, read_rig
 from selfsup_lifting.config import METERS_PER_UNIT, ReadSettings
-from selfsup_lifting.parse.hdf5 import open_hdf5
+from selfsup_lifting.parse.hdf5 import array_at, open_hdf5
 from selfsup_lifting.parse.matlab import matlab_variable
 from selfsup_lifting.parse.npz import array_names, load_npz
 from selfsup_lifting.read_errors import Place, ReadError
@@ -104,7 +104,7 @@ def _test_sequence(file: Path) -> AnnotatedSequence:
     """Read one HDF5 file, in which MATLAB's axes are reversed."""
     names = ("annot2", "annot3", "univ_annot3", "valid_frame", "activity_annotation")
     with open_hdf5(file, "MPI-INF-3DHP's test set (MATLAB 7.3)") as content:
-        arrays = {name: np.asarray(content[name]) for name in names}
+        arrays = {name: np.asarray(array_at(content, name)) for name in names}
     frames = len(arrays["annot2"])
     return AnnotatedSequence(
         name=file.resolve().parent.name,
@@ -118,7 +118,7 @@ def _test_sequence(file: Path) -> AnnotatedSequence:
 
 def _npz_sequences(path: Path) -> list[AnnotatedSequence]:
     """Read P-STMO's npz, which contains the universal truth only, and no activities."""
-    data = load_npz(path).get("data")
+    data = load_npz(path, "data").get("data")
     if not isinstance(data, dict) or not all(str(name).startswith("TS") for name in data):
         raise Place(path).error(
             "expected the sequences TS1 to TS6; the training npz cannot be read, for it has no "

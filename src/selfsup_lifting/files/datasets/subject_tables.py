@@ -116,7 +116,7 @@ def read_2d_table(path: Path, declared: str | None) -> Table2D:
     Raises:
         ReadError: If the file has another layout, or its skeleton is unknown.
     """
-    content = load_npz(path)
+    content = load_npz(path, "positions_2d", "metadata")
     poses = _by_subject(Place(path, "positions_2d"), content.get("positions_2d"))
     for subject, actions in poses.items():
         for action, cameras in actions.items():
@@ -141,7 +141,9 @@ def read_3d_table(path: Path) -> Mapping[str, Mapping[str, NDArray[Any]]]:
     """
     if not path.is_file():
         return {}
-    poses = _by_subject(Place(path, "positions_3d"), load_npz(path).get("positions_3d"))
+    poses = _by_subject(
+        Place(path, "positions_3d"), load_npz(path, "positions_3d").get("positions_3d")
+    )
     for subject, actions in poses.items():
         for action, positions in actions.items():
             if not is_poses(positions, {3}):

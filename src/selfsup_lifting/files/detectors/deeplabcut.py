@@ -17,7 +17,7 @@ from selfsup_lifting.files.tracks.person_frames import (
     skipped_frames_note,
 )
 from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, ViewTracks, view_tracks
-from selfsup_lifting.parse.hdf5 import is_hdf5_with, open_hdf5, text_of
+from selfsup_lifting.parse.hdf5 import array_at, is_hdf5_with, members, open_hdf5, text_of
 from selfsup_lifting.parse.safe_pickle import unpickle
 from selfsup_lifting.parse.tables import SUFFIXES, first_cells, number_in, read_rows
 from selfsup_lifting.read_errors import Place
@@ -45,7 +45,7 @@ def _recognizes(path: Path) -> bool:
     """Recognize an HDF5 file of pandas, or a table whose first row begins with "scorer"."""
     if path.suffix in SUFFIXES:
         return first_cells(path)[:1] == ["scorer"]
-    return is_hdf5_with(path, lambda file: any(_is_pandas(group) for group in file.values()))
+    return is_hdf5_with(path, lambda file: any(map(_is_pandas, members(file).values())))
 
 
 def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
@@ -172,19 +172,18 @@ def _number(place: Place, cell: str) -> float:
 
 def _read_hdf5(path: Path) -> Table:
     with open_hdf5(path, "pandas") as file:
-        group = next(group for group in file.values() if _is_pandas(group))
+        group = next(filter(_is_pandas, members(file).values()))
         kind = text_of(group.attrs["pandas_type"])
         return _read_table(path, group) if kind == "frame_table" else _read_fixed(path, group)
 
 
 def _read_table(path: Path, group: Any) -> Table:  # noqa: ANN401 - h5py is untyped
     """Read pandas' layout "table": one record per row, column names pickled as attributes."""
-    table = group["table"]
-    rows = table[()]
+    rows, attributes = array_at(group, "table"), group["table"].attrs
     blocks = sorted(name for name in rows.dtype.names if name.startswith("values_block_"))
     columns: list[Column] = []
     for block in blocks:
-        pickled = bytes(table.attrs[f"{block}_kind"])
+        pickled = bytes(attributes[f"{block}_kind"])
         columns += [tuple(map(str, column)) for column in unpickle(pickled, path)]
     values = np.concatenate([rows[block].reshape(len(rows), -1) for block in blocks], axis=1)
     frames = [_frame_of(path, frame) for frame in rows["index"]]
@@ -194,7 +193,7 @@ def _read_table(path: Path, group: Any) -> Table:  # noqa: ANN401 - h5py is unty
 def _read_fixed(path: Path, group: Any) -> Table:  # noqa: ANN401 - h5py is untyped
     """Read pandas' layout "fixed": arrays of names, and of indices into them."""
     names = _index(group, "block0_items")
-    values = np.asarray(group["block0_values"][()], dtype=np.float64)
+    values = np.asarray(array_at(group, "block0_values"), dtype=np.float64)
     frames = [_frame_of(path, row[-1]) for row in _index(group, "axis1")]
     return Table(frames, [tuple(map(text_of, name)) for name in names], values)
 
@@ -202,10 +201,10 @@ def _read_fixed(path: Path, group: Any) -> Table:  # noqa: ANN401 - h5py is unty
 def _index(group: Any, name: str) -> list[tuple[Any, ...]]:  # noqa: ANN401 - h5py is untyped
     """Return an index of pandas' layout "fixed", one tuple of levels per entry."""
     if f"{name}_nlevels" not in group.attrs:
-        return [(entry,) for entry in group[name][()]]
+        return [(entry,) for entry in array_at(group, name)]
     levels = range(int(group.attrs[f"{name}_nlevels"]))
-    known = [group[f"{name}_level{at}"][()] for at in levels]
-    labels = [group[f"{name}_label{at}"][()] for at in levels]
+    known = [array_at(group, f"{name}_level{at}") for at in levels]
+    labels = [array_at(group, f"{name}_label{at}") for at in levels]
     return [
         tuple(level[at] for level, at in zip(known, entry, strict=True))
         for entry in zip(*labels, strict=True)

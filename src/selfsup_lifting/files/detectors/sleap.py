@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, ViewTracks, view_tracks
-from selfsup_lifting.parse.hdf5 import is_hdf5_with, open_hdf5, text_of
+from selfsup_lifting.parse.hdf5 import array_at, is_hdf5_with, open_hdf5, text_of
 from selfsup_lifting.read_errors import Place
 from selfsup_lifting.skeleton.infer import body_by_names
 from selfsup_lifting.skeleton.skeletons import Skeleton
@@ -26,7 +26,7 @@ def _recognizes(path: Path) -> bool:
 def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     """Read every track; points that a person placed have no score."""
     with open_hdf5(path, NAME) as file:
-        nodes = [text_of(name) for name in file["node_names"][()]]
+        nodes = [text_of(name) for name in array_at(file, "node_names")]
         edges = [(text_of(one), text_of(two)) for one, two in _array(file, "edge_names")]
         names = tuple(text_of(name) for name in _array(file, "track_names"))
         points, scores = _points_and_scores(Place(path), file, len(nodes))
@@ -45,7 +45,7 @@ def _points_and_scores(
     nodes: int,
 ) -> tuple[Float[Tensor, "frames people joints 2"], Float[Tensor, "frames people joints"]]:
     axes = _axes(file["tracks"], MATLAB_AXES)
-    tracks = torch.from_numpy(file["tracks"][()]).float()
+    tracks = torch.from_numpy(array_at(file, "tracks")).float()
     if tracks.dim() != len(MATLAB_AXES) or set(axes) != set(MATLAB_AXES):
         raise place.error(f"`tracks` must have the axes {MATLAB_AXES}, got {tuple(tracks.shape)}")
     points = tracks.permute([*map(axes.index, ("frame", "track", "node", "xy"))])
@@ -56,7 +56,7 @@ def _points_and_scores(
     if "point_scores" not in file:
         return points, torch.full(points.shape[:-1], torch.nan)
     axes = _axes(file["point_scores"], tuple(axis for axis in axes if axis != "xy"))
-    scores = torch.from_numpy(file["point_scores"][()]).float()
+    scores = torch.from_numpy(array_at(file, "point_scores")).float()
     scores = scores.permute([*map(axes.index, ("frame", "track", "node"))])
     if scores.shape != points.shape[:-1]:
         raise place.error(f"`point_scores` {tuple(scores.shape)} do not fit `tracks`")
@@ -69,4 +69,4 @@ def _axes(dataset: Any, default: tuple[str, ...]) -> tuple[str, ...]:  # noqa: A
 
 
 def _array(file: Any, name: str) -> Any:  # noqa: ANN401 - h5py is untyped
-    return file[name][()] if name in file else ()
+    return array_at(file, name) if name in file else ()

@@ -27,7 +27,7 @@ def _recognizes(path: Path) -> bool:
 
 def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     """Read every video and camera; most files have no scores."""
-    content = load_npz(path)
+    content = load_npz(path, "positions_2d", "metadata")
     metadata = content.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     layout = LAYOUTS.get(str(metadata.get("layout_name")), "")

@@ -1,0 +1,92 @@
+"""Packed files: what they unpack to is bounded, and lies in them."""
+
+from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
+
+import h5py
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from selfsup_lifting.config import ReadSettings
+from selfsup_lifting.files import read_recordings
+from selfsup_lifting.parse.hdf5 import array_at, members, open_hdf5
+from selfsup_lifting.parse.matlab import matlab_variable
+from selfsup_lifting.parse.npz import load_npz
+from selfsup_lifting.parse.unpacking import ALWAYS_ALLOWED
+from selfsup_lifting.read_errors import ReadError
+from tests.selfsup_lifting.files.layouts import WRITERS, write_session
+from tests.selfsup_lifting.strategies import Scene
+
+ZEROS = 2 * ALWAYS_ALLOWED
+
+
+def test_an_array_of_zeros_does_not_fill_the_memory(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "x.npz", small=np.eye(2), huge=np.zeros(ZEROS, dtype=np.uint8))
+    np.testing.assert_array_equal(load_npz(tmp_path / "x.npz", "small")["small"], np.eye(2))
+    with pytest.raises(ReadError, match=r"x\.npz: expected at most .* MB in a file of this size"):
+        load_npz(tmp_path / "x.npz", "huge")
+
+
+def test_a_matlab_variable_of_zeros_does_not_fill_the_memory(tmp_path: Path) -> None:
+    savemat(tmp_path / "x.mat", {"huge": np.zeros(ZEROS, dtype=np.uint8)}, do_compression=True)
+    with pytest.raises(ReadError, match=r"x\.mat: expected at most .* MB in a file of this size"):
+        matlab_variable(tmp_path / "x.mat", "huge")
+
+
+def test_compressed_matlab_variables_are_read(tmp_path: Path) -> None:
+    savemat(tmp_path / "x.mat", {"eye": np.eye(3)}, do_compression=True)
+    np.testing.assert_array_equal(matlab_variable(tmp_path / "x.mat", "eye"), np.eye(3))
+
+
+def test_a_header_that_promises_more_than_there_is_is_refused(tmp_path: Path) -> None:
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 17, 2), }"
+    content = b"\x93NUMPY\x01\x00" + (len(header) + 1).to_bytes(2, "little") + header + b"\n"
+    with ZipFile(tmp_path / "x.npz", "w", ZIP_DEFLATED) as archive:
+        archive.writestr("tracks.npy", content)
+    with pytest.raises(ReadError, match=r"expected 136000000000000 bytes .* got 0"):
+        load_npz(tmp_path / "x.npz", "tracks")
+
+
+def test_an_array_that_was_never_written_does_not_fill_the_memory(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("tracks", (ZEROS,), dtype="u1", chunks=True, fillvalue=1)
+    refused = pytest.raises(ReadError, match=r"x\.h5: expected at most .* `tracks` would take")
+    with refused, open_hdf5(tmp_path / "x.h5", "a test") as file:
+        array_at(file, "tracks")
+
+
+@pytest.mark.parametrize("way", ["storage", "link", "virtual"])
+def test_an_array_of_another_file_is_not_read(tmp_path: Path, way: str) -> None:
+    (tmp_path / "secret").write_bytes(bytes(range(48)))
+    with h5py.File(tmp_path / "other.h5", "w") as other:
+        other["tracks"] = np.arange(6.0)
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        if way == "storage":
+            outside = [(str(tmp_path / "secret"), 0, 48)]
+            file.create_dataset("tracks", (6,), dtype="f8", external=outside)
+        elif way == "link":
+            file["tracks"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "tracks")
+        else:
+            layout = h5py.VirtualLayout((6,), dtype="f8")
+            layout[:] = h5py.VirtualSource(str(tmp_path / "other.h5"), "tracks", (6,))
+            file.create_virtual_dataset("tracks", layout)
+    refused = pytest.raises(ReadError, match=r"x\.h5, tracks: expected an array of this file, got")
+    with refused, open_hdf5(tmp_path / "x.h5", "a test") as file:
+        assert ("tracks" in members(file)) == (way != "link")
+        array_at(file, "tracks")
+
+
+def test_a_session_does_not_show_another_file(tmp_path: Path) -> None:
+    folder = write_session(
+        tmp_path / "session", Scene(skeleton="coco17").recording(), WRITERS["sleap"]
+    )
+    file = next(folder.rglob("*.h5"))
+    (tmp_path / "secret").write_bytes(bytes(range(256)) * 100)
+    with h5py.File(file, "r+") as opened:
+        shape, dtype = opened["tracks"].shape, opened["tracks"].dtype
+        del opened["tracks"]
+        outside = [(str(tmp_path / "secret"), 0, 25_600)]
+        opened.create_dataset("tracks", shape, dtype=dtype, external=outside)
+    with pytest.raises(ReadError, match="got one in another file"):
+        read_recordings([str(folder)], ReadSettings())
