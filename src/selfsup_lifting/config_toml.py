@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import tomli_w
 
@@ -110,22 +110,38 @@ def from_plain(plain: Mapping[str, Any], defaults: Settings, table: str = "") ->
     return replace(defaults, **changed)  # type: ignore[type-var]
 
 
-def explained(settings: object, table: str = "") -> Iterator[str]:
-    """Describe the settings whose default has a source: the paper, its code or us.
+class SettingRow(NamedTuple):
+    """A setting: its name with its tables, its value, its default, and the source of that."""
+
+    name: str
+    value: str
+    default: str
+    source: str
+
+
+def setting_rows(settings: object, table: str = "") -> Iterator[SettingRow]:
+    """Describe every setting.
 
     Args:
         settings: A dataclass of settings.
         table: The name of its table, with a dot at the end.
 
     Yields:
-        Name, value and source, one setting per line.
+        A row for each setting, with those of nested tables.
     """
+    default = type(settings)()
     for one in fields(settings):  # type: ignore[arg-type]
-        value, source = getattr(settings, one.name), one.metadata.get("source")
+        value, name = getattr(settings, one.name), f"{table}{one.name}"
         if is_dataclass(value):
-            yield from explained(value, f"{table}{one.name}.")
-        elif source:
-            yield f"{table}{one.name} = {as_plain(value)}  ({source})"
+            yield from setting_rows(value, f"{name}.")
+        else:
+            usual = str(as_plain(getattr(default, one.name)))
+            yield SettingRow(name, str(as_plain(value)), usual, one.metadata.get("source", ""))
+
+
+def setting_values(settings: object) -> dict[str, str]:
+    """Return the value of every setting as text, by the name with its tables."""
+    return {row.name: row.value for row in setting_rows(settings)}
 
 
 def setting_names(settings: object, table: str = "") -> Iterator[str]:

@@ -63,6 +63,7 @@ class Reconstruction:
 
     Attributes:
         points: Joints in the world [m]; NaN where fewer than two views detected them.
+        residuals: Reprojection error of every detection [px]; NaN where it was not used.
         total: Residuals of all cameras and joints.
         per_camera: Residuals of each camera.
         per_joint: Residuals of each joint.
@@ -73,6 +74,7 @@ class Reconstruction:
     """
 
     points: Float[Tensor, "frames joints 3"]
+    residuals: Float[Tensor, "frames views joints"]
     total: Residuals
     per_camera: Mapping[str, Residuals]
     per_joint: Mapping[str, Residuals]
@@ -212,6 +214,7 @@ def reconstruct(
     expected_errors = covariance.diagonal(dim1=-2, dim2=-1).sum(dim=-1).sqrt()
     return Reconstruction(
         points=points,
+        residuals=residuals,
         total=_summary(residuals, seen),
         per_camera={
             name: _summary(residuals[:, view], seen[:, view])

@@ -1,89 +1,54 @@
 """One function per command: read the data, do the work, print the results."""
 
-import json
 import shlex
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, replace
-from functools import partial, singledispatch
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import singledispatch
 from pathlib import Path
-from typing import Any
 
-from jaxtyping import Float
-from rich.console import Console
-from rich.text import Text
-from torch import Tensor
-
-from multiview_geom import camera_to_world
-from selfsup_lifting.agreement import camera_agreement, require_agreement
+from selfsup_lifting.agreement import require_agreement
 from selfsup_lifting.cli.options import (
     PROGRAM,
     AblateOptions,
     EvaluateOptions,
-    InspectOptions,
     Options,
-    PredictOptions,
-    ResultOptions,
     TrainOptions,
-    TriangulateOptions,
-    ViewOptions,
     choose,
-    frame_slice,
+    default_preset,
 )
+from selfsup_lifting.cli.output import frames_of, messages, print_json, results
 from selfsup_lifting.cli.progress import show_progress
-from selfsup_lifting.cli.saving import outputs_of, require_outputs, save_outputs
 from selfsup_lifting.cli.tables import (
     ablation_cells,
     error_table,
     evaluation_summary,
-    expected_error,
-    inspection_parts,
     plain_table,
-    residual_tables,
     result_table,
 )
-from selfsup_lifting.config import ReadSettings
-from selfsup_lifting.config_toml import explained, load_config
+from selfsup_lifting.cli.track_commands import predict, triangulate
+from selfsup_lifting.cli.view_commands import inspect, view
+from selfsup_lifting.config import Config
+from selfsup_lifting.config_toml import load_config, setting_values
 from selfsup_lifting.evaluation.ablation import ablate as run_ablation
 from selfsup_lifting.evaluation.ablation import loss_steps, varied
-from selfsup_lifting.evaluation.evaluate import Evaluation, evaluate_lifter, nan_to_none
-from selfsup_lifting.evaluation.inspection import (
-    Inspection,
-    RigInspection,
-    inspect_calibration,
-    inspect_source,
-    warnings_about_geometry,
+from selfsup_lifting.evaluation.evaluate import (
+    evaluate_lifter,
+    pose_errors,
+    summarize,
 )
+from selfsup_lifting.evaluation.held_out import held_out_scores
 from selfsup_lifting.evaluation.published_tables import evaluate_for, split_for
 from selfsup_lifting.evaluation.table_files import require_table, save_tables
-from selfsup_lifting.export import AXES
 from selfsup_lifting.files import read_recordings
-from selfsup_lifting.files.sessions.project import calibrations_in
-from selfsup_lifting.inference import lift, placed_in_camera
-from selfsup_lifting.point_quality import point_quality
-from selfsup_lifting.read_errors import ReadError, UnrecognizedError
-from selfsup_lifting.recording import Recording
+from selfsup_lifting.recipes import PRESETS, RECIPES
+from selfsup_lifting.report.run_report import save_run_report
 from selfsup_lifting.run_files import has_commit, read_commit
 from selfsup_lifting.training.checkpoint import BEST_FILE, WEIGHTS_FILE, load_lifter
-from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.loop import train as train_lifter
 from selfsup_lifting.training.loop import untrained_lifter
 from selfsup_lifting.training.run_folder import planned_run
 from selfsup_lifting.training.stopping import Stopped
-from selfsup_lifting.triangulate import (
-    Reconstruction,
-    chunk_count,
-    normalized_image,
-    reconstruct,
-    reprojection_errors,
-)
-from selfsup_lifting.viewer.pictures import shown_frames
-from selfsup_lifting.viewer.saving import about_view, require_view, save_view
-from selfsup_lifting.viewer.scene import read_scene
-
-_messages = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
-_results = Console(highlight=False)
 
 
 @singledispatch
@@ -110,29 +75,34 @@ def _train_in(folder: Path, options: TrainOptions) -> None:
     config = options.settings
     recordings = read_recordings(config.data, config.read)
     for sentence in require_agreement(recordings, config.most_disagreement):
-        _messages.print(sentence)
+        messages.print(sentence)
     split = split_for(config, recordings)
-    _messages.print("\n".join([split.summary, *explained(config)]))
+    messages.print("\n".join([*_opening(options), split.summary]))
     done = read_commit(folder).epoch if options.resume is not None else 0
     if config.epochs is not None and 0 < config.epochs <= done:
-        _messages.print(f"{folder} has {done} epochs: --epochs {config.epochs} adds none")
+        messages.print(f"{folder} has {done} epochs: --epochs {config.epochs} adds none")
     untrained = untrained_lifter(split.training[0].skeleton, config).eval()
     before = evaluate_lifter(untrained, split.held_out)
     resume = options.resume is not None
     try:
-        lifter = train_lifter(config, split.training, folder, resume=resume, progress=show_progress)
+        lifter = train_lifter(
+            config, split.training, folder,
+            resume=resume, progress=show_progress, scores=held_out_scores(config, split.held_out),
+        )  # fmt: skip
     except (KeyboardInterrupt, ValueError, OSError) as error:
         if has_commit(folder) or isinstance(error, KeyboardInterrupt):
-            _messages.print(_how_to_continue(folder, error))
+            messages.print(_how_to_continue(folder, error))
         raise
-    after = evaluate_lifter(lifter, split.held_out)
+    errors = pose_errors(lifter, split.held_out)
+    after = summarize(errors)
+    report = save_run_report(folder, lifter, split.training, before, errors)
     if options.json:
-        _print_json({"run": str(folder), "before": before.as_dict(), "after": after.as_dict()})
+        print_json({"run": str(folder), "before": before.as_dict(), "after": after.as_dict()})
         return
     rows = {"untrained": before.total, "trained": after.total}
-    _results.print(error_table("Errors on the held-out recordings", rows))
-    _results.print(evaluation_summary(after))
-    _results.print(f"run folder: {folder}", soft_wrap=True)
+    results.print(error_table("Errors on the held-out recordings", rows))
+    results.print(evaluation_summary(after))
+    results.print(f"run folder: {folder}; report: {report}", soft_wrap=True)
 
 
 def _how_to_continue(folder: Path, error: BaseException) -> str:
@@ -146,6 +116,21 @@ def _how_to_continue(folder: Path, error: BaseException) -> str:
     return f"{why}{folder} holds {saved.epoch} epochs{step}; continue with: {command}"
 
 
+def _opening(options: TrainOptions) -> Iterator[str]:
+    """Describe a training in a few lines: what differs from its recipe and preset."""
+    config = options.settings
+    if options.resume is not None:
+        yield f"continuing {options.resume}, with its settings, on {config.device}"
+        return
+    preset = options.preset or default_preset(with_data=bool(config.data or options.config))
+    yield f"recipe {options.recipe}, preset {preset}, on {config.device}"
+    usual = setting_values(RECIPES[options.recipe](PRESETS[preset](Config())))
+    mine = setting_values(replace(config, data=(), run=None, device=Config.device))
+    differs = [f"{name} = {value}" for name, value in mine.items() if usual[name] != value]
+    if differs:
+        yield f"other settings: {', '.join(differs)}"
+
+
 @run.register
 def evaluate(options: EvaluateOptions) -> None:
     """Evaluate a run on its held-out recordings or on other data."""
@@ -156,78 +141,17 @@ def evaluate(options: EvaluateOptions) -> None:
     recordings = read_recordings(options.data or config.data, options.read)
     if not options.data:
         recordings = split_for(config, recordings).held_out
-    recordings = [_frames_of(recording, options.frames) for recording in recordings]
+    recordings = [frames_of(recording, options.frames) for recording in recordings]
     evaluation, tables = evaluate_for(lifter, recordings, config)
     for path in options.out:
         save_tables(path, evaluation, tables)
-        _messages.print(f"wrote {path}")
+        messages.print(f"wrote {path}")
     if options.json:
-        _print_json(evaluation.as_dict())
+        print_json(evaluation.as_dict())
         return
     for table in tables:
-        _results.print(result_table(table), *table.notes, sep="\n")
-    _results.print(evaluation_summary(evaluation))
-
-
-@run.register
-def predict(options: PredictOptions) -> None:
-    """Lift one camera's 2D track to 3D, and compare it with the other views if there are any."""
-    require_outputs(options)
-    choose(AXES, options.coordinates, "coordinates")
-    lifter = load_lifter(options.run)
-    recordings = [
-        recording
-        if recording.skeleton.joints == lifter.skeleton.joints
-        else recording.to_skeleton(lifter.skeleton)
-        for recording in _recordings(options.keypoints, options)
-    ]
-    reports = {}
-    for recording, paths in outputs_of(options, recordings):
-        reports[recording.name] = _lifted(options, lifter, recording, paths)
-    if options.json:
-        _print_reports(reports)
-
-
-@run.register
-def triangulate(options: TriangulateOptions) -> None:
-    """Triangulate recordings from all their views, and report the reprojection errors."""
-    require_outputs(options)
-    reports = {}
-    for recording, paths in outputs_of(options, _recordings(options.path, options)):
-        reports[recording.name] = _triangulated(options, recording, paths)
-    if options.json:
-        _print_reports(reports)
-
-
-@run.register
-def view(options: ViewOptions) -> None:
-    """Write pages, pictures and videos that show recordings and 3D tracks."""
-    outputs = options.out or (Path(f"{Path(options.paths[0]).stem or 'view'}.html"),)
-    for path in outputs:
-        require_view(path, overwrite=options.overwrite)
-    scene = read_scene(
-        options.paths, options.read, options.triangulation,
-        frames=frame_slice(options.frames), up=options.up,
-    )  # fmt: skip
-    for path in outputs:
-        images = len(shown_frames(path, scene))
-        with _progress(images, "image") as done:
-            save_view(path, scene, done=done)
-        _messages.print(f"wrote {path}: {about_view(path, scene)}")
-    if options.json:
-        bodies = [body.name for body in scene.bodies]
-        _print_json({"files": [*map(str, outputs)], "frames": scene.frame_count, "bodies": bodies})
-
-
-@run.register
-def inspect(options: InspectOptions) -> None:
-    """Show what a file or folder holds, what is missing, and which camera looks wrong."""
-    found = _inspected(options.path, options.read)
-    if options.json:
-        _print_json(asdict(found))
-        return
-    for part in inspection_parts(found):
-        _results.print(part, soft_wrap=isinstance(part, Text))
+        results.print(result_table(table), *table.notes, sep="\n")
+    results.print(evaluation_summary(evaluation))
 
 
 @run.register
@@ -239,148 +163,16 @@ def ablate(options: AblateOptions) -> None:
     try:
         rows = run_ablation(
             variants, options.seeds, folder,
-            jobs=options.jobs, report=_messages.print, progress=show_progress,
+            jobs=options.jobs, report=messages.print, progress=show_progress,
         )  # fmt: skip
     except KeyboardInterrupt as stopped:
-        _messages.print(f"{stopped}; the same command continues the ablation in {folder}")
+        messages.print(f"{stopped}; the same command continues the ablation in {folder}")
         raise
     if options.json:
-        _print_json({"run": str(folder), "rows": [vars(row) for row in rows]})
+        print_json({"run": str(folder), "rows": [vars(row) for row in rows]})
         return
-    _results.print(plain_table("Ablation", *ablation_cells(rows)))
+    results.print(plain_table("Ablation", *ablation_cells(rows)))
 
 
-def _inspected(path: str, read: ReadSettings) -> Inspection | RigInspection:
-    """Inspect a recording; where a path holds none, try it as a calibration."""
-    try:
-        return inspect_source(path, read)
-    except ReadError as unread:
-        place = Path(path)
-        if not place.is_file() and not isinstance(unread, UnrecognizedError):
-            raise
-        found = calibrations_in(place) if place.is_dir() else []
-        try:
-            return inspect_calibration(found[0] if len(found) == 1 else place)
-        except ValueError as invalid:
-            if isinstance(unread, UnrecognizedError):
-                raise unread from None
-            raise ReadError(
-                f"{unread}; nor is it a valid calibration: {invalid}", unread.details
-            ) from None
-
-
-def _recordings(path: str, options: ResultOptions) -> list[Recording]:
-    recordings = read_recordings([path], options.read)
-    return [_frames_of(recording, options.frames) for recording in recordings]
-
-
-def _lifted(
-    options: PredictOptions, lifter: Lifter, recording: Recording, paths: Sequence[Path]
-) -> dict[str, Any]:
-    """Lift one recording, save and print the result, and return it for scripts."""
-    view = options.view or recording.cameras.names[0]
-    single = recording.select_views([view])
-    poses = lift(lifter, single.cameras, single.keypoints, single.confidence)[:, 0]
-    placed = {name: _in_coordinates(name, poses, single) for name in (options.coordinates, "world")}
-    quality = point_quality(single, reprojection_errors(single, placed["world"]))
-    for line in save_outputs(options, paths, placed[options.coordinates], recording, quality):
-        _messages.print(line)
-    blind = int(poses.isnan().flatten(1).any(dim=1).sum())
-    errors = _errors_against_all_views(lifter, options.run, recording, view)
-    frames = recording.frame_count
-    if not options.json:
-        _results.print(f"lifted {frames} frames of camera {view}; {blind} frames had no detection")
-    if errors and not options.json:
-        rows = {name: evaluation.total for name, evaluation in errors.items()}
-        _results.print(error_table("Errors of the lifted poses", rows))
-        _results.print(evaluation_summary(errors["trained"]))
-    plain = {name: evaluation.as_dict() for name, evaluation in errors.items()}
-    return {"view": view, "frames": frames, "blind_frames": blind, **plain}
-
-
-def _triangulated(
-    options: TriangulateOptions, recording: Recording, paths: Sequence[Path]
-) -> dict[str, Any]:
-    """Triangulate one recording, save and print the result, and return it for scripts."""
-    reconstruction = _reconstructed(options, recording)
-    agreement = camera_agreement(recording)
-    warnings = warnings_about_geometry(recording, agreement)
-    saved = save_outputs(options, paths, reconstruction.points, recording, reconstruction.quality)
-    for line in (*warnings, *saved):
-        _messages.print(line)
-    disagree = agreement is not None and agreement.is_bad
-    if not options.json:
-        for table in residual_tables(reconstruction):
-            _results.print(table)
-        _results.print(expected_error(reconstruction, disagree=disagree))
-    expected = {"expected_error_mm": None} if disagree else {}
-    return {**reconstruction.as_dict(), **expected, "warnings": warnings}
-
-
-def _reconstructed(options: TriangulateOptions, recording: Recording) -> Reconstruction:
-    """Triangulate one recording, with the progress of a long one."""
-    with _progress(chunk_count(recording), "part") as done:
-        reconstruction = reconstruct(recording, options.triangulation, done=done)
-    if reconstruction.total.sightings == 0:
-        raise ValueError(
-            f"no joint of {recording.name} is seen by two cameras in any frame; likely causes: a "
-            "confidence threshold above all scores, cameras that are not synchronized, or nobody "
-            "in view"
-        )
-    return reconstruction
-
-
-@contextmanager
-def _progress(parts: int, unit: str) -> Iterator[Callable[[], None]]:
-    """Show the progress of long work; yield a function to call after each part."""
-    if parts < 2:  # noqa: PLR2004 - one part has no progress
-        yield lambda: None
-        return
-    with show_progress(parts, 0, unit) as show:
-        yield partial(show, "")
-
-
-def _print_reports(reports: Mapping[str, Mapping[str, Any]]) -> None:
-    """Print the report of one recording, or those of several by name."""
-    only = next(iter(reports.values()))
-    _print_json(only if len(reports) == 1 else {"recordings": reports})
-
-
-def _frames_of(recording: Recording, frames: str) -> Recording:
-    chosen = recording.frames(frame_slice(frames))
-    if chosen.frame_count == 0:
-        raise ValueError(
-            f"`frames` {frames} chooses none of the {recording.frame_count} frames of "
-            f"{recording.name}"
-        )
-    return chosen
-
-
-def _in_coordinates(
-    coordinates: str, poses: Float[Tensor, "frames joints 3"], single: Recording
-) -> Float[Tensor, "frames joints 3"]:
-    """Transform root-relative poses of one view to another coordinate frame."""
-    if coordinates == "root":
-        return poses
-    image = normalized_image(single.cameras, single.keypoints)[:, 0].float()
-    placed = placed_in_camera(poses, image)
-    if coordinates == "camera":
-        return placed
-    return camera_to_world(single.cameras.camera_from_world[0], placed.double())
-
-
-def _errors_against_all_views(
-    lifter: Lifter, folder: Path, recording: Recording, view: str
-) -> dict[str, Evaluation]:
-    """Evaluate the trained and the untrained network, if there are other views to compare with."""
-    if recording.cameras.views < 2:  # noqa: PLR2004 - one view has no other
-        return {}
-    untrained = untrained_lifter(lifter.skeleton, load_config(folder)).cpu().eval()
-    return {
-        "untrained": evaluate_lifter(untrained, [recording], view=view),
-        "trained": evaluate_lifter(lifter, [recording], view=view),
-    }
-
-
-def _print_json(report: Mapping[str, Any]) -> None:
-    sys.stdout.write(json.dumps(nan_to_none(report), allow_nan=False) + "\n")
+for _command in (predict, triangulate, view, inspect):
+    run.register(_command)

@@ -94,10 +94,14 @@ class InspectOptions(Options):
 
     Attributes:
         path: Detections with or without their calibration, or a calibration alone.
+        report: Write a page with figures to this .html file.
+        overwrite: Replace the report if it exists.
         read: How the data are read.
     """
 
     path: Positional[str]
+    report: Path | None = None
+    overwrite: bool = False
     read: Read = field(default_factory=ReadSettings)
 
 
@@ -181,10 +185,12 @@ class TriangulateOptions(TrackOptions):
 
     Attributes:
         path: A recording or several; --take chooses one.
+        report: Write a page with figures to this .html file.
         triangulation: How the points are triangulated.
     """
 
     path: Positional[str]
+    report: Path | None = None
     triangulation: Triangulation = field(default_factory=TriangulationSettings)
 
 
@@ -241,6 +247,11 @@ def parse_options(arguments: Sequence[str]) -> Options:
         read = replace(load_config(options.run).read, cameras=None)
         return _parse(name, rest, replace(options, read=read))
     return options
+
+
+def default_preset(*, with_data: bool) -> str:
+    """Return the preset that is used if none is given."""
+    return "quick" if with_data else "demo"
 
 
 def choose(choices: Mapping[str, Choice], name: str, option: str) -> Choice:
@@ -307,8 +318,8 @@ def _settings_before_options(name: str, arguments: Sequence[str]) -> Config:
     if first.resume is not None:
         _require_no_other_source(first)
         return load_config(first.resume)
-    with_data = name == "train" and (first.data or first.config)
-    preset = choose(PRESETS, first.preset or ("quick" if with_data else "demo"), "preset")
+    with_data = name == "train" and bool(first.data or first.config)
+    preset = choose(PRESETS, first.preset or default_preset(with_data=with_data), "preset")
     config: Config = choose(RECIPES, first.recipe or "paper", "recipe")(preset(Config()))
     return config if first.config is None else load_settings(first.config, config)
 

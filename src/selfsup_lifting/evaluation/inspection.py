@@ -79,7 +79,11 @@ class Inspection:
 
 def inspect_source(source: str, settings: ReadSettings) -> Inspection:
     """Inspect any source of recordings; raise a ReadError if it cannot be read at all."""
-    results = read_results(source, settings)
+    return inspect_results(read_results(source, settings))
+
+
+def inspect_results(results: Sequence[ReadResult]) -> Inspection:
+    """Inspect the recordings that a source holds."""
     recordings = [result.recording for result in results]
     first = recordings[0]
     return Inspection(

@@ -92,9 +92,7 @@ def draw_skeleton(
     standing = z_up(points, up)
     for side, bones in bones_by_side(standing, skeleton).items():
         axes.plot(*bones.T.tolist(), color=color or BONE_COLORS[side], linewidth=2.0)
-    known = standing[standing.isfinite().all(dim=-1)]
-    if len(known):
-        fit_box(axes, known)
+    fit_box(axes, standing[standing.isfinite().all(dim=-1)])
     return axes
 
 
@@ -111,13 +109,18 @@ def bones_by_side(
     return lines
 
 
-def fit_box(axes: "Axes3D", points: Float[Tensor, "points 3"]) -> None:
-    """Show a cube-shaped or longer box around points, with the same scale on all axes."""
+def fit_box(axes: "Axes3D", points: Float[Tensor, "points 3"], *, zoom: float = 1.0) -> None:
+    """Show a box around points, with the same scale on all axes; `zoom` enlarges it.
+
+    Nothing is changed if there are no points.
+    """
+    if not len(points):
+        return
     low, high = points.amin(dim=0), points.amax(dim=0)
     margin = MARGIN * float((high - low).max()) or MARGIN
     sides = [(a - margin, b + margin) for a, b in zip(low.tolist(), high.tolist(), strict=True)]
     axes.set(xlim=sides[0], ylim=sides[1], zlim=sides[2])
-    axes.set_box_aspect([b - a for a, b in sides])
+    axes.set_box_aspect([b - a for a, b in sides], zoom=zoom)
     axes.locator_params(nbins=MOST_TICKS)
 
 

@@ -55,6 +55,31 @@ def draw_gradient_shares(axes: "Axes", rows: Sequence[Row]) -> "Axes":
     return axes
 
 
+def draw_held_out_error(axes: "Axes", rows: Sequence[Row]) -> "Axes":
+    """Draw the reprojection error of held-out poses in the other cameras over the epochs.
+
+    Args:
+        axes: Where to draw.
+        rows: The rows of the run's metrics.jsonl.
+
+    Returns:
+        The axes.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> rows = [{"epoch": 1, "held_out_reprojection": 0.1}, {"epoch": 2}]
+        >>> draw_held_out_error(Figure().add_subplot(), rows).lines[0].get_ydata().tolist()
+        [0.1]
+    """
+    known = [row for row in rows if "held_out_reprojection" in row]
+    errors = [row["held_out_reprojection"] for row in known]
+    axes.plot([row["epoch"] for row in known], errors, color=series_color(0), linewidth=1.2)
+    axes.lines[-1].set_gid("held_out_reprojection")
+    axes.set(xlabel="epoch", ylabel="reprojection error [focal lengths]")
+    axes.set_ylim(bottom=0)
+    return axes
+
+
 def _draw_terms(axes: "Axes", rows: Sequence[Row], table: str) -> None:
     """Draw one line per loss; a loss that is used later starts later."""
     names = dict.fromkeys(name for row in rows for name in row[table])
@@ -65,5 +90,6 @@ def _draw_terms(axes: "Axes", rows: Sequence[Row], table: str) -> None:
         axes.plot(
             epochs, values,
             color=series_color(place), label=name, linewidth=1.2, marker=marker,
+            gid=f"{table}/{name}",
         )  # fmt: skip
     axes.legend(fontsize=8, frameon=False)

@@ -90,6 +90,21 @@ class Frames:
         return "; ".join(parts)
 
 
+def usable_frames(
+    recordings: Sequence[Recording],
+    labels: Labels = Labels.TRIANGULATED,
+    triangulation: TriangulationSettings = DEFAULTS,
+) -> Frames:
+    """Return the same frames as `build_dataset`; there may be none."""
+    parts = [
+        _frames(one, _world_points(one, labels, triangulation), place)
+        for place, one in enumerate(recordings)
+    ]
+    frames = _concatenated(parts)
+    usable = usable_views(frames, common_skeleton(recordings).root)
+    return frames.select(usable.any(dim=1))
+
+
 def batch_count(frames: int, frames_per_batch: int) -> int:
     """Return the number of batches in an epoch."""
     return max(1, -(-frames // frames_per_batch))
@@ -115,12 +130,7 @@ def build_dataset(
             for and missing.
     """
     skeleton = common_skeleton(recordings)
-    parts = [
-        _frames(one, _world_points(one, labels, triangulation), place)
-        for place, one in enumerate(recordings)
-    ]
-    frames = _concatenated(parts)
-    frames = frames.select(usable_views(frames, skeleton.root).any(dim=1))
+    frames = usable_frames(recordings, labels, triangulation)
     if len(frames) == 0:
         names = ", ".join(recording.name for recording in recordings)
         root = " and ".join(skeleton.joints[joint] for joint in skeleton.root)

@@ -1,6 +1,6 @@
 """The training loop, on one page."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -50,6 +50,7 @@ def train(
     *,
     resume: bool = False,
     progress: Progress = no_progress,
+    scores: Callable[[Lifter], Mapping[str, float]] = lambda _: {},
 ) -> Lifter:
     """Train a lifter from multi-view 2D tracks, and save a checkpoint of it.
 
@@ -61,6 +62,8 @@ def train(
             known to be usable; an older run there is replaced by the first checkpoint.
         resume: Whether to continue from the checkpoint in that folder.
         progress: Shows the progress; by default nothing is shown.
+        scores: Called with the network after every epoch; the metrics and curves contain what it
+            returns.
 
     Returns:
         The trained network, in evaluation mode.
@@ -100,7 +103,7 @@ def train(
         with progress(epochs, log.done) as show, _naming_frames(dataset, config, log, selection):
             while log.done < epochs:
                 _run_epoch(dataset, epochs, checkpoints, state)
-                line = log.epoch(selection.score(lifter))
+                line = log.epoch({**selection.score(lifter), **scores(lifter)})
                 checkpoints.step_done(0)
                 show(line)
                 state = None

@@ -64,7 +64,7 @@ class ModelSelection:
 def reprojection_error(lifter: Lifter, frames: Frames) -> float:
     """Return the mean L1 distance of projected predictions from the detections [focal lengths]."""
     training = lifter.training
-    poses = lifter.eval()(frames.image, frames.seen)
+    poses = lifter.eval()(frames.image, frames.seen, frames.confidence)
     lifter.train(training)
     root = lifter.skeleton.root
     image, mask = centered_image(frames, root), pair_mask(frames, root)

@@ -1,0 +1,66 @@
+"""What all commands print, and where."""
+
+import json
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from selfsup_lifting.cli.options import (
+    PROGRAM,
+    frame_slice,
+)
+from selfsup_lifting.cli.progress import show_progress
+from selfsup_lifting.evaluation.evaluate import (
+    nan_to_none,
+)
+from selfsup_lifting.recording import Recording
+
+messages = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+results = Console(highlight=False)
+
+
+@contextmanager
+def part_progress(parts: int, unit: str) -> Iterator[Callable[[], None]]:
+    """Show the progress of long work; yield a function to call after each part."""
+    if parts < 2:  # noqa: PLR2004 - one part has no progress
+        yield lambda: None
+        return
+    with show_progress(parts, 0, unit) as show:
+        yield partial(show, "")
+
+
+def print_json(report: Mapping[str, Any]) -> None:
+    """Print one JSON object on one line; numbers that are not finite are null."""
+    sys.stdout.write(json.dumps(nan_to_none(report), allow_nan=False) + "\n")
+
+
+def frames_of(recording: Recording, frames: str) -> Recording:
+    """Return the frames `first:end` of a recording; raise a ValueError if there is none."""
+    chosen = recording.frames(frame_slice(frames))
+    if chosen.frame_count == 0:
+        raise ValueError(
+            f"`frames` {frames} chooses none of the {recording.frame_count} frames of "
+            f"{recording.name}"
+        )
+    return chosen
+
+
+def command_line() -> str:
+    """Return the command that was called, as it is typed in a shell."""
+    return shlex.join([PROGRAM, *sys.argv[1:]])
+
+
+def require_report(path: Path | None, *, overwrite: bool) -> None:
+    """Refuse a report that cannot be written, before any work is done."""
+    if path is None:
+        return
+    if path.suffix != ".html":
+        raise ValueError(f"{path}: a report is written as .html, not {path.suffix!r}")
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists; --overwrite replaces it")

@@ -1,0 +1,185 @@
+"""The commands that compute 3D tracks: predict and triangulate."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from multiview_geom import camera_to_world
+from selfsup_lifting.agreement import camera_agreement
+from selfsup_lifting.cli.options import (
+    PredictOptions,
+    ResultOptions,
+    TriangulateOptions,
+    choose,
+)
+from selfsup_lifting.cli.output import (
+    command_line,
+    frames_of,
+    messages,
+    part_progress,
+    print_json,
+    require_report,
+    results,
+)
+from selfsup_lifting.cli.saving import outputs_of, require_outputs, save_outputs
+from selfsup_lifting.cli.tables import (
+    error_table,
+    evaluation_summary,
+    expected_error,
+    residual_tables,
+)
+from selfsup_lifting.config_toml import load_config
+from selfsup_lifting.evaluation.evaluate import (
+    Evaluation,
+    evaluate_lifter,
+)
+from selfsup_lifting.evaluation.inspection import (
+    warnings_about_geometry,
+)
+from selfsup_lifting.export import AXES
+from selfsup_lifting.files import read_recordings
+from selfsup_lifting.inference import lift, placed_in_camera
+from selfsup_lifting.point_quality import point_quality
+from selfsup_lifting.recording import Recording
+from selfsup_lifting.report.recording_report import Triangulation, save_triangulation_report
+from selfsup_lifting.training.checkpoint import load_lifter
+from selfsup_lifting.training.lifter import Lifter
+from selfsup_lifting.training.loop import untrained_lifter
+from selfsup_lifting.triangulate import (
+    Reconstruction,
+    chunk_count,
+    normalized_image,
+    reconstruct,
+    reprojection_errors,
+)
+
+
+def predict(options: PredictOptions) -> None:
+    """Lift one camera's 2D track to 3D, and compare it with the other views if there are any."""
+    require_outputs(options)
+    choose(AXES, options.coordinates, "coordinates")
+    lifter = load_lifter(options.run)
+    recordings = [
+        recording
+        if recording.skeleton.joints == lifter.skeleton.joints
+        else recording.to_skeleton(lifter.skeleton)
+        for recording in _recordings(options.keypoints, options)
+    ]
+    reports = {}
+    for recording, paths in outputs_of(options, recordings):
+        reports[recording.name] = _lifted(options, lifter, recording, paths)
+    if options.json:
+        _print_reports(reports)
+
+
+def triangulate(options: TriangulateOptions) -> None:
+    """Triangulate recordings from all their views, and report the reprojection errors."""
+    require_outputs(options)
+    require_report(options.report, overwrite=options.overwrite)
+    reports, found = {}, []
+    for recording, paths in outputs_of(options, _recordings(options.path, options)):
+        one, reports[recording.name] = _triangulated(options, recording, paths)
+        found.append(one)
+    if options.report is not None:
+        save_triangulation_report(options.report, found, options.triangulation, command_line())
+        messages.print(f"wrote {options.report}")
+    if options.json:
+        _print_reports(reports)
+
+
+def _recordings(path: str, options: ResultOptions) -> list[Recording]:
+    recordings = read_recordings([path], options.read)
+    return [frames_of(recording, options.frames) for recording in recordings]
+
+
+def _lifted(
+    options: PredictOptions, lifter: Lifter, recording: Recording, paths: Sequence[Path]
+) -> dict[str, Any]:
+    """Lift one recording, save and print the result, and return it for scripts."""
+    view = options.view or recording.cameras.names[0]
+    single = recording.select_views([view])
+    poses = lift(lifter, single.cameras, single.keypoints, single.confidence)[:, 0]
+    placed = {name: _in_coordinates(name, poses, single) for name in (options.coordinates, "world")}
+    quality = point_quality(single, reprojection_errors(single, placed["world"]))
+    for line in save_outputs(options, paths, placed[options.coordinates], recording, quality):
+        messages.print(line)
+    blind = int(poses.isnan().flatten(1).any(dim=1).sum())
+    errors = _errors_against_all_views(lifter, options.run, recording, view)
+    frames = recording.frame_count
+    if not options.json:
+        results.print(f"lifted {frames} frames of camera {view}; {blind} frames had no detection")
+    if errors and not options.json:
+        rows = {name: evaluation.total for name, evaluation in errors.items()}
+        results.print(error_table("Errors of the lifted poses", rows))
+        results.print(evaluation_summary(errors["trained"]))
+    plain = {name: evaluation.as_dict() for name, evaluation in errors.items()}
+    return {"view": view, "frames": frames, "blind_frames": blind, **plain}
+
+
+def _triangulated(
+    options: TriangulateOptions, recording: Recording, paths: Sequence[Path]
+) -> tuple[Triangulation, dict[str, Any]]:
+    """Triangulate one recording, save and print the result; return it for pages and scripts."""
+    reconstruction = _reconstructed(options, recording)
+    agreement = camera_agreement(recording)
+    warnings = warnings_about_geometry(recording, agreement)
+    saved = save_outputs(options, paths, reconstruction.points, recording, reconstruction.quality)
+    for line in (*warnings, *saved):
+        messages.print(line)
+    disagree = agreement is not None and agreement.is_bad
+    summary = expected_error(reconstruction, disagree=disagree)
+    if not options.json:
+        for table in residual_tables(reconstruction):
+            results.print(table)
+        results.print(summary)
+    expected = {"expected_error_mm": None} if disagree else {}
+    report = {**reconstruction.as_dict(), **expected, "warnings": warnings}
+    return Triangulation(recording, reconstruction, summary, warnings), report
+
+
+def _reconstructed(options: TriangulateOptions, recording: Recording) -> Reconstruction:
+    """Triangulate one recording, with the progress of a long one."""
+    with part_progress(chunk_count(recording), "part") as done:
+        reconstruction = reconstruct(recording, options.triangulation, done=done)
+    if reconstruction.total.sightings == 0:
+        raise ValueError(
+            f"no joint of {recording.name} is seen by two cameras in any frame; likely causes: a "
+            "confidence threshold above all scores, cameras that are not synchronized, or nobody "
+            "in view"
+        )
+    return reconstruction
+
+
+def _print_reports(reports: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print the report of one recording, or those of several by name."""
+    only = next(iter(reports.values()))
+    print_json(only if len(reports) == 1 else {"recordings": reports})
+
+
+def _in_coordinates(
+    coordinates: str, poses: Float[Tensor, "frames joints 3"], single: Recording
+) -> Float[Tensor, "frames joints 3"]:
+    """Transform root-relative poses of one view to another coordinate frame."""
+    if coordinates == "root":
+        return poses
+    image = normalized_image(single.cameras, single.keypoints)[:, 0].float()
+    placed = placed_in_camera(poses, image)
+    if coordinates == "camera":
+        return placed
+    return camera_to_world(single.cameras.camera_from_world[0], placed.double())
+
+
+def _errors_against_all_views(
+    lifter: Lifter, folder: Path, recording: Recording, view: str
+) -> dict[str, Evaluation]:
+    """Evaluate the trained and the untrained network, if there are other views to compare with."""
+    if recording.cameras.views < 2:  # noqa: PLR2004 - one view has no other
+        return {}
+    untrained = untrained_lifter(lifter.skeleton, load_config(folder)).cpu().eval()
+    return {
+        "untrained": evaluate_lifter(untrained, [recording], view=view),
+        "trained": evaluate_lifter(lifter, [recording], view=view),
+    }

@@ -1,0 +1,91 @@
+"""The commands that show what is there: inspect and view."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.text import Text
+
+from selfsup_lifting.cli.options import (
+    InspectOptions,
+    ViewOptions,
+    frame_slice,
+)
+from selfsup_lifting.cli.output import (
+    command_line,
+    messages,
+    part_progress,
+    print_json,
+    require_report,
+    results,
+)
+from selfsup_lifting.cli.tables import (
+    inspection_parts,
+)
+from selfsup_lifting.config import ReadSettings
+from selfsup_lifting.evaluation.inspection import (
+    Inspection,
+    RigInspection,
+    inspect_calibration,
+    inspect_results,
+)
+from selfsup_lifting.files import read_results
+from selfsup_lifting.files.sessions.project import calibrations_in
+from selfsup_lifting.read_errors import ReadError, UnrecognizedError
+from selfsup_lifting.recording import Recording
+from selfsup_lifting.report.recording_report import save_inspection_report
+from selfsup_lifting.viewer.pictures import shown_frames
+from selfsup_lifting.viewer.saving import about_view, require_view, save_view
+from selfsup_lifting.viewer.scene import read_scene
+
+
+def inspect(options: InspectOptions) -> None:
+    """Show what a file or folder holds, what is missing, and which camera looks wrong."""
+    require_report(options.report, overwrite=options.overwrite)
+    found, recordings = _inspected(options.path, options.read)
+    if options.report is not None:
+        save_inspection_report(options.report, found, recordings, command_line())
+        messages.print(f"wrote {options.report}")
+    if options.json:
+        print_json(asdict(found))
+        return
+    for part in inspection_parts(found):
+        results.print(part, soft_wrap=isinstance(part, Text))
+
+
+def view(options: ViewOptions) -> None:
+    """Write pages, pictures and videos that show recordings and 3D tracks."""
+    outputs = options.out or (Path(f"{Path(options.paths[0]).stem or 'view'}.html"),)
+    for path in outputs:
+        require_view(path, overwrite=options.overwrite)
+    scene = read_scene(
+        options.paths, options.read, options.triangulation,
+        frames=frame_slice(options.frames), up=options.up,
+    )  # fmt: skip
+    for path in outputs:
+        images = len(shown_frames(path, scene))
+        with part_progress(images, "image") as done:
+            save_view(path, scene, done=done)
+        messages.print(f"wrote {path}: {about_view(path, scene)}")
+    if options.json:
+        bodies = [body.name for body in scene.bodies]
+        print_json({"files": [*map(str, outputs)], "frames": scene.frame_count, "bodies": bodies})
+
+
+def _inspected(path: str, read: ReadSettings) -> tuple[Inspection | RigInspection, list[Recording]]:
+    """Inspect recordings and return them; where a path holds none, try it as a calibration."""
+    try:
+        found = read_results(path, read)
+        return inspect_results(found), [one.recording for one in found]
+    except ReadError as unread:
+        place = Path(path)
+        if not place.is_file() and not isinstance(unread, UnrecognizedError):
+            raise
+        files = calibrations_in(place) if place.is_dir() else []
+        try:
+            return inspect_calibration(files[0] if len(files) == 1 else place), []
+        except ValueError as invalid:
+            if isinstance(unread, UnrecognizedError):
+                raise unread from None
+            raise ReadError(
+                f"{unread}; nor is it a valid calibration: {invalid}", unread.details
+            ) from None

@@ -1,0 +1,1 @@
+"""Reports: one page per run or recording, with everything in it."""

@@ -1,0 +1,29 @@
+"""What a report says about how it was made: settings, versions, the command."""
+
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from selfsup_lifting.config_toml import setting_rows
+from selfsup_lifting.report.page import Section, code, paragraph, table
+
+PACKAGES = ("multiview-geom", "torch", "numpy", "scipy", "kornia", "numba", "matplotlib")
+
+
+def settings_section(settings: object, note: str) -> Section:
+    """List the settings whose default has a source, and those that differ from it."""
+    rows = [row for row in setting_rows(settings) if row.source or row.value != row.default]
+    cells = [
+        (row.name, row.value, "" if row.value == row.default else row.default, row.source)
+        for row in rows
+    ]
+    headings = ("setting", "value", "instead of", "source of the default")
+    return Section("Settings", (paragraph(note), table(headings, cells, words=True)))
+
+
+def reproduction_section(commands: Sequence[str]) -> Section:
+    """Say how to do it again, and with which versions it was done."""
+    rows = [("Python", platform.python_version()), *((name, version(name)) for name in PACKAGES)]
+    rows.append(("machine", platform.platform()))
+    parts = (code("\n".join(commands)), table(("program", "version"), rows, words=True))
+    return Section("How to reproduce", parts)
