@@ -34,6 +34,7 @@ nitpick_ignore_regex = [
 nitpick_ignore = [
     *(("py:class", name) for name in ("Tensor", "Float", "Bool", "Int", "Path", "Axes", "Axes3D")),
     ("py:exc", "ReadError"),
+    ("py:exc", "Stopped"),
 ]
 
 

@@ -41,13 +41,15 @@ def z_up(points: Float[Tensor, "*batch 3"], up: str) -> Float[Tensor, "*batch 3"
 
 
 def world_up(
-    cameras: Cameras | None, skeleton: Skeleton, points: Float[Tensor, "frames joints 3"]
+    cameras: Cameras | None,
+    skeleton: Skeleton | None = None,
+    points: Float[Tensor, "frames joints 3"] | None = None,
 ) -> str:
     """Return the axis of the world that points up, from the trunk of a person or the cameras.
 
     Args:
         cameras: The cameras, most of them upright; None if unknown.
-        skeleton: The joints.
+        skeleton: The joints; None if there is nobody.
         points: The joints in the world; NaN where unknown.
 
     Returns:
@@ -61,7 +63,7 @@ def world_up(
         >>> world_up(ring_of_cameras(3, 4.0, 1.0), SKELETONS["coco17"], unknown)
         'z'
     """
-    up = _trunk(skeleton, points)
+    up = None if skeleton is None or points is None else _trunk(skeleton, points)
     if up is None:
         if cameras is None:
             return "z"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich.text import Text
 
+from multiview_geom import Cameras, read_camera_file
 from selfsup_lifting.cli.options import (
     InspectOptions,
     ViewOptions,
@@ -21,7 +22,7 @@ from selfsup_lifting.cli.output import (
 from selfsup_lifting.cli.tables import (
     inspection_parts,
 )
-from selfsup_lifting.config import ReadSettings
+from selfsup_lifting.config import ReadSettings, meters_per_unit
 from selfsup_lifting.evaluation.inspection import (
     Inspection,
     RigInspection,
@@ -41,9 +42,9 @@ from selfsup_lifting.viewer.scene import read_scene
 def inspect(options: InspectOptions) -> None:
     """Show what a file or folder holds, what is missing, and which camera looks wrong."""
     require_report(options.report, overwrite=options.overwrite)
-    found, recordings = _inspected(options.path, options.read)
+    found, recordings, cameras = _inspected(options.path, options.read)
     if options.report is not None:
-        save_inspection_report(options.report, found, recordings, command_line())
+        save_inspection_report(options.report, found, recordings, command_line(), cameras=cameras)
         messages.print(f"wrote {options.report}")
     if options.json:
         print_json(asdict(found))
@@ -71,18 +72,22 @@ def view(options: ViewOptions) -> None:
         print_json({"files": [*map(str, outputs)], "frames": scene.frame_count, "bodies": bodies})
 
 
-def _inspected(path: str, read: ReadSettings) -> tuple[Inspection | RigInspection, list[Recording]]:
+def _inspected(
+    path: str, read: ReadSettings
+) -> tuple[Inspection | RigInspection, list[Recording], Cameras | None]:
     """Inspect recordings and return them; where a path holds none, try it as a calibration."""
     try:
         found = read_results(path, read)
-        return inspect_results(found), [one.recording for one in found]
+        return inspect_results(found), [one.recording for one in found], None
     except ReadError as unread:
         place = Path(path)
         if not place.is_file() and not isinstance(unread, UnrecognizedError):
             raise
         files = calibrations_in(place) if place.is_dir() else []
         try:
-            return inspect_calibration(files[0] if len(files) == 1 else place), []
+            file = read_camera_file(files[0] if len(files) == 1 else place)
+            in_meters = file.cameras.scaled(meters_per_unit(file.unit or "m"))
+            return inspect_calibration(file), [], in_meters
         except ValueError as invalid:
             if isinstance(unread, UnrecognizedError):
                 raise unread from None

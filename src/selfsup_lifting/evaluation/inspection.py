@@ -2,16 +2,15 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom import (
+    CameraFile,
     CameraSummary,
     check_cameras,
-    read_camera_file,
     summarize_cameras,
     world_to_camera,
 )
@@ -124,9 +123,8 @@ class RigInspection:
     warnings: tuple[str, ...]
 
 
-def inspect_calibration(path: Path) -> RigInspection:
-    """Inspect a calibration file; raise a ValueError if it cannot be read."""
-    file = read_camera_file(path)
+def inspect_calibration(file: CameraFile) -> RigInspection:
+    """Inspect the content of a calibration file."""
     warnings = tuple(issue.message for issue in check_cameras(file.cameras))
     return RigInspection(file.format.title, file.unit, summarize_cameras(file.cameras), warnings)
 

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from multiview_geom import Cameras
 from selfsup_lifting.plots import (
     draw_gaps,
     draw_keypoints,
@@ -44,18 +45,23 @@ class Panel(NamedTuple):
     reference: Float[Tensor, "joints 3"] | None = None
 
 
-def rig_figures(recording: Recording, points: Float[Tensor, "frames joints 3"]) -> str:
-    """Draw the rig from above and from the side, with the subject's joints in it [m]."""
-    parts: list[str] = []
+def rig_of(recording: Recording, points: Float[Tensor, "frames joints 3"]) -> str:
+    """Draw the rig of a recording, with some of the subject's joints in it [m]."""
     up = world_up(recording.cameras, recording.skeleton, points)
-    some = points.flatten(0, 1)
-    some = some[:: max(1, len(some) // MOST_POINTS)]
+    joints = points.flatten(0, 1)
+    return rig_figures(recording.cameras, up, joints[:: max(1, len(joints) // MOST_POINTS)])
+
+
+def rig_figures(cameras: Cameras, up: str, points: Float[Tensor, "points 3"] | None = None) -> str:
+    """Draw a rig from above and from the side, with points in it [m]."""
+    parts: list[str] = []
+    subject = "" if points is None else " and subject (gray)"
     for draw, place, height in (
         (draw_rig_from_above, "above", 3.8),
         (draw_rig_from_the_side, "the side", 2.8),
     ):
-        with drawn(4.6, height, f"Cameras and subject (gray), seen from {place}", parts) as one:
-            draw(one.add_subplot(), recording.cameras, up=up, points=some)
+        with drawn(4.6, height, f"Cameras{subject}, seen from {place}", parts) as one:
+            draw(one.add_subplot(), cameras, up=up, points=points)
     return figures(*parts)
 
 
@@ -76,12 +82,14 @@ def residual_figures(recording: Recording, residuals: Float[Tensor, "frames view
 
 def frame_row(
     keypoints: Float[Tensor, "joints 2"], skeleton: Skeleton, panels: Sequence[Panel], *,
-    up: str, caption: str,
+    up: str, caption: str, projected: Float[Tensor, "joints 2"] | None = None,
 ) -> str:  # fmt: skip
-    """Draw a detected 2D pose and, beside it, 3D poses of the same frame."""
+    """Draw a detected 2D pose, over its projected 3D pose if given, and beside it 3D poses."""
     parts: list[str] = []
-    with drawn(2.6 * (1 + len(panels)), 2.6, caption, parts) as figure:
+    with drawn(2.6 * (1 + len(panels)), 2.3, caption, parts) as figure:
         axes = figure.add_subplot(1, 1 + len(panels), 1)
+        if projected is not None:
+            draw_keypoints(axes, projected, skeleton, color=GREEN)
         draw_keypoints(axes, keypoints, skeleton)
         axes.set(title="2D input", frame_on=False)
         for place, panel in enumerate(panels):

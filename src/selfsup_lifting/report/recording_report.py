@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from multiview_geom import CameraSummary
+from multiview_geom import Cameras, CameraSummary
 from selfsup_lifting.evaluation.evaluate import nan_to_none
 from selfsup_lifting.evaluation.inspection import PLAIN, Inspection, RigInspection
 from selfsup_lifting.recording import Recording
@@ -17,6 +17,7 @@ from selfsup_lifting.report.recording_parts import (
     frame_row,
     residual_figures,
     rig_figures,
+    rig_of,
     worst_and_best,
 )
 from selfsup_lifting.report.reproduction import reproduction_section, settings_section
@@ -62,17 +63,19 @@ def save_triangulation_report(
     ]
     sections.append(settings_section(settings, "How the points were triangulated."))
     sections.append(reproduction_section([command]))
-    frames = sum(one.recording.frame_count for one in found)
-    lead = [paragraph(f"{len(found)} recordings, {frames} frames, triangulated.", "lead")]
-    if len(found) == 1:
-        lead = [paragraph(found[0].summary, "lead")]
+    lead = [paragraph(f"{one.recording.name}: {one.summary}", "lead") for one in found]
     data = {one.recording.name: one.reconstruction.as_dict() for one in found}
     title = f"Triangulation of {found[0].recording.name}"
     save_report(path, title, lead, sections, nan_to_none({"recordings": data}))
 
 
 def save_inspection_report(
-    path: Path, found: Inspection | RigInspection, recordings: Sequence[Recording], command: str
+    path: Path,
+    found: Inspection | RigInspection,
+    recordings: Sequence[Recording],
+    command: str,
+    *,
+    cameras: Cameras | None = None,
 ) -> None:
     """Write a report of what a source holds.
 
@@ -81,6 +84,7 @@ def save_inspection_report(
         found: What `inspect` says.
         recordings: The recordings of the source; none for a calibration alone.
         command: The command that was called.
+        cameras: The cameras of a calibration alone.
     """
     shown = recordings[:MOST_SHOWN]
     sections = [
@@ -91,7 +95,9 @@ def save_inspection_report(
         lead = [paragraph(_overview(found), "lead")]
         sections += [Section(one.name, tuple(_content(one))) for one in shown]
         sections.append(Section("Detections", tuple(_detections(found))))
-    sections += [Section("Cameras", (_camera_table(found.rig),)), reproduction_section([command])]
+    drawing = "" if cameras is None else rig_figures(cameras, world_up(cameras))
+    sections.append(Section("Cameras", (_camera_table(found.rig), drawing)))
+    sections.append(reproduction_section([command]))
     title = f"Inspection of {recordings[0].name}" if recordings else "Inspection of a calibration"
     save_report(path, title, lead, sections, nan_to_none({"inspection": asdict(found)}))
 
@@ -110,12 +116,12 @@ def _content(recording: Recording) -> Iterator[str]:
     some = recording.frames(slice(None, None, max(1, recording.frame_count // MOST_FRAMES)))
     if recording.cameras.views == 1:
         residuals = torch.full_like(some.confidence, torch.nan)
-        yield rig_figures(some, torch.full((1, len(some.skeleton.joints), 3), torch.nan))
+        yield rig_figures(some.cameras, world_up(some.cameras))
         yield residual_figures(some, residuals)
         return
     result = reconstruct(some, PLAIN)
     yield paragraph("The joints are triangulated linearly, and no outlier is removed.", "note")
-    yield rig_figures(some, result.points)
+    yield rig_of(some, result.points)
     yield residual_figures(some, result.residuals)
     yield from _frames(some, result)
 
@@ -151,9 +157,8 @@ def _camera_table(rig: Sequence[CameraSummary]) -> str:
 
 def _triangulation(found: Triangulation) -> Iterator[str]:
     recording, result = found.recording, found.reconstruction
-    yield paragraph(found.summary)
     yield from (paragraph(warning, "warning") for warning in found.warnings)
-    yield rig_figures(recording, result.points)
+    yield rig_of(recording, result.points)
     yield residual_figures(recording, result.residuals)
     yield from _frames(recording, result)
     yield _residual_table("camera", {**result.per_camera, "all": result.total})
@@ -162,6 +167,7 @@ def _triangulation(found: Triangulation) -> Iterator[str]:
 
 def _frames(recording: Recording, result: Reconstruction) -> Iterator[str]:
     """Show the frames with the lowest, the median and the highest reprojection error."""
+    yield paragraph("In the images, green is the projected 3D pose.", "note")
     up = world_up(recording.cameras, recording.skeleton, result.points)
     for name, frame in worst_and_best(result.residuals.flatten(1).nanmean(dim=1)).items():
         seen = recording.keypoints[frame].isfinite().all(dim=-1).sum(dim=-1)
@@ -171,6 +177,7 @@ def _frames(recording: Recording, result: Reconstruction) -> Iterator[str]:
         panels = [Panel("triangulated", result.points[frame])]
         yield frame_row(
             recording.keypoints[frame, view], recording.skeleton, panels, up=up,
+            projected=recording.cameras.project(result.points[frame]).pixels[view],
             caption=f"{name} frame: {error:.1f} px mean reprojection error; {where}",
         )  # fmt: skip
 

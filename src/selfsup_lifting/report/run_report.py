@@ -35,7 +35,7 @@ from selfsup_lifting.report.recording_parts import (
     Panel,
     frame_row,
     residual_figures,
-    rig_figures,
+    rig_of,
     worst_and_best,
 )
 from selfsup_lifting.report.reproduction import reproduction_section, settings_section
@@ -126,7 +126,7 @@ def _data(training: Sequence[Recording], held_out: Sequence[Recording]) -> Itera
     first = _some_frames(training[:1])[0]
     skeleton = f"Skeleton {first.skeleton.name}: {len(first.skeleton.joints)} joints."
     yield paragraph(f"{skeleton} The rig is that of {first.name}.", "note")
-    yield rig_figures(first, triangulate_recording(first).points)
+    yield rig_of(first, triangulate_recording(first).points)
 
 
 def _course(rows: Sequence[Row]) -> Iterator[str]:

@@ -147,7 +147,7 @@ def _up_of(scene: Scene, saved: Sequence[SavedTracks]) -> str:
         return "-y"
     for body in scene.bodies:
         return world_up(scene.cameras, body.skeleton, body.points)
-    return world_up(scene.cameras, scene.recordings[0].skeleton, torch.zeros(0, 0, 3))
+    return world_up(scene.cameras)
 
 
 def _require_one_rig(recordings: Sequence[Recording]) -> None:

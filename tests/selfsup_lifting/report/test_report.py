@@ -1,0 +1,195 @@
+"""Laws of reports: their figures and tables are the numbers, and they need nothing else."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from multiview_geom import save_cameras
+from selfsup_lifting.cli import main
+from selfsup_lifting.config import Config
+from selfsup_lifting.config_toml import setting_rows
+from selfsup_lifting.recording import save_recording
+from selfsup_lifting.report.drawing import INK
+from tests.selfsup_lifting.strategies import Scene
+
+LARGEST = 5_000_000
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """A report, taken apart: its rows of cells, its lines by id, its data, what it references."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.open: list[tuple[str, str]] = []
+        self.cells: list[list[str]] = []
+        self.lines: dict[str, np.ndarray] = {}
+        self.references: list[str] = []
+        self.figures = 0
+        self.json = ""
+        self.text = path.read_text(encoding="utf-8")
+        self.feed(self.text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = {name: value or "" for name, value in attrs}
+        self.references += [
+            names[name] for name in ("src", "href", "action", "data") if name in names
+        ]
+        self.figures += tag == "figure"
+        if tag == "tr":
+            self.cells.append([])
+        if tag in {"td", "th"}:
+            self.cells[-1].append("")
+        if tag == "path" and "d" in names:
+            numbers = np.array(re.findall(r"-?[\d.]+", names["d"]), dtype=float)
+            self.lines.setdefault(
+                self.open[-1][1], numbers.reshape(-1, 2) if len(numbers) % 2 == 0 else numbers
+            )
+        if tag not in VOID:
+            self.open.append((tag, names.get("id", "")))
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop()[0] == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1][0] in {"td", "th"}:
+            self.cells[-1][-1] += data
+        if self.open and self.open[-1] == ("script", "data"):
+            self.json += data
+
+    def row(self, name: str) -> list[str]:
+        """Return the first row of any table whose first cell is a name."""
+        return next(cells for cells in self.cells if cells[0] == name)
+
+    def require_self_contained(self) -> None:
+        """Hold that the page references only itself, in both color schemes and in print."""
+        assert [
+            one for one in self.references if not one.startswith(("#", "data:image/png;base64"))
+        ] == []
+        outside = re.findall(
+            r"https?://|url\((?!#)|@import|<script (?!type=\"application/json\")", self.text
+        )
+        assert outside == []
+        assert len(self.text) < LARGEST
+        assert INK not in self.text
+        assert "currentColor" in self.text or not self.figures
+        for rule in ("prefers-color-scheme: dark", "@media print", "max-width: 600px"):
+            assert rule in self.text
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    path = tmp_path / "recording.npz"
+    save_recording(path, Scene(views=3, frames=20, missing=0.1).recording())
+    return path
+
+
+def assert_affine(shown: np.ndarray, values: np.ndarray, *, rising: bool) -> None:
+    """Hold that coordinates in a drawing are an affine function of the values."""
+    slope, offset = np.polyfit(values, shown, 1)
+    np.testing.assert_allclose(slope * values + offset, shown, atol=0.02)
+    assert (slope > 0) == rising
+
+
+def test_the_report_of_a_run_shows_its_metrics_and_errors(
+    tmp_path: Path, recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    small = [
+        "--lifter.width",
+        "16",
+        "--lifter.blocks",
+        "1",
+        "--frames-per-batch",
+        "8",
+        "--losses.output-share",
+        "1",
+    ]
+    main(["train", "--data", str(recording), "--run", str(run), "--epochs", "4", *small, "--json"])
+    printed = json.loads(capsys.readouterr().out.splitlines()[-1])
+    page = Page(run / "report.html")
+    page.require_self_contained()
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    data = json.loads(page.json)
+    assert data["metrics"] == rows
+    assert (data["before"], data["after"]) == (printed["before"], printed["after"])
+    epochs = np.array([row["epoch"] for row in rows])
+    for loss in ("L_in", "L_proj", "L_con", "L_out"):
+        values = np.array([row["losses"][loss] for row in rows])
+        for name, drawn in (
+            ("losses", np.log10(values)),
+            ("gradient_shares", [row["gradient_shares"][loss] for row in rows]),
+        ):
+            line = page.lines[f"{name}/{loss}"]
+            assert_affine(line[:, 0], epochs, rising=True)
+            assert_affine(line[:, 1], np.array(drawn), rising=False)
+    held_out = np.array([row["held_out_reprojection"] for row in rows])
+    assert_affine(page.lines["held_out_reprojection"][:, 1], held_out, rising=False)
+    for row, key in (("untrained", "before"), ("trained", "after")):
+        errors = printed[key]
+        expected = [f"{errors[name]:.1f}" for name in ("p_mpjpe_mm", "mpjpe_mm", "n_mpjpe_mm")]
+        assert page.row(row)[1:4] == expected
+    assert re.findall(r"<figcaption>(\w+) P-MPJPE, ", page.text) == ["best", "median", "worst"]
+    assert page.row("lifter.width") == ["lifter.width", "16", "1024", "paper: 1024"]
+    assert page.row("lifter.dropout")[3].startswith("code: 0.5")
+    named = {cells[0] for cells in page.cells}
+    assert {row.name for row in setting_rows(Config()) if row.source} <= named
+    assert f"--config {run}/config.toml" in page.text
+
+
+def test_the_report_of_a_triangulation_shows_its_residuals(
+    tmp_path: Path, recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["triangulate", str(recording), "--report", str(tmp_path / "report.html"), "--json"])
+    printed = json.loads(capsys.readouterr().out.splitlines()[-1])
+    page = Page(tmp_path / "report.html")
+    page.require_self_contained()
+    per_camera = printed["reprojection"]["per_camera"]
+    for name, row in per_camera.items():
+        assert page.row(name)[3] == f"{row['seen_share']:.1%}"
+    assert page.figures == 2 + 3 + 3
+    kept = json.loads(page.json)["recordings"]["scene 0"]
+    assert kept["reprojection"] == printed["reprojection"]
+
+
+def test_the_report_of_an_inspection_shows_what_is_missing(tmp_path: Path, recording: Path) -> None:
+    single = Scene(views=1, frames=5).recording()
+    save_recording(tmp_path / "single.npz", single)
+    save_cameras(tmp_path / "rig.toml", single.cameras)
+    for source, figures in (
+        (recording, 8),
+        (tmp_path / "single.npz", 5),
+        (tmp_path / "rig.toml", 2),
+    ):
+        report = tmp_path / f"{source.stem}.html"
+        main(["inspect", str(source), "--report", str(report)])
+        page = Page(report)
+        page.require_self_contained()
+        assert page.figures == figures
+        assert len(page.row("cam_1")) == 3 or figures == 2
+    shares = json.loads(Page(tmp_path / "recording.html").json)["inspection"]["missing_per_joint"]
+    assert Page(tmp_path / "recording.html").row("left_knee")[1] == f"{shares['left_knee']:.1%}"
+
+
+@pytest.mark.rejects
+def test_a_report_replaces_a_file_only_if_told(
+    tmp_path: Path, recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "old.html").write_text("mine")
+    for name, sentence in (("old.html", "exists; --overwrite"), ("new.pdf", "written as .html")):
+        for command in ("triangulate", "inspect"):
+            with pytest.raises(SystemExit):
+                main([command, str(recording), "--report", str(tmp_path / name)])
+            assert sentence in capsys.readouterr().err
+    assert (tmp_path / "old.html").read_text() == "mine"
