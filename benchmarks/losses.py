@@ -50,12 +50,17 @@ class Batch:
         frames, views, joints, _ = self.poses.shape
         seen = torch.ones(frames, views, joints, dtype=torch.bool, device=self.poses.device)
         usable, pairs = seen[..., 0], seen[:, None].expand(-1, views, -1, -1)
-        turns = losses.rotation_part(self.camera_from_root)
         poses, cameras = self.poses, self.camera_from_root
         return {
-            "L_in": lambda: losses.input_triangulation_loss(poses, self.labels, turns, seen),
-            "L_proj": lambda: losses.projection_loss(poses, self.image, cameras, pairs, root=ROOT),
-            "L_con": lambda: losses.consistency_loss(poses, turns, usable),
+            "L_in": lambda: losses.input_triangulation_loss(
+                poses, losses.rotated_to_views(self.labels, cameras), seen
+            ),
+            "L_proj": lambda: losses.projection_loss(
+                losses.poses_in_views(poses, cameras), self.image, cameras, pairs, root=ROOT
+            ),
+            "L_con": lambda: losses.consistency_loss(
+                poses, losses.poses_in_views(poses, cameras), usable
+            ),
             "L_out": lambda: losses.output_triangulation_loss(
                 poses, cameras, usable, root=ROOT, detach_targets=False
             ),

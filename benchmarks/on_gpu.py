@@ -80,7 +80,8 @@ def training(asked: Suite) -> Iterator[Step]:
     from selfsup_lifting.config import Config
     from selfsup_lifting.recipes import paper
     from selfsup_lifting.training.dataset import build_dataset
-    from selfsup_lifting.training.loop import forward, untrained_lifter, weighted_sum
+    from selfsup_lifting.training.loop import untrained_lifter
+    from selfsup_lifting.training.objective import forward, weighted_sum
 
     config = paper(Config())
     recordings = read_recordings(["synthetic"], ReadSettings(fps=10.0))

@@ -14,12 +14,14 @@ from selfsup_lifting.recipes import PRESETS, RECIPES
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from selfsup_lifting.training.dataset import Frames, build_dataset
 from selfsup_lifting.training.lifter import Lifter
-from selfsup_lifting.training.loop import lift_views, loss_terms, train
+from selfsup_lifting.training.loop import train
 from selfsup_lifting.training.losses import (
     consistency_loss,
     input_triangulation_loss,
-    rotation_part,
+    poses_in_views,
+    rotated_to_views,
 )
+from selfsup_lifting.training.objective import lift_views, loss_terms
 from tests.selfsup_lifting.files.datasets.dataset_files import Human36M
 from tests.selfsup_lifting.strategies import Scene
 
@@ -135,9 +137,10 @@ def test_lenses_can_be_ignored(tmp_path: Path) -> None:
 
 def test_predictions_that_equal_the_labels_are_consistent_with_them() -> None:
     frames = batch()
-    turns, usable = rotation_part(frames.camera_from_root), torch.ones(8, 3, dtype=torch.bool)
-    poses = torch.einsum("fvij,fnj->fvni", turns[..., :3, :3], frames.labels)
-    loss = consistency_loss(poses, turns, usable, labels=frames.labels, labelled=frames.labelled)
+    cameras, usable = frames.camera_from_root, torch.ones(8, 3, dtype=torch.bool)
+    poses = torch.einsum("fvij,fnj->fvni", cameras[..., :3, :3], frames.labels)
+    targets, in_views = rotated_to_views(frames.labels, cameras), poses_in_views(poses, cameras)
+    loss = consistency_loss(poses, in_views, usable, targets=targets, labelled=frames.labelled)
     assert float(loss) < 1e-6
 
 
@@ -145,12 +148,11 @@ def test_the_codes_output_loss_is_its_input_loss_again() -> None:
     frames = batch()
     poses = torch.randn(8, 3, 17, 3, generator=torch.Generator().manual_seed(0))
     settings = LossSettings(output_of_detections=True)
-    terms = loss_terms(poses, frames, SKELETONS["h36m17"], settings)
+    terms = loss_terms(poses, frames, SKELETONS["h36m17"].root, settings)
     torch.testing.assert_close(terms["L_out"], terms["L_in"])
     mask = torch.ones(8, 3, 17, dtype=torch.bool)
-    expected = input_triangulation_loss(
-        poses, frames.labels, rotation_part(frames.camera_from_root), mask, settings.input_norm
-    )
+    targets = rotated_to_views(frames.labels, frames.camera_from_root)
+    expected = input_triangulation_loss(poses, targets, mask, settings.input_norm)
     torch.testing.assert_close(terms["L_in"], expected)
 
 

@@ -13,6 +13,7 @@ from selfsup_lifting.config_toml import load_config
 from selfsup_lifting.evaluation.evaluate import evaluate_lifter
 from selfsup_lifting.recipes import RECIPES
 from selfsup_lifting.recording import Recording
+from selfsup_lifting.training import lifter
 from selfsup_lifting.training.checkpoint import load_lifter
 from selfsup_lifting.training.loop import epoch_count, train, untrained_lifter
 from tests.selfsup_lifting.strategies import Scene
@@ -88,6 +89,21 @@ def test_what_was_learned_is_better_than_what_was_there(tmp_path: Path) -> None:
     )
     after = evaluate_lifter(train(config, recordings(), tmp_path / "run"), recordings())
     assert after.total.p_mpjpe_mm < 0.7 * before.total.p_mpjpe_mm
+
+
+@pytest.mark.parametrize("detach", [True, False])
+def test_the_output_triangulation_may_be_used_from_the_first_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, detach: bool
+) -> None:
+    monkeypatch.setattr(lifter, "OUTPUT_SCALE", 30.0)  # first poses are many meters wide
+    losses = LossSettings(output=1.0, output_share=1.0, detach_targets=detach)
+    network = LifterSettings(width=64, blocks=1, dropout=0.0)
+    config = replace(TINY, epochs=60, lifter=network, losses=losses, learning_rate=1e-2)
+    train(config, recordings(), tmp_path / "run")
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line)["losses"] for line in lines]
+    assert max(row["L_out"] for row in rows) < 1e3
+    assert all(rows[-1][name] < 0.05 * rows[0][name] for name in ("L_in", "L_out"))
 
 
 def test_steps_are_rounded_up_to_epochs() -> None:

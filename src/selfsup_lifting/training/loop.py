@@ -6,38 +6,24 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
 
-from selfsup_lifting.config import Config, LossSettings
+from selfsup_lifting.config import Config
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.skeleton.skeletons import Skeleton
-from selfsup_lifting.training.augmentation import hide_keypoints, mirror_half
 from selfsup_lifting.training.checkpoint import State, restore_random_state
 from selfsup_lifting.training.dataset import (
     Frames,
     batch_count,
     build_dataset,
-    centered_image,
     common_skeleton,
-    pair_mask,
-    usable_views,
 )
 from selfsup_lifting.training.lifter import Lifter
-from selfsup_lifting.training.losses import (
-    consistency_loss,
-    input_triangulation_loss,
-    output_triangulation_loss,
-    projection_loss,
-    rotation_part,
-)
 from selfsup_lifting.training.model_selection import ModelSelection
+from selfsup_lifting.training.objective import forward, gradient_shares, weighted_sum
 from selfsup_lifting.training.run_folder import opened_run, require_device
 from selfsup_lifting.training.run_log import DivergedError, Progress, RunLog, no_progress
 from selfsup_lifting.training.saving import Checkpoints
 from selfsup_lifting.training.stopping import stop_requests
-
-Terms = Mapping[str, Float[Tensor, ""]]
 
 # Every epoch of every run has its own random numbers, so a resumed run equals an unbroken one.
 EPOCH_SEEDS, ALL_SEEDS = 1_000_003, 2**63
@@ -162,40 +148,6 @@ def _naming_frames(
         ) from None
 
 
-def forward(
-    lifter: Lifter, frames: Frames, config: Config, losses: LossSettings
-) -> tuple[Float[Tensor, "frames views joints 3"], Terms]:
-    """Augment a batch, and lift every view of it.
-
-    Returns:
-        Each view's prediction, in its own axes [m], and the losses by name, before weighting.
-    """
-    if config.augmentation.mirror:
-        frames = mirror_half(frames, lifter.skeleton)
-    shown = hide_keypoints(frames, config.augmentation.hidden_share)
-    poses = lift_views(lifter, frames, shown, per_view_batchnorm=config.per_view_batchnorm)
-    return poses, loss_terms(poses, frames, lifter.skeleton, losses)
-
-
-def lift_views(
-    lifter: Lifter,
-    frames: Frames,
-    shown: Bool[Tensor, "frames views joints"],
-    *,
-    per_view_batchnorm: bool,
-) -> Float[Tensor, "frames views joints 3"]:
-    """Lift every view of a batch, from the shown keypoints, to poses in its own axes [m].
-
-    With `per_view_batchnorm`, batch normalization in training uses the statistics of each view
-    separately instead of those of all views together.
-    """
-    inputs = (frames.image, shown, frames.confidence)
-    if not per_view_batchnorm:
-        return lifter(*inputs)  # type: ignore[no-any-return]
-    views = zip(*(tensor.unbind(dim=1) for tensor in inputs), strict=True)
-    return torch.stack([lifter(*view) for view in views], dim=1)
-
-
 def first_cameras(recordings: Sequence[Recording], count: int | None) -> list[Recording]:
     """Return each recording with its first cameras only; with all of them if no count is given."""
     return [
@@ -212,51 +164,3 @@ def untrained_lifter(skeleton: Skeleton, config: Config) -> Lifter:
 def epoch_count(config: Config, frames: int) -> int:
     """Return the number of epochs: as set, or as many as the steps need."""
     return config.epochs or -(-config.steps // batch_count(frames, config.frames_per_batch))
-
-
-def loss_terms(
-    poses: Float[Tensor, "frames views joints 3"],
-    frames: Frames,
-    skeleton: Skeleton,
-    settings: LossSettings,
-) -> dict[str, Float[Tensor, ""]]:
-    """Evaluate each loss that has a weight, before weighting."""
-    root, usable = skeleton.root, usable_views(frames, skeleton.root)
-    cameras, rotations = frames.camera_from_root, rotation_part(frames.camera_from_root)
-    norm, detach = settings.input_norm, settings.detach_targets
-    counted = usable[..., None] & frames.labelled[:, None]
-    labels = frames.labels if settings.consistency_with_labels else None
-    losses = {
-        "L_in": lambda: input_triangulation_loss(poses, frames.labels, rotations, counted, norm),
-        "L_proj": lambda: projection_loss(
-            poses, centered_image(frames, root), cameras, pair_mask(frames, root), root=root
-        ),
-        "L_con": lambda: consistency_loss(
-            poses, rotations, usable, labels=labels, labelled=frames.labelled, detach_targets=detach
-        ),
-        "L_out": lambda: output_triangulation_loss(
-            poses, cameras, usable, root=root, norm=norm, detach_targets=detach
-        ),
-    }
-    if settings.output_of_detections:
-        losses["L_out"] = losses["L_in"]
-    return {name: losses[name]() for name in settings.weights}
-
-
-def weighted_sum(terms: Terms, weights: Mapping[str, float]) -> Float[Tensor, ""]:
-    """Add up the weighted losses (Bouazizi et al., FG 2021, eq. 1)."""
-    return torch.stack([weights[name] * term for name, term in terms.items()]).sum()
-
-
-def gradient_shares(
-    poses: Float[Tensor, "frames views joints 3"], terms: Terms, weights: Mapping[str, float]
-) -> Float[Tensor, "terms"]:
-    """Compute the share of each weighted loss in the gradient at the network's output."""
-    norms = torch.stack(
-        [
-            weights[name] * torch.autograd.grad(term, poses, retain_graph=True)[0].norm()
-            for name, term in terms.items()
-        ]
-    )
-    total = norms.sum()
-    return norms / torch.where(total > 0, total, 1.0)

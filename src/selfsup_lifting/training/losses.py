@@ -6,22 +6,17 @@ moved to the root of the frame, to the camera; `rotations` is its rotation part,
 for root-centered poses. Images are in normalized coordinates, so a projection is a division by the
 depth. A mask selects the elements that count; every loss is the mean of a norm over those
 elements, and zero if there are none.
+
+L_proj and L_con both need every prediction in the axes of every view: `poses_in_views` computes
+that once for both. Its coordinate axis comes before the joints, so that the loops over elements
+run over contiguous memory.
 """
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from multiview_geom import (
-    camera_to_camera,
-    camera_to_world,
-    from_homogeneous,
-    point_depths,
-    project_points,
-    rigid_transform,
-    triangulate_dlt,
-    world_to_camera,
-)
+from multiview_geom import from_homogeneous, rigid_transform, triangulate_dlt
 from selfsup_lifting.config import Norm
 from selfsup_lifting.skeleton.skeletons import root_position
 
@@ -33,10 +28,18 @@ HUBER_DELTA = 0.05
 NEAREST_SHARE = 0.5
 
 
+def rotated_to_views(
+    points: Float[Tensor, "frames joints 3"], cameras: Float[Tensor, "frames views 4 4"]
+) -> Float[Tensor, "frames views joints 3"]:
+    """Rotate points from the world's axes to those of every view."""
+    frames, views = cameras.shape[:2]
+    turns = cameras[..., :3, :3].reshape(frames, views * 3, 3)
+    return (turns @ points.mT).view(frames, views, 3, -1).mT
+
+
 def input_triangulation_loss(
     poses: Float[Tensor, "frames views joints 3"],
-    labels: Float[Tensor, "frames joints 3"],
-    rotations: Float[Tensor, "frames views 4 4"],
+    targets: Float[Tensor, "frames views joints 3"],
     mask: Bool[Tensor, "frames views joints"],
     norm: Norm = Norm.SQUARED_L2,
 ) -> Float[Tensor, ""]:
@@ -44,8 +47,7 @@ def input_triangulation_loss(
 
     Args:
         poses: Each view's prediction, in its own axes [m].
-        labels: The triangulated input in the world's axes, relative to the root [m].
-        rotations: Each view's rotation.
+        targets: The triangulated input in each view's axes, from `rotated_to_views` [m].
         mask: Which joints of which views count.
         norm: The norm of a deviation.
 
@@ -55,11 +57,31 @@ def input_triangulation_loss(
     Reference:
         Bouazizi et al., FG 2021, eq. 2.
     """
-    return _masked_mean(_norm(world_to_camera(rotations, labels) - poses, norm), mask)
+    return _masked_mean(_norm(targets - poses, norm, dim=-1), mask)
+
+
+def poses_in_views(
+    poses: Float[Tensor, "frames views joints 3"], rotations: Float[Tensor, "frames views 4 4"]
+) -> Float[Tensor, "frames targets 3 views joints"]:
+    """Rotate each view's prediction to the axes of every view.
+
+    Args:
+        poses: Each view's prediction, in its own axes [m].
+        rotations: Each view's rotation; translations are ignored.
+
+    Returns:
+        The predictions in the axes of each target view [m].
+    """
+    frames, views, joints, _ = poses.shape
+    turns = rotations[..., :3, :3]
+    in_world = (poses @ turns).permute(0, 3, 1, 2).reshape(frames, 3, views * joints)
+    # One product per frame, of the stacked rotations with all poses.
+    in_views = turns.reshape(frames, views * 3, 3) @ in_world
+    return in_views.view(frames, views, 3, views, joints)
 
 
 def projection_loss(
-    poses: Float[Tensor, "frames views joints 3"],
+    in_views: Float[Tensor, "frames views 3 views joints"],
     image: Float[Tensor, "frames views joints 2"],
     camera_from_root: Float[Tensor, "frames views 4 4"],
     mask: Bool[Tensor, "frames views views joints"],
@@ -69,7 +91,7 @@ def projection_loss(
     """Project each view's prediction into every view and compare with the detections: L_proj.
 
     Args:
-        poses: Each view's prediction, in its own axes [m].
+        in_views: The predictions in the axes of every view, from `poses_in_views` [m].
         image: Each view's detections, relative to the root in the image [focal lengths].
         camera_from_root: Each view's transform from the root.
         mask: Which joints count, for every source view and every target view.
@@ -81,23 +103,23 @@ def projection_loss(
     Reference:
         Bouazizi et al., FG 2021, eq. 3; the root of a projection is the triangulated root.
     """
-    in_world = camera_to_world(rotation_part(camera_from_root), poses)
-    # Axes: frames, source view, target view.
-    projections = camera_from_root[:, None, :, :3, :]
-    projected = project_points(projections, in_world)
-    projected = projected - root_position(projected, root)
+    # Axes: frames, target view, coordinate, source view, joint.
+    in_cameras = in_views + camera_from_root[..., :3, 3, None, None]
+    depths = in_cameras[:, :, 2]
     # A joint near a camera's plane has a meaningless projection and a huge gradient.
-    nearest = NEAREST_SHARE * camera_from_root[:, None, :, 2, 3, None]
-    reliable = point_depths(projections, in_world) > nearest
-    return _masked_mean(_norm(projected - image[:, None], Norm.L1), mask & reliable)
+    reliable = depths > NEAREST_SHARE * camera_from_root[:, :, 2, 3, None, None]
+    projected = in_cameras[:, :, :2] / torch.where(reliable, depths, 1.0)[:, :, None]
+    projected = projected - projected[..., list(root)].mean(dim=-1, keepdim=True)
+    deviations = projected - image.mT[:, :, :, None]
+    return _masked_mean(_norm(deviations, Norm.L1, dim=2), mask.transpose(1, 2) & reliable)
 
 
 def consistency_loss(
     poses: Float[Tensor, "frames views joints 3"],
-    rotations: Float[Tensor, "frames views 4 4"],
+    in_views: Float[Tensor, "frames views 3 views joints"],
     usable: Bool[Tensor, "frames views"],
     *,
-    labels: Float[Tensor, "frames joints 3"] | None = None,
+    targets: Float[Tensor, "frames views joints 3"] | None = None,
     labelled: Bool[Tensor, "frames joints"] | None = None,
     detach_targets: bool = True,
 ) -> Float[Tensor, ""]:
@@ -105,11 +127,10 @@ def consistency_loss(
 
     Args:
         poses: Each view's prediction, in its own axes [m].
-        rotations: Each view's rotation.
+        in_views: The predictions in the axes of every view, from `poses_in_views` [m].
         usable: Which views' predictions count.
-        labels: Poses in the world's axes, relative to the root, to compare with instead of the
-            other views' predictions [m].
-        labelled: Which labels are known.
+        targets: Poses in each view's axes to compare with instead of `poses` [m].
+        labelled: Which joints of these targets are known.
         detach_targets: Whether the target view passes no gradient.
 
     Returns:
@@ -118,18 +139,15 @@ def consistency_loss(
     Reference:
         Bouazizi et al., FG 2021, eq. 4.
     """
-    targets = poses.detach() if detach_targets else poses
-    if labels is not None:
-        targets = world_to_camera(rotations, labels)
-    # Axes: frames, target view, source view.
-    rotated = camera_to_camera(rotations[:, :, None], rotations[:, None], poses[:, None])
+    if targets is None:
+        targets = poses.detach() if detach_targets else poses
+    # Axes: frames, target view, coordinate, source view, joint.
+    deviations = _norm(targets.mT[:, :, :, None] - in_views, Norm.L1, dim=2)
     others = ~torch.eye(poses.shape[1], dtype=torch.bool, device=poses.device)
-    pairs = usable[:, :, None] & usable[:, None] & others
-    deviations = _norm(targets[:, :, None] - rotated, Norm.L1)
-    counted = pairs[..., None].expand(deviations.shape)
-    if labels is not None and labelled is not None:
+    counted = (usable[:, :, None] & usable[:, None] & others)[..., None]
+    if labelled is not None:
         counted = counted & labelled[:, None, None]
-    return _masked_mean(deviations, counted)
+    return _masked_mean(deviations, counted.expand(deviations.shape))
 
 
 def output_triangulation_loss(
@@ -156,18 +174,22 @@ def output_triangulation_loss(
 
     Reference:
         Bouazizi et al., FG 2021, eq. 5: each view's prediction is projected into its own camera,
-        and these projections are triangulated.
+        and these projections are triangulated. Points that are farther from the root than every
+        camera count as not found (ours: early in training they make losses of 1e12).
     """
-    in_camera = poses + camera_from_root[:, :, None, :3, 3]
+    positions = camera_from_root[..., :3, 3]
+    in_camera = poses + positions[:, :, None]
     counts = (usable[..., None] & (in_camera[..., 2] > 0)).to(poses.dtype)
     output = triangulate_dlt(
         camera_from_root[..., :3, :], from_homogeneous(in_camera), weights=counts
     )
     output = output - root_position(output, root)
-    found = output.isfinite().all(dim=-1)
+    # A body is nearer to its root than the cameras that see it: what is not has left the scene.
+    farthest = (positions.square().sum(dim=-1) * usable).amax(dim=-1)
+    found = output.square().sum(dim=-1) <= farthest[:, None]
     output = torch.where(found[..., None], output, 0.0)
     targets = output.detach() if detach_targets else output
-    deviations = _norm(world_to_camera(rotation_part(camera_from_root), targets) - poses, norm)
+    deviations = _norm(rotated_to_views(targets, camera_from_root) - poses, norm, dim=-1)
     return _masked_mean(deviations, usable[..., None] & found[:, None])
 
 
@@ -176,14 +198,15 @@ def rotation_part(transform: Float[Tensor, "*batch 4 4"]) -> Float[Tensor, "*bat
     return rigid_transform(transform[..., :3, :3], torch.zeros_like(transform[..., :3, 3]))
 
 
-def _norm(deviation: Float[Tensor, "*batch d"], norm: Norm) -> Float[Tensor, "*batch"]:
+def _norm(deviation: Float[Tensor, "..."], norm: Norm, dim: int) -> Float[Tensor, "..."]:
+    """Return the norms of vectors whose coordinates are along one axis."""
     if norm is Norm.SQUARED_L2:
-        return deviation.square().sum(dim=-1)
+        return deviation.square().sum(dim)
     if norm is Norm.L1:
-        return deviation.abs().sum(dim=-1)
+        return deviation.abs().sum(dim)
     size = deviation.abs()
     square, line = 0.5 * size.square(), HUBER_DELTA * (size - 0.5 * HUBER_DELTA)
-    return torch.where(size < HUBER_DELTA, square, line).sum(dim=-1)
+    return torch.where(size < HUBER_DELTA, square, line).sum(dim)
 
 
 def _masked_mean(values: Tensor, mask: Tensor) -> Float[Tensor, ""]:

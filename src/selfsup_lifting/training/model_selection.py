@@ -12,7 +12,7 @@ from selfsup_lifting.run_files import read_commit
 from selfsup_lifting.training.checkpoint import BEST_FILE, lifter_bytes, saved_number
 from selfsup_lifting.training.dataset import Frames, build_dataset, centered_image, pair_mask
 from selfsup_lifting.training.lifter import Lifter
-from selfsup_lifting.training.losses import projection_loss
+from selfsup_lifting.training.losses import poses_in_views, projection_loss
 from selfsup_lifting.training.splits import hold_out
 
 SCORE = "reprojection"
@@ -68,4 +68,6 @@ def reprojection_error(lifter: Lifter, frames: Frames) -> float:
     lifter.train(training)
     root = lifter.skeleton.root
     image, mask = centered_image(frames, root), pair_mask(frames, root)
-    return float(projection_loss(poses, image, frames.camera_from_root, mask, root=root))
+    cameras = frames.camera_from_root
+    in_views = poses_in_views(poses, cameras)
+    return float(projection_loss(in_views, image, cameras, mask, root=root))

@@ -15,7 +15,9 @@ from selfsup_lifting.training.losses import (
     consistency_loss,
     input_triangulation_loss,
     output_triangulation_loss,
+    poses_in_views,
     projection_loss,
+    rotated_to_views,
     rotation_part,
 )
 from tests.selfsup_lifting.training import slow_losses
@@ -91,13 +93,15 @@ norms = st.sampled_from(list(NORMS))
 def all_four(guess: Guess, poses: Tensor, norm: Norm = Norm.SQUARED_L2) -> dict[str, Tensor]:
     cameras, usable = guess.cameras(), guess.usable()
     mask = usable[..., None].expand(-1, -1, guess.joints)
-    turns = rotation_part(cameras)
+    in_views = poses_in_views(poses, cameras)
     return {
-        "L_in": input_triangulation_loss(poses, guess.body(), turns, mask, norm),
-        "L_proj": projection_loss(
-            poses, guess.centred_image(), cameras, guess.pairs(), root=(ROOT,)
+        "L_in": input_triangulation_loss(
+            poses, rotated_to_views(guess.body(), cameras), mask, norm
         ),
-        "L_con": consistency_loss(poses, turns, usable, detach_targets=False),
+        "L_proj": projection_loss(
+            in_views, guess.centred_image(), cameras, guess.pairs(), root=(ROOT,)
+        ),
+        "L_con": consistency_loss(poses, in_views, usable, detach_targets=False),
         "L_out": output_triangulation_loss(
             poses, cameras, usable, root=(ROOT,), norm=norm, detach_targets=False
         ),
@@ -141,10 +145,11 @@ def test_each_gradient_is_the_slope(guess: Guess, name: str) -> None:
 
 @given(guesses)
 def test_detaching_the_targets_changes_the_gradient_but_not_the_loss(guess: Guess) -> None:
-    turns, usable = rotation_part(guess.cameras()), torch.ones(guess.frames, guess.views) > 0
+    cameras, usable = guess.cameras(), torch.ones(guess.frames, guess.views) > 0
     one, both = (guess.poses().requires_grad_() for _ in range(2))
-    detached = consistency_loss(one, turns, usable)
-    attached = consistency_loss(both, turns, usable, detach_targets=False)
+    detached = consistency_loss(one, poses_in_views(one, cameras), usable)
+    in_views = poses_in_views(both, cameras)
+    attached = consistency_loss(both, in_views, usable, detach_targets=False)
     slopes = [torch.autograd.grad(detached, one)[0], torch.autograd.grad(attached, both)[0]]
     assert detached.item() == attached.item()
     assert guess.joints == 1 or not torch.equal(*slopes)

@@ -19,7 +19,7 @@ from selfsup_lifting.config import Labels, LossSettings
 from selfsup_lifting.config_toml import load_config
 from selfsup_lifting.recording import Recording, save_recording
 from selfsup_lifting.run_files import has_commit, read_commit, require_undamaged
-from selfsup_lifting.training import saving
+from selfsup_lifting.training import run_folder, saving
 from selfsup_lifting.training.checkpoint import load_lifter
 from selfsup_lifting.training.loop import train
 from selfsup_lifting.training.run_folder import opened_run, planned_run
@@ -59,6 +59,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("whole") / "run"
     train(CONFIG, recordings(), run)
     return run
+
+
+@pytest.fixture
+def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Collect the warnings about run folders."""
+    found: list[str] = []
+    monkeypatch.setattr(run_folder._log, "warning", lambda _, sentence: found.append(sentence))
+    return found
 
 
 def assert_ends_like(run: Path, whole: Path) -> None:
@@ -171,7 +179,7 @@ def test_a_missing_file_of_a_run_is_named(tmp_path: Path) -> None:
 
 
 def test_a_commit_that_was_not_finished_is_read_and_finished(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warnings: list[str]
 ) -> None:
     saved_run(tmp_path / "run")
     last = read_commit(tmp_path / "run")
@@ -181,28 +189,27 @@ def test_a_commit_that_was_not_finished_is_read_and_finished(
         real(source, target)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run_files, "replace_file", replace_file)
     new = {"config.toml": b"seed = 5\n"}
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(run_files, "replace_file", replace_file)
         run_files.commit_files(tmp_path / "run", last, last, new)
-    monkeypatch.undo()
     assert b"seed = 0" in (tmp_path / "run" / "config.toml").read_bytes()
     assert load_config(tmp_path / "run").seed == 5
     with opened_run(tmp_path / "run", resume=True):
         assert (tmp_path / "run" / "config.toml").read_bytes() == new["config.toml"]
-    assert "finished the checkpoint of a killed training" in caplog.text
+    assert "finished the checkpoint of a killed training" in warnings[0]
     require_undamaged(tmp_path / "run")
 
 
 def test_leftovers_of_a_killed_training_are_reported_and_deleted(
-    tmp_path: Path, whole: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, whole: Path, warnings: list[str]
 ) -> None:
     run = tmp_path / "run"
     run.mkdir()
     for name in ("state.pt.next", "events.1", ".lock"):
         (run / name).write_bytes(b"left")
     train(CONFIG, recordings(), run)
-    assert caplog.text.count("deleted") == 2
+    assert ["deleted" in sentence for sentence in warnings] == [True, True]
     assert len(list(run.iterdir())) == len(list(whole.iterdir()))
 
 

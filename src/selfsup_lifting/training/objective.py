@@ -1,0 +1,110 @@
+"""What a training minimizes: the weighted losses of a batch."""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from selfsup_lifting.config import Config, LossSettings
+from selfsup_lifting.training.augmentation import hide_keypoints, mirror_half
+from selfsup_lifting.training.dataset import Frames, centered_image, pair_mask, usable_views
+from selfsup_lifting.training.lifter import Lifter
+from selfsup_lifting.training.losses import (
+    consistency_loss,
+    input_triangulation_loss,
+    output_triangulation_loss,
+    poses_in_views,
+    projection_loss,
+    rotated_to_views,
+)
+
+Terms = Mapping[str, Float[Tensor, ""]]
+
+
+def forward(
+    lifter: Lifter, frames: Frames, config: Config, losses: LossSettings
+) -> tuple[Float[Tensor, "frames views joints 3"], Terms]:
+    """Augment a batch, and lift every view of it.
+
+    Returns:
+        Each view's prediction, in its own axes [m], and the losses by name, before weighting.
+    """
+    if config.augmentation.mirror:
+        frames = mirror_half(frames, lifter.skeleton)
+    shown = hide_keypoints(frames, config.augmentation.hidden_share)
+    poses = lift_views(lifter, frames, shown, per_view_batchnorm=config.per_view_batchnorm)
+    return poses, loss_terms(poses, frames, lifter.skeleton.root, losses)
+
+
+def lift_views(
+    lifter: Lifter,
+    frames: Frames,
+    shown: Bool[Tensor, "frames views joints"],
+    *,
+    per_view_batchnorm: bool,
+) -> Float[Tensor, "frames views joints 3"]:
+    """Lift every view of a batch, from the shown keypoints, to poses in its own axes [m].
+
+    With `per_view_batchnorm`, batch normalization in training uses the statistics of each view
+    separately instead of those of all views together.
+    """
+    inputs = (frames.image, shown, frames.confidence)
+    if not per_view_batchnorm:
+        return lifter(*inputs)  # type: ignore[no-any-return]
+    views = zip(*(tensor.unbind(dim=1) for tensor in inputs), strict=True)
+    return torch.stack([lifter(*view) for view in views], dim=1)
+
+
+def loss_terms(
+    poses: Float[Tensor, "frames views joints 3"],
+    frames: Frames,
+    root: tuple[int, ...],
+    settings: LossSettings,
+) -> dict[str, Float[Tensor, ""]]:
+    """Evaluate each loss that has a weight, before weighting."""
+    usable, cameras = usable_views(frames, root), frames.camera_from_root
+    norm, detach = settings.input_norm, settings.detach_targets
+    counted = usable[..., None] & frames.labelled[:, None]
+    labels = rotated_to_views(frames.labels, cameras)
+    in_views = poses_in_views(poses, cameras)
+    compared = (labels, frames.labelled) if settings.consistency_with_labels else (None, None)
+    losses = {
+        "L_in": lambda: input_triangulation_loss(poses, labels, counted, norm),
+        "L_proj": lambda: projection_loss(
+            in_views, centered_image(frames, root), cameras, pair_mask(frames, root), root=root
+        ),
+        "L_con": lambda: consistency_loss(
+            poses,
+            in_views,
+            usable,
+            targets=compared[0],
+            labelled=compared[1],
+            detach_targets=detach,
+        ),
+        "L_out": lambda: output_triangulation_loss(
+            poses, cameras, usable, root=root, norm=norm, detach_targets=detach
+        ),
+    }
+    if settings.output_of_detections:
+        losses["L_out"] = losses["L_in"]
+    return {name: losses[name]() for name in settings.weights}
+
+
+def weighted_sum(terms: Terms, weights: Mapping[str, float]) -> Float[Tensor, ""]:
+    """Add up the weighted losses (Bouazizi et al., FG 2021, eq. 1)."""
+    return torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+
+
+def gradient_shares(
+    poses: Float[Tensor, "frames views joints 3"], terms: Terms, weights: Mapping[str, float]
+) -> Float[Tensor, "terms"]:
+    """Compute the share of each weighted loss in the gradient at the network's output."""
+    norms = torch.stack(
+        [
+            weights[name] * torch.autograd.grad(term, poses, retain_graph=True)[0].norm()
+            for name, term in terms.items()
+        ]
+    )
+    total = norms.sum()
+    return norms / torch.where(total > 0, total, 1.0)
