@@ -1,5 +1,6 @@
 """Write 3D tracks as NPZ, CSV, TRC or C3D."""
 
+import csv
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from torch import Tensor
 from selfsup_lifting.atomic_write import replacing
 from selfsup_lifting.c3d_file import require_ezc3d, write_c3d
 from selfsup_lifting.point_quality import PointQuality
+from selfsup_lifting.safe_text import for_spreadsheet, on_one_line
 from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.upright import UPRIGHT, y_up
 
@@ -146,15 +148,18 @@ def _write_csv(path: Path, tracks: _Tracks, _: str) -> None:
     columns = [f"{joint}_{kind}" for joint in tracks.skeleton.joints for kind in kinds]
     formats = [*kinds.values()] * len(tracks.skeleton.joints)
     described = json.dumps(_description(tracks))
-    lines = [f"# {described}", ",".join(["frame", "time", *columns])]
-    for frame, numbers in enumerate(values.flatten(1).tolist()):
-        cells = map(format, numbers, formats)
-        lines.append(",".join([str(frame), f"{frame / tracks.fps:.6f}", *cells]))
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with path.open("w", newline="", encoding="utf-8") as file:
+        file.write(f"# {described}\n")
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["frame", "time", *map(for_spreadsheet, columns)])
+        for frame, numbers in enumerate(values.flatten(1).tolist()):
+            time = f"{frame / tracks.fps:.6f}"
+            rows.writerow([frame, time, *map(format, numbers, formats)])
 
 
 def _write_trc(path: Path, tracks: _Tracks, name: str) -> None:
-    points, joints = y_up(tracks.points, _up(tracks)), tracks.skeleton.joints
+    points = y_up(tracks.points, _up(tracks))
+    joints = [on_one_line(joint) for joint in tracks.skeleton.joints]
     points = _filled(points) if tracks.fill else points
     frames, rate = len(points), f"{tracks.fps:g}"
     axes = [f"{axis}{marker + 1}" for marker in range(len(joints)) for axis in "XYZ"]

@@ -1,5 +1,6 @@
 """Read the 3D tracks that `save_tracks` wrote as NPZ or CSV."""
 
+import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +85,7 @@ def _read_csv(path: Path) -> dict[str, Any]:
         first = file.readline()
         if not first.startswith("# {"):
             return {}
-        names = file.readline().strip().split(",")
+        names = next(csv.reader([file.readline()]))
         positions = [at for at, name in enumerate(names) if name.endswith(("_x", "_y", "_z"))]
         tracks = np.loadtxt(file, delimiter=",", usecols=positions, ndmin=2)
     return {**json.loads(first.removeprefix("# ")), "tracks": tracks}

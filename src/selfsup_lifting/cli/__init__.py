@@ -1,11 +1,13 @@
 """The command line: parse the options, then run the command."""
 
 import difflib
+import logging
 import sys
 from collections.abc import Sequence
 from signal import SIGINT
 
 from selfsup_lifting.cli.options import COMMANDS, PROGRAM, parse_options
+from selfsup_lifting.safe_text import printable
 
 # The exit status after a signal is this plus its number, as in a shell.
 WRONG_INPUT, SIGNALLED = 2, 128
@@ -17,12 +19,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         _require_command(arguments)
         options = parse_options(arguments or ["--help"])
-        from selfsup_lifting.cli.commands import run  # imports torch: not needed for --help
+        # These import torch, which --help does not need.
+        from selfsup_lifting.cli.commands import run
+        from selfsup_lifting.cli.terminal import PlainFormatter
 
+        if logging.lastResort is not None:
+            logging.lastResort.setFormatter(PlainFormatter())
         run(options)
     except (ValueError, OSError) as error:
         details = getattr(error, "details", "")
-        sys.stderr.write("\n".join([f"{PROGRAM}: {error}", *filter(None, [details])]) + "\n")
+        lines = [f"{PROGRAM}: {error}", *filter(None, [details])]
+        sys.stderr.write(printable("\n".join(lines)) + "\n")
         sys.exit(WRONG_INPUT)
     except KeyboardInterrupt as stopped:
         sys.exit(SIGNALLED + getattr(stopped, "number", SIGINT))

@@ -9,20 +9,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from selfsup_lifting.cli.options import (
     PROGRAM,
     frame_slice,
 )
 from selfsup_lifting.cli.progress import show_progress
+from selfsup_lifting.cli.terminal import Terminal
 from selfsup_lifting.evaluation.evaluate import (
     nan_to_none,
 )
 from selfsup_lifting.recording import Recording
 
-messages = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
-results = Console(highlight=False)
+messages = Terminal(stderr=True, soft_wrap=True)
+results = Terminal()
 
 
 @contextmanager

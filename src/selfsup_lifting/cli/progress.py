@@ -5,8 +5,9 @@ from contextlib import contextmanager
 from datetime import timedelta
 from time import monotonic
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, Task, TextColumn, TimeRemainingColumn
+
+from selfsup_lifting.cli.terminal import Terminal
 
 # Without a terminal, for example in a log file, a line is printed this often [s].
 LINE_EVERY = 10.0
@@ -26,9 +27,14 @@ def show_progress(total: int, done: int, unit: str = "epoch") -> Iterator[Callab
     Yields:
         A function to call after each part, with a line that describes it, such as its losses.
     """
-    console = Console(stderr=True, highlight=False)
+    console = Terminal(stderr=True)
     count = TextColumn(f"{unit} {{task.completed}}/{{task.total}}")
-    columns = (count, BarColumn(), TextColumn("{task.fields[line]}"), TimeRemainingColumn())
+    columns = (
+        count,
+        BarColumn(),
+        TextColumn("{task.fields[line]}", markup=False),
+        TimeRemainingColumn(),
+    )
     terminal, printed = console.is_terminal, -LINE_EVERY
     with Progress(
         *columns,

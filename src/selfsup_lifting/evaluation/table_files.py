@@ -9,6 +9,7 @@ from pathlib import Path
 
 from selfsup_lifting.atomic_write import replacing
 from selfsup_lifting.evaluation.evaluate import Evaluation, nan_to_none
+from selfsup_lifting.safe_text import for_latex, for_spreadsheet, on_one_line
 
 
 @dataclass(frozen=True)
@@ -57,26 +58,30 @@ def _write_csv(path: Path, _: Evaluation, tables: Sequence[ResultTable]) -> None
     with path.open("w", newline="", encoding="utf-8") as file:
         lines = csv.writer(file)
         for table in tables:
-            lines.writerow([table.title, *table.columns])
+            lines.writerow(map(for_spreadsheet, [table.title, *table.columns]))
             for name, numbers in table.rows:
-                lines.writerow([name, *("" if isnan(one) else repr(one) for one in numbers)])
-            lines.writerows([f"note: {note}"] for note in table.notes)
+                lines.writerow(
+                    [for_spreadsheet(name), *("" if isnan(one) else repr(one) for one in numbers)]
+                )
+            lines.writerows([on_one_line(f"note: {note}")] for note in table.notes)
 
 
 def _write_latex(path: Path, _: Evaluation, tables: Sequence[ResultTable]) -> None:
+    path.write_text(latex(tables), encoding="utf-8")
+
+
+def latex(tables: Sequence[ResultTable]) -> str:
+    """Return tables as LaTeX; names cannot act as commands."""
     lines = []
     for table in tables:
-        headings = " & ".join(_escaped(column) for column in table.columns)
-        lines += [f"% {table.title}", f"\\begin{{tabular}}{{l{'r' * len(table.columns)}}}"]
+        title, notes = on_one_line(table.title), map(on_one_line, table.notes)
+        headings = " & ".join(for_latex(column) for column in table.columns)
+        lines += [f"% {title}", f"\\begin{{tabular}}{{l{'r' * len(table.columns)}}}"]
         lines += ["\\hline", f" & {headings} \\\\", "\\hline"]
         for name, numbers in table.rows:
-            lines.append(f"{_escaped(name)} & {' & '.join(map(format_number, numbers))} \\\\")
-        lines += ["\\hline", "\\end{tabular}", *(f"% {note}" for note in table.notes), ""]
-    path.write_text("\n".join(lines), encoding="utf-8")
-
-
-def _escaped(text: str) -> str:
-    return text.replace("%", "\\%").replace("_", "\\_").replace("&", "\\&")
+            lines.append(f"{for_latex(name)} & {' & '.join(map(format_number, numbers))} \\\\")
+        lines += ["\\hline", "\\end{tabular}", *(f"% {note}" for note in notes), ""]
+    return "\n".join(lines)
 
 
 Writer = Callable[[Path, Evaluation, Sequence[ResultTable]], None]

@@ -1,0 +1,33 @@
+"""The terminal, on which names out of files do not act as commands."""
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from selfsup_lifting.safe_text import printable
+
+
+class Terminal(Console):
+    """A console without markup, on which text has no control characters."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the options of rich's console
+        super().__init__(highlight=False, markup=False, **options)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Render as rich does, without the control characters of the text itself."""
+        for segment in super().render(renderable, options):
+            plain = segment.text if segment.control else printable(segment.text)
+            yield segment._replace(text=plain)
+
+
+class PlainFormatter(logging.Formatter):
+    """The message of a log record, without control characters."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the message."""
+        return printable(super().format(record))

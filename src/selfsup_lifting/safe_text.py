@@ -1,0 +1,46 @@
+"""Text of other people, such as the names of joints, made safe where it is written."""
+
+import unicodedata
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+# A cell that begins with one of these is a formula to a spreadsheet.
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+_LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
+        "%": r"\%", "_": r"\_", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
+    }
+)  # fmt: skip
+
+
+def printable(text: str) -> str:
+    r"""Replace control characters, with which a name could steer a terminal; lines stay.
+
+    Example:
+        >>> printable("knee\x1b[31m")
+        'knee\ufffd[31m'
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(REPLACEMENT if _controls(character) else character for character in text)
+
+
+def on_one_line(text: str) -> str:
+    """Replace control characters, and line breaks by spaces."""
+    return printable(" ".join(text.split("\n")))
+
+
+def for_latex(text: str) -> str:
+    """Escape what LaTeX would take for a command."""
+    return on_one_line(text).translate(_LATEX)
+
+
+def for_spreadsheet(text: str) -> str:
+    """Put an apostrophe before what a spreadsheet would take for a formula."""
+    plain = on_one_line(text)
+    return f"'{plain}" if plain.startswith(_FORMULAS) else plain
+
+
+def _controls(character: str) -> bool:
+    """Tell whether a character is a control, a mark of direction, or not assigned."""
+    return character != "\n" and unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}
