@@ -31,7 +31,7 @@ WEAK = 1e-8
 """A larger damping hides parameters that are determined weakly: no such step is the last one."""
 EASED = 1e-3
 """Factor on the damping of such a step."""
-ROUND_OFF_PX = 1e-10
+ROUND_OFF_PX = 1e-9
 """Residuals whose RMS is below this are round-off."""
 NEAR = 1e-2
 """Once a step is expected to lower the cost by less than this share, the steps use the curvature

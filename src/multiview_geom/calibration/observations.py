@@ -6,11 +6,22 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from multiview_geom._kernels.engines import wide_dtype
+from multiview_geom._validation import require_floating, require_trailing_shape
 from multiview_geom.cameras import Cameras
+from multiview_geom.projection import reprojection_error
+from multiview_geom.triangulation.iterative import triangulate_iterative
 from multiview_geom.triangulation.robust import RobustPoints, triangulate_robust
 
+FEWEST_VIEWS = 2
 FEWEST_SHARED = 6
 """Any five points fit some pose of two cameras: one more must agree."""
+OUTLIER = 4.0
+"""Residual of an outlier, in standard deviations of the noise."""
+PASSES = 2
+"""Number of times that outliers are removed and the noise is estimated anew."""
+LEAST_NOISE_PX = 1e-6
+"""A smaller noise is round-off."""
 MEDIAN_OF_SQUARES = 1.3863
 """Median of the squared length of a normal vector in the plane, per squared deviation: 2 ln 2."""
 
@@ -24,14 +35,12 @@ class Observations:
         pixels: The detections, with lens distortion [px].
         ideal: The same without lens distortion.
         trust: Their weights; zero where missing.
-        threshold: Largest residual of an inlier [px].
     """
 
     cameras: Cameras
     pixels: Float[Tensor, "views points 2"]
     ideal: Float[Tensor, "views points 2"]
     trust: Float[Tensor, "views points"]
-    threshold: float
 
     @property
     def placed(self) -> list[int]:
@@ -73,6 +82,13 @@ class Observations:
             trust=self.trust[views],
         )
 
+    def with_cameras(self, cameras: Cameras) -> "Observations":
+        """Return the observations with other cameras, whose lenses may have changed."""
+        ideal = cameras.undistort(self.pixels)
+        known = ideal.valid & (self.trust > 0)
+        trust = torch.where(known, self.trust, 0.0)
+        return replace(self, cameras=cameras, ideal=ideal.pixels, trust=trust)
+
     def with_pose(self, view: int, pose: Float[Tensor, "4 4"]) -> "Observations":
         """Return the observations with the pose of a view."""
         poses = self.cameras.camera_from_world.clone()
@@ -86,17 +102,52 @@ class Observations:
             seen.cameras.projections, seen.ideal, threshold=threshold, weights=seen.trust
         )
 
-    def noise(self, found: RobustPoints) -> float:
-        """Estimate the standard deviation of the noise in a coordinate of the placed views [px].
+    def without_outliers(self) -> tuple[RobustPoints, float]:
+        """Triangulate without outliers; return also the standard deviation of the noise [px].
 
-        The median of the residuals of all detections is used, outliers too. A point with n inliers
-        has 2 n coordinates and 3 unknowns: its residuals are smaller than the noise.
+        The first estimate of the noise is that of least squares, which outliers enlarge.
         """
-        views = found.inliers.sum(dim=-2)
-        left = 1 - 1.5 / views.clamp(min=2)
-        squared = (found.residuals.square() / left)[self.trust[self.placed] > 0]
-        squared = squared[squared.isfinite()]
-        return float((squared.median() / MEDIAN_OF_SQUARES).sqrt()) if len(squared) else torch.nan
+        seen = self.select(self.placed)
+        projections = seen.cameras.projections
+        points = triangulate_iterative(projections, seen.ideal, weights=seen.trust)
+        noise = seen.noise(reprojection_error(projections, points, seen.ideal))
+        for _ in range(PASSES):
+            found = self.triangulated(OUTLIER * noise)
+            noise = seen.noise(found.residuals)
+        return found, noise
+
+    def noise(self, residuals: Float[Tensor, "views points"]) -> float:
+        """Estimate the standard deviation of the noise in a pixel coordinate [px].
+
+        The median of the residuals of all detections is used, outliers too. A point that n views
+        saw has 2 n coordinates and 3 unknowns: its residuals are smaller than the noise.
+        """
+        seen = (self.trust > 0) & residuals.isfinite()
+        views = seen.sum(dim=0)
+        squared = (residuals.square() / (1 - 1.5 / views.clamp(min=2)))[seen]
+        if not len(squared):
+            return torch.nan
+        return max(float((squared.median() / MEDIAN_OF_SQUARES).sqrt()), LEAST_NOISE_PX)
+
+
+def observations(cameras: Cameras, pixels: Tensor, weights: Tensor | None) -> Observations:
+    """Check the detections of a rig, and return all frames as points of one."""
+    require_trailing_shape("pixels", pixels, cameras.views, "points", 2)
+    require_floating(pixels=pixels)
+    if weights is not None:
+        require_trailing_shape("weights", weights, *pixels.shape[-3:-1])
+        require_floating(pixels=pixels, weights=weights)
+    if cameras.views < FEWEST_VIEWS:
+        raise ValueError(f"`cameras` must have two views or more, got {cameras.views}")
+    wide = wide_dtype(pixels)
+    image = pixels.to(wide).movedim(-3, 0).reshape(cameras.views, -1, 2)
+    ideal = cameras.to(wide).undistort(image)
+    known = ideal.valid & ideal.pixels.isfinite().all(dim=-1)
+    trust = known.to(wide)
+    if weights is not None:
+        given = weights.to(wide).expand(pixels.shape[:-1]).movedim(-2, 0).reshape(trust.shape)
+        trust = torch.where(known & (given > 0) & (given < torch.inf), given, 0.0)
+    return Observations(cameras.to(wide), image, ideal.pixels, trust)
 
 
 def spread_evenly(count: int, most: int) -> Int[Tensor, "some"]:

@@ -48,14 +48,14 @@ class Pair(NamedTuple):
         return self._replace(first=self.second, second=self.first, second_from_first=back)
 
 
-def find_pairs(seen: Observations) -> list[Pair]:
+def find_pairs(seen: Observations, threshold: float) -> list[Pair]:
     """Find the relative pose of each pair of views that has one, best determined first."""
-    pairs = (_pair(seen, *views) for views in combinations(range(seen.cameras.views), 2))
+    pairs = (_pair(seen, *views, threshold) for views in combinations(range(seen.cameras.views), 2))
     found = [pair for pair in pairs if pair is not None]
     return sorted(found, key=lambda pair: -pair.score)
 
 
-def _pair(seen: Observations, first: int, second: int) -> Pair | None:
+def _pair(seen: Observations, first: int, second: int, threshold: float) -> Pair | None:
     shared = seen.shared(first, second)
     if len(shared) < FEWEST_SHARED:
         return None
@@ -63,12 +63,12 @@ def _pair(seen: Observations, first: int, second: int) -> Pair | None:
     views = [first, second]
     K = seen.cameras.intrinsics[views]
     pixels, trust = seen.ideal[views][:, some], seen.trust[views][:, some]
-    pose, inliers, _ = relative_pose(K, pixels, threshold=seen.threshold, weights=trust)
+    pose, inliers, _ = relative_pose(K, pixels, threshold=threshold, weights=trust)
     if not pose.isfinite().all():
         return None
     sine = _sine_of_parallax(K, pixels[:, inliers], pose)
     share = float(inliers.double().mean())
-    is_flat = _are_in_a_plane(K, pixels[:, inliers], seen.threshold)
+    is_flat = _are_in_a_plane(K, pixels[:, inliers], threshold)
     return Pair(first, second, pose, some[inliers], share * len(shared) * sine, is_flat)
 
 

@@ -33,7 +33,7 @@ HUBER = 1.5
 """Residual at which the loss becomes linear, in standard deviations of the noise."""
 
 
-def place_cameras(seen: Observations, pairs: Sequence[Pair]) -> Observations:
+def place_cameras(seen: Observations, pairs: Sequence[Pair], threshold: float) -> Observations:
     """Place the views that a chain of pairs reaches, then those that see enough known points.
 
     The world is the frame of the first view of the best pair, and the baseline of this pair is
@@ -44,33 +44,33 @@ def place_cameras(seen: Observations, pairs: Sequence[Pair]) -> Observations:
         return seen
     best = pairs[0]
     seen = seen.with_pose(best.first, torch.eye(4).to(best.second_from_first))
-    seen = adjusted(seen.with_pose(best.second, best.second_from_first), MOST_POINTS, STEPS)
+    seen = _adjusted(seen.with_pose(best.second, best.second_from_first), threshold)
     refused: set[tuple[int, int]] = set()
     while (pair := _next_pair(pairs, seen.placed, refused)) is not None:
-        pose = _pose_by_pair(seen, pair)
+        pose = _pose_by_pair(seen, pair, threshold)
         if pose is None:
             refused.add((pair.first, pair.second))
         else:
-            seen = adjusted(seen.with_pose(pair.second, pose), MOST_POINTS, STEPS)
+            seen = _adjusted(seen.with_pose(pair.second, pose), threshold)
     for view in set(range(seen.cameras.views)) - {*seen.placed}:
-        pose = _pose_by_points(seen, view)
+        pose = _pose_by_points(seen, view, threshold)
         if pose is not None:
-            seen = adjusted(seen.with_pose(view, pose), MOST_POINTS, STEPS)
+            seen = _adjusted(seen.with_pose(view, pose), threshold)
     return seen
 
 
-def adjusted(seen: Observations, most: int, steps: int) -> Observations:
-    """Adjust the poses of the placed views with the inliers of at most so many points."""
+def _adjusted(seen: Observations, threshold: float) -> Observations:
+    """Adjust the poses of the placed views with inliers of some points."""
     placed = seen.placed
-    some = seen.thinned(most).select(placed)
-    found = some.triangulated(WIDENED * seen.threshold)
+    some = seen.thinned(MOST_POINTS).select(placed)
+    found = some.triangulated(WIDENED * threshold)
     kept = torch.where(found.inliers, some.trust, 0.0)
     if not ((kept > 0).sum(dim=-1) >= FEWEST_SHARED).all():
         return seen
+    loss = HuberLoss(HUBER * some.noise(found.residuals))
     better = bundle_adjust(
-        some.cameras, some.pixels, points=found.points, weights=kept,
-        loss=HuberLoss(HUBER * max(some.noise(found), 1e-9)), steps=steps,
-    )  # fmt: skip
+        some.cameras, some.pixels, points=found.points, weights=kept, loss=loss, steps=STEPS
+    )
     for view, pose in zip(placed, better.cameras.camera_from_world, strict=True):
         seen = seen.with_pose(view, pose)
     return seen
@@ -88,15 +88,15 @@ def _next_pair(
     return None
 
 
-def _pose_by_pair(seen: Observations, pair: Pair) -> Float[Tensor, "4 4"] | None:
+def _pose_by_pair(seen: Observations, pair: Pair, threshold: float) -> Float[Tensor, "4 4"] | None:
     """Give a pair the scale of the world: the median ratio of the depths of common points."""
     some = seen.take(pair.inliers)
-    known = some.triangulated(WIDENED * seen.threshold).points
+    known = some.triangulated(WIDENED * threshold).points
     K, views = seen.cameras.intrinsics, [pair.first, pair.second]
     base = seen.cameras.camera_from_world[pair.first]
     unit_pose = torch.stack([torch.eye(4).to(base), pair.second_from_first])
     rig = K[views] @ unit_pose[:, :3]
-    local = triangulate_robust(rig, some.ideal[views], threshold=WIDENED * seen.threshold).points
+    local = triangulate_robust(rig, some.ideal[views], threshold=WIDENED * threshold).points
     depth = point_depths((K[pair.first] @ base[:3])[None], known)[0]
     ratio = depth / local[:, 2]
     ratio = ratio[ratio.isfinite() & (ratio > 0)]
@@ -107,10 +107,10 @@ def _pose_by_pair(seen: Observations, pair: Pair) -> Float[Tensor, "4 4"] | None
     return pose @ base
 
 
-def _pose_by_points(seen: Observations, view: int) -> Float[Tensor, "4 4"] | None:
+def _pose_by_points(seen: Observations, view: int, threshold: float) -> Float[Tensor, "4 4"] | None:
     """Find the pose that most of the known points agree with."""
     some = seen.thinned(MOST_POINTS)
-    points = some.triangulated(WIDENED * seen.threshold).points
+    points = some.triangulated(WIDENED * threshold).points
     usable = (points.isfinite().all(dim=-1) & (some.trust[view] > 0)).nonzero()[:, 0]
     if len(usable) < FEWEST_SHARED:
         return None
@@ -119,14 +119,14 @@ def _pose_by_points(seen: Observations, view: int) -> Float[Tensor, "4 4"] | Non
     order = spread_evenly(len(usable), len(usable))
     samples = torch.stack([order.roll(-at * SAMPLE)[:SAMPLE] for at in range(SAMPLES)])
     poses = solve_pnp(K, points[samples], pixels[samples])
-    agreeing = _agreeing(K, poses, points, pixels, seen.threshold)
+    agreeing = _agreeing(K, poses, points, pixels, threshold)
     inliers = agreeing[agreeing.sum(dim=-1).argmax()]
     pose = poses[0]
     for _ in range(ROUNDS):
         if int(inliers.sum()) < FEWEST_SHARED:
             return None
         pose = solve_pnp(K, points, pixels, weights=torch.where(inliers, trust, 0.0))
-        inliers = _agreeing(K, pose[None], points, pixels, seen.threshold)[0]
+        inliers = _agreeing(K, pose[None], points, pixels, threshold)[0]
     return pose if pose.isfinite().all() else None
 
 

@@ -26,7 +26,7 @@ RIGS = st.builds(Ring, views=st.integers(2, 5), radius=numbers(3, 5), height=num
 RIGS |= st.just(Staircase())
 
 
-@settings(max_examples=20)  # each takes about a second
+@settings(max_examples=8)  # each takes about a second
 @given(RIGS.filter(lambda rig: rig != Ring(views=2)), st.booleans(), st.integers(0, 2**16))
 def test_exact_pixels_give_the_true_rig(rig: Rig, fisheye: bool, seed: int) -> None:  # noqa: FBT001 - drawn
     truth = with_lens(_not_opposite(rig.cameras()), fisheye=fisheye)

@@ -1,0 +1,23 @@
+"""Laws of the repair of a calibration."""
+
+import torch
+
+from multiview_geom import CameraParameter, refine_calibration, ring_of_cameras
+from tests.multiview_geom.bundle_adjustment.scenes import cloud, deviation, moved, noise_like
+
+
+def test_a_moved_camera_and_wrong_focal_lengths_are_repaired_in_spite_of_outliers() -> None:
+    truth = ring_of_cameras(4, 4.0, 1.0, dtype=torch.float64)
+    pixels = truth.project(cloud(400, 1)).pixels
+    wrong = torch.rand(4, 400, generator=torch.Generator().manual_seed(1)) < 0.05
+    pixels = torch.where(wrong[..., None], pixels + 80.0, pixels + noise_like(pixels, 1))
+    start = moved(truth, 2, 0.5)
+    start.intrinsics[:, :2, :2] *= 1.01
+    found = refine_calibration(
+        start, pixels, free={CameraParameter.EXTRINSICS, CameraParameter.FOCAL}
+    )
+    assert deviation(start, truth) > 0.03
+    assert deviation(found.cameras, truth) < 0.02
+    assert 0.9 < found.noise_px < 1.1
+    assert not found.inliers[wrong].any()
+    assert found.parameters[-1] == "log_focal"
