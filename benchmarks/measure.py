@@ -36,6 +36,7 @@ PACKAGES = (
     "multiview-geom",
     "torch",
     "kornia",
+    "onnxruntime",
     "opencv-python-headless",
     "roma",
     "scipy",

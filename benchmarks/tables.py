@@ -146,6 +146,19 @@ def missing(rows: list[Row]) -> list[list[str]]:
     return body
 
 
+def latency(rows: list[Row]) -> list[list[str]]:
+    """Show the time of one pose, for each size of the network."""
+    body = [
+        ["preset", "way", "time of one pose [ms]", "poses per second", "largest difference [m]"]
+    ]
+    body.append(["---", "---", "--:", "--:", "--:"])
+    for row in rows:
+        time = f"{row['milliseconds']:.2f} ± {row['spread'] / 2:.2f}"
+        cells = [f"`{row['preset']}` ({row['width']} wide)", row["way"], time]
+        body.append([*cells, f"{row['poses_per_second']:,.0f}", f"{row['largest_difference']:.0e}"])
+    return body
+
+
 TABLES: dict[str, tuple[str, Callable[[list[Row]], list[list[str]]]]] = {
     "triangulation": ("triangulation", triangulation),
     "two views": ("triangulation", two_views),
@@ -159,6 +172,7 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], list[list[str]]]]] = {
     "robust": ("robust", robust),
     "pairs": ("robust", pairs),
     "missing": ("missing", missing),
+    "latency": ("latency", latency),
 }
 
 

@@ -26,6 +26,7 @@ PAGES = [ROOT / "benchmarks" / "README.md", ROOT / "docs" / "kernels.md"]
         ("procrustes", "solver='ours'"),
         ("projection", "way='ours'"),
         ("losses", "loss='L_out'"),
+        ("latency", "way='onnxruntime'"),
     ],
 )
 def test_a_quick_run_ends_well(script: str, row: str) -> None:

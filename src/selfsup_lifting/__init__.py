@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from selfsup_lifting.evaluation.metrics import mpjpe as mpjpe
     from selfsup_lifting.evaluation.metrics import p_mpjpe as p_mpjpe
     from selfsup_lifting.inference import lift as lift
+    from selfsup_lifting.stream import PoseStream as PoseStream
+    from selfsup_lifting.stream import StreamedPose as StreamedPose
+    from selfsup_lifting.onnx_export import export_onnx as export_onnx
 
 _NAMES_OF_MODULE = {
     "config": ("Config", "ReadSettings"),
@@ -32,6 +35,8 @@ _NAMES_OF_MODULE = {
     "evaluation.evaluate": ("evaluate_lifter",),
     "evaluation.metrics": ("mpjpe", "p_mpjpe"),
     "inference": ("lift",),
+    "stream": ("PoseStream", "StreamedPose"),
+    "onnx_export": ("export_onnx",),
 }
 _MODULE = {name: module for module, names in _NAMES_OF_MODULE.items() for name in names}
 __all__ = list(_MODULE)

@@ -1,7 +1,7 @@
 """Lift the 2D tracks of single views to 3D."""
 
 import torch
-from einops import einsum, rearrange
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
@@ -64,17 +64,17 @@ def placed_in_camera(
         image: Detections in normalized image coordinates [focal lengths]; NaN where missing.
 
     Returns:
-        The poses in camera coordinates [m]; NaN where fewer than two joints were detected.
+        The poses in camera coordinates [m]; NaN where fewer than two joints were detected, or all
+        in one place.
     """
-    seen = image.isfinite().all(dim=-1)
-    target = torch.where(seen[..., None], image, 0.0)
-    weights = seen[..., None, None].to(poses.dtype)
-    identity = torch.eye(2).to(poses).expand(*target.shape[:-1], 2, 2)
-    equations = weights * torch.cat([identity, -target[..., None]], dim=-1)
-    offsets = -einsum(equations, poses, "... joint row i, ... joint i -> ... joint row")
-    normal = einsum(equations, equations, "... joint row i, ... joint row j -> ... i j")
-    enough = seen.sum(dim=-1) >= 2  # noqa: PLR2004 - two joints give four equations for three
-    normal = torch.where(enough[..., None, None], normal, torch.eye(3).to(normal))
-    right = einsum(equations, offsets, "... joint row i, ... joint row -> ... i")
-    translation = torch.linalg.solve(normal, right)
-    return torch.where(enough[..., None, None], poses + translation[..., None, :], torch.nan)
+    seen = image.isfinite().all(dim=-1, keepdim=True)
+    target = torch.where(seen, image, 0.0)
+    offset = torch.where(seen, poses[..., :2] - poses[..., 2:] * target, 0.0)
+    count = seen.sum(dim=-2, keepdim=True).clamp(min=1)
+    # With t_z given, t_x and t_y are means; without the means, one equation for t_z is left.
+    mean_target, mean_offset = (one.sum(dim=-2, keepdim=True) / count for one in (target, offset))
+    spread = torch.where(seen, target - mean_target, 0.0)
+    square = spread.square().sum(dim=(-2, -1), keepdim=True)
+    depth = (spread * offset).sum(dim=(-2, -1), keepdim=True) / square
+    translation = torch.cat([depth * mean_target - mean_offset, depth], dim=-1)
+    return torch.where(square > 0, poses + translation, torch.nan)

@@ -166,7 +166,8 @@ class PredictOptions(TrackOptions):
 
     Attributes:
         run: The run folder.
-        keypoints: The 2D track: any readable recordings with one camera or more.
+        keypoints: The 2D track: any readable recordings with one camera or more; or - to read a
+            JSON object per frame from standard input and to write one, with --cameras FILE.
         view: The camera to lift from; by default the first.
         coordinates: Coordinate frame of the output: root (relative to the root, in the camera's
             axes), camera (placed where the pose fits the image best) or world (the same,
@@ -214,6 +215,21 @@ class ViewOptions(ResultOptions):
     triangulation: Triangulation = field(default_factory=TriangulationSettings)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions(Options):
+    """Write a trained network for programs without PyTorch.
+
+    Attributes:
+        run: The run folder.
+        onnx: An ONNX model to write: from pixels to meters, compared with PyTorch.
+        overwrite: Replace files that exist.
+    """
+
+    run: Positional[Path]
+    onnx: Path | None = None
+    overwrite: bool = False
+
+
 COMMANDS: Mapping[str, type[Options]] = {
     "train": TrainOptions,
     "evaluate": EvaluateOptions,
@@ -222,6 +238,7 @@ COMMANDS: Mapping[str, type[Options]] = {
     "view": ViewOptions,
     "inspect": InspectOptions,
     "ablate": AblateOptions,
+    "export": ExportOptions,
 }
 
 

@@ -25,6 +25,7 @@ from selfsup_lifting.cli.output import (
     results,
 )
 from selfsup_lifting.cli.saving import outputs_of, require_outputs, save_outputs
+from selfsup_lifting.cli.stream_command import STANDARD_INPUT, predict_stream
 from selfsup_lifting.cli.tables import (
     error_table,
     evaluation_summary,
@@ -59,6 +60,9 @@ from selfsup_lifting.triangulate import (
 
 def predict(options: PredictOptions) -> None:
     """Lift one camera's 2D track to 3D, and compare it with the other views if there are any."""
+    if options.keypoints == STANDARD_INPUT:
+        predict_stream(options)
+        return
     require_outputs(options)
     choose(AXES, options.coordinates, "coordinates")
     lifter = load_lifter(options.run)

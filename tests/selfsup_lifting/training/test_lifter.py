@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from selfsup_lifting.config import LifterSettings
 from selfsup_lifting.inference import lift, placed_in_camera
 from selfsup_lifting.skeleton.skeletons import SKELETONS
-from selfsup_lifting.training.lifter import Lifter
+from selfsup_lifting.training.lifter import Lifter, merge_batchnorm
 from selfsup_lifting.triangulate import normalized_image
 from tests.selfsup_lifting.strategies import Scene, scenes
 
@@ -72,6 +72,23 @@ def test_an_exact_pose_is_placed_exactly(scene: Scene) -> None:
     )
     relative = exact - exact.mean(dim=2, keepdim=True)
     torch.testing.assert_close(placed_in_camera(relative, image), exact, atol=1e-3, rtol=0)
+
+
+@given(scenes.filter(lambda scene: scene.frames > 1), st.booleans())
+def test_merged_batch_normalization_computes_the_same(scene: Scene, trusted: bool) -> None:  # noqa: FBT001 - drawn
+    recording = scene.recording()
+    lifter = Lifter(recording.skeleton, LifterSettings(width=8, blocks=1, confidence_input=trusted))
+    image = normalized_image(recording.cameras, recording.keypoints).float()
+    inputs = (image, image.isfinite().all(dim=-1), recording.confidence)
+    lifter.train()(*inputs)  # other statistics than those of the beginning
+    merged = merge_batchnorm(lifter.eval())
+    torch.testing.assert_close(merged(*inputs), lifter(*inputs), atol=1e-5, rtol=1e-4)
+    assert not [one for one in merged.modules() if isinstance(one, torch.nn.BatchNorm1d)]
+
+
+def test_joints_in_one_place_place_nothing() -> None:
+    image = torch.full((3, 2), 0.25)
+    assert placed_in_camera(torch.randn(3, 3), image).isnan().all()
 
 
 def test_one_joint_places_nothing() -> None:

@@ -1,0 +1,92 @@
+"""`predict RUN -`: a JSON object per frame in, a JSON object per frame out, without delay."""
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from multiview_geom import Cameras, camera_to_world
+from selfsup_lifting.calibration import load_rig
+from selfsup_lifting.cli.options import PredictOptions, choose
+from selfsup_lifting.export import AXES
+from selfsup_lifting.inference import placed_in_camera
+from selfsup_lifting.stream import PoseStream, StreamedPose
+from selfsup_lifting.training.checkpoint import load_lifter
+from selfsup_lifting.triangulate import normalized_image
+
+STANDARD_INPUT = "-"
+PLACE = "standard input, line"
+# Digits of a coordinate: a tenth of a millimeter.
+DIGITS = 4
+
+
+def predict_stream(options: PredictOptions) -> None:
+    """Lift every frame as it is read; each line names the joints that were not detected."""
+    choose(AXES, options.coordinates, "coordinates")
+    lifter, camera = load_lifter(options.run), _camera(options)
+    stream = PoseStream(lifter, camera)
+    joints = lifter.skeleton.joints
+    torch.set_num_threads(1)
+    for number, line in enumerate(sys.stdin):
+        people, confidence = _parsed(line, number + 1, len(joints))
+        pose = stream.step(people, confidence)
+        points = _placed(options.coordinates, pose, camera)
+        held = [name for name, one in zip(joints, pose.held.tolist(), strict=True) if one]
+        answer = {
+            "frame": number, "person": pose.person, "points": _plain(points), "held": held,
+            "coordinates": options.coordinates, "unit": "m",
+        }  # fmt: skip
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+def _camera(options: PredictOptions) -> Cameras:
+    """Read the calibration of the camera that the frames come from."""
+    if options.read.cameras is None:
+        raise ValueError("`predict` from standard input needs a calibration: --cameras FILE")
+    rig = load_rig(options.read.cameras, unit=options.read.unit).cameras
+    return rig.select([options.view or options.read.filmed_by or rig.names[0]])
+
+
+def _parsed(line: str, number: int, joints: int) -> tuple[Tensor, Tensor]:
+    """Read the people of a frame: their pixels, and the confidences of their joints."""
+    try:
+        found: Mapping[str, Any] = json.loads(line)
+        listed = found["people"] if "people" in found else [found["keypoints"]]
+        rows = [_joint(joint) for person in listed for joint in person]
+        values = torch.tensor(rows).reshape(len(listed), joints, 3)
+    except (ValueError, TypeError, LookupError, RuntimeError) as error:
+        raise ValueError(
+            f"{PLACE} {number}: expected an object with `keypoints`, a list of {joints} joints "
+            f"[u, v] or [u, v, confidence] or null, or with `people`, a list of such lists "
+            f"({type(error).__name__}: {error})"
+        ) from None
+    return values[..., :2], values[..., 2]
+
+
+def _joint(joint: Any) -> tuple[float, float, float]:  # noqa: ANN401 - any JSON
+    if joint is None:
+        return torch.nan, torch.nan, 0.0
+    u, v, *rest = joint
+    return float(u), float(v), float(rest[0]) if rest else 1.0
+
+
+def _placed(coordinates: str, pose: StreamedPose, camera: Cameras) -> Float[Tensor, "joints 3"]:
+    """Transform a root-relative pose to another coordinate frame."""
+    if coordinates == "root":
+        return pose.points
+    image = normalized_image(camera, pose.keypoints[None, None])[0, 0]
+    placed = placed_in_camera(pose.points.to(image), image)
+    if coordinates == "camera":
+        return placed
+    return camera_to_world(camera.camera_from_world, placed[None])[0]
+
+
+def _plain(points: Float[Tensor, "joints 3"]) -> list[list[float] | None]:
+    """Return a list of points; null where unknown."""
+    rounded = points.double().round(decimals=DIGITS).tolist()
+    return [None if x != x else [x, y, z] for x, y, z in rounded]  # noqa: PLR0124 - NaN

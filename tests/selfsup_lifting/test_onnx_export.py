@@ -1,0 +1,80 @@
+"""Laws of exported models: ONNX Runtime computes what PyTorch computes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from selfsup_lifting import onnx_export
+from selfsup_lifting.cli import main
+from selfsup_lifting.config import LifterSettings
+from selfsup_lifting.inference import lift, placed_in_camera
+from selfsup_lifting.onnx_export import INPUTS, export_onnx
+from selfsup_lifting.skeleton.skeletons import SKELETONS
+from selfsup_lifting.training.lifter import Lifter
+from selfsup_lifting.triangulate import normalized_image
+from tests.selfsup_lifting.strategies import Scene
+
+onnxruntime = pytest.importorskip("onnxruntime")
+# In every coordinate, of float32 networks with outputs of some meters [m].
+ROUND_OFF = 1e-5
+
+
+def test_an_exported_model_lifts_as_pytorch_does(tmp_path: Path) -> None:
+    recording = Scene(views=3, frames=7, missing=0.3, skeleton="coco17").recording()
+    settings = LifterSettings(width=32, blocks=1, confidence_input=True)
+    lifter = Lifter(recording.skeleton, settings)
+    image = normalized_image(recording.cameras, recording.keypoints).float()
+    lifter(image, image.isfinite().all(dim=-1), recording.confidence)  # other statistics
+    assert export_onnx(lifter.eval(), tmp_path / "model.onnx") < ROUND_OFF
+    expected = lift(lifter, recording.cameras, recording.keypoints, recording.confidence)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    intrinsics = recording.cameras.intrinsics.float()
+    for view in range(3):
+        for frames in (slice(0, 1), slice(None)):
+            count = len(recording.keypoints[frames])
+            values = (
+                recording.keypoints[frames, view],
+                recording.confidence[frames, view],
+                intrinsics[view].expand(count, 3, 3),
+            )
+            given = {name: one.numpy() for name, one in zip(INPUTS, values, strict=True)}
+            found, placed = map(torch.from_numpy, session.run(None, given))
+            wanted = expected[frames, view]
+            torch.testing.assert_close(found, wanted, atol=ROUND_OFF, rtol=0, equal_nan=True)
+            wanted = placed_in_camera(wanted, image[frames, view])
+            torch.testing.assert_close(placed, wanted, atol=1e-4, rtol=1e-4, equal_nan=True)
+    about = session.get_modelmeta().custom_metadata_map
+    assert json.loads(about["skeleton"])["joints"] == list(SKELETONS["coco17"].joints)
+    assert "[px]" in about["pixels"]
+
+
+def test_a_model_that_differs_is_refused_and_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = LifterSettings(width=8, blocks=1)
+    lifter, other = (Lifter(SKELETONS["h36m17"], settings).eval() for _ in range(2))
+    write = onnx_export._write
+    monkeypatch.setattr(onnx_export, "_write", lambda _, path: write(other, path))
+    with pytest.raises(ValueError, match=r"differs from PyTorch by up to \d+\.\d+ mm"):
+        export_onnx(lifter, tmp_path / "model.onnx")
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_lost_pose_counts_as_a_difference() -> None:
+    lost = torch.tensor([[torch.nan]])
+    assert np.isinf(onnx_export._difference(lost, torch.zeros(1, 1)))
+
+
+@pytest.mark.rejects
+def test_export_names_what_it_needs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "model.onnx").write_text("mine")
+    for arguments, sentence in (
+        ([str(tmp_path)], "--onnx model.onnx"),
+        ([str(tmp_path), "--onnx", str(tmp_path / "model.onnx")], "exists; --overwrite"),
+    ):
+        with pytest.raises(SystemExit):
+            main(["export", *arguments])
+        assert sentence in capsys.readouterr().err

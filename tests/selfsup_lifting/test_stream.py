@@ -1,0 +1,124 @@
+"""Laws of streams: a frame at a time gives what all frames give, through gaps and crossings."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from torch.testing import assert_close
+
+from multiview_geom import save_cameras
+from selfsup_lifting.cli import main
+from selfsup_lifting.config import LifterSettings
+from selfsup_lifting.inference import lift
+from selfsup_lifting.recording import Recording, save_recording
+from selfsup_lifting.stream import PoseStream
+from selfsup_lifting.training.lifter import Lifter
+from tests.selfsup_lifting.strategies import Scene, scenes
+
+ROUND_OFF = 1e-5
+
+
+def lifter_of(recording: Recording) -> Lifter:
+    settings = LifterSettings(width=8, blocks=1, confidence_input=True)
+    return Lifter(recording.skeleton, settings).eval()
+
+
+@given(scenes.filter(lambda scene: not scene.missing))
+def test_complete_frames_are_lifted_as_by_lift(scene: Scene) -> None:
+    single = scene.recording().select_views(["cam_2"])
+    lifter = lifter_of(single)
+    stream = PoseStream(lifter, single.cameras, hold=0)
+    steps = zip(single.keypoints, single.confidence, strict=True)
+    poses = [stream.step(people, trust) for people, trust in steps]
+    # Joints jump by more than the size of the person here: somebody else, to the stream.
+    followed = [place for place, pose in enumerate(poses) if pose.person == 0]
+    expected = lift(lifter, single.cameras, single.keypoints, single.confidence)[:, 0]
+    assert 0 in followed
+    for place in followed:
+        assert_close(poses[place].points, expected[place], atol=ROUND_OFF, rtol=1e-4)
+        assert not poses[place].held.any()
+
+
+def walking(frames: int) -> Recording:
+    """Return one person who moves by 4 px in every frame."""
+    single = Scene(frames=1).recording().select_views(["cam_1"])
+    shift = 4.0 * torch.arange(frames)[:, None, None, None] * torch.tensor([1.0, 0.0])
+    return Recording(
+        "walk", "S0", "walking", 30.0, single.skeleton, single.cameras,
+        single.keypoints + shift, single.confidence.expand(frames, -1, -1),
+    )  # fmt: skip
+
+
+def test_a_lost_joint_moves_with_the_others_until_it_is_held_too_long() -> None:
+    walk = walking(6)
+    stream = PoseStream(lifter_of(walk), walk.cameras, hold=3)
+    for place, people in enumerate(walk.keypoints):
+        seen = people.clone()
+        if place > 0:
+            seen[0, 4] = torch.nan
+        pose = stream.step(seen, walk.confidence[place])
+        assert bool(pose.held[4]) == (1 <= place <= 3)
+        expected = people[0, 4] if place <= 3 else torch.full((2,), torch.nan)
+        assert_close(pose.keypoints[4], expected, equal_nan=True, atol=1e-3, rtol=0)
+        assert_close(pose.keypoints[5], people[0, 5])
+
+
+def test_a_lost_person_stays_for_some_frames_and_is_then_forgotten() -> None:
+    walk = walking(2)
+    stream = PoseStream(lifter_of(walk), walk.cameras, hold=2)
+    first = stream.step(walk.keypoints[0])
+    nobody = torch.full((0, len(walk.skeleton.joints), 2), torch.nan)
+    held, again, lost = (stream.step(nobody) for _ in range(3))
+    assert_close(held.points, first.points)
+    assert again.held.all()
+    assert lost.points.isnan().all()
+    assert (lost.person, bool(lost.held.any())) == (None, False)
+    assert stream.step(walk.keypoints[1] + 900.0).person == 0
+
+
+def test_the_same_person_is_followed_whatever_their_order_and_certainty() -> None:
+    walk = walking(10)
+    other = walk.keypoints.flip(0) + torch.tensor([150.0, 30.0])
+    stream = PoseStream(lifter_of(walk), walk.cameras)
+    for place, (mine, others) in enumerate(zip(walk.keypoints, other, strict=True)):
+        swapped = place % 2
+        people = torch.cat([others, mine] if swapped else [mine, others])
+        trust = torch.full(people.shape[:2], 0.9)
+        trust[swapped] = 0.5 if place else 1.0
+        pose = stream.step(people, trust)
+        assert pose.person == swapped
+        assert_close(pose.keypoints, mine[0])
+    with_other_only = stream.step(walk.keypoints[0] + 5000.0)
+    assert with_other_only.person is None
+
+
+def test_predict_reads_and_writes_a_line_per_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene = Scene(views=2, frames=10).recording()
+    save_recording(tmp_path / "scene.npz", scene)
+    save_cameras(tmp_path / "rig.toml", scene.cameras)
+    run = str(tmp_path / "run")
+    small = ["--lifter.width", "8", "--lifter.blocks", "1", "--epochs", "1"]
+    main(["train", "--data", str(tmp_path / "scene.npz"), "--run", run, *small])
+    pixels, trust = scene.keypoints[:1, 1], scene.confidence[:1, 1]
+    joints = torch.cat([pixels, trust[..., None]], dim=-1)[0].tolist()
+    lines = [{"keypoints": [None, *joints[1:]]}, {"people": []}, {"keypoints": joints}]
+    monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{json.dumps(one)}\n" for one in lines)))
+    capsys.readouterr()
+    command = ["predict", run, "-", "--cameras", str(tmp_path / "rig.toml"), "--view", "cam_2"]
+    main([*command, "--coordinates", "world"])
+    first, second, third = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [one["person"] for one in (first, second, third)] == [0, None, 0]
+    assert second["points"] == first["points"]
+    assert second["held"] == list(scene.skeleton.joints[1:])
+    rig = scene.cameras.select(["cam_2"])
+    center = torch.tensor(third["points"]).double().mean(dim=0, keepdim=True)
+    assert (rig.project(center).pixels[0] - pixels.mean(dim=1)).norm() < 100
+    monkeypatch.setattr("sys.stdin", io.StringIO('{"keypoints": [[1]]}\n'))
+    with pytest.raises(SystemExit):
+        main(command)
+    assert "standard input, line 1: expected an object with" in capsys.readouterr().err
