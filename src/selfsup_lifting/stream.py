@@ -7,7 +7,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from multiview_geom import Cameras
-from selfsup_lifting.inference import lift
 from selfsup_lifting.training.lifter import Lifter, merge_batchnorm
 
 # A person who is farther from where the followed one was than so many sizes is somebody else.
@@ -69,11 +68,14 @@ class PoseStream:
             raise ValueError(f"`camera` must have one view, got {', '.join(camera.names)}")
         self._lifter, self._hold = merge_batchnorm(lifter), hold
         self._camera = camera.to(torch.float32)
+        # The last row of K is 0, 0, 1.
+        self._rays_from_pixels = torch.linalg.inv(self._camera.intrinsics[0])[:2]
         joints = len(lifter.skeleton.joints)
         self._keypoints = torch.full((joints, 2), torch.nan)
         self._confidence = torch.zeros(joints)
         self._age = torch.full((joints,), hold + 1)
 
+    @torch.no_grad()
     def step(
         self,
         people: Float[Tensor, "people joints 2"],
@@ -98,11 +100,16 @@ class PoseStream:
         lost = self._age > self._hold
         self._keypoints[lost] = torch.nan
         self._confidence[lost] = 0.0
-        points = lift(
-            self._lifter, self._camera, self._keypoints[None, None], self._confidence[None, None]
-        )
         held = (self._age > 0) & ~lost
-        return StreamedPose(points[0, 0], self._keypoints.clone(), person, held)
+        return StreamedPose(self._lifted(), self._keypoints.clone(), person, held)
+
+    def _lifted(self) -> Float[Tensor, "joints 3"]:
+        """Lift the present joints, as `lift` does."""
+        ideal = self._camera.undistort(self._keypoints[None]).pixels
+        image = ideal @ self._rays_from_pixels[:, :2].T + self._rays_from_pixels[:, 2]
+        seen = image.isfinite().all(dim=-1)
+        points = self._lifter(image, seen, self._confidence[None])[0]
+        return points if seen.any() else torch.full_like(points, torch.nan)
 
     def _followed(
         self, people: Float[Tensor, "people joints 2"], confidence: Float[Tensor, "people joints"]
