@@ -76,6 +76,9 @@ from multiview_geom.absolute_pose import solve_pnp as solve_pnp
 # Calibrate a rig from what its cameras saw; adjust cameras and points together.
 from multiview_geom.calibration.refinement import CalibratedRig as CalibratedRig
 from multiview_geom.calibration.extrinsics import calibrate_extrinsics as calibrate_extrinsics
+from multiview_geom.calibration.focal_lengths import (
+    calibrate_focal_lengths as calibrate_focal_lengths,
+)
 from multiview_geom.calibration.refinement import refine_calibration as refine_calibration
 from multiview_geom.bundle_adjustment.camera_parameters import CameraParameter as CameraParameter
 from multiview_geom.bundle_adjustment.adjust import BundleAdjustment as BundleAdjustment

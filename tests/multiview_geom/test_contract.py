@@ -356,6 +356,7 @@ EXEMPT = {
     "BundleAdjustment": "a record",
     "CameraParameter": "an enumeration",
     "bundle_adjust": "an optimization without a gradient; its laws are in bundle_adjustment",
+    "calibrate_focal_lengths": "an optimization without a gradient; its laws are in calibration",
     "refine_calibration": "an optimization without a gradient; its laws are in calibration",
     "align_rigs": "takes rigs, not tensors; its laws are in bundle_adjustment",
     "transform_cameras": "takes rigs, not tensors; its laws are in bundle_adjustment",

@@ -81,23 +81,34 @@ def calibrate_extrinsics(
     with torch.no_grad(), full_precision(pixels):
         seen = observations(cameras, pixels, weights)
         _require_shared_points(seen)
-        seen = placed(seen, threshold)
+        seen = _placed(seen, threshold)
         seen, found = refined(seen, {CameraParameter.EXTRINSICS})
         rig = summarized(seen, found, cameras, pixels)
         _require_agreement(rig.noise_px, threshold)
-        return _in_first_camera(rig)
+        return in_first_camera(rig)
 
 
-def placed(seen: Observations, threshold: float) -> Observations:
+def try_to_place(seen: Observations, threshold: float) -> Observations | None:
+    """Place all cameras; None if the points do not determine their poses."""
+    pairs = [pair for pair in find_pairs(_unplaced(seen), threshold) if not pair.is_flat]
+    seen = place_cameras(_unplaced(seen), pairs, threshold)
+    return seen if len(seen.placed) == seen.cameras.views else None
+
+
+def _placed(seen: Observations, threshold: float) -> Observations:
     """Place all cameras; raise a ValueError if the points do not determine their poses."""
-    unknown = torch.full_like(seen.cameras.camera_from_world, torch.nan)
-    seen = replace(seen, cameras=replace(seen.cameras, camera_from_world=unknown))
-    seen = place_cameras(seen, _usable(find_pairs(seen, threshold)), threshold)
+    pairs = find_pairs(_unplaced(seen), threshold)
+    seen = place_cameras(_unplaced(seen), _usable(pairs), threshold)
     _require_all_placed(seen)
     return seen
 
 
-def _in_first_camera(rig: CalibratedRig) -> CalibratedRig:
+def _unplaced(seen: Observations) -> Observations:
+    unknown = torch.full_like(seen.cameras.camera_from_world, torch.nan)
+    return replace(seen, cameras=replace(seen.cameras, camera_from_world=unknown))
+
+
+def in_first_camera(rig: CalibratedRig) -> CalibratedRig:
     """Move the world to the first camera, and make the RMS distance from the mean one."""
     cameras = rig.cameras
     turn = cameras.camera_from_world[0, :3, :3]
@@ -105,7 +116,8 @@ def _in_first_camera(rig: CalibratedRig) -> CalibratedRig:
     scale = 1 / apart.square().sum(dim=-1).mean().sqrt()
     moved = Similarity(turn, -scale * (turn @ cameras.centers[0]), scale)
     covariance = rig.covariance
-    change = torch.block_diag(torch.eye(3).to(covariance), (scale * turn).to(covariance))
+    rest = torch.eye(covariance.shape[-1] - 6).to(covariance)
+    change = torch.block_diag(torch.eye(3).to(covariance), (scale * turn).to(covariance), rest)
     wide = rig.points.dtype
     to_first = Similarity(turn.to(wide), moved.translation.to(wide), scale.to(wide))
     return rig._replace(

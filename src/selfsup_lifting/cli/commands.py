@@ -8,6 +8,7 @@ from functools import singledispatch
 from pathlib import Path
 
 from selfsup_lifting.agreement import require_agreement
+from selfsup_lifting.cli.calibrate_command import calibrate
 from selfsup_lifting.cli.options import (
     PROGRAM,
     AblateOptions,
@@ -194,5 +195,5 @@ def ablate(options: AblateOptions) -> None:
     results.print(plain_table("Ablation", *ablation_cells(rows)))
 
 
-for _command in (predict, triangulate, view, inspect):
+for _command in (predict, triangulate, view, inspect, calibrate):
     run.register(_command)

@@ -15,6 +15,7 @@ from tyro.constructors import (
     StructTypeInfo,
 )
 
+from selfsup_lifting.calibration_settings import CalibrationSettings
 from selfsup_lifting.config import Config, ReadSettings, TriangulationSettings
 from selfsup_lifting.config_toml import load_config, load_settings
 from selfsup_lifting.recipes import PRESETS, RECIPES
@@ -27,6 +28,7 @@ Choice = TypeVar("Choice")
 Settings = Annotated[Config, arg(name="")]
 Read = Annotated[ReadSettings, arg(name="")]
 Smoothing = Annotated[SmoothingSettings, arg(name="")]
+Calibration = Annotated[CalibrationSettings, arg(name="")]
 Triangulation = Annotated[TriangulationSettings, arg(name="")]
 
 
@@ -230,6 +232,30 @@ class ExportOptions(Options):
     overwrite: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class CalibrateOptions(Options):
+    """Calibrate cameras from the people whom they saw, or repair a calibration.
+
+    Attributes:
+        path: Recordings of the same cameras.
+        calibration: What to start from, what may change, and what gives the scale.
+        out: Calibration files to write: .toml, .yml, .json, .h5 or .calibration.
+        format: Format of the files, where their names do not tell it: such as caliscope, colmap,
+            easymocap or humaneva.
+        picture: Draw the cameras from above, before and after, in this .png file.
+        overwrite: Replace files that exist.
+        read: How the data are read.
+    """
+
+    path: Positional[str]
+    calibration: Calibration = field(default_factory=CalibrationSettings)
+    out: tuple[Path, ...] = ()
+    format: str | None = None
+    picture: Path | None = None
+    overwrite: bool = False
+    read: Read = field(default_factory=ReadSettings)
+
+
 COMMANDS: Mapping[str, type[Options]] = {
     "train": TrainOptions,
     "evaluate": EvaluateOptions,
@@ -237,6 +263,7 @@ COMMANDS: Mapping[str, type[Options]] = {
     "triangulate": TriangulateOptions,
     "view": ViewOptions,
     "inspect": InspectOptions,
+    "calibrate": CalibrateOptions,
     "ablate": AblateOptions,
     "export": ExportOptions,
 }

@@ -1,6 +1,7 @@
 """Draw a rig of cameras: in space, from above and from the side."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -8,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom import Cameras, camera_to_world, to_homogeneous
+from selfsup_lifting.atomic_write import replacing
 from selfsup_lifting.plots.colors import GRAY, series_color
 from selfsup_lifting.plots.poses import fit_box
 from selfsup_lifting.upright import z_up
@@ -159,3 +161,23 @@ def _draw_plane(
     axes.set_aspect("equal", adjustable="datalim")
     axes.set(title=title, xlabel="[m]", ylabel="[m]")
     return axes
+
+
+def save_rigs_from_above(path: Path, after: Cameras, before: Cameras | None = None) -> None:
+    """Save a picture of a rig from above, beside the rig before a calibration if there was one.
+
+    Args:
+        path: The file, `.png`; an existing file is replaced.
+        after: The rig, z up.
+        before: The same cameras before.
+    """
+    from matplotlib.figure import Figure
+
+    rigs = {"before": before, "after": after} if before is not None else {"from above": after}
+    figure = Figure(figsize=(5 * len(rigs), 5), layout="constrained")
+    for axes, (title, rig) in zip(
+        figure.subplots(1, len(rigs), squeeze=False)[0], rigs.items(), strict=True
+    ):
+        draw_rig_from_above(axes, rig).set_title(title)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=100)

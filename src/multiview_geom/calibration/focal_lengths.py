@@ -1,0 +1,105 @@
+"""Focal lengths and poses of a rig of which only the image sizes are known."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from multiview_geom._validation import full_precision
+from multiview_geom.bundle_adjustment.camera_parameters import CameraParameter
+from multiview_geom.calibration.extrinsics import USUAL_SHARE, in_first_camera, try_to_place
+from multiview_geom.calibration.observations import Observations, observations
+from multiview_geom.calibration.refinement import CalibratedRig, refined, summarized
+from multiview_geom.cameras import Cameras
+from multiview_geom.lenses.lens import Lens
+
+FOCAL_LENGTHS = (0.7, 0.9, 1.15, 1.5, 2.0)
+"""Focal lengths that are tried, in longer sides of the image: fields of view of 71 to 28 degrees
+along it."""
+MOST_POINTS = 1500
+"""Number of points that select one of them."""
+
+
+def calibrate_focal_lengths(
+    cameras: Cameras,
+    pixels: Float[Tensor, "*frames views points 2"],
+    *,
+    weights: Float[Tensor, "*#frames views points"] | None = None,
+    factors: Sequence[float] = FOCAL_LENGTHS,
+) -> CalibratedRig:
+    """Find focal lengths and poses of all cameras from points that they saw.
+
+    Each factor gives all cameras a focal length, with which their poses are found as by
+    `calibrate_extrinsics`. The one that leaves the least noise is the start of an adjustment of
+    poses and focal lengths.
+
+    Args:
+        cameras: Image sizes and names. Everything else is ignored: principal points are in the
+            middle of the images, and the lenses have no distortion.
+        pixels: Detected pixel of each point in each view [px].
+        weights: Weight of each detection, >= 0. 1 by default.
+        factors: Focal lengths to try, in longer sides of the image.
+
+    Returns:
+        The rig, in the world and unit of `calibrate_extrinsics`.
+
+    Raises:
+        ValueError: If a shape or dtype disagrees, if the image sizes are not known, or if no
+            focal length leads to poses of all cameras.
+
+    Note:
+        The focal length is less certain than the poses: see `covariance`. Two cameras whose axes
+        meet do not determine it.
+        The result has no gradient.
+
+    Reference:
+        Hartley and Zisserman, Multiple View Geometry (2nd ed.), chapter 19 (self-calibration).
+
+    Example:
+        >>> from multiview_geom import ring_of_cameras
+        >>> rig = ring_of_cameras(4, radius=4.0, height=1.0, dtype=torch.float64)
+        >>> points = torch.cartesian_prod(*[torch.tensor([-0.5, 0.1, 0.4]).double()] * 3)
+        >>> found = calibrate_focal_lengths(rig, rig.project(points).pixels)
+        >>> torch.allclose(found.cameras.intrinsics, rig.intrinsics)
+        True
+    """
+    if cameras.image_size is None:
+        raise ValueError("`image_size` of the cameras must be known to find focal lengths")
+    free = {CameraParameter.EXTRINSICS, CameraParameter.FOCAL}
+    with torch.no_grad(), full_precision(pixels):
+        tries = [_tried(with_focal_length(cameras, one), pixels, weights) for one in factors]
+        placed = [found for found in tries if found is not None]
+        if not placed:
+            listed = ", ".join(f"{factor:g}" for factor in factors)
+            raise ValueError(
+                f"some focal length of {listed} image sides must place all cameras, got none: are "
+                "the cameras synchronized, and do people move through the room?"
+            )
+        best = min(placed, key=lambda found: found.without_outliers()[1])
+        seen = observations(best.cameras, pixels, weights)
+        seen, adjusted = refined(seen, free)
+        return in_first_camera(summarized(seen, adjusted, cameras, pixels))
+
+
+def with_focal_length(cameras: Cameras, factor: float) -> Cameras:
+    """Return pinholes with a focal length in longer sides of the image."""
+    if cameras.image_size is None:
+        raise ValueError("`image_size` of the cameras must be known to find focal lengths")
+    size = cameras.image_size.to(cameras.intrinsics)
+    K = torch.eye(3).to(size).repeat(cameras.views, 1, 1)
+    K[:, [0, 1], [0, 1]] = factor * size.amax(dim=-1, keepdim=True)
+    K[:, :2, 2] = (size - 1) / 2
+    return replace(cameras, intrinsics=K, distortion=None, lens=Lens.OPENCV)
+
+
+def _tried(cameras: Cameras, pixels: Tensor, weights: Tensor | None) -> Observations | None:
+    """Place the cameras, and adjust poses and focal lengths, with a part of the points."""
+    seen = observations(cameras, pixels, weights)
+    threshold = 2 * USUAL_SHARE * float(cameras.intrinsics[:, 0, 0].mean())
+    found = try_to_place(seen, threshold)
+    if found is None:
+        return None
+    some = found.thinned(MOST_POINTS)
+    return refined(some, {CameraParameter.EXTRINSICS, CameraParameter.FOCAL})[0]

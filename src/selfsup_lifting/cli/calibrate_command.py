@@ -1,0 +1,110 @@
+"""The command that calibrates cameras from the people whom they saw."""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from math import isnan
+from pathlib import Path
+
+from rich.table import Table
+
+from multiview_geom import Cameras, read_camera_file, save_cameras
+from selfsup_lifting.calibration_settings import Start
+from selfsup_lifting.cli.options import CalibrateOptions
+from selfsup_lifting.cli.output import messages, print_json, results
+from selfsup_lifting.cli.tables import plain_table
+from selfsup_lifting.config import People, meters_per_unit
+from selfsup_lifting.files import read_recordings
+from selfsup_lifting.plots.rig import save_rigs_from_above
+from selfsup_lifting.self_calibration.measure import CalibrationReport
+from selfsup_lifting.self_calibration.solve import calibrate_cameras
+
+
+def calibrate(options: CalibrateOptions) -> None:
+    """Calibrate cameras, print how good they are, and write them."""
+    _require_new(options)
+    read = options.read
+    if options.calibration.start is not Start.CALIBRATION and read.people is People.CONSISTENT:
+        # Which person is consistent between views is known with calibrated cameras only.
+        read = replace(read, people=People.LARGEST)
+    recordings = read_recordings([options.path], read)
+    given = recordings[0].cameras
+    units = [_unit_of(path, options.format, given) for path in options.out]
+    report = calibrate_cameras(recordings, options.calibration)
+    for path, unit in zip(options.out, units, strict=True):
+        written = report.cameras.scaled(1 / unit if report.is_metric else 1.0)
+        save_cameras(path, written, format=options.format)
+        messages.print(f"wrote {path}")
+    if options.picture is not None:
+        before = given if options.calibration.start is Start.CALIBRATION else None
+        save_rigs_from_above(options.picture, report.cameras, before)
+        messages.print(f"wrote {options.picture}")
+    if options.json:
+        print_json(report.as_dict())
+        return
+    results.print(_table(report))
+    for line in _summary(report, saved=bool(options.out)):
+        results.print(line, soft_wrap=True)
+
+
+def _require_new(options: CalibrateOptions) -> None:
+    """Refuse files that exist, before any work is done."""
+    if options.picture is not None and options.picture.suffix != ".png":
+        raise ValueError(f"`picture` must be a .png file, got {options.picture}")
+    for path in (*options.out, *filter(None, [options.picture])):
+        if path.exists() and not options.overwrite:
+            raise FileExistsError(f"{path} exists; --overwrite replaces it")
+
+
+def _unit_of(path: Path, format: str | None, cameras: Cameras) -> float:
+    """Return the unit of length of a file to be written [m]; refuse one that cannot be written."""
+    with tempfile.TemporaryDirectory() as folder:
+        trial = Path(folder) / path.name
+        save_cameras(trial, cameras, format=format)
+        return meters_per_unit(read_camera_file(trial).unit or "m")
+
+
+def _table(report: CalibrationReport) -> Table:
+    unit = "mm" if report.is_metric else "1e-3"
+    headings = (
+        "", "fitted [px]", "held out [px]", f"moved [{unit}]", "turned [deg]", "focal [px]",
+    )  # fmt: skip
+    lines = [
+        (
+            name,
+            _arrow(row.before_px, row.after_px),
+            _arrow(row.held_out_before_px, row.held_out_after_px),
+            _spread(1000 * row.moved, 1000 * row.moved_sigma, 1),
+            _spread(row.turned_deg, row.turned_sigma_deg, 2),
+            _spread(row.focal_px, row.focal_sigma_px, 1),
+        )
+        for name, row in report.per_camera.items()
+    ]
+    everything = _arrow(report.held_out_before_px, report.held_out_after_px)
+    return plain_table("Median reprojection error", headings, *lines, ("all", "", everything))
+
+
+def _arrow(before: float, after: float) -> str:
+    return f"{after:.1f}" if isnan(before) else f"{before:.1f} -> {after:.1f}"
+
+
+def _spread(value: float, sigma: float, digits: int) -> str:
+    """Format a value and its standard deviation; the value of a new camera is not known."""
+    shown = "" if isnan(value) else f"{value:.{digits}f} "
+    return f"{shown}± {sigma:.{digits}f}" if sigma > 0 else shown.strip()
+
+
+def _summary(report: CalibrationReport, *, saved: bool) -> Iterator[str]:
+    yield (
+        f"scale from {report.scale}; vertical from {report.vertical}; noise of a detection "
+        f"{report.noise_px:.1f} px; largest error in {report.worst}"
+    )
+    if report.is_metric:
+        yield f"the person is about {report.stature:.2f} m tall, by the lengths of legs and trunk"
+    else:
+        yield "the unit of length is unknown: --stature, --bone or --distance gives it"
+    yield "± is the standard deviation for independent noise; errors that persist make it larger"
+    for note in report.notes:
+        yield f"warning: {note}"
+    if not saved:
+        yield "nothing was saved; --out FILE saves the cameras"

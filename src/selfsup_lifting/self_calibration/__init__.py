@@ -1,0 +1,1 @@
+"""Calibration from the people whom the cameras saw."""

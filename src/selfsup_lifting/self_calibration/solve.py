@@ -1,0 +1,164 @@
+"""Calibrate the cameras of recordings from the people whom they saw, and measure the result."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from multiview_geom import (
+    CalibratedRig,
+    CameraParameter,
+    Cameras,
+    calibrate_extrinsics,
+    calibrate_focal_lengths,
+    refine_calibration,
+)
+from selfsup_lifting.calibration_settings import CalibrationSettings, Free, Start
+from selfsup_lifting.recording import Recording
+from selfsup_lifting.self_calibration.body import find_vertical, rightness, stature
+from selfsup_lifting.self_calibration.measure import (
+    CalibrationReport,
+    Tracks,
+    changes,
+    median,
+    reprojection,
+)
+from selfsup_lifting.self_calibration.world import in_room, known_scale
+
+PARAMETERS = {
+    Free.FOCAL: CameraParameter.FOCAL,
+    Free.PRINCIPAL_POINT: CameraParameter.PRINCIPAL_POINT,
+    Free.DISTORTION: CameraParameter.DISTORTION,
+}
+# Detections near the middle of the image determine no other coefficients.
+RADIAL = (0, 1)
+# Below this share of the frames, right is not on the right: something is mirrored.
+LEFT_FOR_RIGHT = 0.25
+# Joints of a person who stands move less than this, relative to the person's size in the image.
+LEAST_MOTION = 0.02
+
+
+def calibrate_cameras(
+    recordings: Sequence[Recording], settings: CalibrationSettings
+) -> CalibrationReport:
+    """Calibrate the cameras of recordings from the people whom they saw.
+
+    Args:
+        recordings: Recordings of the same cameras.
+        settings: What to start from, what may change, and what gives the scale.
+
+    Returns:
+        The cameras, and their errors on frames that were fitted and on frames that were held out.
+
+    Raises:
+        ValueError: If the recordings have other cameras, if the people do not move, or if what the
+            cameras saw does not determine them; the message says the likely cause.
+    """
+    tracks = _joined(recordings)
+    _require_motion(tracks)
+    held_out = torch.arange(len(tracks.pixels)) % settings.held_out_every == 0
+    fitted, others = tracks.frames(~held_out), tracks.frames(held_out)
+    rig = _solved(fitted, settings)
+    scale = known_scale(rig, fitted.skeleton, settings)
+    placed, vertical = _scaled(rig, scale.factor), "the given calibration"
+    repairs = settings.start is Start.CALIBRATION
+    given = tracks.cameras.scaled(scale.factor) if repairs else None
+    if not repairs:
+        placed, vertical = in_room(placed, fitted.skeleton, fitted.fps)
+    return CalibrationReport(
+        placed.cameras,
+        changes(given, placed, fitted, others),
+        median(reprojection(given, others)),
+        median(reprojection(placed.cameras, others)),
+        rig.noise_px,
+        scale.source,
+        scale.is_metric,
+        vertical,
+        stature(fitted.skeleton, placed.points),
+        tuple(_notes(placed, fitted)),
+    )
+
+
+def _joined(recordings: Sequence[Recording]) -> Tracks:
+    first = recordings[0]
+    for other in recordings[1:]:
+        if other.cameras != first.cameras or other.skeleton != first.skeleton:
+            raise ValueError(
+                f"all recordings must have the same cameras and joints, got others in {other.name} "
+                f"than in {first.name}: calibrate them one by one (--take)"
+            )
+    pixels = torch.cat([recording.keypoints for recording in recordings]).double()
+    weights = torch.cat([recording.confidence for recording in recordings]).double()
+    return Tracks(first.cameras, first.skeleton, first.fps, pixels, weights)
+
+
+def _require_motion(tracks: Tracks) -> None:
+    """Refuse a person who does not move: a few points do not determine the cameras well."""
+    seen = torch.where(tracks.weights[..., None] > 0, tracks.pixels, torch.nan)
+    apart = seen - seen.nanmean(dim=0)
+    motion = apart.square().sum(dim=-1).nanmean(dim=0).sqrt().nanmedian()
+    size = (seen - seen.nanmean(dim=2, keepdim=True)).square().sum(dim=-1).nanmean().sqrt()
+    if float(motion) < LEAST_MOTION * float(size):
+        raise ValueError(
+            f"the person must move through the room to calibrate cameras, got joints that move by "
+            f"{float(motion):.1f} px in a body of {float(size):.0f} px: record a walk of half a "
+            "minute"
+        )
+
+
+def _solved(tracks: Tracks, settings: CalibrationSettings) -> CalibratedRig:
+    """Find the cameras from what the settings say."""
+    cameras, free, coefficients = _free(tracks.cameras, settings)
+    pixels, weights = tracks.pixels, tracks.weights
+    if settings.start is Start.CALIBRATION:
+        return refine_calibration(
+            cameras, pixels, weights=weights, free=free, coefficients=coefficients
+        )
+    if settings.start is Start.IMAGE_SIZE:
+        return calibrate_focal_lengths(cameras, pixels, weights=weights)
+    rig = calibrate_extrinsics(cameras, pixels, weights=weights, threshold=settings.threshold_px)
+    if free == {CameraParameter.EXTRINSICS}:
+        return rig
+    return refine_calibration(
+        rig.cameras, pixels, weights=weights, free=free, coefficients=coefficients
+    )
+
+
+def _free(
+    cameras: Cameras, settings: CalibrationSettings
+) -> tuple[Cameras, set[CameraParameter], tuple[int, ...] | None]:
+    """Return what may change; a lens whose distortion is free gets coefficients."""
+    names = [name.strip() for name in settings.free.split(",") if name.strip()]
+    known = [kind.value for kind in Free]
+    unknown = [name for name in names if name not in {*known, "extrinsics"}]
+    if unknown:
+        raise ValueError(f"`free` must be some of {', '.join(known)}, got {', '.join(unknown)}")
+    kinds = {PARAMETERS[Free(name)] for name in names if name in known}
+    if CameraParameter.DISTORTION in kinds and cameras.distortion is None:
+        zero = torch.zeros(cameras.views, 5).to(cameras.intrinsics)
+        cameras = replace(cameras, distortion=zero)
+    coefficients = RADIAL if CameraParameter.DISTORTION in kinds else None
+    return cameras, {CameraParameter.EXTRINSICS, *kinds}, coefficients
+
+
+def _scaled(rig: CalibratedRig, factor: float) -> CalibratedRig:
+    covariance = rig.covariance.clone()
+    covariance[:, 3:6] *= factor
+    covariance[:, :, 3:6] *= factor
+    return rig._replace(
+        cameras=rig.cameras.scaled(factor), points=factor * rig.points, covariance=covariance
+    )
+
+
+def _notes(rig: CalibratedRig, tracks: Tracks) -> list[str]:
+    """Say what is suspicious about the result."""
+    vertical = find_vertical(tracks.skeleton, rig.points, tracks.fps)
+    if vertical is None:
+        return []
+    share = rightness(tracks.skeleton, rig.points, vertical.up)
+    if not share < LEFT_FOR_RIGHT:
+        return []
+    return [
+        f"left and right look exchanged in {1 - share:.0%} of the frames: the detector's left and "
+        "right are swapped, or the pictures are mirrored"
+    ]

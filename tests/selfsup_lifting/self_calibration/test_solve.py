@@ -1,0 +1,114 @@
+"""Laws of calibration from people: the rig, its world, and what it refuses."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from multiview_geom import Cameras, align_rigs, rotation_to_vector, transform_cameras
+from selfsup_lifting.calibration_settings import CalibrationSettings, Start
+from selfsup_lifting.config import ReadSettings
+from selfsup_lifting.files import read_recordings
+from selfsup_lifting.recording import Recording
+from selfsup_lifting.self_calibration.body import bone_length, find_vertical, rightness, stature
+from selfsup_lifting.self_calibration.solve import calibrate_cameras
+
+FROM_INTRINSICS = CalibrationSettings(start=Start.INTRINSICS)
+UP = torch.tensor([0.0, 0.0, 1.0])
+
+
+@pytest.fixture(scope="module")
+def recordings() -> list[Recording]:
+    return read_recordings(["synthetic"], ReadSettings(fps=5.0))
+
+
+def rotations_deg(found: Cameras, truth: Cameras) -> torch.Tensor:
+    turn = found.camera_from_world[:, :3, :3] @ truth.camera_from_world[:, :3, :3].mT
+    return rotation_to_vector(turn).norm(dim=-1).rad2deg()
+
+
+def test_a_rig_is_found_from_intrinsics_and_one_length(recordings: list[Recording]) -> None:
+    truth = recordings[0].cameras
+    apart = float((truth.centers[0] - truth.centers[1]).norm())
+    nowhere = replace(truth, camera_from_world=torch.eye(4).double().repeat(4, 1, 1))
+    blind = [replace(one, cameras=nowhere, truth=None) for one in recordings]
+    report = calibrate_cameras(blind, replace(FROM_INTRINSICS, distance=f"cam_1-cam_2={apart:.4f}"))
+    assert report.is_metric
+    assert report.held_out_after_px < 3.5
+    found = report.cameras
+    # The world stands on the ground: z up, the floor at zero.
+    assert torch.allclose(found.centers[:, 2], truth.centers[:, 2], atol=0.06)
+    moved = transform_cameras(found, align_rigs(found, truth))
+    assert rotations_deg(moved, truth).median() < 0.3
+    assert (moved.centers - truth.centers).norm(dim=-1).median() < 0.01
+    size = (found.centers - found.centers.mean(dim=0)).norm(dim=-1).mean()
+    assert size / (truth.centers - truth.centers.mean(dim=0)).norm(dim=-1).mean() == pytest.approx(
+        1.0, abs=0.005
+    )
+    assert report.notes == ()
+
+
+def test_a_moved_camera_is_put_back_and_named(recordings: list[Recording]) -> None:
+    truth = recordings[0].cameras
+    pose = truth.camera_from_world.clone()
+    pose[2, 0, 3] += 0.1
+    wrong = [replace(one, cameras=replace(truth, camera_from_world=pose)) for one in recordings]
+    report = calibrate_cameras(wrong, CalibrationSettings())
+    moved = {name: row.moved for name, row in report.per_camera.items()}
+    assert max(moved, key=lambda name: moved[name]) == "cam_3"
+    assert report.held_out_after_px < report.held_out_before_px / 2
+    assert report.per_camera["cam_3"].moved > 10 * report.per_camera["cam_3"].moved_sigma
+    assert (
+        rotations_deg(
+            transform_cameras(report.cameras, align_rigs(report.cameras, truth)), truth
+        ).max()
+        < 0.3
+    )
+
+
+def test_mirrored_pictures_are_recognized_by_left_and_right(recordings: list[Recording]) -> None:
+    flipped = []
+    for one in recordings:
+        pixels = one.keypoints.clone()
+        pixels[..., 0] = 999.0 - pixels[..., 0]
+        flipped.append(replace(one, keypoints=pixels, truth=None))
+    (note,) = calibrate_cameras(flipped, FROM_INTRINSICS).notes
+    assert "left and right look exchanged" in note
+
+
+def test_the_body_says_its_size_its_vertical_and_its_front(recordings: list[Recording]) -> None:
+    one = recordings[0]
+    assert one.truth is not None
+    tall = stature(one.skeleton, one.truth)
+    assert 1.5 < tall < 2.0
+    assert stature(one.skeleton, 1000 * one.truth) == pytest.approx(1000 * tall, rel=1e-5)
+    vertical = find_vertical(one.skeleton, one.truth, one.fps)
+    assert vertical is not None
+    assert vertical.up @ UP > 0.999
+    assert abs(float(vertical.ground[2])) < 0.05
+    assert rightness(one.skeleton, one.truth, UP) > 0.9
+    mirror = one.truth * torch.tensor([-1.0, 1.0, 1.0])
+    assert rightness(one.skeleton, mirror, UP) < 0.1
+
+
+@pytest.mark.rejects
+def test_what_does_not_calibrate_a_rig_is_refused(recordings: list[Recording]) -> None:
+    one = recordings[0]
+    still = replace(one, keypoints=one.keypoints[:1].expand_as(one.keypoints).clone())
+    with pytest.raises(ValueError, match="the person must move"):
+        calibrate_cameras([still], FROM_INTRINSICS)
+    other = replace(one, cameras=one.cameras.scaled(2.0))
+    with pytest.raises(ValueError, match="the same cameras and joints"):
+        calibrate_cameras([one, other], FROM_INTRINSICS)
+    with pytest.raises(ValueError, match="`free` must be some of focal"):
+        calibrate_cameras([one], CalibrationSettings(free="lens"))
+    with pytest.raises(ValueError, match="got several"):
+        calibrate_cameras([one], CalibrationSettings(stature=1.7, bone="left_hip-left_knee=0.4"))
+    with pytest.raises(ValueError, match="must be written one-other=meters"):
+        calibrate_cameras([one], CalibrationSettings(bone="left_hip-tail=0.4"))
+    with pytest.raises(ValueError, match="must name joints"):
+        bone_length(one.skeleton, torch.zeros(1, 17, 3), ("left_hip", "tail"))
+    blind = one.keypoints.clone()
+    blind[:, 3] = torch.nan
+    with pytest.raises(ValueError, match="got none in cam_4"):
+        calibrate_cameras([replace(one, keypoints=blind)], FROM_INTRINSICS)
