@@ -20,14 +20,13 @@ from time import monotonic
 from traceback import format_exception
 
 import torch
-from measure import COMMIT, ROOT, Suite, device_seconds, measure
+from measure import COMMIT, ROOT, Suite
 
 from multiview_geom._kernels import engines
 from multiview_geom._kernels.engines import Engine
 
 # How long all parts may take on a GPU, and one part in a rehearsal [s].
 SECONDS, REHEARSAL = 470.0, 300.0
-FRAMES = 2_048
 
 
 @dataclass(frozen=True)
@@ -47,19 +46,6 @@ class Failure:
     traceback: str
 
 
-@dataclass(frozen=True)
-class Step:
-    """One training step of the paper's size."""
-
-    losses: str
-    frames: int
-    milliseconds: float
-    spread: float
-    runs: int
-    device_milliseconds: float
-    frames_per_second: float
-
-
 def triangulation(asked: Suite) -> Iterable[object]:
     """Measure triangulation and undistortion."""
     from gpu_cases import TRIANGULATION, rows
@@ -74,41 +60,9 @@ def rotation(asked: Suite) -> Iterable[object]:
     return rows(asked, ROTATION)
 
 
-def training(asked: Suite) -> Iterator[Step]:
-    """Measure training steps with the paper's losses, without and with the last one."""
-    from selfsup_lifting import ReadSettings, read_recordings
-    from selfsup_lifting.config import Config
-    from selfsup_lifting.recipes import paper
-    from selfsup_lifting.training.dataset import build_dataset
-    from selfsup_lifting.training.loop import untrained_lifter
-    from selfsup_lifting.training.objective import forward, weighted_sum
-
-    config = paper(Config())
-    recordings = read_recordings(["synthetic"], ReadSettings(fps=10.0))
-    dataset = build_dataset(recordings).to(asked.device)
-    count = 16 if asked.quick else FRAMES
-    frames = dataset.select(torch.arange(count, device=asked.device) % len(dataset))
-    lifter = untrained_lifter(recordings[0].skeleton, config).to(asked.device).train()
-    optimizer = torch.optim.Adam(lifter.parameters())
-    for progress in (0.0, 1.0):
-        losses = config.losses.at(progress)
-
-        def step() -> None:
-            _, terms = forward(lifter, frames, config, losses)  # noqa: B023 - called below only
-            optimizer.zero_grad(set_to_none=True)
-            weighted_sum(terms, losses.weights).backward()  # noqa: B023
-            optimizer.step()
-
-        taken = measure(step, asked.runs)
-        times = 1e3 * taken.median, 1e3 * taken.spread, taken.runs
-        on_device = 1e3 * device_seconds(step, asked.device, asked.runs)
-        yield Step(" ".join(losses.weights), count, *times, on_device, count / taken.median)
-
-
 MEASURED: dict[str, Callable[[Suite], Iterable[object]]] = {
     "triangulation": triangulation,
     "rotation": rotation,
-    "training": training,
 }
 # In a rehearsal the kernels of a GPU take the place of the loops.
 INTERPRETED: dict[str, Engine] = {"numba": "triton"}
@@ -117,7 +71,7 @@ LIMITS = {
     "tests": 130.0,
     "triangulation": 130.0,
     "rotation": 100.0,
-    "training": 50.0,
+    "training_step": 70.0,
     "losses": 40.0,
 }
 
@@ -154,9 +108,9 @@ def command_of(part: str, *, rehearse: bool) -> list[str]:
         tests = "tests/multiview_geom/kernels/test_accelerators.py"
         alone = ["-o", "addopts=--import-mode=importlib"]  # one process on the GPU
         return ["-m", "pytest", "-q", "-p", "no:cacheprovider", *alone, tests]
-    if part == "losses":
+    if part in {"losses", "training_step"}:
         end = ["--device", "cpu", "--quick"] if rehearse else ["--device", "cuda"]
-        return ["benchmarks/losses.py", *end]
+        return [f"benchmarks/{part}.py", *end]
     return ["benchmarks/on_gpu.py", "--part", part, *(["--rehearse"] if rehearse else [])]
 
 

@@ -194,6 +194,14 @@ class Norm(Enum):
     HUBER = "huber"
 
 
+class Compile(Enum):
+    """Whether to compile the training step."""
+
+    AUTO = "auto"
+    ON = "on"
+    OFF = "off"
+
+
 @documented
 @dataclass(frozen=True)
 class TriangulationSettings(Bounded):
@@ -372,7 +380,18 @@ class Config(Bounded):
         "Number of cameras to train with: the first ones of each recording; by default all",
         least=2,
     )
-    device: str = setting("cpu", "Where to train: cpu, cuda, cuda:1, ...")
+    device: str = setting(
+        "auto", "Where to train: cpu, cuda, cuda:1, ...; auto is a CUDA GPU if there is one"
+    )
+    compile: Compile = setting(
+        Compile.AUTO,
+        "Compile the training step (some minutes): on, off, or auto for on a GPU if possible",
+    )
+    tf32: bool = setting(
+        True,
+        "On CUDA, round the network's factors to TF32 (10 bits); weights stay in float32",
+        "ours: yes; not stated in the paper",
+    )
     run: Path | None = setting(None, "Output folder; by default a new one in runs/")
     overwrite: bool = setting(False, "Replace the output folder if it exists")
     read: ReadSettings = group(ReadSettings, "How the data are read", prefix=False)

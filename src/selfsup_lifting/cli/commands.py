@@ -48,6 +48,7 @@ from selfsup_lifting.recipes import PRESETS, RECIPES
 from selfsup_lifting.report.run_report import save_run_report
 from selfsup_lifting.run_files import has_commit, read_commit
 from selfsup_lifting.training.checkpoint import BEST_FILE, WEIGHTS_FILE, load_lifter
+from selfsup_lifting.training.devices import training_device
 from selfsup_lifting.training.loop import train as train_lifter
 from selfsup_lifting.training.loop import untrained_lifter
 from selfsup_lifting.training.run_folder import planned_run
@@ -123,10 +124,10 @@ def _opening(options: TrainOptions) -> Iterator[str]:
     """Describe a training in a few lines: what differs from its recipe and preset."""
     config = options.settings
     if options.resume is not None:
-        yield f"continuing {options.resume}, with its settings, on {config.device}"
+        yield f"continuing {options.resume}, with its settings, on {training_device(config.device)}"
         return
     preset = options.preset or default_preset(with_data=bool(config.data or options.config))
-    yield f"recipe {options.recipe}, preset {preset}, on {config.device}"
+    yield f"recipe {options.recipe}, preset {preset}, on {training_device(config.device)}"
     usual = setting_values(RECIPES[options.recipe](PRESETS[preset](Config())))
     mine = setting_values(replace(config, data=(), run=None, device=Config.device))
     differs = [f"{name} = {value}" for name, value in mine.items() if usual[name] != value]

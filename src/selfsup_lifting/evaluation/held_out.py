@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from selfsup_lifting.config import Config
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.training.dataset import usable_frames
+from selfsup_lifting.training.devices import training_device
 from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.model_selection import reprojection_error
 
@@ -28,7 +29,9 @@ def held_out_scores(
     """
     total = sum(one.frame_count for one in recordings)
     some = [one.frames(slice(None, None, max(1, total // MOST_FRAMES))) for one in recordings]
-    frames = usable_frames(some, triangulation=config.triangulation).to(config.device)
+    frames = usable_frames(some, triangulation=config.triangulation).to(
+        training_device(config.device)
+    )
 
     def scores(lifter: Lifter) -> Mapping[str, float]:
         return {HELD_OUT: reprojection_error(lifter, frames)} if len(frames) else {}

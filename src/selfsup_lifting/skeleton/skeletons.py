@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from selfsup_lifting.skeleton.joint_orders import JOINT_ORDERS
@@ -94,7 +94,15 @@ def root_position(
     joints: Float[Tensor, "*batch joints d"], root: tuple[int, ...]
 ) -> Float[Tensor, "*batch 1 d"]:
     """Return the position of the root: the mean of its joints."""
-    return joints[..., list(root), :].mean(dim=-2, keepdim=True)
+    return joints_of(joints, root, dim=-2).mean(dim=-2, keepdim=True)
+
+
+def joints_of(values: Shaped[Tensor, "..."], joints: tuple[int, ...], dim: int) -> Tensor:
+    """Select joints along an axis.
+
+    Unlike an index by a list, this copies no index to a GPU, for which Python would wait.
+    """
+    return torch.stack([values.select(dim, joint) for joint in joints], dim)
 
 
 def centered_on_root(
@@ -114,7 +122,7 @@ def centered_on_root(
     """
     present = torch.where(seen[..., None], image, 0.0)
     share = seen[..., None].to(image.dtype)
-    whole_root = seen[..., list(root)].all(dim=-1)[..., None, None]
+    whole_root = joints_of(seen, root, dim=-1).all(dim=-1)[..., None, None]
     middle = present.sum(dim=-2, keepdim=True) / share.sum(dim=-2, keepdim=True).clamp(min=1)
     return (present - torch.where(whole_root, root_position(present, root), middle)) * share
 

@@ -1,9 +1,10 @@
 """Random changes to a batch: mirrored frames and hidden keypoints."""
 
 from dataclasses import fields
+from functools import cache
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from selfsup_lifting.skeleton.skeletons import Skeleton
@@ -37,16 +38,27 @@ def mirrored(batch: Frames, skeleton: Skeleton) -> Frames:
     camera's transform T becomes M T M, which is rigid again, and the mirrored body projects to
     the mirrored image. Each joint keeps its own name.
     """
-    order = list(range(len(skeleton.joints)))
-    for left, right in skeleton.mirrored:
-        order[left], order[right] = right, left
-    flip = batch.image.new_tensor([-1.0, 1.0, 1.0, 1.0])
+    order, flip = _mirror(skeleton, batch.image.device)
     return Frames(
-        image=batch.image[:, :, order] * flip[:2],
-        seen=batch.seen[:, :, order],
-        confidence=batch.confidence[:, :, order],
-        labels=batch.labels[:, order] * flip[:3],
-        labelled=batch.labelled[:, order],
+        image=batch.image.index_select(2, order) * flip[:2],
+        seen=batch.seen.index_select(2, order),
+        confidence=batch.confidence.index_select(2, order),
+        labels=batch.labels.index_select(1, order) * flip[:3],
+        labelled=batch.labelled.index_select(1, order),
         camera_from_root=flip[:, None] * batch.camera_from_root * flip,
         origin=batch.origin,
     )
+
+
+@cache
+def _mirror(
+    skeleton: Skeleton, device: torch.device
+) -> tuple[Int[Tensor, "joints"], Float[Tensor, "4"]]:
+    """Return the order of the joints in a mirror, and the signs of x, y, z and 1.
+
+    They are copied to a GPU once: every copy would make Python wait.
+    """
+    order = list(range(len(skeleton.joints)))
+    for left, right in skeleton.mirrored:
+        order[left], order[right] = right, left
+    return torch.tensor(order, device=device), torch.tensor([-1.0, 1, 1, 1], device=device)

@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 from multiview_geom import relative_transform, rigid_transform
 from selfsup_lifting.config import Labels, TriangulationSettings
 from selfsup_lifting.recording import Recording
-from selfsup_lifting.skeleton.skeletons import Skeleton, centered_on_root, root_position
+from selfsup_lifting.skeleton.skeletons import Skeleton, centered_on_root, joints_of, root_position
 from selfsup_lifting.triangulate import DEFAULTS, normalized_image, triangulate_recording
 
 # The frames that an error names of each recording.
@@ -159,7 +159,7 @@ def common_skeleton(recordings: Sequence[Recording]) -> Skeleton:
 def usable_views(frames: Frames, root: tuple[int, ...]) -> Bool[Tensor, "frames views"]:
     """Return which views have the root and at least half of the joints detected."""
     enough = frames.seen.float().mean(dim=-1) >= LEAST_SEEN_SHARE
-    return enough & frames.seen[..., list(root)].all(dim=-1)
+    return enough & joints_of(frames.seen, root, dim=-1).all(dim=-1)
 
 
 def _frames(recording: Recording, world: Float[Tensor, "frames joints 3"], place: int) -> Frames:

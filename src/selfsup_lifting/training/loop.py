@@ -17,12 +17,13 @@ from selfsup_lifting.training.dataset import (
     build_dataset,
     common_skeleton,
 )
+from selfsup_lifting.training.devices import training_device
 from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.model_selection import ModelSelection
-from selfsup_lifting.training.objective import forward, gradient_shares, weighted_sum
-from selfsup_lifting.training.run_folder import opened_run, require_device
+from selfsup_lifting.training.run_folder import opened_run
 from selfsup_lifting.training.run_log import DivergedError, Progress, RunLog, no_progress
 from selfsup_lifting.training.saving import Checkpoints
+from selfsup_lifting.training.step import TrainingStep, adam
 from selfsup_lifting.training.stopping import stop_requests
 
 # Every epoch of every run has its own random numbers, so a resumed run equals an unbroken one.
@@ -72,12 +73,12 @@ def train(
         >>> len(lifter.skeleton.joints)
         17
     """
-    require_device(config.device)
+    device = training_device(config.device)
     selection = ModelSelection(config, first_cameras(recordings, config.cameras_learned))
     dataset = build_dataset(selection.training, config.losses.labels, config.triangulation)
-    dataset = dataset.to(config.device)
-    lifter = untrained_lifter(common_skeleton(recordings), config).to(config.device).train()
-    optimizer = torch.optim.Adam(lifter.parameters(), lr=config.learning_rate)
+    dataset = dataset.to(device)
+    lifter = untrained_lifter(common_skeleton(recordings), config).to(device).train()
+    optimizer = adam(lifter, config)
     with (
         opened_run(run, resume=resume) as folder,
         stop_requests() as stop_request,
@@ -86,9 +87,11 @@ def train(
         checkpoints = Checkpoints(folder, config, lifter, optimizer, selection, log, stop_request)
         state = checkpoints.restore() if resume else None
         epochs = epoch_count(config, len(dataset))
+        step = TrainingStep(lifter, optimizer, config)
+        step.compile(dataset.select(dataset.batches(config.frames_per_batch, None)[0]))
         with progress(epochs, log.done) as show, _naming_frames(dataset, config, log, selection):
             while log.done < epochs:
-                _run_epoch(dataset, epochs, checkpoints, state)
+                _run_epoch(step, dataset, epochs, checkpoints, state)
                 line = log.epoch({**selection.score(lifter), **scores(lifter)})
                 checkpoints.step_done(0)
                 show(line)
@@ -99,31 +102,29 @@ def train(
 
 
 def _run_epoch(
-    dataset: Frames, epochs: int, checkpoints: Checkpoints, resumed: State | None
+    step: TrainingStep,
+    dataset: Frames,
+    epochs: int,
+    checkpoints: Checkpoints,
+    resumed: State | None,
 ) -> None:
     """Train one epoch, or the rest of one that was interrupted."""
-    config, lifter, log = checkpoints.config, checkpoints.lifter, checkpoints.log
-    optimizer, progress = checkpoints.optimizer, log.done / epochs
-    losses = config.losses.at(progress)
+    config, log = checkpoints.config, checkpoints.log
+    losses = config.losses.at(log.done / epochs)
     seed = epoch_seed(config, log.done)
     torch.manual_seed(seed)
-    if resumed is not None and resumed.step > 0:
+    first = resumed.step if resumed is not None else 0
+    if resumed is not None and first > 0:
         restore_random_state(resumed.random, dataset.image.device)
-    for group in optimizer.param_groups:
-        group["lr"] = config.learning_rate_at(progress)
+    for group in checkpoints.optimizer.param_groups:
+        group["lr"] = config.learning_rate_at(log.done / epochs)
     batches = dataset.batches(config.frames_per_batch, seed if config.shuffle else None)
-    for step, chosen in enumerate(batches):
-        if resumed is not None and step < resumed.step:
-            continue
-        poses, terms = forward(lifter, dataset.select(chosen), config, losses)
-        log.step(terms, partial(gradient_shares, poses, terms, losses.weights))
-        optimizer.zero_grad(set_to_none=True)
-        weighted_sum(terms, losses.weights).backward()
-        if config.reset_adam:
-            optimizer.state.clear()
-        optimizer.step()
-        if step + 1 < len(batches):
-            checkpoints.step_done(step + 1)
+    for place, chosen in enumerate(batches[first:], start=first + 1):
+        evaluated = step.evaluate(dataset.select(chosen), losses)
+        log.step(evaluated.terms, partial(step.gradient_shares, evaluated, losses))
+        step.update(evaluated, losses)
+        if place < len(batches):
+            checkpoints.step_done(place)
 
 
 def epoch_seed(config: Config, epoch: int) -> int:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from multiview_geom import from_homogeneous, rigid_transform, triangulate_dlt
 from selfsup_lifting.config import Norm
-from selfsup_lifting.skeleton.skeletons import root_position
+from selfsup_lifting.skeleton.skeletons import joints_of, root_position
 
 # Deviation at which the Huber norm becomes linear [m]: about the error of a good pseudo-label.
 HUBER_DELTA = 0.05
@@ -109,7 +109,7 @@ def projection_loss(
     # A joint near a camera's plane has a meaningless projection and a huge gradient.
     reliable = depths > NEAREST_SHARE * camera_from_root[:, :, 2, 3, None, None]
     projected = in_cameras[:, :, :2] / torch.where(reliable, depths, 1.0)[:, :, None]
-    projected = projected - projected[..., list(root)].mean(dim=-1, keepdim=True)
+    projected = projected - joints_of(projected, root, dim=-1).mean(dim=-1, keepdim=True)
     deviations = projected - image.mT[:, :, :, None]
     return _masked_mean(_norm(deviations, Norm.L1, dim=2), mask.transpose(1, 2) & reliable)
 

@@ -1,15 +1,15 @@
 """What a training minimizes: the weighted losses of a batch."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from selfsup_lifting.config import Config, LossSettings
+from selfsup_lifting.config import AugmentationSettings, LossSettings
+from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.training.augmentation import hide_keypoints, mirror_half
 from selfsup_lifting.training.dataset import Frames, centered_image, pair_mask, usable_views
-from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.losses import (
     consistency_loss,
     input_triangulation_loss,
@@ -22,23 +22,21 @@ from selfsup_lifting.training.losses import (
 Terms = Mapping[str, Float[Tensor, ""]]
 
 
-def forward(
-    lifter: Lifter, frames: Frames, config: Config, losses: LossSettings
-) -> tuple[Float[Tensor, "frames views joints 3"], Terms]:
-    """Augment a batch, and lift every view of it.
+def augmented(
+    frames: Frames, settings: AugmentationSettings, skeleton: Skeleton
+) -> tuple[Frames, Bool[Tensor, "frames views joints"]]:
+    """Change a batch at random, as the settings ask for.
 
     Returns:
-        Each view's prediction, in its own axes [m], and the losses by name, before weighting.
+        The frames, and which of their keypoints are shown to the network.
     """
-    if config.augmentation.mirror:
-        frames = mirror_half(frames, lifter.skeleton)
-    shown = hide_keypoints(frames, config.augmentation.hidden_share)
-    poses = lift_views(lifter, frames, shown, per_view_batchnorm=config.per_view_batchnorm)
-    return poses, loss_terms(poses, frames, lifter.skeleton.root, losses)
+    if settings.mirror:
+        frames = mirror_half(frames, skeleton)
+    return frames, hide_keypoints(frames, settings.hidden_share)
 
 
 def lift_views(
-    lifter: Lifter,
+    lifter: Callable[..., Tensor],
     frames: Frames,
     shown: Bool[Tensor, "frames views joints"],
     *,
@@ -51,7 +49,7 @@ def lift_views(
     """
     inputs = (frames.image, shown, frames.confidence)
     if not per_view_batchnorm:
-        return lifter(*inputs)  # type: ignore[no-any-return]
+        return lifter(*inputs)
     views = zip(*(tensor.unbind(dim=1) for tensor in inputs), strict=True)
     return torch.stack([lifter(*view) for view in views], dim=1)
 

@@ -7,8 +7,6 @@ from datetime import datetime
 from itertools import count
 from pathlib import Path
 
-import torch
-
 from selfsup_lifting.config import Config
 from selfsup_lifting.run_files import (
     Commit,
@@ -19,6 +17,7 @@ from selfsup_lifting.run_files import (
     recover,
     require_undamaged,
 )
+from selfsup_lifting.training.devices import training_device
 from selfsup_lifting.training.run_lock import locked
 
 _log = logging.getLogger(__name__)
@@ -41,7 +40,7 @@ def planned_run(config: Config, recipe: str) -> Iterator[Path]:
         ValueError: If the folder exists and must not be replaced, or the device to train on does
             not exist.
     """
-    require_device(config.device)
+    training_device(config.device)
     if config.run is None:
         run = _new_folder(Path("runs"), f"{datetime.now().astimezone():%F_%H-%M-%S}_{recipe}")
     else:
@@ -51,16 +50,6 @@ def planned_run(config: Config, recipe: str) -> Iterator[Path]:
         yield run
     finally:
         _delete_empty(run)
-
-
-def require_device(name: str) -> None:
-    """Raise a ValueError for a device that this machine does not have."""
-    kind = torch.accelerator.current_accelerator()
-    count = torch.accelerator.device_count()
-    accelerators = [kind.type, *(f"{kind.type}:{place}" for place in range(count))] if kind else []
-    available = ["cpu", *(accelerators if count else [])]
-    if name not in available:
-        raise ValueError(f"setting `device` must be one of {', '.join(available)}, got {name!r}")
 
 
 class OpenRun:

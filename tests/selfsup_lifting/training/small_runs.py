@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from selfsup_lifting.config import Config, LifterSettings
+from selfsup_lifting.config import Config, LifterSettings, LossSettings
 from selfsup_lifting.config_toml import CONFIG_FILE, as_toml
 from selfsup_lifting.run_files import Commit, commit_files, read_commit
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from selfsup_lifting.training import loop
 from selfsup_lifting.training.checkpoint import STATE_FILE, WEIGHTS_FILE, State, lifter_bytes
+from selfsup_lifting.training.dataset import Frames
 from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.run_log import METRICS_FILE
+from selfsup_lifting.training.step import Evaluated, TrainingStep
 
 TINY = Config(epochs=2, frames_per_batch=8, lifter=LifterSettings(width=8, blocks=1, dropout=0.0))
 
@@ -50,20 +52,20 @@ def before_step(
     monkeypatch: pytest.MonkeyPatch, epoch: int, step: int, action: Callable[[], object]
 ) -> None:
     """Do something before a step of a training, counted from 0 in its epoch."""
-    real, done = loop.forward, [0, -1]
+    real, done = TrainingStep.evaluate, [0, -1]
 
-    def forward(*arguments: object) -> object:
+    def evaluate(self: TrainingStep, frames: Frames, losses: LossSettings) -> Evaluated:
         done[1] += 1
         if tuple(done) == (epoch, step):
             action()
-        return real(*arguments)  # type: ignore[arg-type]
+        return real(self, frames, losses)
 
     def seed(config: Config, current: int, real_seed: object = loop.epoch_seed) -> int:
         if done[0] != current:
             done[:] = [current, -1]
         return real_seed(config, current)  # type: ignore[operator,no-any-return]
 
-    monkeypatch.setattr(loop, "forward", forward)
+    monkeypatch.setattr(TrainingStep, "evaluate", evaluate)
     monkeypatch.setattr(loop, "epoch_seed", seed)
 
 

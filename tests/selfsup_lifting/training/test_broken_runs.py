@@ -240,8 +240,10 @@ def test_a_device_that_is_not_there_is_refused_before_any_work(
     before = contents(tmp_path / "run")
     monkeypatch.setattr(training, "build_dataset", pytest.fail)
     config = replace(TINY, device=device)
-    with pytest.raises(ValueError, match=f"setting `device` must be one of cpu.*, got '{device}'"):
+    with pytest.raises(
+        ValueError, match=f"setting `device` must be one of auto, cpu.*, got '{device}'"
+    ):
         train(config, recordings(), tmp_path / "run")
-    with pytest.raises(ValueError, match="setting `device` must be one of cpu"):
+    with pytest.raises(ValueError, match="setting `device` must be one of auto, cpu"):
         planned_run(config, "paper").__enter__()
     assert contents(tmp_path / "run") == before

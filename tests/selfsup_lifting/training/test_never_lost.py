@@ -190,9 +190,10 @@ def test_a_commit_that_was_not_finished_is_read_and_finished(
         raise KeyboardInterrupt
 
     new = {"config.toml": b"seed = 5\n"}
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(run_files, "replace_file", replace_file)
-        run_files.commit_files(tmp_path / "run", last, last, new)
+        with pytest.raises(KeyboardInterrupt):
+            run_files.commit_files(tmp_path / "run", last, last, new)
     assert b"seed = 0" in (tmp_path / "run" / "config.toml").read_bytes()
     assert load_config(tmp_path / "run").seed == 5
     with opened_run(tmp_path / "run", resume=True):

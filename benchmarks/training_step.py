@@ -1,0 +1,189 @@
+"""Where does a training step spend its time, and how far is it from the bare network?
+
+The bare network is the peer: forward, backward and Adam of the same network on the same batch, in
+the same run, with the sum of its outputs as the loss. The parts are measured alone: selecting the
+batch, the network, each loss with its gradient, the optimizer, the log. The calls take turns, so
+that a busy machine slows down all of them alike.
+
+    python benchmarks/training_step.py [--device cpu|cuda] [--threads 2] [--quick]
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from measure import RUNS, Suite, Timing, answer
+from torch import Tensor
+from torch.utils.benchmark import Timer
+
+from selfsup_lifting import ReadSettings, read_recordings
+from selfsup_lifting.config import Compile, Config
+from selfsup_lifting.recipes import PRESETS, paper
+from selfsup_lifting.training.dataset import Frames, build_dataset
+from selfsup_lifting.training.devices import tensor_float_32
+from selfsup_lifting.training.loop import untrained_lifter
+from selfsup_lifting.training.objective import loss_terms
+from selfsup_lifting.training.run_log import RunLog
+from selfsup_lifting.training.step import TrainingStep, adam
+
+# Presets that are measured, with the most runs of a call.
+SIZES: Mapping[str, int] = {"demo": 100, "full": RUNS}
+LOSSES = ("input", "projection", "consistency", "output")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One part of a step, or the whole."""
+
+    part: str
+    preset: str
+    width: int
+    frames: int
+    threads: int
+    compiled: bool
+    tf32: bool
+    milliseconds: float
+    spread: float
+    runs: int
+    times_bare_network: float
+    frames_per_second: float
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A network, a batch, and what a training does with them."""
+
+    config: Config
+    dataset: Frames
+    chosen: Tensor
+    step: TrainingStep
+    log: RunLog
+
+    @classmethod
+    def of(cls, config: Config, device: str, folder: Path) -> "Setup":
+        """Build the network of the settings, and a batch of synthetic frames."""
+        recordings = read_recordings(["synthetic"], ReadSettings(fps=10.0))
+        dataset = build_dataset(recordings).to(device)
+        chosen = torch.arange(config.frames_per_batch, device=device) % len(dataset)
+        lifter = untrained_lifter(recordings[0].skeleton, config).to(device).train()
+        step = TrainingStep(lifter, adam(lifter, config), config)
+        step.compile(dataset.select(chosen))
+        return cls(config, dataset, chosen, step, RunLog(folder))
+
+    def calls(self) -> dict[str, Callable[[], object]]:
+        """Return the whole step, the bare network, and each part."""
+        step, losses = self.step, self.config.losses.at(1.0)
+        frames = self.dataset.select(self.chosen)
+        root = step.lifter.skeleton.root
+        inputs = frames.image, frames.seen, frames.confidence
+        poses = step.lifter(*inputs).detach().requires_grad_()
+        evaluated = step.evaluate(frames, losses)
+        peer = untrained_lifter(step.lifter.skeleton, self.config).to(poses.device).train()
+        peer_adam = adam(peer, self.config)
+
+        def whole() -> None:
+            evaluated = step.evaluate(self.dataset.select(self.chosen), losses)
+            self.log.step(evaluated.terms, lambda: evaluated.poses)
+            step.update(evaluated, losses)
+
+        def bare() -> None:
+            with tensor_float_32(enabled=self.config.tf32 and poses.is_cuda):
+                peer_adam.zero_grad(set_to_none=True)
+                peer(*inputs).sum().backward()
+                peer_adam.step()
+
+        def network() -> None:
+            with tensor_float_32(enabled=self.config.tf32 and poses.is_cuda):
+                peer_adam.zero_grad(set_to_none=True)
+                peer(*inputs).sum().backward()
+
+        def gradient_of(name: str) -> Callable[[], object]:
+            others = {other: 0.0 for other in LOSSES if other != name}
+            alone = replace(losses, output_share=1.0, **others)
+            return lambda: torch.autograd.grad(
+                next(iter(loss_terms(poses, frames, root, alone).values())), poses
+            )
+
+        def all_losses() -> None:
+            terms = step.losses(poses, frames, root, losses)
+            torch.autograd.grad(sum(terms.values()), poses)
+
+        bare()
+        return {
+            "whole step": whole,
+            "bare network": bare,
+            "data": lambda: self.dataset.select(self.chosen),
+            "network": network,
+            **{f"loss {name}": gradient_of(name) for name in LOSSES},
+            "all losses": all_losses,
+            "optimizer": peer_adam.step,
+            "log": lambda: self.log.step(evaluated.terms, lambda: poses),
+        }
+
+
+def take_turns(calls: Mapping[str, Callable[[], object]], runs: int) -> dict[str, Timing]:
+    """Time calls in turns; `Timer` synchronizes the device."""
+    timers = {
+        name: Timer("call()", globals={"call": call}, num_threads=torch.get_num_threads())
+        for name, call in calls.items()
+    }
+    for timer in timers.values():
+        timer.timeit(1)
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(runs):
+        for name, timer in timers.items():
+            times[name].append(timer.timeit(1).median)
+    found = {}
+    for name, taken in times.items():
+        quartiles = torch.tensor(taken).double().quantile(torch.tensor([0.25, 0.5, 0.75]).double())
+        found[name] = Timing(float(quartiles[1]), float(quartiles[2] - quartiles[0]), len(taken))
+    return found
+
+
+def variants(config: Config, asked: Suite) -> Iterator[Config]:
+    """Return the ways to compute that are measured."""
+    yield replace(config, compile=Compile.OFF, tf32=False)
+    if asked.device == "cuda":
+        yield replace(config, compile=Compile.OFF, tf32=True)
+        yield replace(config, compile=Compile.ON, tf32=True)
+
+
+def rows(asked: Suite) -> Iterator[Row]:
+    """Measure each size, with one thread and with all that were asked for."""
+    threads = {1, asked.threads} if asked.device == "cpu" else {asked.threads}
+    for preset, runs in SIZES.items():
+        config = replace(PRESETS[preset](paper(Config())), device=asked.device)
+        if asked.quick:
+            config = replace(config, frames_per_batch=16, lifter=replace(config.lifter, width=16))
+        for count in sorted(threads):
+            torch.set_num_threads(count)
+            for variant in variants(config, asked):
+                yield from _rows_of(variant, preset, asked.runs if asked.quick else runs)
+
+
+def _rows_of(config: Config, preset: str, runs: int) -> Iterator[Row]:
+    with tempfile.TemporaryDirectory() as folder:
+        setup = Setup.of(config, config.device, Path(folder))
+        found = take_turns(setup.calls(), runs)
+    bare = found["bare network"].median
+    for part, taken in found.items():
+        yield Row(
+            part=part,
+            preset=preset,
+            width=config.lifter.width,
+            frames=config.frames_per_batch,
+            threads=torch.get_num_threads(),
+            compiled=setup.step.is_compiled,
+            tf32=config.tf32,
+            milliseconds=1e3 * taken.median,
+            spread=1e3 * taken.spread,
+            runs=taken.runs,
+            times_bare_network=taken.median / bare,
+            frames_per_second=config.frames_per_batch / taken.median,
+        )
+
+
+if __name__ == "__main__":
+    answer("training-step", rows)
