@@ -22,10 +22,9 @@ from selfsup_lifting.cli.options import (
 from selfsup_lifting.cli.output import frames_of, messages, print_json, results
 from selfsup_lifting.cli.progress import show_progress
 from selfsup_lifting.cli.tables import (
-    ablation_cells,
+    ablation_tables,
     error_table,
     evaluation_summary,
-    plain_table,
     result_table,
 )
 from selfsup_lifting.cli.track_commands import predict, triangulate
@@ -193,7 +192,8 @@ def ablate(options: AblateOptions) -> None:
     if options.json:
         print_json({"run": str(folder), "rows": [vars(row) for row in rows]})
         return
-    results.print(plain_table("Ablation", *ablation_cells(rows)))
+    for table in ablation_tables(rows):
+        results.print(table)
 
 
 for _command in (predict, triangulate, view, inspect, calibrate):

@@ -1,6 +1,7 @@
 """The options of every command, and how they are parsed."""
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from tyro.constructors import (
 )
 
 from selfsup_lifting.calibration_settings import CalibrationSettings
+from selfsup_lifting.cli.short_help import short_help
 from selfsup_lifting.config import Config, ReadSettings, TriangulationSettings
 from selfsup_lifting.config_toml import load_config, load_settings
 from selfsup_lifting.recipes import PRESETS, RECIPES
@@ -23,6 +25,8 @@ from selfsup_lifting.skeleton.marker_names import MarkerNames
 from selfsup_lifting.smoothing_settings import SmoothingSettings
 
 PROGRAM = "selfsup-lifting"
+# Shows every option; --help shows those that most people need.
+ALL_OPTIONS = "--help-all"
 
 Choice = TypeVar("Choice")
 Settings = Annotated[Config, arg(name="")]
@@ -282,6 +286,10 @@ def parse_options(arguments: Sequence[str]) -> Options:
     name, *rest = arguments
     if name not in COMMANDS:
         tyro.extras.subcommand_cli_from_dict(dict(COMMANDS), prog=PROGRAM, args=arguments)
+    if "-h" in rest or "--help" in rest:
+        sys.stdout.write(short_help(PROGRAM, name, COMMANDS[name]))
+        sys.exit(0)
+    rest = ["--help" if one == ALL_OPTIONS else one for one in rest]
     if name in {"train", "ablate"}:
         settings = _settings_before_options(name, rest)
         kind = TrainOptions if name == "train" else AblateOptions

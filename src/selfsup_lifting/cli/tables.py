@@ -3,7 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from math import degrees
 from statistics import mean, stdev
+from textwrap import fill
 
+from rich.box import SIMPLE_HEAD
+from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -16,6 +19,8 @@ from selfsup_lifting.triangulate import Reconstruction, Residuals
 
 # A table with more columns of numbers is transposed, so that it fits on a screen.
 WIDEST_TABLE = 6
+# Columns of an ablation before the shares of the gradient.
+ERROR_COLUMNS = 5
 
 
 def error_table(title: str, rows: Mapping[str, Errors]) -> Table:
@@ -27,10 +32,26 @@ def error_table(title: str, rows: Mapping[str, Errors]) -> Table:
     return plain_table(title, ("", "P-MPJPE [mm]", "MPJPE [mm]", "poses"), *lines)
 
 
+def ablation_tables(rows: Sequence[Row]) -> Iterator[Table]:
+    """Make the tables of an ablation: errors and gains, and shares of the gradient."""
+    headings, *lines = ablation_cells(rows)
+    losses = len(gradient_losses(rows))
+    first, last = ERROR_COLUMNS, ERROR_COLUMNS + losses
+    errors = [(*line[:first], *line[last:]) for line in (headings, *lines)]
+    yield plain_table("Ablation", *errors)
+    shares = [(line[0], *line[first:last]) for line in (headings, *lines)]
+    yield plain_table("Shares of the gradient", *shares)
+
+
+def gradient_losses(rows: Sequence[Row]) -> list[str]:
+    """Return the losses of an ablation, in their order."""
+    return list(dict.fromkeys(loss for row in rows for loss in row.gradient_shares))
+
+
 def ablation_cells(rows: Sequence[Row]) -> list[tuple[str, ...]]:
     """Return the cells of an ablation, headings first: errors, gains, shares of the gradient."""
     published = any(row.name in PUBLISHED for row in rows)
-    losses = list(dict.fromkeys(loss for row in rows for loss in row.gradient_shares))
+    losses = gradient_losses(rows)
     headings = ("", "P-MPJPE [mm]", "MPJPE [mm]", "gain [mm]", "95 % CI excludes 0", *losses)
     cells = [(*headings, "paper [mm]") if published else headings]
     for row in rows:
@@ -77,10 +98,17 @@ def result_table(table: ResultTable) -> Table:
 
 
 def plain_table(title: str, headings: Sequence[str], *lines: Sequence[str]) -> Table:
-    """Make a table of formatted cells; all columns but the first are aligned right."""
-    table = Table(headings[0], title=title, title_justify="left", title_style="bold")
-    for heading in headings[1:]:
-        table.add_column(Text(heading), justify="right")
+    """Make a table of formatted cells; all columns but the first are aligned right.
+
+    Headings take several lines where that makes their column narrower; cells never do.
+    """
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    for place, heading in enumerate(headings):
+        cells = max((len(line[place]) for line in lines), default=1)
+        narrow = max([cells, *map(len, heading.split())])
+        wrapped = fill(heading, narrow, break_on_hyphens=False) if heading else ""
+        justify: JustifyMethod = "right" if place else "left"
+        table.add_column(Text(wrapped), justify=justify, no_wrap=True)
     for line in lines:
         table.add_row(*line)
     return table
@@ -134,7 +162,7 @@ def _overview(found: Inspection) -> str:
 
 
 def _rig_table(found: Inspection | RigInspection) -> Table:
-    columns = ("size [px]", "focal length [px]", "field of view [deg]", "position", "missing")
+    columns = ("size [px]", "focal [px]", "view [deg]", "position", "missing")
     lines = []
     for camera in found.rig:
         missing = people = ""
@@ -148,7 +176,7 @@ def _rig_table(found: Inspection | RigInspection) -> Table:
 def _camera_cells(camera: CameraSummary) -> tuple[str, ...]:
     return (
         "unknown" if camera.image_size is None else "x".join(map(str, camera.image_size)),
-        " ".join(f"{length:.0f}" for length in camera.focal_length),
+        " ".join(dict.fromkeys(f"{length:.0f}" for length in camera.focal_length)),
         " ".join(f"{degrees(angle):.0f}" for angle in camera.field_of_view or ()),
         " ".join(f"{coordinate:.2f}" for coordinate in camera.position),
     )

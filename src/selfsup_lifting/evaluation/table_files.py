@@ -11,6 +11,13 @@ from selfsup_lifting.atomic_write import replacing
 from selfsup_lifting.evaluation.evaluate import Evaluation, nan_to_none
 from selfsup_lifting.safe_text import for_latex, for_spreadsheet, on_one_line
 
+# Headings of Human3.6M's actions, as in the tables of Martinez et al. (ICCV 2017).
+SHORT_ACTIONS: Mapping[str, str] = {
+    "Directions": "Direct.", "Discussion": "Discuss", "Greeting": "Greet", "Phoning": "Phone",
+    "Posing": "Pose", "Purchases": "Purch.", "SittingDown": "SitD.", "Smoking": "Smoke",
+    "Waiting": "Wait", "WalkDog": "WalkD.", "Walking": "Walk", "WalkTogether": "WalkT.",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class ResultTable:
@@ -71,16 +78,21 @@ def _write_latex(path: Path, _: Evaluation, tables: Sequence[ResultTable]) -> No
 
 
 def latex(tables: Sequence[ResultTable]) -> str:
-    """Return tables as LaTeX; names cannot act as commands."""
-    lines = []
+    """Return tables as LaTeX, for the package booktabs; names cannot act as commands."""
+    lines = ["% \\usepackage{booktabs}"]
     for table in tables:
-        title, notes = on_one_line(table.title), map(on_one_line, table.notes)
-        headings = " & ".join(for_latex(column) for column in table.columns)
-        lines += [f"% {title}", f"\\begin{{tabular}}{{l{'r' * len(table.columns)}}}"]
-        lines += ["\\hline", f" & {headings} \\\\", "\\hline"]
-        for name, numbers in table.rows:
-            lines.append(f"{for_latex(name)} & {' & '.join(map(format_number, numbers))} \\\\")
-        lines += ["\\hline", "\\end{tabular}", *(f"% {note}" for note in notes), ""]
+        headings = (for_latex(SHORT_ACTIONS.get(column, column)) for column in table.columns)
+        rows = (
+            " & ".join([for_latex(name), *map(format_number, numbers)])
+            for name, numbers in table.rows
+        )
+        lines += [
+            "\\begin{table}", "\\centering", f"\\caption{{{for_latex(table.title)}}}",
+            f"\\begin{{tabular}}{{l{'r' * len(table.columns)}}}", "\\toprule",
+            f" & {' & '.join(headings)} \\\\", "\\midrule",
+            *(f"{row} \\\\" for row in rows), "\\bottomrule", "\\end{tabular}", "\\end{table}",
+            *(f"% {on_one_line(note)}" for note in table.notes), "",
+        ]  # fmt: skip
     return "\n".join(lines)
 
 

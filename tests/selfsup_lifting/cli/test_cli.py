@@ -206,15 +206,31 @@ def settings_of(kind: type, group: str = "") -> Iterator[tuple[str, Field[Any]]]
 def test_the_help_shows_meaning_unit_source_and_default_of_every_setting(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    text = helped(["train", "--help"], capsys)
+    text = helped(["train", "--help-all"], capsys)
     shown = {option: " ".join(one.metadata["help"].split()) for option, one in settings_of(Config)}
     assert [option for option in shown if f" {option}" not in text] == []
     assert [words for words in shown.values() if f" {words} (default:" not in text] == []
 
 
 def test_the_help_of_a_recipe_shows_its_defaults(capsys: pytest.CaptureFixture[str]) -> None:
-    text = helped(["train", "--recipe", "robust", "--help"], capsys)
+    text = helped(["train", "--recipe", "robust", "--help-all"], capsys)
     assert "zero where missing (ours: no; not stated in the paper) (default: True)" in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_fits_a_screen_and_names_options_that_exist(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    every = helped([command, "--help-all"], capsys)
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 45
+    assert max(map(len, lines)) <= 80
+    options = re.findall(r"^  (--[a-z-]+)", "\n".join(lines), re.MULTILINE)
+    assert options
+    assert [one for one in options if f" {one} " not in every.replace(",", " ")] == []
+    assert sum(line.startswith(f"  selfsup-lifting {command} ") for line in lines) == 2
 
 
 @pytest.mark.rejects
