@@ -74,7 +74,7 @@ SHOWN: Mapping[str, Shown] = {
         ("out", "cameras", "start", "free", "stature", "distance", "picture"),
         (
             "calibrate capture/ --out repaired.toml --picture rig.png",
-            "calibrate capture/ --start intrinsics --stature 1.78 --out rig.toml",
+            "calibrate capture/ --start intrinsics --stature 1.8",
         ),
     ),
     "ablate": Shown(

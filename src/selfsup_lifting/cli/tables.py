@@ -104,7 +104,7 @@ def plain_table(title: str, headings: Sequence[str], *lines: Sequence[str]) -> T
     """
     table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     for place, heading in enumerate(headings):
-        cells = max((len(line[place]) for line in lines), default=1)
+        cells = max((len(line[place]) for line in lines if place < len(line)), default=1)
         narrow = max([cells, *map(len, heading.split())])
         wrapped = fill(heading, narrow, break_on_hyphens=False) if heading else ""
         justify: JustifyMethod = "right" if place else "left"
