@@ -1,7 +1,6 @@
 """Save a run's settings as TOML, and load them strictly."""
 
 import difflib
-import tomllib
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_ty
 
 import tomli_w
 
+from multiview_geom.camera_files.toml_text import parse_toml
 from selfsup_lifting.config import Config
 from selfsup_lifting.run_files import read_committed
 
@@ -62,7 +62,7 @@ def load_config(run: Path) -> Config:
 def _from_toml(content: bytes, defaults: Settings, path: Path) -> Settings:
     """Parse settings; the errors name the file."""
     try:
-        plain = tomllib.loads(content.decode("utf-8-sig"))
+        plain = parse_toml(content.decode("utf-8-sig"))
     except ValueError as error:
         raise ValueError(f"{path}: not a TOML file: {error}") from None
     try:

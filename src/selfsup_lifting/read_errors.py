@@ -1,9 +1,18 @@
 """The error of a file that cannot be read, and the place in the file where reading failed."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 LONGEST_VALUE = 60
+MOST_NAMED = 4
+
+
+def listed(names: Iterable[object], *, most: int = MOST_NAMED) -> str:
+    """Join names by commas; of many, only the first, and how many more there are."""
+    texts = [str(name) for name in names]
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more
 
 
 class ReadError(ValueError):

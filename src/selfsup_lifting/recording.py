@@ -259,3 +259,5 @@ def _recording_of(description: dict[str, Any], arrays: dict[str, NDArray[Any]]) 
 def _require_shape(name: str, tensor: Tensor, expected: tuple[int, ...]) -> None:
     if tuple(tensor.shape) != expected:
         raise ValueError(f"`{name}` must have shape {expected}, got {tuple(tensor.shape)}")
+    if not tensor.is_floating_point():
+        raise ValueError(f"`{name}` must be floating point, got {tensor.dtype}")

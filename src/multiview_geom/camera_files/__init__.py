@@ -89,6 +89,10 @@ class CameraFile:
         return None if self.unit is None else METERS_PER_UNIT[self.unit]
 
 
+MOST_CAMERAS = 2_000
+"""More would need gigabytes; the largest rigs of today have about 500 cameras."""
+
+
 def load_cameras(path: str | Path, *, subject: str | None = None) -> Cameras:
     """Read the cameras of a calibration file, in the order of the file.
 
@@ -157,7 +161,10 @@ def read_camera_file(
     """
     source = CameraSource(Path(path), subject)
     chosen = _recognized(source) if format is None else _named(format)
-    return CameraFile(rig_from_records(source.place, chosen.read(source)), chosen)
+    records = chosen.read(source)
+    if len(records) > MOST_CAMERAS:
+        raise source.place.expected(f"at most {MOST_CAMERAS} cameras", f"{len(records)}")
+    return CameraFile(rig_from_records(source.place, records), chosen)
 
 
 def save_cameras(

@@ -2,7 +2,6 @@
 
 import json
 import re
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +11,7 @@ from multiview_geom.camera_files.file_kinds import LONGEST_SIGNATURE, binary_kin
 from multiview_geom.camera_files.opencv_nodes import parse_yaml
 from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.camera_files.records import CameraRecord
+from multiview_geom.camera_files.toml_text import parse_toml
 from multiview_geom.camera_files.values import table
 from multiview_geom.cameras import Cameras
 
@@ -91,8 +91,8 @@ class CameraSource:
     def toml(self) -> dict[str, object]:
         """The top-level table of a TOML file; empty for other files."""
         try:
-            return tomllib.loads(self.text)
-        except (ValueError, RecursionError):
+            return parse_toml(self.text)
+        except ValueError:
             return {}
 
     def folder_with(self, *names: str) -> Path | None:

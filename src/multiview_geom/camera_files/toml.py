@@ -2,13 +2,13 @@
 
 import json
 import re
-import tomllib
 from pathlib import Path
 
 from multiview_geom.camera_files.format import CameraFormat, CameraSource
 from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.camera_files.records import CameraRecord
 from multiview_geom.camera_files.toml_fields import coefficients_at, lens_at, size_at
+from multiview_geom.camera_files.toml_text import parse_toml
 from multiview_geom.camera_files.values import numbers, table, text
 from multiview_geom.cameras import Cameras
 from multiview_geom.lenses.lens import FISHEYE_COEFFICIENTS, Lens
@@ -24,8 +24,8 @@ POSE2SIM_FOLDER = r"int_.*_img"
 def read(source: CameraSource) -> list[CameraRecord]:
     """Read one camera from every table but those known to be none."""
     try:
-        tables = tomllib.loads(source.text)
-    except (ValueError, RecursionError) as reason:
+        tables = source.toml or parse_toml(source.text)
+    except ValueError as reason:
         raise source.place.expected("a calibration in TOML", str(reason)) from None
     cameras = {
         key: table(source.place.at(key), value, "matrix", "rotation", "translation")

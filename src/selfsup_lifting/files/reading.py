@@ -14,7 +14,7 @@ from selfsup_lifting.files.datasets import human36m, humaneva, mpi_inf_3dhp
 from selfsup_lifting.files.sessions import capture, detections
 from selfsup_lifting.files.sessions.layout import unrecognized_tracks
 from selfsup_lifting.gap_filling import fill_gaps
-from selfsup_lifting.read_errors import Place, ReadError, UnrecognizedError
+from selfsup_lifting.read_errors import Place, ReadError, UnrecognizedError, listed
 from selfsup_lifting.reader import Reader, ReadResult, merged_notes
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.simulation import motion_capture, stick_figure
@@ -29,7 +29,6 @@ READERS: Mapping[str, Reader] = {
     )
 }  # fmt: skip
 # How many files are named in the message if no file of a folder can be read.
-MOST_NAMED = 4
 
 _log = logging.getLogger(__name__)
 
@@ -78,6 +77,9 @@ def read_results(source: str, settings: ReadSettings) -> list[ReadResult]:
     results = reader.read(path, settings)
     if not results:
         raise Place(path).error(f"the reader `{reader.name}` found no recording")
+    for result in results:
+        if result.recording.frame_count == 0:
+            raise Place(path).error(f"the recording {result.recording.name!r} has no frames")
     if settings.take is not None:
         results = _named(results, settings.take, source)
     return [
@@ -98,9 +100,7 @@ def _named(results: Sequence[ReadResult], take: str, source: str) -> list[ReadRe
         result for result in results if result.recording.name.endswith(f" {take}")
     ]
     if not chosen:
-        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-        known = ", ".join(names[:MOST_NAMED])
-        raise ReadError(f"{source} has no recording {take!r}; it has {known}{more}")
+        raise ReadError(f"{source} has no recording {take!r}; it has {listed(names)}")
     return chosen
 
 
@@ -132,14 +132,15 @@ def _as_calibration(path: Path) -> str:
 def _unrecognized_tracks(path: Path) -> str:
     """Return the part of a message that names files whose suffix suggests 2D tracks."""
     files = unrecognized_tracks(path)
-    more = f" and {len(files) - MOST_NAMED} more" if len(files) > MOST_NAMED else ""
-    names = ", ".join(file.name for file in files[:MOST_NAMED])
-    return f"; {names}{more}: in no known format" if files else ""
+    names = listed(file.name for file in files)
+    return f"; {names}: in no known format" if files else ""
 
 
 def _existing(path: str) -> Path:
     if not Path(path).exists():
         raise ReadError(f"there is no file or folder {path}")
+    if not (Path(path).is_file() or Path(path).is_dir()):
+        raise ReadError(f"{path} is a pipe or a device; expected a file or a folder")
     return Path(path)
 
 

@@ -16,7 +16,9 @@ from selfsup_lifting.read_errors import Place, ReadError
 
 
 def array_names(path: Path) -> frozenset[str]:
-    """Return the names of the arrays in an `.npz` file; none if the file is not a zip archive."""
+    """Return the names of the arrays in an `.npz` file; none if the path is no zip archive."""
+    if not path.is_file():
+        return frozenset()
     try:
         with ZipFile(path) as archive:
             names = archive.namelist()

@@ -27,7 +27,10 @@ def first_cells(path: Path) -> list[str]:
     """Return the cells of the first row of a table; empty if the file can be none."""
     lines = beginning(path, *SUFFIXES, characters=BEGINNING).splitlines()
     line = next((line for line in lines if line.strip() and not line.startswith("#")), "")
-    return _cells([line])[0] if line else []
+    try:
+        return _cells([line])[0] if line else []
+    except csv.Error:
+        return []  # a cell longer than any of a table
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -37,12 +40,15 @@ def read_rows(path: Path) -> list[Row]:
     comma inside a number is a decimal comma.
 
     Raises:
-        ReadError: If a row has more or fewer cells than the first.
+        ReadError: If a row has more or fewer cells than the first, or a cell is too long.
     """
     numbered = enumerate(read_text(path).splitlines(), start=1)
     lines = {at: line for at, line in numbered if line.strip() and not line.startswith("#")}
     places = [Place(path, f"row {number}") for number in lines]
-    rows = [Row(*row) for row in zip(places, _cells([*lines.values()]), strict=False)]
+    try:
+        rows = [Row(*row) for row in zip(places, _cells([*lines.values()]), strict=False)]
+    except csv.Error as error:
+        raise Place(path).damaged("a table", error) from None
     for place, cells in rows:
         if len(cells) != len(rows[0].cells):
             raise place.error(f"expected {len(rows[0].cells)} cells, got {len(cells)}")

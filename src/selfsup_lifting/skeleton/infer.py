@@ -52,6 +52,10 @@ _ROOTS = (
 )  # fmt: skip
 
 
+MOST_JOINTS = 2_000
+"""Faces, hands and feet of a person have 133 joints; matching more by name takes the square."""
+
+
 @dataclass(frozen=True)
 class Body:
     """A skeleton, and the index of each of its joints in a file.
@@ -161,8 +165,10 @@ def body_by_names(
         one; and the index of each of its joints in the file.
 
     Raises:
-        ReadError: If the file lacks a joint of the declared skeleton.
+        ReadError: If the file lacks a joint of the declared skeleton, or has too many joints.
     """
+    if len(names) > MOST_JOINTS:
+        raise Place(source).error(f"expected at most {MOST_JOINTS} joints, got {len(names)}")
     plain = [plain_joint(name) for name in names]
     if declared is not None:
         lacking = [joint for joint in declared.joints if plain_joint(joint) not in plain]

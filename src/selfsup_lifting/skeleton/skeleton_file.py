@@ -1,11 +1,11 @@
 """Skeletons by their name, or from a TOML file."""
 
-import tomllib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from multiview_geom.camera_files.toml_text import parse_toml
 from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton, mirrored_by_name
 
 
@@ -50,7 +50,7 @@ def load_skeleton(path: Path) -> Skeleton:
     if not path.is_file():
         raise ValueError(f"there is no skeleton file {path}")
     try:
-        plain = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        plain = parse_toml(path.read_text(encoding="utf-8-sig"))
         return _skeleton_from_toml(plain, path.stem)
     except (OSError, ValueError, TypeError) as error:
         raise ValueError(f"skeleton file {path}: {error}") from error

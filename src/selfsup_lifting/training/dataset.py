@@ -10,12 +10,12 @@ from torch.nn.functional import pad
 
 from multiview_geom import relative_transform, rigid_transform
 from selfsup_lifting.config import Labels, TriangulationSettings
+from selfsup_lifting.read_errors import listed
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.skeleton.skeletons import Skeleton, centered_on_root, joints_of, root_position
 from selfsup_lifting.triangulate import DEFAULTS, normalized_image, triangulate_recording
 
 # The frames that an error names of each recording.
-MOST_NAMED = 5
 
 # A view with a smaller share of the joints detected is not used.
 LEAST_SEEN_SHARE = 0.5
@@ -84,9 +84,8 @@ class Frames:
         parts = []
         for place, name in enumerate(names):
             numbers = sorted(origins[origins[:, 0] == place, 1].tolist())
-            more = f" and {len(numbers) - MOST_NAMED} more" if len(numbers) > MOST_NAMED else ""
             if numbers:
-                parts.append(f"frames {', '.join(map(str, numbers[:MOST_NAMED]))}{more} of {name}")
+                parts.append(f"frames {listed(numbers)} of {name}")
         return "; ".join(parts)
 
 

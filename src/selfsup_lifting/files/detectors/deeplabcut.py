@@ -80,11 +80,12 @@ def _numbers(
     """Arrange the values of the columns by animal, body part and coordinate."""
     numbers = torch.full((len(table.frames), len(animals), len(parts), 3), torch.nan)
     values = torch.from_numpy(table.values).float()
+    animal_at, part_at = ({name: at for at, name in enumerate(names)} for names in (animals, parts))
     for at, column in enumerate(table.columns):
         animal = column[-3] if len(column) == MULTI_LEVELS else ""
-        if animal in animals and column[-1] in COORDINATES:
-            part, coordinate = parts.index(column[-2]), COORDINATES.index(column[-1])
-            numbers[:, animals.index(animal), part, coordinate] = values[:, at]
+        if animal in animal_at and column[-1] in COORDINATES:
+            place = animal_at[animal], part_at[column[-2]], COORDINATES.index(column[-1])
+            numbers[(slice(None), *place)] = values[:, at]
     return numbers
 
 
@@ -108,9 +109,12 @@ def _animals(columns: Sequence[Column]) -> tuple[str, ...]:
 def _parts(path: Path, columns: Sequence[Column], animals: Sequence[str]) -> tuple[str, ...]:
     """Return the names of the body parts: those of the animals, each with x and y."""
     own = [column for column in columns if len(column) == SINGLE_LEVELS or column[-3] in animals]
-    parts = _distinct(column[-2] for column in own if column[-1] in COORDINATES)
+    coordinates: dict[str, set[str]] = {}
+    for column in own:
+        coordinates.setdefault(column[-2], set()).add(column[-1])
+    parts = tuple(part for part, known in coordinates.items() if known & {*COORDINATES})
     for part in parts:
-        known = {column[-1] for column in own if column[-2] == part}
+        known = coordinates[part]
         if not {"x", "y"} <= known:
             raise Place(path).error(f"expected columns x and y of {part}, got {sorted(known)}")
     if not parts:

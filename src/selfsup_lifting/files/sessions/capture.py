@@ -23,7 +23,8 @@ from selfsup_lifting.files.sessions.layout import (
 )
 from selfsup_lifting.files.sessions.project import Project, find_rig
 from selfsup_lifting.files.tracks.view_tracks import ViewTracks
-from selfsup_lifting.read_errors import Place, ReadError
+from selfsup_lifting.parse.folders import folders_in
+from selfsup_lifting.read_errors import Place, ReadError, listed
 from selfsup_lifting.reader import Reader, ReadResult
 
 
@@ -168,7 +169,7 @@ class _Session:
         guesses = best_guesses(lacking, list(dict.fromkeys(lost)))
         pairs = " ".join(f"{camera}={file}" for camera, file in guesses)
         parts = [
-            f"without detections: {', '.join(lacking) or 'none'}",
+            f"without detections: {listed(lacking, most=12) or 'none'}",
             f"without calibration: {', '.join(lost) or 'none'}",
             *more,
             *([f"if these pairs are right, add --map {pairs}"] if guesses else []),
@@ -236,6 +237,8 @@ def _listed(found: Sequence[tuple[str, Source]], twice: Sequence[str]) -> str:
 
 def _unread_sources(folder: Path, cameras: Sequence[str]) -> list[str]:
     """Name the files and folders in no known format that could be of the given cameras."""
-    folders = filter(Path.is_dir, sorted(folder.iterdir()))
-    unread = [*unrecognized_tracks(folder), *(one for one in folders if find_format(one) is None)]
+    unread = [
+        *unrecognized_tracks(folder),
+        *(one for one in folders_in(folder) if find_format(one) is None),
+    ]
     return [one.name for one in unread if match_camera(cameras, Source(one).plain_name) is not None]

@@ -9,6 +9,7 @@ from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files.detectors import find_format
 from selfsup_lifting.files.sessions.camera_matching import match_camera, words_of
 from selfsup_lifting.files.sessions.project import DETECTIONS, find_rig
+from selfsup_lifting.parse.folders import entries, folders_in
 from selfsup_lifting.read_errors import ReadError
 
 # How many folders below the given one a folder of detections may be.
@@ -66,8 +67,9 @@ def session_folders(path: Path, settings: ReadSettings, depth: int = 0) -> list[
         return []
     if _has_camera_folders(path, settings):
         return [path]
-    below = filter(Path.is_dir, sorted(path.iterdir()))
-    return [inside for one in below for inside in session_folders(one, settings, depth + 1)]
+    return [
+        inside for one in folders_in(path) for inside in session_folders(one, settings, depth + 1)
+    ]
 
 
 def sources_of(folder: Path) -> list[Source]:
@@ -80,7 +82,7 @@ def sources_beside(folder: Path) -> list[Path]:
     """List the files and folders in a folder that are in the format of a detector."""
     if not folder.is_dir() or find_format(folder) is not None:
         return []
-    return [source for source in sorted(folder.iterdir()) if find_format(source) is not None]
+    return [source for source in entries(folder) if find_format(source) is not None]
 
 
 def preferred(sources: Sequence[Source]) -> tuple[list[Source], tuple[str, ...]]:
@@ -107,7 +109,7 @@ def preferred(sources: Sequence[Source]) -> tuple[list[Source], tuple[str, ...]]
 
 def unrecognized_tracks(folder: Path) -> list[Path]:
     """List the files in no known format whose suffix suggests 2D tracks."""
-    files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in TRACK_SUFFIXES]
+    files = [path for path in entries(folder) if path.suffix.lower() in TRACK_SUFFIXES]
     return [path for path in files if path.is_file() and find_format(path) is None]
 
 
@@ -119,7 +121,7 @@ def _rank(source: Source) -> tuple[bool, int]:
 
 
 def _in_camera_folders(folder: Path) -> Iterator[Source]:
-    for inside in sorted(filter(Path.is_dir, folder.iterdir())):
+    for inside in folders_in(folder):
         places = (*map(inside.joinpath, DETECTIONS), inside)
         for path in next(filter(None, map(sources_beside, places)), []):
             yield Source(path, inside.name)

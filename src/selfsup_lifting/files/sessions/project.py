@@ -1,12 +1,12 @@
 """A project of Pose2Sim or anipose: folders of detections, configuration, calibration."""
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from multiview_geom.camera_files.toml_text import parse_toml
 from selfsup_lifting.calibration import Rig, load_rig
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.parse.text import read_text
@@ -121,7 +121,7 @@ def _config(folders: Sequence[Path]) -> Mapping[str, Any]:
     if path is None:
         return {}
     try:
-        return tomllib.loads(read_text(path))
+        return parse_toml(read_text(path))
     except ReadError:
         raise
     except ValueError as error:
@@ -142,7 +142,7 @@ def _holds_cameras(config: Path) -> bool:
     if not config.is_file():
         return False
     try:
-        tables = [*tomllib.loads(read_text(config)).values()]
+        tables = [*parse_toml(read_text(config)).values()]
     except ValueError:
         return False  # a damaged configuration is reported where it is read as one
     return any(isinstance(one, dict) and {"matrix", "port"} <= one.keys() for one in tables)

@@ -20,6 +20,10 @@ LONGEST_GAP = 100_000
 # A tracker that gives more identities has lost people again and again: the identities mean
 # little, and each would need memory in every frame.
 MOST_IDENTITIES = 32
+# Each person needs memory in every frame, and following one of many takes the square of it.
+MOST_PEOPLE = 256
+# Of so many frames, at least this share must be in the file: else the numbers are damaged.
+LONG, LEAST_SHARE = 1_000_000, 0.01
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,11 @@ def arrange_people(
             raise Place(source, frame=person.frame).error(f"contains person {person.person} twice")
         numbers[person.frame, index] = person.numbers
     count = len(names) or max(found.values(), default=1)
+    if count > MOST_PEOPLE:
+        crowded = max(found, key=found.__getitem__)
+        raise Place(source, frame=crowded).error(
+            f"expected at most {MOST_PEOPLE} people in a frame, got {count}"
+        )
     joints = people[0].numbers.shape[0] if people else 0
     arranged = torch.full((len(frames), count, joints, 3), torch.nan)
     for (frame, index), joints_of_person in numbers.items():
@@ -112,7 +121,13 @@ def frame_range(source: Path, frames: Sequence[int]) -> range:
                 f"follows frame {earlier}; a gap of more than {LONGEST_GAP} frames means that "
                 "the frame number is damaged"
             )
-    return range(ordered[0], ordered[-1] + 1) if ordered else range(0)
+    covered = range(ordered[0], ordered[-1] + 1) if ordered else range(0)
+    if len(covered) > LONG and len(ordered) < LEAST_SHARE * len(covered):
+        raise Place(source).error(
+            f"has {len(ordered)} of the frames {covered.start} to {covered.stop - 1}; the frame "
+            "numbers are damaged"
+        )
+    return covered
 
 
 def skipped_frames_note(source: Path, frames: Sequence[int]) -> tuple[str, ...]:

@@ -1,0 +1,22 @@
+"""What a folder contains: files and folders, without pipes, devices and links in circles."""
+
+from pathlib import Path
+
+
+def entries(folder: Path) -> list[Path]:
+    """List the files and folders of a folder, by name.
+
+    Links to files and folders elsewhere are followed. A link to the folder itself, or to one above
+    it, is left out: it would be followed in circles. So are pipes and devices, which have no end.
+    """
+    above = {folder.resolve(), *folder.resolve().parents}
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if path.is_file() or (path.is_dir() and not (path.is_symlink() and path.resolve() in above))
+    ]
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """List the folders of a folder, by name; see `entries`."""
+    return [path for path in entries(folder) if path.is_dir()]

@@ -1,0 +1,150 @@
+"""Hostile files and folders: one sentence, soon, and in little memory."""
+
+import csv
+import json
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from selfsup_lifting.config import ReadSettings
+from selfsup_lifting.files import read_recordings
+from selfsup_lifting.parse.folders import entries
+from selfsup_lifting.read_errors import ReadError
+from selfsup_lifting.recording import save_recording
+from tests.selfsup_lifting.files.layouts import WRITERS, write_session
+from tests.selfsup_lifting.strategies import Scene
+
+
+@pytest.fixture(autouse=True)
+def alarm() -> Iterator[None]:
+    """End a test that hangs."""
+
+    def late(*_: object) -> None:
+        raise TimeoutError("the test takes too long")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def session(folder: Path, layout: str) -> Path:
+    recording = Scene(views=2, frames=3, skeleton="coco17").recording()
+    return write_session(folder / "session", recording, WRITERS[layout])
+
+
+def refused(path: Path, sentence: str) -> None:
+    with pytest.raises(ReadError, match=sentence):
+        read_recordings([str(path)], ReadSettings())
+
+
+@pytest.mark.parametrize(
+    "name", ["x.npz", "x.json", "x.h5", "x.csv", "calibration.json", "pose-2d"]
+)
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_pipes_and_devices_in_a_folder_are_not_opened(tmp_path: Path, name: str, kind: str) -> None:
+    folder = session(tmp_path, "sleap")
+    if kind == "pipe":
+        os.mkfifo(folder / name)
+    else:
+        (folder / name).symlink_to("/dev/zero")
+    (recording,) = read_recordings([str(folder)], ReadSettings())
+    assert recording.frame_count == 3
+
+
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.npz")
+    refused(tmp_path / "x.npz", "is a pipe or a device; expected a file or a folder")
+
+
+def test_links_are_not_followed_in_circles(tmp_path: Path) -> None:
+    folder = session(tmp_path, "sleap")
+    plain = entries(folder)
+    for number in range(12):
+        (folder / f"link{number}").symlink_to(folder)
+        (folder / f"root{number}").symlink_to("/")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (folder / "other").symlink_to(elsewhere)
+    assert entries(folder) == sorted([*plain, folder / "other"])
+    (recording,) = read_recordings([str(folder)], ReadSettings())
+    assert recording.frame_count == 3
+
+
+def test_a_cell_is_no_longer_than_that_of_a_table(tmp_path: Path) -> None:
+    folder = session(tmp_path, "plain_csv")
+    file = next(folder.glob("*.csv"))
+    lines = file.read_text().splitlines()
+    lines[2] = '"' + "9" * (csv.field_size_limit() + 1) + '",' + lines[2]
+    file.write_text("\n".join(lines))
+    refused(folder, r"\.csv is not a table, or is damaged: field larger than field limit")
+
+
+def test_a_crowd_is_refused(tmp_path: Path) -> None:
+    folder = session(tmp_path, "openpose")
+    file = min(folder.rglob("*_json/*.json"))
+    content = json.loads(file.read_text())
+    content["people"] *= 300
+    file.write_text(json.dumps(content))
+    refused(folder, "expected at most 256 people in a frame, got 300")
+
+
+def test_frame_numbers_far_apart_are_refused(tmp_path: Path) -> None:
+    folder = session(tmp_path, "plain_csv")
+    file = next(folder.glob("*.csv"))
+    heading, names, *rows = file.read_text().splitlines()
+    cells = rows[0].partition(",")[2]
+    far = [f"{90_000 * number},{cells}" for number in range(100)]
+    file.write_text("\n".join([heading, names, *far]))
+    refused(folder, r"has 100 of the frames 0 to 8910000; the frame numbers are damaged")
+
+
+def test_more_joints_than_any_body_has_are_refused(tmp_path: Path) -> None:
+    folder = session(tmp_path, "dlc_csv")
+    file, count = next(folder.glob("*.csv")), 3_000
+    parts = [f"p{at}" for at in range(count) for _ in range(3)]
+    rows = [
+        ["scorer", *["s"] * 3 * count],
+        ["bodyparts", *parts],
+        ["coords", *["x", "y", "likelihood"] * count],
+        ["0", *["1"] * 3 * count],
+    ]
+    file.write_text("\n".join(",".join(row) for row in rows))
+    refused(folder, "expected at most 2000 joints, got 3000")
+
+
+def test_a_key_of_many_parts_is_refused(tmp_path: Path) -> None:
+    folder = session(tmp_path, "sleap")
+    (folder / "calibration.toml").write_text(".".join(["a"] * 5_000) + " = 1\n")
+    refused(folder, "a key has more than 32 parts")
+
+
+def test_more_cameras_than_any_rig_has_are_refused(tmp_path: Path) -> None:
+    folder = session(tmp_path, "sleap")
+    camera = (
+        "matrix = [[9.0, 0.0, 5.0], [0.0, 9.0, 5.0], [0.0, 0.0, 1.0]]\n"
+        "rotation = [0.0, 0.0, 0.0]\ntranslation = [0.0, 0.0, 0.0]\n"
+    )
+    cameras = [f"[cam_{at}]\n{camera}" for at in range(2_001)]
+    (folder / "calibration.toml").write_text("".join(cameras))
+    refused(folder, "expected at most 2000 cameras, got 2001")
+
+
+def test_complex_keypoints_are_refused(tmp_path: Path) -> None:
+    save_recording(tmp_path / "x.npz", Scene(frames=3).recording())
+    arrays = dict(np.load(tmp_path / "x.npz"))
+    np.savez(tmp_path / "x.npz", **{**arrays, "keypoints": arrays["keypoints"].astype(complex)})
+    refused(tmp_path / "x.npz", r"`keypoints` must be floating point, got torch\.complex128")
+
+
+def test_a_recording_without_frames_is_refused(tmp_path: Path) -> None:
+    recording = Scene(frames=3).recording()
+    empty = replace(recording.frames(slice(0, 0)), name="empty")
+    save_recording(tmp_path / "x.npz", empty)
+    refused(tmp_path / "x.npz", "the recording 'empty' has no frames")
