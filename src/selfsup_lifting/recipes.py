@@ -85,9 +85,14 @@ def code_compat(config: Config) -> Config:
 
 
 def demo(config: Config) -> Config:
+    """Train a small network for less than a minute on two cores: enough to see that it learns."""
+    return replace(small(config), steps=400)
+
+
+def small(config: Config) -> Config:
     """Train a small network for one or two minutes on two cores."""
-    small = replace(config.lifter, width=256, dropout=0.1)
-    return replace(config, lifter=small, steps=1200, frames_per_batch=64)
+    lifter = replace(config.lifter, width=256, dropout=0.1)
+    return replace(config, lifter=lifter, steps=1200, frames_per_batch=64)
 
 
 def quick(config: Config) -> Config:
@@ -110,4 +115,6 @@ RECIPES: Mapping[str, Callable[[Config], Config]] = {
     "paper-humaneva": paper_humaneva,
     "code-compat": code_compat,
 }
-PRESETS: Mapping[str, Callable[[Config], Config]] = {"demo": demo, "quick": quick, "full": full}
+PRESETS: Mapping[str, Callable[[Config], Config]] = {
+    "demo": demo, "small": small, "quick": quick, "full": full,
+}  # fmt: skip

@@ -125,7 +125,9 @@ def _opening(options: TrainOptions) -> Iterator[str]:
     if options.resume is not None:
         yield f"continuing {options.resume}, with its settings, on {training_device(config.device)}"
         return
-    preset = options.preset or default_preset(with_data=bool(config.data or options.config))
+    preset = options.preset or default_preset(
+        "train", with_data=bool(config.data or options.config)
+    )
     yield f"recipe {options.recipe}, preset {preset}, on {training_device(config.device)}"
     usual = setting_values(RECIPES[options.recipe](PRESETS[preset](Config())))
     mine = setting_values(replace(config, data=(), run=None, device=Config.device))

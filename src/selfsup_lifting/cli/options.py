@@ -55,9 +55,9 @@ class TrainOptions(Options):
         settings: Every setting of the run.
         recipe: What the network learns from: paper, robust, pseudo-label, supervised; or for a
             published dataset: paper-h36m, paper-humaneva, code-compat.
-        preset: Size of the computation: demo (one or two minutes on two cores; the default
-            without --data), quick (some minutes; the default with --data) or full (as in the
-            paper).
+        preset: Size of the computation: demo (less than a minute on two cores; the default
+            without --data), small (one or two minutes), quick (some minutes; the default with
+            --data) or full (as in the paper).
         config: A TOML file of settings; the command line overrides it.
         resume: Continue the training in this run folder.
     """
@@ -77,7 +77,7 @@ class AblateOptions(Options):
         settings: Every setting of the runs; `run` is the folder of all runs, and finished runs
             found there are reused.
         recipe: The recipe that the settings start from.
-        preset: Size of each training: demo, quick or full.
+        preset: Size of each training: demo, small, quick or full.
         config: A TOML file of settings; the command line overrides it.
         seeds: Number of runs of each variant; gains compare runs with the same seed.
         vary: A setting to vary and its values, instead of adding the losses: cameras=2,3,4 or
@@ -87,7 +87,7 @@ class AblateOptions(Options):
 
     settings: Settings = field(default_factory=Config)
     recipe: str = "paper"
-    preset: str = "demo"
+    preset: str = "small"
     config: Path | None = None
     seeds: int = 3
     vary: str | None = None
@@ -301,8 +301,10 @@ def parse_options(arguments: Sequence[str]) -> Options:
     return options
 
 
-def default_preset(*, with_data: bool) -> str:
-    """Return the preset that is used if none is given."""
+def default_preset(command: str, *, with_data: bool) -> str:
+    """Return the preset of `train` or `ablate` that is used if none is given."""
+    if command == "ablate":
+        return AblateOptions.preset
     return "quick" if with_data else "demo"
 
 
@@ -370,8 +372,8 @@ def _settings_before_options(name: str, arguments: Sequence[str]) -> Config:
     if first.resume is not None:
         _require_no_other_source(first)
         return load_config(first.resume)
-    with_data = name == "train" and bool(first.data or first.config)
-    preset = choose(PRESETS, first.preset or default_preset(with_data=with_data), "preset")
+    usual = default_preset(name, with_data=bool(first.data or first.config))
+    preset = choose(PRESETS, first.preset or usual, "preset")
     config: Config = choose(RECIPES, first.recipe or "paper", "recipe")(preset(Config()))
     return config if first.config is None else load_settings(first.config, config)
 

@@ -30,11 +30,19 @@ def recording(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a run that all tests copy: training takes seconds."""
+    folder = tmp_path_factory.mktemp("trained")
+    data, run = folder / "recording.npz", folder / "run"
+    save_recording(data, Scene(views=3, frames=20).recording())
+    main(["train", "--data", str(data), "--run", str(run), "--epochs", "2", *SMALL])
+    return run
+
+
 @pytest.fixture
-def run(tmp_path: Path, recording: Path) -> Path:
-    folder = tmp_path / "run"
-    main(["train", "--data", str(recording), "--run", str(folder), "--epochs", "2", *SMALL])
-    return folder
+def run(tmp_path: Path, trained: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "run"))
 
 
 def printed(capsys: pytest.CaptureFixture[str]) -> dict:
