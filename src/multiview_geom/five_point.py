@@ -248,28 +248,58 @@ def _refined(views: _Views, pose: Float[Tensor, "4 4"], threshold: float) -> Flo
 
 def _gauss_newton_step(views: _Views, pose: Float[Tensor, "4 4"]) -> Float[Tensor, "4 4"]:
     """Take a step in the rotation and in the direction of the translation."""
-
-    def distances(move: Float[Tensor, "5"]) -> Float[Tensor, "points"]:
-        return views.distances(cross_rotation(_moved(pose, move)))
-
-    still = pose.new_zeros(SAMPLE)
-    jacobian: Tensor = torch.func.jacfwd(distances)(still)
-    weighted = (views.trust[:, None] * jacobian).mT
-    hessian = product(weighted, jacobian)
+    off, jacobian = _linearized(views, pose)
+    weighted = views.trust * jacobian
+    hessian = product(weighted, jacobian.mT)
     floor = torch.finfo(pose.dtype).eps * hessian.diagonal().sum() * torch.eye(SAMPLE).to(hessian)
-    slope = product(weighted, distances(still)[:, None])
-    step, failed = torch.linalg.solve_ex(hessian + floor, slope)
+    step, failed = torch.linalg.solve_ex(hessian + floor, product(weighted, off[:, None]))
     return pose if failed else _moved(pose, -step[:, 0])
+
+
+def _linearized(
+    views: _Views, pose: Float[Tensor, "4 4"]
+) -> tuple[Float[Tensor, "points"], Float[Tensor, "5 points"]]:
+    """Return the Sampson distances, and their derivatives by the five parameters of a pose."""
+    first, second = views.back
+    essential = torch.cat([cross_rotation(pose)[None], _essential_derivatives(pose)])
+    F = product(product(second.mT, essential), first)
+    x, y = to_homogeneous(views.pixels)
+    lines, back = product(x, F.mT), product(y, F)
+    error = (y * lines).sum(dim=-1)
+    both = torch.cat([lines[..., :2], back[..., :2]], dim=-1)
+    along = (both[0] * both).sum(dim=-1)
+    squared = along[0].clamp(min=torch.finfo(along.dtype).tiny)
+    off = error[0] / squared.sqrt()
+    return off, error[1:] / squared.sqrt() - off * along[1:] / squared
+
+
+def _essential_derivatives(pose: Float[Tensor, "4 4"]) -> Float[Tensor, "5 3 3"]:
+    """Differentiate [t]_x R by the rotation vector and the tangents of `_moved`."""
+    R, t = pose[:3, :3], pose[:3, 3]
+    turned = _cross_columns(torch.eye(3).to(R), R.expand(3, 3, 3))
+    by_turn = _cross_columns(t.expand(3, 3), turned)
+    return torch.cat([by_turn, _cross_columns(_tangent(t).mT, R.expand(2, 3, 3))])
+
+
+def _cross_columns(
+    vectors: Float[Tensor, "n 3"], matrices: Float[Tensor, "n 3 3"]
+) -> Float[Tensor, "n 3 3"]:
+    crossed: Tensor = torch.linalg.cross(vectors[..., None].expand_as(matrices), matrices, dim=-2)
+    return crossed
 
 
 def _moved(pose: Float[Tensor, "4 4"], move: Float[Tensor, "5"]) -> Float[Tensor, "4 4"]:
     """Turn by a rotation vector, and move the unit translation in its tangent plane."""
     rotation = product(rotation_from_vector(move[:3]), pose[:3, :3])
     t = pose[:3, 3]
+    return rigid_transform(rotation, unit(t + product(_tangent(t), move[3:, None])[:, 0]))
+
+
+def _tangent(t: Float[Tensor, "3"]) -> Float[Tensor, "3 2"]:
+    """Return two directions perpendicular to a unit vector and to each other."""
     axis = torch.zeros_like(t).scatter(0, t.abs().argmin(dim=0, keepdim=True), 1.0)
     across = unit(torch.linalg.cross(t, axis))
-    tangent = torch.stack([across, torch.linalg.cross(t, across)], dim=-1)
-    return rigid_transform(rotation, unit(t + product(tangent, move[3:, None])[:, 0]))
+    return torch.stack([across, torch.linalg.cross(t, across)], dim=-1)
 
 
 def _is_determined(inliers: _Views, threshold: float) -> bool:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from multiview_geom import (
     Cameras,
+    five_point,
     fundamental_from_projections,
     invert_transform,
     project_points,
@@ -20,6 +21,7 @@ from multiview_geom import (
     rotation_to_vector,
     sampson_distance,
 )
+from multiview_geom.epipolar import cross_rotation
 from tests.multiview_geom.strategies import Pose, Rig, Ring, poses, rings, staircases
 from tests.multiview_geom.tolerances import assert_close
 
@@ -45,6 +47,22 @@ def test_exchanged_views_give_the_inverse_pose(rig: Ring, seed: int) -> None:
     back = relative_pose(cameras.intrinsics[:2].flip(0), pixels.flip(0), threshold=1.0)
     inverse = invert_transform(there.second_from_first)
     assert_close(back.second_from_first, inverse, atol=EXACT)
+
+
+def test_the_steps_use_the_derivatives_of_the_distances() -> None:
+    cameras, pixels = scene(Ring(views=5), 3, 30)
+    views = five_point._Views(cameras.intrinsics[:2], pixels, torch.ones(30).double())
+    pose = unit_truth(cameras) @ rigid_transform(
+        rotation_from_vector(torch.tensor([0.02, -0.01, 0.03]).double()), torch.zeros(3).double()
+    )
+
+    def distances(move: Tensor) -> Tensor:
+        return views.distances(cross_rotation(five_point._moved(pose, move)))
+
+    off, jacobian = five_point._linearized(views, pose)
+    still = torch.zeros(5, dtype=torch.float64)
+    assert_close(off, distances(still), atol=1e-9)
+    assert_close(jacobian.mT, torch.autograd.functional.jacobian(distances, still), atol=1e-6)
 
 
 def test_outliers_are_found_and_noise_is_averaged_better_than_by_opencv() -> None:
