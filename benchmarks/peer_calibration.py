@@ -29,7 +29,7 @@ def main() -> None:
             scene["pixels"], names, scene["image_size"].tolist(), lenses,
             frame_id=scene["frames"], rng=0, report=False,
         )  # fmt: skip
-    except Exception as error:  # noqa: BLE001 - a rig that it cannot calibrate is a result
+    except Exception as error:  # a rig that it cannot calibrate is a result
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
     else:
         for camera in group.cameras:

@@ -1,4 +1,4 @@
-"""Focal lengths and poses of a rig of which only the image sizes are known."""
+"""Focal lengths, lenses and poses of a rig of which only the image sizes are known."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,6 +18,9 @@ from multiview_geom.lenses.lens import Lens
 FOCAL_LENGTHS = (0.7, 0.9, 1.15, 1.5, 2.0)
 """Focal lengths that are tried, in longer sides of the image: fields of view of 71 to 28 degrees
 along it."""
+FREE = frozenset({CameraParameter.EXTRINSICS, CameraParameter.FOCAL, CameraParameter.DISTORTION})
+COEFFICIENTS, RADIAL = 5, (0, 1)
+"""Number of lens coefficients, and those that are found: k1 and k2."""
 MOST_POINTS = 1500
 """Number of points that select one of them."""
 
@@ -29,21 +32,21 @@ def calibrate_focal_lengths(
     weights: Float[Tensor, "*#frames views points"] | None = None,
     factors: Sequence[float] = FOCAL_LENGTHS,
 ) -> CalibratedRig:
-    """Find focal lengths and poses of all cameras from points that they saw.
+    """Find focal lengths, radial distortion and poses of cameras from points that they saw.
 
     Each factor gives all cameras a focal length, with which their poses are found as by
     `calibrate_extrinsics`. The one that leaves the least noise is the start of an adjustment of
-    poses and focal lengths.
+    poses and focal lengths, and then also of the coefficients k1 and k2 of each lens.
 
     Args:
-        cameras: Image sizes and names. Everything else is ignored: principal points are in the
-            middle of the images, and the lenses have no distortion.
+        cameras: Image sizes and names. Everything else is ignored; principal points are in the
+            middle of the images.
         pixels: Detected pixel of each point in each view [px].
         weights: Weight of each detection, >= 0. 1 by default.
         factors: Focal lengths to try, in longer sides of the image.
 
     Returns:
-        The rig, in the world and unit of `calibrate_extrinsics`.
+        The rig, in the world and unit of `calibrate_extrinsics`, with OpenCV's lens.
 
     Raises:
         ValueError: If a shape or dtype disagrees, if the image sizes are not known, or if no
@@ -51,7 +54,8 @@ def calibrate_focal_lengths(
 
     Note:
         The focal length is less certain than the poses: see `covariance`. Two cameras whose axes
-        meet do not determine it.
+        meet do not determine it. A principal point that is not in the middle of the image turns
+        its camera.
         The result has no gradient.
 
     Reference:
@@ -67,7 +71,6 @@ def calibrate_focal_lengths(
     """
     if cameras.image_size is None:
         raise ValueError("`image_size` of the cameras must be known to find focal lengths")
-    free = {CameraParameter.EXTRINSICS, CameraParameter.FOCAL}
     with torch.no_grad(), full_precision(pixels):
         tries = [_tried(with_focal_length(cameras, one), pixels, weights) for one in factors]
         placed = [found for found in tries if found is not None]
@@ -78,8 +81,9 @@ def calibrate_focal_lengths(
                 "the cameras synchronized, and do people move through the room?"
             )
         best = min(placed, key=lambda found: found.without_outliers()[1])
-        seen = observations(best.cameras, pixels, weights)
-        seen, adjusted = refined(seen, free)
+        lens = torch.zeros(cameras.views, COEFFICIENTS).to(best.cameras.intrinsics)
+        seen = observations(replace(best.cameras, distortion=lens), pixels, weights)
+        seen, adjusted = refined(seen, FREE, RADIAL)
         return in_first_camera(summarized(seen, adjusted, cameras, pixels))
 
 
