@@ -16,6 +16,8 @@ extensions = [
     "sphinx.ext.napoleon",
 ]
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["code.css"]
 html_title = f"multiview-geom {release}"
 exclude_patterns = ["figures/*.py"]
 myst_enable_extensions = ["dollarmath", "colon_fence"]

@@ -52,8 +52,9 @@ def main(run: Path) -> None:
 
 def _draw_in_space(axes: Axes3D, pose: torch.Tensor, skeleton: object, title: str) -> None:
     draw_skeleton(axes, pose, skeleton)
+    axes.locator_params(nbins=5)
     axes.set(xlim=(-0.7, 0.7), ylim=(-0.7, 0.7), zlim=(-1, 0.9))
-    axes.set_box_aspect((1.4, 1.4, 1.9), zoom=1.35)
+    axes.set_box_aspect((1.4, 1.4, 1.9), zoom=1.2)
     axes.view_init(elev=12, azim=35)
     axes.tick_params(labelsize=0, length=0)
     axes.set_xticklabels([])
