@@ -358,6 +358,9 @@ class Config(Bounded):
     per_view_batchnorm: bool = setting(
         False, "Compute the batch normalization of each view separately", "ours: no; code: yes"
     )
+    sync_batchnorm: bool = setting(
+        True, "With several processes, normalize by the statistics of the whole batch", "ours: yes"
+    )
     most_disagreement: float = setting(
         0.05,
         "Refuse recordings whose cameras disagree by more than this share of the subject's size in "

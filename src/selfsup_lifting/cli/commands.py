@@ -48,6 +48,7 @@ from selfsup_lifting.report.run_report import save_run_report
 from selfsup_lifting.run_files import has_commit, read_commit
 from selfsup_lifting.training.checkpoint import BEST_FILE, WEIGHTS_FILE, load_lifter
 from selfsup_lifting.training.devices import training_device
+from selfsup_lifting.training.distributed import is_first
 from selfsup_lifting.training.loop import train as train_lifter
 from selfsup_lifting.training.loop import untrained_lifter
 from selfsup_lifting.training.run_folder import planned_run
@@ -64,6 +65,10 @@ def run(options: Options) -> None:
 def train(options: TrainOptions) -> None:
     """Train a lifter, and evaluate it on the held-out recordings before and after."""
     config = options.settings
+    if not is_first():  # of several processes, the others compute and are silent
+        split = split_for(config, read_recordings(config.data, config.read))
+        train_lifter(config, split.training, Path(), resume=options.resume is not None)
+        return
     chosen = (
         planned_run(config, options.recipe)
         if options.resume is None

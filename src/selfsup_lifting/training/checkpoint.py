@@ -44,14 +44,14 @@ class State:
         epoch: The number of finished epochs.
         step: The number of finished steps of the next epoch.
         optimizer: The state of the optimizer.
-        random: The states of the random number generators.
+        random: The states of each process's random number generators.
         log: What the log has recorded of the unfinished epoch.
     """
 
     epoch: int
     step: int
     optimizer: dict[str, Any]
-    random: dict[str, Tensor]
+    random: list[dict[str, Tensor]]
     log: dict[str, Any]
 
     def as_bytes(self) -> bytes:

@@ -18,6 +18,16 @@ from selfsup_lifting.training.dataset import (
     common_skeleton,
 )
 from selfsup_lifting.training.devices import training_device
+from selfsup_lifting.training.distributed import (
+    ALL_SEEDS,
+    joined_processes,
+    own_device,
+    own_part,
+    own_seed,
+    own_share,
+    process_count,
+    start_alike,
+)
 from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.model_selection import ModelSelection
 from selfsup_lifting.training.run_folder import opened_run
@@ -25,9 +35,10 @@ from selfsup_lifting.training.run_log import DivergedError, Progress, RunLog, no
 from selfsup_lifting.training.saving import Checkpoints
 from selfsup_lifting.training.step import TrainingStep, adam
 from selfsup_lifting.training.stopping import stop_requests
+from selfsup_lifting.training.synced_batchnorm import with_synced_batchnorm
 
 # Every epoch of every run has its own random numbers, so a resumed run equals an unbroken one.
-EPOCH_SEEDS, ALL_SEEDS = 1_000_003, 2**63
+EPOCH_SEEDS = 1_000_003
 
 
 def train(
@@ -73,19 +84,23 @@ def train(
         >>> len(lifter.skeleton.joints)
         17
     """
-    device = training_device(config.device)
-    selection = ModelSelection(config, first_cameras(recordings, config.cameras_learned))
+    device = own_device(training_device(config.device))
+    selection = ModelSelection(config, first_cameras(recordings, config.cameras_learned), device)
     dataset = build_dataset(selection.training, config.losses.labels, config.triangulation)
     dataset = dataset.to(device)
     lifter = untrained_lifter(common_skeleton(recordings), config).to(device).train()
+    if config.sync_batchnorm and process_count() > 1:
+        with_synced_batchnorm(lifter)
     optimizer = adam(lifter, config)
     with (
         opened_run(run, resume=resume) as folder,
+        joined_processes(device),
         stop_requests() as stop_request,
         closing(RunLog(folder.folder)) as log,
     ):
         checkpoints = Checkpoints(folder, config, lifter, optimizer, selection, log, stop_request)
         state = checkpoints.restore() if resume else None
+        start_alike(lifter)
         epochs = epoch_count(config, len(dataset))
         step = TrainingStep(lifter, optimizer, config)
         step.compile(dataset.select(dataset.batches(config.frames_per_batch, None)[0]))
@@ -112,15 +127,15 @@ def _run_epoch(
     config, log = checkpoints.config, checkpoints.log
     losses = config.losses.at(log.done / epochs)
     seed = epoch_seed(config, log.done)
-    torch.manual_seed(seed)
+    torch.manual_seed(own_seed(seed))
     first = resumed.step if resumed is not None else 0
     if resumed is not None and first > 0:
-        restore_random_state(resumed.random, dataset.image.device)
+        restore_random_state(own_part(resumed.random), dataset.image.device)
     for group in checkpoints.optimizer.param_groups:
         group["lr"] = config.learning_rate_at(log.done / epochs)
     batches = dataset.batches(config.frames_per_batch, seed if config.shuffle else None)
     for place, chosen in enumerate(batches[first:], start=first + 1):
-        evaluated = step.evaluate(dataset.select(chosen), losses)
+        evaluated = step.evaluate(dataset.select(own_share(chosen)), losses)
         log.step(evaluated.terms, partial(step.gradient_shares, evaluated, losses))
         step.update(evaluated, losses)
         if place < len(batches):

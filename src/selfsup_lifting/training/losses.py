@@ -19,6 +19,7 @@ from torch import Tensor
 from multiview_geom import from_homogeneous, rigid_transform, triangulate_dlt
 from selfsup_lifting.config import Norm
 from selfsup_lifting.skeleton.skeletons import joints_of, root_position
+from selfsup_lifting.training.distributed import mean_count
 
 # Deviation at which the Huber norm becomes linear [m]: about the error of a good pseudo-label.
 HUBER_DELTA = 0.05
@@ -210,5 +211,7 @@ def _norm(deviation: Float[Tensor, "..."], norm: Norm, dim: int) -> Float[Tensor
 
 
 def _masked_mean(values: Tensor, mask: Tensor) -> Float[Tensor, ""]:
-    counted = torch.where(mask, values, 0.0)
-    return counted.sum() / mask.sum().clamp(min=1)
+    """Average over the elements that count."""
+    counted = torch.where(mask, values, 0.0).sum()
+    count = mean_count(mask)
+    return counted / torch.where(count > 0, count, 1)

@@ -11,7 +11,6 @@ from selfsup_lifting.recording import Recording
 from selfsup_lifting.run_files import read_commit
 from selfsup_lifting.training.checkpoint import BEST_FILE, lifter_bytes, saved_number
 from selfsup_lifting.training.dataset import Frames, build_dataset, centered_image, pair_mask
-from selfsup_lifting.training.devices import training_device
 from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.losses import poses_in_views, projection_loss
 from selfsup_lifting.training.splits import hold_out
@@ -26,7 +25,9 @@ class ModelSelection:
         training: The recordings left for training.
     """
 
-    def __init__(self, config: Config, recordings: Sequence[Recording]) -> None:
+    def __init__(
+        self, config: Config, recordings: Sequence[Recording], device: str = "cpu"
+    ) -> None:
         self.training = list(recordings)
         self._config = config
         self._lowest, self._best = inf, b""
@@ -35,7 +36,7 @@ class ModelSelection:
             split = hold_out(recordings, config.select_on)
             self.training = split.training
             frames = build_dataset(split.held_out, triangulation=config.triangulation)
-            self._frames = frames.to(training_device(config.device))
+            self._frames = frames.to(device)
 
     def resume(self, run: Path) -> None:
         """Continue with the best weights of a run, if it has some."""

@@ -10,6 +10,7 @@ from selfsup_lifting.config import AugmentationSettings, LossSettings
 from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.training.augmentation import hide_keypoints, mirror_half
 from selfsup_lifting.training.dataset import Frames, centered_image, pair_mask, usable_views
+from selfsup_lifting.training.distributed import mean_over_processes
 from selfsup_lifting.training.losses import (
     consistency_loss,
     input_triangulation_loss,
@@ -104,5 +105,6 @@ def gradient_shares(
             for name, term in terms.items()
         ]
     )
+    norms = mean_over_processes(norms.square()).sqrt()
     total = norms.sum()
     return norms / torch.where(total > 0, total, 1.0)

@@ -18,6 +18,7 @@ from selfsup_lifting.run_files import (
     require_undamaged,
 )
 from selfsup_lifting.training.devices import training_device
+from selfsup_lifting.training.distributed import is_first
 from selfsup_lifting.training.run_lock import locked
 
 _log = logging.getLogger(__name__)
@@ -87,13 +88,16 @@ def opened_run(run: Path, *, resume: bool) -> Iterator[OpenRun]:
     """Lock a run folder and clean it after a killed training.
 
     Without `resume`, a run that is in the folder stays valid until the first checkpoint of the
-    new one replaces it.
+    new one replaces it. Of several processes, only the first one writes.
 
     Raises:
         ValueError: If another process writes to the folder, it holds something else than a run,
             or the run to resume is damaged.
     """
     run = run.resolve()
+    if not is_first():
+        yield OpenRun(run, None)
+        return
     if not resume:
         run.mkdir(parents=True, exist_ok=True)
         _require_replaceable(run)

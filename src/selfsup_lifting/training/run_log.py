@@ -13,6 +13,7 @@ from torch import Tensor
 
 from selfsup_lifting.run_files import GROWING
 from selfsup_lifting.training.checkpoint import State
+from selfsup_lifting.training.distributed import mean_over_processes
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -73,7 +74,8 @@ class RunLog:
         """Record the losses of one batch; the gradient shares are computed once per epoch."""
         if not self._steps:
             self._names, self._shares = list(terms), shares()
-        self._steps.append(torch.stack([term.detach() for term in terms.values()]))
+        values = torch.stack([term.detach() for term in terms.values()])
+        self._steps.append(mean_over_processes(values))
 
     def state(self) -> dict[str, Any]:
         """Return what is recorded of the unfinished epoch, for a checkpoint."""

@@ -18,6 +18,7 @@ from selfsup_lifting.training.checkpoint import (
     naming_damaged_file,
     random_state,
 )
+from selfsup_lifting.training.distributed import from_first, is_first, largest, of_all
 from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.model_selection import ModelSelection
 from selfsup_lifting.training.run_folder import OpenRun
@@ -52,14 +53,17 @@ class Checkpoints:
     _saved: float = field(default_factory=monotonic)
 
     def restore(self) -> State:
-        """Continue from the last checkpoint; return its state."""
-        folder = self.run.folder
-        state = load_state(folder, self.lifter)
-        device = next(self.lifter.parameters()).device
-        self.log.restore(state, read_committed(folder, METRICS_FILE), device)
+        """Continue from the last checkpoint, which the first process reads; return its state."""
+        folder, state, metrics = self.run.folder, None, b""
+        if is_first():
+            state = load_state(folder, self.lifter)
+            metrics = read_committed(folder, METRICS_FILE)
+            self.selection.resume(folder)
+        state, metrics = from_first(state), from_first(metrics)
+        assert state is not None
+        self.log.restore(state, metrics, next(self.lifter.parameters()).device)
         with naming_damaged_file(folder / STATE_FILE):
             self.optimizer.load_state_dict(state.optimizer)
-        self.selection.resume(folder)
         return state
 
     def step_done(self, step: int) -> None:
@@ -71,10 +75,11 @@ class Checkpoints:
         Raises:
             Stopped: After the training was saved, if it was asked to stop.
         """
-        stop = self.stop_request()
-        if stop is not None or monotonic() - self._saved > SAVE_EVERY:
+        late = is_first() and monotonic() - self._saved > SAVE_EVERY
+        stop, save = largest([self.stop_request() or 0, int(late)])
+        if stop or save:
             self.save(step)
-        if stop is not None:
+        if stop:
             raise Stopped(stop)
 
     def save(self, step: int = 0) -> None:
@@ -85,14 +90,11 @@ class Checkpoints:
             OSError: If a file cannot be written; the last checkpoint stays valid.
         """
         self.log.require_finite()
-        device = next(self.lifter.parameters()).device
-        state = State(
-            epoch=self.log.done,
-            step=step,
-            optimizer=self.optimizer.state_dict(),
-            random=random_state(device),
-            log=self.log.state(),
-        )
+        random = of_all(random_state(next(self.lifter.parameters()).device))
+        self._saved = monotonic()
+        if not is_first():
+            return
+        state = State(self.log.done, step, self.optimizer.state_dict(), random, self.log.state())
         contents = {
             WEIGHTS_FILE: lifter_bytes(self.lifter, self.config),
             CONFIG_FILE: as_toml(self.config).encode(),
@@ -104,4 +106,3 @@ class Checkpoints:
             self.run.commit(self.log.done, step, contents, self.log.write_curves())
         except OSError as error:
             raise OSError(f"{error}; the last checkpoint stays valid") from error
-        self._saved = monotonic()

@@ -12,6 +12,7 @@ from torch import Tensor
 from selfsup_lifting.config import Compile, Config, LossSettings
 from selfsup_lifting.training.dataset import Frames
 from selfsup_lifting.training.devices import tensor_float_32
+from selfsup_lifting.training.distributed import average_gradients, process_count, whole_batch
 from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.objective import (
     Terms,
@@ -74,7 +75,7 @@ class TrainingStep:
         Raises:
             ValueError: If this is impossible and the setting `compile` is on.
         """
-        choice = self._config.compile
+        choice = self._config.compile if process_count() == 1 else Compile.OFF
         if choice is Compile.OFF or (choice is Compile.AUTO and not self._on_cuda):
             return
         self._network, self.losses = torch.compile(self.lifter), torch.compile(loss_terms)
@@ -97,7 +98,8 @@ class TrainingStep:
             poses = lift_views(
                 self._network, frames, shown, per_view_batchnorm=config.per_view_batchnorm
             )
-        terms = self.losses(poses, frames, self.lifter.skeleton.root, losses)
+        with whole_batch():
+            terms = self.losses(poses, frames, self.lifter.skeleton.root, losses)
         return Evaluated(frames, poses, terms)
 
     def update(self, evaluated: Evaluated, losses: LossSettings) -> None:
@@ -105,6 +107,7 @@ class TrainingStep:
         self._optimizer.zero_grad(set_to_none=True)
         with self._precision():
             weighted_sum(evaluated.terms, losses.weights).backward()
+        average_gradients(self.lifter)
         if self._config.reset_adam:
             self._optimizer.state.clear()
         self._optimizer.step()
@@ -126,5 +129,6 @@ class TrainingStep:
     def gradient_shares(self, evaluated: Evaluated, losses: LossSettings) -> Float[Tensor, "terms"]:
         """Compute the share of each weighted loss in the gradient at the network's output."""
         poses = evaluated.poses.detach().requires_grad_()
-        terms = loss_terms(poses, evaluated.frames, self.lifter.skeleton.root, losses)
+        with whole_batch():
+            terms = loss_terms(poses, evaluated.frames, self.lifter.skeleton.root, losses)
         return gradient_shares(poses, terms, losses.weights)

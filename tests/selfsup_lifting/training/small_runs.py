@@ -29,7 +29,7 @@ def saved_run(run: Path, settings: LifterSettings = TINY.lifter) -> Lifter:
     optimizer = torch.optim.Adam(lifter.parameters())
     contents = {
         WEIGHTS_FILE: lifter_bytes(lifter, TINY),
-        STATE_FILE: State(1, 0, optimizer.state_dict(), {}, {"steps": None}).as_bytes(),
+        STATE_FILE: State(1, 0, optimizer.state_dict(), [], {"steps": None}).as_bytes(),
         CONFIG_FILE: as_toml(TINY).encode(),
         METRICS_FILE: b'{"epoch": 1}\n',
     }

@@ -1,0 +1,99 @@
+"""Laws of training with several processes: they compute what one process does."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from selfsup_lifting.config import Config, LifterSettings, LossSettings
+from selfsup_lifting.config_toml import as_toml
+from selfsup_lifting.evaluation.published_tables import split_for
+from selfsup_lifting.files import read_recordings
+from selfsup_lifting.recording import save_recording
+from selfsup_lifting.run_files import require_undamaged
+from selfsup_lifting.training.distributed import own_part, own_share
+from selfsup_lifting.training.loop import train
+from selfsup_lifting.training.synced_batchnorm import SyncedBatchNorm, with_synced_batchnorm
+from tests.selfsup_lifting.strategies import Scene
+
+STEPS = 50
+
+
+def losses_of(run: Path) -> list[dict[str, float]]:
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line)["losses"] for line in lines]
+
+
+def train_in_two_processes(*arguments: str) -> str:
+    """Run the command line in two processes; return what was printed."""
+    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [sys.executable, "-m", *torchrun, "-m", "--", "selfsup_lifting", "train"]
+    ended = subprocess.run(
+        [*command, *arguments], capture_output=True, text=True, check=False, timeout=250
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
+    """The batch is odd and detections are missing, so the processes have unequal shares.
+
+    The step is small, because Adam enlarges round-off where gradients are close to zero.
+    """
+    recording = Scene(views=3, frames=21, missing=0.1).recording()
+    save_recording(tmp_path / "data.npz", recording)
+    config = Config(
+        data=(str(tmp_path / "data.npz"),),
+        epochs=STEPS,
+        frames_per_batch=17,
+        learning_rate=2e-4,
+        device="cpu",
+        lifter=LifterSettings(width=16, blocks=1, dropout=0.0),
+        losses=LossSettings(output_share=1.0),
+    )
+    train(
+        config,
+        split_for(config, read_recordings(config.data, config.read)).training,
+        tmp_path / "one",
+    )
+    run, settings = tmp_path / "two", tmp_path / "settings.toml"
+    settings.write_text(as_toml(replace(config, epochs=STEPS - 10, run=run)))
+    train_in_two_processes("--config", str(settings))
+    printed = train_in_two_processes("--resume", str(run), "--epochs", str(STEPS))
+    assert printed.count("run folder") == 1
+    one, two = losses_of(tmp_path / "one"), losses_of(run)
+    assert len(one) == len(two) == STEPS
+    for losses, others in zip(one, two, strict=True):
+        assert others == pytest.approx(losses, rel=1e-5)
+    assert require_undamaged(run).epoch == STEPS
+
+
+def test_the_shares_of_the_processes_are_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    shares = []
+    for rank in range(3):
+        monkeypatch.setenv("RANK", str(rank))
+        shares.append(own_share(torch.arange(8)))
+        assert own_part("abc") == "abc"[rank]
+    assert torch.equal(torch.cat(shares), torch.arange(8))
+    with pytest.raises(ValueError, match="2 frames cannot be divided among 3 processes"):
+        own_share(torch.arange(2))
+    with pytest.raises(ValueError, match="a training of 2 processes continues with as many"):
+        own_part("ab")
+
+
+def test_synced_normalization_of_one_process_is_that_of_pytorch() -> None:
+    plain = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    synced = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    synced.load_state_dict(plain.state_dict())
+    with_synced_batchnorm(synced)
+    assert isinstance(synced[1], SyncedBatchNorm)
+    features = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(synced(features), plain(features))
+    assert list(synced.state_dict()) == list(plain.state_dict())
