@@ -31,8 +31,10 @@ STANDING = 0.15
 FEWEST_STANDING = 30
 # ...which extend at least this share of the stature in both directions.
 LEAST_GROUND = 0.25
-# Largest angle between the normal of the ground and the mean spine [degrees].
-MOST_LEANING = 25.0
+# Largest angle between the normal of the ground and the mean axis of the body [degrees].
+MOST_LEANING = 20.0
+# The pairs of joints between which the axis of a body is.
+PAIRS = ("hip", "shoulder", "ankle")
 
 
 # The ground is this quantile of the heights of joints that stood.
@@ -92,7 +94,7 @@ def bone_length(
 def find_vertical(
     skeleton: Skeleton, points: Float[Tensor, "frames joints 3"], fps: float
 ) -> Vertical | None:
-    """Find the vertical from the places where the feet stood, or else from the mean spine.
+    """Find the vertical from the places where the feet stood, or else from the body.
 
     Args:
         skeleton: The joints.
@@ -102,17 +104,17 @@ def find_vertical(
     Returns:
         The vertical; None if the skeleton has no shoulders and hips, or they were never seen.
     """
-    trunk = _mean_trunk(skeleton, points)
+    axis = _mean_axis(skeleton, points)
     tall = stature(skeleton, points)
-    if trunk is None or not tall > 0:
+    if axis is None or not tall > 0:
         return None
     soles, height = _soles(skeleton)
     standing = _standing(points[:, soles], fps, STANDING * tall) if soles else points[:0, 0]
-    up, source = trunk, "the mean spine"
+    up, source = axis
     normal = _ground_normal(standing, LEAST_GROUND * tall)
     if normal is not None:
-        normal = normal * (normal @ trunk).sign()
-        if float((normal @ trunk).clamp(max=1.0).arccos().rad2deg()) < MOST_LEANING:
+        normal = normal * (normal @ up).sign()
+        if float((normal @ up).clamp(max=1.0).arccos().rad2deg()) < MOST_LEANING:
             up, source = normal, "the places where the feet stood"
     low = standing if len(standing) else points.flatten(0, 1)
     heights = low[low.isfinite().all(dim=-1)] @ up
@@ -169,17 +171,32 @@ def _between(
     return points[:, second] - points[:, first]
 
 
-def _mean_trunk(
+def _mean_axis(
     skeleton: Skeleton, points: Float[Tensor, "frames joints 3"]
-) -> Float[Tensor, "3"] | None:
-    sides = [_between(skeleton, points, f"{s}_hip", f"{s}_shoulder") for s in ("left", "right")]
-    known = [side[side.isfinite().all(dim=-1)] for side in sides if side is not None]
-    trunks = torch.cat(known) if known else points[:0, 0]
-    if not len(trunks):
+) -> tuple[Float[Tensor, "3"], str] | None:
+    """Return the median direction from the ankles, or else the hips, to the trunk's middle.
+
+    A person who stands or walks keeps the trunk above the feet, but may lean it.
+    """
+    hips, shoulders, ankles = (_middle(skeleton, points, part) for part in PAIRS)
+    if hips is None or shoulders is None:
         return None
-    mean = trunks.median(dim=0).values
+    axis = shoulders - hips if ankles is None else (shoulders + hips) / 2 - ankles
+    known = axis[axis.isfinite().all(dim=-1)]
+    if not len(known):
+        return None
+    mean = (known / known.norm(dim=-1, keepdim=True)).median(dim=0).values
     upward: Tensor = mean / mean.norm()
-    return upward
+    return upward, "the mean spine" if ankles is None else "the mean axis of the body"
+
+
+def _middle(
+    skeleton: Skeleton, points: Float[Tensor, "frames joints 3"], part: str
+) -> Float[Tensor, "frames 3"] | None:
+    names = [f"{side}_{part}" for side in ("left", "right")]
+    if not {*names} <= {*skeleton.joints}:
+        return None
+    return points[:, [skeleton.joints.index(name) for name in names]].mean(dim=1)
 
 
 def _soles(skeleton: Skeleton) -> tuple[list[int], float]:
