@@ -68,11 +68,11 @@ MEASURED: dict[str, Callable[[Suite], Iterable[object]]] = {
 INTERPRETED: dict[str, Engine] = {"numba": "triton"}
 # How long each part may take [s].
 LIMITS = {
-    "tests": 130.0,
-    "triangulation": 130.0,
-    "rotation": 100.0,
-    "training_step": 70.0,
-    "losses": 40.0,
+    "tests": 110.0,
+    "triangulation": 110.0,
+    "rotation": 80.0,
+    "training_step": 100.0,
+    "losses": 70.0,
 }
 
 

@@ -84,11 +84,15 @@ def projection(rows: list[Row]) -> list[list[str]]:
 
 def losses(rows: list[Row]) -> list[list[str]]:
     """Show how many frames per second each loss processes."""
-    body = [["loss", "time [ms]", "frames per second", "memory [MB]"], ["---", "--:", "--:", "--:"]]
+    body = [
+        ["loss", "frames", "time [ms]", "frames per second", "memory [MB]", "relative error"],
+        ["---", "--:", "--:", "--:", "--:", "--:"],
+    ]
     for row in rows:
         taken = f"{row['milliseconds']:.1f} ± {row['spread'] / 2:.1f}"
         rate, memory = f"{row['frames_per_second']:,.0f}", f"{row['peak_megabytes']:.0f}"
-        body.append([row["loss"], taken, rate, memory])
+        error = "" if row.get("error") is None else f"{row['error']:.1e}"
+        body.append([row["loss"], f"{row['frames']:,}", taken, rate, memory, error])
     return body
 
 

@@ -142,10 +142,10 @@ def take_turns(calls: Mapping[str, Callable[[], object]], runs: int) -> dict[str
     return found
 
 
-def variants(config: Config, asked: Suite) -> Iterator[Config]:
+def variants(config: Config, preset: str) -> Iterator[Config]:
     """Return the ways to compute that are measured."""
     yield replace(config, compile=Compile.OFF, tf32=False)
-    if asked.device == "cuda":
+    if config.device == "cuda" and preset == "full":
         yield replace(config, compile=Compile.OFF, tf32=True)
         yield replace(config, compile=Compile.ON, tf32=True)
 
@@ -159,7 +159,7 @@ def rows(asked: Suite) -> Iterator[Row]:
             config = replace(config, frames_per_batch=16, lifter=replace(config.lifter, width=16))
         for count in sorted(threads):
             torch.set_num_threads(count)
-            for variant in variants(config, asked):
+            for variant in variants(config, preset):
                 yield from _rows_of(variant, preset, asked.runs if asked.quick else runs)
 
 
