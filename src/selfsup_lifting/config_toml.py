@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_ty
 
 import tomli_w
 
-from multiview_geom.camera_files.toml_text import parse_toml
 from selfsup_lifting.config import Config
 from selfsup_lifting.run_files import read_committed
 
@@ -61,6 +60,8 @@ def load_config(run: Path) -> Config:
 
 def _from_toml(content: bytes, defaults: Settings, path: Path) -> Settings:
     """Parse settings; the errors name the file."""
+    from multiview_geom.camera_files.toml_text import parse_toml  # imports torch
+
     try:
         plain = parse_toml(content.decode("utf-8-sig"))
     except ValueError as error:

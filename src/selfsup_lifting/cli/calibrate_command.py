@@ -11,11 +11,18 @@ from rich.table import Table
 from multiview_geom import Cameras, read_camera_file, save_cameras
 from selfsup_lifting.calibration_settings import Start
 from selfsup_lifting.cli.options import CalibrateOptions
-from selfsup_lifting.cli.output import messages, print_json, results
+from selfsup_lifting.cli.output import (
+    command_line,
+    messages,
+    print_json,
+    require_report,
+    results,
+)
 from selfsup_lifting.cli.tables import plain_table
 from selfsup_lifting.config import People, meters_per_unit
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.plots.rig import save_rigs_from_above
+from selfsup_lifting.report.calibration_report import save_calibration_report
 from selfsup_lifting.self_calibration.measure import CalibrationReport
 from selfsup_lifting.self_calibration.solve import calibrate_cameras
 
@@ -39,6 +46,13 @@ def calibrate(options: CalibrateOptions) -> None:
         before = given if options.calibration.start is Start.CALIBRATION else None
         save_rigs_from_above(options.picture, report.cameras, before)
         messages.print(f"wrote {options.picture}")
+    if options.report is not None:
+        before = given if options.calibration.start is Start.CALIBRATION else None
+        save_calibration_report(
+            options.report, report, recordings, before,
+            settings=options.calibration, command=command_line(),
+        )  # fmt: skip
+        messages.print(f"wrote {options.report}")
     if options.json:
         print_json(report.as_dict())
         return
@@ -51,6 +65,7 @@ def _require_new(options: CalibrateOptions) -> None:
     """Refuse files that exist, before any work is done."""
     if options.picture is not None and options.picture.suffix != ".png":
         raise ValueError(f"`picture` must be a .png file, got {options.picture}")
+    require_report(options.report, overwrite=options.overwrite)
     for path in (*options.out, *filter(None, [options.picture])):
         if path.exists() and not options.overwrite:
             raise FileExistsError(f"{path} exists; --overwrite replaces it")

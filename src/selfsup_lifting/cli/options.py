@@ -247,6 +247,7 @@ class CalibrateOptions(Options):
         format: Format of the files, where their names do not tell it: such as caliscope, colmap,
             easymocap or humaneva.
         picture: Draw the cameras from above, before and after, in this .png file.
+        report: Write a page with figures to this .html file.
         overwrite: Replace files that exist.
         read: How the data are read.
     """
@@ -256,6 +257,7 @@ class CalibrateOptions(Options):
     out: tuple[Path, ...] = ()
     format: str | None = None
     picture: Path | None = None
+    report: Path | None = None
     overwrite: bool = False
     read: Read = field(default_factory=ReadSettings)
 

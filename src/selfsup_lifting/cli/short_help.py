@@ -71,9 +71,9 @@ SHOWN: Mapping[str, Shown] = {
     ),
     "calibrate": Shown(
         ("path",),
-        ("out", "cameras", "start", "free", "stature", "distance", "picture"),
+        ("out", "report", "cameras", "start", "free", "stature", "distance", "picture"),
         (
-            "calibrate capture/ --out repaired.toml --picture rig.png",
+            "calibrate capture/ --out repaired.toml --report rig.html",
             "calibrate capture/ --start intrinsics --stature 1.8",
         ),
     ),

@@ -93,7 +93,7 @@ def save_inspection_report(
     lead = [paragraph(f"{found.format}: {len(found.rig)} cameras.", "lead")]
     if isinstance(found, Inspection):
         lead = [paragraph(_overview(found), "lead")]
-        sections += [Section(one.name, tuple(_content(one))) for one in shown]
+        sections += [Section(one.name, tuple(agreement_parts(one))) for one in shown]
         sections.append(Section("Detections", tuple(_detections(found))))
     drawing = "" if cameras is None else rig_figures(cameras, world_up(cameras))
     sections.append(Section("Cameras", (_camera_table(found.rig), drawing)))
@@ -111,7 +111,7 @@ def _overview(found: Inspection) -> str:
     )
 
 
-def _content(recording: Recording) -> Iterator[str]:
+def agreement_parts(recording: Recording) -> Iterator[str]:
     """Show the rig and, where there are several views, how well they agree without any removal."""
     some = recording.frames(slice(None, None, max(1, recording.frame_count // MOST_FRAMES)))
     if recording.cameras.views == 1:

@@ -2,18 +2,23 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
+from math import nan
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from multiview_geom import save_cameras
+from selfsup_lifting.calibration_settings import CalibrationSettings
 from selfsup_lifting.cli import main
 from selfsup_lifting.config import Config
 from selfsup_lifting.config_toml import setting_rows
 from selfsup_lifting.recording import save_recording
+from selfsup_lifting.report.calibration_report import save_calibration_report
 from selfsup_lifting.report.drawing import INK
+from selfsup_lifting.self_calibration.measure import CalibrationReport, CameraChange
 from tests.selfsup_lifting.strategies import Scene
 
 LARGEST = 5_000_000
@@ -180,6 +185,26 @@ def test_the_report_of_an_inspection_shows_what_is_missing(tmp_path: Path, recor
         assert len(page.row("cam_1")) == 3 or figures == 2
     shares = json.loads(Page(tmp_path / "recording.html").json)["inspection"]["missing_per_joint"]
     assert Page(tmp_path / "recording.html").row("left_knee")[1] == f"{shares['left_knee']:.1%}"
+
+
+def test_the_report_of_a_calibration_shows_what_changed(tmp_path: Path) -> None:
+    scene = Scene(views=2, frames=4).recording()
+    change = CameraChange(9.0, 2.0, 9.5, 2.5, 0.0125, 0.002, 0.5, 0.1, 1145.0, 0.0)
+    new = replace(change, before_px=nan, held_out_before_px=nan, moved=nan, turned_deg=nan)
+    found = CalibrationReport(
+        scene.cameras, {"cam_1": change, "cam_2": new}, 9.5, 2.5, 1.5,
+        scale="the stature", is_metric=True, vertical="the legs", stature=1.75, notes=("one note",),
+    )  # fmt: skip
+    path = tmp_path / "report.html"
+    save_calibration_report(
+        path, found, [scene], scene.cameras, settings=CalibrationSettings(), command="x"
+    )
+    page = Page(path)
+    page.require_self_contained()
+    assert page.row("cam_1")[1:4] == ["9.0 → 2.0", "9.5 → 2.5", "12.5 ± 2.0"]
+    assert page.row("cam_2")[1:3] == ["2.0", "2.5"]
+    assert page.figures == 2 + 2 + 8
+    assert "one note" in page.text
 
 
 @pytest.mark.rejects
