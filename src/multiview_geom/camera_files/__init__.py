@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_map
 from multiview_geom.camera_files import (
     caliscope,
     colmap,
+    colmap_binary,
     easymocap,
     human36m_h5,
     human36m_json,
@@ -19,11 +20,14 @@ from multiview_geom.camera_files import (
     humaneva,
     kalibr,
     mpi_inf_3dhp,
+    nerfstudio,
     opencv_json,
     opencv_yaml,
+    panoptic,
     qualisys,
     ros_camera_info,
     toml,
+    voxelpose,
 )
 from multiview_geom.camera_files.file_kinds import text_kind
 from multiview_geom.camera_files.format import CameraFormat as CameraFormat
@@ -36,12 +40,16 @@ from multiview_geom.cameras import Cameras
 
 CAMERA_FORMATS: tuple[CameraFormat, ...] = (
     colmap.FORMAT,
+    colmap_binary.FORMAT,
     easymocap.FORMAT,
     human36m_h5.FORMAT,
     human36m_json.FORMAT,
     human36m_xml.FORMAT,
     humaneva.FORMAT,
     mpi_inf_3dhp.FORMAT,
+    panoptic.FORMAT,
+    voxelpose.FORMAT,
+    nerfstudio.FORMAT,
     opencv_json.FORMAT,
     kalibr.FORMAT,
     ros_camera_info.FORMAT,
@@ -50,7 +58,7 @@ CAMERA_FORMATS: tuple[CameraFormat, ...] = (
     caliscope.FORMAT,
     toml.FORMAT,
 )
-"""All formats. The first that recognizes a file reads it: any YAML and any TOML come late."""
+"""All formats. The first that recognizes a file reads it: any JSON, YAML and TOML come late."""
 METERS_PER_UNIT = {"mm": 0.001, "cm": 0.01, "m": 1.0}
 
 
@@ -99,9 +107,10 @@ def load_cameras(path: str | Path, *, subject: str | None = None) -> Cameras:
     Args:
         path: A TOML of aniposelib, Pose2Sim or caliscope; OpenCV's YAML or JSON; the YAML of ROS
             or Kalibr; Human3.6M's `camera-parameters.json`, `cameras.h5` or `metadata.xml`; a
-            HumanEva `.cal` or a folder of them; MPI-INF-3DHP's `camera.calibration`; a folder
-            with the two files of COLMAP, EasyMocap or OpenCV's stereo pair, or one of the two;
-            Qualisys's `.qca.txt`. The format is recognized by the content, not by the name.
+            HumanEva `.cal` or a folder of them; MPI-INF-3DHP's `camera.calibration`; the JSON of
+            CMU Panoptic, VoxelPose or nerfstudio; a folder with the two files of COLMAP (text or
+            binary), EasyMocap or OpenCV's stereo pair, or one of the two; Qualisys's `.qca.txt`.
+            The format is recognized by the content, not by the name.
         subject: The subject, such as "S1", in files of Human3.6M with several.
 
     Returns:

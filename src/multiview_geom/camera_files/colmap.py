@@ -8,37 +8,33 @@ are parsed.
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
+from multiview_geom.camera_files.colmap_lenses import (
+    ColmapLens,
+    colmap_lens,
+    colmap_view,
+    parameter_names,
+    require_few_images,
+)
 from multiview_geom.camera_files.format import CameraFormat, CameraSource
 from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.camera_files.records import CameraRecord
-from multiview_geom.camera_files.values import image_size, parsed_numbers
+from multiview_geom.camera_files.values import parsed_numbers
 from multiview_geom.cameras import Cameras
-from multiview_geom.conventions import (
-    COLMAP_PARAMETERS,
-    ColmapCameras,
-    from_colmap,
-    to_colmap,
-)
-from multiview_geom.lenses.lens import Lens
-from multiview_geom.rotations import rotation_from_quaternion
+from multiview_geom.conventions import to_colmap
 
 CAMERAS, IMAGES = "cameras.txt", "images.txt"
 LONGEST_LINE = 4096
 """Characters of a line that are read; lines of 2D points are longer, and skipped."""
-MOST_IMAGES = 10_000
 POSE, IMAGE = 7, 10
 """Numbers of a pose, and words of the first line of an image."""
-
-Lenses = dict[str, tuple[Tensor, tuple[float, ...], tuple[int, int], Lens]]
 
 
 def read(source: CameraSource) -> list[CameraRecord]:
     """Read the views of a folder with both files, in the order of `images.txt`."""
     folder = source.path if source.is_folder else source.path.parent
-    lenses: Lenses = {}
+    lenses: dict[str, ColmapLens] = {}
     for place, line in _lines(folder / CAMERAS):
         identity, *words = line.split()
         lenses[identity] = _lens(place, words)
@@ -84,38 +80,25 @@ def _pose_lines(path: Path) -> Iterator[tuple[FilePlace, str]]:
         if is_pose_line:
             images += 1
             yield place, line
-        if images > MOST_IMAGES:
-            raise place.expected(f"at most {MOST_IMAGES} images", "more")
+        require_few_images(place, images)
         is_pose_line = not is_pose_line
 
 
-def _lens(
-    place: FilePlace, words: list[str]
-) -> tuple[Tensor, tuple[float, ...], tuple[int, int], Lens]:
+def _lens(place: FilePlace, words: list[str]) -> ColmapLens:
     model, *row = words or [""]
-    names = COLMAP_PARAMETERS.get(model)
-    if names is None:
-        raise place.expected(f"one of the models {', '.join(COLMAP_PARAMETERS)}", model)
+    names = parameter_names(place, model)
     width, height, *values = parsed_numbers(place, row, 2 + len(names)).tolist()
-    parameters = torch.tensor([values], dtype=torch.float64)
-    no_rotation = parameters.new_tensor([[1.0, 0.0, 0.0, 0.0]])
-    camera = from_colmap(ColmapCameras(model, parameters, no_rotation, parameters.new_zeros(1, 3)))
-    k = () if camera.distortion is None else tuple(camera.distortion[0].tolist())
-    return camera.intrinsics[0], k, image_size(place, width, height), camera.lenses[0]
+    return colmap_lens(place, model, width, height, values)
 
 
-def _record(place: FilePlace, line: str, lenses: Lenses) -> CameraRecord:
+def _record(place: FilePlace, line: str, lenses: dict[str, ColmapLens]) -> CameraRecord:
     words = line.split(maxsplit=IMAGE - 1)
     if len(words) != IMAGE:
         raise place.expected("an image: id, quaternion, translation, camera, name", line)
     _, *row, camera, name = words
     if camera not in lenses:
         raise place.expected(f"a camera of {CAMERAS}", camera)
-    K, k, size, lens = lenses[camera]
-    pose = parsed_numbers(place, row, POSE)
-    if not pose[:4].any():
-        raise place.expected("a quaternion that is not zero", row)
-    return CameraRecord(name, K, rotation_from_quaternion(pose[:4]), pose[4:], k, size, lens)
+    return colmap_view(place, name, parsed_numbers(place, row, POSE), lenses[camera])
 
 
 def _joined(row: Tensor) -> str:

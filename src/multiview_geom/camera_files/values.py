@@ -25,6 +25,15 @@ def numbers(place: FilePlace, values: object, *shape: int) -> Tensor:
         raise place.expected("numbers that float64 can hold", values) from None
 
 
+def column(place: FilePlace, values: object, length: int) -> Tensor:
+    """Return a vector, which a file may also hold as a matrix of one column or of one row."""
+    if isinstance(values, list) and len(values) == 1 and isinstance(values[0], list):
+        values = values[0]
+    if isinstance(values, list) and all(isinstance(row, list) and len(row) == 1 for row in values):
+        values = [row[0] for row in values]
+    return numbers(place, values, length)
+
+
 def parsed_numbers(place: FilePlace, words: Sequence[object], *shape: int) -> Tensor:
     """Return a flat list of numbers, as text or parsed, as a float64 tensor of this shape."""
     if len(words) != prod(shape):

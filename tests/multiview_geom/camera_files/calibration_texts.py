@@ -5,6 +5,8 @@ The numbers are made up.
 
 from pathlib import Path
 
+from tests.multiview_geom.camera_files import texts_of_tools
+
 ANIPOSELIB = """\
 [cam_0]
 name = "left"
@@ -489,7 +491,8 @@ cam2:
   resolution: [752, 480]
 """
 
-FILES = {
+FILES: dict[str, dict[str, str | bytes]] = {
+    **texts_of_tools.FILES,
     "caliscope": {"any.toml": CALISCOPE},
     "kalibr": {"any": KALIBR},
     "ros-camera-info": {"any.txt": ROS_CAMERA_INFO},
@@ -513,8 +516,8 @@ FILES = {
 
 def written(folder: Path, form: str) -> Path:
     """Write a format's example; return the file, or the first of two."""
-    for name, text in FILES[form].items():
-        (folder / name).write_text(text, encoding="utf-8", newline="")
+    for name, content in FILES[form].items():
+        (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
     return folder / next(iter(FILES[form]))
 
 

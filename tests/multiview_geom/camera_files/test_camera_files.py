@@ -336,7 +336,7 @@ def test_every_format_has_its_own_name_and_a_known_unit() -> None:
 
 @pytest.mark.rejects
 def test_a_format_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"`format` must be one of colmap, easymocap, .* got 'x'"):
+    with pytest.raises(ValueError, match=r"`format` must be one of colmap, .* got 'x'"):
         read_camera_file(written(tmp_path, "toml"), format="x")
 
 

@@ -1,0 +1,171 @@
+"""Cameras see what the convention of their tool says, computed by OpenCV from the numbers."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from multiview_geom import CameraFileError, load_cameras, read_camera_file
+from tests.multiview_geom.camera_files import texts_of_tools as texts
+from tests.multiview_geom.camera_files.calibration_texts import file_of, written
+from tests.multiview_geom.tolerances import assert_close
+
+Array = NDArray[np.float64]
+POINTS = np.array([[0.3, 0.1, 0.2], [-0.2, 0.25, -0.1], [0.05, -0.15, 0.3]])
+FLIP = np.diag([1.0, -1.0, -1.0])
+
+
+def pinhole(fx: float, fy: float, cx: float, cy: float) -> Array:
+    return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+
+
+def seen(R: Array, t: Array, K: Array, k: list[float], unit: float = 1.0) -> Array:
+    """Pixels of the points, X_camera = R X + t, by OpenCV."""
+    turn, shift = cv2.Rodrigues(R)[0], np.array(t, dtype=float)
+    return cv2.projectPoints(unit * POINTS, turn, shift, K, np.array(k))[0][:, 0]
+
+
+def seen_by_fisheye(R: Array, t: Array, K: Array, k: list[float]) -> Array:
+    turn, shift = cv2.Rodrigues(R)[0], np.array(t, dtype=float)
+    return cv2.fisheye.projectPoints(POINTS[:, None], turn, shift, K, np.array(k))[0][:, 0]
+
+
+def by_panoptic() -> list[Array]:
+    R = np.array([[0.8, 0.0, -0.6], [0.0, 1.0, 0.0], [0.6, 0.0, 0.8]])
+    K, k = pinhole(1395.5, 1392.75, 950.25, 561.5), [-0.28, 0.17, 0.0004, -0.0006, 0.04]
+    other, k2 = pinhole(745.5, 745.75, 375.25, 226.5), [-0.31, -0.03, -0.0003, 0.001, 0.5]
+    turned = np.array([[0.6, 0.0, 0.8], [0.0, 1.0, 0.0], [-0.8, 0.0, 0.6]])
+    return [
+        seen(R, [20.5, 145.25, 289.75], K, k, unit=100),
+        seen(turned, [-51.5, 143.25, 301.75], other, k2, unit=100),
+    ]
+
+
+def by_voxelpose() -> list[Array]:
+    R = np.array([[0.8, 0.6, 0.0], [0.0, 0.0, -1.0], [-0.6, 0.8, 0.0]])
+    S = np.array([[0.6, 0.8, 0.0], [0.0, 0.0, -1.0], [-0.8, 0.6, 0.0]])
+    centers = np.array([[2500.5, -3300.25, 1480.75], [3400.5, -2600.25, 1500.75]])
+    k = [-0.1, 0.02, 0.001, -0.002, 0.003]
+    return [
+        seen(R, -R @ centers[0], pinhole(1063.5, 1071.75, 511.75, 350.25), k, unit=1000),
+        seen(S, -S @ centers[1], pinhole(1097.5, 1086.75, 521.75, 376.25), [0.0] * 5, unit=1000),
+    ]
+
+
+def by_nerfstudio() -> list[Array]:
+    """Columns are the camera's axes x right, y up, z backward; then its center."""
+    first = np.array([[1.0, 0.0, 0.0], [0.0, 0.8, -0.6], [0.0, 0.6, 0.8]])
+    second = np.array([[0.8, 0.0, 0.6], [0.0, 1.0, 0.0], [-0.6, 0.0, 0.8]])
+    R, S = FLIP @ first.T, FLIP @ second.T
+    K, fisheye = pinhole(1072.5, 1068.25, 960.0, 540.25), pinhole(500.5, 1068.25, 960.0, 540.25)
+    return [
+        seen(R, -R @ [0.5, -2.5, 3.5], K, [0.03, -0.02, 0.001, -0.002]),
+        seen_by_fisheye(S, -S @ [2.5, 0.25, 4.0], fisheye, [0.02, 0.01, -0.003, 0.001]),
+    ]
+
+
+def by_colmap() -> list[Array]:
+    R = np.array([[0.28, 0.0, 0.96], [0.0, 1.0, 0.0], [-0.96, 0.0, 0.28]])
+    K, k = pinhole(900.5, 901.5, 639.75, 360.25), [-0.125, 0.0625, 0.001, -0.002]
+    return [
+        seen(np.eye(3), [-0.5, 0.25, 4.0], K, k),
+        seen(R, [0.5, 0.25, 5.0], pinhole(1000.5, 1000.5, 959.5, 539.5), [0.0] * 4),
+    ]
+
+
+EXPECTED = {
+    "panoptic": (by_panoptic, ("00_03", "01_01"), 0.01),
+    "voxelpose": (by_voxelpose, ("0", "1"), 0.001),
+    "nerfstudio": (by_nerfstudio, ("frame_00001.jpg", "frame_00002.jpg"), None),
+    "colmap-binary": (by_colmap, ("left view.png", "right.png"), None),
+}
+
+
+@pytest.mark.parametrize("form", EXPECTED)
+def test_cameras_see_what_their_convention_says(form: str, tmp_path: Path) -> None:
+    by_convention, names, meters = EXPECTED[form]
+    file = read_camera_file(written(tmp_path, form))
+    points = torch.from_numpy(POINTS) / (meters or 1.0)
+    assert file.cameras.names == names
+    assert file.meters_per_unit == meters
+    pixels = file.cameras.project(points).pixels
+    assert_close(pixels, torch.from_numpy(np.stack(by_convention())), atol=1e-6)
+
+
+def test_frames_of_the_same_name_are_named_by_their_paths(tmp_path: Path) -> None:
+    text = texts.NERFSTUDIO.replace("images/frame_00002", "left/frame_00001")
+    names = load_cameras(file_of(tmp_path, text)).names
+    assert names == ("images/frame_00001.jpg", "left/frame_00001.jpg")
+
+
+BROKEN = {
+    "panoptic list": (
+        texts.PANOPTIC.replace("[\n{", "3, [{"),
+        "expected a calibration in JSON",
+    ),
+    "panoptic no list": ('{"cameras": 3}', "`cameras`: expected a list of cameras, got 3"),
+    "panoptic no R": (texts.PANOPTIC.replace('"R"', '"S"', 1), "`cameras.0`: expected the key `R`"),
+    "panoptic short t": (texts.PANOPTIC.replace("[289.75]", "[]"), "`cameras.0.t`: expected 3 fin"),
+    "panoptic lens": (texts.PANOPTIC.replace(", 0.04]", "]"), "`cameras.0.distCoef`: expected 5"),
+    "voxelpose no cx": (texts.VOXELPOSE.replace("cx", "ux", 1), "`0`: expected the key `cx`"),
+    "voxelpose short k": (
+        texts.VOXELPOSE.replace(", [0.003]]", "]"),
+        "`0.k`: expected 3 finite numbers",
+    ),
+    "nerfstudio no lens": (
+        texts.NERFSTUDIO.replace("fl_y", "camera_angle_y"),
+        "`frames.0`: expected the key `fl_y`",
+    ),
+    "nerfstudio model": (
+        texts.NERFSTUDIO.replace("OPENCV_FISHEYE", "EQUIRECTANGULAR"),
+        "`frames.1.camera_model`: expected one of SIMPLE_PINHOLE, PINHOLE",
+    ),
+    "nerfstudio k4": (
+        texts.NERFSTUDIO.replace('"k2": -0.02', '"k4": -0.02'),
+        "`frames.0.k4`: expected 0 for the model OPENCV",
+    ),
+    "nerfstudio pose": (
+        texts.NERFSTUDIO.replace("[0.0, 0.0, 0.0, 1.0]]", "[0.0, 0.0, 0.0]]", 1),
+        "`frames.0.transform_matrix`: expected 4 x 4 finite numbers",
+    ),
+    "nerfstudio frames": (
+        texts.NERFSTUDIO.replace('"file_path"', '"path"', 1),
+        "`frames.0`: expected the key `file_path`",
+    ),
+}
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(("text", "said"), BROKEN.values(), ids=BROKEN.keys())
+def test_a_broken_file_is_reported_in_one_sentence(text: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(CameraFileError) as refusal:
+        load_cameras(file_of(tmp_path, text))
+    assert said in str(refusal.value)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("name", "at", "new", "said"),
+    [
+        ("cameras.bin", 12, b"\x09\0\0\0", "`camera 1`: expected one of the models"),
+        ("cameras.bin", 12, b"\xff\0\0\0", "got model number 255"),
+        ("cameras.bin", 0, b"\xff" * 8, "expected at most 10000 images"),
+        ("cameras.bin", 32, b"\xff" * 8, "`camera 1`: expected a finite number, got nan"),
+        ("images.bin", 0, b"\xff" * 8, "expected at most 10000 images"),
+        ("images.bin", 68, b"\x05\0\0\0", "`image 1`: expected a camera of cameras.bin, got 5"),
+        ("images.bin", 86, b"\xff" * 8, "`image 1`: expected 442721857769029238760 bytes of 2D p"),
+        ("images.bin", 12, b"\0" * 8, "`image 1`: expected a quaternion that is not zero"),
+    ],
+)
+def test_a_broken_binary_model_is_reported_in_one_sentence(
+    name: str, at: int, new: bytes, said: str, tmp_path: Path
+) -> None:
+    content = bytearray(written(tmp_path, "colmap-binary").with_name(name).read_bytes())
+    content[at : at + len(new)] = new
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CameraFileError) as refusal:
+        load_cameras(tmp_path)
+    assert said in str(refusal.value)

@@ -1,0 +1,81 @@
+"""One small calibration of each tool that stores its cameras in a convention of its own.
+
+Written by hand in the layout of the tool's documentation or code. The numbers are made up.
+"""
+
+import struct
+
+PANOPTIC = """\
+{
+"calibDataSource": "160906_pizza1_calib",
+"cameras": [
+{"name": "00_03", "type": "hd", "resolution": [1920, 1080], "panel": 0, "node": 3,
+ "K": [[1395.5, 0, 950.25], [0, 1392.75, 561.5], [0, 0, 1]],
+ "distCoef": [-0.28, 0.17, 0.0004, -0.0006, 0.04],
+ "R": [[0.8, 0.0, -0.6], [0.0, 1.0, 0.0], [0.6, 0.0, 0.8]],
+ "t": [[20.5], [145.25], [289.75]]},
+{"name": "01_01", "type": "vga", "resolution": [640, 480], "panel": 1, "node": 1,
+ "K": [[745.5, 0, 375.25], [0, 745.75, 226.5], [0, 0, 1]],
+ "distCoef": [-0.31, -0.03, -0.0003, 0.001, 0.5],
+ "R": [[0.6, 0.0, 0.8], [0.0, 1.0, 0.0], [-0.8, 0.0, 0.6]],
+ "t": [[-51.5], [143.25], [301.75]]}
+]
+}
+"""
+
+VOXELPOSE = """\
+{"0": {"R": [[0.8, 0.6, 0.0], [0.0, 0.0, -1.0], [-0.6, 0.8, 0.0]],
+       "T": [[2500.5], [-3300.25], [1480.75]],
+       "fx": 1063.5, "fy": 1071.75, "cx": 511.75, "cy": 350.25,
+       "k": [[-0.1], [0.02], [0.003]], "p": [[0.001], [-0.002]]},
+ "1": {"R": [[0.6, 0.8, 0.0], [0.0, 0.0, -1.0], [-0.8, 0.6, 0.0]],
+       "T": [[3400.5], [-2600.25], [1500.75]],
+       "fx": 1097.5, "fy": 1086.75, "cx": 521.75, "cy": 376.25,
+       "k": [[0.0], [0.0], [0.0]], "p": [[0.0], [0.0]]}}
+"""
+
+NERFSTUDIO = """\
+{
+  "camera_model": "OPENCV",
+  "fl_x": 1072.5, "fl_y": 1068.25, "cx": 960.5, "cy": 540.75, "w": 1920, "h": 1080,
+  "k1": 0.03, "k2": -0.02, "p1": 0.001, "p2": -0.002,
+  "frames": [
+    {"file_path": "images/frame_00001.jpg",
+     "transform_matrix": [[1.0, 0.0, 0.0, 0.5], [0.0, 0.8, -0.6, -2.5], [0.0, 0.6, 0.8, 3.5],
+                          [0.0, 0.0, 0.0, 1.0]]},
+    {"file_path": "images/frame_00002.jpg",
+     "camera_model": "OPENCV_FISHEYE", "fl_x": 500.5, "k1": 0.02, "k2": 0.01, "k3": -0.003,
+     "k4": 0.001, "p1": 0.0, "p2": 0.0,
+     "transform_matrix": [[0.8, 0.0, 0.6, 2.5], [0.0, 1.0, 0.0, 0.25], [-0.6, 0.0, 0.8, 4.0],
+                          [0.0, 0.0, 0.0, 1.0]]}
+  ],
+  "applied_transform": [[0.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, -1.0, 0.0]]
+}
+"""
+
+# Cameras: number, number of the model, width, height, parameters. Views: number, quaternion,
+# translation, camera, name, 2D points of x, y and the number of a 3D point.
+COLMAP_CAMERAS = (
+    struct.pack("<Q", 2)
+    + struct.pack("<iiQQ3d", 2, 0, 1920, 1080, 1000.5, 960.0, 540.0)
+    + struct.pack(
+        *("<iiQQ8d", 7, 4, 1280, 720),
+        *(900.5, 901.5, 640.25, 360.75, -0.125, 0.0625, 0.001, -0.002),
+    )
+)
+COLMAP_IMAGES = (
+    struct.pack("<Q", 2)
+    + struct.pack("<i7di", 9, 1.0, 0.0, 0.0, 0.0, -0.5, 0.25, 4.0, 7)
+    + b"left view.png\0"
+    + struct.pack("<Q2dQ2dQ", 2, 409.5, 549.25, 2**64 - 1, 27.5, 753.25, 12)
+    + struct.pack("<i7di", 3, 0.8, 0.0, 0.6, 0.0, 0.5, 0.25, 5.0, 2)
+    + b"right.png\0"
+    + struct.pack("<Q", 0)
+)
+
+FILES: dict[str, dict[str, str | bytes]] = {
+    "panoptic": {"any.json": PANOPTIC},
+    "voxelpose": {"any.json": VOXELPOSE},
+    "nerfstudio": {"any.json": NERFSTUDIO},
+    "colmap-binary": {"cameras.bin": COLMAP_CAMERAS, "images.bin": COLMAP_IMAGES},
+}
