@@ -13,11 +13,14 @@ from multiview_geom.camera_files import (
     caliscope,
     colmap,
     colmap_binary,
+    dannce,
+    dlt,
     easymocap,
     human36m_h5,
     human36m_json,
     human36m_xml,
     humaneva,
+    jarvis,
     kalibr,
     mpi_inf_3dhp,
     nerfstudio,
@@ -30,6 +33,7 @@ from multiview_geom.camera_files import (
     voxelpose,
 )
 from multiview_geom.camera_files.file_kinds import text_kind
+from multiview_geom.camera_files.folder_files import MOST_CAMERAS
 from multiview_geom.camera_files.format import CameraFormat as CameraFormat
 from multiview_geom.camera_files.format import CameraSource as CameraSource
 from multiview_geom.camera_files.place import CameraFileError as CameraFileError
@@ -42,9 +46,11 @@ CAMERA_FORMATS: tuple[CameraFormat, ...] = (
     colmap.FORMAT,
     colmap_binary.FORMAT,
     easymocap.FORMAT,
+    dannce.FORMAT,
     human36m_h5.FORMAT,
     human36m_json.FORMAT,
     human36m_xml.FORMAT,
+    dlt.FORMAT,
     humaneva.FORMAT,
     mpi_inf_3dhp.FORMAT,
     panoptic.FORMAT,
@@ -52,6 +58,7 @@ CAMERA_FORMATS: tuple[CameraFormat, ...] = (
     nerfstudio.FORMAT,
     opencv_json.FORMAT,
     kalibr.FORMAT,
+    jarvis.FORMAT,
     ros_camera_info.FORMAT,
     opencv_yaml.FORMAT,
     qualisys.FORMAT,
@@ -97,10 +104,6 @@ class CameraFile:
         return None if self.unit is None else METERS_PER_UNIT[self.unit]
 
 
-MOST_CAMERAS = 2_000
-"""More would need gigabytes; the largest rigs of today have about 500 cameras."""
-
-
 def load_cameras(path: str | Path, *, subject: str | None = None) -> Cameras:
     """Read the cameras of a calibration file, in the order of the file.
 
@@ -108,7 +111,8 @@ def load_cameras(path: str | Path, *, subject: str | None = None) -> Cameras:
         path: A TOML of aniposelib, Pose2Sim or caliscope; OpenCV's YAML or JSON; the YAML of ROS
             or Kalibr; Human3.6M's `camera-parameters.json`, `cameras.h5` or `metadata.xml`; a
             HumanEva `.cal` or a folder of them; MPI-INF-3DHP's `camera.calibration`; the JSON of
-            CMU Panoptic, VoxelPose or nerfstudio; a folder with the two files of COLMAP (text or
+            CMU Panoptic, VoxelPose or nerfstudio; a file, or a folder of files, of JARVIS or
+            DANNCE; a CSV of DLT coefficients; a folder with the two files of COLMAP (text or
             binary), EasyMocap or OpenCV's stereo pair, or one of the two; Qualisys's `.qca.txt`.
             The format is recognized by the content, not by the name.
         subject: The subject, such as "S1", in files of Human3.6M with several.

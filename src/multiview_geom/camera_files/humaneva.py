@@ -1,8 +1,8 @@
 """HumanEva's `.cal`, a camera in 22 numbers, in millimeters: X_camera = R X_world + T."""
 
-import re
 from pathlib import Path
 
+from multiview_geom.camera_files.folder_files import camera_files
 from multiview_geom.camera_files.format import CameraFormat, CameraSource, read_text
 from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.camera_files.records import CameraRecord, five_coefficients, focal_matrix
@@ -14,10 +14,10 @@ SUFFIX = ".cal"
 
 
 def read(source: CameraSource) -> list[CameraRecord]:
-    """Read one camera, or all cameras of a folder: C2 before C10."""
+    """Read one camera, or all cameras of a folder."""
     if not source.is_folder:
         return [_camera(source.path, source.text)]
-    files = sorted(source.path.glob(f"*{SUFFIX}"), key=_numbers_in_name)
+    files = camera_files(source.path, f"*{SUFFIX}")
     return [_camera(file, read_text(file)) for file in files]
 
 
@@ -45,11 +45,6 @@ def _camera(path: Path, text: str) -> CameraRecord:
         translation=row[19:],
         distortion=tuple(row[5:10].tolist()),
     )
-
-
-def _numbers_in_name(path: Path) -> list[tuple[int, str]]:
-    parts = re.findall(r"\d{1,9}|\D+", path.stem)
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
 
 def _recognizes(source: CameraSource) -> bool:

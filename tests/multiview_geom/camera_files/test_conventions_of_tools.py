@@ -1,11 +1,15 @@
 """Cameras see what the convention of their tool says, computed by OpenCV from the numbers."""
 
+import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from multiview_geom import CameraFileError, load_cameras, read_camera_file
@@ -76,7 +80,34 @@ def by_colmap() -> list[Array]:
     ]
 
 
+def by_jarvis() -> list[Array]:
+    R = np.array([[0.8, 0.0, 0.6], [0.0, 1.0, 0.0], [-0.6, 0.0, 0.8]])
+    K, k = pinhole(1100.5, 1101.5, 639.25, 511.75), [-0.12, 0.06, 0.001, -0.002, 0.01]
+    return [seen(R, [0.5, -0.25, 4.0], K, k)]
+
+
+def by_dannce() -> list[Array]:
+    R = np.array([[0.8, 0.0, 0.6], [0.0, 1.0, 0.0], [-0.6, 0.0, 0.8]])
+    K, k = pinhole(1100.5, 1101.5, 639.25, 511.75), [-0.12, 0.06, 0.001, -0.002]
+    return [seen(R, [500.5, -250.25, 4000.0], K, k, unit=1000)]
+
+
+def by_dlt() -> list[Array]:
+    coefficients = np.array([line.split(",") for line in texts.DLT.split()], dtype=float)
+    return [divided(row) for row in coefficients.T]
+
+
+def divided(row: Array) -> Array:
+    depths = POINTS @ row[8:] + 1
+    return (
+        np.stack([POINTS @ row[:3] + row[3], POINTS @ row[4:7] + row[7]], axis=1) / depths[:, None]
+    )
+
+
 EXPECTED = {
+    "jarvis": (by_jarvis, ("Camera_B",), None),
+    "dannce": (by_dannce, ("hires_cam1",), 0.001),
+    "dlt": (by_dlt, ("cam_1", "cam_2"), None),
     "panoptic": (by_panoptic, ("00_03", "01_01"), 0.01),
     "voxelpose": (by_voxelpose, ("0", "1"), 0.001),
     "nerfstudio": (by_nerfstudio, ("frame_00001.jpg", "frame_00002.jpg"), None),
@@ -101,7 +132,97 @@ def test_frames_of_the_same_name_are_named_by_their_paths(tmp_path: Path) -> Non
     assert names == ("images/frame_00001.jpg", "left/frame_00001.jpg")
 
 
+@pytest.mark.parametrize("form", ["jarvis", "dannce"])
+def test_a_folder_of_one_file_per_camera_is_a_rig(form: str, tmp_path: Path) -> None:
+    file = written(tmp_path, form)
+    for name in ("10", "2"):
+        shutil.copy(file, tmp_path / file.name.replace("_", f"_{name}_", 1))
+    rig = read_camera_file(tmp_path)
+    assert rig.format.name == form
+    middle = {"jarvis": ("Camera_2_B", "Camera_10_B", "Camera_B"), "dannce": DANNCE_NAMES}[form]
+    assert rig.cameras.names == middle
+
+
+DANNCE_NAMES = ("hires_2_cam1", "hires_10_cam1", "hires_cam1")
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_three_radial_coefficients_and_small_whole_numbers_are_read(
+    *, compressed: bool, tmp_path: Path
+) -> None:
+    whole = np.array([[900, 0, 0], [0, 901, 0], [641, 513, 1]], dtype=np.uint16)
+    radial = np.array([[-0.1, 0.02, 0.003]])
+    path = tmp_path / "cam_params.mat"
+    path.write_bytes(texts.dannce_file(compressed=compressed, K=whole, RDistort=radial))
+    rig = load_cameras(path)
+    assert rig.intrinsics[0].tolist() == [[900, 0, 640], [0, 901, 512], [0, 0, 1]]
+    assert rig.distortion is not None
+    assert rig.distortion[0].tolist() == [-0.1, 0.02, 0.001, -0.002, 0.003]
+
+
+BROKEN_MATLAB = {
+    "no r": (texts.dannce_file(r="text"), "expected the key `r`"),
+    "short t": (texts.dannce_file(t=np.ones((1, 2))), "`t`: expected 3 finite numbers"),
+    "nan": (texts.dannce_file(r=np.full((3, 3), np.nan)), "`r`: expected 3 x 3 finite numbers"),
+    "one radial": (texts.dannce_file(RDistort=np.ones((1, 1))), "`RDistort`: expected 2 finite"),
+    "five radial": (texts.dannce_file(RDistort=np.ones((1, 5))), "`RDistort`: expected 0 or 4 or"),
+    "version 7.3": (b"MATLAB 7.3 MAT-file, Platform", "of version 5, as `save -v7` writes it, got"),
+    "cut off": (texts.dannce_file()[:-9], "got a damaged one: it is cut off"),
+    "a bomb": (texts.dannce_file(r=np.zeros((1000, 1000))), "has more than 4194304 bytes"),
+    "large": (bytes(5_000_000), "expected at most 4194304 bytes, got 5000000 bytes"),
+    "complete nonsense": (texts.dannce_file()[:128] + bytes(range(200)), "a damaged one"),
+}
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(("content", "said"), BROKEN_MATLAB.values(), ids=BROKEN_MATLAB.keys())
+def test_a_broken_matlab_file_is_reported(content: bytes, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "cam_params.mat"
+    path.write_bytes(content)
+    with pytest.raises(CameraFileError) as refusal:
+        load_cameras(path)
+    assert said in str(refusal.value)
+
+
+@settings(max_examples=40)
+@given(at=st.integers(0, 600), new=st.binary(min_size=1, max_size=8))
+@pytest.mark.parametrize("form", ["dannce", "colmap-binary"])
+def test_bytes_changed_in_a_binary_file_are_refused_or_read(
+    form: str, at: int, new: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = written(tmp_path_factory.mktemp("damaged"), form)
+    content = bytearray(path.read_bytes())
+    content[at : at + len(new)] = new
+    path.write_bytes(content)
+    with suppress(CameraFileError):
+        assert load_cameras(path).views > 0
+
+
+MIRRORED = [line.split(",") for line in texts.DLT.split()]
+MIRRORED[4:8] = [
+    [str(480 * float(w) - float(v)) for v, w in zip(vs, ws, strict=True)]
+    for vs, ws in zip(MIRRORED[4:8], [*MIRRORED[8:], ["1", "1"]], strict=True)
+]
 BROKEN = {
+    "dlt from the bottom": (
+        "\n".join(map(",".join, MIRRORED)),
+        "`cam_1`: expected the origin of the world in front of the camera, got a mirrored camera",
+    ),
+    "dlt ten rows": (texts.DLT.replace("\n", "", 1), "expected 11 rows of coefficients, got 10"),
+    "dlt short row": (
+        texts.DLT.replace(",6.4000000000e+01", "", 1),
+        "`line 3`: expected 2 numbers, got 1 of them",
+    ),
+    "dlt word": (texts.DLT.replace("3.2000000000e+02", "x", 1), "`line 4`: expected a finite"),
+    "dlt singular": ("0,0\n" * 11, "`cam_1`: expected coefficients of a finite camera"),
+    "jarvis no T": (texts.JARVIS.replace("T: !!", "S: !!"), "expected the key `T`"),
+    "jarvis K": (
+        texts.JARVIS.replace("639.25, 511.75, 1.", "0., 0., 1.").replace(
+            "0., 0., 0., 1101.5", "0., 639.25, 0., 1101.5"
+        ),
+        "expected 0, 0, 1 in the last row of the intrinsic matrix",
+    ),
+    "jarvis short": (texts.JARVIS.replace("0.5, -0.25, 4.", "0.5, 4."), "`T`: expected numbers"),
     "panoptic list": (
         texts.PANOPTIC.replace("[\n{", "3, [{"),
         "expected a calibration in JSON",

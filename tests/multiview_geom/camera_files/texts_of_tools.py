@@ -4,6 +4,10 @@ Written by hand in the layout of the tool's documentation or code. The numbers a
 """
 
 import struct
+from io import BytesIO
+
+import numpy as np
+from scipy.io import savemat
 
 PANOPTIC = """\
 {
@@ -73,9 +77,69 @@ COLMAP_IMAGES = (
     + struct.pack("<Q", 0)
 )
 
+# K and R are transposed.
+JARVIS = """\
+%YAML:1.0
+---
+intrinsicMatrix: !!opencv-matrix
+   rows: 3
+   cols: 3
+   dt: d
+   data: [ 1100.5, 0., 0., 0., 1101.5, 0., 639.25, 511.75, 1. ]
+distortionCoefficients: !!opencv-matrix
+   rows: 1
+   cols: 5
+   dt: d
+   data: [ -0.12, 0.06, 0.001, -0.002, 0.01 ]
+R: !!opencv-matrix
+   rows: 3
+   cols: 3
+   dt: d
+   data: [ 0.8, 0., -0.6, 0., 1., 0., 0.6, 0., 0.8 ]
+T: !!opencv-matrix
+   rows: 3
+   cols: 1
+   dt: d
+   data: [ 0.5, -0.25, 4. ]
+"""
+
+# Cameras K [R | t] with 11 coefficients each, the twelfth being 1.
+DLT = """\
+1.5200000000e+02,2.0000000000e+02
+0.0000000000e+00,0.0000000000e+00
+2.1400000000e+02,6.4000000000e+01
+3.2000000000e+02,3.4000000000e+02
+-3.6000000000e+01,0.0000000000e+00
+2.5000000000e+02,2.0000000000e+02
+4.8000000000e+01,4.8000000000e+01
+2.4000000000e+02,2.0000000000e+02
+-1.5000000000e-01,0.0000000000e+00
+0.0000000000e+00,0.0000000000e+00
+2.0000000000e-01,2.0000000000e-01
+"""
+
+
+def dannce_file(*, compressed: bool = True, **changed: object) -> bytes:
+    """A camera as MATLAB stores it: K and r transposed, the first pixel is (1, 1)."""
+    content: dict[str, object] = {
+        "K": np.array([[1100.5, 0.0, 0.0], [0.0, 1101.5, 0.0], [640.25, 512.75, 1.0]]),
+        "RDistort": np.array([[-0.12, 0.06]]),
+        "TDistort": np.array([[0.001, -0.002]]),
+        "r": np.array([[0.8, 0.0, -0.6], [0.0, 1.0, 0.0], [0.6, 0.0, 0.8]]),
+        "t": np.array([[500.5, -250.25, 4000.0]]),
+        "name": "a text, which is passed over",
+    }
+    file = BytesIO()
+    savemat(file, content | changed, do_compression=compressed)
+    return file.getvalue()
+
+
 FILES: dict[str, dict[str, str | bytes]] = {
     "panoptic": {"any.json": PANOPTIC},
     "voxelpose": {"any.json": VOXELPOSE},
     "nerfstudio": {"any.json": NERFSTUDIO},
+    "jarvis": {"Camera_B.yaml": JARVIS},
+    "dannce": {"hires_cam1_params.mat": dannce_file()},
+    "dlt": {"any-dlt-coefficients.csv": DLT},
     "colmap-binary": {"cameras.bin": COLMAP_CAMERAS, "images.bin": COLMAP_IMAGES},
 }
