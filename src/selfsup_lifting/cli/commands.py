@@ -53,6 +53,7 @@ from selfsup_lifting.training.loop import train as train_lifter
 from selfsup_lifting.training.loop import untrained_lifter
 from selfsup_lifting.training.run_folder import planned_run
 from selfsup_lifting.training.stopping import Stopped
+from selfsup_lifting.web_page.export import export_web
 
 
 @singledispatch
@@ -166,20 +167,24 @@ def evaluate(options: EvaluateOptions) -> None:
 
 @run.register
 def export(options: ExportOptions) -> None:
-    """Write a trained network as an ONNX model, and say how far it is from PyTorch."""
-    if options.onnx is None:
-        raise ValueError("`export` needs a file to write: --onnx model.onnx")
-    if options.onnx.exists() and not options.overwrite:
-        raise FileExistsError(f"{options.onnx} exists; --overwrite replaces it")
-    difference = export_onnx(load_lifter(options.run), options.onnx)
+    """Write a trained network for other programs, and say how far it is from PyTorch."""
+    writers = {"onnx": (options.onnx, export_onnx), "web": (options.web, export_web)}
+    wanted = {name: (path, write) for name, (path, write) in writers.items() if path is not None}
+    if not wanted:
+        raise ValueError("`export` needs something to write: --onnx model.onnx or --web page/")
+    for path, _ in wanted.values():
+        if path.exists() and not options.overwrite:
+            raise FileExistsError(f"{path} exists; --overwrite replaces it")
+    lifter, report = load_lifter(options.run), {}
+    for name, (path, write) in wanted.items():
+        difference = write(lifter, path)
+        report[name] = {"path": str(path), "largest_difference_m": difference}
+        messages.print(
+            f"wrote {path}; it differs from PyTorch by at most {1e6 * difference:.1f} micrometers "
+            "on 1,000 drawn poses"
+        )
     if options.json:
-        print_json({"onnx": str(options.onnx), "largest_difference_m": difference})
-        return
-    results.print(
-        f"wrote {options.onnx}; it differs from PyTorch by at most {1e6 * difference:.1f} "
-        "micrometers on 1,000 drawn poses",
-        soft_wrap=True,
-    )
+        print_json(report)
 
 
 @run.register

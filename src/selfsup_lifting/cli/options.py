@@ -228,11 +228,13 @@ class ExportOptions(Options):
     Attributes:
         run: The run folder.
         onnx: An ONNX model to write: from pixels to meters, compared with PyTorch.
+        web: A folder for a page that lifts files in any browser, without network.
         overwrite: Replace files that exist.
     """
 
     run: Positional[Path]
     onnx: Path | None = None
+    web: Path | None = None
     overwrite: bool = False
 
 

@@ -87,8 +87,8 @@ SHOWN: Mapping[str, Shown] = {
     ),
     "export": Shown(
         ("run",),
-        ("onnx",),
-        ("export runs/mine --onnx model.onnx", "export runs/mine --onnx model.onnx --json"),
+        ("onnx", "web"),
+        ("export runs/mine --onnx model.onnx", "export runs/mine --web page/"),
     ),
 }  # fmt: skip
 

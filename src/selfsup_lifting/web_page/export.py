@@ -1,0 +1,183 @@
+"""Write a lifter as one page that lifts dropped files in any browser, without network."""
+
+import json
+from base64 import b64encode
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from multiview_geom import Cameras
+from selfsup_lifting.atomic_write import replacing
+from selfsup_lifting.config import ReadSettings
+from selfsup_lifting.files import read_recordings
+from selfsup_lifting.inference import lift
+from selfsup_lifting.onnx_export import drawn_inputs
+from selfsup_lifting.plots.poses import side_of
+from selfsup_lifting.recording import Recording
+from selfsup_lifting.skeleton.skeletons import Skeleton
+from selfsup_lifting.training.lifter import Lifter, merge_batchnorm
+from selfsup_lifting.viewer.page import TEMPLATE as VIEWER
+
+PAGE = "index.html"
+# A weight keeps the first 24 of its 32 bits: four letters of base64.
+KEPT_BITS = 24
+# The page compares itself with PyTorch on so many drawn poses.
+CHECKED = 40
+# A page with a larger difference from PyTorch is refused [m].
+LARGEST_DIFFERENCE = 1e-4
+# The recording that the page shows first, and its frames.
+EXAMPLE, EXAMPLE_FRAMES, EXAMPLE_VIEW = "S4 walking", slice(0, 60), "cam_2"
+# Digits of pixels and meters of the example and the checks.
+DIGITS = 7
+
+
+def export_web(lifter: Lifter, folder: Path) -> float:
+    """Write a page that lifts files of 2D poses in a browser; it contains everything it needs.
+
+    Args:
+        lifter: A trained network in evaluation mode.
+        folder: The folder; its index.html is replaced.
+
+    Returns:
+        The largest difference from `lift` that the rounding of the weights causes, on 1,000 drawn
+        poses with missing joints [m].
+
+    Raises:
+        ValueError: If the difference is above 0.1 mm; nothing is written then.
+    """
+    rounded = _rounded(merge_batchnorm(lifter.cpu()))
+    drawn = drawn_inputs(len(lifter.skeleton.joints))
+    expected, found = (_lifted(one, *drawn) for one in (lifter, rounded))
+    difference = float((expected - found).nan_to_num(0.0).abs().max())
+    if not difference <= LARGEST_DIFFERENCE:
+        raise ValueError(
+            f"{folder} is not written: rounded weights change a pose by up to "
+            f"{1000 * difference:.3f} mm; expected at most {1000 * LARGEST_DIFFERENCE} mm"
+        )
+    model = {
+        **_description(lifter),
+        "layers": [*_layers(rounded)],
+        "checks": _checks(expected, *drawn),
+        "example": _example(lifter.skeleton),
+    }
+    text = _template("web_page", "page.html").replace("__MODEL__", _in_page(model))
+    text = text.replace("__VIEWER__", _in_page(_template("viewer", VIEWER)))
+    with replacing(folder / PAGE) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return difference
+
+
+def _template(package: str, name: str) -> str:
+    return files(f"selfsup_lifting.{package}").joinpath(name).read_text(encoding="utf-8")
+
+
+def _in_page(plain: Any) -> str:  # noqa: ANN401 - anything JSON can say
+    """Return JSON that does not end the block of a page that it is in."""
+    numbers = json.dumps(plain, separators=(",", ":"), allow_nan=False)
+    return numbers.replace("</", "<\\/").replace("<!--", "<\\u0021--")
+
+
+def _description(lifter: Lifter) -> dict[str, Any]:
+    skeleton, settings = lifter.skeleton, lifter.settings
+    return {
+        "joints": skeleton.joints,
+        "bones": [[*bone, side_of(skeleton, bone[1])] for bone in skeleton.bones],
+        "root": skeleton.root,
+        "confidence": settings.confidence_input,
+        "unit": settings.output_unit,
+    }
+
+
+@torch.no_grad()
+def _rounded(merged: Lifter) -> Lifter:
+    """Round the weights in place to what the page stores."""
+    for weights in merged.parameters():
+        bits = weights.contiguous().view(torch.int32).long()
+        half = 1 << (31 - KEPT_BITS)
+        kept = (bits + half) >> (32 - KEPT_BITS) << (32 - KEPT_BITS)
+        weights.copy_(kept.to(torch.int32).view(torch.float32))
+    return merged
+
+
+def _layers(merged: Lifter) -> Iterator[dict[str, Any]]:
+    """Yield the layers in their order: linear ones, and blocks whose result is added."""
+    for part in (merged.encoder, merged.decoder):
+        yield from _steps(part.layers)
+
+
+def _steps(layers: nn.Sequential) -> Iterator[dict[str, Any]]:
+    steps = [*layers]
+    for place, layer in enumerate(steps):
+        if isinstance(layer, nn.Linear):
+            follows = place + 1 < len(steps) and isinstance(steps[place + 1], nn.ReLU)
+            yield {"weight": _packed(layer.weight), "bias": _packed(layer.bias), "relu": follows}
+        elif not isinstance(layer, nn.ReLU):
+            yield {"residual": [*_steps(layer.layers)]}
+
+
+def _packed(weights: Tensor) -> str:
+    """Return the first three bytes of each weight as base64, lowest byte first."""
+    numbers = weights.detach().contiguous().numpy().astype("<f4")
+    return b64encode(numbers.view("u1").reshape(-1, 4)[:, 1:].tobytes()).decode("ascii")
+
+
+def _lifted(
+    lifter: Lifter, pixels: Tensor, confidence: Tensor, intrinsics: Tensor
+) -> Float[Tensor, "poses joints 3"]:
+    rig = Cameras(intrinsics, torch.eye(4).expand(len(pixels), 4, 4))
+    return lift(lifter, rig, pixels[None], confidence[None])[0]
+
+
+def _checks(
+    expected: Tensor, pixels: Tensor, confidence: Tensor, intrinsics: Tensor
+) -> list[dict[str, Any]]:
+    """Return drawn poses and what PyTorch makes of them, for the page to compare."""
+    checks = []
+    for pose in range(CHECKED):
+        K, lost = intrinsics[pose], bool(expected[pose].isnan().any())
+        checks.append({
+            "joints": _joints(pixels[pose], confidence[pose]),
+            "K": {"fx": float(K[0, 0]), "fy": float(K[1, 1]), "cx": float(K[0, 2]),
+                  "cy": float(K[1, 2]), "skew": float(K[0, 1])},
+            "points": None if lost else expected[pose].double().round(decimals=DIGITS).tolist(),
+        })  # fmt: skip
+    return checks
+
+
+def _joints(
+    pixels: Float[Tensor, "joints 2"], confidence: Float[Tensor, "joints"]
+) -> list[list[float] | None]:
+    rows = torch.cat([pixels, confidence[:, None]], dim=1).double().tolist()
+    return [row if row[0] == row[0] else None for row in rows]
+
+
+def _example(skeleton: Skeleton) -> dict[str, Any] | None:
+    """Return a synthetic walk as the page reads it; None for a skeleton that is no person's."""
+    settings = ReadSettings(take=EXAMPLE)
+    (recording,) = read_recordings(["synthetic"], settings)
+    try:
+        mapped = recording if recording.skeleton == skeleton else recording.to_skeleton(skeleton)
+    except ValueError:
+        return None
+    single = mapped.select_views([EXAMPLE_VIEW]).frames(EXAMPLE_FRAMES)
+    return {"camera": _camera(single), "frames": [*_frames(single)]}
+
+
+def _camera(single: Recording) -> dict[str, float]:
+    K = single.cameras.intrinsics[0]
+    size = single.cameras.image_size
+    width, height = (1000, 1000) if size is None else map(int, size[0])
+    return {
+        "fx": float(K[0, 0]), "cx": float(K[0, 2]), "cy": float(K[1, 2]),
+        "width": width, "height": height, "fps": single.fps,
+    }  # fmt: skip
+
+
+def _frames(single: Recording) -> Iterator[list[list[float] | None]]:
+    for pixels, confidence in zip(single.keypoints[:, 0], single.confidence[:, 0], strict=True):
+        yield _joints(pixels.double().round(decimals=2), confidence.double().round(decimals=2))
