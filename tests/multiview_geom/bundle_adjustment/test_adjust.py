@@ -124,8 +124,9 @@ def test_missing_detections_are_removed_detections() -> None:
     spoiled[:, 31] += 500.0  # of weight zero
     weights = torch.ones_like(spoiled[..., 0])
     weights[:, 31] = 0.0
-    found = bundle_adjust(start, spoiled, weights=weights)
-    expected = bundle_adjust(start, pixels)
+    points = cloud(30, 7)[[*range(30), 0, 1]]
+    found = bundle_adjust(start, spoiled, points=points, weights=weights)
+    expected = bundle_adjust(start, pixels, points=points[:30])
     assert_close(found.cameras.projections, expected.cameras.projections, atol=1e-6)
     assert_close(found.points[:30], expected.points, atol=1e-7)
     assert found.points[30:].isnan().all()
