@@ -3,7 +3,8 @@
 Motion capture is filmed by drawn rigs: four cameras with the lenses of Human3.6M, or eight in a
 ring, with 3 px of noise, 5 % outliers and 20 % missing detections. The poses are not given. The
 table compares the cameras with the true ones after a similarity, and the 3D joints with those that
-the true cameras give from the same pixels. aniposelib-pytorch needs an environment of its own, and
+the true cameras give from the same pixels. Times are those of the processor, with one thread, so
+that other work on the machine does not count. aniposelib-pytorch needs an environment of its own, and
 an option names its interpreter; it gets the same pixels, one rig after the other.
 
     python benchmarks/calibration.py --mocap ../shared/data/mocap-bvh [--aniposelib-pytorch PYTHON]
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import cos, sin, tau
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import torch
@@ -53,7 +54,7 @@ COLUMNS = (
     "joints / with true cameras",
     "failed",
     "rigs",
-    "seconds, median",
+    "processor [s], median",
 )
 
 
@@ -154,16 +155,16 @@ def _joint_error(scene: Scene, cameras: Cameras) -> float:
 
 def ours(scene: Scene) -> tuple[Cameras, float]:
     """Calibrate with known intrinsics."""
-    start = perf_counter()
+    start = process_time()
     found = calibrate_extrinsics(scene.cameras, scene.pixels).cameras
-    return found, perf_counter() - start
+    return found, process_time() - start
 
 
 def ours_without_focal_lengths(scene: Scene) -> tuple[Cameras, float]:
     """Calibrate with known image sizes only."""
-    start = perf_counter()
+    start = process_time()
     found = calibrate_focal_lengths(scene.cameras, scene.pixels).cameras
-    return found, perf_counter() - start
+    return found, process_time() - start
 
 
 def theirs(python: Path, scene: Scene) -> tuple[Cameras, float]:
@@ -206,18 +207,18 @@ def simulated(options: argparse.Namespace) -> Table:
     recordings = read_recordings([f"mocap:{options.mocap}"], ReadSettings())
     clips = [one.truth[::EVERY].double() for one in recordings if one.truth is not None]
     ways: dict[str, Callable[[Scene], tuple[Cameras, float]]] = {"ours": ours}
-    if not options.no_focal:
-        ways["ours, unknown focal lengths"] = ours_without_focal_lengths
+    rigs = {"ours": options.rigs, "ours, unknown focal lengths": options.focal_rigs}
+    ways["ours, unknown focal lengths"] = ours_without_focal_lengths
     if options.aniposelib_pytorch is not None:
         ways["aniposelib-pytorch"] = lambda scene: theirs(options.aniposelib_pytorch, scene)
+        rigs["aniposelib-pytorch"] = options.peer_rigs
     table = Table("Drawn rigs: 3 px noise, 5 % outliers, 20 % missing", COLUMNS)
     for kind in ("4 like Human3.6M", "8 in a ring"):
         scenes = [filmed(kind, seed, clips) for seed in range(options.rigs // 2)]
         ours(scenes[0])  # compiles what is compiled
         for name, solve in ways.items():
-            some = scenes if name.startswith("ours") else scenes[: options.peer_rigs // 2]
             scores = []
-            for seed, scene in enumerate(some):
+            for seed, scene in enumerate(scenes[: rigs[name] // 2]):
                 scores.append(score(scene, *solve(scene)))
                 print(name, kind, seed, scores[-1], flush=True)
             table.rows[f"{kind}, {name}"] = row(scores)
@@ -226,7 +227,7 @@ def simulated(options: argparse.Namespace) -> Table:
 
 def growth() -> Table:
     """Measure the time against frames and cameras, with 17 points a frame."""
-    table = Table("Time against frames and cameras, 17 points a frame", ("seconds",))
+    table = Table("Time against frames and cameras, 17 points a frame", ("processor [s]",))
     for views, frames in SIZES:
         generator = Generator().manual_seed(0)
         rig = ring_of_cameras(max(views, 3), 4.5, 1.5, dtype=torch.float64).select(range(views))
@@ -236,9 +237,9 @@ def growth() -> Table:
         points = points + 0.1 * torch.randn(points.shape, generator=generator, dtype=torch.float64)
         pixels = rig.project(points.flatten(0, 1)).pixels.unflatten(1, points.shape[:2])
         pixels = pixels + NOISE_PX * torch.randn(pixels.shape, generator=generator).double()
-        start = perf_counter()
+        start = process_time()
         calibrate_extrinsics(rig, pixels.movedim(0, 1))
-        table.rows[f"{views} cameras, {frames} frames"] = [perf_counter() - start]
+        table.rows[f"{views} cameras, {frames} frames"] = [process_time() - start]
     return table
 
 
@@ -249,11 +250,10 @@ def main() -> None:
     parser.add_argument("--aniposelib-pytorch", type=Path)
     parser.add_argument("--rigs", type=int, default=20)
     parser.add_argument("--peer-rigs", type=int, default=20, help="rigs that the peer calibrates")
-    parser.add_argument("--no-focal", action="store_true")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--focal-rigs", type=int, default=20, help="rigs without focal lengths")
     parser.add_argument("--quick", action="store_true", help="saves nothing")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    torch.set_num_threads(1)
     tables = [simulated(options), growth()]
     for table in tables:
         table.show()
