@@ -1,7 +1,8 @@
 """Lift the 2D tracks of single views to 3D."""
 
+from itertools import count
+
 import torch
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
@@ -10,7 +11,7 @@ from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.triangulate import normalized_image
 
 # Number of poses lifted at once: bounds the memory for long tracks.
-CHUNK = 65_536
+CHUNK = 8_192
 
 
 @torch.no_grad()
@@ -40,15 +41,28 @@ def lift(
         >>> lift(untrained, recording.cameras, recording.keypoints).shape
         torch.Size([240, 1, 17, 3])
     """
+    rows = max(1, CHUNK // max(1, keypoints.shape[1]))
+    parts = [
+        _lifted(lifter, cameras, part, None if confidence is None else confidence[first:][:rows])
+        for first, part in zip(count(0, rows), keypoints.split(rows), strict=False)
+    ]
+    return torch.cat(parts)
+
+
+def _lifted(
+    lifter: Lifter,
+    cameras: Cameras,
+    keypoints: Float[Tensor, "frames views joints 2"],
+    confidence: Float[Tensor, "frames views joints"] | None,
+) -> Float[Tensor, "frames views joints 3"]:
+    """Lift a part of the tracks."""
     device = next(lifter.parameters()).device
-    image = normalized_image(cameras, keypoints).float()
-    image = rearrange(image, "frame view joint uv -> (frame view) joint uv")
+    image = normalized_image(cameras, keypoints).float().flatten(0, 1)
     seen = image.isfinite().all(dim=-1)
     trust = seen.float() if confidence is None else confidence.float().flatten(0, 1)
-    parts = zip(*(tensor.split(CHUNK) for tensor in (image, seen, trust)), strict=True)
-    poses = torch.cat([lifter(*(tensor.to(device) for tensor in part)).cpu() for part in parts])
+    poses = lifter(*(tensor.to(device) for tensor in (image, seen, trust))).cpu()
     poses = torch.where(seen.any(dim=-1)[:, None, None], poses, torch.nan)
-    return rearrange(poses, "(frame view) joint xyz -> frame view joint xyz", frame=len(keypoints))
+    return poses.view(*keypoints.shape[:-1], 3)
 
 
 def placed_in_camera(

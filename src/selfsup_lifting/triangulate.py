@@ -1,9 +1,10 @@
 """Triangulate a recording from all its views, and measure the reprojection errors."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -139,8 +140,8 @@ def triangulate_recording(
         cameras of different focal length its weights differ from those of pixels.
     """
     parts = []
-    for first in range(0, max(1, recording.frame_count), CHUNK):
-        parts.append(_triangulated(recording.frames(slice(first, first + CHUNK)), settings))
+    for part in _parts(recording):
+        parts.append(_triangulated(part, settings))
         done()
     points, kept = zip(*parts, strict=True)
     return Triangulated(torch.cat(points), torch.cat(kept))
@@ -204,14 +205,15 @@ def reconstruct(
     cameras, joints = recording.cameras, recording.skeleton.joints
     if cameras.views < 2:  # noqa: PLR2004 - one ray fixes no point
         raise ValueError(f"{recording.name} has one camera; triangulation needs at least two")
-    points, kept = triangulate_recording(recording, settings, done=done)
-    residuals = reprojection_errors(recording, points)
-    kept = kept & residuals.isfinite()
-    residuals = torch.where(kept, residuals, torch.nan)
+    measured = []
+    for part in _parts(recording):
+        measured.append(_measured(part, settings))
+        done()
+    points = torch.cat([one.points for one in measured])
+    residuals = torch.cat([one.residuals for one in measured])
     seen = recording.keypoints.isfinite().all(dim=-1)
-    sigma, weights = _noise(residuals), kept.to(points.dtype)
-    covariance = point_covariance(cameras.projections, points, sigma=sigma, weights=weights)
-    expected_errors = covariance.diagonal(dim1=-2, dim2=-1).sum(dim=-1).sqrt()
+    sigma = _noise(residuals)
+    expected_errors = _expected_errors(recording, points, residuals, sigma)
     return Reconstruction(
         points=points,
         residuals=residuals,
@@ -226,14 +228,59 @@ def reconstruct(
         },
         sigma_px=sigma,
         expected_error_mm=float(1000 * expected_errors.nanmedian()),
-        quality=point_quality(recording, residuals),
+        quality=PointQuality(
+            error_px=torch.cat([one.quality.error_px for one in measured]),
+            camera_count=torch.cat([one.quality.camera_count for one in measured]),
+            score=torch.cat([one.quality.score for one in measured]),
+        ),
     )
 
 
+def _parts(recording: Recording) -> Iterator[Recording]:
+    """Divide a recording into parts of `CHUNK` frames; without frames it is one part."""
+    for first in range(0, max(1, recording.frame_count), CHUNK):
+        yield recording.frames(slice(first, first + CHUNK))
+
+
+class _Measured(NamedTuple):
+    """The points of a part of a recording, and how well the detections support them."""
+
+    points: Float[Tensor, "frames joints 3"]
+    residuals: Float[Tensor, "frames views joints"]
+    quality: PointQuality
+
+
+def _measured(part: Recording, settings: TriangulationSettings) -> _Measured:
+    """Triangulate a part of a recording, and measure the reprojection errors."""
+    points, kept = _triangulated(part, settings)
+    residuals = reprojection_errors(part, points)
+    residuals = torch.where(kept & residuals.isfinite(), residuals, torch.nan)
+    return _Measured(points, residuals.float(), point_quality(part, residuals))
+
+
+def _expected_errors(
+    recording: Recording,
+    points: Float[Tensor, "frames joints 3"],
+    residuals: Float[Tensor, "frames views joints"],
+    sigma: float,
+) -> Float[Tensor, "frames joints"]:
+    """Return the root-mean-square distance that noise of the detections causes [m]."""
+    parts = []
+    for some, errors in zip(points.split(CHUNK), residuals.split(CHUNK), strict=True):
+        weights = errors.isfinite().to(some.dtype)
+        projections = recording.cameras.projections
+        covariance = point_covariance(projections, some, sigma=sigma, weights=weights)
+        parts.append(covariance.diagonal(dim1=-2, dim2=-1).sum(dim=-1).sqrt())
+    return torch.cat(parts)
+
+
 def _summary(residuals: Float[Tensor, "*axes"], seen: Bool[Tensor, "*axes"]) -> Residuals:
-    known = residuals[residuals.isfinite()].double()
-    levels = torch.tensor([0.5, 0.9], dtype=torch.float64)
-    median, p90 = known.quantile(levels).tolist() if len(known) else (torch.nan, torch.nan)
+    # NumPy's quantile: that of torch is limited to 16 million numbers.
+    known = residuals.numpy()
+    known = known[np.isfinite(known)]
+    median, p90 = (torch.nan, torch.nan)
+    if len(known):
+        median, p90 = np.quantile(known, (0.5, 0.9), overwrite_input=True).tolist()
     detected, used = int(seen.sum()), len(known)
     return Residuals(median, p90, used, detected / max(1, seen.numel()), used / max(1, detected))
 

@@ -48,6 +48,30 @@ def test_a_long_recording_is_triangulated_in_parts(
     assert torch.equal(parts.kept, whole.kept)
 
 
+def test_a_long_recording_is_measured_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    recording = Scene(views=3, frames=10, missing=0.2).recording()
+    recording.keypoints[:] += torch.randn(recording.keypoints.shape, generator=seeded())
+    whole = reconstruct(recording)
+    monkeypatch.setattr(triangulate, "CHUNK", 4)
+    parts = reconstruct(recording)
+    assert vars(parts.total) == pytest.approx(vars(whole.total))
+    assert parts.expected_error_mm == pytest.approx(whole.expected_error_mm)
+    assert_close(parts.residuals, whole.residuals, equal_nan=True)
+    for name, column in vars(whole.quality).items():
+        assert_close(getattr(parts.quality, name), column, equal_nan=True)
+
+
+def seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def test_there_may_be_more_than_sixteen_million_detections() -> None:
+    residuals = torch.arange(17_000_000.0).view(-1, 10, 10)
+    summary = triangulate._summary(residuals, torch.ones_like(residuals, dtype=torch.bool))
+    assert (summary.sightings, summary.kept_share) == (17_000_000, 1.0)
+    assert (summary.median_px, summary.p90_px) == pytest.approx((8.5e6, 15.3e6))
+
+
 def real(folder: Path, calibration: str | None = None) -> Reconstruction:
     cameras = None if calibration is None else folder / calibration
     (recording,) = read_recordings([str(folder)], ReadSettings(cameras=cameras, min_confidence=0.3))

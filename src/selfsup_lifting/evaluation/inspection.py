@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from multiview_geom import (
@@ -20,7 +20,7 @@ from selfsup_lifting.evaluation.subject_size import PERSON_SIZE_M, is_person
 from selfsup_lifting.files import read_results
 from selfsup_lifting.reader import ReadResult, merged_notes
 from selfsup_lifting.recording import Recording
-from selfsup_lifting.triangulate import triangulate_recording
+from selfsup_lifting.triangulate import CHUNK, triangulate_recording
 
 HISTOGRAM_BINS = 10
 # A camera that detects a smaller share of the joints gets a warning.
@@ -94,7 +94,7 @@ def inspect_results(results: Sequence[ReadResult]) -> Inspection:
         fps=tuple(sorted({one.fps for one in recordings})),
         skeleton=first.skeleton.name,
         joints=first.skeleton.joints,
-        missing_share=float(torch.cat([_missing(one).flatten() for one in recordings]).mean()),
+        missing_share=_missing_share(recordings),
         missing_per_camera=_missing_by_name(recordings, lambda one: one.cameras.names, dim=1),
         missing_per_joint=_missing_by_name(recordings, lambda one: one.skeleton.joints, dim=2),
         confidence_histogram=_histogram(recordings),
@@ -137,26 +137,35 @@ def _cameras(recordings: Sequence[Recording]) -> dict[str, tuple[int, int]]:
     return sizes
 
 
-def _missing(recording: Recording) -> Float[Tensor, "frames views joints"]:
-    return (~recording.keypoints.isfinite().all(dim=-1)).float()
+def _missing(recording: Recording) -> Bool[Tensor, "frames views joints"]:
+    return ~recording.keypoints.isfinite().all(dim=-1)
+
+
+def _missing_share(recordings: Sequence[Recording]) -> float:
+    missing = sum(int(_missing(one).sum()) for one in recordings)
+    return missing / max(1, sum(one.confidence.numel() for one in recordings))
 
 
 def _missing_by_name(
     recordings: Sequence[Recording], names: Callable[[Recording], Sequence[str]], dim: int
 ) -> dict[str, float]:
     """Average the share of missing detections over all recordings, by camera or by joint."""
-    parts: dict[str, list[Tensor]] = {}
+    missing: dict[str, int] = {}
+    possible: dict[str, int] = {}
     for recording in recordings:
         for name, part in zip(names(recording), _missing(recording).unbind(dim), strict=True):
-            parts.setdefault(name, []).append(part.flatten())
-    return {name: float(torch.cat(part).mean()) for name, part in parts.items()}
+            missing[name] = missing.get(name, 0) + int(part.sum())
+            possible[name] = possible.get(name, 0) + part.numel()
+    return {name: missing[name] / max(1, possible[name]) for name in missing}
 
 
 def _histogram(recordings: Sequence[Recording]) -> tuple[float, ...]:
-    scores = torch.cat([recording.confidence.flatten() for recording in recordings])
-    seen = scores[scores > 0]
-    counts = torch.histc(seen, bins=HISTOGRAM_BINS, min=0.0, max=1.0)
-    return tuple((counts / max(1, len(seen))).tolist())
+    """Return the share of the detections in each bin of the confidence."""
+    counts = torch.zeros(HISTOGRAM_BINS)
+    for recording in recordings:
+        for scores in recording.confidence.split(CHUNK):
+            counts += torch.histc(scores[scores > 0], bins=HISTOGRAM_BINS, min=0.0, max=1.0)
+    return tuple((counts / counts.sum().clamp(min=1)).tolist())
 
 
 def _people(results: Sequence[ReadResult]) -> dict[str, int]:
@@ -207,18 +216,19 @@ def _warnings(result: ReadResult) -> list[str]:
 
 def _warnings_about_gaps(recording: Recording) -> Iterator[str]:
     missing = _missing(recording)
-    for name, share in zip(recording.cameras.names, missing.mean(dim=(0, 2)), strict=True):
+    shares = missing.sum(dim=(0, 2)) / max(1, missing[:, 0].numel())
+    for name, share in zip(recording.cameras.names, shares.tolist(), strict=True):
         if share > 1 - LEAST_SEEN_SHARE:
             yield f"{recording.name}: camera {name} misses {share:.0%} of all joints"
-    never = missing.amin(dim=(0, 1)).nonzero().flatten().tolist()
+    never = missing.all(dim=1).all(dim=0).nonzero().flatten().tolist()
     if never:
         names = ", ".join(recording.skeleton.joints[joint] for joint in never)
         yield f"{recording.name}: no camera ever detects {names}"
 
 
 def _is_certain(recording: Recording) -> bool:
-    scores = recording.confidence[recording.confidence > 0]
-    return len(scores) > 0 and float(scores.min()) == 1
+    known = recording.confidence > 0
+    return bool(known.any()) and not bool((known & (recording.confidence != 1)).any())
 
 
 def warnings_about_geometry(recording: Recording, agreement: Agreement | None) -> list[str]:

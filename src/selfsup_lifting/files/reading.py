@@ -146,8 +146,9 @@ def _existing(path: str) -> Path:
 
 def _dropped(recording: Recording, settings: ReadSettings) -> Iterator[str]:
     """Yield a note on the share of the detections whose confidence is too low."""
-    scores = recording.confidence[recording.confidence > 0]
-    share = float((scores < settings.min_confidence).double().mean()) if len(scores) else 0.0
+    known = recording.confidence > 0
+    low = known & (recording.confidence < settings.min_confidence)
+    share = int(low.sum()) / max(1, int(known.sum()))
     if share > 0:
         yield (
             f"{recording.name}: {share:.1%} of the detections have a confidence below "

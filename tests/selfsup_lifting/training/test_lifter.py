@@ -1,9 +1,11 @@
 """Laws of the network and of lifting from one view."""
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from selfsup_lifting import inference
 from selfsup_lifting.config import LifterSettings
 from selfsup_lifting.inference import lift, placed_in_camera
 from selfsup_lifting.skeleton.skeletons import SKELETONS
@@ -43,6 +45,15 @@ def test_each_view_is_lifted_alone(scene: Scene, view: int) -> None:
     every = lift(lifter, recording.cameras, recording.keypoints)
     one = lift(lifter, alone.cameras, alone.keypoints)
     torch.testing.assert_close(one[:, 0], every[:, view], equal_nan=True)
+
+
+def test_long_tracks_are_lifted_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    lifter, recording = small_lifter(), Scene(views=2, frames=10, missing=0.2).recording()
+    arguments = recording.cameras, recording.keypoints, recording.confidence
+    whole = lift(lifter, *arguments)
+    monkeypatch.setattr(inference, "CHUNK", 6)
+    torch.testing.assert_close(lift(lifter, *arguments), whole, equal_nan=True)
+    assert lift(lifter, arguments[0], arguments[1][:0]).shape == (0, 2, 17, 3)
 
 
 @given(scenes.filter(lambda scene: not scene.missing))
