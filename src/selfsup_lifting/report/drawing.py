@@ -1,11 +1,12 @@
 """Turn matplotlib figures into SVG within a page, in the colors of the page."""
 
-import html
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import StringIO
 from typing import TYPE_CHECKING, Any
+
+from selfsup_lifting.page_template import page_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,7 +44,7 @@ def drawn(width: float, height: float, caption: str, into: list[str]) -> Iterato
         file = StringIO()
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     size = f"width: {PIXELS_PER_INCH * width:.0f}px"
-    shown = f"<figcaption>{html.escape(caption)}</figcaption>"
+    shown = f"<figcaption>{page_text(caption)}</figcaption>"
     into.append(f'<figure style="{size}">{_inline(file.getvalue(), caption)}{shown}</figure>')
 
 
@@ -53,4 +54,4 @@ def _inline(svg: str, caption: str) -> str:
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r' (?:xmlns(?::\w+)?|width|height|version)="[^"]*"', "", svg, count=5)
     svg = svg.replace("xlink:href", "href").replace(INK, "currentColor")
-    return svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(caption)}"', 1)
+    return svg.replace("<svg", f'<svg role="img" aria-label="{page_text(caption)}"', 1)

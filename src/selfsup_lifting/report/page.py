@@ -1,14 +1,12 @@
 """Build a page of sections, tables and figures that contains everything it needs."""
 
-import html
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from selfsup_lifting.atomic_write import replacing
+from selfsup_lifting.page_template import filled_page, page_data, page_text
 
 TEMPLATE = "page.html"
 
@@ -44,29 +42,29 @@ def save_report(
     """
     shown = [section for section in sections if any(section.parts)]
     links = "".join(
-        f'<a href="#part-{place}">{html.escape(section.title)}</a> '
+        f'<a href="#part-{place}">{page_text(section.title)}</a> '
         for place, section in enumerate(shown)
     )
-    body = [f"<h1>{html.escape(title)}</h1>", *lead, f"<nav>{links}</nav>"]
+    body = [f"<h1>{page_text(title)}</h1>", *lead, f"<nav>{links}</nav>"]
     for place, section in enumerate(shown):
-        heading = f'<h2 id="part-{place}">{html.escape(section.title)}</h2>'
+        heading = f'<h2 id="part-{place}">{page_text(section.title)}</h2>'
         body.append("\n".join(["<section>", heading, *section.parts, "</section>"]))
-    template = files("selfsup_lifting.report").joinpath(TEMPLATE).read_text(encoding="utf-8")
-    # "</" would end the block of the data.
-    numbers = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("</", "<\\/")
-    text = template.replace("__TITLE__", html.escape(title)).replace("__DATA__", numbers)
+    text = filled_page(
+        "selfsup_lifting.report", TEMPLATE,
+        title=page_text(title), body="\n".join(body), data=page_data(data),
+    )  # fmt: skip
     with replacing(path) as temporary:
-        temporary.write_text(text.replace("__BODY__", "\n".join(body)), encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
 
 
 def paragraph(text: str, kind: str = "") -> str:
     """Return a paragraph; a kind is "lead", "note" or "warning"."""
-    return f'<p class="{kind}">{html.escape(text)}</p>' if kind else f"<p>{html.escape(text)}</p>"
+    return f'<p class="{kind}">{page_text(text)}</p>' if kind else f"<p>{page_text(text)}</p>"
 
 
 def code(text: str) -> str:
     """Return a block of code."""
-    return f"<pre><code>{html.escape(text)}</code></pre>"
+    return f"<pre><code>{page_text(text)}</code></pre>"
 
 
 def figures(*parts: str) -> str:
@@ -85,10 +83,10 @@ def table(
         title: The caption.
         words: Whether the cells are words, aligned left, instead of numbers.
     """
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in headings)
-    lines = ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows]
+    head = "".join(f"<th>{page_text(cell)}</th>" for cell in headings)
+    lines = ["".join(f"<td>{page_text(cell)}</td>" for cell in row) for row in rows]
     body = "".join(f"<tr>{line}</tr>" for line in lines)
-    caption = f"<caption>{html.escape(title)}</caption>" if title else ""
+    caption = f"<caption>{page_text(title)}</caption>" if title else ""
     kind = ' class="words"' if words else ""
     return (
         f'<div class="scroll"><table{kind}>{caption}<thead><tr>{head}</tr></thead>'

@@ -1,10 +1,7 @@
 """Write a scene as one page that turns, plays and needs no network."""
 
-import html
-import json
 from base64 import b64encode
 from collections.abc import Mapping
-from importlib.resources import files
 from math import floor, log10
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,7 @@ from torch import Tensor
 
 from multiview_geom import Cameras
 from selfsup_lifting.atomic_write import replacing
+from selfsup_lifting.page_template import filled_page, page_data, page_text
 from selfsup_lifting.plots.colors import body_color, series_color
 from selfsup_lifting.plots.poses import side_of
 from selfsup_lifting.plots.rig import frustum_depth, frustums, image_sizes
@@ -41,10 +39,8 @@ def save_page(path: Path, scene: Scene) -> None:
         path: The file; an existing file is replaced.
         scene: What to show.
     """
-    template = files("selfsup_lifting.viewer").joinpath(TEMPLATE).read_text(encoding="utf-8")
-    # "</" would end the block of the data.
-    data = json.dumps(as_plain(scene), separators=(",", ":")).replace("</", "<\\/")
-    text = template.replace("__TITLE__", html.escape(scene.title)).replace("__SCENE__", data)
+    title, data = page_text(scene.title), page_data(as_plain(scene))
+    text = filled_page("selfsup_lifting.viewer", TEMPLATE, title=title, scene=data)
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

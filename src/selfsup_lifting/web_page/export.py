@@ -1,9 +1,7 @@
 """Write a lifter as one page that lifts dropped files in any browser, without network."""
 
-import json
 from base64 import b64encode
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.inference import lift
 from selfsup_lifting.onnx_export import drawn_inputs
+from selfsup_lifting.page_template import filled_page, page_data, template_of
 from selfsup_lifting.plots.poses import side_of
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.skeleton.skeletons import Skeleton
@@ -65,21 +64,13 @@ def export_web(lifter: Lifter, folder: Path) -> float:
         "checks": _checks(expected, *drawn),
         "example": _example(lifter.skeleton),
     }
-    text = _template("web_page", "page.html").replace("__MODEL__", _in_page(model))
-    text = text.replace("__VIEWER__", _in_page(_template("viewer", VIEWER)))
+    viewer = page_data(template_of("selfsup_lifting.viewer", VIEWER))
+    text = filled_page(
+        "selfsup_lifting.web_page", "page.html", model=page_data(model), viewer=viewer
+    )
     with replacing(folder / PAGE) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return difference
-
-
-def _template(package: str, name: str) -> str:
-    return files(f"selfsup_lifting.{package}").joinpath(name).read_text(encoding="utf-8")
-
-
-def _in_page(plain: Any) -> str:  # noqa: ANN401 - anything JSON can say
-    """Return JSON that does not end the block of a page that it is in."""
-    numbers = json.dumps(plain, separators=(",", ":"), allow_nan=False)
-    return numbers.replace("</", "<\\/").replace("<!--", "<\\u0021--")
 
 
 def _description(lifter: Lifter) -> dict[str, Any]:

@@ -90,12 +90,13 @@ def test_the_rays_of_a_page_pass_through_the_joints(tmp_path: Path) -> None:
 
 
 def test_a_page_needs_nothing_but_itself(tmp_path: Path) -> None:
-    scene = replace(view_of(tmp_path, Scene(views=3).recording()), title="</script><b>")
+    scene = replace(view_of(tmp_path, Scene(views=3).recording()), title="__SCENE__</script><b>")
     save_page(tmp_path / "page.html", scene)
     text = (tmp_path / "page.html").read_text()
     assert re.findall(r"(?:src|href)\s*=|https?:|import\s|url\(", text) == []
     assert "<b>" not in text
     assert text.count("</script>") == 2
+    assert text.count('"bodies":') == 1
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs the browser chromium")
