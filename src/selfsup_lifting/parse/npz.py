@@ -1,10 +1,10 @@
-"""NumPy's `.npz` archives: the names of their arrays, and the arrays, even if pickled."""
+"""NumPy's files: the arrays of `.npz` archives, even if pickled, and the array of a `.npy`."""
 
 import zlib
 from collections.abc import Sequence, Set
 from math import prod
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import IO, Any, TypeGuard
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
@@ -68,17 +68,46 @@ def is_poses(value: object, widths: Set[int]) -> TypeGuard[NDArray[Any]]:
     return value.dtype.kind in "fiu" and value.shape[-1] in widths
 
 
+def load_npy(path: Path) -> NDArray[Any]:
+    """Read the array of a `.npy` file.
+
+    Raises:
+        ReadError: If it is no such file, is damaged, or holds pickled objects.
+    """
+    try:
+        with path.open("rb") as stream:
+            shape, dtype = _header(stream)
+            if dtype.hasobject:
+                raise Place(path).error("expected an array of numbers, got pickled objects")
+            _require_size(Place(path), path.stat().st_size - stream.tell(), shape, dtype)
+            stream.seek(0)
+            array: NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
+    except (ReadError, FileNotFoundError):
+        raise
+    except (OSError, EOFError, ValueError, TypeError, MemoryError, SyntaxError) as error:
+        raise Place(path).damaged("a NumPy array", error) from None
+    return array
+
+
 def _array(path: Path, archive: ZipFile, member: ZipInfo) -> Any:  # noqa: ANN401 - any content
     with archive.open(member) as stream:
-        version = np.lib.format.read_magic(stream)
-        header = "read_array_header_1_0" if version == (1, 0) else "read_array_header_2_0"
-        shape, _, dtype = getattr(np.lib.format, header)(stream)
+        shape, dtype = _header(stream)
         if dtype.hasobject:
             return unpickle(stream.read(), path)
-        size, expected = member.file_size - stream.tell(), prod(shape) * dtype.itemsize
-    if size != expected:
-        raise Place(path, member.filename).error(
-            f"expected {expected} bytes of an array of shape {shape}, got {size}"
-        )
+        size = member.file_size - stream.tell()
+    _require_size(Place(path, member.filename), size, shape, dtype)
     with archive.open(member) as stream:
         return np.lib.format.read_array(stream, allow_pickle=False)
+
+
+def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    version = np.lib.format.read_magic(stream)
+    header = "read_array_header_1_0" if version == (1, 0) else "read_array_header_2_0"
+    shape, _, dtype = getattr(np.lib.format, header)(stream)
+    return shape, dtype
+
+
+def _require_size(place: Place, size: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    expected = prod(shape) * dtype.itemsize
+    if size != expected:
+        raise place.error(f"expected {expected} bytes of an array of shape {shape}, got {size}")

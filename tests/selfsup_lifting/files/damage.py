@@ -165,4 +165,6 @@ DAMAGES = {
     ".csv": st.one_of(bytes_damages, csv_damages),
     ".h5": st.one_of(bytes_damages, h5_damages),
     ".npz": bytes_damages,
+    ".npy": bytes_damages,
+    ".txt": bytes_damages,
 }

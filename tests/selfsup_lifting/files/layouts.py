@@ -301,6 +301,37 @@ def caliscope(folder: Path, recording: Recording, view: int) -> Path:
     return path
 
 
+def freemocap(folder: Path, recording: Recording, view: int) -> Path:
+    """Write the array of a recording of one camera: body, hands and face, x, y and depth."""
+    home = folder / f"cam{view + 1}"
+    raw = home / "output_data" / "raw_data"
+    raw.mkdir(parents=True)
+    (home / "synchronized_videos").mkdir()
+    (home / "synchronized_videos" / f"cam{view + 1}.mp4").touch()
+    array = np.full((1, recording.frame_count, 553, 3), np.nan)
+    array[0, :, :33, :2] = recording.keypoints[:, view].numpy()
+    array[0, :, :33, 2] = -0.5
+    path = raw / "mediapipe_2dData_numCams_numFrames_numTrackedPoints_pixelXY.npy"
+    np.save(path, array)
+    return path
+
+
+def ultralytics(folder: Path, recording: Recording, view: int) -> Path:
+    """Write what `predict(..., save_txt=True)` does: shares of the picture, frames from 1."""
+    home = folder / f"cam{view + 1}" / "labels"
+    home.mkdir(parents=True)
+    width, tall = recording.cameras.image_size[view].tolist()
+    for frame in range(recording.frame_count):
+        if nobody(recording, frame, view):
+            continue
+        line = [0, 0.5, 0.5, 0.25, 0.75]
+        for x, y, score in triples(recording, frame, view):
+            line += [x / width, y / tall, score or 0.25]
+        text = " ".join(f"{number:.9g}" for number in line)
+        (home / f"cam{view + 1}_{frame + 1}.txt").write_text(text + "\n")
+    return home
+
+
 def write_json(path: Path, content: object) -> Path:
     path.write_text(json.dumps(content))
     return path
@@ -314,15 +345,16 @@ WRITERS: dict[str, Writer] = {
     for writer in (
         openpose, openpose_in_shares, mmpose, mmpose_demo, alphapose, alphapose_cmu,
         alphapose_open, coco_results, dlc_csv, dlc_csv_of_several, dlc_h5, dlc_fixed_h5, sleap,
-        videopose3d, plain_csv, caliscope,
+        videopose3d, plain_csv, caliscope, freemocap, ultralytics,
     )
 }  # fmt: skip
 BODIES = dict.fromkeys(WRITERS, "coco17") | {
     "alphapose_cmu": "coco18",
     "alphapose_open": "coco18",
     "caliscope": "blazepose33",
+    "freemocap": "blazepose33",
 }
-WITHOUT_SCORES = frozenset({"videopose3d", "caliscope"})
+WITHOUT_SCORES = frozenset({"videopose3d", "caliscope", "freemocap"})
 
 
 def write_session(folder: Path, recording: Recording, writer: Writer) -> Path:

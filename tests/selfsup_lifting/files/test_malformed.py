@@ -50,7 +50,7 @@ def suffix_of(layout: str) -> str:
         return ".h5"
     if "csv" in layout or layout == "caliscope":
         return ".csv"
-    return ".npz" if layout == "videopose3d" else ".json"
+    return {"videopose3d": ".npz", "freemocap": ".npy", "ultralytics": ".txt"}.get(layout, ".json")
 
 
 @pytest.mark.rejects

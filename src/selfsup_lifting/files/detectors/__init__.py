@@ -10,9 +10,11 @@ from selfsup_lifting.files.detectors import (
     caliscope,
     csv_tracks,
     deeplabcut,
+    freemocap,
     mmpose,
     openpose,
     sleap,
+    ultralytics,
     videopose3d,
 )
 from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, ViewTracks
@@ -21,7 +23,8 @@ from selfsup_lifting.skeleton.skeleton_file import find_skeleton
 
 # In the order in which they are asked: those that are hardest to confuse come first.
 FORMATS: tuple[DetectorFormat, ...] = (
-    openpose.FORMAT, deeplabcut.FORMAT, sleap.FORMAT, videopose3d.FORMAT,
+    openpose.FORMAT, ultralytics.FORMAT, deeplabcut.FORMAT, sleap.FORMAT, videopose3d.FORMAT,
+    freemocap.FORMAT,
     mmpose.FORMAT, alphapose.FORMAT, caliscope.FORMAT, csv_tracks.FORMAT,
 )  # fmt: skip
 

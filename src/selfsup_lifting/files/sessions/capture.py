@@ -214,10 +214,15 @@ def _table_of_guesses(guesses: Sequence[tuple[str, str]]) -> str:
 
 
 def _tables(sources: Sequence[Source], declared: str | None) -> dict[Source, list[ViewTracks]]:
-    """Read the files that hold several cameras."""
-    files = [source for source in sources if source.path.is_file()]
+    """Read the files and folders that hold several cameras."""
+    files = [source for source in sources if _may_hold_several(source.path)]
     read = {source: read_tracks(source.path, declared) for source in files}
     return {source: views for source, views in read.items() if len(views) > 1}
+
+
+def _may_hold_several(path: Path) -> bool:
+    format = find_format(path)
+    return path.is_file() or (format is not None and format.folder_of_cameras)
 
 
 def _view(source: Source, declared: str | None) -> ViewTracks:

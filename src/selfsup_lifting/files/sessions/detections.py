@@ -39,7 +39,8 @@ def _read(path: Path, settings: ReadSettings) -> list[ReadResult]:
     folder = path.parent.resolve()
     project = Project.of(folder)
     views = read_tracks(path, settings.detected_skeleton or project.skeleton)
-    rig = find_rig(settings, folder, project.folder)
+    inside = [path] if path.is_dir() else []
+    rig = find_rig(settings, *inside, folder, project.folder)
     declared = declared_cameras(settings.map, () if rig is None else rig.cameras.names)
     ordered = None if rig is None else _in_order_of(rig.cameras, views, declared)
     if rig is None or ordered is None:

@@ -15,7 +15,7 @@ from selfsup_lifting.read_errors import ReadError
 # How many folders below the given one a folder of detections may be.
 DEEPEST = 4
 # Suffixes of files with detections: in a message, other files are not named.
-TRACK_SUFFIXES = frozenset({".json", ".csv", ".tsv", ".h5", ".hdf5", ".npz"})
+TRACK_SUFFIXES = frozenset({".json", ".csv", ".tsv", ".h5", ".hdf5", ".npz", ".npy"})
 # If a detector wrote the same tracks in several formats, the first of these is read.
 PREFERRED_SUFFIXES = (".h5", ".hdf5", ".npz", ".json", ".csv", ".tsv", ".txt")
 _FILTERED = re.compile(r"(?i)[_-]?filtered$")

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from multiview_geom import CameraFileError, CameraSource
+from multiview_geom.camera_files import CAMERA_FORMATS
 from multiview_geom.camera_files.toml_text import parse_toml
 from selfsup_lifting.calibration import Rig, load_rig
 from selfsup_lifting.config import ReadSettings
@@ -23,7 +25,11 @@ CONFIGS = ("Config.toml", "config.toml")
 # Calibrations beside data: `calibration/`, Pose2Sim's `S00_Calibration/`, `calib.toml`.
 CALIBRATION_FOLDERS = ("[Cc]alibration", "[Cc]alib", "*_[Cc]alibration")
 # Also in EasyMocap's and OpenCV's files of intrinsics, which have their poses beside them.
-CALIBRATION_FILES = ("[Cc]alib*", "[Cc]amera*", "intri.yml", "intrinsics.yml")
+# FreeMoCap's name begins with that of the recording.
+CALIBRATION_FILES = (
+    "[Cc]alib*", "[Cc]amera*", "*_camera_calibration.toml", "intri.yml", "intrinsics.yml",
+    "transforms.json",
+)  # fmt: skip
 SUFFIXES = (".toml", ".yaml", ".yml", ".json", ".xml", ".cal", ".h5", ".txt")
 # How many folders above the detections their configuration and calibration may be.
 HIGHEST_PARENT = 3
@@ -131,10 +137,19 @@ def _config(folders: Sequence[Path]) -> Mapping[str, Any]:
 def calibrations_in(folder: Path) -> list[Path]:
     """List the calibration files of a folder that have the most likely suffix."""
     inside = [path for name in CALIBRATION_FOLDERS for path in folder.glob(name) if path.is_dir()]
-    files = [_most_likely(one.glob("*")) for one in inside]
+    files = [[one] if _is_rig(one) else _most_likely(one.glob("*")) for one in inside]
     files.append(_most_likely(file for name in CALIBRATION_FILES for file in folder.glob(name)))
     files.append([folder / name for name in CONFIGS if _holds_cameras(folder / name)])
     return next(filter(None, files), [])
+
+
+def _is_rig(folder: Path) -> bool:
+    """Return whether a folder is one calibration: a file per camera, or files of two kinds."""
+    source = CameraSource(folder)
+    try:
+        return any(format.recognizes(source) for format in CAMERA_FORMATS if format.files)
+    except CameraFileError:
+        return False  # a damaged file is reported where it is read
 
 
 def _holds_cameras(config: Path) -> bool:

@@ -25,6 +25,7 @@ class Scale(Enum):
     PIXELS = "px"
     ZERO_TO_ONE = "between 0 and 1"
     PLUS_MINUS_ONE = "between -1 and 1"
+    SHARES = "shares of width and height"
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class ViewTracks:
         """Return the tracks in pixels of an image of the given width and height."""
         if self.scale is Scale.PIXELS:
             return self
-        corner = torch.tensor(image_size) - 1.0
+        corner = torch.tensor(image_size) - (0.0 if self.scale is Scale.SHARES else 1.0)
         fractions = self.keypoints
         if self.scale is Scale.PLUS_MINUS_ONE:
             fractions = (fractions + 1) / 2
@@ -115,11 +116,13 @@ class DetectorFormat:
             is the skeleton that the user or the project declares; if it is None, the skeleton is
             found from the names or the number of the joints. It raises a `ReadError` if the file
             is damaged or in another format.
+        folder_of_cameras: Whether a folder in this format may hold several cameras.
     """
 
     name: str
     recognizes: Callable[[Path], bool]
     read: Callable[[Path, Skeleton | None], list[ViewTracks]]
+    folder_of_cameras: bool = False
 
 
 def view_tracks(  # noqa: PLR0913 - one argument for each thing in a file

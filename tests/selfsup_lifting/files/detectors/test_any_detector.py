@@ -19,7 +19,7 @@ NAMES = {
     "alphapose_open": "AlphaPose", "coco_results": "COCO results", "dlc_csv": "DeepLabCut",
     "dlc_csv_of_several": "DeepLabCut", "dlc_h5": "DeepLabCut", "dlc_fixed_h5": "DeepLabCut",
     "sleap": "SLEAP", "videopose3d": "VideoPose3D", "plain_csv": "CSV",
-    "caliscope": "caliscope",
+    "caliscope": "caliscope", "freemocap": "FreeMoCap", "ultralytics": "Ultralytics",
 }  # fmt: skip
 
 

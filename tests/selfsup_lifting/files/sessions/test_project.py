@@ -1,6 +1,7 @@
 """Laws of projects in the layouts of other tools."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -201,3 +202,16 @@ def test_one_camera_of_a_project_is_read_as_the_project_says(tmp_path: Path) -> 
     (read,) = read_recordings([str(alone)], ReadSettings())
     assert (read.fps, read.skeleton) == (120.0, whole.skeleton)
     assert_close(read.keypoints, whole.keypoints[:, 1:], rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("form", ["easymocap", "colmap"])
+def test_a_calibration_folder_of_several_files_is_one_calibration(
+    tmp_path: Path, form: str
+) -> None:
+    recording = filmed()
+    folder = layouts.write_session(tmp_path / "session", recording, layouts.mmpose)
+    (folder / "calibration.toml").unlink()
+    rig = replace(recording.cameras, names=("cam_1", "cam_2"))
+    save_cameras(folder / "calibration", rig, format=form)
+    (read,) = read_recordings([str(folder)], ReadSettings())
+    assert_close(read.cameras.projections, rig.projections, rtol=0, atol=1e-3)

@@ -1,0 +1,78 @@
+"""FreeMoCap: one NumPy array of all cameras, cameras x frames x points x 2 or 3, in pixels.
+
+The points are MediaPipe's: 33 of the body, then hands and face, which are left out. A third number
+is MediaPipe's depth, not a score. Cameras are in the order of the videos, and named after them.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, ViewTracks, view_tracks
+from selfsup_lifting.parse.npz import load_npy
+from selfsup_lifting.read_errors import Place
+from selfsup_lifting.skeleton.infer import body_by_count
+from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton
+
+NAME = "FreeMoCap"
+# A part of the file's name in all versions: `mediapipe2dData_...`, `mediapipe_2dData_...`.
+MARK = "2dData_numCams_numFrames_numTrackedPoints"
+HOMES = ("output_data/raw_data", "output_data")
+VIDEOS, VIDEO_SUFFIXES = "synchronized_videos", (".mp4", ".avi", ".mov", ".mkv")
+# How many folders above the array the videos are, and the number of its axes.
+HIGHEST_PARENT, AXES = 3, 4
+BODY = len(SKELETONS["blazepose33"].joints)
+
+
+def _recognizes(path: Path) -> bool:
+    return _array_of(path) is not None
+
+
+def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
+    """Read every camera of the array of a recording, or of the folder of the recording."""
+    file = _array_of(path) or path
+    numbers = _numbers(file)
+    names, notes = _camera_names(file, len(numbers))
+    body = body_by_count(file, numbers.shape[2], declared)
+    return [
+        view_tracks(name, file, NAME, body, one[:, None], notes=notes)
+        for name, one in zip(names, numbers, strict=True)
+    ]
+
+
+FORMAT = DetectorFormat("freemocap", _recognizes, _read, folder_of_cameras=True)
+
+
+def _array_of(path: Path) -> Path | None:
+    """Return the array, or that of the folder of a recording; None if there is none."""
+    if path.is_file():
+        return path if path.suffix == ".npy" and MARK in path.name else None
+    found = [file for home in HOMES for file in sorted((path / home).glob(f"*{MARK}*.npy"))]
+    return next(filter(Path.is_file, found), None)
+
+
+def _numbers(file: Path) -> Float[Tensor, "cameras frames joints 3"]:
+    """Return x, y and no score of the body's points."""
+    array = load_npy(file)
+    if array.ndim != AXES or array.shape[-1] not in {2, 3} or array.dtype.kind not in "fiu":
+        raise Place(file).expected(
+            "cameras x frames x points x 2 or 3 numbers", f"{array.dtype} of shape {array.shape}"
+        )
+    points = torch.from_numpy(array[:, :, :BODY, :2].astype(np.float32))
+    return torch.cat([points, torch.full_like(points[..., :1], torch.nan)], dim=-1)
+
+
+def _camera_names(file: Path, count: int) -> tuple[list[str], tuple[str, ...]]:
+    folders = [folder / VIDEOS for folder in file.resolve().parents[:HIGHEST_PARENT]]
+    home = next(filter(Path.is_dir, folders), None)
+    found = [] if home is None else sorted(home.iterdir())
+    videos = [video.stem for video in found if video.suffix.lower() in VIDEO_SUFFIXES]
+    if len(videos) == count:
+        return videos, ()
+    note = (
+        f"{file}: the folder {VIDEOS} has {len(videos)} videos, so the {count} cameras are numbered"
+    )
+    return [f"cam_{view}" for view in range(count)], (note,)

@@ -1,0 +1,113 @@
+"""Ultralytics pose: a folder with one text file per frame, as `save_txt` writes it.
+
+A line is a person: class, box, then x, y and score of every joint, the score of the box if it was
+asked for, and the number of a tracked person. Coordinates are shares of the picture's width and
+height. A point that the model hardly sees is (0, 0). Frames without a person have no file, and
+those of several videos may lie in one folder.
+"""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from selfsup_lifting.files.tracks.person_frames import PersonFrame, tracks_of_people
+from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, Scale, ViewTracks
+from selfsup_lifting.parse.folders import entries
+from selfsup_lifting.parse.text import beginning, read_text
+from selfsup_lifting.read_errors import Place
+from selfsup_lifting.skeleton.skeletons import Skeleton
+
+NAME = "Ultralytics"
+# Class and box before the joints; score of the box and number of the person after them.
+BEFORE, MOST_AFTER = 5, 2
+JOINTS = 17
+_FRAME = re.compile(r"^(.*?)[_-]?(\d{1,12})$")
+
+
+def _recognizes(path: Path) -> bool:
+    """Recognize a folder by the first line of one of its files; one file may be damaged."""
+    files = _frame_files(path) if path.is_dir() else []
+    sample = {files[at] for at in (0, len(files) // 2, -1)} if files else set()
+    return any(_is_person(beginning(file, ".txt").partition("\n")[0]) for file in sample)
+
+
+def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
+    """Read the frames of every video in the folder."""
+    videos: dict[str, dict[int, Path]] = {}
+    for file in _frame_files(path):
+        match = _FRAME.match(file.stem)
+        if match is None:
+            raise Place(file).error("expected a frame number at the end of the name, got none")
+        frames = videos.setdefault(match[1], {})
+        if int(match[2]) in frames:
+            raise Place(file).error(f"{frames[int(match[2])].name} contains this frame too")
+        frames[int(match[2])] = file
+    return [_view(path, name, files, declared) for name, files in videos.items()]
+
+
+FORMAT = DetectorFormat("ultralytics", _recognizes, _read, folder_of_cameras=True)
+
+
+def _frame_files(folder: Path) -> list[Path]:
+    return [file for file in entries(folder) if file.suffix == ".txt"]
+
+
+def _is_person(line: str) -> bool:
+    try:
+        numbers = [float(word) for word in line.split()]
+    except ValueError:
+        return False
+    box = numbers[1:BEFORE]
+    return _width(len(numbers), JOINTS) is not None and all(0 <= side <= 1 for side in box)
+
+
+def _width(count: int, joints: int) -> int | None:
+    """Return how many numbers a joint has in a line of so many words; None if it does not fit."""
+    extra = {width: count - BEFORE - width * joints for width in (2, 3)}
+    return next((width for width, rest in extra.items() if 0 <= rest <= MOST_AFTER), None)
+
+
+def _view(path: Path, name: str, files: dict[int, Path], declared: Skeleton | None) -> ViewTracks:
+    joints = JOINTS if declared is None else len(declared.joints)
+    people = [person for frame, file in files.items() for person in _people(file, frame, joints)]
+    view = tracks_of_people(path, NAME, people, [*files], declared, files=files)
+    camera = name or (path.parent.name if path.name == "labels" else path.name)
+    return replace(view, camera=camera, scale=Scale.SHARES, every_frame=False, whole_span=False)
+
+
+def _people(file: Path, frame: int, joints: int) -> list[PersonFrame]:
+    lines = enumerate(read_text(file).splitlines(), start=1)
+    return [
+        _person(Place(file, f"line {count}"), line, frame, joints)
+        for count, line in lines
+        if line.strip()
+    ]
+
+
+def _person(place: Place, line: str, frame: int, joints: int) -> PersonFrame:
+    words = line.split()
+    width = _width(len(words), joints)
+    if width is None:
+        raise place.expected(
+            f"class, box and {joints} joints of 2 or 3 numbers", f"{len(words)} words"
+        )
+    try:
+        numbers = [float(word) for word in words]
+    except ValueError as error:
+        raise place.expected("numbers", str(error)) from None
+    end = BEFORE + width * joints
+    after = words[end:]
+    identity = after[-1] if after and after[-1].isdigit() else None
+    return PersonFrame(frame, _joints(torch.tensor(numbers[BEFORE:end]), width), identity)
+
+
+def _joints(flat: Float[Tensor, "numbers"], width: int) -> Float[Tensor, "joints 3"]:
+    """Return x, y and score; a point at (0, 0) is one that the model hardly saw."""
+    rows = flat.reshape(-1, width)
+    scores = rows[:, 2] if width > 2 else torch.full_like(rows[:, 0], torch.nan)  # noqa: PLR2004
+    hidden = (rows[:, :2] == 0).all(dim=1)
+    return torch.cat([rows[:, :2], torch.where(hidden, 0.0, scores)[:, None]], dim=1)
