@@ -73,6 +73,7 @@ LIMITS = {
     "rotation": 80.0,
     "training_step": 100.0,
     "losses": 70.0,
+    "schedule": 100.0,
 }
 
 
@@ -108,7 +109,7 @@ def command_of(part: str, *, rehearse: bool) -> list[str]:
         tests = "tests/multiview_geom/kernels/test_accelerators.py"
         alone = ["-o", "addopts=--import-mode=importlib"]  # one process on the GPU
         return ["-m", "pytest", "-q", "-p", "no:cacheprovider", *alone, tests]
-    if part in {"losses", "training_step"}:
+    if part in {"losses", "training_step", "schedule"}:
         end = ["--device", "cpu", "--quick"] if rehearse else ["--device", "cuda"]
         return [f"benchmarks/{part}.py", *end]
     return ["benchmarks/on_gpu.py", "--part", part, *(["--rehearse"] if rehearse else [])]

@@ -28,6 +28,7 @@ PAGES = [ROOT / "benchmarks" / "README.md", ROOT / "docs" / "kernels.md"]
         ("losses", "loss='L_out'"),
         ("latency", "way='onnxruntime'"),
         ("training_step", "part='whole step'"),
+        ("schedule", "schedule_steps=2000"),
     ],
 )
 def test_a_quick_run_ends_well(script: str, row: str) -> None:
@@ -56,7 +57,7 @@ def test_what_runs_on_a_gpu_can_be_rehearsed_without_one() -> None:
     saved = re.findall(r"saved (.*\.json)", ended.stdout)
     parts = json.loads(Path(saved[-1]).read_text())["rows"]
     assert {part["part"]: part["status"] for part in parts} == dict.fromkeys(
-        ("tests", "triangulation", "rotation", "training_step", "losses"), "passed"
+        ("tests", "triangulation", "rotation", "training_step", "losses", "schedule"), "passed"
     )
     kernels = json.loads(Path(saved[-1].replace("on-gpu", "gpu-triangulation")).read_text())["rows"]
     assert {row["mode"] for row in kernels} == {"forward", "forward + backward"}
