@@ -14,7 +14,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom import Lens, invert_transform, triangulate_dlt
+from selfsup_lifting.moved_camera import moved_camera
 from selfsup_lifting.recording import Recording
+from selfsup_lifting.timing import in_step
 from selfsup_lifting.triangulate import reprojection_errors
 
 # Frames that are compared: bounds the time for long recordings.
@@ -36,10 +38,8 @@ MORE_TELLING = 2.0
 CLEARLY_LOWER = 0.5
 # Resized pictures, tried in this order: pixels of the detections per pixel of the calibration.
 SCALES = {"half": 0.5, "twice": 2.0, "a third of": 1 / 3, "two thirds of": 2 / 3, "1.5 times": 1.5}
-# Cameras that are early or late by up to this many frames.
-MOST_FRAMES_LATE = 30
-# A camera is late by at most this part of the recording, so that most frames can be compared.
-FRAMES_PER_LATE_FRAME = 4
+# Errors that are usual have a cause if undoing it leaves at most this share of them.
+SUBTLE_DROP = 0.99
 # With more cameras, only two of them are exchanged, not all permuted.
 MOST_PERMUTED = 4
 
@@ -53,20 +53,33 @@ class Agreement:
         share: The same, divided by the subject's size in the image.
         cause: What is most likely wrong, if anything is.
         remaining_px: The median error that is left if the cause is undone [px].
+        is_usual: Whether the error is as low as that of other recordings, in spite of the cause.
     """
 
     median_px: float
     share: float
     cause: str = ""
     remaining_px: float = torch.nan
+    is_usual: bool = False
 
     @property
     def is_bad(self) -> bool:
         """Whether the cameras disagree."""
-        return bool(self.cause) or (self.median_px > ROUND_OFF_PX and self.share > LARGEST_SHARE)
+        caused = bool(self.cause) and not self.is_usual
+        return caused or (self.median_px > ROUND_OFF_PX and self.share > LARGEST_SHARE)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether there is nothing to report."""
+        return not (self.is_bad or self.cause)
 
     def sentence(self, name: str) -> str:
         """Describe the disagreement of a recording and its most likely cause."""
+        if self.is_usual:
+            return (
+                f"{name}: {self.cause}; undone, the median reprojection error falls from "
+                f"{self.median_px:.2f} to {self.remaining_px:.2f} px"
+            )
         error = (
             f"{name}: the cameras disagree: the median reprojection error is {self.median_px:.1f} "
             f"px, {self.share:.1%} of the subject's size in the image"
@@ -87,17 +100,19 @@ def camera_agreement(recording: Recording) -> Agreement | None:
     """
     if recording.cameras.views < 2:  # noqa: PLR2004 - one camera agrees with itself
         return None
-    sample = _sampled(recording, 0)
+    sample = _sampled(recording)
     median = _median_error(sample)
     if not median < torch.inf:
         return None
     found = Agreement(median, median / _subject_size(sample))
-    if median < ROUND_OFF_PX or found.share < USUAL_SHARE:
+    usual = median < ROUND_OFF_PX or found.share < USUAL_SHARE
+    remaining, cause = (torch.inf, "") if usual else _likeliest(recording, sample)
+    if remaining <= TELLING_DROP * median:
+        return replace(found, cause=cause, remaining_px=remaining)
+    subtle = min(_subtle(recording, sample), default=(torch.inf, ""))
+    if subtle[0] > SUBTLE_DROP * median:
         return found
-    remaining, cause = _likeliest(recording, sample)
-    if remaining > TELLING_DROP * median:
-        return found
-    return replace(found, cause=cause, remaining_px=remaining)
+    return replace(found, cause=subtle[1], remaining_px=subtle[0], is_usual=True)
 
 
 def require_agreement(recordings: Sequence[Recording], limit: float) -> list[str]:
@@ -116,10 +131,10 @@ def require_agreement(recordings: Sequence[Recording], limit: float) -> list[str
     sentences = []
     for recording in recordings:
         agreement = camera_agreement(recording)
-        if agreement is None or not agreement.is_bad:
+        if agreement is None or agreement.is_sound:
             continue
         sentences.append(agreement.sentence(recording.name))
-        if agreement.share > limit:
+        if agreement.is_bad and agreement.share > limit:
             allowed = f"--most-disagreement {agreement.share + 0.01:.2f}"
             raise ValueError(f"{sentences[-1]}; to train nevertheless, pass {allowed}")
     return sentences
@@ -145,17 +160,24 @@ def _trials(recording: Recording, sample: Recording) -> Iterator[tuple[float, st
         yield _median_error(_exchanged(sample, order)), cause
     for cause, trial in _changed_pictures(sample):
         yield _median_error(trial), cause
-    yield from (_late(recording, view) for view in range(len(names)))
+    yield from _subtle(recording, sample)
 
 
-def _late(recording: Recording, view: int) -> tuple[float, str]:
-    """Return the error that the best shift of a camera in time leaves, and the shift."""
-    most = min(MOST_FRAMES_LATE, recording.frame_count // FRAMES_PER_LATE_FRAME)
-    shifts = [*range(-most, 0), *range(1, most + 1)]
-    trials = [(_median_error(_sampled(recording, late, view)), late) for late in shifts]
-    error, late = min(trials, default=(torch.inf, 0))
-    name, when = recording.cameras.names[view], "late" if late > 0 else "early"
-    return error, f"camera {name} is {abs(late)} frames {when}"
+def _subtle(recording: Recording, sample: Recording) -> Iterator[tuple[float, str]]:
+    """Yield the errors without causes that may hardly show: late, exchanged sides, moved."""
+    corrected, told = in_step(recording)
+    if corrected is not recording:
+        yield _median_error(_sampled(corrected)), f"{told.partition(';')[0]}: --sync corrects it"
+    for name in recording.cameras.names:
+        error = _median_error(sample.with_exchanged_sides([name]))
+        told = f"the left and right joints of camera {name} are exchanged"
+        yield error, f"{told}: --exchange-sides {name} corrects it"
+    move = moved_camera(sample.cameras, _ideal_pixels(sample).transpose(0, 1).flatten(1, 2))
+    if move is not None:
+        name = sample.cameras.names[move.view]
+        moved = f"camera {name} was moved by {100 * move.meters:.0f} cm and turned by"
+        error = _median_error(replace(sample, cameras=move.cameras))
+        yield error, f"{moved} {move.degrees:.1f} degrees after the calibration"
 
 
 def _changed_pictures(sample: Recording) -> Iterator[tuple[str, Recording]]:
@@ -170,6 +192,8 @@ def _changed_pictures(sample: Recording) -> Iterator[tuple[str, Recording]]:
         for axis, name in enumerate("xy"):
             trial = _with(sample, _mirrored(sample, axis), views)
             yield f"the {name} coordinates{of} are mirrored", trial
+        for word, pixels in _turned(sample):
+            yield f"the pictures{of} are turned by {word}", _with(sample, pixels, views)
     if cameras.distortion is not None:
         pinholes = replace(cameras, distortion=None, lens=Lens.OPENCV)
         yield "the lens distortion was removed already", replace(sample, cameras=pinholes)
@@ -191,6 +215,15 @@ def _mirrored(sample: Recording, axis: int) -> Float[Tensor, "frames views joint
     pixels = sample.keypoints.clone()
     pixels[..., axis] = _image_size(sample)[..., axis] - 1 - pixels[..., axis]
     return pixels
+
+
+def _turned(sample: Recording) -> Iterator[tuple[str, Float[Tensor, "frames views joints 2"]]]:
+    """Yield the pixels as they were before the pictures were turned."""
+    x, y = sample.keypoints.unbind(dim=-1)
+    width, height = _image_size(sample).unbind(dim=-1)
+    yield "90 degrees clockwise", torch.stack([y, height - 1 - x], dim=-1)
+    yield "90 degrees counterclockwise", torch.stack([width - 1 - y, x], dim=-1)
+    yield "180 degrees", torch.stack([width - 1 - x, height - 1 - y], dim=-1)
 
 
 def _from_focal_lengths(sample: Recording) -> Float[Tensor, "frames views joints 2"]:
@@ -252,21 +285,22 @@ def _with(
     return replace(sample, keypoints=keypoints)
 
 
-def _sampled(recording: Recording, late: int, view: int = 0) -> Recording:
-    """Return some frames, spread over the recording; one view is taken from later frames."""
-    count = recording.frame_count
-    first, end = max(0, -late), count - max(0, late)
-    frames = torch.arange(first, end, max(1, count // MOST_FRAMES))
-    keypoints, confidence = recording.keypoints[frames], recording.confidence[frames]
-    keypoints[:, view] = recording.keypoints[frames + late, view]
-    return replace(recording, keypoints=keypoints, confidence=confidence, truth=None)
+def _sampled(recording: Recording) -> Recording:
+    """Return some frames, spread over the recording."""
+    step = max(1, recording.frame_count // MOST_FRAMES)
+    return recording.without_truth().frames(slice(0, None, step))
+
+
+def _ideal_pixels(recording: Recording) -> Float[Tensor, "frames views joints 2"]:
+    """Return the detections without lens distortion; NaN where missing."""
+    cameras = recording.cameras
+    ideal = cameras.undistort(recording.keypoints.to(cameras.intrinsics.dtype))
+    return torch.where(ideal.valid[..., None], ideal.pixels, torch.nan)
 
 
 def _median_error(recording: Recording) -> float:
-    cameras = recording.cameras
-    ideal = cameras.undistort(recording.keypoints.to(cameras.intrinsics.dtype))
-    pixels = torch.where(ideal.valid[..., None], ideal.pixels, torch.nan)
-    error = reprojection_errors(recording, triangulate_dlt(cameras.projections, pixels))
+    points = triangulate_dlt(recording.cameras.projections, _ideal_pixels(recording))
+    error = reprojection_errors(recording, points)
     known = error[error.isfinite()]
     return float(known.median()) if len(known) else torch.inf
 

@@ -142,6 +142,12 @@ class ReadSettings(Bounded):
     min_confidence: float = setting(
         0.0, "Detections with a lower confidence count as missing", least=0, most=1
     )
+    sync: bool = setting(
+        False, "Shift cameras that are certainly early or late, to fractions of a frame"
+    )
+    exchange_sides: tuple[str, ...] = setting(
+        (), "Cameras in which the detector took left joints for right ones"
+    )
     fill_gaps: int = setting(
         0, "Longest gap in a track that is interpolated", unit="frames", least=0
     )

@@ -156,6 +156,24 @@ class Recording:
             truth=None if self.truth is None else map_joints(mapping, self.truth),
         )
 
+    def with_exchanged_sides(self, cameras: Sequence[str]) -> "Recording":
+        """Return the recording with left and right joints exchanged in some cameras.
+
+        Raises:
+            ValueError: If there is no camera of a name.
+        """
+        sides = [*range(len(self.skeleton.joints))]
+        for left, right in self.skeleton.mirrored:
+            sides[left], sides[right] = right, left
+        keypoints, confidence = self.keypoints.clone(), self.confidence.clone()
+        for name in cameras:
+            if name not in self.cameras.names:
+                raise ValueError(f"no camera {name!r}; there are {', '.join(self.cameras.names)}")
+            view = self.cameras.names.index(name)
+            keypoints[:, view] = self.keypoints[:, view, sides]
+            confidence[:, view] = self.confidence[:, view, sides]
+        return replace(self, keypoints=keypoints, confidence=confidence)
+
     def without_truth(self) -> "Recording":
         """Return the recording without its truth, as self-supervised training uses it."""
         return replace(self, truth=None)

@@ -250,7 +250,7 @@ def warnings_about_geometry(recording: Recording, agreement: Agreement | None) -
             f"{recording.name}: most points are behind a camera that detected them; are the "
             "extrinsics inverted?"
         )
-    if agreement is not None and agreement.is_bad:
+    if agreement is not None and not agreement.is_sound:
         warnings.append(agreement.sentence(recording.name))
     return warnings
 

@@ -19,6 +19,7 @@ from selfsup_lifting.reader import Reader, ReadResult, merged_notes
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.simulation import motion_capture, stick_figure
 from selfsup_lifting.skeleton.skeleton_file import find_skeleton
+from selfsup_lifting.timing import in_step
 
 # In the order in which they are asked: those that are hardest to confuse come first.
 READERS: Mapping[str, Reader] = {
@@ -82,15 +83,7 @@ def read_results(source: str, settings: ReadSettings) -> list[ReadResult]:
             raise Place(path).error(f"the recording {result.recording.name!r} has no frames")
     if settings.take is not None:
         results = _named(results, settings.take, source)
-    return [
-        replace(
-            result,
-            recording=_prepared(result.recording, settings),
-            notes=(*result.notes, *_dropped(result.recording, settings)),
-            reader=reader.name,
-        )
-        for result in results
-    ]
+    return [_prepared(result, settings, reader.name) for result in results]
 
 
 def _named(results: Sequence[ReadResult], take: str, source: str) -> list[ReadResult]:
@@ -156,7 +149,21 @@ def _dropped(recording: Recording, settings: ReadSettings) -> Iterator[str]:
         )
 
 
-def _prepared(recording: Recording, settings: ReadSettings) -> Recording:
+def _prepared(result: ReadResult, settings: ReadSettings, reader: str) -> ReadResult:
+    """Apply the settings to a recording as it was read."""
+    notes = [*result.notes, *_dropped(result.recording, settings)]
+    try:
+        recording = result.recording.with_exchanged_sides(settings.exchange_sides)
+    except ValueError as error:
+        raise ReadError(f"{result.recording.name}: {error}") from error
+    if settings.sync:
+        recording, told = in_step(recording)
+        notes.append(f"{recording.name}: {told}")
+    recording = _changed(recording, settings)
+    return replace(result, recording=recording, notes=tuple(notes), reader=reader)
+
+
+def _changed(recording: Recording, settings: ReadSettings) -> Recording:
     if not settings.undistort:
         cameras = replace(recording.cameras, distortion=None, lens=Lens.OPENCV)
         recording = replace(recording, cameras=cameras)

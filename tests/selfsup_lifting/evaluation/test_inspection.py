@@ -57,7 +57,7 @@ def test_the_camera_that_was_moved_is_named(tmp_path: Path, wrong: int) -> None:
     turn[wrong, :3, 3] = torch.tensor([0.3, 0.1, 0.0])
     moved = turn @ recording.cameras.camera_from_world
     cameras = replace(recording.cameras, camera_from_world=moved)
-    assert f"camera cam_{wrong + 1} looks wrong" in warnings_about(
+    assert f"camera cam_{wrong + 1} was moved by" in warnings_about(
         tmp_path, replace(recording, cameras=cameras)
     )
 

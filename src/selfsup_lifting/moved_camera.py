@@ -1,0 +1,121 @@
+"""Which camera was moved after the calibration, and how far.
+
+Each camera is compared with the points that the others triangulate. If one camera was moved, its
+pose can be found anew from these points, and then every camera agrees with the others as well as
+its noise allows. A calibration that is poor as a whole has no such camera.
+"""
+
+from dataclasses import dataclass, replace
+
+from jaxtyping import Float
+from torch import Tensor
+
+from multiview_geom import (
+    Cameras,
+    invert_transform,
+    project_points,
+    rotation_to_vector,
+    solve_pnp,
+    triangulate_dlt,
+)
+
+# The pose of a moved camera can be found anew so that its error falls below this share; the errors
+# of all others then fall no lower than this one.
+MENDED, SOUND = 0.75, 0.87
+FEWEST_VIEWS, FEWEST_POINTS = 3, 20
+# Of the points, those with a larger error than so many medians are outliers.
+OUTLIER = 3.0
+REFINEMENTS = 3
+
+
+@dataclass(frozen=True)
+class Move:
+    """A camera that was moved.
+
+    Attributes:
+        view: Its index.
+        meters: How far it was moved.
+        degrees: By which angle it was turned.
+        cameras: The rig with its new pose.
+    """
+
+    view: int
+    meters: float
+    degrees: float
+    cameras: Cameras
+
+
+def moved_camera(cameras: Cameras, pixels: Float[Tensor, "views points 2"]) -> Move | None:
+    """Find the one camera that was moved after the calibration.
+
+    Args:
+        cameras: The calibrated cameras, in meters.
+        pixels: The detections, without lens distortion [px]; NaN where missing.
+
+    Returns:
+        The camera, or None if there is none, if several are wrong, or with fewer than three views.
+    """
+    if cameras.views < FEWEST_VIEWS:
+        return None
+    before = [_against_others(cameras, pixels, view) for view in range(cameras.views)]
+    gains = [share for share, _ in before]
+    for view in sorted(range(cameras.views), key=gains.__getitem__):
+        share, pose = before[view]
+        if share > MENDED:
+            return None
+        mended = _with_pose(cameras, view, pose)
+        others = [other for other in range(cameras.views) if other != view]
+        if all(_against_others(mended, pixels, other)[0] > SOUND for other in others):
+            return _move(cameras, mended, view)
+    return None
+
+
+def _against_others(
+    cameras: Cameras, pixels: Float[Tensor, "views points 2"], view: int
+) -> tuple[float, Float[Tensor, "4 4"]]:
+    """Return the best pose of a camera, and the share of its error that this pose leaves."""
+    others = [other for other in range(cameras.views) if other != view]
+    points = triangulate_dlt(cameras.projections[others], pixels[others])
+    pose = cameras.camera_from_world[view]
+    known = points.isfinite().all(dim=-1) & pixels[view].isfinite().all(dim=-1)
+    if known.sum() < FEWEST_POINTS:
+        return 1.0, pose
+    points, seen, intrinsics = points[known], pixels[view, known], cameras.intrinsics[view]
+    error = _errors(intrinsics, pose, points, seen)
+    first = float(error.median())
+    for _ in range(REFINEMENTS):
+        inlier = error <= OUTLIER * error.median()
+        found = solve_pnp(intrinsics, points, seen, weights=inlier.to(points))
+        if not found.isfinite().all():
+            return 1.0, pose
+        error = _errors(intrinsics, found, points, seen)
+        pose = found
+    return float(error.median()) / first, pose
+
+
+def _errors(
+    intrinsics: Float[Tensor, "3 3"],
+    pose: Float[Tensor, "4 4"],
+    points: Float[Tensor, "points 3"],
+    pixels: Float[Tensor, "points 2"],
+) -> Float[Tensor, "points"]:
+    projected = project_points((intrinsics @ pose[:3])[None], points)[0]
+    error: Tensor = (projected - pixels).norm(dim=-1)
+    return error
+
+
+def _with_pose(cameras: Cameras, view: int, pose: Float[Tensor, "4 4"]) -> Cameras:
+    poses = cameras.camera_from_world.clone()
+    poses[view] = pose
+    return replace(cameras, camera_from_world=poses)
+
+
+def _move(before: Cameras, after: Cameras, view: int) -> Move:
+    places = [invert_transform(one.camera_from_world[view]) for one in (before, after)]
+    turn = places[0][:3, :3].mT @ places[1][:3, :3]
+    return Move(
+        view,
+        meters=float((places[1][:3, 3] - places[0][:3, 3]).norm()),
+        degrees=float(rotation_to_vector(turn).norm().rad2deg()),
+        cameras=after,
+    )
