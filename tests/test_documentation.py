@@ -83,6 +83,14 @@ def test_every_public_name_has_an_example(public: Callable[..., object]) -> None
     assert ">>> " in (public.__doc__ or "")
 
 
+def test_what_to_call_instead_of_other_libraries_exists() -> None:
+    page = (ROOT / "docs" / "coming_from.md").read_text()
+    ours = [line.split("|")[2] for line in page.splitlines() if line.startswith("|")]
+    names = {name for cell in ours for name in re.findall(r"`([a-z_]+)[(`]", cell)}
+    assert len(names) > 20
+    assert [name for name in names - {*COMMANDS} if not hasattr(multiview_geom, name)] == []
+
+
 def test_contributing_quotes_the_code_of_today() -> None:
     page = (ROOT / "CONTRIBUTING.md").read_text()
     quotes = re.findall(r"```python\n# (\S+)\n(.*?)```", page, re.DOTALL)
