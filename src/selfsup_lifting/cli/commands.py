@@ -10,7 +10,6 @@ from pathlib import Path
 from selfsup_lifting.agreement import require_agreement
 from selfsup_lifting.cli.calibrate_command import calibrate
 from selfsup_lifting.cli.options import (
-    PROGRAM,
     AblateOptions,
     EvaluateOptions,
     ExportOptions,
@@ -48,7 +47,7 @@ from selfsup_lifting.report.run_report import save_run_report
 from selfsup_lifting.run_files import has_commit, read_commit
 from selfsup_lifting.training.checkpoint import BEST_FILE, WEIGHTS_FILE, load_lifter
 from selfsup_lifting.training.devices import training_device
-from selfsup_lifting.training.distributed import is_first
+from selfsup_lifting.training.distributed import is_first, launcher
 from selfsup_lifting.training.loop import train as train_lifter
 from selfsup_lifting.training.loop import untrained_lifter
 from selfsup_lifting.training.run_folder import planned_run
@@ -121,8 +120,8 @@ def _how_to_continue(folder: Path, error: BaseException) -> str:
         return f"{why}nothing was saved"
     saved = read_commit(folder)
     step = f" and {saved.step} steps" if saved.step else ""
-    command = shlex.join([PROGRAM, "train", "--resume", str(folder)])
-    return f"{why}{folder} holds {saved.epoch} epochs{step}; continue with: {command}"
+    command = shlex.join(["train", "--resume", str(folder)])
+    return f"{why}{folder} holds {saved.epoch} epochs{step}; continue with: {launcher()} {command}"
 
 
 def _opening(options: TrainOptions) -> Iterator[str]:

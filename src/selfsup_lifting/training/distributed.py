@@ -40,6 +40,20 @@ def own_device(device: str) -> str:
     return device
 
 
+def launcher() -> str:
+    """Return how this program was started, to show how it is started again."""
+    if process_count() == 1:
+        return "selfsup-lifting"
+    count = os.environ["LOCAL_WORLD_SIZE"]
+    nodes = process_count() // int(count)
+    where = (
+        "--standalone"
+        if nodes == 1
+        else f"--nnodes {nodes} --rdzv-backend c10d --rdzv-endpoint HOST:PORT"
+    )
+    return f"torchrun {where} --nproc-per-node {count} -m -- selfsup_lifting"
+
+
 @contextmanager
 def joined_processes(device: str) -> Iterator[None]:
     """Connect the processes during the block: by NCCL for GPUs, by gloo for CPUs."""

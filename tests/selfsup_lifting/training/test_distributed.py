@@ -16,7 +16,7 @@ from selfsup_lifting.evaluation.published_tables import split_for
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.recording import save_recording
 from selfsup_lifting.run_files import require_undamaged
-from selfsup_lifting.training.distributed import own_part, own_share
+from selfsup_lifting.training.distributed import launcher, own_part, own_share
 from selfsup_lifting.training.loop import train
 from selfsup_lifting.training.synced_batchnorm import SyncedBatchNorm, with_synced_batchnorm
 from tests.selfsup_lifting.strategies import Scene
@@ -97,3 +97,14 @@ def test_synced_normalization_of_one_process_is_that_of_pytorch() -> None:
     features = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
     assert torch.equal(synced(features), plain(features))
     assert list(synced.state_dict()) == list(plain.state_dict())
+
+
+def test_the_command_that_continues_starts_as_many_processes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert launcher() == "selfsup-lifting"
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert launcher() == "torchrun --standalone --nproc-per-node 4 -m -- selfsup_lifting"
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert "--nnodes 2" in launcher()
