@@ -1,4 +1,4 @@
-"""Write 3D tracks as NPZ, CSV, TRC or C3D."""
+"""Write 3D tracks as NPZ, CSV, TRC, C3D or BVH."""
 
 import csv
 import json
@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from selfsup_lifting.atomic_write import replacing
+from selfsup_lifting.bvh_file import write_bvh
 from selfsup_lifting.c3d_file import require_ezc3d, write_c3d
 from selfsup_lifting.point_quality import PointQuality
 from selfsup_lifting.safe_text import for_spreadsheet, on_one_line
@@ -70,15 +71,15 @@ def save_tracks(  # noqa: PLR0913 - what a file says about its tracks
     """Write 3D tracks in meters; the file states the unit and the coordinate frame.
 
     Args:
-        path: The file; its suffix `.npz`, `.csv`, `.trc` or `.c3d` chooses the format.
+        path: The file; its suffix `.npz`, `.csv`, `.trc`, `.c3d` or `.bvh` chooses the format.
         tracks: Joint positions [m]; NaN where unknown.
         skeleton: The skeleton of the joints.
         fps: Frame rate [1/s].
         coordinates: The coordinate frame of the tracks: "camera", "root" or "world".
-        up: The axis of the world that points up, such as "z" or "-y", for `.trc` and `.c3d` files
-            in world coordinates.
-        fill: Whether a `.trc` file has no empty cells: gaps are interpolated linearly, and the
-            ends repeat the nearest known position. The header says so.
+        up: The axis of the world that points up, such as "z" or "-y", for `.trc`, `.c3d` and
+            `.bvh` files in world coordinates.
+        fill: Whether a `.trc` or `.bvh` file has no gaps: they are interpolated linearly, and the
+            ends repeat the nearest known position. The header of a `.trc` file says so.
         processing: What was done to the tracks, such as smoothing, for the file to say.
         quality: Reprojection error, number of cameras and score of every point, for `.npz` and
             `.csv` files.
@@ -87,12 +88,13 @@ def save_tracks(  # noqa: PLR0913 - what a file says about its tracks
     Raises:
         FileExistsError: If the file exists and must not be replaced.
         ValueError: If the suffix, the coordinate frame or the axis is unknown, or the number of
-            joints is not the skeleton's.
+            joints is not the skeleton's; if a `.bvh` file would have gaps.
 
     Note:
         A `.trc` file is y up, as OpenSim requires: camera coordinates (x, y, z) are written as
         (x, -y, -z), and world coordinates as (y, z, x) if z is up, like Pose2Sim, and else by the
-        rotation in `UPRIGHT`. The first line of the file says which. A `.c3d` file has the axes of
+        rotation in `UPRIGHT`. The first line of the file says which. So is a `.bvh` file, in
+        centimeters, see `write_bvh`; it has no place for remarks. A `.c3d` file has the axes of
         the tracks, and is in millimeters and single precision, as other programs expect.
     """
     path = Path(path)
@@ -190,6 +192,12 @@ def _write_c3d(path: Path, tracks: _Tracks, _: str) -> None:
     )  # fmt: skip
 
 
+def _write_bvh(path: Path, tracks: _Tracks, _: str) -> None:
+    points = y_up(tracks.points, _up(tracks))
+    points = _filled(points) if tracks.fill else points
+    write_bvh(path, points, tracks.skeleton, tracks.fps)
+
+
 def _up(tracks: _Tracks) -> str:
     """Return the axis of the tracks that points up."""
     return tracks.up if tracks.coordinates == "world" else "-y"
@@ -230,4 +238,5 @@ def _description(tracks: _Tracks) -> dict[str, object]:
 _Writer = Callable[[Path, _Tracks, str], None]
 _WRITERS: Mapping[str, _Writer] = {
     ".npz": _write_npz, ".csv": _write_csv, ".trc": _write_trc, ".c3d": _write_c3d,
+    ".bvh": _write_bvh,
 }  # fmt: skip

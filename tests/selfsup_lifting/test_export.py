@@ -162,7 +162,12 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "frame", "body", "sentence"),
     [
-        ("x.mat", "camera", "h36m17", r"are written as \.npz, \.csv, \.trc, \.c3d, not '\.mat'"),
+        (
+            "x.mat",
+            "camera",
+            "h36m17",
+            r"are written as \.npz, \.csv, \.trc, \.c3d, \.bvh, not '\.mat'",
+        ),
         ("x.csv", "moon", "h36m17", "`coordinates` must be one of camera, root, world, got 'moon'"),
         ("x.csv", "camera", "body25", r"`tracks` must have shape \(frames, 25, 3\)"),
     ],
