@@ -13,7 +13,7 @@ from tests.multiview_geom.tolerances import assert_close
 FILES = Path(__file__).parent / "written_by_peers"
 
 # COLMAP counts pixels from the corner of the first, and everybody else from its center.
-OFFSETS = {"aniposelib": 0.0, "aniposelib_fisheye": 0.0, "colmap": 0.5}
+OFFSETS = {"aniposelib": 0.0, "aniposelib_fisheye": 0.0, "colmap": 0.5, "colmap_binary": 0.5}
 
 
 def keypoints_of(name: str) -> tuple[Tensor, dict[str, list[list[float]]]]:

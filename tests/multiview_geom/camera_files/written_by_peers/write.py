@@ -69,12 +69,14 @@ def write_colmap() -> None:
         image.points2D = pycolmap.Point2DList(dots)
         rig.add_image_with_trivial_frame(image, pose)
         seen[image.name] = [camera.img_from_cam(pose * point).tolist() for point in POINTS]
-    folder = HERE / "colmap"
-    folder.mkdir(exist_ok=True)
-    rig.write_text(str(folder))
-    for unused in ("frames.txt", "rigs.txt", "points3D.txt"):
-        (folder / unused).unlink(missing_ok=True)
-    keep("colmap", seen)
+    for name, write in (("colmap", rig.write_text), ("colmap_binary", rig.write_binary)):
+        folder = HERE / name
+        folder.mkdir(exist_ok=True)
+        write(str(folder))
+        for unused in folder.iterdir():
+            if unused.stem not in {"cameras", "images"}:
+                unused.unlink()
+        keep(name, seen)
 
 
 def keep(name: str, seen: dict[str, list[list[float]]]) -> None:
