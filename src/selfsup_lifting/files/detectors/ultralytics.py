@@ -2,8 +2,8 @@
 
 A line is a person: class, box, then x, y and score of every joint, the score of the box if it was
 asked for, and the number of a tracked person. Coordinates are shares of the picture's width and
-height. Older versions write a point with a score below 0.5 as (0, 0). Frames without a person have no file, and
-those of several videos may lie in one folder.
+height. Older versions write a point with a score below 0.5 as (0, 0). Frames without a person have
+no file, and those of several videos may lie in one folder.
 """
 
 import re
