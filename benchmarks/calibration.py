@@ -3,9 +3,9 @@
 Motion capture is filmed by drawn rigs: four cameras with the lenses of Human3.6M, or eight in a
 ring, with 3 px of noise, 5 % outliers and 20 % missing detections. The poses are not given. The
 table compares the cameras with the true ones after a similarity, and the 3D joints with those that
-the true cameras give from the same pixels. Times are those of the processor, with one thread, so
-that other work on the machine does not count. aniposelib-pytorch needs an environment of its own, and
-an option names its interpreter; it gets the same pixels, one rig after the other.
+the true cameras give from the same pixels. Times are those of the processor, with one thread:
+other work on the machine does not count. aniposelib-pytorch needs an environment of its own, and an
+option names its interpreter; it gets the same pixels, one rig after the other.
 
     python benchmarks/calibration.py --mocap ../shared/data/mocap-bvh [--aniposelib-pytorch PYTHON]
 """

@@ -14,7 +14,11 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = (ROOT / "benchmarks" / "README.md", ROOT / "docs" / "kernels.md")
+PAGES = (
+    ROOT / "benchmarks" / "README.md",
+    ROOT / "docs" / "calibration.md",
+    ROOT / "docs" / "kernels.md",
+)
 HEADLINE_POINTS, HEADLINE_MATRICES = 139_264, 100_000
 
 Row = dict[str, Any]
@@ -135,7 +139,21 @@ def robust(rows: list[Row]) -> list[list[str]]:
 
 def pairs(rows: list[Row]) -> list[list[str]]:
     """Show the time of robust triangulation for several numbers of pairs of views."""
-    part = next(part for part in rows if part["title"].startswith("Pairs tried"))
+    return _as_it_is(rows, "Pairs tried")
+
+
+def calibration(rows: list[Row]) -> list[list[str]]:
+    """Show the errors of calibrated rigs."""
+    return _as_it_is(rows, "Drawn rigs")
+
+
+def calibration_time(rows: list[Row]) -> list[list[str]]:
+    """Show the time of a calibration against frames and cameras."""
+    return _as_it_is(rows, "Time against")
+
+
+def _as_it_is(rows: list[Row], title: str) -> list[list[str]]:
+    part = next(part for part in rows if part["title"].startswith(title))
     body = [[part["title"], *part["columns"]], ["---", *["--:"] * len(part["columns"])]]
     return body + [[name, *(f"{n:.3g}" for n in row)] for name, row in part["rows"].items()]
 
@@ -175,6 +193,8 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], list[list[str]]]]] = {
     "rotation on a GPU": ("gpu-rotation", gpu_kernels),
     "robust": ("robust", robust),
     "pairs": ("robust", pairs),
+    "calibration": ("calibration", calibration),
+    "calibration time": ("calibration", calibration_time),
     "missing": ("missing", missing),
     "latency": ("latency", latency),
 }

@@ -15,7 +15,11 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "benchmarks" / "README.md", ROOT / "docs" / "kernels.md"]
+PAGES = [
+    ROOT / "benchmarks" / "README.md",
+    ROOT / "docs" / "calibration.md",
+    ROOT / "docs" / "kernels.md",
+]
 
 
 @pytest.mark.slow

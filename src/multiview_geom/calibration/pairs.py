@@ -1,5 +1,6 @@
 """Relative poses of pairs of cameras, and how well each is determined."""
 
+from functools import partial
 from itertools import combinations
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ from multiview_geom.transforms import invert_transform
 
 MOST_MATCHES = 1000
 """Number of matches that find the pose of a pair."""
+LARGEST_COMPLETE, PARTNERS = 10, 4
+"""Up to so many views all pairs are tried; of more views, each is paired with so many others."""
 IN_PLANE = 0.95
 """If one homography explains this share of the matches, the points are in a plane."""
 FITTED = 0.8
@@ -49,10 +52,33 @@ class Pair(NamedTuple):
 
 
 def find_pairs(seen: Observations, threshold: float) -> list[Pair]:
-    """Find the relative pose of each pair of views that has one, best determined first."""
-    pairs = (_pair(seen, *views, threshold) for views in combinations(range(seen.cameras.views), 2))
+    """Find the relative pose of pairs of views that have one, best determined first."""
+    pairs = (_pair(seen, *views, threshold) for views in candidates(seen))
     found = [pair for pair in pairs if pair is not None]
     return sorted(found, key=lambda pair: -pair.score)
+
+
+def candidates(seen: Observations) -> list[tuple[int, int]]:
+    """Return all pairs of views; of a large rig, those that share most points.
+
+    Each view keeps its `PARTNERS` best partners; of partners that share as many points, those that
+    are next in the order of the cameras, which often are next to each other in the room.
+    """
+    views = seen.cameras.views
+    pairs = list(combinations(range(views), 2))
+    if views <= LARGEST_COMPLETE:
+        return pairs
+    both = (seen.trust > 0).to(seen.trust)
+    shared = (both @ both.mT).tolist()
+
+    def rank(view: int, other: int) -> tuple[float, int]:
+        return -shared[view][other], min((view - other) % views, (other - view) % views)
+
+    kept = set()
+    for view in range(views):
+        others = sorted((other for other in range(views) if other != view), key=partial(rank, view))
+        kept |= {(min(view, other), max(view, other)) for other in others[:PARTNERS]}
+    return sorted(kept)
 
 
 def _pair(seen: Observations, first: int, second: int, threshold: float) -> Pair | None:

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from multiview_geom import ring_of_cameras
 from multiview_geom.calibration import placement
 from multiview_geom.calibration.observations import observations
-from multiview_geom.calibration.pairs import find_pairs
+from multiview_geom.calibration.pairs import candidates, find_pairs
 from tests.multiview_geom.bundle_adjustment.scenes import cloud, deviation
 from tests.multiview_geom.strategies import Staircase
 
@@ -24,3 +25,15 @@ def test_the_poses_of_pairs_get_one_scale(monkeypatch: pytest.MonkeyPatch) -> No
     assert [pair.score for pair in pairs] == sorted((pair.score for pair in pairs), reverse=True)
     placed = placement.place_cameras(seen, pairs, THRESHOLD_PX)
     assert deviation(placed.cameras, truth) < 1e-6
+
+
+def test_of_a_large_rig_the_pairs_are_tried_that_share_most_points() -> None:
+    truth = ring_of_cameras(16, 4.0, 1.0, dtype=torch.float64)
+    pixels = truth.project(cloud(40, 2)).pixels
+    # The sixth view saw only points of its own, with one view across the room.
+    pixels[5, :30] = torch.nan
+    pixels[[view for view in range(16) if view not in {5, 12}], 30:] = torch.nan
+    pairs = candidates(observations(truth, pixels, None))
+    assert (5, 12) in pairs
+    assert len(pairs) < 16 * 15 / 4
+    assert {view for pair in pairs for view in pair} == {*range(16)}
