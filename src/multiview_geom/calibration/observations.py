@@ -62,15 +62,24 @@ class Observations:
         )
 
     def thinned(self, most: int) -> "Observations":
-        """Return the observations of at most so many points, those that most placed views saw."""
-        views = (self.trust[self.placed] > 0).sum(dim=0)
+        """Return the observations of at most so many points, those that most placed views saw.
+
+        Each placed view gets its share of them, also if it saw few points.
+        """
+        seen = self.trust[self.placed] > 0
+        views = seen.sum(dim=0)
         usable = (views > 1).nonzero()[:, 0]
         if len(usable) <= most:
             return self.take(usable)
         # Of points that as many views saw, those that are spread evenly over all.
-        order = spread_evenly(len(usable), len(usable)).to(usable.device)
-        ranked = usable[order][views[usable[order]].argsort(descending=True, stable=True)]
-        return self.take(ranked[:most].sort().values)
+        order = usable[spread_evenly(len(usable), len(usable)).to(usable.device)]
+        ranked = order[views[order].argsort(descending=True, stable=True)]
+        kept = torch.zeros_like(views, dtype=torch.bool)
+        for own in seen:
+            kept[ranked[own[ranked]][: most // len(seen)]] = True
+        rest = ranked[~kept[ranked]]
+        kept[rest[: most - int(kept.sum())]] = True
+        return self.take(kept.nonzero()[:, 0])
 
     def select(self, views: list[int]) -> "Observations":
         """Return the observations of some views."""

@@ -109,9 +109,9 @@ def _pose_by_pair(seen: Observations, pair: Pair, threshold: float) -> Float[Ten
 
 def _pose_by_points(seen: Observations, view: int, threshold: float) -> Float[Tensor, "4 4"] | None:
     """Find the pose that most of the known points agree with."""
-    some = seen.thinned(MOST_POINTS)
+    some = seen.take(seen.shared(view)).thinned(MOST_POINTS)
     points = some.triangulated(WIDENED * threshold).points
-    usable = (points.isfinite().all(dim=-1) & (some.trust[view] > 0)).nonzero()[:, 0]
+    usable = points.isfinite().all(dim=-1).nonzero()[:, 0]
     if len(usable) < FEWEST_SHARED:
         return None
     points, pixels, trust = points[usable], some.ideal[view, usable], some.trust[view, usable]

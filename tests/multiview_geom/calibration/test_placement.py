@@ -37,3 +37,13 @@ def test_of_a_large_rig_the_pairs_are_tried_that_share_most_points() -> None:
     assert (5, 12) in pairs
     assert len(pairs) < 16 * 15 / 4
     assert {view for pair in pairs for view in pair} == {*range(16)}
+
+
+def test_fewer_points_hold_the_share_of_a_view_that_saw_few() -> None:
+    truth = ring_of_cameras(4, 4.0, 1.0, dtype=torch.float64)
+    pixels = truth.project(cloud(400, 3)).pixels
+    pixels[3, 20:] = torch.nan
+    pixels[:2, :20] = torch.nan
+    some = observations(truth, pixels, None).thinned(60)
+    assert some.pixels.shape[1] == 60
+    assert (some.trust > 0).sum(dim=-1).tolist() == [45, 45, 60, 15]
