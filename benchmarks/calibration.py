@@ -216,12 +216,14 @@ def simulated(options: argparse.Namespace) -> Table:
     for kind in ("4 like Human3.6M", "8 in a ring"):
         scenes = [filmed(kind, seed, clips) for seed in range(options.rigs // 2)]
         ours(scenes[0])  # compiles what is compiled
+        scores: dict[str, list[Score]] = {name: [] for name in ways}
         for name, solve in ways.items():
-            scores = []
             for seed, scene in enumerate(scenes[: rigs[name] // 2]):
-                scores.append(score(scene, *solve(scene)))
-                print(name, kind, seed, scores[-1], flush=True)
-            table.rows[f"{kind}, {name}"] = row(scores)
+                scores[name].append(score(scene, *solve(scene)))
+                print(name, kind, seed, scores[name][-1], flush=True)
+            table.rows[f"{kind}, {name}"] = row(scores[name])
+        if count := len(scores.get("aniposelib-pytorch", [])):
+            table.rows[f"{kind}, ours on these rigs"] = row(scores["ours"][:count])
     return table
 
 
