@@ -117,7 +117,7 @@ def test_a_diverging_training_is_reported_and_the_older_run_stays(tmp_path: Path
     before = contents(tmp_path / "run")
     words = (
         r"diverged: L_\w+ was \S+ in step [12] of epoch [12]; its batch has "
-        r"frames (\d+, ){4}\d+ and 3 more of scene 0; .*`learning_rate`"
+        r"frames (\d+, ){3}\d+ and 4 more of scene 0; .*`learning_rate`"
     )
     with pytest.raises(ValueError, match=words):
         train(DIVERGING, recordings(), tmp_path / "run")
