@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from signal import SIGINT
 
-from selfsup_lifting.cli.options import COMMANDS, PROGRAM, parse_options
+from selfsup_lifting.cli.options import COMMANDS, COMPLETION, PROGRAM, parse_options
 from selfsup_lifting.safe_text import printable
 
 # The exit status after a signal is this plus its number, as in a shell.
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _require_command(arguments: Sequence[str]) -> None:
     for name in arguments[:1]:
-        if name not in {*COMMANDS, "-h", "--help"}:
+        if name not in {*COMMANDS, "-h", "--help", COMPLETION}:
             close = difflib.get_close_matches(name, COMMANDS, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
             raise ValueError(f"no command {name!r}{hint}; commands are {', '.join(COMMANDS)}")

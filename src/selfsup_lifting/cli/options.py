@@ -27,6 +27,8 @@ from selfsup_lifting.smoothing_settings import SmoothingSettings
 PROGRAM = "selfsup-lifting"
 # Shows every option; --help shows those that most people need.
 ALL_OPTIONS = "--help-all"
+# Prints a script that completes commands and options in a shell.
+COMPLETION = "--print-completion"
 
 Choice = TypeVar("Choice")
 Settings = Annotated[Config, arg(name="")]
@@ -289,7 +291,11 @@ def parse_options(arguments: Sequence[str]) -> Options:
     """
     name, *rest = arguments
     if name not in COMMANDS:
-        tyro.extras.subcommand_cli_from_dict(dict(COMMANDS), prog=PROGRAM, args=arguments)
+        plain = ["--tyro-print-completion" if one == COMPLETION else one for one in arguments]
+        tyro.extras.subcommand_cli_from_dict(
+            dict(COMMANDS), prog=PROGRAM, args=plain,
+            config=(tyro.conf.EnumChoicesFromValues,), registry=_registry,
+        )  # fmt: skip
     if "-h" in rest or "--help" in rest:
         sys.stdout.write(short_help(PROGRAM, name, COMMANDS[name]))
         sys.exit(0)

@@ -225,6 +225,16 @@ def test_the_help_of_a_recipe_shows_its_defaults(capsys: pytest.CaptureFixture[s
     assert "zero where missing (ours: no; not stated in the paper) (default: True)" in text
 
 
+def test_a_shell_completes_every_command_and_its_options(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["--print-completion", "bash"])
+    script = capsys.readouterr().out
+    assert [name for name in (*COMMANDS, "--cameras", "--lifter.width") if name not in script] == []
+    assert "--read.cameras" not in script
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_help_of_a_command_fits_a_screen_and_names_options_that_exist(
     command: str, capsys: pytest.CaptureFixture[str]
