@@ -1,43 +1,62 @@
-"""DANNCE's `*_params.mat`, one MATLAB file per camera, in millimeters.
+"""DANNCE's calibrations in MATLAB files, in millimeters.
 
-MATLAB multiplies points as rows: x = [X_world 1] [r; t] K, so K and r are transposed. Its first
-pixel is (1, 1), here (0, 0): the principal point moves by one pixel. The lens formula is OpenCV's.
+They are `*_params.mat`, one file per camera, or the cells `params` and `camnames` of `*dannce.mat`,
+one file of all cameras. MATLAB multiplies points as rows: x = [X_world 1] [r; t] K, so K and r are
+transposed. Its first pixel is (1, 1), here (0, 0): the principal point moves by one pixel. The lens
+formula is OpenCV's.
 """
 
 from pathlib import Path
 
 from torch import Tensor
 
+from multiview_geom._view_names import default_names
 from multiview_geom.camera_files.folder_files import camera_files
 from multiview_geom.camera_files.format import CameraFormat, CameraSource
-from multiview_geom.camera_files.matlab_file import matlab_matrices
+from multiview_geom.camera_files.matlab_file import matlab_variables
 from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.camera_files.records import CameraRecord
-from multiview_geom.camera_files.values import coefficients, numbers, table
+from multiview_geom.camera_files.values import coefficients, numbers, table, text
 from multiview_geom.lenses.lens import Lens
 
-ENDING = "_params.mat"
+ENDING, ENDING_OF_ALL = "_params.mat", "dannce.mat"
 FIRST_PIXEL = 1.0
+CAMERAS, NAMES = "params", "camnames"
 KEYS = ("K", "r", "t", "RDistort", "TDistort")
 
 
 def read(source: CameraSource) -> list[CameraRecord]:
-    """Read one camera, or all cameras of a folder, named by their files without `_params`."""
+    """Read one camera, all cameras of a folder, named by their files, or those of one file."""
     files = camera_files(source.path, f"*{ENDING}") if source.is_folder else [source.path]
-    return [_record(file) for file in files]
+    return [record for file in files for record in _records(file)]
 
 
-def _record(path: Path) -> CameraRecord:
-    place, found = FilePlace(path), matlab_matrices(path)
-    table(place, {**found}, *KEYS)
-    K = _matrix(place, found, "K", 3, 3).mT.clone()
+def _records(path: Path) -> list[CameraRecord]:
+    place, found = FilePlace(path), matlab_variables(path, *KEYS, CAMERAS, NAMES)
+    cameras = found.get(CAMERAS)
+    if not isinstance(cameras, list):
+        return [_record(place, path.name.removesuffix(ENDING), found)]
+    names = found.get(NAMES, [*default_names(len(cameras))])
+    if not isinstance(names, list) or len(names) != len(cameras):
+        raise place.at(NAMES).expected(f"{len(cameras)} names", names)
+    place = place.at(CAMERAS)
+    return [
+        _record(place.at(at), text(place.at(at), name), camera)
+        for at, (name, camera) in enumerate(zip(names, cameras, strict=True))
+    ]
+
+
+def _record(place: FilePlace, name: str, value: object) -> CameraRecord:
+    camera = {key: one for key, one in table(place, value).items() if isinstance(one, Tensor)}
+    table(place, {**camera}, *KEYS)
+    K = _matrix(place, camera, "K", 3, 3).mT.clone()
     K[:2, 2] -= FIRST_PIXEL
     return CameraRecord(
-        name=path.name.removesuffix(ENDING),
+        name=name,
         intrinsics=K,
-        rotation=_matrix(place, found, "r", 3, 3).mT,
-        translation=_matrix(place, found, "t", 3),
-        distortion=_coefficients(place, found),
+        rotation=_matrix(place, camera, "r", 3, 3).mT,
+        translation=_matrix(place, camera, "t", 3),
+        distortion=_coefficients(place, camera),
     )
 
 
@@ -55,12 +74,12 @@ def _matrix(place: FilePlace, found: dict[str, Tensor], key: str, *shape: int) -
 
 FORMAT = CameraFormat(
     name="dannce",
-    title="DANNCE *_params.mat",
+    title="DANNCE *_params.mat or *dannce.mat",
     unit="mm",
     recognizes=lambda source: (
         bool(camera_files(source.path, f"*{ENDING}"))
         if source.is_folder
-        else source.path.name.endswith(ENDING)
+        else source.path.name.endswith((ENDING, ENDING_OF_ALL))
     ),
     read=read,
     files=f"*{ENDING}",

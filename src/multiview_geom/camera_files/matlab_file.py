@@ -1,8 +1,9 @@
-"""The matrices of a MATLAB file of version 5: real numbers, nothing else, and never very many."""
+"""The variables of a MATLAB file of version 5: numbers, texts, cells and single structures."""
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from math import prod
 from pathlib import Path
 
@@ -13,34 +14,55 @@ from multiview_geom.camera_files.place import FilePlace
 
 HEADER, TAG = 128, 8
 SIGNATURE = b"MATLAB 5.0 MAT-file"
-LARGEST_CONTENT = 4 * 2**20
-"""Bytes of a file, and of a variable once it is unpacked."""
+LARGEST_FILE, LARGEST_VARIABLE = 64 * 2**20, 4 * 2**20
+"""Bytes of a file, and of a variable once it is unpacked; a larger variable is passed over."""
+DEEPEST = 4
+"""Deepest nesting of cells and structures; one that holds cameras has two levels."""
 MATRIX, COMPRESSED = 14, 15
-NUMERIC_CLASSES = range(6, 16)
-"""Classes double, single and the integers; cells, structures and texts are passed over."""
+CELL, STRUCTURE, TEXT, NUMBERS = 1, 2, 4, range(6, 16)
+"""Classes of variables; objects, functions and sparse matrices are passed over."""
 CODES = {1: "b", 2: "B", 3: "h", 4: "H", 5: "i", 6: "I", 7: "f", 9: "d", 12: "q", 13: "Q"}
 """Types of numbers in the file; MATLAB stores whole numbers in the smallest type."""
 
+Element = tuple[int, bytes]
 
-def matlab_matrices(path: Path) -> dict[str, Tensor]:
-    """Return the matrices of numbers of a file by their names.
+
+def matlab_variables(path: Path, *wanted: str) -> dict[str, object]:
+    """Return those of the wanted variables that a file has, by their names.
+
+    Returns:
+        Numbers as matrices in float64, texts, cells as lists, and structures as tables.
 
     Raises:
         CameraFileError: If it is no MATLAB file of version 5, or is damaged or far too large.
     """
     place = FilePlace(path)
-    if path.stat().st_size > LARGEST_CONTENT:
-        raise place.expected(f"at most {LARGEST_CONTENT} bytes", f"{path.stat().st_size} bytes")
+    if path.stat().st_size > LARGEST_FILE:
+        raise place.expected(f"at most {LARGEST_FILE} bytes", f"{path.stat().st_size} bytes")
     content = path.read_bytes()
     if not content.startswith(SIGNATURE):
-        kind = content[:19].decode("ascii", "replace")
+        kind = content[: len(SIGNATURE)].decode("ascii", "replace")
         raise place.expected("a MATLAB file of version 5, as `save -v7` writes it", kind)
     order = "<" if content[HEADER - 2 : HEADER] == b"IM" else ">"
     try:
-        found = [_variable(kind, data, order) for kind, data in _elements(content[HEADER:], order)]
+        return _found(content[HEADER:], order, wanted)
     except (struct.error, ValueError, zlib.error) as reason:
         raise place.expected("a MATLAB file of version 5", f"a damaged one: {reason}") from None
-    return {name: matrix for name, matrix in found if matrix is not None}
+
+
+def _found(content: bytes, order: str, wanted: Sequence[str]) -> dict[str, object]:
+    """Return the wanted variables; only these are kept, and all together unpack to a limit."""
+    found, total = {}, 0
+    for kind, data in _elements(content, order):
+        kind, data = _unpacked(kind, data, order)  # noqa: PLW2901 - the same element
+        total += len(data)
+        if total > LARGEST_FILE:
+            raise ValueError(f"its variables take more than {LARGEST_FILE} bytes")
+        if len(data) < LARGEST_VARIABLE:
+            name, value = _matrix(kind, data, order, DEEPEST, wanted)
+            if value is not None:
+                found[name] = value
+    return found
 
 
 def _elements(content: bytes, order: str) -> Iterator[tuple[int, bytes]]:
@@ -58,21 +80,50 @@ def _elements(content: bytes, order: str) -> Iterator[tuple[int, bytes]]:
         at = ends if kind == COMPRESSED else ends + -ends % TAG
 
 
-def _variable(kind: int, content: bytes, order: str) -> tuple[str, Tensor | None]:
-    if kind == COMPRESSED:
-        unpacker = zlib.decompressobj()
-        content = unpacker.decompress(content, LARGEST_CONTENT)
-        if unpacker.unconsumed_tail:
-            raise ValueError(f"a variable has more than {LARGEST_CONTENT} bytes")
-        return _variable(*next(_elements(content, order)), order) if content else ("", None)
-    if kind != MATRIX:
+def _unpacked(kind: int, content: bytes, order: str) -> Element:
+    """Return a variable without its compression; a very large one is cut off, and passed over."""
+    if kind != COMPRESSED:
+        return kind, content
+    content = zlib.decompressobj().decompress(content, LARGEST_VARIABLE)
+    if len(content) == LARGEST_VARIABLE:
+        return MATRIX, content
+    return next(_elements(content, order), (MATRIX, b""))
+
+
+def _matrix(
+    kind: int, content: bytes, order: str, depth: int, wanted: Sequence[str] = ()
+) -> tuple[str, object]:
+    """Return the name and the value of a variable; None for kinds that are passed over."""
+    if kind != MATRIX or not content:
         return "", None
-    (_, flags), (_, sizes), (_, name), *values = _elements(content, order)
+    if depth == 0:
+        raise ValueError(f"cells and structures are deeper than {DEEPEST}")
+    (_, flags), (_, sizes), (_, packed), *values = _elements(content, order)
+    name = packed.decode("ascii", "replace")
+    if wanted and name not in wanted:
+        return name, None
     (flag,) = struct.unpack_from(f"{order}I", flags)
-    if flag & 0xFF not in NUMERIC_CLASSES or not values:
-        return name.decode("ascii", "replace"), None
     shape = struct.unpack(f"{order}{len(sizes) // 4}i", sizes)
-    return name.decode("ascii", "replace"), _numbers(*values[0], order, shape)
+    return name, _value(flag & 0xFF, shape, values, order, depth - 1)
+
+
+def _value(
+    kind: int, shape: tuple[int, ...], values: Sequence[Element], order: str, depth: int
+) -> object:
+    if kind in NUMBERS and values:
+        return _numbers(*values[0], order, shape)
+    if kind == TEXT and values:
+        return values[0][1].replace(b"\0", b"").decode("utf-8", "replace")
+    if kind == CELL:
+        return [_matrix(*value, order, depth)[1] for value in values]
+    if kind == STRUCTURE and prod(shape) == 1:
+        (_, width), (_, names), *fields = values
+        (length,) = struct.unpack_from(f"{order}i", width)
+        known = [names[at : at + length] for at in range(0, len(names), max(1, length))]
+        keys = [name.partition(b"\0")[0].decode("ascii", "replace") for name in known]
+        parsed = [_matrix(*field, order, depth)[1] for field in islice(fields, len(keys))]
+        return dict(zip(keys, parsed, strict=True))
+    return None
 
 
 def _numbers(kind: int, content: bytes, order: str, shape: tuple[int, ...]) -> Tensor:

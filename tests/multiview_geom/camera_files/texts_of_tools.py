@@ -119,19 +119,36 @@ DLT = """\
 """
 
 
-def dannce_file(*, compressed: bool = True, **changed: object) -> bytes:
-    """A camera as MATLAB stores it: K and r transposed, the first pixel is (1, 1)."""
-    content: dict[str, object] = {
+def dannce_camera(**changed: object) -> dict[str, object]:
+    """A camera as MATLAB has it: K and r transposed, the first pixel is (1, 1)."""
+    return {
         "K": np.array([[1100.5, 0.0, 0.0], [0.0, 1101.5, 0.0], [640.25, 512.75, 1.0]]),
         "RDistort": np.array([[-0.12, 0.06]]),
         "TDistort": np.array([[0.001, -0.002]]),
         "r": np.array([[0.8, 0.0, -0.6], [0.0, 1.0, 0.0], [0.6, 0.0, 0.8]]),
         "t": np.array([[500.5, -250.25, 4000.0]]),
         "name": "a text, which is passed over",
+        **changed,
     }
+
+
+def matlab_file(content: dict[str, object], *, compressed: bool = True) -> bytes:
     file = BytesIO()
-    savemat(file, content | changed, do_compression=compressed)
+    savemat(file, content, do_compression=compressed)
     return file.getvalue()
+
+
+def dannce_file(*, compressed: bool = True, **changed: object) -> bytes:
+    return matlab_file(dannce_camera(**changed), compressed=compressed)
+
+
+def dannce_file_of_all(*names: str, compressed: bool = True, **changed: object) -> bytes:
+    """The cells of the file that Label3D writes: a column of structures, and a row of names."""
+    params = np.empty((2, 1), dtype=object)
+    params[:, 0] = [dannce_camera(), dannce_camera(t=np.array([[0.0, 0.0, 3000.0]]))]
+    camnames = np.array([list(names)], dtype=object)
+    content = {"params": params, "camnames": camnames, "labelData": np.zeros((9, 9))}
+    return matlab_file(content | changed, compressed=compressed)
 
 
 FILES: dict[str, dict[str, str | bytes]] = {
