@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
 from multiview_geom import (
+    Similarity,
     align_rigid,
     align_similarity,
     nearest_rotation,
@@ -180,5 +181,5 @@ def _without_missing(
     return held, solve
 
 
-def _parts(transform: object) -> tuple[Tensor, ...]:
-    return tuple(vars(transform).values())
+def _parts(transform: Similarity) -> tuple[Tensor, ...]:
+    return transform.rotation, transform.translation, transform.scale
