@@ -16,12 +16,13 @@ from statistics import mean
 
 import torch
 
-from selfsup_lifting.config import Config, NoiseSettings
+from selfsup_lifting.config import Config
 from selfsup_lifting.config_toml import load_config
 from selfsup_lifting.evaluation.evaluate import evaluate_lifter
 from selfsup_lifting.evaluation.published_tables import split_for
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.recording import Recording
+from selfsup_lifting.simulation_settings import NoiseSettings
 from selfsup_lifting.training.checkpoint import load_lifter
 
 NOISELESS = NoiseSettings(jitter_px=0.0, bias_px=0.0, outlier_share=0.0)

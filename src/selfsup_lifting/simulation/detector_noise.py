@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor
 
 from multiview_geom import Cameras
-from selfsup_lifting.config import NoiseSettings
+from selfsup_lifting.simulation_settings import NoiseSettings
 
 # The error at which the confidence is one half [px]: with the default rig, good joints have a
 # confidence of 0.9 and outliers one below 0.3, as those of heatmap detectors.

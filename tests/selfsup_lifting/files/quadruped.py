@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from multiview_geom import ring_of_cameras
-from selfsup_lifting.config import NoiseSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.simulation.detector_noise import film, generator_for
+from selfsup_lifting.simulation_settings import NoiseSettings
 from selfsup_lifting.skeleton.skeletons import Skeleton
 
 TOML = """

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from selfsup_lifting.config import NoiseSettings
 from selfsup_lifting.simulation.detector_noise import Detections, detect, film, generator_for
+from selfsup_lifting.simulation_settings import NoiseSettings
 from tests.selfsup_lifting.strategies import Scene, scenes
 
 SILENT = NoiseSettings(jitter_px=0.0, bias_px=0.0, outlier_share=0.0)
