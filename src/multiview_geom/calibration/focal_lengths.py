@@ -106,4 +106,7 @@ def _tried(cameras: Cameras, pixels: Tensor, weights: Tensor | None) -> Observat
     if found is None:
         return None
     some = found.thinned(MOST_POINTS)
+    points, noise = some.without_outliers()
+    if some.disagreeing(points) or not noise < threshold:
+        return None
     return refined(some, {CameraParameter.EXTRINSICS, CameraParameter.FOCAL})[0]

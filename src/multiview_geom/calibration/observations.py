@@ -125,6 +125,12 @@ class Observations:
             noise = seen.noise(found.residuals)
         return found, noise
 
+    def disagreeing(self, found: RobustPoints) -> list[str]:
+        """Return the names of views that agree with the others on too few points."""
+        counts = found.inliers.sum(dim=-1).tolist()
+        names = (self.cameras.names[view] for view in self.placed)
+        return [name for name, n in zip(names, counts, strict=True) if n < FEWEST_SHARED]
+
     def noise(self, residuals: Float[Tensor, "views points"]) -> float:
         """Estimate the standard deviation of the noise in a pixel coordinate [px].
 

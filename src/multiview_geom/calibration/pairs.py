@@ -17,6 +17,9 @@ from multiview_geom.transforms import invert_transform
 
 MOST_MATCHES = 1000
 """Number of matches that find the pose of a pair."""
+SAMPLES = 128
+"""Number of samples of five matches for a pair: if half of the matches are wrong, all samples
+contain a wrong one with a probability of 2 %."""
 LARGEST_COMPLETE, PARTNERS = 10, 4
 """Up to so many views all pairs are tried; of more views, each is paired with so many others."""
 IN_PLANE = 0.95
@@ -89,7 +92,7 @@ def _pair(seen: Observations, first: int, second: int, threshold: float) -> Pair
     views = [first, second]
     K = seen.cameras.intrinsics[views]
     pixels, trust = seen.ideal[views][:, some], seen.trust[views][:, some]
-    pose, inliers, _ = relative_pose(K, pixels, threshold=threshold, weights=trust)
+    pose, inliers, _ = relative_pose(K, pixels, threshold=threshold, weights=trust, samples=SAMPLES)
     if not pose.isfinite().all():
         return None
     sine = _sine_of_parallax(K, pixels[:, inliers], pose)

@@ -19,11 +19,11 @@ from multiview_geom.transforms import transform_points
 from multiview_geom.triangulation.residual_losses import HuberLoss
 from multiview_geom.triangulation.robust import triangulate_robust
 
-MOST_POINTS = 1000
+MOST_POINTS = 800
 """Number of points that place a camera."""
 WIDENED = 2.0
 """Factor on the threshold while poses are not exact."""
-STEPS = 15
+STEPS = 6
 """Number of steps that adjust the cameras placed so far."""
 SAMPLES, SAMPLE = 64, 6
 """Number of random sets of points that find the pose of a camera, and their size."""

@@ -12,6 +12,7 @@ from multiview_geom._validation import full_precision
 from multiview_geom.bundle_adjustment.adjust import BundleAdjustment, bundle_adjust
 from multiview_geom.bundle_adjustment.camera_parameters import CameraParameter
 from multiview_geom.calibration.observations import (
+    FEWEST_SHARED,
     Observations,
     observations,
 )
@@ -79,7 +80,7 @@ def refine_calibration(
 
     Raises:
         ValueError: If a shape or dtype disagrees, if nothing is free, if a camera is not finite,
-            or if a view detected no point that another view detected too.
+            or if a view agrees with others on fewer than six points.
 
     Note:
         The result has no gradient.
@@ -112,6 +113,7 @@ def refined(
     for most in ROUNDS:
         some = seen.thinned(most)
         found, noise = some.without_outliers()
+        _require_agreement(some.disagreeing(found))
         kept = torch.where(found.inliers, some.trust, 0.0)
         adjusted = bundle_adjust(
             some.cameras, some.pixels, points=found.points, weights=kept, free=free,
@@ -137,3 +139,11 @@ def summarized(
         adjusted.parameters,
         noise,
     )
+
+
+def _require_agreement(disagreeing: list[str]) -> None:
+    if disagreeing:
+        raise ValueError(
+            f"each view must agree with others on at least {FEWEST_SHARED} points, got fewer in "
+            f"{', '.join(disagreeing)}: are the cameras synchronized, and are the intrinsics right?"
+        )

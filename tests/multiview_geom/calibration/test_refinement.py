@@ -1,5 +1,6 @@
 """Laws of the repair of a calibration."""
 
+import pytest
 import torch
 
 from multiview_geom import CameraParameter, refine_calibration, ring_of_cameras
@@ -21,3 +22,12 @@ def test_a_moved_camera_and_wrong_focal_lengths_are_repaired_in_spite_of_outlier
     assert 0.9 < found.noise_px < 1.1
     assert not found.inliers[wrong].any()
     assert found.parameters[-1] == "log_focal"
+
+
+@pytest.mark.rejects
+def test_a_view_that_agrees_with_too_few_points_is_named() -> None:
+    rig = ring_of_cameras(4, 4.0, 1.0, dtype=torch.float64)
+    pixels = rig.project(cloud(40, 3)).pixels
+    pixels[2, 4:] = torch.nan
+    with pytest.raises(ValueError, match="at least 6 points, got fewer in cam_3"):
+        refine_calibration(rig, pixels)
