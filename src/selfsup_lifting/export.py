@@ -1,4 +1,4 @@
-"""Write 3D tracks as NPZ, CSV, TRC, C3D or BVH."""
+"""Write 3D tracks as NPZ, CSV, TRC, C3D, BVH or glTF."""
 
 import csv
 import json
@@ -16,6 +16,7 @@ from torch import Tensor
 from selfsup_lifting.atomic_write import replacing
 from selfsup_lifting.bvh_file import write_bvh
 from selfsup_lifting.c3d_file import require_ezc3d, write_c3d
+from selfsup_lifting.gltf_file import write_gltf
 from selfsup_lifting.point_quality import PointQuality
 from selfsup_lifting.safe_text import for_spreadsheet, on_one_line
 from selfsup_lifting.skeleton.skeletons import Skeleton
@@ -71,15 +72,16 @@ def save_tracks(  # noqa: PLR0913 - what a file says about its tracks
     """Write 3D tracks in meters; the file states the unit and the coordinate frame.
 
     Args:
-        path: The file; its suffix `.npz`, `.csv`, `.trc`, `.c3d` or `.bvh` chooses the format.
+        path: The file; its suffix `.npz`, `.csv`, `.trc`, `.c3d`, `.bvh` or `.glb` chooses the
+            format.
         tracks: Joint positions [m]; NaN where unknown.
         skeleton: The skeleton of the joints.
         fps: Frame rate [1/s].
         coordinates: The coordinate frame of the tracks: "camera", "root" or "world".
-        up: The axis of the world that points up, such as "z" or "-y", for `.trc`, `.c3d` and
-            `.bvh` files in world coordinates.
-        fill: Whether a `.trc` or `.bvh` file has no gaps: they are interpolated linearly, and the
-            ends repeat the nearest known position. The header of a `.trc` file says so.
+        up: The axis of the world that points up, such as "z" or "-y", for `.trc`, `.c3d`,
+            `.bvh` and `.glb` files in world coordinates.
+        fill: Whether a `.trc`, `.bvh` or `.glb` file has no gaps: they are interpolated linearly,
+            and the ends repeat the nearest known position. The header of a `.trc` file says so.
         processing: What was done to the tracks, such as smoothing, for the file to say.
         quality: Reprojection error, number of cameras and score of every point, for `.npz` and
             `.csv` files.
@@ -88,14 +90,16 @@ def save_tracks(  # noqa: PLR0913 - what a file says about its tracks
     Raises:
         FileExistsError: If the file exists and must not be replaced.
         ValueError: If the suffix, the coordinate frame or the axis is unknown, or the number of
-            joints is not the skeleton's; if a `.bvh` file would have gaps.
+            joints is not the skeleton's; if a `.bvh` or `.glb` file would have
+            gaps.
 
     Note:
         A `.trc` file is y up, as OpenSim requires: camera coordinates (x, y, z) are written as
         (x, -y, -z), and world coordinates as (y, z, x) if z is up, like Pose2Sim, and else by the
-        rotation in `UPRIGHT`. The first line of the file says which. So is a `.bvh` file, in
-        centimeters, see `write_bvh`; it has no place for remarks. A `.c3d` file has the axes of
-        the tracks, and is in millimeters and single precision, as other programs expect.
+        rotation in `UPRIGHT`. The first line of the file says which. So are a `.bvh` file, in
+        centimeters, and a `.glb` file, in meters, see `bone_motion`; they have no remarks. A
+        `.c3d` file has the axes of the tracks, and is in millimeters and single precision, as
+        other programs expect.
     """
     path = Path(path)
     require_writable(path, overwrite=overwrite)
@@ -160,9 +164,8 @@ def _write_csv(path: Path, tracks: _Tracks, _: str) -> None:
 
 
 def _write_trc(path: Path, tracks: _Tracks, name: str) -> None:
-    points = y_up(tracks.points, _up(tracks))
+    points = _upright(tracks)
     joints = [on_one_line(joint) for joint in tracks.skeleton.joints]
-    points = _filled(points) if tracks.fill else points
     frames, rate = len(points), f"{tracks.fps:g}"
     axes = [f"{axis}{marker + 1}" for marker in range(len(joints)) for axis in "XYZ"]
     header = ["DataRate", "CameraRate", "NumFrames", "NumMarkers", "Units"]
@@ -193,9 +196,17 @@ def _write_c3d(path: Path, tracks: _Tracks, _: str) -> None:
 
 
 def _write_bvh(path: Path, tracks: _Tracks, _: str) -> None:
+    write_bvh(path, _upright(tracks), tracks.skeleton, tracks.fps)
+
+
+def _write_gltf(path: Path, tracks: _Tracks, _: str) -> None:
+    write_gltf(path, _upright(tracks), tracks.skeleton, tracks.fps)
+
+
+def _upright(tracks: _Tracks) -> Float[Tensor, "frames joints 3"]:
+    """Return the positions with y up, without gaps if asked for."""
     points = y_up(tracks.points, _up(tracks))
-    points = _filled(points) if tracks.fill else points
-    write_bvh(path, points, tracks.skeleton, tracks.fps)
+    return _filled(points) if tracks.fill else points
 
 
 def _up(tracks: _Tracks) -> str:
@@ -238,5 +249,5 @@ def _description(tracks: _Tracks) -> dict[str, object]:
 _Writer = Callable[[Path, _Tracks, str], None]
 _WRITERS: Mapping[str, _Writer] = {
     ".npz": _write_npz, ".csv": _write_csv, ".trc": _write_trc, ".c3d": _write_c3d,
-    ".bvh": _write_bvh,
+    ".bvh": _write_bvh, ".glb": _write_gltf,
 }  # fmt: skip

@@ -166,7 +166,7 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
             "x.mat",
             "camera",
             "h36m17",
-            r"are written as \.npz, \.csv, \.trc, \.c3d, \.bvh, not '\.mat'",
+            r"are written as \.npz, \.csv, \.trc, \.c3d, \.bvh, \.glb, not '\.mat'",
         ),
         ("x.csv", "moon", "h36m17", "`coordinates` must be one of camera, root, world, got 'moon'"),
         ("x.csv", "camera", "body25", r"`tracks` must have shape \(frames, 25, 3\)"),

@@ -120,7 +120,7 @@ class ResultOptions(Options):
     Attributes:
         frames: Frames to use as first:end, for example 80:100, or 80: for all from frame 80.
         out: Files to write: tables as .json, .csv or .tex; 3D tracks as .npz, .csv, .trc,
-            .c3d or .bvh, with the name of the recording if there are several.
+            .c3d, .bvh or .glb, with the name of the recording if there are several.
         overwrite: Replace files that exist.
         read: How the data are read; `evaluate` and `predict` use the run's settings by default.
     """
@@ -136,9 +136,10 @@ class TrackOptions(ResultOptions):
     """The options of the commands that write 3D tracks.
 
     Attributes:
-        up: Axis of the world that points up, such as z or -y, for .trc, .c3d and .bvh files; by
-            default found from the person or the cameras.
-        fill: Leave no gaps in .trc and .bvh files: interpolate them linearly, as OpenSim needs.
+        up: Axis of the world that points up, such as z or -y, for .trc, .c3d, .bvh and .glb files;
+            by default found from the person or the cameras.
+        fill: Leave no gaps in .trc, .bvh and .glb files: interpolate them linearly, as OpenSim
+            needs.
         marker_names: Names of the joints in the files: standard (ours, as left_hip), original (as
             in the detector's files, if they name the joints) or pose2sim (as in the OpenSim marker
             sets of Pose2Sim: LHip).

@@ -1,4 +1,4 @@
-"""The hierarchy of a skeleton for BVH: one tree from the pelvis outward, whatever the skeleton."""
+"""The hierarchy of a skeleton: one tree from the pelvis outward, whatever the skeleton."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
