@@ -130,9 +130,10 @@ def load_lifter(run: Path) -> Lifter:
     if format != FORMAT:
         raise ValueError(f"{path}: expected a checkpoint of format {FORMAT!r}, got {format!r}")
     with naming_damaged_file(path):
-        lifter = _built_from(metadata)
+        with torch.device("meta"):  # shapes are compared before memory is used
+            lifter = _built_from(metadata)
         _require_weights_of(lifter, weights)
-        lifter.load_state_dict(weights)
+        lifter.load_state_dict(weights, assign=True)
     return lifter.eval()
 
 
@@ -228,6 +229,8 @@ def _require_weights_of(lifter: Lifter, weights: Mapping[str, Tensor]) -> None:
         shape = tuple(expected[name].shape)
         if numbers.shape != shape:
             raise ValueError(f"`{name}` must have shape {shape}, got {tuple(numbers.shape)}")
+        if numbers.dtype != expected[name].dtype:
+            raise ValueError(f"`{name}` must be {expected[name].dtype}, got {numbers.dtype}")
     invalid = _not_finite(weights)
     if invalid is not None:
         raise ValueError(f"`{invalid}` is not finite")

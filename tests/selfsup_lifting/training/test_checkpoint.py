@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from selfsup_lifting.config import LifterSettings
@@ -45,3 +46,15 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
     save_file({"layer": torch.zeros(2)}, tmp_path / "other.safetensors")
     with pytest.raises(ValueError, match="expected a checkpoint of format 'selfsup-lifting 1'"):
         load_lifter(tmp_path / "other.safetensors")
+
+
+@pytest.mark.rejects
+def test_a_network_that_is_not_in_the_file_takes_no_memory(tmp_path: Path) -> None:
+    saved_run(tmp_path / "run", LifterSettings(width=8, blocks=1))
+    with safe_open(tmp_path / "run" / "model.safetensors", framework="pt") as file:
+        metadata = file.metadata()
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
+    metadata["lifter"] = metadata["lifter"].replace('"width": 8', '"width": 100000')
+    save_file(weights, tmp_path / "huge.safetensors", metadata)
+    with pytest.raises(ValueError, match=r"must have shape \(100000,.*got \(8,"):
+        load_lifter(tmp_path / "huge.safetensors")
