@@ -65,7 +65,7 @@ class Suite:
     @property
     def runs(self) -> int:
         """How many times each call is timed."""
-        return 2 if self.quick else RUNS
+        return 1 if self.quick else RUNS
 
     @property
     def path(self) -> Path:
@@ -109,8 +109,9 @@ def answer(name: str, rows: Callable[[Suite], Iterable[object]]) -> None:
 def measure(call: Callable[[], object], runs: int) -> Timing:
     """Time a call; `Timer` warms up and synchronizes."""
     timer = Timer("call()", globals={"call": call}, num_threads=torch.get_num_threads())
-    first = timer.timeit(1).median
-    count = runs if runs < RUNS else max(runs, min(100, int(SECONDS / first)))
+    count = runs
+    if runs >= RUNS:
+        count = max(runs, min(100, int(SECONDS / timer.timeit(1).median)))
     times = [timer.timeit(1).median for _ in range(count)]
     quartiles = torch.tensor(times).double().quantile(torch.tensor([0.25, 0.5, 0.75]).double())
     return Timing(float(quartiles[1]), float(quartiles[2] - quartiles[0]), len(times))

@@ -29,9 +29,7 @@ PAGES = [
         ("triangulation", "solver='ours'"),
         ("procrustes", "solver='ours'"),
         ("projection", "way='ours'"),
-        ("losses", "loss='L_out'"),
         ("latency", "way='onnxruntime'"),
-        ("training_step", "part='whole step'"),
         ("schedule", "schedule_steps=2000"),
     ],
 )
