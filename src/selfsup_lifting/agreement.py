@@ -89,11 +89,12 @@ class Agreement:
         return f"{error}; most likely {self.cause}, which would leave {self.remaining_px:.1f} px"
 
 
-def camera_agreement(recording: Recording) -> Agreement | None:
+def camera_agreement(recording: Recording, *, thorough: bool = False) -> Agreement | None:
     """Measure how well the cameras agree, and search the cause if they do not.
 
     Args:
         recording: Any recording.
+        thorough: Whether causes are searched in usual errors too, which takes a second or more.
 
     Returns:
         The agreement; None for one camera, or if no joint is seen by two cameras.
@@ -109,10 +110,12 @@ def camera_agreement(recording: Recording) -> Agreement | None:
     remaining, cause = (torch.inf, "") if usual else _likeliest(recording, sample)
     if remaining <= TELLING_DROP * median:
         return replace(found, cause=cause, remaining_px=remaining)
-    subtle = min(_subtle(recording, sample), default=(torch.inf, ""))
-    if subtle[0] > SUBTLE_DROP * median:
+    if not thorough:
         return found
-    return replace(found, cause=subtle[1], remaining_px=subtle[0], is_usual=True)
+    remaining, cause = min(_subtle(recording, sample), default=(torch.inf, ""))
+    if remaining > SUBTLE_DROP * median:
+        return found
+    return replace(found, cause=cause, remaining_px=remaining, is_usual=True)
 
 
 def require_agreement(recordings: Sequence[Recording], limit: float) -> list[str]:

@@ -18,6 +18,8 @@ from selfsup_lifting.recording import Recording
 
 # Cameras that are early or late by up to this many frames, and by at most this part of the frames.
 MOST_FRAMES_LATE, FRAMES_PER_LATE_FRAME = 30, 4
+# With more cameras than this, each is compared with so many others only.
+MOST_PAIRED, NEIGHBORS = 8, 4
 # The velocity is a difference over twice so many frames: noise would make the delay too small.
 VELOCITY_FRAMES = 2
 # Frames that are compared; more make the delay hardly more certain.
@@ -81,7 +83,7 @@ def camera_delays(recording: Recording) -> Delays:
     part = recording.frames(slice(0, MOST_FRAMES))
     ideal = cameras.undistort(part.keypoints.to(cameras.intrinsics))
     pixels = torch.where(ideal.valid[..., None], ideal.pixels, torch.nan)
-    pairs = [*combinations(range(cameras.views), 2)]
+    pairs = _pairs(cameras.views)
     fundamentals = [
         fundamental_from_projections(cameras.projections[one], cameras.projections[other])
         for one, other in pairs
@@ -91,6 +93,14 @@ def camera_delays(recording: Recording) -> Delays:
         for F, (one, other) in zip(fundamentals, pairs, strict=True)
     ]
     return _from_pairs(cameras.views, pairs, found)
+
+
+def _pairs(views: int) -> list[tuple[int, int]]:
+    """Return all pairs of few cameras; of many, those of each camera with the next ones."""
+    pairs = combinations(range(views), 2)
+    if views <= MOST_PAIRED:
+        return [*pairs]
+    return [(one, other) for one, other in pairs if (other - one - 1) % views < NEIGHBORS]
 
 
 def synchronized(recording: Recording, delays: Float[Tensor, "views"]) -> Recording:
@@ -103,21 +113,15 @@ def synchronized(recording: Recording, delays: Float[Tensor, "views"]) -> Record
     Returns:
         The recording; at its ends, detections that a camera did not make are missing.
     """
-    keypoints = torch.stack(
-        [_at_later(track, float(late)) for track, late in zip(
-            recording.keypoints.unbind(1), delays, strict=True
-        )],
-        dim=1,
-    )  # fmt: skip
-    confidence = torch.stack(
-        [_at_later(track[..., None], float(late))[..., 0] for track, late in zip(
-            recording.confidence.unbind(1), delays, strict=True
-        )],
-        dim=1,
-    )  # fmt: skip
-    seen = keypoints.isfinite().all(dim=-1)
-    confidence = torch.where(seen, confidence, 0.0)
-    return replace(recording, keypoints=keypoints, confidence=confidence)
+    numbers = torch.cat([recording.keypoints, recording.confidence[..., None]], dim=-1)
+    views = zip(numbers.unbind(1), delays.tolist(), strict=True)
+    moved = torch.stack([_at_later(track, late) for track, late in views], dim=1)
+    seen = moved.isfinite().all(dim=-1)
+    return replace(
+        recording,
+        keypoints=torch.where(seen[..., None], moved[..., :2], torch.nan),
+        confidence=torch.where(seen, moved[..., 2], 0.0),
+    )
 
 
 def in_step(recording: Recording) -> tuple[Recording, str]:

@@ -27,7 +27,7 @@ def filmed(views: int) -> Recording:
 
 
 def found(recording: Recording) -> Agreement:
-    agreement = camera_agreement(recording)
+    agreement = camera_agreement(recording, thorough=True)
     assert agreement is not None
     return agreement
 

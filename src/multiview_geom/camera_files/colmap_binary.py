@@ -6,7 +6,7 @@ passed over.
 
 import struct
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from multiview_geom.camera_files.colmap_lenses import (
     ColmapLens,
@@ -36,7 +36,7 @@ class _Reader:
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self.file, self.size, self.place = file, path.stat().st_size, FilePlace(path)
 
-    def numbers(self, layout: str) -> tuple[float, ...]:
+    def numbers(self, layout: str) -> tuple[Any, ...]:
         size = struct.calcsize(f"<{layout}")
         content = self.file.read(size)
         if len(content) < size:
@@ -72,7 +72,8 @@ def _lenses(reader: _Reader) -> dict[int, ColmapLens]:
     lenses: dict[int, ColmapLens] = {}
     for entry in range(int(count)):
         reader.place = FilePlace(reader.place.path, f"camera {entry + 1}")
-        identity, number, width, height = map(int, reader.numbers("iiQQ"))
+        identity, number, *size = reader.numbers("iiQQ")
+        width, height = map(float, size)
         model = MODELS[number] if 0 <= number < len(MODELS) else f"model number {number}"
         names = parameter_names(reader.place, model)
         row = parsed_numbers(reader.place, reader.numbers(f"{len(names)}d"), len(names)).tolist()

@@ -31,6 +31,8 @@ SUBJECT_SIZE_M = (0.02, 5.0)
 PLAIN = TriangulationSettings(method=Method.DLT)
 # Number of frames that are checked: bounds the time for long recordings.
 MOST_FRAMES = 500
+# Recordings of a source that are examined closely: most sources have one rig.
+MOST_EXAMINED = 5
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def inspect_results(results: Sequence[ReadResult]) -> Inspection:
         people=_people(results),
         units=_units(recordings),
         truth=any(one.truth is not None for one in recordings),
-        warnings=tuple(merged_notes([(one.recording.name, _warnings(one)) for one in results])),
+        warnings=tuple(merged_notes(_all_warnings(results))),
         rig=summarize_cameras(first.cameras),
     )
 
@@ -201,7 +203,15 @@ def _subject_size(points: Float[Tensor, "frames joints 3"]) -> float:
     return float(known.median()) if len(known) else torch.nan
 
 
-def _warnings(result: ReadResult) -> list[str]:
+def _all_warnings(results: Sequence[ReadResult]) -> list[tuple[str, list[str]]]:
+    """Return the warnings about each recording; the rig of the first ones is examined closely."""
+    return [
+        (one.recording.name, _warnings(one, thorough=at < MOST_EXAMINED))
+        for at, one in enumerate(results)
+    ]
+
+
+def _warnings(result: ReadResult, *, thorough: bool) -> list[str]:
     recording = result.recording
     warnings = list(result.notes)
     warnings += [issue.message for issue in check_cameras(recording.cameras)]
@@ -211,7 +221,8 @@ def _warnings(result: ReadResult) -> list[str]:
         warnings.append(f"{recording.name}: {points} no score, and each counts as certain")
     elif _is_certain(recording):
         warnings.append(f"{recording.name}: every confidence is 1; the scores may be lost")
-    return warnings + warnings_about_geometry(recording, camera_agreement(recording))
+    agreement = camera_agreement(recording, thorough=thorough)
+    return warnings + warnings_about_geometry(recording, agreement)
 
 
 def _warnings_about_gaps(recording: Recording) -> Iterator[str]:

@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Sequence, Set
 from math import prod
 from pathlib import Path
-from typing import IO, Any, TypeGuard
+from typing import Any, TypeGuard
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
@@ -100,7 +100,7 @@ def _array(path: Path, archive: ZipFile, member: ZipInfo) -> Any:  # noqa: ANN40
         return np.lib.format.read_array(stream, allow_pickle=False)
 
 
-def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def _header(stream: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:  # noqa: ANN401 - any stream
     version = np.lib.format.read_magic(stream)
     header = "read_array_header_1_0" if version == (1, 0) else "read_array_header_2_0"
     shape, _, dtype = getattr(np.lib.format, header)(stream)

@@ -136,6 +136,7 @@ def test_more_cameras_than_any_rig_has_are_refused(tmp_path: Path) -> None:
     refused(folder, "expected at most 2000 cameras, got 2001")
 
 
+@pytest.mark.rejects
 def test_complex_keypoints_are_refused(tmp_path: Path) -> None:
     save_recording(tmp_path / "x.npz", Scene(frames=3).recording())
     arrays = dict(np.load(tmp_path / "x.npz"))
