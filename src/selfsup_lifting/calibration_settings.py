@@ -58,5 +58,5 @@ class CalibrationSettings(Bounded):
         above=0,
     )
     held_out_every: int = setting(
-        5, "Every so many frames one is held out, to measure the result", least=2
+        5, "One frame in this many is held out, to measure the error", least=2
     )

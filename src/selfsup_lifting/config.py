@@ -95,7 +95,7 @@ class ReadSettings(Bounded):
         False, "Shift cameras that are certainly early or late, to fractions of a frame"
     )
     exchange_sides: tuple[str, ...] = setting(
-        (), "Cameras in which the detector took left joints for right ones"
+        (), "Cameras in which the detector exchanged left and right joints"
     )
     fill_gaps: int = setting(
         0, "Longest gap in a track that is interpolated", unit="frames", least=0

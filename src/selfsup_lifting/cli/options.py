@@ -249,8 +249,8 @@ class CalibrateOptions(Options):
         path: Recordings of the same cameras.
         calibration: What to start from, what may change, and what gives the scale.
         out: Calibration files to write: .toml, .yml, .json, .h5 or .calibration.
-        format: Format of the files, where their names do not tell it: such as caliscope, colmap,
-            easymocap or humaneva.
+        format: Format of the files, where their names do not tell it: colmap, easymocap or
+            humaneva.
         picture: Draw the cameras from above, before and after, in this .png file.
         report: Write a page with figures to this .html file.
         overwrite: Replace files that exist.
