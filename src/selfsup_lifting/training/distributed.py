@@ -1,7 +1,7 @@
 """Train with several processes, which torchrun starts: each has a share of every batch."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -158,11 +158,11 @@ def largest(numbers: list[int]) -> list[int]:
     return [int(number) for number in found]
 
 
-def from_first(value: Object) -> Object:
-    """Return the value that the first process has."""
+def from_first(read: Callable[[], Object]) -> Object:
+    """Return what the first process reads; the others receive it."""
     if not dist.is_initialized():
-        return value
-    values: list[Any] = [value]
+        return read()
+    values: list[Any] = [read() if is_first() else None]
     dist.broadcast_object_list(values, device=torch.device("cpu"))
     return values[0]  # type: ignore[no-any-return]
 

@@ -54,13 +54,11 @@ class Checkpoints:
 
     def restore(self) -> State:
         """Continue from the last checkpoint, which the first process reads; return its state."""
-        folder, state, metrics = self.run.folder, None, b""
+        folder = self.run.folder
+        state = from_first(lambda: load_state(folder, self.lifter))
+        metrics = from_first(lambda: read_committed(folder, METRICS_FILE))
         if is_first():
-            state = load_state(folder, self.lifter)
-            metrics = read_committed(folder, METRICS_FILE)
             self.selection.resume(folder)
-        state, metrics = from_first(state), from_first(metrics)
-        assert state is not None
         self.log.restore(state, metrics, next(self.lifter.parameters()).device)
         with naming_damaged_file(folder / STATE_FILE):
             self.optimizer.load_state_dict(state.optimizer)

@@ -27,11 +27,12 @@ class SyncedBatchNorm(nn.BatchNorm1d):
 
     @torch.no_grad()
     def _update_running_moments(self, mean: Tensor, variance: Tensor) -> None:
-        assert self.num_batches_tracked is not None
-        self.num_batches_tracked.add_(1)
-        for running, current in ((self.running_mean, mean), (self.running_var, variance)):
-            assert running is not None
-            running.lerp_(current, self.momentum or 0.0)
+        batches = self.get_buffer("num_batches_tracked").add_(1)
+        # Without a momentum, torch averages all batches.
+        share = 1 / batches if self.momentum is None else self.momentum
+        for name, current in (("running_mean", mean), ("running_var", variance)):
+            running = self.get_buffer(name)
+            running += share * (current - running)
 
 
 def with_synced_batchnorm(module: nn.Module) -> None:
