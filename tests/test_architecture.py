@@ -39,7 +39,7 @@ def test_training_loads_neither_command_line_nor_plots() -> None:
 
 
 def test_the_help_loads_tyro_alone() -> None:
-    statement = "from selfsup_lifting.cli.options import parse_options\n"
+    statement = "from selfsup_lifting.cli.parsing import parse_options\n"
     statement += "    try: parse_options(['--help'])\n    except SystemExit: pass"
     assert loaded_after(statement) & {*HEAVY, "torch"} == {"tyro"}
 

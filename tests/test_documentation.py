@@ -10,7 +10,7 @@ import pytest
 
 import multiview_geom
 import selfsup_lifting
-from selfsup_lifting.cli.options import COMMANDS
+from selfsup_lifting.cli.parsing import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

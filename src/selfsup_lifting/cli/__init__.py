@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from signal import SIGINT
 
-from selfsup_lifting.cli.options import COMMANDS, COMPLETION, PROGRAM, parse_options
+from selfsup_lifting.cli.parsing import COMMANDS, COMPLETION, PROGRAM, parse_options
 from selfsup_lifting.safe_text import printable
 
 # The exit status after a signal is this plus its number, as in a shell.

@@ -16,9 +16,9 @@ from selfsup_lifting.cli.options import (
     Options,
     TrainOptions,
     choose,
-    default_preset,
 )
 from selfsup_lifting.cli.output import frames_of, messages, print_json, results
+from selfsup_lifting.cli.parsing import default_preset
 from selfsup_lifting.cli.progress import show_progress
 from selfsup_lifting.cli.tables import (
     ablation_tables,

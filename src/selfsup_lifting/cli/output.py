@@ -9,10 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from selfsup_lifting.cli.options import (
-    PROGRAM,
-    frame_slice,
-)
+from selfsup_lifting.cli.options import frame_slice
+from selfsup_lifting.cli.parsing import PROGRAM
 from selfsup_lifting.cli.progress import show_progress
 from selfsup_lifting.cli.terminal import Terminal
 from selfsup_lifting.evaluation.evaluate import (

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from selfsup_lifting.cli import main
-from selfsup_lifting.cli.options import COMMANDS
+from selfsup_lifting.cli.parsing import COMMANDS
 from selfsup_lifting.config import Config, ReadSettings
 from selfsup_lifting.files import read_results
 from selfsup_lifting.recording import load_recording, save_recording

@@ -1,0 +1,156 @@
+"""How the command line is parsed to the options of a command."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import tyro.extras
+from tyro.conf import arg
+from tyro.constructors import (
+    ConstructorRegistry,
+    StructConstructorSpec,
+    StructFieldSpec,
+    StructTypeInfo,
+)
+
+from selfsup_lifting.cli.options import (
+    AblateOptions,
+    CalibrateOptions,
+    EvaluateOptions,
+    ExportOptions,
+    InspectOptions,
+    Options,
+    PredictOptions,
+    TrainOptions,
+    TriangulateOptions,
+    ViewOptions,
+    choose,
+)
+from selfsup_lifting.cli.short_help import short_help
+from selfsup_lifting.config import Config
+from selfsup_lifting.config_toml import load_config, load_settings
+from selfsup_lifting.recipes import PRESETS, RECIPES
+
+PROGRAM = "selfsup-lifting"
+# Shows every option; --help shows those that most people need.
+ALL_OPTIONS = "--help-all"
+# Prints a script that completes commands and options in a shell.
+COMPLETION = "--print-completion"
+
+COMMANDS: Mapping[str, type[Options]] = {
+    "train": TrainOptions,
+    "evaluate": EvaluateOptions,
+    "predict": PredictOptions,
+    "triangulate": TriangulateOptions,
+    "view": ViewOptions,
+    "inspect": InspectOptions,
+    "calibrate": CalibrateOptions,
+    "ablate": AblateOptions,
+    "export": ExportOptions,
+}
+
+
+def parse_options(arguments: Sequence[str]) -> Options:
+    """Parse a command line.
+
+    A recipe, preset, settings file or run folder changes the defaults of the other options, so
+    those that name one are parsed first.
+
+    Raises:
+        ValueError: If a value is not possible.
+        SystemExit: If help was asked for, or the command or an option is unknown.
+    """
+    name, *rest = arguments
+    if name not in COMMANDS:
+        plain = ["--tyro-print-completion" if one == COMPLETION else one for one in arguments]
+        tyro.extras.subcommand_cli_from_dict(
+            dict(COMMANDS), prog=PROGRAM, args=plain,
+            config=(tyro.conf.EnumChoicesFromValues,), registry=_registry,
+        )  # fmt: skip
+    if "-h" in rest or "--help" in rest:
+        sys.stdout.write(short_help(PROGRAM, name, COMMANDS[name]))
+        sys.exit(0)
+    rest = ["--help" if one == ALL_OPTIONS else one for one in rest]
+    if name in {"train", "ablate"}:
+        settings = _settings_before_options(name, rest)
+        kind = TrainOptions if name == "train" else AblateOptions
+        return _parse(name, rest, kind(settings=settings))
+    options = _parse(name, rest)
+    if isinstance(options, EvaluateOptions | PredictOptions):
+        read = replace(load_config(options.run).read, cameras=None)
+        return _parse(name, rest, replace(options, read=read))
+    return options
+
+
+def default_preset(command: str, *, with_data: bool) -> str:
+    """Return the preset of `train` or `ablate` that is used if none is given."""
+    if command == "ablate":
+        return AblateOptions.preset
+    return "quick" if with_data else "demo"
+
+
+def _parse(name: str, arguments: Sequence[str], default: Options | None = None) -> Options:
+    return tyro.cli(
+        COMMANDS[name], prog=f"{PROGRAM} {name}", args=arguments,
+        default=tyro.MISSING_NONPROP if default is None else default,
+        config=(tyro.conf.EnumChoicesFromValues,), registry=_registry,
+    )  # fmt: skip
+
+
+_registry = ConstructorRegistry()
+
+
+@_registry.struct_rule
+def _settings_rule(info: StructTypeInfo) -> StructConstructorSpec | None:
+    """Tell tyro which groups of settings have options without the group's name."""
+    if info.type is not Config:
+        return None
+    default = info.default if isinstance(info.default, Config) else Config()
+    kinds: dict[str, Any] = get_type_hints(Config)
+    for one in fields(Config):
+        if not one.metadata.get("prefix", True):
+            kinds[one.name] = Annotated[kinds[one.name], arg(name="")]
+    specs = [
+        StructFieldSpec(one.name, kinds[one.name], getattr(default, one.name), one.metadata["help"])
+        for one in fields(Config)
+    ]
+    return StructConstructorSpec(Config, tuple(specs))
+
+
+@dataclass(frozen=True)
+class _FirstOptions:
+    """The options that are parsed before all others."""
+
+    recipe: str | None = None
+    preset: str | None = None
+    config: Path | None = None
+    resume: Path | None = None
+    run: Path | None = None
+    data: tuple[str, ...] = ()
+
+
+def _settings_before_options(name: str, arguments: Sequence[str]) -> Config:
+    """Return the defaults of all settings: from a recipe and preset, a file, or a run."""
+    first, _ = tyro.cli(
+        _FirstOptions, prog=f"{PROGRAM} {name}", args=arguments, add_help=False,
+        return_unknown_args=True,
+    )  # fmt: skip
+    if first.resume is not None:
+        _require_no_other_source(first)
+        return load_config(first.resume)
+    usual = default_preset(name, with_data=bool(first.data or first.config))
+    preset = choose(PRESETS, first.preset or usual, "preset")
+    config: Config = choose(RECIPES, first.recipe or "paper", "recipe")(preset(Config()))
+    return config if first.config is None else load_settings(first.config, config)
+
+
+def _require_no_other_source(first: _FirstOptions) -> None:
+    """Refuse options that a resumed run would ignore, because it has its own settings."""
+    for option in ("recipe", "preset", "config", "run"):
+        if getattr(first, option) is not None:
+            raise ValueError(
+                f"`resume` continues {first.resume} with the settings of that run; `{option}` "
+                "cannot be given beside it"
+            )
