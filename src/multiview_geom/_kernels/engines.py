@@ -207,7 +207,7 @@ class _cache_folder:  # noqa: N801 - used as a function
 
 def flat(tensor: Tensor) -> tuple[Any, tuple[int, ...]]:
     """Return a tensor's memory as one flat array without a copy, and its strides."""
-    tensor = tensor.detach()
+    tensor = tensor.detach().resolve_neg()
     sizes, strides = tensor.shape, tensor.stride()
     span = 1 + sum((size - 1) * step for size, step in zip(sizes, strides, strict=True))
     return tensor.as_strided((span if tensor.numel() else 0,), (1,)).numpy(), strides
@@ -218,7 +218,7 @@ def flat_arrays(*tensors: Tensor) -> tuple[Any, ...]:
 
     NumPy copies, because after an operation of torch its threads keep the cores busy.
     """
-    return tuple(each.detach().numpy().reshape(-1) for each in tensors)
+    return tuple(each.detach().resolve_neg().numpy().reshape(-1) for each in tensors)
 
 
 def split(work: Callable[[int, int], object], points: int, *, step: int = 1) -> None:

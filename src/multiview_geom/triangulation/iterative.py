@@ -143,7 +143,7 @@ def _in_loops(*inputs: Given) -> Outputs:
 def _back_in_loops(inputs: Inputs, outputs: Outputs, gradients: Outputs, wanted: Wanted) -> Inputs:
     *sightings, steps = inputs
     settings = (steps, given_round_off(outputs[0]))
-    of_points = engines.flat_arrays(*outputs, *gradients)
+    of_points = (*engines.flat_arrays(*outputs), *engines.flat(*gradients))
     filled, arrays = cpu_launch.gradients_to_fill(sightings, wanted)
     cpu_launch.run(LOOPS, "differentiate", sightings, settings, of_points, arrays)
     return (*cpu_launch.in_order_of_inputs(sightings, filled), None)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from multiview_geom import Cameras, project_points, triangulate_dlt, triangulate_dlt_svd
+from multiview_geom import (
+    Cameras,
+    project_points,
+    triangulate_dlt,
+    triangulate_dlt_svd,
+    triangulate_iterative,
+)
 from multiview_geom._kernels import engines
 from tests.multiview_geom.kernels.engine_choice import computed_by, every_engine, interpreted
 from tests.multiview_geom.strategies import (
@@ -220,6 +227,26 @@ def test_memory_is_read_where_it_lies(engine: str) -> None:
     with computed_by(engine):
         expected = triangulate_dlt(rig, strided.contiguous(), weights=weights.contiguous())
         assert torch.equal(triangulate_dlt(rig, strided, weights=weights), expected)
+
+
+@every_engine
+@pytest.mark.parametrize("triangulate", [triangulate_dlt, triangulate_iterative])
+def test_the_gradient_that_comes_back_is_read_where_it_lies(
+    engine: str, triangulate: Callable[..., Tensor]
+) -> None:
+    rig, draw = Ring().cameras().projections, torch.Generator().manual_seed(0)
+    pixels = (1000 * torch.rand(90, 4, 8, 2, generator=draw).double()).requires_grad_()
+    drawn = torch.rand(3, 9, 90, generator=draw).double().permute(2, 1, 0)[:, 1:]
+    layouts = (drawn, drawn[:1].expand(90, -1, -1), drawn.new_ones(()).expand(90, 8, 3))
+    negated = torch.complex(drawn, -drawn).conj().imag
+    with computed_by(engine):
+        points = triangulate(rig, pixels)
+        for given in (*layouts, negated):
+            found, expected = (
+                torch.autograd.grad(points, pixels, each, retain_graph=True)[0]
+                for each in (given, given.clone(memory_format=torch.contiguous_format))
+            )
+            assert torch.equal(found, expected)
 
 
 def test_an_operator_returns_the_strides_that_a_compiler_expects() -> None:

@@ -40,7 +40,7 @@ def _triangulate(*inputs: Given) -> Outputs:
 def _pull_back(inputs: Inputs, outputs: Outputs, gradients: Outputs, wanted: Wanted) -> Inputs:
     double = outputs[0].dtype == torch.float64
     limit = cpu_gradient.DOUBLE_GRADIENT if double else cpu_gradient.SINGLE_GRADIENT
-    of_points = engines.flat_arrays(*outputs, *gradients)
+    of_points = (*engines.flat_arrays(*outputs), *engines.flat(*gradients))
     filled, arrays = cpu_launch.gradients_to_fill(inputs, wanted)
     doubts = np.empty(outputs[0][..., 0].numel(), np.bool_)
     rest, name = (of_points, (*arrays, doubts)), cpu_gradient.__name__

@@ -6,6 +6,7 @@ Hessian is ill conditioned are in doubt; `differentiate_again` does them in doub
 """
 
 from math import isfinite
+from typing import TypeAlias
 
 import numpy as np
 
@@ -49,6 +50,10 @@ from multiview_geom._kernels.triangulation.cpu_blocks import (
     workspace,
 )
 
+Upstream: TypeAlias = tuple[Array, Array, tuple[int, int, int]]
+"""Points as a flat array; the gradient that comes back for them, as a flat array with its steps
+from frame to frame, from point to point and from axis to axis."""
+
 # Rows of the scratch array that the backward pass uses otherwise: the upstream gradient (3), and
 # the test vector (4).
 UPSTREAM, TEST = 6, 12
@@ -63,7 +68,7 @@ def differentiate(
     sightings: Sightings,
     span: tuple[int, int, int],
     limit: tuple[float],
-    of_points: tuple[Array, Array],
+    of_points: Upstream,
     gradients: tuple[Array, Array, Array, Array],
 ) -> None:
     """Turn the gradient in a range of points into that in pixels, weights and projections.
@@ -73,7 +78,7 @@ def differentiate(
         sightings: As for `triangulate`.
         span: As for `triangulate`; a chunk makes one sum of the gradient in a rig.
         limit: The condition up to which the loops are accurate enough.
-        of_points: The points, and the gradient that comes back for them; flat.
+        of_points: The points, and the gradient that comes back for them.
         gradients: What to fill: flat arrays for pixels and weights, sums for each chunk in double
             precision (these two may be empty), and which points are in doubt.
     """
@@ -90,7 +95,7 @@ def differentiate(
         while position < end:
             n = min(LANES, end - position)
             load(image, rows, sightings, own[0], position, n)
-            load_upstream(rows, of_points, position, 0, n)
+            load_upstream(rows, of_points, per_frame, position, 0, n)
             differentiate_block(image, rows, own, kind(limit[0]), sums, n)
             store(image, of_pixels, of_weights, (position, per_frame, count), 0, n)
             store_doubts(rows, doubts[position:], n)
@@ -104,7 +109,7 @@ def differentiate_again(
     sightings: Sightings,
     span: tuple[int, int, int],
     listed: Array,
-    of_points: tuple[Array, Array],
+    of_points: Upstream,
     gradients: tuple[Array, Array, Array, Array],
 ) -> None:
     """Do what `differentiate` does in double precision, for listed points.
@@ -131,7 +136,7 @@ def differentiate_again(
             n = min(LANES, end - position)
             load_listed(image, rows, sightings, centers, listed[position:], n)
             for k in range(n):
-                load_upstream(rows, of_points, listed[position + k], k, 1)
+                load_upstream(rows, of_points, per_frame, listed[position + k], k, 1)
             differentiate_block(image, rows, rig, DOUBLE_GRADIENT, sums, n)
             for k in range(n):
                 to = (listed[position + k], per_frame, count)
@@ -154,18 +159,27 @@ def differentiate_block(
     pull_back(image, rows, views, n)
 
 
-def load_upstream(rows: Array, of_points: tuple[Array, Array], first: int, at: int, n: int) -> None:
-    """Load points and the gradient that comes back for them, from lane `at`."""
+def load_upstream(
+    rows: Array, of_points: Upstream, points: int, first: int, at: int, n: int
+) -> None:
+    """Load n points in a row and the gradient that comes back for them, from lane `at`.
+
+    `points` is the number of points per frame.
+    """
+    found, back, (by_frame, by_point, by_axis) = of_points
     for axis in range(3):
-        found, back = of_points[0][3 * first + axis :], of_points[1][3 * first + axis :]
-        start, upstream = (
-            rows[(START + axis) * LANES + at :],
-            rows[(UPSTREAM + axis) * LANES + at :],
-        )
+        line, start = found[3 * first + axis :], rows[(START + axis) * LANES + at :]
         for i in range(n):
-            start[i] = found[3 * i]
-        for i in range(n):
-            upstream[i] = back[3 * i]
+            start[i] = line[3 * i]
+        upstream, done = rows[(UPSTREAM + axis) * LANES + at :], 0
+        while done < n:
+            frame, point = divmod(first + done, points)
+            run = min(points - point, n - done)
+            line = back[frame * by_frame + point * by_point + axis * by_axis :]
+            to = upstream[done:]
+            for i in range(run):
+                to[i] = line[by_point * i]
+            done += run
 
 
 def leave_out_unknown(rows: Array, origin: Vector, n: int) -> None:

@@ -47,6 +47,7 @@ from multiview_geom._kernels.triangulation.cpu_blocks import (
 from multiview_geom._kernels.triangulation.cpu_gradient import (
     TEST,
     UPSTREAM,
+    Upstream,
     equations_at_points,
     load_upstream,
     pull_back,
@@ -275,7 +276,7 @@ def differentiate(
     sightings: Sightings,
     span: tuple[int, int, int],
     settings: Settings,
-    of_points: tuple[Array, Array],
+    of_points: Upstream,
     gradients: tuple[Array, Array, Array],
 ) -> None:
     """Turn the gradient in a range of points into that in pixels, weights and projections.
@@ -303,7 +304,7 @@ def differentiate(
                 history[step] = found
                 reweighted_step(image, trust, rows, rig[1], step > 0, n)
             history[steps + 1] = found
-            load_upstream(rows, of_points, position, 0, n)
+            load_upstream(rows, of_points, per_frame, position, 0, n)
             leave_out_not_found(rows, n)
             for step in range(steps, -1, -1):
                 found[:] = history[step]
