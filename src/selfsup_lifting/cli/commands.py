@@ -9,6 +9,7 @@ from pathlib import Path
 
 from selfsup_lifting.agreement import require_agreement
 from selfsup_lifting.cli.calibrate_command import calibrate
+from selfsup_lifting.cli.detect_command import detect
 from selfsup_lifting.cli.options import (
     AblateOptions,
     EvaluateOptions,
@@ -207,5 +208,5 @@ def ablate(options: AblateOptions) -> None:
         results.print(table)
 
 
-for _command in (predict, triangulate, view, inspect, calibrate):
+for _command in (predict, triangulate, view, inspect, calibrate, detect):
     run.register(_command)

@@ -15,6 +15,7 @@ from tyro.constructors import (
     StructTypeInfo,
 )
 
+from selfsup_lifting.cli.detect_options import DetectOptions
 from selfsup_lifting.cli.options import (
     AblateOptions,
     CalibrateOptions,
@@ -48,6 +49,7 @@ COMMANDS: Mapping[str, type[Options]] = {
     "inspect": InspectOptions,
     "calibrate": CalibrateOptions,
     "ablate": AblateOptions,
+    "detect": DetectOptions,
     "export": ExportOptions,
 }
 

@@ -77,6 +77,14 @@ SHOWN: Mapping[str, Shown] = {
             "calibrate capture/ --start intrinsics --stature 1.8",
         ),
     ),
+    "detect": Shown(
+        ("videos",),
+        ("out", "model", "most-people", "overwrite"),
+        (
+            "detect cam1.mp4 cam2.mp4 --out tracks/",
+            "detect session/*.mp4 --out session/tracks --model pose_landmarker_full.task",
+        ),
+    ),
     "ablate": Shown(
         (),
         ("data", "seeds", "vary", "recipe", "preset", "jobs", "run"),

@@ -29,7 +29,7 @@ READERS: Mapping[str, Reader] = {
         mpi_inf_3dhp.READER, motion_capture.READER, detections.READER, capture.READER,
     )
 }  # fmt: skip
-# How many files are named in the message if no file of a folder can be read.
+VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm"}
 
 _log = logging.getLogger(__name__)
 
@@ -110,6 +110,7 @@ def _find_reader(source: str) -> tuple[Reader, Path]:
     raise UnrecognizedError(
         f"{path}: no reader recognizes it; `kind:{path}` forces one of {', '.join(READERS)}"
         + (_unrecognized_tracks(path) if path.is_dir() else _as_calibration(path))
+        + _videos(path)
     )
 
 
@@ -127,6 +128,19 @@ def _unrecognized_tracks(path: Path) -> str:
     files = unrecognized_tracks(path)
     names = listed(file.name for file in files)
     return f"; {names}: in no known format" if files else ""
+
+
+def _videos(path: Path) -> str:
+    """Return the part of a message that says how people are found in videos."""
+    inside = sorted(path.iterdir()) if path.is_dir() else [path]
+    videos = [file for file in inside if file.suffix.lower() in VIDEO_SUFFIXES]
+    if not videos:
+        return ""
+    home = path if path.is_dir() else path.parent
+    return (
+        f"; people in videos are found with `selfsup-lifting detect "
+        f"{home / '*'}{videos[0].suffix} --out {home / 'tracks'}`"
+    )
 
 
 def _existing(path: str) -> Path:

@@ -81,7 +81,7 @@ def _view(
     path: Path, camera: str, joints: Sequence[str], declared: Skeleton | None, rows: Sequence[_Row]
 ) -> ViewTracks:
     people = [_person(row, joints) for row in rows]
-    _require_distinct(path, people)
+    _require_distinct(path, people, can_be_unnamed="person" in rows[0].cells)
     present = [person.frame for person in people]
     frames = frame_range(path, present)
     numbers, names = arrange_people(path, people, frames)
@@ -127,9 +127,11 @@ def _person(row: _Row, joints: Sequence[str]) -> PersonFrame:
     return PersonFrame(row.frame(), torch.tensor(numbers), row.cells.get("person") or None)
 
 
-def _require_distinct(path: Path, people: Sequence[PersonFrame]) -> None:
+def _require_distinct(path: Path, people: Sequence[PersonFrame], *, can_be_unnamed: bool) -> None:
     seen: set[tuple[int, str | None]] = set()
     for person in people:
+        if can_be_unnamed and person.person is None:
+            continue
         if (person.frame, person.person) in seen:
             raise Place(path, frame=person.frame).error(
                 "the file contains this frame twice; several people need a column `person`"

@@ -1,0 +1,116 @@
+"""The pictures of videos, read one after the other with OpenCV."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from selfsup_lifting.read_errors import Place
+
+INSTALL = "pip install 'multiview-geom[detect]'"
+
+
+@dataclass(frozen=True)
+class Video:
+    """A video file.
+
+    Attributes:
+        path: The file.
+        camera: The name of its camera.
+        frame_count: The number of frames, as the file says; its last frames may be damaged.
+        image_size: Width and height [px].
+        fps: Frames per second [1/s]; 0 if the file does not say.
+    """
+
+    path: Path
+    camera: str
+    frame_count: int
+    image_size: tuple[int, int]
+    fps: float
+
+    def pictures(self, first: int = 0) -> Iterator[UInt8[np.ndarray, "height width rgb"]]:
+        """Yield the pictures from a frame on, until the video ends."""
+        import cv2
+
+        with _opened(self.path) as capture:
+            if not all(capture.grab() for _ in range(first)):
+                return
+            while True:
+                good, picture = capture.read()
+                if not good:
+                    return
+                yield cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+
+
+def open_videos(paths: Sequence[Path]) -> list[Video]:
+    """Look at the videos of the cameras of one recording.
+
+    Args:
+        paths: One file per camera. A camera has the name of its file, or that of the folder if
+            several files have the same name.
+
+    Returns:
+        The videos, in the order of the paths.
+
+    Raises:
+        ReadError: If a file is no video, or two cameras have the same name.
+        ValueError: If OpenCV is not installed.
+
+    Example:
+        >>> open_videos([Path("session/cam1.mp4")])
+        Traceback (most recent call last):
+        selfsup_lifting.read_errors.ReadError: session/cam1.mp4: there is no such file
+    """
+    if find_spec("cv2") is None:
+        raise ValueError(f"videos are read with OpenCV: {INSTALL}")
+    return [_video(path, name) for path, name in zip(paths, _camera_names(paths), strict=True)]
+
+
+def _camera_names(paths: Sequence[Path]) -> list[str]:
+    files = [path.stem for path in paths]
+    names = files if len({*files}) == len(files) else [path.resolve().parent.name for path in paths]
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    if twice:
+        raise Place(paths[names.index(twice[0])]).error(
+            f"expected one video per camera, got {names.count(twice[0])} of {twice[0]}"
+        )
+    return names
+
+
+def _video(path: Path, camera: str) -> Video:
+    import cv2
+
+    if not path.is_file():
+        raise Place(path).error("there is no such file")
+    with _opened(path) as capture:
+        frames, width, height = (
+            round(capture.get(number))
+            for number in (
+                cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT
+            )
+        )  # fmt: skip
+        fps = float(capture.get(cv2.CAP_PROP_FPS))
+    if frames < 1 or width < 1 or height < 1:
+        raise Place(path).error("expected a video with frames; OpenCV finds none")
+    return Video(path, camera, frames, (width, height), fps)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    import cv2
+
+    capture = cv2.VideoCapture(str(path))
+    try:
+        if not capture.isOpened():
+            raise Place(path).error(
+                "expected a video; OpenCV cannot open it: it is damaged, or in an unknown format"
+            )
+        yield capture
+    finally:
+        capture.release()
