@@ -82,7 +82,7 @@ SHOWN: Mapping[str, Shown] = {
         ("out", "model", "most-people", "overwrite"),
         (
             "detect cam1.mp4 cam2.mp4 --out tracks/",
-            "detect session/*.mp4 --out session/tracks --model pose_landmarker_full.task",
+            "detect session/*.mp4 --out tracks/ --model landmarker.task",
         ),
     ),
     "ablate": Shown(
