@@ -33,11 +33,6 @@ class Free(Enum):
 class CalibrationSettings(Bounded):
     """How cameras are calibrated from the people whom they saw."""
 
-    start: Start = setting(
-        Start.CALIBRATION,
-        "What to start from: calibration (repair the given one), intrinsics (ignore its poses) or "
-        "image-size (ignore its focal lengths and lenses too)",
-    )
     free: str = setting(
         "", "What may change beside the poses: focal, principal-point, distortion, with commas"
     )

@@ -1,16 +1,17 @@
 """The command that calibrates cameras from the people whom they saw."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from math import isnan
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.table import Table
 
 from multiview_geom import Cameras, read_camera_file, save_cameras
 from selfsup_lifting.calibration_settings import Start
-from selfsup_lifting.cli.options import CalibrateOptions
+from selfsup_lifting.cli.options import CalibrateOptions, TrainOptions
 from selfsup_lifting.cli.output import (
     command_line,
     messages,
@@ -19,35 +20,37 @@ from selfsup_lifting.cli.output import (
     results,
 )
 from selfsup_lifting.cli.tables import plain_table
-from selfsup_lifting.config import People, meters_per_unit
+from selfsup_lifting.config import Config, People, ReadSettings, meters_per_unit
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.plots.rig import save_rigs_from_above
+from selfsup_lifting.recording import Recording
 from selfsup_lifting.report.calibration_report import save_calibration_report
 from selfsup_lifting.self_calibration.measure import CalibrationReport
 from selfsup_lifting.self_calibration.solve import calibrate_cameras
+from selfsup_lifting.training.distributed import process_count
+
+# The cameras that a training calibrated, in its run folder.
+CAMERAS_FILE = "cameras.toml"
+# Readers whose cameras exist in a simulation only.
+SIMULATED = {"synthetic", "BVH"}
 
 
 def calibrate(options: CalibrateOptions) -> None:
     """Calibrate cameras, print how good they are, and write them."""
     _require_new(options)
-    read = options.read
-    if options.calibration.start is not Start.CALIBRATION and read.people is People.CONSISTENT:
-        # Which person is consistent between views is known with calibrated cameras only.
-        read = replace(read, people=People.LARGEST)
-    recordings = read_recordings([options.path], read)
+    recordings = read_recordings([options.path], _readable(options.read, options.start))
     given = recordings[0].cameras
     units = [_unit_of(path, options.format, given) for path in options.out]
-    report = calibrate_cameras(recordings, options.calibration)
+    report = calibrate_cameras(recordings, options.calibration, options.start)
     for path, unit in zip(options.out, units, strict=True):
         written = report.cameras.scaled(1 / unit if report.is_metric else 1.0)
         save_cameras(path, written, format=options.format)
         messages.print(f"wrote {path}")
+    before = given if options.start is Start.CALIBRATION else None
     if options.picture is not None:
-        before = given if options.calibration.start is Start.CALIBRATION else None
         save_rigs_from_above(options.picture, report.cameras, before)
         messages.print(f"wrote {options.picture}")
     if options.report is not None:
-        before = given if options.calibration.start is Start.CALIBRATION else None
         save_calibration_report(
             options.report, report, recordings, before,
             settings=options.calibration, command=command_line(),
@@ -59,6 +62,80 @@ def calibrate(options: CalibrateOptions) -> None:
     results.print(_table(report))
     for line in _summary(report, saved=bool(options.out)):
         results.print(line, soft_wrap=True)
+
+
+class TrainingData(NamedTuple):
+    """The settings, the recordings and further files of a training."""
+
+    config: Config
+    recordings: list[Recording]
+    files: Mapping[str, bytes]
+
+
+def training_data(options: TrainOptions, folder: Path) -> TrainingData:
+    """Read the recordings of a training; calibrate their cameras first, if that is asked for.
+
+    Args:
+        options: The options of the training.
+        folder: The run folder, which gets the cameras with the first checkpoint.
+
+    Raises:
+        ValueError: If the recordings do not determine the cameras, their scale is unknown, or the
+            cameras are not real ones.
+    """
+    config = options.settings
+    if options.calibrate is None:
+        return TrainingData(config, read_recordings(config.data, config.read), {})
+    report = _calibrated(options, options.calibrate)
+    # What follows from the settings must be read with the new cameras, in meters.
+    read = replace(config.read, unit="m")
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / CAMERAS_FILE
+        save_cameras(path, report.cameras)
+        recordings = read_recordings(config.data, replace(read, cameras=path))
+        files = {CAMERAS_FILE: path.read_bytes()}
+    return TrainingData(
+        replace(config, read=replace(read, cameras=folder / CAMERAS_FILE)), recordings, files
+    )
+
+
+def _calibrated(options: TrainOptions, start: Start) -> CalibrationReport:
+    """Calibrate the cameras of a training, and print how good they are."""
+    if options.resume is not None or process_count() > 1:
+        raise ValueError(
+            "`calibrate` must begin a training in one process: a run keeps the cameras that it "
+            "began with; for several processes, `selfsup-lifting calibrate` writes a file for "
+            "--cameras"
+        )
+    config = options.settings
+    recordings = read_recordings(config.data, _readable(config.read, start))
+    if any(one.source.format in SIMULATED for one in recordings):
+        raise ValueError("`calibrate` needs recordings of real cameras, got simulated ones")
+    report = calibrate_cameras(recordings, options.calibration, start)
+    if not report.is_metric:
+        raise ValueError(
+            "`calibrate` needs a length that gives the scale: --calibration.stature, "
+            "--calibration.bone or --calibration.distance"
+        )
+    before = "" if isnan(report.held_out_before_px) else f"{report.held_out_before_px:.1f} -> "
+    messages.print(
+        f"calibrated {report.cameras.views} cameras, starting from {start.value}: median "
+        f"reprojection error on held-out frames {before}{report.held_out_after_px:.1f} px; scale "
+        f"from {report.scale}"
+    )
+    for note in report.notes:
+        messages.print(f"warning: {note}")
+    return report
+
+
+def _readable(read: ReadSettings, start: Start) -> ReadSettings:
+    """Return settings that need no poses of cameras.
+
+    Which person is consistent between views is known with calibrated cameras only.
+    """
+    if start is Start.CALIBRATION or read.people is not People.CONSISTENT:
+        return read
+    return replace(read, people=People.LARGEST)
 
 
 def _require_new(options: CalibrateOptions) -> None:

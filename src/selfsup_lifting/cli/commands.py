@@ -8,7 +8,7 @@ from functools import singledispatch
 from pathlib import Path
 
 from selfsup_lifting.agreement import require_agreement
-from selfsup_lifting.cli.calibrate_command import calibrate
+from selfsup_lifting.cli.calibrate_command import calibrate, training_data
 from selfsup_lifting.cli.detect_command import detect
 from selfsup_lifting.cli.options import (
     AblateOptions,
@@ -67,7 +67,7 @@ def train(options: TrainOptions) -> None:
     """Train a lifter, and evaluate it on the held-out recordings before and after."""
     config = options.settings
     if not is_first():  # of several processes, the others compute and are silent
-        split = split_for(config, read_recordings(config.data, config.read))
+        split = split_for(config, training_data(options, Path()).recordings)
         train_lifter(config, split.training, Path(), resume=options.resume is not None)
         return
     chosen = (
@@ -81,8 +81,7 @@ def train(options: TrainOptions) -> None:
 
 def _train_in(folder: Path, options: TrainOptions) -> None:
     """Train in a run folder, and print the errors before and after."""
-    config = options.settings
-    recordings = read_recordings(config.data, config.read)
+    config, recordings, files = training_data(options, folder)
     for sentence in require_agreement(recordings, config.most_disagreement):
         messages.print(sentence)
     split = split_for(config, recordings)
@@ -97,6 +96,7 @@ def _train_in(folder: Path, options: TrainOptions) -> None:
         lifter = train_lifter(
             config, split.training, folder,
             resume=resume, progress=show_progress, scores=held_out_scores(config, split.held_out),
+            files=files,
         )  # fmt: skip
     except (KeyboardInterrupt, ValueError, OSError) as error:
         if has_commit(folder) or isinstance(error, KeyboardInterrupt):

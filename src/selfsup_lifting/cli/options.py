@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 
 from tyro.conf import Positional, arg
 
-from selfsup_lifting.calibration_settings import CalibrationSettings
+from selfsup_lifting.calibration_settings import CalibrationSettings, Start
 from selfsup_lifting.config import Config, ReadSettings, TriangulationSettings
 from selfsup_lifting.skeleton.marker_names import MarkerNames
 from selfsup_lifting.smoothing_settings import SmoothingSettings
@@ -45,6 +45,10 @@ class TrainOptions(Options):
             --data) or full (as in the paper).
         config: A TOML file of settings; the command line overrides it.
         resume: Continue the training in this run folder.
+        calibrate: First calibrate the cameras from the people whom they saw, and train with these:
+            from the given intrinsics (intrinsics), from image sizes (image-size), or repairing the
+            given calibration (calibration).
+        calibration: What may change beside the poses, and what gives the scale.
     """
 
     settings: Settings = field(default_factory=Config)
@@ -52,6 +56,8 @@ class TrainOptions(Options):
     preset: str | None = None
     config: Path | None = None
     resume: Path | None = None
+    calibrate: Start | None = None
+    calibration: CalibrationSettings = field(default_factory=CalibrationSettings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,7 +236,9 @@ class CalibrateOptions(Options):
 
     Attributes:
         path: Recordings of the same cameras.
-        calibration: What to start from, what may change, and what gives the scale.
+        start: What to start from: calibration (repair the given one), intrinsics (ignore its poses)
+            or image-size (ignore its focal lengths and lenses too).
+        calibration: What may change beside the poses, and what gives the scale.
         out: Calibration files to write: .toml, .yml, .json, .h5 or .calibration.
         format: Format of the files, where their names do not tell it: colmap, easymocap or
             humaneva.
@@ -241,6 +249,7 @@ class CalibrateOptions(Options):
     """
 
     path: Positional[str]
+    start: Start = Start.CALIBRATION
     calibration: Calibration = field(default_factory=CalibrationSettings)
     out: tuple[Path, ...] = ()
     format: str | None = None

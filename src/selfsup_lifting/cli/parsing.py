@@ -81,7 +81,10 @@ def parse_options(arguments: Sequence[str]) -> Options:
         return _parse(name, rest, kind(settings=settings))
     options = _parse(name, rest)
     if isinstance(options, EvaluateOptions | PredictOptions):
-        read = replace(load_config(options.run).read, cameras=None)
+        read = load_config(options.run).read
+        own = isinstance(options, EvaluateOptions) and not options.data
+        if read.cameras is not None and not own:  # its unit is that of no other calibration
+            read = replace(read, cameras=None, unit=None)
         return _parse(name, rest, replace(options, read=read))
     return options
 

@@ -1,11 +1,21 @@
 """The files of `save_recording`."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from selfsup_lifting.config import ReadSettings
+from jaxtyping import Float
+from torch import Tensor
+
+from multiview_geom import align_rigid, triangulate_robust
+from selfsup_lifting.calibration import Rig, load_rig
+from selfsup_lifting.config import ReadSettings, TriangulationSettings
 from selfsup_lifting.parse.npz import array_names
+from selfsup_lifting.read_errors import Place, listed
 from selfsup_lifting.reader import Reader, ReadResult
-from selfsup_lifting.recording import load_recording
+from selfsup_lifting.recording import Recording, load_recording
+
+# Frames that tell where the truth is in the world of other cameras.
+FRAMES_TO_ALIGN = 1000
 
 
 def _recognizes(path: Path) -> bool:
@@ -15,9 +25,44 @@ def _recognizes(path: Path) -> bool:
     return path.suffix == ".npz" and _is_native(path)
 
 
-def _read(path: Path, _: ReadSettings) -> list[ReadResult]:
+def _read(path: Path, settings: ReadSettings) -> list[ReadResult]:
     files = sorted(path.glob("*.npz")) if path.is_dir() else [path]
-    return [ReadResult(load_recording(file)) for file in files]
+    results = [ReadResult(load_recording(file)) for file in files]
+    if settings.cameras is None:
+        return results
+    rig = load_rig(settings.cameras, unit=settings.unit)
+    return [_filmed_by(result.recording, rig) for result in results]
+
+
+def _filmed_by(recording: Recording, rig: Rig) -> ReadResult:
+    """Give a recording other cameras; its truth, if any, is moved to their world."""
+    names = recording.cameras.names
+    unknown = [name for name in names if name not in rig.cameras.names]
+    if unknown:
+        raise Place(rig.path).error(
+            f"has no camera {listed(unknown)}, which the recording {recording.name!r} has; it has "
+            f"{listed(rig.cameras.names)}"
+        )
+    filmed = replace(recording, cameras=rig.cameras.select(names))
+    if recording.truth is None:
+        return ReadResult(filmed, notes=rig.notes)
+    some = slice(None, None, 1 + filmed.frame_count // FRAMES_TO_ALIGN)
+    seen = _triangulated(filmed.frames(some)).flatten(0, 1)
+    moved = align_rigid(recording.truth[some].double().flatten(0, 1), seen)
+    truth = moved.apply(recording.truth.double())
+    apart = 1000 * float((truth[some].flatten(0, 1) - seen).norm(dim=-1).nanmedian())
+    note = (
+        f"{recording.name}: the truth was moved to the world of {rig.path}, as a rigid body; it is "
+        f"{apart:.0f} mm from the triangulated joints (median)"
+    )
+    return ReadResult(replace(filmed, truth=truth.to(recording.truth)), notes=(*rig.notes, note))
+
+
+def _triangulated(recording: Recording) -> Float[Tensor, "frames joints 3"]:
+    ideal = recording.cameras.undistort(recording.keypoints.double())
+    return triangulate_robust(
+        recording.cameras.projections, ideal.pixels, threshold=TriangulationSettings.threshold_px
+    ).points
 
 
 READER = Reader("native", _recognizes, _read)

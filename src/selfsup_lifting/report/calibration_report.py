@@ -35,7 +35,7 @@ def save_calibration_report(
         found: The cameras, and how good they are.
         recordings: The recordings that they were calibrated from.
         before: The cameras before; None if there were none.
-        settings: How they were calibrated.
+        settings: What could change, and what gave the scale.
         command: The command that was called.
     """
     errors = _arrow(found.held_out_before_px, found.held_out_after_px)
@@ -44,7 +44,7 @@ def save_calibration_report(
     sections = [
         Section("Cameras", tuple(_cameras(found, before))),
         *(Section(one.name, tuple(agreement_parts(one))) for one in shown),
-        settings_section(settings, "What the calibration started from, and what could change."),
+        settings_section(settings, "What could change beside the poses, and what gave the scale."),
         reproduction_section([command]),
     ]
     title = f"Calibration from {recordings[0].name}"

@@ -39,13 +39,16 @@ LEAST_MOTION = 0.02
 
 
 def calibrate_cameras(
-    recordings: Sequence[Recording], settings: CalibrationSettings
+    recordings: Sequence[Recording],
+    settings: CalibrationSettings,
+    start: Start = Start.CALIBRATION,
 ) -> CalibrationReport:
     """Calibrate the cameras of recordings from the people whom they saw.
 
     Args:
         recordings: Recordings of the same cameras.
-        settings: What to start from, what may change, and what gives the scale.
+        settings: What may change beside the poses, and what gives the scale.
+        start: What to start from.
 
     Returns:
         The cameras, and their errors on frames that were fitted and on frames that were held out.
@@ -58,10 +61,10 @@ def calibrate_cameras(
     _require_motion(tracks)
     held_out = torch.arange(len(tracks.pixels)) % settings.held_out_every == 0
     fitted, others = tracks.frames(~held_out), tracks.frames(held_out)
-    rig = _solved(fitted, settings)
-    scale = known_scale(rig, fitted.skeleton, settings)
+    rig = _solved(fitted, settings, start)
+    scale = known_scale(rig, fitted.skeleton, settings, start)
     placed, vertical = _scaled(rig, scale.factor), "the given calibration"
-    repairs = settings.start is Start.CALIBRATION
+    repairs = start is Start.CALIBRATION
     given = tracks.cameras.scaled(scale.factor) if repairs else None
     if not repairs:
         placed, vertical = in_room(placed, fitted.skeleton, fitted.fps)
@@ -106,15 +109,15 @@ def _require_motion(tracks: Tracks) -> None:
         )
 
 
-def _solved(tracks: Tracks, settings: CalibrationSettings) -> CalibratedRig:
-    """Find the cameras from what the settings say."""
+def _solved(tracks: Tracks, settings: CalibrationSettings, start: Start) -> CalibratedRig:
+    """Find the cameras from what is given."""
     cameras, free, coefficients = _free(tracks.cameras, settings)
     pixels, weights = tracks.pixels, tracks.weights
-    if settings.start is Start.CALIBRATION:
+    if start is Start.CALIBRATION:
         return refine_calibration(
             cameras, pixels, weights=weights, free=free, coefficients=coefficients
         )
-    if settings.start is Start.IMAGE_SIZE:
+    if start is Start.IMAGE_SIZE:
         return calibrate_focal_lengths(cameras, pixels, weights=weights)
     rig = calibrate_extrinsics(cameras, pixels, weights=weights, threshold=settings.threshold_px)
     if free == {CameraParameter.EXTRINSICS}:

@@ -21,7 +21,9 @@ class Scale(NamedTuple):
     is_metric: bool = True
 
 
-def known_scale(rig: CalibratedRig, skeleton: Skeleton, settings: CalibrationSettings) -> Scale:
+def known_scale(
+    rig: CalibratedRig, skeleton: Skeleton, settings: CalibrationSettings, start: Start
+) -> Scale:
     """Return the factor that makes the rig metric, and what it was found from.
 
     Raises:
@@ -41,7 +43,7 @@ def known_scale(rig: CalibratedRig, skeleton: Skeleton, settings: CalibrationSet
         (first, second), known = _length("distance", settings.distance, rig.cameras.names)
         measured = _camera_distance(rig.cameras, first, second)
         what = f"the distance of {known:g} m from {first} to {second}"
-    elif settings.start is Start.CALIBRATION:
+    elif start is Start.CALIBRATION:
         return Scale(1.0, "the given calibration")
     else:
         return Scale(1.0, "nothing: it is free", is_metric=False)

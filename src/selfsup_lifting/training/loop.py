@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 
@@ -41,7 +42,7 @@ from selfsup_lifting.training.synced_batchnorm import with_synced_batchnorm
 EPOCH_SEEDS = 1_000_003
 
 
-def train(
+def train(  # noqa: PLR0913 - what to learn from, where to save, and what to show
     config: Config,
     recordings: Sequence[Recording],
     run: Path,
@@ -49,6 +50,7 @@ def train(
     resume: bool = False,
     progress: Progress = no_progress,
     scores: Callable[[Lifter], Mapping[str, float]] = lambda _: {},
+    files: Mapping[str, bytes] = MappingProxyType({}),
 ) -> Lifter:
     """Train a lifter from multi-view 2D tracks, and save a checkpoint of it.
 
@@ -62,6 +64,7 @@ def train(
         progress: Shows the progress; by default nothing is shown.
         scores: Called with the network after every epoch; the metrics and curves contain what it
             returns.
+        files: Other files that belong to the run, by name: saved with its first checkpoint.
 
     Returns:
         The trained network, in evaluation mode.
@@ -98,7 +101,9 @@ def train(
         stop_requests() as stop_request,
         closing(RunLog(folder.folder)) as log,
     ):
-        checkpoints = Checkpoints(folder, config, lifter, optimizer, selection, log, stop_request)
+        checkpoints = Checkpoints(
+            folder, config, lifter, optimizer, selection, log, stop_request, files
+        )
         state = checkpoints.restore() if resume else None
         start_alike(lifter)
         epochs = epoch_count(config, len(dataset))

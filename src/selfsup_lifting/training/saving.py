@@ -1,6 +1,6 @@
 """Save a training: every minute, at its end, and when it is asked to stop."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -41,6 +41,7 @@ class Checkpoints:
         selection: The best weights.
         log: The metrics.
         stop_request: Returns the signal that asks to stop, if there is one.
+        files: Other files of the run, by name.
     """
 
     run: OpenRun
@@ -50,6 +51,7 @@ class Checkpoints:
     selection: ModelSelection
     log: RunLog
     stop_request: Callable[[], int | None]
+    files: Mapping[str, bytes]
     _saved: float = field(default_factory=monotonic)
 
     def restore(self) -> State:
@@ -99,6 +101,7 @@ class Checkpoints:
             STATE_FILE: state.as_bytes(),
             **self.log.files(),
             **self.selection.files(),
+            **self.files,
         }
         try:
             self.run.commit(self.log.done, step, contents, self.log.write_curves())

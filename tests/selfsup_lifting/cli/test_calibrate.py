@@ -1,12 +1,18 @@
 """The command `calibrate`: what it prints, writes and refuses."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
-from multiview_geom import load_cameras
+from multiview_geom import load_cameras, save_cameras
 from selfsup_lifting.cli import main
+from selfsup_lifting.config import ReadSettings
+from selfsup_lifting.files import read_recordings
+from selfsup_lifting.run_files import read_commit
 from tests.selfsup_lifting.cli.test_cli import printed
+from tests.selfsup_lifting.files import layouts
 
 QUICK = ["calibrate", "synthetic", "--fps", "5"]
 
@@ -47,3 +53,47 @@ def test_it_prints_errors_before_and_after_per_camera(capsys: pytest.CaptureFixt
     shown = capsys.readouterr()
     for part in ("cam_4", " -> ", "±", "scale from the given calibration", "nothing was saved"):
         assert part in shown.out
+
+
+def test_a_training_calibrates_its_cameras_and_keeps_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example = read_recordings(["synthetic"], ReadSettings(fps=5.0))[0]
+    nowhere = torch.eye(4).double().repeat(example.cameras.views, 1, 1)
+    save_cameras(tmp_path / "calibration.toml", replace(example.cameras, camera_from_world=nowhere))
+    for view in range(example.cameras.views):
+        layouts.mmpose(tmp_path, example, view)
+    run = tmp_path / "run"
+    small = ["--steps", "20", "--lifter.width", "16", "--lifter.blocks", "1"]
+    told = ["--data", str(tmp_path), "--detected-skeleton", "h36m17", "--source-fps", "5"]
+    begun = ["train", *told, *small, "--run", str(run), "--calibrate", "intrinsics"]
+    true = (example.cameras.centers[:, None] - example.cameras.centers).norm(dim=-1)
+    main([*begun, "--calibration.distance", f"cam_1-cam_2={true[0, 1]:.4f}", "--json"])
+    assert printed(capsys)["after"]["p_mpjpe_mm"] is not None
+    cameras = load_cameras(run / "cameras.toml")
+    apart = (cameras.centers[:, None] - cameras.centers).norm(dim=-1)
+    assert (apart / true).nanmedian() == pytest.approx(1.0, abs=0.03)
+    assert "cameras.toml" in read_commit(run).files
+    main(["evaluate", str(run), "--json"])
+    assert printed(capsys)["p_mpjpe_mm"] is not None
+    main(["train", "--resume", str(run), "--epochs", "30", "--json"])
+    assert "cameras.toml" in read_commit(run).files
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--calibrate", "intrinsics"], "needs recordings of real cameras, got simulated ones"),
+        (["--calibrate", "calibration", "--resume", "run"], "must begin a training"),
+    ],
+)
+def test_a_training_refuses_cameras_that_it_cannot_calibrate(
+    arguments: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["train", "--steps", "1", "--lifter.width", "8", "--run", str(tmp_path / "run"), "--json"])
+    capsys.readouterr()
+    given = [str(tmp_path / "run") if one == "run" else one for one in arguments]
+    with pytest.raises(SystemExit):
+        main(["train", *given])
+    assert sentence in capsys.readouterr().err

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from multiview_geom import save_cameras
+from multiview_geom import Similarity, rotation_from_vector, save_cameras, transform_cameras
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import ReadError, read_recordings
 from selfsup_lifting.files.tracks.view_tracks import Scale, view_tracks
@@ -37,6 +37,26 @@ def test_a_folder_of_recordings_is_read_whole(tmp_path: Path) -> None:
         save_recording(tmp_path / f"{name}.npz", replace(TAKE, name=name))
     recordings = read_recordings([str(tmp_path), f"native:{tmp_path / 'a.npz'}"], ReadSettings())
     assert [recording.name for recording in recordings] == ["a", "b", "a"]
+
+
+def test_other_cameras_bring_the_truth_to_their_world(tmp_path: Path) -> None:
+    rotation = rotation_from_vector(torch.tensor([0.3, -0.2, 0.9]).double())
+    moved = Similarity(rotation, torch.tensor([5.0, -2.0, 1.0]).double(), torch.ones(()).double())
+    rig = transform_cameras(TAKE.cameras, moved).select(list(reversed(TAKE.cameras.names)))
+    save_cameras(tmp_path / "rig.toml", rig)
+    recording = read(tmp_path, ReadSettings(cameras=tmp_path / "rig.toml", unit="m"))
+    assert TAKE.truth is not None
+    assert recording.truth is not None
+    assert recording.cameras.names == TAKE.cameras.names
+    expected = moved.apply(TAKE.truth.double())
+    assert_close(recording.truth.double(), expected, rtol=0, atol=1e-4, equal_nan=True)
+
+
+@pytest.mark.rejects
+def test_a_calibration_must_have_the_cameras_of_the_recording(tmp_path: Path) -> None:
+    save_cameras(tmp_path / "rig.toml", TAKE.cameras.select([TAKE.cameras.names[0]]))
+    with pytest.raises(ReadError, match=f"rig.toml: has no camera {TAKE.cameras.names[1]}"):
+        read(tmp_path, ReadSettings(cameras=tmp_path / "rig.toml"))
 
 
 def test_doubtful_sightings_are_left_out(tmp_path: Path) -> None:

@@ -197,7 +197,12 @@ def test_the_report_of_a_calibration_shows_what_changed(tmp_path: Path) -> None:
     )  # fmt: skip
     path = tmp_path / "report.html"
     save_calibration_report(
-        path, found, [scene], scene.cameras, settings=CalibrationSettings(), command="x"
+        path,
+        found,
+        [scene],
+        scene.cameras,
+        settings=CalibrationSettings(),
+        command="x",
     )
     page = Page(path)
     page.require_self_contained()

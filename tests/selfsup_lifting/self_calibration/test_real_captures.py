@@ -35,8 +35,8 @@ def test_the_capture_is_calibrated_without_its_poses(capture_folder: Path) -> No
     recording = capture(capture_folder)
     given = triangulate_recording(recording).points
     tall = stature(recording.skeleton, given)
-    settings = CalibrationSettings(start=Start.INTRINSICS, stature=tall)
-    report = calibrate_cameras([recording], settings)
+    settings = CalibrationSettings(stature=tall)
+    report = calibrate_cameras([recording], settings, Start.INTRINSICS)
     assert report.vertical == "the mean axis of the body"
     assert report.held_out_after_px < 8.0
     sizes = [rig.centers - rig.centers.mean(dim=0) for rig in (report.cameras, recording.cameras)]
@@ -69,8 +69,7 @@ def test_the_person_alone_places_the_webcams(webcam_folder: Path, tmp_path: Path
     for name in ("camera_array.toml", "xy_HOLISTIC.csv"):
         shutil.copy(webcam_folder / "recording" / name, home)
     (recording,) = read_recordings([str(home)], ReadSettings())
-    start = CalibrationSettings(start=Start.INTRINSICS)
-    alone = calibrate_cameras([recording], start)
+    alone = calibrate_cameras([recording], CalibrationSettings(), Start.INTRINSICS)
     given = calibrate_cameras([recording], CalibrationSettings())
     assert given.held_out_before_px == pytest.approx(12.0, abs=0.3)
     for report in (alone, given):

@@ -13,7 +13,6 @@ from selfsup_lifting.recording import Recording
 from selfsup_lifting.self_calibration.body import bone_length, find_vertical, rightness, stature
 from selfsup_lifting.self_calibration.solve import calibrate_cameras
 
-FROM_INTRINSICS = CalibrationSettings(start=Start.INTRINSICS)
 UP = torch.tensor([0.0, 0.0, 1.0])
 
 
@@ -32,7 +31,9 @@ def test_a_rig_is_found_from_intrinsics_and_one_length(recordings: list[Recordin
     apart = float((truth.centers[0] - truth.centers[1]).norm())
     nowhere = replace(truth, camera_from_world=torch.eye(4).double().repeat(4, 1, 1))
     blind = [replace(one, cameras=nowhere, truth=None) for one in recordings]
-    report = calibrate_cameras(blind, replace(FROM_INTRINSICS, distance=f"cam_1-cam_2={apart:.4f}"))
+    report = calibrate_cameras(
+        blind, CalibrationSettings(distance=f"cam_1-cam_2={apart:.4f}"), Start.INTRINSICS
+    )
     assert report.is_metric
     assert report.held_out_after_px < 3.5
     found = report.cameras
@@ -72,7 +73,7 @@ def test_mirrored_pictures_are_recognized_by_left_and_right(recordings: list[Rec
         pixels = one.keypoints.clone()
         pixels[..., 0] = 999.0 - pixels[..., 0]
         flipped.append(replace(one, keypoints=pixels, truth=None))
-    (note,) = calibrate_cameras(flipped, FROM_INTRINSICS).notes
+    (note,) = calibrate_cameras(flipped, CalibrationSettings(), Start.INTRINSICS).notes
     assert "left and right look exchanged" in note
 
 
@@ -96,10 +97,10 @@ def test_what_does_not_calibrate_a_rig_is_refused(recordings: list[Recording]) -
     one = recordings[0]
     still = replace(one, keypoints=one.keypoints[:1].expand_as(one.keypoints).clone())
     with pytest.raises(ValueError, match="the person must move"):
-        calibrate_cameras([still], FROM_INTRINSICS)
+        calibrate_cameras([still], CalibrationSettings(), Start.INTRINSICS)
     other = replace(one, cameras=one.cameras.scaled(2.0))
     with pytest.raises(ValueError, match="the same cameras and joints"):
-        calibrate_cameras([one, other], FROM_INTRINSICS)
+        calibrate_cameras([one, other], CalibrationSettings(), Start.INTRINSICS)
     with pytest.raises(ValueError, match="`free` must be some of focal"):
         calibrate_cameras([one], CalibrationSettings(free="lens"))
     with pytest.raises(ValueError, match="got several"):
@@ -111,4 +112,4 @@ def test_what_does_not_calibrate_a_rig_is_refused(recordings: list[Recording]) -
     blind = one.keypoints.clone()
     blind[:, 3] = torch.nan
     with pytest.raises(ValueError, match="got none in cam_4"):
-        calibrate_cameras([replace(one, keypoints=blind)], FROM_INTRINSICS)
+        calibrate_cameras([replace(one, keypoints=blind)], CalibrationSettings(), Start.INTRINSICS)
