@@ -22,6 +22,7 @@ from multiview_geom.camera_files import (
     humaneva,
     jarvis,
     kalibr,
+    matlab_stereo,
     mpi_inf_3dhp,
     nerfstudio,
     opencv_json,
@@ -47,6 +48,7 @@ CAMERA_FORMATS: tuple[CameraFormat, ...] = (
     colmap_binary.FORMAT,
     easymocap.FORMAT,
     dannce.FORMAT,
+    matlab_stereo.FORMAT,
     human36m_h5.FORMAT,
     human36m_json.FORMAT,
     human36m_xml.FORMAT,
@@ -112,8 +114,9 @@ def load_cameras(path: str | Path, *, subject: str | None = None) -> Cameras:
             or Kalibr; Human3.6M's `camera-parameters.json`, `cameras.h5` or `metadata.xml`; a
             HumanEva `.cal` or a folder of them; MPI-INF-3DHP's `camera.calibration`; the JSON of
             CMU Panoptic, VoxelPose or nerfstudio; a file, or a folder of files, of JARVIS or
-            DANNCE; a CSV of DLT coefficients; a folder with the two files of COLMAP (text or
-            binary), EasyMocap or OpenCV's stereo pair, or one of the two; Qualisys's `.qca.txt`.
+            DANNCE; MATLAB's stereoParameters as a structure; a CSV of DLT coefficients; a folder
+            with the two files of COLMAP (text or binary), EasyMocap or OpenCV's stereo pair, or
+            one of the two; Qualisys's `.qca.txt`.
             The format is recognized by the content, not by the name.
         subject: The subject, such as "S1", in files of Human3.6M with several.
 

@@ -3,6 +3,7 @@
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from math import prod
 from pathlib import Path
@@ -19,19 +20,31 @@ LARGEST_FILE, LARGEST_VARIABLE = 64 * 2**20, 4 * 2**20
 DEEPEST = 4
 """Deepest nesting of cells and structures; one that holds cameras has two levels."""
 MATRIX, COMPRESSED = 14, 15
-CELL, STRUCTURE, TEXT, NUMBERS = 1, 2, 4, range(6, 16)
-"""Classes of variables; objects, functions and sparse matrices are passed over."""
+CELL, STRUCTURE, TEXT, OPAQUE, NUMBERS = 1, 2, 4, 17, range(6, 16)
+"""Classes of variables; functions, sparse matrices and old objects are passed over."""
 CODES = {1: "b", 2: "B", 3: "h", 4: "H", 5: "i", 6: "I", 7: "f", 9: "d", 12: "q", 13: "Q"}
 """Types of numbers in the file; MATLAB stores whole numbers in the smallest type."""
 
 Element = tuple[int, bytes]
 
 
+@dataclass(frozen=True)
+class Opaque:
+    """An object of a class of MATLAB, which only MATLAB reads.
+
+    Attributes:
+        kind: The name of the class.
+    """
+
+    kind: str
+
+
 def matlab_variables(path: Path, *wanted: str) -> dict[str, object]:
     """Return those of the wanted variables that a file has, by their names.
 
     Returns:
-        Numbers as matrices in float64, texts, cells as lists, and structures as tables.
+        Numbers as matrices in float64, texts, cells as lists, structures as tables, and objects
+        as `Opaque`; without wanted names, all variables.
 
     Raises:
         CameraFileError: If it is no MATLAB file of version 5, or is damaged or far too large.
@@ -98,13 +111,22 @@ def _matrix(
         return "", None
     if depth == 0:
         raise ValueError(f"cells and structures are deeper than {DEEPEST}")
-    (_, flags), (_, sizes), (_, packed), *values = _elements(content, order)
+    (_, flags), *parts = _elements(content, order)
+    (flag,) = struct.unpack_from(f"{order}I", flags)
+    if flag & 0xFF == OPAQUE:
+        return _opaque(parts)
+    (_, sizes), (_, packed), *values = parts
     name = packed.decode("ascii", "replace")
     if wanted and name not in wanted:
         return name, None
-    (flag,) = struct.unpack_from(f"{order}I", flags)
     shape = struct.unpack(f"{order}{len(sizes) // 4}i", sizes)
     return name, _value(flag & 0xFF, shape, values, order, depth - 1)
+
+
+def _opaque(parts: Sequence[Element]) -> tuple[str, Opaque]:
+    """Return the name and the class of an object, whose content only MATLAB knows."""
+    (_, name), (_, _system), (_, kind), *_ = parts
+    return name.decode("ascii", "replace"), Opaque(kind.decode("ascii", "replace"))
 
 
 def _value(

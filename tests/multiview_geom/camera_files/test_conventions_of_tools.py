@@ -99,6 +99,16 @@ def by_dannce() -> list[Array]:
     return [seen(R, [500.5, -250.25, 4000.0], K, k, unit=1000)]
 
 
+def by_matlab() -> list[Array]:
+    R = np.array([[0.8, 0.0, 0.6], [0.0, 1.0, 0.0], [-0.6, 0.0, 0.8]])
+    K = pinhole(1100.5, 1101.5, 639.25, 511.75)
+    first, second = [-0.12, 0.06, 0.001, -0.002], [-0.1, 0.02, 0.001, -0.002, 0.003]
+    return [
+        seen(np.eye(3), [0.0, 0.0, 0.0], K, first, unit=1000),
+        seen(R, [500.5, -250.25, 4000.0], K, second, unit=1000),
+    ]
+
+
 def by_dlt() -> list[Array]:
     coefficients = np.array([line.split(",") for line in texts.DLT.split()], dtype=float)
     return [divided(row) for row in coefficients.T]
@@ -114,6 +124,7 @@ def divided(row: Array) -> Array:
 EXPECTED = {
     "jarvis": (by_jarvis, ("Camera_B",), None),
     "dannce": (by_dannce, ("hires_cam1",), 0.001),
+    "matlab-stereo": (by_matlab, ("cam_1", "cam_2"), 0.001),
     "dlt": (by_dlt, ("cam_1", "cam_2"), None),
     "panoptic": (by_panoptic, ("00_03", "01_01"), 0.01),
     "voxelpose": (by_voxelpose, ("0", "1"), 0.001),
@@ -243,14 +254,21 @@ def test_a_broken_matlab_file_is_reported(content: bytes, said: str, tmp_path: P
 
 @settings(max_examples=40)
 @given(at=st.integers(0, 1200), new=st.binary(min_size=1, max_size=8))
-@pytest.mark.parametrize("form", ["dannce", "dannce-of-all", "colmap-binary"])
+@pytest.mark.parametrize("form", ["dannce", "dannce-of-all", "colmap-binary", "matlab-stereo"])
 def test_bytes_changed_in_a_binary_file_are_refused_or_read(
     form: str, at: int, new: bytes, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("damaged")
-    if form == "dannce-of-all":
-        path = folder / "label3d_dannce.mat"
-        path.write_bytes(texts.dannce_file_of_all("a", "b", compressed=False))
+    plain = {
+        "dannce-of-all": (
+            "label3d_dannce.mat",
+            texts.dannce_file_of_all("a", "b", compressed=False),
+        ),
+        "matlab-stereo": ("stereo.mat", texts.stereo_file(compressed=False)),
+    }
+    if form in plain:
+        path = folder / plain[form][0]
+        path.write_bytes(plain[form][1])
     else:
         path = written(folder, form)
     content = bytearray(path.read_bytes())
@@ -258,6 +276,47 @@ def test_bytes_changed_in_a_binary_file_are_refused_or_read(
     path.write_bytes(content)
     with suppress(CameraFileError):
         assert load_cameras(path).views > 0
+
+
+BROKEN_STEREO = {
+    "object": (
+        texts.opaque_file(),
+        "p = toStruct(stereoParams); save('stereo.mat', 'p', '-v7'), got a stereoParameters",
+    ),
+    "unit": (
+        texts.stereo_file(CameraParameters1=texts.stereo_camera(WorldUnits="squares")),
+        "`stereoParams.CameraParameters1.WorldUnits`: expected one of mm, millimeters, cm, m,",
+    ),
+    "no K": (
+        texts.stereo_file(CameraParameters2={"RadialDistortion": 0.0, "TangentialDistortion": 0}),
+        "`stereoParams.CameraParameters2`: expected the key `IntrinsicMatrix`",
+    ),
+    "no rotation": (texts.stereo_file(RotationOfCamera2="x"), "`stereoParams.RotationOfCamera2`"),
+    "cut off": (texts.stereo_file(compressed=False)[:-9], "got a damaged one: it is cut off"),
+    "another object": (texts.opaque_file(b"cameraParameters"), "expected a calibration"),
+}
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(("content", "said"), BROKEN_STEREO.values(), ids=BROKEN_STEREO.keys())
+def test_a_stereo_pair_that_cannot_be_read_is_reported(
+    content: bytes, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "stereo.mat"
+    path.write_bytes(content)
+    with pytest.raises(CameraFileError) as refusal:
+        load_cameras(path)
+    assert said in str(refusal.value)
+
+
+def test_matlabs_units_and_its_newer_name_of_k_are_read(tmp_path: Path) -> None:
+    path, K = tmp_path / "stereo.mat", np.array([[900.0, 0, 641], [0, 901, 513], [0, 0, 1]])
+    camera = texts.stereo_camera(WorldUnits="m", K=K, ImageSize=np.zeros((0, 0)))
+    path.write_bytes(texts.stereo_file(CameraParameters1=camera, CameraParameters2=camera))
+    rig = load_cameras(path)
+    assert rig.intrinsics[1].tolist() == [[900, 0, 640], [0, 901, 512], [0, 0, 1]]
+    assert rig.camera_from_world[1, :3, 3].tolist() == [500500.0, -250250.0, 4000000.0]
+    assert rig.image_size is None
 
 
 MIRRORED = [line.split(",") for line in texts.DLT.split()]

@@ -151,7 +151,47 @@ def dannce_file_of_all(*names: str, compressed: bool = True, **changed: object) 
     return matlab_file(content | changed, compressed=compressed)
 
 
+def stereo_camera(**changed: object) -> dict[str, object]:
+    """A camera of `toStruct(stereoParams)`: K transposed, rows before columns."""
+    return {
+        "RadialDistortion": np.array([[-0.12, 0.06]]),
+        "TangentialDistortion": np.array([[0.001, -0.002]]),
+        "WorldPoints": np.zeros((4, 2)),
+        "WorldUnits": "mm",
+        "ImageSize": np.array([[1024, 1280]]),
+        "IntrinsicMatrix": np.array([[1100.5, 0, 0], [0, 1101.5, 0], [640.25, 512.75, 1.0]]),
+        **changed,
+    }
+
+
+def stereo_pair(**changed: object) -> dict[str, object]:
+    return {
+        "CameraParameters1": stereo_camera(),
+        "CameraParameters2": stereo_camera(RadialDistortion=np.array([[-0.1, 0.02, 0.003]])),
+        "RotationOfCamera2": np.array([[0.8, 0.0, -0.6], [0.0, 1.0, 0.0], [0.6, 0.0, 0.8]]),
+        "TranslationOfCamera2": np.array([[500.5, -250.25, 4000.0]]),
+        "Version": {"Name": "Computer Vision Toolbox", "Release": "(R2021a)"},
+        **changed,
+    }
+
+
+def stereo_file(*, compressed: bool = True, **changed: object) -> bytes:
+    return matlab_file({"stereoParams": stereo_pair(**changed)}, compressed=compressed)
+
+
+def opaque_file(kind: bytes = b"stereoParameters") -> bytes:
+    """An object as MATLAB saves it: flags of class 17, name, "MCOS", class, and a matrix."""
+
+    def element(code: int, content: bytes) -> bytes:
+        return struct.pack("<II", code, len(content)) + content + bytes(-len(content) % 8)
+
+    parts = element(6, struct.pack("<II", 17, 0)) + element(1, b"stereoParams")
+    parts += element(1, b"MCOS") + element(1, kind)
+    return matlab_file({})[:128] + element(14, parts + element(14, b""))
+
+
 FILES: dict[str, dict[str, str | bytes]] = {
+    "matlab-stereo": {"any.mat": stereo_file()},
     "panoptic": {"any.json": PANOPTIC},
     "voxelpose": {"any.json": VOXELPOSE},
     "nerfstudio": {"any.json": NERFSTUDIO},
