@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multiview_geom import CameraFile, Cameras, read_camera_file
+from multiview_geom import CameraFile, Cameras, CameraSource, read_camera_file
 from selfsup_lifting.config import METERS_PER_UNIT, meters_per_unit
+from selfsup_lifting.opencap_file import OPENCAP
 from selfsup_lifting.read_errors import ReadError
 
 # If a file format fixes no unit, a rig wider than this is taken to be in millimeters: no room is
@@ -87,11 +88,22 @@ def _note_on_guess(path: Path, width: float, unit: str) -> str:
     )
 
 
+def calibration_file(path: Path, subject: str | None = None) -> CameraFile:
+    """Read a calibration of any format; those of pickles are read here, the others by the geometry.
+
+    Raises:
+        ValueError: If it is no calibration.
+        OSError: If there is no such file.
+    """
+    pickled = OPENCAP if OPENCAP.recognizes(CameraSource(path)) else None
+    return read_camera_file(path, subject=subject, format=pickled)
+
+
 def _read(path: Path, subject: str | None) -> CameraFile:
     if not path.exists():
         raise ReadError(f"there is no calibration file {path}")
     try:
-        return read_camera_file(path, subject=subject)
+        return calibration_file(path, subject)
     except OSError as error:
         raise ReadError(f"calibration {path}: {error.strerror or error}") from error
     except ValueError as error:

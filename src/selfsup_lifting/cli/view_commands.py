@@ -5,7 +5,8 @@ from pathlib import Path
 
 from rich.text import Text
 
-from multiview_geom import Cameras, read_camera_file
+from multiview_geom import Cameras
+from selfsup_lifting.calibration import calibration_file
 from selfsup_lifting.cli.options import (
     InspectOptions,
     ViewOptions,
@@ -85,7 +86,7 @@ def _inspected(
             raise
         files = calibrations_in(place) if place.is_dir() else []
         try:
-            file = read_camera_file(files[0] if len(files) == 1 else place)
+            file = calibration_file(files[0] if len(files) == 1 else place)
             in_meters = file.cameras.scaled(meters_per_unit(file.unit or "m"))
             return inspect_calibration(file), [], in_meters
         except ValueError as invalid:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 
-from multiview_geom import Lens, read_camera_file
+from multiview_geom import Lens
+from selfsup_lifting.calibration import calibration_file
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import native
 from selfsup_lifting.files.datasets import human36m, humaneva, mpi_inf_3dhp
@@ -117,7 +118,7 @@ def _find_reader(source: str) -> tuple[Reader, Path]:
 def _as_calibration(path: Path) -> str:
     """Return the part of a message that says what a file without detections is."""
     try:
-        file = read_camera_file(path)
+        file = calibration_file(path)
     except (ValueError, OSError) as error:
         return f"; nor is it a valid calibration: {error}"
     return f"; it is a calibration ({file.format.title}) without detections"

@@ -316,6 +316,20 @@ def freemocap(folder: Path, recording: Recording, view: int) -> Path:
     return path
 
 
+def mediapipe(folder: Path, recording: Recording, view: int) -> Path:
+    """Write the results of the pose landmarker, as JSON.stringify writes them."""
+    width, tall = recording.cameras.image_size[view].tolist()
+    frames = []
+    for frame in range(recording.frame_count):
+        person = [
+            {"x": x / width, "y": y / tall, "z": -0.1, "visibility": score}
+            for x, y, score in triples(recording, frame, view)
+        ]
+        people = [] if nobody(recording, frame, view) else [person]
+        frames.append({"landmarks": people, "worldLandmarks": people})
+    return write_json(folder / f"cam{view + 1}.json", frames)
+
+
 def ultralytics(folder: Path, recording: Recording, view: int) -> Path:
     """Write what `predict(..., save_txt=True)` does: shares of the picture, frames from 1."""
     home = folder / f"cam{view + 1}" / "labels"
@@ -345,7 +359,7 @@ WRITERS: dict[str, Writer] = {
     for writer in (
         openpose, openpose_in_shares, mmpose, mmpose_demo, alphapose, alphapose_cmu,
         alphapose_open, coco_results, dlc_csv, dlc_csv_of_several, dlc_h5, dlc_fixed_h5, sleap,
-        videopose3d, plain_csv, caliscope, freemocap, ultralytics,
+        videopose3d, plain_csv, caliscope, freemocap, ultralytics, mediapipe,
     )
 }  # fmt: skip
 BODIES = dict.fromkeys(WRITERS, "coco17") | {
@@ -353,6 +367,7 @@ BODIES = dict.fromkeys(WRITERS, "coco17") | {
     "alphapose_open": "coco18",
     "caliscope": "blazepose33",
     "freemocap": "blazepose33",
+    "mediapipe": "blazepose33",
 }
 WITHOUT_SCORES = frozenset({"videopose3d", "caliscope", "freemocap"})
 

@@ -11,6 +11,7 @@ from selfsup_lifting.files.detectors import (
     csv_tracks,
     deeplabcut,
     freemocap,
+    mediapipe,
     mmpose,
     openpose,
     sleap,
@@ -25,7 +26,7 @@ from selfsup_lifting.skeleton.skeleton_file import find_skeleton
 FORMATS: tuple[DetectorFormat, ...] = (
     openpose.FORMAT, ultralytics.FORMAT, deeplabcut.FORMAT, sleap.FORMAT, videopose3d.FORMAT,
     freemocap.FORMAT,
-    mmpose.FORMAT, alphapose.FORMAT, caliscope.FORMAT, csv_tracks.FORMAT,
+    mediapipe.FORMAT, mmpose.FORMAT, alphapose.FORMAT, caliscope.FORMAT, csv_tracks.FORMAT,
 )  # fmt: skip
 
 

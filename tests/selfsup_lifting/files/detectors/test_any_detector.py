@@ -20,6 +20,7 @@ NAMES = {
     "dlc_csv_of_several": "DeepLabCut", "dlc_h5": "DeepLabCut", "dlc_fixed_h5": "DeepLabCut",
     "sleap": "SLEAP", "videopose3d": "VideoPose3D", "plain_csv": "CSV",
     "caliscope": "caliscope", "freemocap": "FreeMoCap", "ultralytics": "Ultralytics",
+    "mediapipe": "MediaPipe",
 }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Laws of detectors' layouts: each file reads as it was written, by content alone."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from torch.testing import assert_close
 from selfsup_lifting.config import People, ReadSettings
 from selfsup_lifting.evaluation.inspection import inspect_source
 from selfsup_lifting.files import ReadError, read_recordings
+from selfsup_lifting.files.detectors import read_tracks
+from selfsup_lifting.files.tracks.view_tracks import Scale
 from selfsup_lifting.recording import Recording
 from tests.selfsup_lifting.files import layouts
 from tests.selfsup_lifting.files.layouts import BODIES, WITHOUT_SCORES, WRITERS, write_session
@@ -301,3 +304,30 @@ def test_image_ids_may_have_eleven_digits(tmp_path: Path) -> None:
     path.write_text(json.dumps(people))
     (read,) = read_recordings([str(path)], ReadSettings())
     assert_close(read.keypoints, recording.keypoints, rtol=0, atol=0)
+
+
+def landmark(x: float) -> dict[str, float]:
+    return {"x": x, "y": 0.5, "z": 0.0, "visibility": 0.75, "presence": 1.0}
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        lambda person: [{"pose_landmarks": [person], "pose_world_landmarks": []}, {}, None],
+        lambda person: {"frames": [{"frame": 0, "poseLandmarks": person}, {"frame": 2}]},
+        lambda person: [{"frame_index": 0, "pose_landmarks": {"landmark": person}}, {}, {}],
+        lambda person: [{"landmarks": [person, person]}, {"landmarks": []}, {"landmarks": []}],
+    ],
+    ids=["python", "older, with numbers", "protocol buffers", "two people"],
+)
+def test_every_layout_of_mediapipes_landmarks_is_read(
+    tmp_path: Path, layout: Callable[[list], object]
+) -> None:
+    person = [landmark(0.25), landmark(-0.1), *[landmark(0.5)] * 31]
+    path = tmp_path / "cam.json"
+    path.write_text(json.dumps(layout(person)))
+    (view,) = read_tracks(path, None)
+    assert (view.format, view.frame_count, view.scale) == ("MediaPipe", 3, Scale.SHARES)
+    assert view.in_pixels((1280, 720)).keypoints[0, 0, 0].tolist() == [320.0, 360.0]
+    assert view.confidence[0, 0, :3].tolist() == [0.75, 0.0, 0.75]
+    assert view.keypoints[1:].isnan().all()

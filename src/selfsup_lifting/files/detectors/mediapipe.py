@@ -1,0 +1,93 @@
+"""MediaPipe: the results of its pose landmarker as JSON, one file per video.
+
+The file is a list of frames, or an object with `frames`. A frame is a result as the JavaScript
+library (`landmarks`, or `poseLandmarks` of the older one) or the Python library (`pose_landmarks`)
+has it: a list of people with 33 landmarks each, or the landmarks of one person; Protocol Buffers
+write the latter as `{"landmark": [...]}`. x and y are shares of the picture. World landmarks are
+left out, and so are points that MediaPipe guesses outside of the picture.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from selfsup_lifting.files.tracks.person_frames import (
+    PersonFrame,
+    require_distinct_frames,
+    tracks_of_people,
+)
+from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, Scale, ViewTracks
+from selfsup_lifting.parse.json_values import (
+    list_at,
+    load_json,
+    numbers_at,
+    object_at,
+    whole_number_at,
+)
+from selfsup_lifting.parse.text import beginning
+from selfsup_lifting.read_errors import Place
+from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton
+
+NAME = "MediaPipe"
+PEOPLE = ("pose_landmarks", "poseLandmarks", "landmarks")
+FRAME = ("frame", "frame_index", "frameIndex")
+MARKS = tuple(json.dumps(name) for name in PEOPLE)
+
+
+def _recognizes(path: Path) -> bool:
+    start = beginning(path, ".json")
+    return any(mark in start for mark in MARKS)
+
+
+def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
+    """Read the file of one camera; a frame without a number has that of its place."""
+    content, place = load_json(path), Place(path)
+    if isinstance(content, dict) and "frames" in content:
+        content, place = content["frames"], place.at("frames")
+    entries = [content] if isinstance(content, dict) else list_at(place, content)
+    found = [_frame(place.at(at), at, entry) for at, entry in enumerate(entries)]
+    require_distinct_frames(path, [frame for frame, _ in found])
+    people = [PersonFrame(frame, person) for frame, persons in found for person in persons]
+    body = declared or SKELETONS["blazepose33"]
+    view = tracks_of_people(path, NAME, people, [frame for frame, _ in found], body)
+    return [replace(view, scale=Scale.SHARES)]
+
+
+FORMAT = DetectorFormat("mediapipe", _recognizes, _read)
+
+
+def _frame(place: Place, at: int, entry: object) -> tuple[int, list[Float[Tensor, "joints 3"]]]:
+    fields: Mapping[str, Any] = {} if entry is None else object_at(place, entry)
+    numbered = [name for name in FRAME if name in fields]
+    frame = whole_number_at(place.at(numbered[0]), fields[numbered[0]]) if numbered else at
+    key = next((name for name in PEOPLE if fields.get(name)), None)
+    if key is None:
+        return frame, []
+    place, people = place.at(key), fields[key]
+    if _is_one_person(people):
+        return frame, [_person(place, people)]
+    return frame, [_person(place.at(at), one) for at, one in enumerate(list_at(place, people))]
+
+
+def _is_one_person(people: object) -> bool:
+    """Return whether these are the landmarks of one person, not a list of people."""
+    first = people[0] if isinstance(people, list) and people else people
+    return isinstance(first, dict) and ("x" in first or isinstance(people, dict))
+
+
+def _person(place: Place, person: object) -> Float[Tensor, "joints 3"]:
+    if isinstance(person, dict):
+        place, person = place.at("landmark"), person.get("landmark")
+    rows = []
+    for at, landmark in enumerate(list_at(place, person)):
+        point = object_at(place.at(at), landmark)
+        rows.append([point.get("x"), point.get("y"), point.get("visibility")])
+    numbers = numbers_at(place, rows, -1, 3, per_joint=1)
+    outside = ((numbers[:, :2] < 0) | (numbers[:, :2] > 1)).any(dim=1, keepdim=True)
+    return torch.where(outside, torch.nan, numbers)
