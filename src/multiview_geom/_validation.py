@@ -22,6 +22,13 @@ def require_tensor(name: str, value: object) -> None:
     )
 
 
+def require_cameras(name: str, value: object) -> None:
+    """Refuse projections and whatever else is not `Cameras`, and say how to build them."""
+    if not hasattr(value, "camera_from_world"):
+        got = type(value).__name__
+        raise ValueError(f"`{name}` must be Cameras, got {got}: Cameras.from_krt builds them")
+
+
 def require_trailing_shape(name: str, tensor: Tensor, *trailing: int | str) -> None:
     """Refuse a tensor whose last axes do not have these sizes; a word stands for any size."""
     require_tensor(name, tensor)

@@ -262,12 +262,7 @@ class Cameras:
         """
         from multiview_geom.triangulation.linear import triangulate_dlt
 
-        rig, image = self._for_computation(), for_computation(pixels)
-        dtype = torch.promote_types(rig.intrinsics.dtype, image.dtype)
-        rig, image = rig.to(dtype), image.to(dtype)
-        trust = None if weights is None else weights.to(dtype)
-        points = triangulate_dlt(rig.projections, rig.undistort(image).pixels, weights=trust)
-        return points.to(pixels.dtype)
+        return triangulate_dlt(self, pixels, weights=weights)
 
     def select(self, views: Views) -> "Cameras":
         """Return the rig of some views.

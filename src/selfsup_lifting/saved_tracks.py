@@ -28,12 +28,14 @@ class SavedTracks:
         skeleton: The skeleton of the joints.
         fps: Frame rate [1/s].
         coordinates: Their coordinate frame: "camera", "root" or "world".
+        up: The axis that points up, such as "z" or "-y"; None if the file does not say.
     """
 
     points: Float[Tensor, "frames joints 3"]
     skeleton: Skeleton
     fps: float
     coordinates: str
+    up: str | None = None
 
 
 def holds_tracks(path: Path) -> bool:

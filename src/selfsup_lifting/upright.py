@@ -35,6 +35,18 @@ def y_up(points: Float[Tensor, "*batch 3"], up: str) -> Float[Tensor, "*batch 3"
     return signs * points[..., ["xyz".index(axis[-1]) for axis in axes]]
 
 
+def from_y_up(points: Float[Tensor, "*batch 3"], up: str) -> Float[Tensor, "*batch 3"]:
+    """Undo `y_up`.
+
+    Example:
+        >>> import torch
+        >>> from_y_up(y_up(torch.tensor([1.0, 2.0, 3.0]), "-z"), "-z")
+        tensor([1., 2., 3.])
+    """
+    identity = points.new_tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    return points @ y_up(identity, up).mT
+
+
 def z_up(points: Float[Tensor, "*batch 3"], up: str) -> Float[Tensor, "*batch 3"]:
     """Rotate points of a world so that z points up; see `y_up`."""
     return y_up(points, up).roll(1, dims=-1)

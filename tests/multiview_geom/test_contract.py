@@ -470,6 +470,8 @@ def test_a_numpy_array_is_refused_with_what_to_do(case: Case) -> None:
 @every_case
 def test_cameras_are_not_projections(case: Case) -> None:
     rig = SCENE.rig.cameras()
+    if case.name.startswith("triangulate_"):
+        return  # these take cameras
     for name in case.arguments(SCENE).keys() & {"projections"}:
         mixed = {**case.arguments(SCENE), name: rig}
         with pytest.raises(ValueError, match=r"got Cameras: pass its `\.projections`"):

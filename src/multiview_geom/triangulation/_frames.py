@@ -2,12 +2,43 @@
 
 from collections.abc import Callable
 from math import prod
+from typing import TypeVar
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
-from multiview_geom._validation import for_computation, full_precision
+from multiview_geom._validation import for_computation, full_precision, require_tensor
+from multiview_geom.cameras import Cameras
 from multiview_geom.triangulation._sightings import require_sightings
+
+Found = TypeVar("Found")
+
+
+def by_cameras(
+    triangulate: Callable[..., Found],
+    cameras: Cameras,
+    pixels: Float[Tensor, "*#batch views points 2"],
+    weights: Float[Tensor, "*#batch views points"] | None,
+) -> Found:
+    """Undistort the pixels of a rig, and triangulate with its projections.
+
+    The computation uses the more precise dtype of cameras and pixels; the result has that of the
+    pixels.
+
+    Raises:
+        ValueError: If a shape disagrees.
+    """
+    require_tensor("pixels", pixels)
+    dtype = torch.promote_types(cameras.intrinsics.dtype, for_computation(pixels).dtype)
+    rig, trust = cameras.to(dtype), None if weights is None else weights.to(dtype)
+    image = rig.undistort(pixels.to(dtype)).pixels
+    found = triangulate(rig.projections, image, weights=trust)
+    result: Found = tree_map(
+        lambda one: one.to(pixels.dtype) if one.is_floating_point() else one, found
+    )
+    return result
 
 
 def in_frames(

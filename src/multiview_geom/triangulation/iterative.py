@@ -1,5 +1,7 @@
 """Triangulation by linear equations, reweighted to the reprojection error."""
 
+from functools import partial
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -15,8 +17,9 @@ from multiview_geom._kernels.differentiable import (
 )
 from multiview_geom._kernels.triangulation import cpu_launch
 from multiview_geom._validation import product, require_at_least
+from multiview_geom.cameras import Cameras
 from multiview_geom.projection import camera_centers, in_front
-from multiview_geom.triangulation._frames import in_frames
+from multiview_geom.triangulation._frames import by_cameras, in_frames
 from multiview_geom.triangulation._sightings import (
     Sightings,
     given_round_off,
@@ -30,7 +33,7 @@ LOOPS = "multiview_geom._kernels.triangulation.cpu_reweighted"
 
 
 def triangulate_iterative(
-    projections: Float[Tensor, "*#batch views 3 4"],
+    projections: Float[Tensor, "*#batch views 3 4"] | Cameras,
     pixels: Float[Tensor, "*#batch views points 2"],
     *,
     weights: Float[Tensor, "*#batch views points"] | None = None,
@@ -44,7 +47,8 @@ def triangulate_iterative(
     maximum-likelihood point is smaller than the uncertainty of that point.
 
     Args:
-        projections: World-to-pixel matrix of each view, of any scale or sign.
+        projections: World-to-pixel matrix of each view, of any scale or sign; or cameras,
+            whose lenses are removed from the pixels first.
         pixels: Detected pixel of each point in each view [px].
         weights: Weight of each detection, >= 0: it multiplies the squared residual. A
             detection of weight zero is ignored. 1 by default.
@@ -75,6 +79,8 @@ def triangulate_iterative(
         >>> triangulate_iterative(torch.stack([left, right]), pixels).round(decimals=4).abs()
         tensor([[0., 0., 2.]])
     """
+    if isinstance(projections, Cameras):
+        return by_cameras(partial(triangulate_iterative, steps=steps), projections, pixels, weights)
     require_at_least("steps", steps, 0)
     return in_frames(
         lambda *sightings: _iterative_kernel(*sightings, steps)[0], projections, pixels, weights

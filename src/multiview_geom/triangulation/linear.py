@@ -6,12 +6,13 @@ from torch import Tensor
 
 from multiview_geom._kernels.triangulation.autograd import linear_triangulation
 from multiview_geom._kernels.triangulation.reference import FEWEST_VIEWS
+from multiview_geom.cameras import Cameras
 from multiview_geom.homogeneous import from_homogeneous
-from multiview_geom.triangulation._frames import in_frames
+from multiview_geom.triangulation._frames import by_cameras, in_frames
 
 
 def triangulate_dlt(
-    projections: Float[Tensor, "*#batch views 3 4"],
+    projections: Float[Tensor, "*#batch views 3 4"] | Cameras,
     pixels: Float[Tensor, "*#batch views points 2"],
     *,
     weights: Float[Tensor, "*#batch views points"] | None = None,
@@ -22,7 +23,8 @@ def triangulate_dlt(
     `v p3 - p2`, with the detected pixel (u, v) and the rows p1, p2, p3 of the projection.
 
     Args:
-        projections: World-to-pixel matrix of each view.
+        projections: World-to-pixel matrix of each view; or cameras, whose lenses are removed
+            from the pixels first.
         pixels: Detected pixel of each point in each view [px].
         weights: Weight of each detection, >= 0: it multiplies the squared residual. A
             detection of weight zero is ignored. 1 by default.
@@ -48,11 +50,13 @@ def triangulate_dlt(
         >>> triangulate_dlt(torch.stack([left, right]), pixels).round(decimals=4).abs()
         tensor([[0., 0., 2.]])
     """
+    if isinstance(projections, Cameras):
+        return by_cameras(triangulate_dlt, projections, pixels, weights)
     return in_frames(linear_triangulation, projections, pixels, weights)
 
 
 def triangulate_dlt_svd(
-    projections: Float[Tensor, "*#batch views 3 4"],
+    projections: Float[Tensor, "*#batch views 3 4"] | Cameras,
     pixels: Float[Tensor, "*#batch views points 2"],
     *,
     weights: Float[Tensor, "*#batch views points"] | None = None,
@@ -60,7 +64,8 @@ def triangulate_dlt_svd(
     """Triangulate as `triangulate_dlt`, by `torch.linalg.svd`: a slow reference for comparison.
 
     Args:
-        projections: World-to-pixel matrix of each view.
+        projections: World-to-pixel matrix of each view; or cameras, whose lenses are removed
+            from the pixels first.
         pixels: Detected pixel of each point in each view [px].
         weights: Weight of each detection, >= 0. 1 by default.
 
@@ -84,6 +89,8 @@ def triangulate_dlt_svd(
         >>> triangulate_dlt_svd(torch.stack([left, right]), pixels).round(decimals=4).abs()
         tensor([[0., 0., 2.]])
     """
+    if isinstance(projections, Cameras):
+        return by_cameras(triangulate_dlt_svd, projections, pixels, weights)
     return in_frames(_by_singular_values, projections, pixels, weights)
 
 

@@ -4,7 +4,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from multiview_geom.cameras import Cameras
 from multiview_geom.projection import camera_centers, in_front, ray_directions
+from multiview_geom.triangulation._frames import by_cameras
 from multiview_geom.triangulation._sightings import (
     COLUMNS,
     ROWS,
@@ -15,7 +17,7 @@ from multiview_geom.triangulation._sightings import (
 
 
 def triangulate_midpoint(
-    projections: Float[Tensor, "*#batch views 3 4"],
+    projections: Float[Tensor, "*#batch views 3 4"] | Cameras,
     pixels: Float[Tensor, "*#batch views points 2"],
     *,
     weights: Float[Tensor, "*#batch views points"] | None = None,
@@ -28,7 +30,8 @@ def triangulate_midpoint(
     are at different distances.
 
     Args:
-        projections: World-to-pixel matrix of each view, of any scale or sign.
+        projections: World-to-pixel matrix of each view, of any scale or sign; or cameras,
+            whose lenses are removed from the pixels first.
         pixels: Detected pixel of each point in each view [px].
         weights: Weight of each detection, >= 0: it multiplies the squared distance. A
             detection of weight zero is ignored. 1 by default.
@@ -56,6 +59,8 @@ def triangulate_midpoint(
         >>> triangulate_midpoint(torch.stack([left, right]), pixels).round(decimals=4).abs()
         tensor([[0., 0., 2.]])
     """
+    if isinstance(projections, Cameras):
+        return by_cameras(triangulate_midpoint, projections, pixels, weights)
     require_sightings(projections, pixels, weights)
     rig, image, trust, _ = usable_sightings(projections, pixels, weights)
     centers = camera_centers(rig)

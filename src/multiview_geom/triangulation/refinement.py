@@ -15,6 +15,7 @@ from multiview_geom._validation import (
     full_precision,
     product,
     require_at_least,
+    require_cameras,
     require_floating,
     require_same_size,
     require_trailing_shape,
@@ -113,6 +114,7 @@ def refine_points(
         >>> refined.points.round(decimals=3), refined.converged
         (tensor([[0.1000, 0.2000, 0.3000]]), tensor([True]))
     """
+    require_cameras("cameras", cameras)
     require_sightings(cameras.projections, pixels, weights)
     require_trailing_shape("points", points, "points", 3)
     require_same_size("points", points=points.shape[-2], pixels=pixels.shape[-2])

@@ -1,5 +1,6 @@
 """Triangulation with outliers among the pixels."""
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -11,12 +12,13 @@ from multiview_geom._kernels.differentiable import Given, Kernel, Outputs, diffe
 from multiview_geom._kernels.triangulation import cpu_launch
 from multiview_geom._kernels.triangulation.cpu_robust import WIDENINGS
 from multiview_geom._validation import require_at_least, require_positive
+from multiview_geom.cameras import Cameras
 from multiview_geom.projection import (
     camera_centers,
     ray_directions,
     reprojection_error,
 )
-from multiview_geom.triangulation._frames import in_frames
+from multiview_geom.triangulation._frames import by_cameras, in_frames
 from multiview_geom.triangulation._sightings import (
     FEWEST_VIEWS,
     Sightings,
@@ -56,7 +58,7 @@ class RobustPoints(NamedTuple):
 
 
 def triangulate_robust(
-    projections: Float[Tensor, "*#batch views 3 4"],
+    projections: Float[Tensor, "*#batch views 3 4"] | Cameras,
     pixels: Float[Tensor, "*#batch views points 2"],
     *,
     threshold: float | Float[Tensor, ""],
@@ -72,7 +74,8 @@ def triangulate_robust(
     within the noise are preferred to a few views that agree closely by chance.
 
     Args:
-        projections: World-to-pixel matrix of each view, of any scale or sign.
+        projections: World-to-pixel matrix of each view, of any scale or sign; or cameras,
+            whose lenses are removed from the pixels first.
         pixels: Detected pixel of each point in each view [px].
         threshold: Largest residual of an inlier [px]. Use three to four standard deviations of
             the detector's noise.
@@ -109,6 +112,9 @@ def triangulate_robust(
         >>> points.round(decimals=4).abs(), inliers[:, 0].tolist()
         (tensor([[0., 0., 2.]]), [True, True, True, False])
     """
+    if isinstance(projections, Cameras):
+        select_views = partial(triangulate_robust, threshold=threshold, max_pairs=max_pairs)
+        return by_cameras(select_views, projections, pixels, weights)
     largest = float(threshold)  # a loop takes no tensor of one number
     require_positive("threshold", largest)
     require_at_least("max_pairs", max_pairs, 1)

@@ -5,13 +5,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom._validation import product, require_trailing_shape
+from multiview_geom.cameras import Cameras
 from multiview_geom.epipolar import pair_rays
+from multiview_geom.triangulation._frames import by_cameras
 from multiview_geom.triangulation._sightings import require_sightings, usable_sightings
 from multiview_geom.triangulation.iterative import solve_iteratively
 
 
 def triangulate_two_view(
-    projections: Float[Tensor, "*#batch 2 3 4"],
+    projections: Float[Tensor, "*#batch 2 3 4"] | Cameras,
     pixels: Float[Tensor, "*#batch 2 points 2"],
     *,
     weights: Float[Tensor, "*#batch 2 points"] | None = None,
@@ -22,7 +24,8 @@ def triangulate_two_view(
     `weight * distance²`, and returns the intersection.
 
     Args:
-        projections: World-to-pixel matrix of each view, of any scale or sign.
+        projections: World-to-pixel matrix of each view, of any scale or sign; or cameras,
+            whose lenses are removed from the pixels first.
         pixels: Detected pixel of each point in each view [px].
         weights: Weight of each detection, >= 0: it multiplies the squared distance. A point
             with a detection of weight zero is NaN. 1 by default.
@@ -48,6 +51,8 @@ def triangulate_two_view(
         >>> triangulate_two_view(torch.stack([left, right]), pixels).round(decimals=4).abs()
         tensor([[0., 0., 2.]])
     """
+    if isinstance(projections, Cameras):
+        return by_cameras(triangulate_two_view, projections, pixels, weights)
     require_trailing_shape("projections", projections, 2, 3, 4)
     require_sightings(projections, pixels, weights)
     seen = usable_sightings(projections, pixels, weights)

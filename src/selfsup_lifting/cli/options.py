@@ -198,8 +198,8 @@ class ViewOptions(ResultOptions):
     """Show recordings and 3D tracks: an interactive page, a picture or a video.
 
     Attributes:
-        paths: A recording, and 3D tracks (.npz or .csv of triangulate and predict) to show with it
-            or alone.
+        paths: A recording, and 3D tracks to show with it or alone: .npz or .csv of triangulate and
+            predict, or .trc, .c3d or .bvh of any program.
         out: Files to write: .html (turns and plays in any browser), .png (one frame), .gif or .mp4;
             by default a page with the name of the first path.
         up: Axis of the world that points up, such as z or -y; by default found from the person or

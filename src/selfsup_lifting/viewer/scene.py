@@ -11,11 +11,12 @@ from torch import Tensor
 from multiview_geom import Cameras
 from selfsup_lifting.config import ReadSettings, TriangulationSettings
 from selfsup_lifting.files import read_recordings
+from selfsup_lifting.motion_files import holds_motion, load_motion
 from selfsup_lifting.recording import Recording
-from selfsup_lifting.saved_tracks import SavedTracks, holds_tracks, load_tracks
+from selfsup_lifting.saved_tracks import SavedTracks
 from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.triangulate import triangulate_recording
-from selfsup_lifting.upright import world_up, z_up
+from selfsup_lifting.upright import from_y_up, world_up, y_up, z_up
 
 TRUTH, TRIANGULATED = "truth", "triangulated"
 # Outliers beyond these shares do not enlarge the box around the subject.
@@ -96,7 +97,7 @@ def read_scene(
     """Read recordings and saved 3D tracks, and triangulate the recordings.
 
     Args:
-        paths: Recordings of one rig, and 3D tracks that `save_tracks` wrote.
+        paths: Recordings of one rig, and files of 3D motion, see `load_motion`.
         read: How recordings are read.
         triangulation: How they are triangulated.
         frames: The frames to show, of each path.
@@ -105,7 +106,7 @@ def read_scene(
     Raises:
         ValueError: If the paths cannot be shown together, or no frame is chosen.
     """
-    saved = {path: load_tracks(Path(path)) for path in paths if holds_tracks(Path(path))}
+    saved = {path: load_motion(Path(path)) for path in paths if holds_motion(Path(path))}
     others = [path for path in paths if path not in saved]
     recordings = read_recordings(others, read) if others else []
     _require_one_rig(recordings)
@@ -123,7 +124,10 @@ def read_scene(
     title, first = (recordings or tracks)[0].name, frames.indices(lengths[0])[0]
     scene = Scene(title, rates[0], "z", bodies, tuple(recordings), first)
     _require_same_length(scene)
-    return replace(scene, up=up or _up_of(scene, [*saved.values()]))
+    up = up or _up_of(scene, [*saved.values()])
+    axes = [one.up for one in saved.values()]
+    turned = [_turned(body, own, up) for body, own in zip(tracks, axes, strict=True)]
+    return replace(scene, up=up, bodies=(*bodies[: len(bodies) - len(turned)], *turned))
 
 
 def _bodies_of(
@@ -142,9 +146,18 @@ def _bodies_of(
             yield Body(f"{one.name}: {TRUTH}" if several else TRUTH, one.skeleton, one.truth)
 
 
+def _turned(body: Body, own: str | None, up: str) -> Body:
+    """Return a body of a file that has its own axis up, in the axes of the scene."""
+    if own is None or own == up:
+        return body
+    return replace(body, points=from_y_up(y_up(body.points, own), up))
+
+
 def _up_of(scene: Scene, saved: Sequence[SavedTracks]) -> str:
     if any(one.coordinates != "world" for one in saved):
         return "-y"
+    if not scene.recordings and saved[0].up is not None:
+        return saved[0].up
     for body in scene.bodies:
         return world_up(scene.cameras, body.skeleton, body.points)
     return world_up(scene.cameras)

@@ -1,7 +1,10 @@
 """Laws that every triangulation obeys whose answer does not hang on the world's frame."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -12,6 +15,8 @@ from multiview_geom import (
     invert_transform,
     project_points,
     transform_points,
+    triangulate_dlt,
+    triangulate_dlt_svd,
     triangulate_iterative,
     triangulate_midpoint,
     triangulate_robust,
@@ -221,3 +226,39 @@ def assert_nan_alone(solve: Solver, projections: Tensor, pixels: Tensor, weights
     gradients = torch.autograd.grad(points.sum(), leaves)
     assert all(gradient.isfinite().all() for gradient in gradients)
     assert not gradients[1][:, 0].any()
+
+
+WITH_CAMERAS = {
+    "dlt": triangulate_dlt,
+    "svd": triangulate_dlt_svd,
+    "iterative": partial(triangulate_iterative, steps=3),
+    "midpoint": triangulate_midpoint,
+    "robust": partial(triangulate_robust, threshold=1.0, max_pairs=4),
+    "two_view": triangulate_two_view,
+}
+
+
+@pytest.mark.parametrize("name", WITH_CAMERAS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_cameras_stand_for_their_projections_and_lenses(name: str, dtype: torch.dtype) -> None:
+    triangulate, two = WITH_CAMERAS[name], slice(2) if name == "two_view" else slice(None)
+    rig = SCENE.rig.cameras()
+    lens = torch.tensor([-0.2, 0.1, 0.001, -0.002], dtype=torch.float64).expand(rig.views, 4)
+    rig = replace(rig, distortion=lens).select(two)
+    points = SCENE.cloud.points()
+    pixels = rig.project(points).pixels
+    found = triangulate(rig, pixels.to(dtype), weights=torch.ones(pixels.shape[:-1], dtype=dtype))
+    found = found.points if name == "robust" else found
+    assert found.dtype == dtype
+    precise = dtype == torch.float64
+    assert_close(found.double(), points, atol=POINT_ROUND_OFF if precise else 1e-4)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("name", WITH_CAMERAS)
+def test_pixels_for_cameras_must_be_tensors_of_their_views(name: str) -> None:
+    triangulate, rig = WITH_CAMERAS[name], SCENE.rig.cameras().select(slice(2))
+    with pytest.raises(ValueError, match=r"`pixels` must be a tensor, got numpy\.ndarray: convert"):
+        triangulate(rig, np.zeros((2, 4, 2)))
+    with pytest.raises(ValueError, match=r"`pixels` must have|as many views"):
+        triangulate(rig, torch.zeros(5, 4, 2, dtype=torch.float64))

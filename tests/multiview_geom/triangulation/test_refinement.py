@@ -292,3 +292,9 @@ def test_lenses_of_each_frame_refine_as_in_a_loop() -> None:
     for frame in range(2):
         one = replace(cameras, intrinsics=intrinsics[frame])
         assert_close(found[frame], refine_points(one, points, pixels).points, atol=REST)
+
+
+@pytest.mark.rejects
+def test_refinement_needs_cameras() -> None:
+    with pytest.raises(ValueError, match="`cameras` must be Cameras, got Tensor"):
+        refine_points(torch.zeros(2, 3, 4), torch.zeros(1, 3), torch.zeros(2, 1, 2))

@@ -1,0 +1,185 @@
+"""3D motion of any program, to look at: tracks of this package, TRC, C3D and BVH files.
+
+A file of markers has no bones: if its markers are not the joints of a known skeleton, sticks
+connect the markers whose distances change least.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from selfsup_lifting.c3d_file import require_ezc3d
+from selfsup_lifting.parse.text import read_text
+from selfsup_lifting.read_errors import Place
+from selfsup_lifting.saved_tracks import SavedTracks, holds_tracks, load_tracks
+from selfsup_lifting.simulation.bvh import Motion, joint_poses, load_bvh
+from selfsup_lifting.simulation.motion_capture import LARGEST_BODY, SMALLEST_BODY, UNITS
+from selfsup_lifting.skeleton.infer import body_by_names, plain_joint
+from selfsup_lifting.skeleton.skeletons import Skeleton, mirrored_by_name
+
+METERS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254}
+# The lines of a TRC file before its first frame: names of the numbers in the second line, their
+# values in the third, markers in the fourth, axes in the fifth.
+TRC_HEADER = 5
+WORLD = "world"
+
+
+def holds_motion(path: Path) -> bool:
+    """Return whether a file is one of 3D motion, by its suffix and content."""
+    return (path.is_file() and path.suffix.lower() in _READERS) or holds_tracks(path)
+
+
+def load_motion(path: Path) -> SavedTracks:
+    """Read 3D motion.
+
+    Args:
+        path: A file of `save_tracks` (`.npz`, `.csv`), or a `.trc`, `.c3d` or `.bvh` file of any
+            program.
+
+    Returns:
+        The tracks, in meters and double precision.
+
+    Raises:
+        ReadError: If the file is damaged.
+        ValueError: If a C3D file is given and the library ezc3d is not installed.
+
+    Note:
+        TRC and BVH files are taken to be y up. BVH files do not say their unit of length: the one
+        that makes the body 0.1 to 5 m large is taken, the first of cm, m and mm.
+    """
+    reader = _READERS.get(path.suffix.lower(), load_tracks)
+    return reader(path)
+
+
+def _load_trc(path: Path) -> SavedTracks:
+    lines = [line.split("\t") for line in read_text(path).splitlines()]
+    place = Place(path)
+    if len(lines) < TRC_HEADER or not lines[0][0].startswith("PathFileType"):
+        raise place.error("expected a TRC file, which begins with PathFileType")
+    header = dict(zip(map(str.strip, lines[1]), lines[2], strict=False))
+    unit = header.get("Units", "").strip()
+    if unit not in METERS:
+        raise place.expected(f"Units to be one of {', '.join(METERS)}", unit)
+    names = [name.strip() for name in lines[3][2:] if name.strip()]
+    rows = [line for line in lines[TRC_HEADER:] if any(cell.strip() for cell in line)]
+    numbers = [_trc_row(place, row, 3 * len(names)) for row in rows]
+    fps = _number(place, header.get("DataRate", ""))
+    return _of_markers(path, numbers, names, METERS[unit], fps, "y")
+
+
+def _trc_row(place: Place, row: Sequence[str], count: int) -> list[float]:
+    cells = [*row[2 : 2 + count], *[""] * (2 + count - len(row))]
+    return [_number(place, cell) if cell.strip() else torch.nan for cell in cells]
+
+
+def _number(place: Place, cell: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        raise place.expected("a number", cell) from None
+
+
+def _load_c3d(path: Path) -> SavedTracks:
+    require_ezc3d(path)
+    import ezc3d
+
+    try:
+        file = ezc3d.c3d(str(path))
+    except (OSError, ValueError, RuntimeError) as error:
+        raise Place(path).damaged("a C3D file", error) from error
+    group = file["parameters"]["POINT"]
+    points = torch.from_numpy(file["data"]["points"][:3].transpose(2, 1, 0).copy())
+    missing = torch.from_numpy(file["data"]["meta_points"]["residuals"][0].T < 0)
+    points = points.masked_fill(missing[..., None], torch.nan)
+    unit, screen = _text(group, "UNITS", "mm"), _text(group, "Y_SCREEN", "+Z").lower()
+    names = [str(name).strip() for name in group["LABELS"]["value"]][: points.shape[1]]
+    rows = points.flatten(1).tolist()
+    fps = float(file["header"]["points"]["frame_rate"])
+    return _of_markers(path, rows, names, METERS.get(unit, 0.001), fps, screen.lstrip("+") or "z")
+
+
+def _text(group: Mapping[str, Any], name: str, usual: str) -> str:
+    values = group[name]["value"] if name in group else []
+    return str(values[0]).strip() if len(values) else usual
+
+
+def _load_bvh(path: Path) -> SavedTracks:
+    motion = load_bvh(path)
+    names, parents, points = _joints_and_ends(motion)
+    spread = (points.amax(dim=1) - points.amin(dim=1)).norm(dim=-1).median()
+    fitting = (one for one in UNITS.values() if SMALLEST_BODY <= spread * one <= LARGEST_BODY)
+    sides = mirrored_by_name([plain_joint(name) for name in names])
+    skeleton = Skeleton(path.stem, names, parents, sides, (0,))
+    return SavedTracks(points * next(fitting, 1.0), skeleton, motion.fps, WORLD, "y")
+
+
+def _joints_and_ends(
+    motion: Motion,
+) -> tuple[tuple[str, ...], tuple[int, ...], Float[Tensor, "frames joints 3"]]:
+    """Return the joints and the ends of the last bones: names, parents and positions.
+
+    A joint with position channels moves freely, so that no bone connects it to its parent.
+    """
+    poses, joints = joint_poses(motion), motion.joints
+    names = [one.name for one in joints]
+    free = [any(channel.endswith("position") for channel in one.channels) for one in joints]
+    parents = [-1 if moves else one.parent for one, moves in zip(joints, free, strict=True)]
+    points = [*poses.positions.unbind(dim=1)]
+    for at, joint in enumerate(joints):
+        if joint.end is not None and any(joint.end):
+            names.append(f"{joint.name} end")
+            parents.append(at)
+            end = points[at].new_tensor(joint.end)
+            points.append(points[at] + poses.rotations[:, at] @ end)
+    return tuple(names), tuple(parents), torch.stack(points, dim=1)
+
+
+def _of_markers(
+    path: Path,
+    rows: Sequence[Sequence[float]],
+    names: Sequence[str],
+    meters: float,
+    fps: float,
+    up: str,
+) -> SavedTracks:
+    if not rows or not names or not fps > 0:
+        raise Place(path).error(
+            f"expected markers, frames and a frame rate, got {len(names)}, {len(rows)} and {fps:g}"
+        )
+    if len(set(names)) < len(names):
+        raise Place(path).error("two of its markers have the same name")
+    points = meters * torch.tensor(rows, dtype=torch.float64).reshape(len(rows), -1, 3)
+    body = body_by_names(path, names)
+    if not body.skeleton.bones:
+        body = body_by_names(path, names, links=_sticks(points, names))
+    return SavedTracks(points[:, list(body.order)], body.skeleton, fps, WORLD, up)
+
+
+def _sticks(
+    points: Float[Tensor, "frames markers 3"], names: Sequence[str]
+) -> list[tuple[str, str]]:
+    """Connect the markers to a tree whose distances change least over time."""
+    from scipy.sparse.csgraph import minimum_spanning_tree
+
+    distances = torch.cdist(points, points).numpy()
+    with np.errstate(invalid="ignore"):
+        known = np.isfinite(distances)
+        count = np.maximum(known.sum(axis=0), 1)
+        mean = np.where(known, distances, 0.0).sum(axis=0) / count
+        square = np.where(known, distances**2, 0.0).sum(axis=0) / count
+        change = np.sqrt(np.maximum(square - mean**2, 0.0))
+    # Among markers of one rigid part, the shortest sticks; a cost of zero would be no stick.
+    cost = np.where(known.any(axis=0), change + 0.01 * mean + 1e-9, np.inf)
+    ones, others = minimum_spanning_tree(np.triu(np.where(np.isinf(cost), 0.0, cost), 1)).nonzero()
+    pairs = zip(ones.tolist(), others.tolist(), strict=True)
+    return [(names[one], names[other]) for one, other in pairs]
+
+
+_READERS: Mapping[str, Callable[[Path], SavedTracks]] = {
+    ".trc": _load_trc, ".c3d": _load_c3d, ".bvh": _load_bvh,
+}  # fmt: skip

@@ -1,0 +1,128 @@
+"""Laws of files of 3D motion: they read back as they were written, upright and in meters."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from torch.testing import assert_close
+
+from selfsup_lifting.cli import main
+from selfsup_lifting.config import ReadSettings, TriangulationSettings
+from selfsup_lifting.export import save_tracks
+from selfsup_lifting.motion_files import holds_motion, load_motion
+from selfsup_lifting.read_errors import ReadError
+from selfsup_lifting.recording import save_recording
+from selfsup_lifting.upright import y_up
+from selfsup_lifting.viewer.scene import read_scene
+from tests.selfsup_lifting.files.damage import DAMAGES, BytesDamage
+from tests.selfsup_lifting.simulation.test_motion_capture import actor
+from tests.selfsup_lifting.strategies import Scene
+
+RECORDING = Scene(views=2, frames=6, skeleton="coco17").recording()
+MARKERS = """PathFileType\t4\t(X/Y/Z)\tplate.trc
+DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\tOrigDataRate\tOrigDataStartFrame\tOrigNumFrames
+100.00\t100.00\t2\t3\tmm\t100.00\t1\t2
+Frame#\tTime\tleft\t\t\tmiddle\t\t\tright\t\t
+\t\tX1\tY1\tZ1\tX2\tY2\tZ2\tX3\tY3\tZ3
+
+1\t0.000\t0\t1000\t0\t100\t1000\t0\t200\t1000\t0
+2\t0.010\t0\t1100\t0\t100\t1100\t0\t\t\t
+"""
+
+
+def saved(path: Path, up: str = "z") -> Path:
+    points = RECORDING.truth.clone()
+    points[2, 5] = torch.nan
+    save_tracks(
+        path, points, skeleton=RECORDING.skeleton, fps=RECORDING.fps, coordinates="world", up=up,
+        fill=path.suffix == ".bvh",
+    )  # fmt: skip
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".trc", ".c3d"])
+@pytest.mark.parametrize("up", ["z", "-y"])
+def test_tracks_read_back_with_their_axis_up(tmp_path: Path, suffix: str, up: str) -> None:
+    if suffix == ".c3d":
+        pytest.importorskip("ezc3d")
+    found = load_motion(saved(tmp_path / f"walk{suffix}", up))
+    assert found.skeleton.joints == RECORDING.skeleton.joints
+    assert found.skeleton.bones == RECORDING.skeleton.bones
+    assert found.fps == pytest.approx(RECORDING.fps)
+    expected = y_up(RECORDING.truth.double(), up)
+    expected[2, 5] = torch.nan
+    assert_close(y_up(found.points, found.up), expected, atol=1e-5, rtol=0, equal_nan=True)
+
+
+def test_a_hierarchy_has_its_joints_and_the_ends_of_its_bones(tmp_path: Path) -> None:
+    found = load_motion(saved(tmp_path / "walk.bvh"))
+    (tmp_path / "actor.bvh").write_text(actor())
+    person = load_motion(tmp_path / "actor.bvh")
+    for one in (found, person):
+        lengths = torch.stack(
+            [(one.points[:, a] - one.points[:, b]).norm(dim=-1) for a, b in one.skeleton.bones]
+        )
+        assert lengths.std(dim=1).max() < 1e-3  # the bones of a hierarchy are rigid
+    assert found.up == person.up == "y"
+    size = (person.points.amax(dim=1) - person.points.amin(dim=1)).norm(dim=-1)
+    assert 0.5 < float(size.median()) < 3.0
+
+
+def test_unknown_markers_are_connected_by_the_steadiest_sticks(tmp_path: Path) -> None:
+    path = tmp_path / "plate.trc"
+    path.write_text(MARKERS)
+    found = load_motion(path)
+    assert found.points[0].tolist() == [[0.0, 1.0, 0.0], [0.1, 1.0, 0.0], [0.2, 1.0, 0.0]]
+    assert found.points[1, 2].isnan().all()
+    sticks = {frozenset(pair) for pair in found.skeleton.bones}
+    assert sticks == {frozenset((0, 1)), frozenset((1, 2))}
+
+
+@pytest.mark.parametrize("up", ["z", "-y"])
+def test_a_file_of_markers_lies_on_its_recording(tmp_path: Path, up: str) -> None:
+    save_recording(tmp_path / "recording.npz", RECORDING)
+    paths = [str(tmp_path / "recording.npz"), str(saved(tmp_path / "mine.trc", up))]
+    scene = read_scene(paths, ReadSettings(), TriangulationSettings(), up=up)
+    *_, truth, mine = scene.bodies
+    known = mine.points.isfinite()
+    assert_close(mine.points[known], truth.points.double()[known], atol=1e-5, rtol=0)
+
+
+def test_files_of_motion_are_shown_alone(tmp_path: Path) -> None:
+    main(["view", str(saved(tmp_path / "mine.trc")), "--out", str(tmp_path / "mine.png")])
+    assert (tmp_path / "mine.png").stat().st_size > 5000
+    assert not holds_motion(tmp_path / "mine.png")
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("PathFileType", "Path", "expected a TRC file, which begins with PathFileType"),
+        ("\tmm\t", "\tfeet\t", "expected Units to be one of m, cm, mm, in, got 'feet'"),
+        ("1100", "x", "expected a number, got 'x'"),
+        ("middle", "left", "two of its markers have the same name"),
+        ("100.00", "0", "expected markers, frames and a frame rate, got 3, 2 and 0"),
+    ],
+)
+def test_a_broken_trc_is_reported(tmp_path: Path, old: str, new: str, said: str) -> None:
+    path = tmp_path / "plate.trc"
+    path.write_text(MARKERS.replace(old, new, 1))
+    with pytest.raises(ReadError) as refusal:
+        load_motion(path)
+    assert said in str(refusal.value)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("suffix", [".trc", ".bvh"])
+@settings(max_examples=40)
+@given(damage=DAMAGES[".npz"])
+def test_a_damaged_file_of_motion_is_refused_or_read(
+    damage: BytesDamage, suffix: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = saved(tmp_path_factory.mktemp("damaged") / f"walk{suffix}")
+    damage.inflict(path)
+    with suppress(ReadError):
+        assert load_motion(path).points.dim() == 3
