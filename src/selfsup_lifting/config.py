@@ -186,6 +186,12 @@ class AugmentationSettings(Bounded):
     hidden_share: float = setting(
         0.0, "Share of the keypoints hidden from the network", least=0, most=1
     )
+    virtual_share: float = setting(
+        0.0,
+        "Share of the frames of a batch whose labels are filmed by drawn cameras, with the "
+        "detector's measured errors, instead of by the rig",
+        "ours: 0; not in the paper", least=0, most=1,
+    )  # fmt: skip
 
 
 @documented
@@ -239,6 +245,10 @@ class LossSettings(Bounded):
     output_share: float = setting(
         0.1, "Final share of the epochs that use L_out", "paper: 0.1", least=0, most=1
     )
+    partial_views: bool = setting(
+        False, "Count in L_in also the views that miss the root or most joints",
+        "ours: no; not stated in the paper",
+    )  # fmt: skip
     detach_targets: bool = setting(
         True, "Pass no gradient through the target poses of L_con and L_out",
         'ours: yes; the paper says "as ground truth"',

@@ -1,5 +1,6 @@
 """Settings of simulated cameras and of the simulated detector."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from selfsup_lifting.config_fields import Bounded, documented, setting
@@ -52,6 +53,60 @@ class NoiseSettings(Bounded):
     )
     confidence_spread: float = setting(
         0.4,
-        "Standard deviation of the logarithm of the jitter; the confidence estimates the jitter",
+        "Standard deviation of the logarithm of the jitter; a large one gives heavy tails; the "
+        "confidence estimates the jitter",
         least=0,
     )
+    confidence_error: float = setting(
+        0.3, "Standard deviation of the logarithm of that estimate", least=0
+    )
+    body_px: float = setting(
+        0.0,
+        "Diagonal of a body in the image at which errors have the given sizes; they grow with the "
+        "body; 0: they do not",
+        unit="px", least=0,
+    )  # fmt: skip
+    end_factor: float = setting(
+        1.0, "Factor of the errors at the end of a limb; its square root one joint before", above=0
+    )
+    hidden_factor: float = setting(
+        1.0, "Factor of the errors of joints that the body hides from the camera", above=0
+    )
+    hidden_missing: float = setting(
+        0.0, "Share of the joints hidden by the body that are missing", least=0, most=1
+    )
+    swapped_share: float = setting(
+        0.0, "Share of frames in which left and right of a pair of limbs are exchanged in a view",
+        least=0, most=1,
+    )  # fmt: skip
+    drift_px: float = setting(
+        0.0, "Standard deviation of a coordinate's error that changes slowly", unit="px", least=0
+    )
+    drift_frames: float = setting(
+        15.0, "Frames in which this error loses most of its memory", unit="frames", above=0
+    )
+    pose_bias_px: float = setting(
+        0.0, "Standard deviation of a coordinate's error that depends on the pose in the image",
+        unit="px", least=0,
+    )  # fmt: skip
+
+
+# Levels of errors. `cpn-like` is made like detectors that were trained for people: docs/study.md
+# compares its statistics with those of real detections.
+NOISE_LEVELS: Mapping[str, NoiseSettings] = {
+    "mild": NoiseSettings(
+        jitter_px=0.9, bias_px=0.8, outlier_share=0.005, outlier_px=40.0, confidence_spread=0.5,
+        body_px=450.0, end_factor=1.6, hidden_factor=1.5, swapped_share=0.002, drift_px=1.1,
+        pose_bias_px=1.1,
+    ),
+    "cpn-like": NoiseSettings(
+        jitter_px=1.6, bias_px=1.5, outlier_share=0.015, outlier_px=50.0, confidence_spread=0.6,
+        confidence_error=0.6, body_px=450.0, end_factor=2.0, hidden_factor=2.0,
+        hidden_missing=0.05, swapped_share=0.01, drift_px=2.0, pose_bias_px=2.0,
+    ),
+    "harsh": NoiseSettings(
+        jitter_px=3.2, bias_px=2.5, outlier_share=0.04, outlier_px=60.0, confidence_spread=0.8,
+        confidence_error=0.9, body_px=450.0, end_factor=2.2, hidden_factor=2.5, hidden_missing=0.3,
+        occluded_share=0.05, swapped_share=0.04, drift_px=4.0, pose_bias_px=4.0,
+    ),
+}  # fmt: skip

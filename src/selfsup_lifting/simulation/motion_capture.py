@@ -81,7 +81,8 @@ def _film_clip(
     if settings.cameras is None:  # actors walk along a room's axes: turn them between two cameras
         truth = _rotated(truth, pi / cameras.views)
     subject, action = labels.get(clip.name) or _from_name(clip.stem)
-    seen = film(cameras, truth, settings.noise, generator_for(settings.simulation_seed, clip.stem))
+    generator = generator_for(settings.simulation_seed, clip.stem)
+    seen = film(cameras, truth, settings.noise, generator, skeleton)
     return Recording(
         clip.stem, subject, action, motion.fps, skeleton, cameras, *seen,
         truth=truth.float(),

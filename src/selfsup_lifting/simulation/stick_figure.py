@@ -86,7 +86,7 @@ def _recording(subject: str, action: str, cameras: Cameras, settings: ReadSettin
     generator = generator_for(settings.simulation_seed, f"{subject} {action}")
     body = _body_of(subject, settings.simulation_seed, skeleton)
     truth = pose(ACTIONS[action](generator), body, skeleton)
-    seen = film(cameras, truth, settings.noise, generator)
+    seen = film(cameras, truth, settings.noise, generator, skeleton)
     return Recording(
         f"synthetic {subject} {action}", subject, action, FPS, skeleton, cameras, *seen,
         truth=truth.float(),

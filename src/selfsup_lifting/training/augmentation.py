@@ -14,10 +14,14 @@ from selfsup_lifting.training.dataset import Frames
 def mirror_half(batch: Frames, skeleton: Skeleton) -> Frames:
     """Mirror a random half of the frames; uses the global random number generator."""
     chosen = torch.rand(len(batch), device=batch.image.device) < 0.5  # noqa: PLR2004 - half
-    flipped = mirrored(batch, skeleton)
-    pairs = [(getattr(flipped, one.name), getattr(batch, one.name)) for one in fields(Frames)]
+    return mixed(chosen, mirrored(batch, skeleton), batch)
+
+
+def mixed(chosen: Bool[Tensor, "frames"], new: Frames, old: Frames) -> Frames:
+    """Return the new frames where chosen, else the old ones."""
+    pairs = [(getattr(new, one.name), getattr(old, one.name)) for one in fields(Frames)]
     return Frames(
-        *(torch.where(chosen.view(-1, *[1] * (new.dim() - 1)), new, old) for new, old in pairs)
+        *(torch.where(chosen.view(-1, *[1] * (a.dim() - 1)), a, b) for a, b in pairs)
     )
 
 

@@ -17,6 +17,10 @@ from selfsup_lifting.skeleton.skeletons import Skeleton, centered_on_root, root_
 # where a projection is meaningless; a tenth of it starts near the root.
 OUTPUT_SCALE = 0.1
 
+# A confidence of 1 as an input, in focal lengths: about the deviation of a joint's coordinate. An
+# input of size 1 would hide the coordinates in its variation until a training is long.
+CONFIDENCE_UNIT = 0.1
+
 
 class Lifter(nn.Module):
     """Lift one view's 2D pose to a 3D pose in that camera's axes, its root at the origin.
@@ -57,7 +61,7 @@ class Lifter(nn.Module):
         centered = centered_on_root(image, seen, self.skeleton.root)
         if self.settings.confidence_input:
             trust = seen.to(image.dtype) * (1.0 if confidence is None else confidence)
-            centered = torch.cat([centered, trust[..., None]], dim=-1)
+            centered = torch.cat([centered, CONFIDENCE_UNIT * trust[..., None]], dim=-1)
         latent = self.encoder(rearrange(centered, "... joint value -> (...) (joint value)"))
         poses = rearrange(self.decoder(latent), "pose (joint xyz) -> pose joint xyz", xyz=3)
         poses = self.settings.output_unit * poses

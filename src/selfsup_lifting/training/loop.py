@@ -37,6 +37,7 @@ from selfsup_lifting.training.saving import Checkpoints
 from selfsup_lifting.training.step import TrainingStep, adam
 from selfsup_lifting.training.stopping import stop_requests
 from selfsup_lifting.training.synced_batchnorm import with_synced_batchnorm
+from selfsup_lifting.training.virtual_cameras import VirtualCameras, virtual_cameras
 
 # Every epoch of every run has its own random numbers, so a resumed run equals an unbroken one.
 EPOCH_SEEDS = 1_000_003
@@ -90,6 +91,7 @@ def train(  # noqa: PLR0913 - what to learn from, where to save, and what to sho
     device = own_device(training_device(config.device))
     selection = ModelSelection(config, first_cameras(recordings, config.cameras_learned), device)
     dataset = build_dataset(selection.training, config.losses.labels, config.triangulation)
+    cameras = _virtual_cameras(config, dataset, selection.training, device)
     dataset = dataset.to(device)
     lifter = untrained_lifter(common_skeleton(recordings), config).to(device).train()
     if config.sync_batchnorm and process_count() > 1:
@@ -107,7 +109,7 @@ def train(  # noqa: PLR0913 - what to learn from, where to save, and what to sho
         state = checkpoints.restore() if resume else None
         start_alike(lifter)
         epochs = epoch_count(config, len(dataset))
-        step = TrainingStep(lifter, optimizer, config)
+        step = TrainingStep(lifter, optimizer, config, cameras)
         step.compile(dataset.select(dataset.batches(config.frames_per_batch, None)[0]))
         with progress(epochs, log.done) as show, _naming_frames(dataset, config, log, selection):
             while log.done < epochs:
@@ -167,6 +169,14 @@ def _naming_frames(
             f"{error}; its batch has {names}; likely causes: a `learning_rate` that is too high, "
             "or detections or cameras that are far off"
         ) from None
+
+
+def _virtual_cameras(
+    config: Config, dataset: Frames, recordings: Sequence[Recording], device: torch.device
+) -> VirtualCameras | None:
+    if config.augmentation.virtual_share == 0:
+        return None
+    return virtual_cameras(dataset, recordings, common_skeleton(recordings)).to(device)
 
 
 def first_cameras(recordings: Sequence[Recording], count: int | None) -> list[Recording]:

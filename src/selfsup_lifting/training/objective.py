@@ -19,18 +19,24 @@ from selfsup_lifting.training.losses import (
     projection_loss,
     rotated_to_views,
 )
+from selfsup_lifting.training.virtual_cameras import VirtualCameras, mix_in_virtual
 
 Terms = Mapping[str, Float[Tensor, ""]]
 
 
 def augmented(
-    frames: Frames, settings: AugmentationSettings, skeleton: Skeleton
+    frames: Frames,
+    settings: AugmentationSettings,
+    skeleton: Skeleton,
+    cameras: VirtualCameras | None = None,
 ) -> tuple[Frames, Bool[Tensor, "frames views joints"]]:
     """Change a batch at random, as the settings ask for.
 
     Returns:
         The frames, and which of their keypoints are shown to the network.
     """
+    if cameras is not None:
+        frames = mix_in_virtual(frames, cameras, settings.virtual_share)
     if settings.mirror:
         frames = mirror_half(frames, skeleton)
     return frames, hide_keypoints(frames, settings.hidden_share)
@@ -64,7 +70,8 @@ def loss_terms(
     """Evaluate each loss that has a weight, before weighting."""
     usable, cameras = usable_views(frames, root), frames.camera_from_root
     norm, detach = settings.input_norm, settings.detach_targets
-    counted = usable[..., None] & frames.labelled[:, None]
+    viewed = frames.seen.any(dim=-1) if settings.partial_views else usable
+    counted = viewed[..., None] & frames.labelled[:, None]
     labels = rotated_to_views(frames.labels, cameras)
     in_views = poses_in_views(poses, cameras)
     compared = (labels, frames.labelled) if settings.consistency_with_labels else (None, None)

@@ -22,6 +22,7 @@ from selfsup_lifting.training.objective import (
     loss_terms,
     weighted_sum,
 )
+from selfsup_lifting.training.virtual_cameras import VirtualCameras
 
 _log = logging.getLogger(__name__)
 
@@ -62,8 +63,14 @@ class TrainingStep:
         is_compiled: Whether the network and the losses are compiled.
     """
 
-    def __init__(self, lifter: Lifter, optimizer: torch.optim.Optimizer, config: Config) -> None:
-        self.is_compiled = False
+    def __init__(
+        self,
+        lifter: Lifter,
+        optimizer: torch.optim.Optimizer,
+        config: Config,
+        cameras: VirtualCameras | None = None,
+    ) -> None:
+        self.is_compiled, self._cameras = False, cameras
         self.lifter, self._optimizer, self._config = lifter, optimizer, config
         self._network: Callable[..., Tensor] = lifter
         self.losses: Callable[..., Terms] = loss_terms
@@ -93,7 +100,9 @@ class TrainingStep:
     def evaluate(self, frames: Frames, losses: LossSettings) -> Evaluated:
         """Augment a batch, lift every view of it, and evaluate the losses."""
         config = self._config
-        frames, shown = augmented(frames, config.augmentation, self.lifter.skeleton)
+        frames, shown = augmented(
+            frames, config.augmentation, self.lifter.skeleton, self._cameras
+        )
         with self._precision():
             poses = lift_views(
                 self._network, frames, shown, per_view_batchnorm=config.per_view_batchnorm

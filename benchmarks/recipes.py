@@ -1,0 +1,134 @@
+"""How good is a recipe on the rig that it was trained on, and on rigs that it never saw?
+
+Motion-capture clips of some styles are kept out. A recipe is trained on the others, filmed by four
+cameras on a ring, and judged on the kept clips: filmed by the same ring, and by drawn rigs of other
+distances, heights, focal lengths and aims. One line of JSON per training; a training that the file
+already holds is not run again.
+
+    python benchmarks/recipes.py --data mocap:../shared/data/mocap-bvh --recipes paper robust \
+        --preset quick --seeds 3 --noise cpn-like --out runs/recipes.jsonl
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from multiview_geom import Cameras, look_at
+from selfsup_lifting.config import Config, ReadSettings
+from selfsup_lifting.evaluation.ablation import varied
+from selfsup_lifting.evaluation.evaluate import evaluate_lifter
+from selfsup_lifting.files import read_recordings
+from selfsup_lifting.recipes import PRESETS
+from selfsup_lifting.recording import Recording
+from selfsup_lifting.simulation.detector_noise import film, generator_for
+from selfsup_lifting.simulation_settings import NOISE_LEVELS
+from selfsup_lifting.training.loop import train
+from selfsup_lifting.training.splits import hold_out
+
+KEPT_STYLES = ("happy", "proud", "sad")
+RIGS, VIEWS = 20, 4
+# Judged frames: every third of 30 per second.
+JUDGED = slice(None, None, 3)
+IMAGE = 1000
+
+
+@lru_cache(maxsize=1)
+def clips(data: str, read: ReadSettings) -> tuple[list[Recording], list[Recording]]:
+    """Return the clips to learn from, and the kept ones."""
+    split = hold_out(read_recordings([data], read), KEPT_STYLES)
+    return split.training, [one.frames(JUDGED) for one in split.held_out]
+
+
+def drawn_rig(number: int) -> Cameras:
+    """Draw cameras at 3 to 8 m and 0.4 to 3.2 m height; each one frames the body differently."""
+    draw = torch.Generator().manual_seed(1000 + number)
+
+    def between(low: float, high: float) -> torch.Tensor:
+        return low + (high - low) * torch.rand(VIEWS, generator=draw, dtype=torch.float64)
+
+    azimuth, radius = between(0.0, 2 * torch.pi), between(3.0, 8.0)
+    at = torch.stack([radius * azimuth.cos(), radius * azimuth.sin(), between(0.4, 3.2)], dim=1)
+    aim = torch.stack([between(-0.4, 0.4), between(-0.4, 0.4), between(0.7, 1.2)], dim=1)
+    focal = 1145.0 / 4.5 * radius * between(-0.25, 0.25).exp()
+    middle = torch.full_like(focal, (IMAGE - 1) / 2)
+    zero, one = torch.zeros_like(focal), torch.ones_like(focal)
+    K = torch.stack([focal, zero, middle, zero, focal, middle, zero, zero, one], dim=1)
+    up = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
+    sizes = torch.full((VIEWS, 2), IMAGE)
+    return Cameras(K.view(VIEWS, 3, 3), look_at(at, aim, up), image_size=sizes)
+
+
+def filmed(recording: Recording, number: int, read: ReadSettings) -> Recording:
+    """Film a clip by a drawn rig, with the same kind of detector."""
+    rig, name = drawn_rig(number), f"rig {number}/{recording.name}"
+    assert recording.truth is not None
+    seen = film(
+        rig, recording.truth.double(), read.noise, generator_for(0, name), recording.skeleton
+    )
+    return replace(recording, cameras=rig, keypoints=seen.keypoints, confidence=seen.confidence)
+
+
+def measured(config: Config, data: str) -> dict[str, float]:
+    """Train once; return the errors [mm] and the processor time of the training [s]."""
+    training, kept = clips(data, config.read)
+    with tempfile.TemporaryDirectory() as home:
+        started, clock = time.process_time(), time.monotonic()
+        lifter = train(config, training, Path(home) / "run")
+        seconds, waited = time.process_time() - started, time.monotonic() - clock
+    same = evaluate_lifter(lifter, kept).total
+    unseen = [filmed(one, number, config.read) for number in range(RIGS) for one in kept]
+    other = evaluate_lifter(lifter, unseen).total
+    return {
+        "p_mpjpe_mm": same.p_mpjpe_mm,
+        "mpjpe_mm": same.mpjpe_mm,
+        "unseen_p_mpjpe_mm": other.p_mpjpe_mm,
+        "unseen_mpjpe_mm": other.mpjpe_mm,
+        "seconds": seconds,
+        "waited": waited,
+    }
+
+
+def settings(recipe: str, preset: str, noise: str, changes: Sequence[str], seed: int) -> Config:
+    """Return the settings of a recipe with changes such as `losses.input_norm=l1`."""
+    read = ReadSettings(noise=NOISE_LEVELS[noise])
+    config = replace(PRESETS[preset](Config()), seed=seed, read=read)
+    for change in (f"recipe={recipe}", *changes):
+        config = varied(config, change)[0].config
+    return config
+
+
+def main() -> None:
+    """Train and judge every recipe with every seed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--recipes", nargs="+", default=["paper", "robust"])
+    parser.add_argument("--preset", default="quick", choices=PRESETS)
+    parser.add_argument("--noise", default="cpn-like", choices=NOISE_LEVELS)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--set", nargs="*", default=[], help="changes of all recipes")
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    options.out.touch()
+    for seed in range(options.seeds):
+        for recipe in options.recipes:
+            key = {"recipe": recipe, "set": options.set, "seed": seed}
+            key |= {"preset": options.preset, "noise": options.noise}
+            done = map(json.loads, options.out.read_text().splitlines())
+            if any(key == {name: row[name] for name in key} for row in done):
+                continue
+            config = settings(recipe, options.preset, options.noise, options.set, seed)
+            row = {**key, **measured(config, options.data)}
+            with options.out.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+            print(*(f"{name} {value:.1f}" if isinstance(value, float) else value for name, value in row.items()), flush=True)
+
+
+if __name__ == "__main__":
+    main()
