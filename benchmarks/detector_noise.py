@@ -9,6 +9,7 @@ simulated levels of noise: 4 cameras on a ring, motion capture if given, else st
 
 import argparse
 import json
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -50,14 +51,16 @@ def statistics(recordings: list[Recording]) -> list[float]:
     known = size.isfinite()
     median, p90, p99 = np.quantile(size[known], (0.5, 0.9, 0.99))
     joints = [float(one[one.isfinite()].median()) for one in size.unbind(dim=1)]
-    joints = [one for one in joints if one == one]
+    joints = [one for one in joints if isfinite(one)]
     pairs = [(one[:-1].reshape(-1), one[1:].reshape(-1)) for one in deviations if len(one) > 1]
     before, after = (torch.cat(part) for part in zip(*pairs, strict=True))
     both = before.isfinite() & after.isfinite() & (before.abs() < 5 * median)
     both &= after.abs() < 5 * median
     constant = torch.cat([one.nanmedian(dim=0).values.reshape(-1, 2) for one in deviations])
     constant = constant[constant.isfinite().all(dim=-1)].norm(dim=-1)
-    confidence = torch.cat([one.confidence.reshape(-1, one.confidence.shape[2]) for one in recordings])
+    confidence = torch.cat(
+        [one.confidence.reshape(-1, one.confidence.shape[2]) for one in recordings]
+    )
     trusted = confidence[known]
     varies = float(trusted.std()) > 0
     rank = -float(spearmanr(trusted, size[known]).statistic) if varies else float("nan")
@@ -78,7 +81,9 @@ def real(data: Path) -> dict[str, list[Recording]]:
     annotations = json.loads((data / "operating-room" / "annotations.json").read_text())
     keypoints = torch.cat([matched["keypoints"], matched["confidence"][..., None]], dim=-1)
     return {
-        "capture-balancing (OpenPose)": read_recordings([str(balancing)], ReadSettings(cameras=scene)),
+        "capture-balancing (OpenPose)": read_recordings(
+            [str(balancing)], ReadSettings(cameras=scene)
+        ),
         "webcam-studio (MediaPipe)": read_recordings([str(studio)], ReadSettings()),
         "operating-room (OpenPose)": [one_person(rig(annotations), keypoints)],
     }

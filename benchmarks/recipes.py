@@ -11,7 +11,7 @@ already holds is not run again.
 
 import argparse
 import json
-import tempfile
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,6 +27,7 @@ from selfsup_lifting.evaluation.evaluate import evaluate_lifter
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.recipes import PRESETS
 from selfsup_lifting.recording import Recording
+from selfsup_lifting.run_files import has_commit
 from selfsup_lifting.simulation.detector_noise import film, generator_for
 from selfsup_lifting.simulation_settings import NOISE_LEVELS
 from selfsup_lifting.training.loop import train
@@ -75,13 +76,12 @@ def filmed(recording: Recording, number: int, read: ReadSettings) -> Recording:
     return replace(recording, cameras=rig, keypoints=seen.keypoints, confidence=seen.confidence)
 
 
-def measured(config: Config, data: str) -> dict[str, float]:
+def measured(config: Config, data: str, run: Path) -> dict[str, float]:
     """Train once; return the errors [mm] and the processor time of the training [s]."""
     training, kept = clips(data, config.read)
-    with tempfile.TemporaryDirectory() as home:
-        started, clock = time.process_time(), time.monotonic()
-        lifter = train(config, training, Path(home) / "run")
-        seconds, waited = time.process_time() - started, time.monotonic() - clock
+    started, clock = time.process_time(), time.monotonic()
+    lifter = train(config, training, run, resume=has_commit(run))
+    seconds, waited = time.process_time() - started, time.monotonic() - clock
     same = evaluate_lifter(lifter, kept).total
     unseen = [filmed(one, number, config.read) for number in range(RIGS) for one in kept]
     other = evaluate_lifter(lifter, unseen).total
@@ -124,10 +124,12 @@ def main() -> None:
             if any(key == {name: row[name] for name in key} for row in done):
                 continue
             config = settings(recipe, options.preset, options.noise, options.set, seed)
-            row = {**key, **measured(config, options.data)}
+            name = "--".join(re.sub(r"[^\w.=-]+", "_", str(part)) for part in key.values())
+            run = options.out.with_suffix("") / name
+            row = {**key, **measured(config, options.data, run)}
             with options.out.open("a") as file:
                 file.write(json.dumps(row) + "\n")
-            print(*(f"{name} {value:.1f}" if isinstance(value, float) else value for name, value in row.items()), flush=True)
+            print(json.dumps(row), flush=True)
 
 
 if __name__ == "__main__":

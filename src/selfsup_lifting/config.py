@@ -213,6 +213,11 @@ class LifterSettings(Bounded):
         False, "Give each keypoint's confidence to the network, zero where missing",
         "ours: no; not stated in the paper",
     )  # fmt: skip
+    turn_to_root: bool = setting(
+        False, "Turn the camera to the root before, and the pose back after: a pose then looks the "
+        "same wherever it is in the image",
+        "ours: no; not in the paper",
+    )  # fmt: skip
     output_unit: float = setting(
         1.0, "Length of one output unit", "ours: 1; code: 0.001", unit="m", above=0
     )

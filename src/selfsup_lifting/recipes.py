@@ -35,16 +35,24 @@ def supervised(config: Config) -> Config:
 
 
 def robust(config: Config) -> Config:
-    """Use all four losses, with the settings that gave the lowest errors in our tests."""
+    """Learn robust labels from real and virtual cameras, with what lowered the errors in our tests.
+
+    L_in alone is left of the losses: once virtual cameras give exact pairs from every side, the
+    others gained nothing. docs/study.md has the measurements.
+    """
     return replace(
         config,
         read=replace(config.read, fill_gaps=LONGEST_GAP),
         decay=True,
-        losses=replace(config.losses, input_norm=Norm.HUBER),
+        losses=replace(
+            config.losses,
+            projection=0.0, consistency=0.0, output=0.0,
+            input_norm=Norm.L1, partial_views=True,
+        ),
         triangulation=replace(config.triangulation, method=Method.ROBUST, weighted=True),
-        augmentation=AugmentationSettings(mirror=True, hidden_share=0.1),
-        lifter=replace(config.lifter, confidence_input=True),
-    )
+        augmentation=AugmentationSettings(mirror=True, hidden_share=0.05, virtual_share=0.5),
+        lifter=replace(config.lifter, confidence_input=True, turn_to_root=True),
+    )  # fmt: skip
 
 
 def paper_human36m(config: Config) -> Config:

@@ -34,7 +34,7 @@ def weights(lifter: torch.nn.Module) -> Tensor:
     return torch.cat([numbers.float().flatten() for numbers in lifter.state_dict().values()])
 
 
-@pytest.mark.parametrize("recipe", ["paper", "pseudo-label"])
+@pytest.mark.parametrize("recipe", ["paper", "pseudo-label", "robust"])
 def test_the_truth_never_reaches_a_self_supervised_recipe(tmp_path: Path, recipe: str) -> None:
     config = RECIPES[recipe](TINY)
     blind = [

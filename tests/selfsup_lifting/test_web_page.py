@@ -64,7 +64,10 @@ def test_the_stored_weights_are_those_of_the_network(tmp_path: Path) -> None:
 @pytest.mark.skipif(CHROMIUM is None, reason="needs the browser chromium")
 @pytest.mark.parametrize(
     ("skeleton", "settings"),
-    [("h36m17", {}), ("coco17", {"confidence_input": True, "output_unit": 0.001})],
+    [
+        ("h36m17", {"turn_to_root": True}),
+        ("coco17", {"confidence_input": True, "output_unit": 0.001}),
+    ],
 )
 def test_a_browser_lifts_as_pytorch_does(tmp_path: Path, skeleton: str, settings: dict) -> None:
     export_web(lifter_of(skeleton, **settings), tmp_path)

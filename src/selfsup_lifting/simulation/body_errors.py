@@ -81,7 +81,8 @@ def pose_bias(
     frequencies = WAVE_NUMBER * torch.randn(numbers, WAVES, generator=detector)
     phases = 2 * pi * torch.rand(WAVES, generator=detector)
     mixture = torch.randn(WAVES, numbers, generator=detector) * (2 / WAVES) ** 0.5
-    return ((shape @ frequencies + phases).cos() @ mixture).view(pixels.shape)
+    errors: Tensor = (shape @ frequencies + phases).cos() @ mixture
+    return errors.view(pixels.shape)
 
 
 def drift(

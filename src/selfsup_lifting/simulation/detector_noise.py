@@ -209,7 +209,8 @@ def _diagonal(pixels: Float[Tensor, "frames views joints 2"]) -> Float[Tensor, "
     known = pixels.isfinite()
     low = torch.where(known, pixels, torch.inf).amin(dim=2)
     high = torch.where(known, pixels, -torch.inf).amax(dim=2)
-    return (high - low).clamp(min=0).norm(dim=-1).float()
+    size: Tensor = (high - low).clamp(min=0).norm(dim=-1)
+    return size.float()
 
 
 def _runs(

@@ -122,9 +122,20 @@ def centered_on_root(
     """
     present = torch.where(seen[..., None], image, 0.0)
     share = seen[..., None].to(image.dtype)
+    return (present - root_in_image(image, seen, root)) * share
+
+
+def root_in_image(
+    image: Float[Tensor, "*batch joints 2"],
+    seen: Bool[Tensor, "*batch joints"],
+    root: tuple[int, ...],
+) -> Float[Tensor, "*batch 1 2"]:
+    """Return the root in an image, or the mean of the seen joints if the root is not seen."""
+    present = torch.where(seen[..., None], image, 0.0)
+    count = seen[..., None].to(image.dtype).sum(dim=-2, keepdim=True).clamp(min=1)
     whole_root = joints_of(seen, root, dim=-1).all(dim=-1)[..., None, None]
-    middle = present.sum(dim=-2, keepdim=True) / share.sum(dim=-2, keepdim=True).clamp(min=1)
-    return (present - torch.where(whole_root, root_position(present, root), middle)) * share
+    middle = present.sum(dim=-2, keepdim=True) / count
+    return torch.where(whole_root, root_position(present, root), middle)
 
 
 def _require_distinct_joints(skeleton: Skeleton) -> None:

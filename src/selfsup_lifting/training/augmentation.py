@@ -20,9 +20,7 @@ def mirror_half(batch: Frames, skeleton: Skeleton) -> Frames:
 def mixed(chosen: Bool[Tensor, "frames"], new: Frames, old: Frames) -> Frames:
     """Return the new frames where chosen, else the old ones."""
     pairs = [(getattr(new, one.name), getattr(old, one.name)) for one in fields(Frames)]
-    return Frames(
-        *(torch.where(chosen.view(-1, *[1] * (a.dim() - 1)), a, b) for a, b in pairs)
-    )
+    return Frames(*(torch.where(chosen.view(-1, *[1] * (a.dim() - 1)), a, b) for a, b in pairs))
 
 
 def hide_keypoints(batch: Frames, share: float) -> Bool[Tensor, "frames views joints"]:

@@ -10,8 +10,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_linear_bn_eval
 
+from multiview_geom import from_homogeneous, to_homogeneous
 from selfsup_lifting.config import LifterSettings
-from selfsup_lifting.skeleton.skeletons import Skeleton, centered_on_root, root_position
+from selfsup_lifting.skeleton.skeletons import (
+    Skeleton,
+    centered_on_root,
+    root_in_image,
+    root_position,
+)
 
 # The default initialization gives first poses several meters wide, some of them behind a camera,
 # where a projection is meaningless; a tenth of it starts near the root.
@@ -58,6 +64,10 @@ class Lifter(nn.Module):
             The joints relative to the root, in the camera's axes [m]. The output for a pose
             without any detection is meaningless: see `inference.lift`.
         """
+        turn = None
+        if self.settings.turn_to_root:
+            turn = turn_to(root_in_image(image, seen, self.skeleton.root)[..., 0, :])
+            image = from_homogeneous(to_homogeneous(image) @ turn.mT)
         centered = centered_on_root(image, seen, self.skeleton.root)
         if self.settings.confidence_input:
             trust = seen.to(image.dtype) * (1.0 if confidence is None else confidence)
@@ -66,7 +76,23 @@ class Lifter(nn.Module):
         poses = rearrange(self.decoder(latent), "pose (joint xyz) -> pose joint xyz", xyz=3)
         poses = self.settings.output_unit * poses
         poses = poses - root_position(poses, self.skeleton.root)
-        return poses.reshape(*image.shape[:-1], 3)  # type: ignore[no-any-return]
+        poses = poses.reshape(*image.shape[:-1], 3)
+        return poses if turn is None else poses @ turn  # type: ignore[no-any-return]
+
+
+def turn_to(image: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 3 3"]:
+    """Return the smallest rotation of a camera that moves an image point to the center.
+
+    Args:
+        image: Points in normalized image coordinates [focal lengths].
+
+    Returns:
+        The axes of the turned camera, given those of the camera.
+    """
+    ray = to_homogeneous(image)
+    x, y, z = (ray / ray.norm(dim=-1, keepdim=True)).unbind(dim=-1)
+    rows = [1 - x * x / (1 + z), -x * y / (1 + z), -x, -x * y / (1 + z), 1 - y * y / (1 + z), -y]
+    return torch.stack([*rows, x, y, z], dim=-1).unflatten(-1, (3, 3))
 
 
 def merge_batchnorm(lifter: Lifter) -> Lifter:

@@ -172,7 +172,7 @@ def _naming_frames(
 
 
 def _virtual_cameras(
-    config: Config, dataset: Frames, recordings: Sequence[Recording], device: torch.device
+    config: Config, dataset: Frames, recordings: Sequence[Recording], device: str
 ) -> VirtualCameras | None:
     if config.augmentation.virtual_share == 0:
         return None

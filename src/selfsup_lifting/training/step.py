@@ -100,9 +100,7 @@ class TrainingStep:
     def evaluate(self, frames: Frames, losses: LossSettings) -> Evaluated:
         """Augment a batch, lift every view of it, and evaluate the losses."""
         config = self._config
-        frames, shown = augmented(
-            frames, config.augmentation, self.lifter.skeleton, self._cameras
-        )
+        frames, shown = augmented(frames, config.augmentation, self.lifter.skeleton, self._cameras)
         with self._precision():
             poses = lift_views(
                 self._network, frames, shown, per_view_batchnorm=config.per_view_batchnorm

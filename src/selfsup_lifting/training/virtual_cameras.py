@@ -12,13 +12,13 @@ from dataclasses import dataclass, fields
 from math import radians
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from multiview_geom import invert_transform, look_at, transform_points, world_to_camera
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.self_calibration.body import find_vertical
-from selfsup_lifting.skeleton.skeletons import Skeleton, root_position
+from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.training.augmentation import mixed
 from selfsup_lifting.training.dataset import Frames, usable_views
 
@@ -178,11 +178,12 @@ def _vertical(frames: Frames, recording: Recording, skeleton: Skeleton) -> Float
         world_from_camera, frames.camera_from_root[:, 0, :3, 3].to(world_from_camera)
     )
     points = torch.where(frames.labelled[..., None], frames.labels, torch.nan).to(origin)
-    found = find_vertical(skeleton, points + origin[:, None], recording.fps) if len(frames) else None
-    if found is not None:
-        return found.up.to(origin)
-    up = -recording.cameras.camera_from_world[:, 1, :3].mean(dim=0)
-    return up / up.norm()
+    if len(frames) > 0:
+        found = find_vertical(skeleton, points + origin[:, None], recording.fps)
+        if found is not None:
+            return found.up.to(origin)
+    up: Tensor = -recording.cameras.camera_from_world[:, 1, :3].mean(dim=0)
+    return up / torch.linalg.vector_norm(up)
 
 
 def _ends(values: Float[Tensor, "values"]) -> Float[Tensor, "2"]:

@@ -19,7 +19,7 @@ from selfsup_lifting.page_template import filled_page, page_data, template_of
 from selfsup_lifting.plots.poses import side_of
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.skeleton.skeletons import Skeleton
-from selfsup_lifting.training.lifter import Lifter, merge_batchnorm
+from selfsup_lifting.training.lifter import CONFIDENCE_UNIT, Lifter, merge_batchnorm
 from selfsup_lifting.viewer.page import TEMPLATE as VIEWER
 
 PAGE = "index.html"
@@ -79,7 +79,8 @@ def _description(lifter: Lifter) -> dict[str, Any]:
         "joints": skeleton.joints,
         "bones": [[*bone, side_of(skeleton, bone[1])] for bone in skeleton.bones],
         "root": skeleton.root,
-        "confidence": settings.confidence_input,
+        "confidence": CONFIDENCE_UNIT if settings.confidence_input else 0.0,
+        "turn": settings.turn_to_root,
         "unit": settings.output_unit,
     }
 

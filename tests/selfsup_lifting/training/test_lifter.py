@@ -1,15 +1,19 @@
 """Laws of the network and of lifting from one view."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.testing import assert_close
 
+from multiview_geom import from_homogeneous, to_homogeneous
 from selfsup_lifting import inference
 from selfsup_lifting.config import LifterSettings
 from selfsup_lifting.inference import lift, placed_in_camera
-from selfsup_lifting.skeleton.skeletons import SKELETONS
-from selfsup_lifting.training.lifter import Lifter, merge_batchnorm
+from selfsup_lifting.skeleton.skeletons import SKELETONS, root_in_image
+from selfsup_lifting.training.lifter import Lifter, merge_batchnorm, turn_to
 from selfsup_lifting.triangulate import normalized_image
 from tests.selfsup_lifting.strategies import Scene, scenes
 
@@ -62,6 +66,19 @@ def test_where_a_body_stands_in_the_image_does_not_matter(scene: Scene) -> None:
     image = normalized_image(recording.cameras, recording.keypoints).float()
     seen = image.isfinite().all(dim=-1)
     torch.testing.assert_close(lifter(image + 0.1, seen), lifter(image, seen), atol=1e-4, rtol=0)
+
+
+@given(scenes)
+def test_a_lifter_that_turns_to_the_root_follows_the_turned_camera(scene: Scene) -> None:
+    recording = replace(scene, skeleton="h36m17", missing=0.0).recording()
+    image = normalized_image(recording.cameras, recording.keypoints).float()
+    seen = image.isfinite().all(dim=-1)
+    torch.manual_seed(0)
+    lifter = Lifter(recording.skeleton, replace(SMALL, turn_to_root=True)).eval()
+    turn = turn_to(root_in_image(image, seen, recording.skeleton.root)[..., 0, :])
+    assert_close(turn @ turn.mT, torch.eye(3).expand_as(turn), atol=1e-5, rtol=0)
+    turned = from_homogeneous(to_homogeneous(image) @ turn.mT)
+    assert_close(lifter(turned, seen), lifter(image, seen) @ turn.mT, atol=1e-5, rtol=1e-4)
 
 
 def test_the_network_is_as_large_as_the_authors() -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from selfsup_lifting import run_files
 from selfsup_lifting.cli import main
-from selfsup_lifting.config import Labels, LossSettings
+from selfsup_lifting.config import AugmentationSettings, Labels, LossSettings
 from selfsup_lifting.config_toml import load_config
 from selfsup_lifting.recording import Recording, save_recording
 from selfsup_lifting.run_files import has_commit, read_commit, require_undamaged
@@ -40,6 +40,7 @@ CONFIG = replace(
     frames_per_batch=4,
     lifter=replace(TINY.lifter, dropout=0.3),
     losses=LossSettings(output_share=0.5),
+    augmentation=AugmentationSettings(mirror=True, hidden_share=0.1, virtual_share=0.5),
 )
 FILES = ["checkpoint.json", "config.toml", "metrics.jsonl", "model.safetensors", "state.pt"]
 
