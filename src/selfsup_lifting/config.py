@@ -192,6 +192,10 @@ class AugmentationSettings(Bounded):
         "detector's measured errors, instead of by the rig",
         "ours: 0; not in the paper", least=0, most=1,
     )  # fmt: skip
+    mixed_limbs: float = setting(
+        0.0, "Share of the arms and legs in virtual views that come from other frames",
+        "ours: 0; not in the paper", least=0, most=1,
+    )  # fmt: skip
 
 
 @documented

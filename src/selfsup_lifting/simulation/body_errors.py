@@ -82,7 +82,7 @@ def pose_bias(
     phases = 2 * pi * torch.rand(WAVES, generator=detector)
     mixture = torch.randn(WAVES, numbers, generator=detector) * (2 / WAVES) ** 0.5
     errors: Tensor = (shape @ frequencies + phases).cos() @ mixture
-    return errors.view(pixels.shape)
+    return errors.reshape(pixels.shape)
 
 
 def drift(
@@ -110,7 +110,7 @@ def _hidden_from(
     depth = torch.einsum("fjc,fabc->fjab", ray, inside - center)
     squared = (inside - center).square().sum(dim=-1)[:, None] - depth.square()
     nearer = depth < distance[..., None, None] - THICKNESS
-    return (nearer & (squared < THICKNESS**2) & ~own[:, None]).any(dim=-1).any(dim=-1)
+    return (nearer & (squared < THICKNESS**2) & ~own[:, None]).any(dim=-1).any(dim=-1)  # type: ignore[no-any-return]
 
 
 def _depth(skeleton: Skeleton, joint: int) -> int:

@@ -92,7 +92,7 @@ def turn_to(image: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 3 3"]:
     ray = to_homogeneous(image)
     x, y, z = (ray / ray.norm(dim=-1, keepdim=True)).unbind(dim=-1)
     rows = [1 - x * x / (1 + z), -x * y / (1 + z), -x, -x * y / (1 + z), 1 - y * y / (1 + z), -y]
-    return torch.stack([*rows, x, y, z], dim=-1).unflatten(-1, (3, 3))
+    return torch.stack([*rows, x, y, z], dim=-1).unflatten(-1, (3, 3))  # type: ignore[no-any-return]
 
 
 def merge_batchnorm(lifter: Lifter) -> Lifter:

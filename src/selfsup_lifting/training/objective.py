@@ -36,7 +36,7 @@ def augmented(
         The frames, and which of their keypoints are shown to the network.
     """
     if cameras is not None:
-        frames = mix_in_virtual(frames, cameras, settings.virtual_share)
+        frames = mix_in_virtual(frames, cameras, settings, skeleton)
     if settings.mirror:
         frames = mirror_half(frames, skeleton)
     return frames, hide_keypoints(frames, settings.hidden_share)

@@ -8,7 +8,7 @@ its joints, so that their relations stay as they are.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from math import radians
 
 import torch
@@ -16,11 +16,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from multiview_geom import invert_transform, look_at, transform_points, world_to_camera
+from selfsup_lifting.config import AugmentationSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.self_calibration.body import find_vertical
 from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.training.augmentation import mixed
 from selfsup_lifting.training.dataset import Frames, usable_views
+from selfsup_lifting.training.limb_mixing import mix_limbs, upright_axes
 
 # The ranges exceed those of the rig by this factor of the distance, by this offset of the root from
 # the center of the image [focal lengths], and by this elevation.
@@ -64,8 +66,19 @@ class VirtualCameras:
         """Return the same on another device."""
         return VirtualCameras(*(getattr(self, field.name).to(device) for field in fields(self)))
 
-    def film(self, frames: Frames) -> Frames:
-        """Film the labels of frames by drawn cameras; uses the global random number generator."""
+    def film(self, frames: Frames, skeleton: Skeleton, mixed_limbs: float = 0.0) -> Frames:
+        """Film the labels of frames by drawn cameras; uses the global random number generator.
+
+        Args:
+            frames: The frames.
+            skeleton: Their skeleton.
+            mixed_limbs: Share of the limbs that come from other frames.
+        """
+        up = self.up[frames.origin[:, 0]]
+        labels, labelled = mix_limbs(
+            frames.labels, frames.labelled, upright_axes(up), skeleton, mixed_limbs
+        )
+        frames = replace(frames, labels=labels, labelled=labelled)
         poses = self._draw_cameras(frames)
         ideal = world_to_camera(poses, frames.labels)
         distance = poses[..., :3, 3].norm(dim=-1)[..., None]
@@ -133,13 +146,15 @@ def virtual_cameras(
     )
 
 
-def mix_in_virtual(frames: Frames, cameras: VirtualCameras, share: float) -> Frames:
+def mix_in_virtual(
+    frames: Frames, cameras: VirtualCameras, settings: AugmentationSettings, skeleton: Skeleton
+) -> Frames:
     """Film a random share of the frames by virtual cameras instead of the rig's.
 
     Uses the global random number generator.
     """
-    chosen = torch.rand(len(frames), device=frames.image.device) < share
-    return mixed(chosen, cameras.film(frames), frames)
+    chosen = torch.rand(len(frames), device=frames.image.device) < settings.virtual_share
+    return mixed(chosen, cameras.film(frames, skeleton, settings.mixed_limbs), frames)
 
 
 def _detector_errors(frames: Frames, used: Bool[Tensor, "frames views"]) -> dict[str, Tensor]:
@@ -183,7 +198,7 @@ def _vertical(frames: Frames, recording: Recording, skeleton: Skeleton) -> Float
         if found is not None:
             return found.up.to(origin)
     up: Tensor = -recording.cameras.camera_from_world[:, 1, :3].mean(dim=0)
-    return up / torch.linalg.vector_norm(up)
+    return up / up.norm()  # type: ignore[no-any-return]
 
 
 def _ends(values: Float[Tensor, "values"]) -> Float[Tensor, "2"]:

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from multiview_geom import invert_transform, world_to_camera
+from selfsup_lifting.config import AugmentationSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.training.dataset import Frames, build_dataset
 from selfsup_lifting.training.virtual_cameras import (
@@ -34,7 +35,7 @@ def measured(recording: Recording) -> tuple[Frames, VirtualCameras]:
 def filmed(recording: Recording) -> tuple[Frames, VirtualCameras, Frames]:
     frames, cameras = measured(recording)
     torch.manual_seed(0)
-    return frames, cameras, cameras.film(frames)
+    return frames, cameras, cameras.film(frames, recording.skeleton)
 
 
 def projected(frames: Frames) -> Tensor:
@@ -95,9 +96,11 @@ def test_a_virtual_view_has_the_confidences_of_one_real_view() -> None:
 
 
 def test_a_share_of_the_frames_is_virtual() -> None:
-    frames, cameras = measured(Scene(views=2, frames=400).recording())
+    recording = Scene(views=2, frames=400).recording()
+    frames, cameras = measured(recording)
     torch.manual_seed(0)
-    mixture = mix_in_virtual(frames, cameras, 0.25)
+    settings = AugmentationSettings(virtual_share=0.25)
+    mixture = mix_in_virtual(frames, cameras, settings, recording.skeleton)
     real = (mixture.camera_from_root == frames.camera_from_root).all(dim=(1, 2, 3))
     assert 0.7 < float(real.float().mean()) < 0.8
     assert torch.equal(mixture.labels, frames.labels)
