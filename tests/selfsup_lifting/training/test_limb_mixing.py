@@ -1,5 +1,6 @@
 """Laws of bodies with the limbs of other frames."""
 
+import pytest
 import torch
 from torch import Tensor
 from torch.testing import assert_close
@@ -55,7 +56,9 @@ def test_the_trunk_stays_and_every_bone_is_one_of_some_frame() -> None:
     assert float((mixture - labels)[:, knee].norm(dim=-1).median()) > 0.1
 
 
-def test_a_limb_has_its_pose_relative_to_the_heading(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_limb_has_its_pose_relative_to_the_heading(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(limb_mixing, "TURN", 0.0)
     one = poses()[:1]
     headings = torch.linspace(0, 6.0, FRAMES)[:, None] * torch.tensor([0.0, 0.0, 1.0])
@@ -64,7 +67,9 @@ def test_a_limb_has_its_pose_relative_to_the_heading(monkeypatch) -> None:  # ty
     assert_close(mixed(labels, 0.5), labels, atol=1e-4, rtol=0)
 
 
-def test_the_world_does_not_matter(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_the_world_does_not_matter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(limb_mixing, "TURN", 0.0)
     turn = rotation_from_vector(torch.tensor([0.7, -0.4, 1.1]))
     up = torch.tensor([0.0, 0.0, 1.0]) @ turn.mT
