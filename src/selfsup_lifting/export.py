@@ -3,7 +3,7 @@
 import csv
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -17,7 +17,10 @@ from selfsup_lifting.atomic_write import replacing
 from selfsup_lifting.bvh_file import write_bvh
 from selfsup_lifting.c3d_file import require_ezc3d, write_c3d
 from selfsup_lifting.gltf_file import write_gltf
+from selfsup_lifting.mapped import release_pages
+from selfsup_lifting.npz_file import write_npz
 from selfsup_lifting.point_quality import PointQuality
+from selfsup_lifting.recording import PART_FRAMES
 from selfsup_lifting.safe_text import for_spreadsheet, on_one_line
 from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.upright import UPRIGHT, y_up
@@ -138,19 +141,16 @@ def require_writable(path: Path, *, overwrite: bool = False) -> None:
 
 
 def _write_npz(path: Path, tracks: _Tracks, _: str) -> None:
-    description = np.array(json.dumps(_description(tracks)))
     quality = {} if tracks.quality is None else vars(tracks.quality)
-    arrays = {name: values.cpu().numpy() for name, values in quality.items()}
-    with path.open("wb") as file:
-        np.savez_compressed(file, description=description, tracks=tracks.points.numpy(), **arrays)
+    arrays = {"description": np.array(json.dumps(_description(tracks)))}
+    arrays |= {"tracks": tracks.points.numpy()}
+    arrays |= {name: values.cpu().numpy() for name, values in quality.items()}
+    write_npz(path, arrays, compressed=True)
 
 
 def _write_csv(path: Path, tracks: _Tracks, _: str) -> None:
-    values, kinds = tracks.points, POSITION
-    if tracks.quality is not None:
-        measures = [one.to(values) for one in vars(tracks.quality).values()]
-        values = torch.cat([values, torch.stack(measures, dim=-1)], dim=-1)
-        kinds = {**POSITION, **QUALITY}
+    measures = () if tracks.quality is None else tuple(vars(tracks.quality).values())
+    kinds = {**POSITION, **(QUALITY if measures else {})}
     columns = [f"{joint}_{kind}" for joint in tracks.skeleton.joints for kind in kinds]
     formats = [*kinds.values()] * len(tracks.skeleton.joints)
     described = json.dumps(_description(tracks))
@@ -158,9 +158,20 @@ def _write_csv(path: Path, tracks: _Tracks, _: str) -> None:
         file.write(f"# {described}\n")
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["frame", "time", *map(for_spreadsheet, columns)])
-        for frame, numbers in enumerate(values.flatten(1).tolist()):
+        for frame, numbers in _rows(tracks.points, *measures):
             time = f"{frame / tracks.fps:.6f}"
             rows.writerow([frame, time, *map(format, numbers, formats)])
+
+
+def _rows(
+    points: Float[Tensor, "frames joints 3"], *measures: Float[Tensor, "frames joints"]
+) -> Iterator[tuple[int, list[float]]]:
+    """Yield the number of every frame, and the coordinates and measures of its joints."""
+    for first in range(0, len(points), PART_FRAMES):
+        parts = [one[first : first + PART_FRAMES] for one in (points, *measures)]
+        columns = [parts[0], *(one.to(points)[..., None] for one in parts[1:])]
+        yield from enumerate(torch.cat(columns, dim=-1).flatten(1).tolist(), start=first)
+        release_pages()
 
 
 def _write_trc(path: Path, tracks: _Tracks, name: str) -> None:
@@ -177,10 +188,11 @@ def _write_trc(path: Path, tracks: _Tracks, name: str) -> None:
         ["Frame#", "Time", *(cell for joint in joints for cell in (joint, "", ""))],
         ["", "", *axes],
     ]
-    for frame, numbers in enumerate(points.flatten(1).tolist()):
-        cells = map(_trc_cell, numbers)
-        lines.append([str(frame + 1), f"{frame / tracks.fps:.6f}", *cells])
-    path.write_text("\n".join("\t".join(line) for line in lines) + "\n", encoding="utf-8")
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines("\t".join(line) + "\n" for line in lines)
+        for frame, numbers in _rows(points):
+            cells = [str(frame + 1), f"{frame / tracks.fps:.6f}", *map(_trc_cell, numbers)]
+            file.write("\t".join(cells) + "\n")
 
 
 def _trc_cell(number: float) -> str:

@@ -1,7 +1,7 @@
 """A recording: cameras, 2D keypoints, confidences, maybe the truth; and its native file."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,17 +10,20 @@ import numpy as np
 import torch
 from einops import einsum
 from jaxtyping import Float
-from numpy.typing import NDArray
 from torch import Tensor
 
 from multiview_geom import Cameras, Lens
 from selfsup_lifting.atomic_write import replacing
-from selfsup_lifting.parse.npz import load_npz
+from selfsup_lifting.mapped import collect
+from selfsup_lifting.npz_file import write_npz
+from selfsup_lifting.parse.npz import load_npz, map_npz
 from selfsup_lifting.read_errors import Place, ReadError
 from selfsup_lifting.skeleton.joint_mapping import joint_mapping, map_joints
 from selfsup_lifting.skeleton.skeletons import Skeleton
 
 FORMAT_VERSION = 1
+# Frames that are worked on at once: bounds the memory for long recordings.
+PART_FRAMES = 2_000
 # The tensors of the cameras that a file contains.
 TENSORS = ("keypoints", "confidence", "truth")
 CAMERA_ARRAYS = ("intrinsics", "camera_from_world", "distortion", "image_size")
@@ -124,6 +127,20 @@ class Recording:
             truth=None if self.truth is None else self.truth[chosen],
         )
 
+    @property
+    def part_count(self) -> int:
+        """The number of parts that `parts` yields."""
+        return -(-max(1, self.frame_count) // PART_FRAMES)
+
+    def parts(self, after: int = 0) -> Iterator["Recording"]:
+        """Yield parts of `PART_FRAMES` frames; a recording without frames is one part.
+
+        Args:
+            after: How many frames of the next part each part has at its end too.
+        """
+        for first in range(0, max(1, self.frame_count), PART_FRAMES):
+            yield self.frames(slice(first, first + PART_FRAMES + after))
+
     def select_views(self, names: Sequence[str]) -> "Recording":
         """Return the recording of the named cameras only, in the given order."""
         known = self.cameras.names
@@ -162,6 +179,8 @@ class Recording:
         Raises:
             ValueError: If there is no camera of a name.
         """
+        if not cameras:
+            return self
         sides = [*range(len(self.skeleton.joints))]
         for left, right in self.skeleton.mirrored:
             sides[left], sides[right] = right, left
@@ -179,8 +198,42 @@ class Recording:
         return replace(self, truth=None)
 
 
+def change_parts(
+    recording: Recording, change: Callable[[Recording], Recording], *, around: int = 0
+) -> Recording:
+    """Change a recording part by part, so that a long one needs little memory.
+
+    Args:
+        recording: The recording.
+        change: Returns a recording with as many frames.
+        around: How many frames before and after a frame its result depends on.
+
+    Returns:
+        The same as `change(recording)`.
+    """
+    if recording.frame_count <= PART_FRAMES:
+        return change(recording)
+    changed = recording
+
+    def changed_parts() -> Iterator[tuple[Tensor, ...]]:
+        nonlocal changed
+        for first in range(0, recording.frame_count, PART_FRAMES):
+            before = min(first, around)
+            wider = recording.frames(slice(first - before, first + PART_FRAMES + around))
+            changed = change(wider).frames(slice(before, before + PART_FRAMES))
+            tensors = (changed.keypoints, changed.confidence, changed.truth)
+            yield tuple(one for one in tensors if one is not None)
+
+    keypoints, confidence, *truth = collect(changed_parts(), recording.frame_count)
+    return replace(
+        changed, keypoints=keypoints, confidence=confidence, truth=truth[0] if truth else None
+    )
+
+
 def save_recording(path: Path, recording: Recording) -> None:
     """Write a recording as an `.npz` file of plain arrays and one JSON string.
+
+    The arrays are not compressed: a large recording is read by mapping it into memory.
 
     Args:
         path: The file; an existing file is replaced completely or not at all.
@@ -211,8 +264,9 @@ def save_recording(path: Path, recording: Recording) -> None:
     known: dict[str, Any] = {
         name: array.cpu().numpy() for name, array in arrays.items() if array is not None
     }
-    with replacing(Path(path)) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, description=np.array(json.dumps(description)), **known)
+    known["description"] = np.array(json.dumps(description))
+    with replacing(Path(path)) as temporary:
+        write_npz(temporary, known, compressed=False)
 
 
 def load_recording(path: Path) -> Recording:
@@ -222,7 +276,8 @@ def load_recording(path: Path) -> Recording:
         path: The `.npz` file.
 
     Returns:
-        The recording, equal to the saved one.
+        The recording, equal to the saved one. Large arrays stay in the file, which must not be
+        changed in its place; what is written to them does not reach the file.
 
     Raises:
         ReadError: If the file is not a recording, is damaged, or has a newer format.
@@ -239,23 +294,21 @@ def load_recording(path: Path) -> Recording:
     """
     path = Path(path)
     try:
-        arrays = load_npz(path, "description", *TENSORS, *CAMERA_ARRAYS)
-        description = json.loads(str(arrays.pop("description")))
+        description = json.loads(str(load_npz(path, "description")["description"]))
         version = description.get("format")
         if version != FORMAT_VERSION:
             raise Place(path).error(
                 f"expected a recording of format {FORMAT_VERSION}, got format {version}; a newer "
                 "version of this package wrote it"
             )
-        return _recording_of(description, arrays)
+        return _recording_of(description, map_npz(path, *TENSORS, *CAMERA_ARRAYS))
     except ReadError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Place(path).damaged("a recording", error) from error
 
 
-def _recording_of(description: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Recording:
-    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+def _recording_of(description: dict[str, Any], tensors: Mapping[str, Tensor]) -> Recording:
     cameras = Cameras(
         tensors["intrinsics"], tensors["camera_from_world"],
         distortion=tensors.get("distortion"), image_size=tensors.get("image_size"),

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from selfsup_lifting.gap_filling import fill_track_gaps
+from selfsup_lifting.mapped import new_tensor, release_pages
 from selfsup_lifting.smoothing_settings import ORDER, SmoothingSettings
 
 
@@ -28,7 +29,7 @@ def smooth_tracks(
 
     Returns:
         The tracks. Each uninterrupted part of a joint's track is smoothed by itself; gaps that
-        were not filled stay NaN.
+        were not filled stay NaN. A joint is filtered over all frames at once, one after the other.
 
     Raises:
         ValueError: If the cutoff frequency is not below half the frame rate.
@@ -42,15 +43,25 @@ def smooth_tracks(
         >>> smooth_tracks(noisy, 60.0, SmoothingSettings(cutoff_hz=6.0))[30, 0, 0].round(decimals=2)
         tensor(0.5000)
     """
-    tracks = fill_track_gaps(tracks, settings.fill_gaps_3d)
-    if settings.cutoff_hz is None:
+    filter_ = None if settings.cutoff_hz is None else _low_pass(fps, settings.cutoff_hz)
+    if filter_ is None and not settings.fill_gaps_3d:
         return tracks
-    filter_ = _low_pass(fps, settings.cutoff_hz)
-    points = tracks.double().numpy().copy()
-    for joint in range(points.shape[1]):
-        for part in _known_parts(points[:, joint]):
-            points[part, joint] = _filtered(filter_, points[part, joint])
-    return torch.from_numpy(points).to(tracks.dtype)
+    smoothed = new_tensor(tuple(tracks.shape), tracks.dtype)
+    for joint in range(tracks.shape[1]):
+        track = fill_track_gaps(tracks[:, joint : joint + 1], settings.fill_gaps_3d)[:, 0]
+        smoothed[:, joint] = track if filter_ is None else _smoothed(track, filter_)
+        release_pages()
+    return smoothed
+
+
+def _smoothed(
+    track: Float[Tensor, "frames 3"], sections: NDArray[np.float64]
+) -> Float[Tensor, "frames 3"]:
+    """Filter each uninterrupted part of the track of a joint."""
+    points = track.double().numpy().copy()
+    for part in _known_parts(points):
+        points[part] = _filtered(sections, points[part])
+    return torch.from_numpy(points)
 
 
 def require_cutoff_below_nyquist(fps: float, cutoff_hz: float | None) -> None:

@@ -7,14 +7,16 @@ distances on these velocities, for every pair of cameras; only differences of de
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
+from math import floor
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from multiview_geom import epipolar_lines, fundamental_from_projections
-from selfsup_lifting.recording import Recording
+from selfsup_lifting.recording import Recording, change_parts
 
 # Cameras that are early or late by up to this many frames, and by at most this part of the frames.
 MOST_FRAMES_LATE, FRAMES_PER_LATE_FRAME = 30, 4
@@ -113,6 +115,12 @@ def synchronized(recording: Recording, delays: Float[Tensor, "views"]) -> Record
     Returns:
         The recording; at its ends, detections that a camera did not make are missing.
     """
+    shifted = partial(_shifted, delays=delays)
+    return change_parts(recording, shifted, around=1 + int(delays.abs().max().ceil()))
+
+
+def _shifted(recording: Recording, delays: Float[Tensor, "views"]) -> Recording:
+    """Move the detections of each camera to the time of the others."""
     numbers = torch.cat([recording.keypoints, recording.confidence[..., None]], dim=-1)
     views = zip(numbers.unbind(1), delays.tolist(), strict=True)
     moved = torch.stack([_at_later(track, late) for track, late in views], dim=1)
@@ -241,13 +249,15 @@ def _at_later(
     track: Float[Tensor, "frames joints n"], late: float
 ) -> Float[Tensor, "frames joints n"]:
     """Return a track as it is so many frames later, between frames linearly; NaN outside."""
-    frames = torch.arange(len(track)) + late
-    before = frames.floor().long()
-    share = (frames - before).to(track)[:, None, None]
-    inside = (before >= 0) & (before + (share[:, 0, 0] > 0) < len(track))
+    whole = floor(late)
+    share = late - whole
+    before = torch.arange(len(track)) + whole
+    inside = (before >= 0) & (before + (share > 0) < len(track))
     before = before.clamp(0, len(track) - 1)
-    after = (before + 1).clamp(max=len(track) - 1)
-    found = torch.where(share > 0, torch.lerp(track[before], track[after], share), track[before])
+    found = track[before]
+    if share > 0:
+        after = (before + 1).clamp(max=len(track) - 1)
+        found = torch.lerp(found, track[after], share)
     return torch.where(inside[:, None, None], found, torch.nan)
 
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -21,13 +20,13 @@ from multiview_geom import (
     triangulate_robust,
 )
 from selfsup_lifting.config import Method, TriangulationSettings
+from selfsup_lifting.mapped import collect
 from selfsup_lifting.point_quality import PointQuality, point_quality
-from selfsup_lifting.recording import Recording
+from selfsup_lifting.recording import PART_FRAMES, Recording
+from selfsup_lifting.residuals import Residuals, median, noise, summarize_residuals
 
 DEFAULTS = TriangulationSettings()
 
-# Frames that are triangulated at once, between two reports of the progress.
-CHUNK = 2000
 # Refinement gives full weight to residuals below this share of the outlier threshold.
 HUBER_SHARE = 1 / 3
 
@@ -37,25 +36,6 @@ class Triangulated(NamedTuple):
 
     points: Float[Tensor, "frames joints 3"]
     kept: Bool[Tensor, "frames views joints"]
-
-
-@dataclass(frozen=True)
-class Residuals:
-    """Reprojection errors: distances between detections and projected points [px].
-
-    Attributes:
-        median_px: Median distance.
-        p90_px: 90th percentile.
-        sightings: Number of detections used for the points.
-        seen_share: Share of the possible detections that were made.
-        kept_share: Share of the detections that were used for the points.
-    """
-
-    median_px: float
-    p90_px: float
-    sightings: int
-    seen_share: float
-    kept_share: float
 
 
 @dataclass(frozen=True)
@@ -83,6 +63,12 @@ class Reconstruction:
     expected_error_mm: float
     quality: PointQuality
 
+    @property
+    def points_found(self) -> int:
+        """The number of points that are known."""
+        parts = self.points.split(PART_FRAMES)
+        return sum(int(part.isfinite().all(dim=-1).sum()) for part in parts)
+
     def as_dict(self) -> dict[str, Any]:
         """Return the keys that scripts may rely on."""
         return {
@@ -96,7 +82,7 @@ class Reconstruction:
             "expected_error_mm": self.expected_error_mm,
             "frames": self.points.shape[0],
             "joints": self.points.shape[1],
-            "points_found": int(self.points.isfinite().all(dim=-1).sum()),
+            "points_found": self.points_found,
         }
 
 
@@ -129,7 +115,7 @@ def triangulate_recording(
     Args:
         recording: A recording with at least two views.
         settings: The method.
-        done: Called after every `CHUNK` frames and at the end.
+        done: Called after every part of the recording.
 
     Returns:
         Joints in the world [m], float64, NaN where fewer than two detections are left; and which
@@ -139,12 +125,13 @@ def triangulate_recording(
         `dlt` uses normalized image coordinates, as OpenCV, aniposelib and caliscope do: between
         cameras of different focal length its weights differ from those of pixels.
     """
-    parts = []
-    for part in _parts(recording):
-        parts.append(_triangulated(part, settings))
-        done()
-    points, kept = zip(*parts, strict=True)
-    return Triangulated(torch.cat(points), torch.cat(kept))
+
+    def triangulated() -> Iterator[Triangulated]:
+        for part in recording.parts():
+            yield _triangulated(part, settings)
+            done()
+
+    return Triangulated(*collect(triangulated(), recording.frame_count))
 
 
 def _triangulated(recording: Recording, settings: TriangulationSettings) -> Triangulated:
@@ -178,11 +165,6 @@ def reprojection_errors(
     return (projected - recording.keypoints).square().sum(dim=-1).sqrt()
 
 
-def chunk_count(recording: Recording) -> int:
-    """Return how often `triangulate_recording` calls `done`."""
-    return -(-max(1, recording.frame_count) // CHUNK)
-
-
 def reconstruct(
     recording: Recording,
     settings: TriangulationSettings = DEFAULTS,
@@ -205,57 +187,37 @@ def reconstruct(
     cameras, joints = recording.cameras, recording.skeleton.joints
     if cameras.views < 2:  # noqa: PLR2004 - one ray fixes no point
         raise ValueError(f"{recording.name} has one camera; triangulation needs at least two")
-    measured = []
-    for part in _parts(recording):
-        measured.append(_measured(part, settings))
-        done()
-    points = torch.cat([one.points for one in measured])
-    residuals = torch.cat([one.residuals for one in measured])
-    seen = recording.keypoints.isfinite().all(dim=-1)
-    sigma = _noise(residuals)
-    expected_errors = _expected_errors(recording, points, residuals, sigma)
+    detected = torch.zeros(cameras.views, len(joints), dtype=torch.long)
+
+    def measured() -> Iterator[tuple[Tensor, ...]]:
+        for part in recording.parts():
+            detected.add_(part.keypoints.isfinite().all(dim=-1).sum(dim=0))
+            yield _measured(part, settings)
+            done()
+
+    points, residuals, *quality = collect(measured(), recording.frame_count)
+    total, per_camera, per_joint = summarize_residuals(residuals, detected)
+    known = sum(int(part.isfinite().any(dim=1).sum()) for part in residuals.split(PART_FRAMES))
+    sigma = noise(total.median_px, total.sightings, known)
     return Reconstruction(
         points=points,
         residuals=residuals,
-        total=_summary(residuals, seen),
-        per_camera={
-            name: _summary(residuals[:, view], seen[:, view])
-            for view, name in enumerate(cameras.names)
-        },
-        per_joint={
-            name: _summary(residuals[:, :, joint], seen[:, :, joint])
-            for joint, name in enumerate(joints)
-        },
+        total=total,
+        per_camera=dict(zip(cameras.names, per_camera, strict=True)),
+        per_joint=dict(zip(joints, per_joint, strict=True)),
         sigma_px=sigma,
-        expected_error_mm=float(1000 * expected_errors.nanmedian()),
-        quality=PointQuality(
-            error_px=torch.cat([one.quality.error_px for one in measured]),
-            camera_count=torch.cat([one.quality.camera_count for one in measured]),
-            score=torch.cat([one.quality.score for one in measured]),
-        ),
+        expected_error_mm=1000 * median(_expected_errors(recording, points, residuals, sigma)),
+        quality=PointQuality(*quality),
     )
 
 
-def _parts(recording: Recording) -> Iterator[Recording]:
-    """Divide a recording into parts of `CHUNK` frames; without frames it is one part."""
-    for first in range(0, max(1, recording.frame_count), CHUNK):
-        yield recording.frames(slice(first, first + CHUNK))
-
-
-class _Measured(NamedTuple):
-    """The points of a part of a recording, and how well the detections support them."""
-
-    points: Float[Tensor, "frames joints 3"]
-    residuals: Float[Tensor, "frames views joints"]
-    quality: PointQuality
-
-
-def _measured(part: Recording, settings: TriangulationSettings) -> _Measured:
-    """Triangulate a part of a recording, and measure the reprojection errors."""
+def _measured(part: Recording, settings: TriangulationSettings) -> tuple[Tensor, ...]:
+    """Triangulate a part of a recording; return points, residuals and the quality of the points."""
     points, kept = _triangulated(part, settings)
     residuals = reprojection_errors(part, points)
     residuals = torch.where(kept & residuals.isfinite(), residuals, torch.nan)
-    return _Measured(points, residuals.float(), point_quality(part, residuals))
+    quality = point_quality(part, residuals)
+    return points, residuals.float(), quality.error_px, quality.camera_count, quality.score
 
 
 def _expected_errors(
@@ -265,36 +227,13 @@ def _expected_errors(
     sigma: float,
 ) -> Float[Tensor, "frames joints"]:
     """Return the root-mean-square distance that noise of the detections causes [m]."""
-    parts = []
-    for some, errors in zip(points.split(CHUNK), residuals.split(CHUNK), strict=True):
-        weights = errors.isfinite().to(some.dtype)
+
+    def parts() -> Iterator[tuple[Tensor]]:
         projections = recording.cameras.projections
-        covariance = point_covariance(projections, some, sigma=sigma, weights=weights)
-        parts.append(covariance.diagonal(dim1=-2, dim2=-1).sum(dim=-1).sqrt())
-    return torch.cat(parts)
+        split = zip(points.split(PART_FRAMES), residuals.split(PART_FRAMES), strict=True)
+        for some, errors in split:
+            weights = errors.isfinite().to(some.dtype)
+            covariance = point_covariance(projections, some, sigma=sigma, weights=weights)
+            yield (covariance.diagonal(dim1=-2, dim2=-1).sum(dim=-1).sqrt().float(),)
 
-
-def _summary(residuals: Float[Tensor, "*axes"], seen: Bool[Tensor, "*axes"]) -> Residuals:
-    # NumPy's quantile: that of torch is limited to 16 million numbers.
-    known = residuals.numpy()
-    known = known[np.isfinite(known)]
-    median, p90 = (torch.nan, torch.nan)
-    if len(known):
-        median, p90 = np.quantile(known, (0.5, 0.9), overwrite_input=True).tolist()
-    detected, used = int(seen.sum()), len(known)
-    return Residuals(median, p90, used, detected / max(1, seen.numel()), used / max(1, detected))
-
-
-def _noise(residuals: Float[Tensor, "frames views joints"]) -> float:
-    """Estimate the noise along an image axis, by the median, which is robust to outliers.
-
-    Detections give two measurements, points have three unknowns. The distances are
-    Rayleigh-distributed: their median is sigma sqrt(2 ln 2).
-    """
-    known = residuals.isfinite()
-    measurements, unknowns = 2 * int(known.sum()), 3 * int(known.any(dim=1).sum())
-    if measurements <= unknowns:
-        return torch.nan
-    rayleigh_median = (2 * torch.tensor(2.0).log()).sqrt()
-    spread = residuals.nanmedian() / rayleigh_median
-    return float(spread * (measurements / (measurements - unknowns)) ** 0.5)
+    return collect(parts(), len(points))[0]

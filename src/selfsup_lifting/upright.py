@@ -11,6 +11,8 @@ from selfsup_lifting.skeleton.skeletons import Skeleton
 SHOULDERS, HIPS = ("left_shoulder", "right_shoulder"), ("left_hip", "right_hip")
 # An animal on four legs has shoulders and hips too, but no wrists by this name.
 WRISTS = ("left_wrist", "right_wrist")
+# Number of frames that are looked at: bounds the memory for long recordings.
+MOST_FRAMES = 10_000
 # What the axes X, Y, Z of a world with y up are, by the axis that points up: a rotation each.
 UPRIGHT: Mapping[str, tuple[str, str, str]] = {
     "x": ("z", "x", "y"), "y": ("x", "y", "z"), "z": ("y", "z", "x"),
@@ -91,8 +93,9 @@ def _trunk(
     joints = skeleton.joints
     if not {*SHOULDERS, *HIPS, *WRISTS} <= {*joints}:
         return None
+    some = points[:: max(1, len(points) // MOST_FRAMES)]
     upper, lower = (
-        points[:, [joints.index(name) for name in names]].mean(dim=1) for names in (SHOULDERS, HIPS)
+        some[:, [joints.index(name) for name in names]].mean(dim=1) for names in (SHOULDERS, HIPS)
     )
     trunks = upper - lower
     known = trunks[trunks.isfinite().all(dim=-1)]

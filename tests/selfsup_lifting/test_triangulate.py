@@ -7,12 +7,10 @@ import pytest
 import torch
 from hypothesis import given
 from torch import Tensor
-from torch.testing import assert_close
 
-from selfsup_lifting import triangulate
 from selfsup_lifting.config import Method, ReadSettings, TriangulationSettings
 from selfsup_lifting.files import read_recordings
-from selfsup_lifting.triangulate import Reconstruction, reconstruct, triangulate_recording
+from selfsup_lifting.triangulate import Reconstruction, reconstruct
 from tests.selfsup_lifting.strategies import Scene, scenes
 
 # The figures of the capture's README: plain DLT over every view with confidence >= 0.3 [px].
@@ -30,46 +28,6 @@ def test_a_point_is_known_where_two_views_saw_it(scene: Scene) -> None:
     recording = scene.recording()
     seen = recording.keypoints.isfinite().all(dim=-1).sum(dim=1) >= 2
     assert torch.equal(reconstruct(recording).points.isfinite().all(dim=-1), seen)
-
-
-@pytest.mark.parametrize("method", Method)
-def test_a_long_recording_is_triangulated_in_parts(
-    method: Method, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recording, settings = (
-        Scene(views=3, frames=10).recording(),
-        TriangulationSettings(method=method),
-    )
-    whole, calls = triangulate_recording(recording, settings), []
-    monkeypatch.setattr(triangulate, "CHUNK", 4)
-    parts = triangulate_recording(recording, settings, done=lambda: calls.append(1))
-    assert len(calls) == triangulate.chunk_count(recording) == 3
-    assert_close(parts.points, whole.points, rtol=0, atol=1e-9, equal_nan=True)
-    assert torch.equal(parts.kept, whole.kept)
-
-
-def test_a_long_recording_is_measured_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    recording = Scene(views=3, frames=10, missing=0.2).recording()
-    recording.keypoints[:] += torch.randn(recording.keypoints.shape, generator=seeded())
-    whole = reconstruct(recording)
-    monkeypatch.setattr(triangulate, "CHUNK", 4)
-    parts = reconstruct(recording)
-    assert vars(parts.total) == pytest.approx(vars(whole.total))
-    assert parts.expected_error_mm == pytest.approx(whole.expected_error_mm)
-    assert_close(parts.residuals, whole.residuals, equal_nan=True)
-    for name, column in vars(whole.quality).items():
-        assert_close(getattr(parts.quality, name), column, equal_nan=True)
-
-
-def seeded() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
-
-
-def test_there_may_be_more_than_sixteen_million_detections() -> None:
-    residuals = torch.arange(17_000_000.0).view(-1, 10, 10)
-    summary = triangulate._summary(residuals, torch.ones_like(residuals, dtype=torch.bool))
-    assert (summary.sightings, summary.kept_share) == (17_000_000, 1.0)
-    assert (summary.median_px, summary.p90_px) == pytest.approx((8.5e6, 15.3e6))
 
 
 def real(folder: Path, calibration: str | None = None) -> Reconstruction:

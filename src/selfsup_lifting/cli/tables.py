@@ -15,7 +15,8 @@ from selfsup_lifting.evaluation.ablation import PUBLISHED, Row, interval
 from selfsup_lifting.evaluation.evaluate import Errors, Evaluation
 from selfsup_lifting.evaluation.inspection import Inspection, RigInspection
 from selfsup_lifting.evaluation.table_files import ResultTable, format_number
-from selfsup_lifting.triangulate import Reconstruction, Residuals
+from selfsup_lifting.residuals import Residuals
+from selfsup_lifting.triangulate import Reconstruction
 
 # A table with more columns of numbers is transposed, so that it fits on a screen.
 WIDEST_TABLE = 6

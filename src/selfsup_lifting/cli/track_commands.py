@@ -1,10 +1,10 @@
 """The commands that compute 3D tracks: predict and triangulate."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from multiview_geom import camera_to_world
@@ -43,7 +43,8 @@ from selfsup_lifting.evaluation.inspection import (
 from selfsup_lifting.export import AXES
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.inference import lift, placed_in_camera
-from selfsup_lifting.point_quality import point_quality
+from selfsup_lifting.mapped import collect
+from selfsup_lifting.point_quality import PointQuality, point_quality
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.report.recording_report import Triangulation, save_triangulation_report
 from selfsup_lifting.training.checkpoint import load_lifter
@@ -51,7 +52,6 @@ from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.loop import untrained_lifter
 from selfsup_lifting.triangulate import (
     Reconstruction,
-    chunk_count,
     normalized_image,
     reconstruct,
     reprojection_errors,
@@ -104,14 +104,13 @@ def _lifted(
 ) -> dict[str, Any]:
     """Lift one recording, save and print the result, and return it for scripts."""
     view = options.view or recording.cameras.names[0]
-    single = recording.select_views([view])
-    poses = lift(lifter, single.cameras, single.keypoints, single.confidence)[:, 0]
-    placed = {name: _in_coordinates(name, poses, single) for name in (options.coordinates, "world")}
-    quality = point_quality(single, reprojection_errors(single, placed["world"]))
-    for line in save_outputs(options, paths, placed[options.coordinates], recording, quality):
+    steps = 1 if recording.cameras.views < 2 else 3  # noqa: PLR2004 - lift, evaluate two networks
+    with part_progress(steps * recording.part_count, "part") as done:
+        tracks, seen, quality = _tracks(options, lifter, recording.select_views([view]), done)
+        errors = _errors_against_all_views(lifter, options.run, recording, view, done)
+    for line in save_outputs(options, paths, tracks, recording, quality):
         messages.print(line)
-    blind = int(poses.isnan().flatten(1).any(dim=1).sum())
-    errors = _errors_against_all_views(lifter, options.run, recording, view)
+    blind = int((~seen).sum())
     frames = recording.frame_count
     if not options.json:
         results.print(f"lifted {frames} frames of camera {view}; {blind} frames had no detection")
@@ -121,6 +120,24 @@ def _lifted(
         results.print(evaluation_summary(errors["trained"]))
     plain = {name: evaluation.as_dict() for name, evaluation in errors.items()}
     return {"view": view, "frames": frames, "blind_frames": blind, **plain}
+
+
+def _tracks(
+    options: PredictOptions, lifter: Lifter, single: Recording, done: Callable[[], None]
+) -> tuple[Float[Tensor, "frames joints 3"], Bool[Tensor, "frames"], PointQuality]:
+    """Lift one view; return the tracks, which frames had a detection, and the points' quality."""
+
+    def lifted() -> Iterator[tuple[Tensor, ...]]:
+        for part in single.parts():
+            poses = lift(lifter, part.cameras, part.keypoints, part.confidence)[:, 0]
+            tracks = _in_coordinates(options.coordinates, poses, part)
+            world = _in_coordinates("world", poses, part)
+            quality = point_quality(part, reprojection_errors(part, world))
+            yield tracks, ~poses.isnan().flatten(1).any(dim=1), *vars(quality).values()
+            done()
+
+    tracks, seen, *quality = collect(lifted(), single.frame_count)
+    return tracks, seen, PointQuality(*quality)
 
 
 def _triangulated(
@@ -146,7 +163,7 @@ def _triangulated(
 
 def _reconstructed(options: TriangulateOptions, recording: Recording) -> Reconstruction:
     """Triangulate one recording, with the progress of a long one."""
-    with part_progress(chunk_count(recording), "part") as done:
+    with part_progress(recording.part_count, "part") as done:
         reconstruction = reconstruct(recording, options.triangulation, done=done)
     if reconstruction.total.sightings == 0:
         raise ValueError(
@@ -177,13 +194,13 @@ def _in_coordinates(
 
 
 def _errors_against_all_views(
-    lifter: Lifter, folder: Path, recording: Recording, view: str
+    lifter: Lifter, folder: Path, recording: Recording, view: str, done: Callable[[], None]
 ) -> dict[str, Evaluation]:
     """Evaluate the trained and the untrained network, if there are other views to compare with."""
     if recording.cameras.views < 2:  # noqa: PLR2004 - one view has no other
         return {}
     untrained = untrained_lifter(lifter.skeleton, load_config(folder)).cpu().eval()
     return {
-        "untrained": evaluate_lifter(untrained, [recording], view=view),
-        "trained": evaluate_lifter(lifter, [recording], view=view),
+        "untrained": evaluate_lifter(untrained, [recording], view=view, done=done),
+        "trained": evaluate_lifter(lifter, [recording], view=view, done=done),
     }

@@ -79,7 +79,9 @@ def _inspected(
     """Inspect recordings and return them; where a path holds none, try it as a calibration."""
     try:
         found = read_results(path, read)
-        return inspect_results(found), [one.recording for one in found], None
+        recordings = [one.recording for one in found]
+        with part_progress(sum(one.part_count for one in recordings), "part") as done:
+            return inspect_results(found, done=done), recordings, None
     except ReadError as unread:
         place = Path(path)
         if not place.is_file() and not isinstance(unread, UnrecognizedError):

@@ -1,6 +1,6 @@
 """Evaluate a lifter: mean errors in total, and by action, subject and camera."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import chain
 from math import isfinite
@@ -22,9 +22,10 @@ from selfsup_lifting.evaluation.metrics import (
     procrustes_aligned,
     velocity_errors,
 )
-from selfsup_lifting.evaluation.subject_size import pck_threshold
+from selfsup_lifting.evaluation.subject_size import MOST_FRAMES, pck_threshold
 from selfsup_lifting.inference import lift
-from selfsup_lifting.recording import Recording
+from selfsup_lifting.mapped import collect
+from selfsup_lifting.recording import PART_FRAMES, Recording
 from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.training.dataset import common_skeleton
 from selfsup_lifting.training.lifter import Lifter
@@ -109,7 +110,11 @@ class Evaluation:
 
 
 def evaluate_lifter(
-    lifter: Lifter, recordings: Sequence[Recording], *, view: str | None = None
+    lifter: Lifter,
+    recordings: Sequence[Recording],
+    *,
+    view: str | None = None,
+    done: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """Compare a lifter's single-view predictions with the ground truth, or with all views together.
 
@@ -118,6 +123,7 @@ def evaluate_lifter(
         recordings: Recordings of the lifter's skeleton. If one of them has no ground truth, the
             triangulation of the detections is the reference for all.
         view: The only camera to lift from; by default every camera.
+        done: Called after every part of a recording.
 
     Raises:
         ValueError: If the skeleton is not the lifter's.
@@ -131,7 +137,7 @@ def evaluate_lifter(
         >>> evaluation.reference, evaluation.total.p_mpjpe_mm > 100
         ('truth', True)
     """
-    return summarize(pose_errors(lifter, recordings, view=view))
+    return summarize(pose_errors(lifter, recordings, view=view, done=done))
 
 
 @dataclass(frozen=True)
@@ -158,23 +164,37 @@ class PoseErrors:
 
     def measures(self, counted: Sequence[int]) -> Measures:
         """Return the errors of every pose; PCK and AUC over the counted joints."""
-        joints, aligned = self.joints[..., counted], self.aligned_joints[..., counted]
-        means = (self.joints.nanmean(dim=-1), self.aligned_joints.nanmean(dim=-1))
-        shares = [
-            share(errors, self.pck_threshold)
-            for errors in (joints, aligned)
-            for share in (pck, auc)
-        ]
-        return torch.stack([*means, self.scaled, self.velocity, *shares])
+        pairs = zip(
+            self.joints.split(PART_FRAMES), self.aligned_joints.split(PART_FRAMES), strict=True
+        )
+        measured = (self._shares(*pair, counted) for pair in pairs)
+        plain, aligned, *shares = collect(measured, len(self.joints))
+        return torch.stack([plain, aligned, self.scaled, self.velocity, *shares])
+
+    def _shares(
+        self,
+        joints: Float[Tensor, "frames views joints"],
+        aligned: Float[Tensor, "frames views joints"],
+        counted: Sequence[int],
+    ) -> tuple[Float[Tensor, "frames views"], ...]:
+        """Return the means of a part of the errors, and PCK and AUC, plain and aligned."""
+        chosen = (joints[..., counted], aligned[..., counted])
+        shares = [share(one, self.pck_threshold) for one in chosen for share in (pck, auc)]
+        return joints.nanmean(dim=-1), aligned.nanmean(dim=-1), *shares
 
 
 def pose_errors(
-    lifter: Lifter, recordings: Sequence[Recording], *, view: str | None = None
+    lifter: Lifter,
+    recordings: Sequence[Recording],
+    *,
+    view: str | None = None,
+    done: Callable[[], None] = lambda: None,
 ) -> list[PoseErrors]:
     """Lift every view by itself, and measure the errors of every pose, as `evaluate_lifter`."""
     _require_skeleton(lifter, recordings)
     has_truth = all(recording.truth is not None for recording in recordings)
-    return [_errors_of(lifter, recording, view, has_truth=has_truth) for recording in recordings]
+    truth = [one if has_truth else one.without_truth() for one in recordings]
+    return [_errors_of(lifter, recording, view, done) for recording in truth]
 
 
 def summarize(errors: Sequence[PoseErrors], counted: Sequence[str] = ()) -> Evaluation:
@@ -225,26 +245,53 @@ def nan_to_none(plain: Any) -> Any:  # noqa: ANN401 - any content of a dataclass
 
 
 def _errors_of(
-    lifter: Lifter, recording: Recording, view: str | None, *, has_truth: bool
+    lifter: Lifter, recording: Recording, view: str | None, done: Callable[[], None]
 ) -> PoseErrors:
-    truth = recording.truth if has_truth else None
-    world = triangulate_recording(recording).points if truth is None else truth.double()
+    step = max(1, recording.frame_count // MOST_FRAMES)
+    sample = _reference(recording.frames(slice(None, None, step)))
+    middle = sample.flatten(0, 1).nanmean(dim=0).nan_to_num()
+
+    def measured() -> Iterator[tuple[Tensor, ...]]:
+        for part in recording.parts(after=1):
+            yield tuple(one[:PART_FRAMES] for one in _measured(lifter, part, view, middle))
+            done()
+
+    joints, aligned, scaled, velocity = collect(measured(), recording.frame_count)
+    return PoseErrors(
+        recording=recording if view is None else recording.select_views([view]),
+        reference="triangulation" if recording.truth is None else "truth",
+        joints=joints,
+        aligned_joints=aligned,
+        scaled=scaled,
+        velocity=velocity,
+        pck_threshold=pck_threshold(recording, sample - middle),
+    )
+
+
+def _reference(recording: Recording) -> Float[Tensor, "frames joints 3"]:
+    """Return the joints in the world: the truth, or the triangulation of all views."""
+    if recording.truth is None:
+        return triangulate_recording(recording).points
+    return recording.truth.double()
+
+
+def _measured(
+    lifter: Lifter, part: Recording, view: str | None, middle: Float[Tensor, "3"]
+) -> tuple[Tensor, ...]:
+    """Measure the poses of a part: joints, aligned joints, scaled, velocity."""
     # Far from the origin of a world, float32 has no millimeters; all measures are relative.
-    world = world - world.flatten(0, 1).nanmean(dim=0)
-    lifted = recording if view is None else recording.select_views([view])
+    world = _reference(part) - middle
+    lifted = part if view is None else part.select_views([view])
     rotations = rotation_part(lifted.cameras.camera_from_world)
     reference = world_to_camera(rotations, world).float()
     predicted = lift(lifter, lifted.cameras, lifted.keypoints, lifted.confidence)
     root = lifter.skeleton.root
     velocity = velocity_errors(predicted, reference, root)
-    return PoseErrors(
-        recording=lifted,
-        reference="truth" if has_truth else "triangulation",
-        joints=joint_errors(centered(predicted, root), centered(reference, root)),
-        aligned_joints=joint_errors(procrustes_aligned(predicted, reference), reference),
-        scaled=n_mpjpe(predicted, reference, root),
-        velocity=pad(velocity, (0, 0, 0, len(predicted) - len(velocity)), value=torch.nan),
-        pck_threshold=pck_threshold(recording, world),
+    return (
+        joint_errors(centered(predicted, root), centered(reference, root)),
+        joint_errors(procrustes_aligned(predicted, reference), reference),
+        n_mpjpe(predicted, reference, root),
+        pad(velocity, (0, 0, 0, len(predicted) - len(velocity)), value=torch.nan),
     )
 
 

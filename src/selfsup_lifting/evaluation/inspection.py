@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from multiview_geom import (
@@ -18,9 +18,10 @@ from selfsup_lifting.agreement import Agreement, camera_agreement
 from selfsup_lifting.config import Method, ReadSettings, TriangulationSettings
 from selfsup_lifting.evaluation.subject_size import PERSON_SIZE_M, is_person
 from selfsup_lifting.files import read_results
+from selfsup_lifting.mapped import release_pages
 from selfsup_lifting.reader import ReadResult, merged_notes
 from selfsup_lifting.recording import Recording
-from selfsup_lifting.triangulate import CHUNK, triangulate_recording
+from selfsup_lifting.triangulate import triangulate_recording
 
 HISTOGRAM_BINS = 10
 # A camera that detects a smaller share of the joints gets a warning.
@@ -83,9 +84,17 @@ def inspect_source(source: str, settings: ReadSettings) -> Inspection:
     return inspect_results(read_results(source, settings))
 
 
-def inspect_results(results: Sequence[ReadResult]) -> Inspection:
-    """Inspect the recordings that a source holds."""
+def inspect_results(
+    results: Sequence[ReadResult], *, done: Callable[[], None] = lambda: None
+) -> Inspection:
+    """Inspect the recordings that a source holds.
+
+    Args:
+        results: The recordings, as they were read.
+        done: Called after every part of a recording.
+    """
     recordings = [result.recording for result in results]
+    counts = [_count(recording, done) for recording in recordings]
     first = recordings[0]
     return Inspection(
         reader=results[0].reader,
@@ -96,14 +105,14 @@ def inspect_results(results: Sequence[ReadResult]) -> Inspection:
         fps=tuple(sorted({one.fps for one in recordings})),
         skeleton=first.skeleton.name,
         joints=first.skeleton.joints,
-        missing_share=_missing_share(recordings),
-        missing_per_camera=_missing_by_name(recordings, lambda one: one.cameras.names, dim=1),
-        missing_per_joint=_missing_by_name(recordings, lambda one: one.skeleton.joints, dim=2),
-        confidence_histogram=_histogram(recordings),
+        missing_share=_missing_share(counts),
+        missing_per_camera=_missing_by_name([one.cameras.names for one in recordings], counts, 0),
+        missing_per_joint=_missing_by_name([one.skeleton.joints for one in recordings], counts, 1),
+        confidence_histogram=_histogram(counts),
         people=_people(results),
         units=_units(recordings),
         truth=any(one.truth is not None for one in recordings),
-        warnings=tuple(merged_notes(_all_warnings(results))),
+        warnings=tuple(merged_notes(_all_warnings(results, counts))),
         rig=summarize_cameras(first.cameras),
     )
 
@@ -139,35 +148,63 @@ def _cameras(recordings: Sequence[Recording]) -> dict[str, tuple[int, int]]:
     return sizes
 
 
-def _missing(recording: Recording) -> Bool[Tensor, "frames views joints"]:
-    return ~recording.keypoints.isfinite().all(dim=-1)
+@dataclass(frozen=True)
+class _Counts:
+    """How many detections of a recording are missing, and what their confidences are.
+
+    Attributes:
+        frames: The number of frames.
+        missing: The missing detections of each joint in each view.
+        histogram: The detections in each tenth of the confidence.
+        known: The detections with a confidence.
+        certain: Those of them with the confidence 1.
+    """
+
+    frames: int
+    missing: Int[Tensor, "views joints"]
+    histogram: Float[Tensor, "tenths"]
+    known: int
+    certain: int
 
 
-def _missing_share(recordings: Sequence[Recording]) -> float:
-    missing = sum(int(_missing(one).sum()) for one in recordings)
-    return missing / max(1, sum(one.confidence.numel() for one in recordings))
+def _count(recording: Recording, done: Callable[[], None]) -> _Counts:
+    """Count the detections of a recording in one pass, part by part."""
+    missing = torch.zeros(recording.confidence.shape[1:], dtype=torch.long)
+    histogram = torch.zeros(HISTOGRAM_BINS, dtype=torch.float64)
+    known = certain = 0
+    for part in recording.parts():
+        scores = part.confidence[part.confidence > 0]
+        missing += (~part.keypoints.isfinite().all(dim=-1)).sum(dim=0)
+        histogram += torch.histc(scores, bins=HISTOGRAM_BINS, min=0.0, max=1.0)
+        known += len(scores)
+        certain += int((scores == 1).sum())
+        release_pages()
+        done()
+    return _Counts(recording.frame_count, missing, histogram, known, certain)
+
+
+def _missing_share(counts: Sequence[_Counts]) -> float:
+    missing = sum(int(one.missing.sum()) for one in counts)
+    return missing / max(1, sum(one.frames * one.missing.numel() for one in counts))
 
 
 def _missing_by_name(
-    recordings: Sequence[Recording], names: Callable[[Recording], Sequence[str]], dim: int
+    names: Sequence[Sequence[str]], counts: Sequence[_Counts], axis: int
 ) -> dict[str, float]:
     """Average the share of missing detections over all recordings, by camera or by joint."""
     missing: dict[str, int] = {}
     possible: dict[str, int] = {}
-    for recording in recordings:
-        for name, part in zip(names(recording), _missing(recording).unbind(dim), strict=True):
+    for own, one in zip(names, counts, strict=True):
+        for name, part in zip(own, one.missing.unbind(axis), strict=True):
             missing[name] = missing.get(name, 0) + int(part.sum())
-            possible[name] = possible.get(name, 0) + part.numel()
+            possible[name] = possible.get(name, 0) + one.frames * part.numel()
     return {name: missing[name] / max(1, possible[name]) for name in missing}
 
 
-def _histogram(recordings: Sequence[Recording]) -> tuple[float, ...]:
+def _histogram(counts: Sequence[_Counts]) -> tuple[float, ...]:
     """Return the share of the detections in each bin of the confidence."""
-    counts = torch.zeros(HISTOGRAM_BINS)
-    for recording in recordings:
-        for scores in recording.confidence.split(CHUNK):
-            counts += torch.histc(scores[scores > 0], bins=HISTOGRAM_BINS, min=0.0, max=1.0)
-    return tuple((counts / counts.sum().clamp(min=1)).tolist())
+    total = torch.stack([one.histogram for one in counts]).sum(dim=0)
+    return tuple((total / total.sum().clamp(min=1)).tolist())
 
 
 def _people(results: Sequence[ReadResult]) -> dict[str, int]:
@@ -203,43 +240,41 @@ def _subject_size(points: Float[Tensor, "frames joints 3"]) -> float:
     return float(known.median()) if len(known) else torch.nan
 
 
-def _all_warnings(results: Sequence[ReadResult]) -> list[tuple[str, list[str]]]:
+def _all_warnings(
+    results: Sequence[ReadResult], counts: Sequence[_Counts]
+) -> list[tuple[str, list[str]]]:
     """Return the warnings about each recording; the rig of the first ones is examined closely."""
+    pairs = enumerate(zip(results, counts, strict=True))
     return [
-        (one.recording.name, _warnings(one, thorough=at < MOST_EXAMINED))
-        for at, one in enumerate(results)
+        (one.recording.name, _warnings(one, counted, thorough=at < MOST_EXAMINED))
+        for at, (one, counted) in pairs
     ]
 
 
-def _warnings(result: ReadResult, *, thorough: bool) -> list[str]:
+def _warnings(result: ReadResult, counts: _Counts, *, thorough: bool) -> list[str]:
     recording = result.recording
     warnings = list(result.notes)
     warnings += [issue.message for issue in check_cameras(recording.cameras)]
-    warnings += _warnings_about_gaps(recording)
+    warnings += _warnings_about_gaps(recording, counts)
     if result.unscored:
         points = f"{result.unscored} points have" if result.unscored > 1 else "1 point has"
         warnings.append(f"{recording.name}: {points} no score, and each counts as certain")
-    elif _is_certain(recording):
+    elif 0 < counts.known == counts.certain:
         warnings.append(f"{recording.name}: every confidence is 1; the scores may be lost")
     agreement = camera_agreement(recording, thorough=thorough)
     return warnings + warnings_about_geometry(recording, agreement)
 
 
-def _warnings_about_gaps(recording: Recording) -> Iterator[str]:
-    missing = _missing(recording)
-    shares = missing.sum(dim=(0, 2)) / max(1, missing[:, 0].numel())
-    for name, share in zip(recording.cameras.names, shares.tolist(), strict=True):
+def _warnings_about_gaps(recording: Recording, counts: _Counts) -> Iterator[str]:
+    joints = recording.skeleton.joints
+    for name, missing in zip(recording.cameras.names, counts.missing, strict=True):
+        share = int(missing.sum()) / max(1, counts.frames * len(joints))
         if share > 1 - LEAST_SEEN_SHARE:
             yield f"{recording.name}: camera {name} misses {share:.0%} of all joints"
-    never = missing.all(dim=1).all(dim=0).nonzero().flatten().tolist()
-    if never:
-        names = ", ".join(recording.skeleton.joints[joint] for joint in never)
+    never = (counts.missing == counts.frames).all(dim=0).tolist()
+    names = ", ".join(joint for joint, unseen in zip(joints, never, strict=True) if unseen)
+    if names:
         yield f"{recording.name}: no camera ever detects {names}"
-
-
-def _is_certain(recording: Recording) -> bool:
-    known = recording.confidence > 0
-    return bool(known.any()) and not bool((known & (recording.confidence != 1)).any())
 
 
 def warnings_about_geometry(recording: Recording, agreement: Agreement | None) -> list[str]:

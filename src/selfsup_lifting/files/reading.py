@@ -3,9 +3,12 @@
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
+from jaxtyping import Bool
+from torch import Tensor
 
 from multiview_geom import Lens
 from selfsup_lifting.calibration import calibration_file
@@ -17,7 +20,7 @@ from selfsup_lifting.files.sessions.layout import unrecognized_tracks
 from selfsup_lifting.gap_filling import fill_gaps
 from selfsup_lifting.read_errors import Place, ReadError, UnrecognizedError, listed
 from selfsup_lifting.reader import Reader, ReadResult, merged_notes
-from selfsup_lifting.recording import Recording
+from selfsup_lifting.recording import Recording, change_parts
 from selfsup_lifting.simulation import motion_capture, stick_figure
 from selfsup_lifting.skeleton.skeleton_file import find_skeleton
 from selfsup_lifting.timing import in_step
@@ -154,23 +157,32 @@ def _existing(path: str) -> Path:
 
 def _dropped(recording: Recording, settings: ReadSettings) -> Iterator[str]:
     """Yield a note on the share of the detections whose confidence is too low."""
-    known = recording.confidence > 0
-    low = known & (recording.confidence < settings.min_confidence)
-    share = int(low.sum()) / max(1, int(known.sum()))
-    if share > 0:
+    known = low = 0
+    for part in recording.parts() if settings.min_confidence > 0 else ():
+        known += int((part.confidence > 0).sum())
+        low += int(_is_low(part, settings.min_confidence).sum())
+    if low > 0:
         yield (
-            f"{recording.name}: {share:.1%} of the detections have a confidence below "
+            f"{recording.name}: {low / known:.1%} of the detections have a confidence below "
             f"{settings.min_confidence:g} and count as missing"
         )
 
 
+def _is_low(recording: Recording, least: float) -> Bool[Tensor, "frames views joints"]:
+    """Return which detections have a confidence that is too low."""
+    return (recording.confidence > 0) & (recording.confidence < least)
+
+
 def _prepared(result: ReadResult, settings: ReadSettings, reader: str) -> ReadResult:
     """Apply the settings to a recording as it was read."""
-    notes = [*result.notes, *_dropped(result.recording, settings)]
+    recording = result.recording
+    notes = [*result.notes, *_dropped(recording, settings)]
     try:
-        recording = result.recording.with_exchanged_sides(settings.exchange_sides)
+        if settings.exchange_sides:
+            exchange = partial(Recording.with_exchanged_sides, cameras=settings.exchange_sides)
+            recording = change_parts(recording, exchange)
     except ValueError as error:
-        raise ReadError(f"{result.recording.name}: {error}") from error
+        raise ReadError(f"{recording.name}: {error}") from error
     if settings.sync:
         recording, told = in_step(recording)
         notes.append(f"{recording.name}: {told}")
@@ -183,20 +195,27 @@ def _changed(recording: Recording, settings: ReadSettings) -> Recording:
         cameras = replace(recording.cameras, distortion=None, lens=Lens.OPENCV)
         recording = replace(recording, cameras=cameras)
     if settings.min_confidence > 0:
-        low = recording.confidence < settings.min_confidence
-        recording = replace(
-            recording,
-            keypoints=torch.where(low[..., None], torch.nan, recording.keypoints),
-            confidence=torch.where(low, 0.0, recording.confidence),
-        )
+        recording = change_parts(recording, partial(_without_low, least=settings.min_confidence))
     if settings.fill_gaps:
-        recording = fill_gaps(recording, settings.fill_gaps)
+        fill = partial(fill_gaps, longest=settings.fill_gaps)
+        recording = change_parts(recording, fill, around=settings.fill_gaps + 1)
     if settings.fps is not None:
         step = max(1, round(recording.fps / settings.fps))
         recording = recording.frames(slice(settings.fps_phase % step, None, step))
     if settings.skeleton is None:
         return recording
     try:
-        return recording.to_skeleton(find_skeleton(settings.skeleton))
+        target = find_skeleton(settings.skeleton)
+        return change_parts(recording, partial(Recording.to_skeleton, target=target))
     except ValueError as error:
         raise ReadError(f"{recording.name}: {error}") from error
+
+
+def _without_low(recording: Recording, least: float) -> Recording:
+    """Return a recording without the detections whose confidence is too low."""
+    low = recording.confidence < least
+    return replace(
+        recording,
+        keypoints=torch.where(low[..., None], torch.nan, recording.keypoints),
+        confidence=torch.where(low, 0.0, recording.confidence),
+    )

@@ -1,18 +1,30 @@
 """NumPy's files: the arrays of `.npz` archives, even if pickled, and the array of a `.npy`."""
 
 import zlib
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path
+from struct import unpack
 from typing import Any, TypeGuard
-from zipfile import BadZipFile, ZipFile, ZipInfo
+from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from selfsup_lifting import mapped
 from selfsup_lifting.parse.safe_pickle import unpickle
 from selfsup_lifting.parse.unpacking import require_unpackable
 from selfsup_lifting.read_errors import Place, ReadError
+
+# Where the header of a zip file's member has the lengths of its name and of its extra field.
+LENGTHS = 26
+# The flag of an encrypted member.
+ENCRYPTED = 1
+# How much is read at once to compare a checksum [bytes].
+CHECKED_AT_ONCE = 2**20
 
 
 def array_names(path: Path) -> frozenset[str]:
@@ -41,13 +53,43 @@ def load_npz(path: Path, *names: str) -> dict[str, Any]:
         ReadError: If it is not an `.npz` file, is damaged, holds a pickle that could run code, or
             unpacks to far more than its size.
     """
+    with _archive(path) as archive:
+        members = [each for each in archive.infolist() if each.filename in _members(names)]
+        require_unpackable(path, sum(each.file_size for each in members), "its arrays")
+        return {each.filename.removesuffix(".npy"): _array(path, archive, each) for each in members}
+
+
+def map_npz(path: Path, *names: str) -> dict[str, Tensor]:
+    """Map large arrays of numbers of an `.npz` file into memory, and read the others.
+
+    Args:
+        path: The file.
+        names: The arrays, those of them that the file has.
+
+    Returns:
+        Tensors. Those of arrays that are not compressed and larger than `mapped.IN_MEMORY` stay in
+        the file; what is written to them does not reach it.
+
+    Raises:
+        ReadError: As `load_npz`; the checksums of mapped arrays are compared too.
+    """
+    tensors = {}
+    with _archive(path) as archive:
+        for each in archive.infolist():
+            if each.filename in _members(names) and each.file_size > mapped.IN_MEMORY:
+                tensor = _mapped(path, archive, each)
+                if tensor is not None:
+                    tensors[each.filename.removesuffix(".npy")] = tensor
+    others = load_npz(path, *(name for name in names if name not in tensors))
+    return tensors | {name: torch.from_numpy(array) for name, array in others.items()}
+
+
+@contextmanager
+def _archive(path: Path) -> Iterator[ZipFile]:
+    """Open an `.npz` file; all errors of damaged files are ReadErrors."""
     try:
         with ZipFile(path) as archive:
-            members = [each for each in archive.infolist() if each.filename in _members(names)]
-            require_unpackable(path, sum(each.file_size for each in members), "its arrays")
-            return {
-                each.filename.removesuffix(".npy"): _array(path, archive, each) for each in members
-            }
+            yield archive
     except (ReadError, FileNotFoundError):
         raise
     except (
@@ -98,6 +140,30 @@ def _array(path: Path, archive: ZipFile, member: ZipInfo) -> Any:  # noqa: ANN40
     _require_size(Place(path, member.filename), size, shape, dtype)
     with archive.open(member) as stream:
         return np.lib.format.read_array(stream, allow_pickle=False)
+
+
+def _mapped(path: Path, archive: ZipFile, member: ZipInfo) -> Tensor | None:
+    """Map an array; None if it is compressed, pickled or not aligned in the file."""
+    if member.compress_type != ZIP_STORED or member.flag_bits & ENCRYPTED:
+        return None
+    with archive.open(member) as stream:
+        shape, dtype = _header(stream)
+        begin = stream.tell()
+        _require_size(Place(path, member.filename), member.file_size - begin, shape, dtype)
+        while stream.read(CHECKED_AT_ONCE):
+            pass  # the end of the stream compares the checksum
+    offset = _data_offset(path, member) + begin
+    if dtype.hasobject or dtype.byteorder == ">" or offset % dtype.itemsize:
+        return None
+    return mapped.mapped_tensor(path, offset, shape, dtype)
+
+
+def _data_offset(path: Path, member: ZipInfo) -> int:
+    """Return where the data of a member begin: after its header, its name and its extra field."""
+    with path.open("rb") as file:
+        file.seek(member.header_offset + LENGTHS)
+        name, extra = unpack("<HH", file.read(4))
+    return member.header_offset + LENGTHS + 4 + int(name) + int(extra)
 
 
 def _header(stream: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:  # noqa: ANN401 - any stream

@@ -21,7 +21,8 @@ from selfsup_lifting.report.recording_parts import (
     worst_and_best,
 )
 from selfsup_lifting.report.reproduction import reproduction_section, settings_section
-from selfsup_lifting.triangulate import Reconstruction, Residuals, reconstruct
+from selfsup_lifting.residuals import Residuals
+from selfsup_lifting.triangulate import Reconstruction, reconstruct
 from selfsup_lifting.upright import world_up
 
 # Recordings that a report shows; the others are in its numbers.

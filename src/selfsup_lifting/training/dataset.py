@@ -1,6 +1,6 @@
 """Convert recordings to training tensors: undistort, normalize, triangulate pseudo-labels."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -10,8 +10,9 @@ from torch.nn.functional import pad
 
 from multiview_geom import relative_transform, rigid_transform
 from selfsup_lifting.config import Labels, TriangulationSettings
+from selfsup_lifting.mapped import collect
 from selfsup_lifting.read_errors import listed
-from selfsup_lifting.recording import Recording
+from selfsup_lifting.recording import PART_FRAMES, Recording
 from selfsup_lifting.skeleton.skeletons import Skeleton, centered_on_root, joints_of, root_position
 from selfsup_lifting.triangulate import DEFAULTS, normalized_image, triangulate_recording
 
@@ -95,13 +96,17 @@ def usable_frames(
     triangulation: TriangulationSettings = DEFAULTS,
 ) -> Frames:
     """Return the same frames as `build_dataset`; there may be none."""
-    parts = [
-        _frames(one, _world_points(one, labels, triangulation), place)
-        for place, one in enumerate(recordings)
-    ]
-    frames = _concatenated(parts)
-    usable = usable_views(frames, common_skeleton(recordings).root)
-    return frames.select(usable.any(dim=1))
+    root, views = common_skeleton(recordings).root, max(one.cameras.views for one in recordings)
+
+    def parts() -> Iterator[tuple[Tensor, ...]]:
+        for place, one in enumerate(recordings):
+            for number, part in enumerate(one.parts()):
+                world = _world_points(part, labels, triangulation)
+                first = torch.tensor([place, number * PART_FRAMES])
+                frames = _padded(_frames(part, world, first), views)
+                yield tuple(vars(frames.select(usable_views(frames, root).any(dim=1))).values())
+
+    return Frames(*collect(parts(), sum(one.frame_count for one in recordings)))
 
 
 def batch_count(frames: int, frames_per_batch: int) -> int:
@@ -161,8 +166,13 @@ def usable_views(frames: Frames, root: tuple[int, ...]) -> Bool[Tensor, "frames 
     return enough & joints_of(frames.seen, root, dim=-1).all(dim=-1)
 
 
-def _frames(recording: Recording, world: Float[Tensor, "frames joints 3"], place: int) -> Frames:
-    """Convert a recording and its labels to frames, without those whose root has no label."""
+def _frames(
+    recording: Recording, world: Float[Tensor, "frames joints 3"], first: Int[Tensor, "2"]
+) -> Frames:
+    """Convert a recording and its labels to frames, without those whose root has no label.
+
+    `first` is the origin of the first frame.
+    """
     numbers = torch.arange(recording.frame_count)
     root = recording.skeleton.root
     image = normalized_image(recording.cameras, recording.keypoints)
@@ -180,7 +190,7 @@ def _frames(recording: Recording, world: Float[Tensor, "frames joints 3"], place
         labels=relative.float(),
         labelled=labelled,
         camera_from_root=camera_from_root.float(),
-        origin=torch.stack([torch.full_like(numbers, place), numbers], dim=1),
+        origin=first + torch.stack([torch.zeros_like(numbers), numbers], dim=1),
     )
     return frames.select(rooted)
 
@@ -193,13 +203,6 @@ def _world_points(
     if recording.truth is None:
         raise ValueError(f"supervised training needs ground truth, {recording.name} has none")
     return recording.truth.double()
-
-
-def _concatenated(parts: Sequence[Frames]) -> Frames:
-    views = max(part.image.shape[1] for part in parts)
-    parts = [_padded(part, views) for part in parts]
-    columns = ([getattr(part, one.name) for part in parts] for one in fields(Frames))
-    return Frames(*(torch.cat(column) for column in columns))
 
 
 def _padded(frames: Frames, views: int) -> Frames:
