@@ -8,23 +8,24 @@ although the system can take them back.
 """
 
 import argparse
-import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
-from measure import results_folder, surroundings
+from measure import Suite, commit
 
 from selfsup_lifting import ReadSettings, Recording, read_recordings, save_recording
 
 FRAMES = (100_000, 1_000_000)
+# The commands that are measured with more frames than this, which takes minutes for each.
+LONG, OF_LONG = 100_000, ("inspect", "triangulate, dlt", "triangulate, refined", "predict")
 VIEWS = 4
 NOISE_PX = 0.5
 # The network of the preset `demo`: memory does not depend on how long it was trained.
@@ -77,6 +78,17 @@ def long_recording(frames: int) -> Recording:
     )  # fmt: skip
 
 
+def write_recording(path: str, frames: int) -> None:
+    """Write the recording in a process of its own: a child inherits the peak of its parent."""
+    writer = get_context("spawn").Process(target=_write, args=(path, frames))
+    writer.start()
+    writer.join()
+
+
+def _write(path: str, frames: int) -> None:
+    save_recording(Path(path), long_recording(frames))
+
+
 def measured(name: str, frames: int, paths: dict[str, str], threads: int) -> Row:
     """Run a command in a process of its own."""
     arguments = [part.format(**paths) for part in COMMANDS[name]]
@@ -103,8 +115,8 @@ def rows(frames: Sequence[int], names: Sequence[str], folder: Path, threads: int
     subprocess.run(training, check=True, capture_output=True)
     found = []
     for count in frames:
-        save_recording(Path(paths["data"]), long_recording(count))
-        for name in names:
+        write_recording(paths["data"], count)
+        for name in names or (COMMANDS if count <= LONG else OF_LONG):
             out = str(folder / f"{count}-{name.replace(', ', '-').replace(' ', '-')}")
             found.append(measured(name, count, {**paths, "out": out}, threads))
             print(found[-1], flush=True)
@@ -115,20 +127,16 @@ def main() -> None:
     """Measure, print and save."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--frames", type=int, nargs="+", default=FRAMES)
-    parser.add_argument("--only", nargs="+", choices=COMMANDS, default=[*COMMANDS])
+    parser.add_argument("--only", nargs="+", choices=COMMANDS, default=[])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="a small run that saves nothing")
     asked = parser.parse_args()
     frames = (5_000,) if asked.quick else asked.frames
+    commit()  # before a long measurement, during which the checkout may change
     with tempfile.TemporaryDirectory() as folder:
         found = rows(frames, asked.only, Path(folder), asked.threads)
-    if asked.quick:
-        return
-    record = {"suite": "memory", "device": "cpu", "threads": asked.threads, "views": VIEWS}
-    record |= {**surroundings("cpu"), "rows": [asdict(row) for row in found]}
-    file = results_folder() / f"memory--{platform.machine()}--cpu.json"
-    file.write_text(json.dumps(record, indent=1) + "\n")
-    print(file)
+    if not asked.quick:
+        print(Suite("memory", "cpu", asked.threads, quick=False).save(found))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ PAGES = (
     ROOT / "benchmarks" / "README.md",
     ROOT / "docs" / "calibration.md",
     ROOT / "docs" / "kernels.md",
+    ROOT / "docs" / "scaling.md",
 )
 HEADLINE_POINTS, HEADLINE_MATRICES = 139_264, 100_000
 
@@ -181,6 +182,17 @@ def latency(rows: list[Row]) -> list[list[str]]:
     return body
 
 
+def memory(rows: list[Row]) -> list[list[str]]:
+    """Show the memory and the time of commands with long recordings."""
+    body = [["command", "frames", "peak memory [MB]", "time [s]", "processor [s]"]]
+    body.append(["---", "--:", "--:", "--:", "--:"])
+    for row in rows:
+        measures = (row["peak_megabytes"], row["seconds"], row["processor_seconds"])
+        cells = [row["command"], f"{row['frames']:,}"]
+        body.append([*cells, *(f"{measure:,.0f}" for measure in measures)])
+    return body
+
+
 TABLES: dict[str, tuple[str, Callable[[list[Row]], list[list[str]]]]] = {
     "triangulation": ("triangulation", triangulation),
     "two views": ("triangulation", two_views),
@@ -197,6 +209,7 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], list[list[str]]]]] = {
     "calibration time": ("calibration", calibration_time),
     "missing": ("missing", missing),
     "latency": ("latency", latency),
+    "memory": ("memory", memory),
 }
 
 

@@ -19,6 +19,7 @@ PAGES = [
     ROOT / "benchmarks" / "README.md",
     ROOT / "docs" / "calibration.md",
     ROOT / "docs" / "kernels.md",
+    ROOT / "docs" / "scaling.md",
 ]
 
 
