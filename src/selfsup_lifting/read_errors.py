@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from selfsup_lifting.safe_text import printable
+
 LONGEST_VALUE = 60
 MOST_NAMED = 4
 
@@ -23,7 +25,7 @@ class ReadError(ValueError):
     """
 
     def __init__(self, sentence: str, details: str = "") -> None:
-        super().__init__(sentence)
+        super().__init__(printable(sentence))
         self.details = details
 
 

@@ -51,5 +51,7 @@ class FilePlace:
 
 
 def _shortened(written: str, width: int = 80) -> str:
+    """Return one line of printable characters; others are escaped as in Python."""
     line = " ".join(written.split())
+    line = "".join(one if one.isprintable() else repr(one)[1:-1] for one in line)
     return line if len(line) <= width else f"{line[: width - 3]}..."

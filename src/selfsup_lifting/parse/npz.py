@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 from struct import unpack
+from tokenize import TokenError
 from typing import Any, TypeGuard
 from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
@@ -19,6 +20,10 @@ from selfsup_lifting.parse.safe_pickle import unpickle
 from selfsup_lifting.parse.unpacking import require_unpackable
 from selfsup_lifting.read_errors import Place, ReadError
 
+# What NumPy raises if an array's header or data are damaged.
+DAMAGED_ARRAY = (
+    OSError, EOFError, ValueError, TypeError, MemoryError, SyntaxError, TokenError, KeyError,
+)  # fmt: skip
 # Where the header of a zip file's member has the lengths of its name and of its extra field.
 LENGTHS = 26
 # The flag of an encrypted member.
@@ -92,10 +97,7 @@ def _archive(path: Path) -> Iterator[ZipFile]:
             yield archive
     except (ReadError, FileNotFoundError):
         raise
-    except (
-        BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError,
-        TypeError, MemoryError, SyntaxError,
-    ) as error:  # fmt: skip
+    except (BadZipFile, zlib.error, NotImplementedError, RuntimeError, *DAMAGED_ARRAY) as error:
         raise Place(path).damaged("an npz file", error) from None
 
 
@@ -126,7 +128,7 @@ def load_npy(path: Path) -> NDArray[Any]:
             array: NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
     except (ReadError, FileNotFoundError):
         raise
-    except (OSError, EOFError, ValueError, TypeError, MemoryError, SyntaxError) as error:
+    except DAMAGED_ARRAY as error:
         raise Place(path).damaged("a NumPy array", error) from None
     return array
 

@@ -213,6 +213,12 @@ def test_a_broken_colmap_model_is_reported_in_one_sentence(
     assert said in said_by(tmp_path)
 
 
+def test_control_characters_of_a_file_do_not_reach_the_terminal(tmp_path: Path) -> None:
+    path = written(tmp_path, "humaneva")
+    path.write_text(path.read_text().replace("1", "\x1b[31m\0", 1))
+    assert said_by(path).isprintable()
+
+
 @settings(max_examples=40)
 @pytest.mark.parametrize("form", FILES)
 @given(data=st.data())

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
 import numpy as np
 import pytest
@@ -42,6 +43,22 @@ def session(folder: Path, layout: str) -> Path:
 def refused(path: Path, sentence: str) -> None:
     with pytest.raises(ReadError, match=sentence):
         read_recordings([str(path)], ReadSettings())
+
+
+@pytest.mark.parametrize("damage", [b"\0", b"(((((((", b"{'a'"])
+@pytest.mark.parametrize("compression", [ZIP_DEFLATED, ZIP_STORED])
+def test_a_damaged_header_of_an_array_is_one_sentence(
+    tmp_path: Path, damage: bytes, compression: int
+) -> None:
+    save_recording(tmp_path / "x.npz", Scene(frames=3).recording())
+    with ZipFile(tmp_path / "x.npz") as archive:
+        members = {one.filename: archive.read(one) for one in archive.infolist()}
+    header = members["keypoints.npy"]
+    members["keypoints.npy"] = header[:10] + damage + header[10 + len(damage) :]
+    with ZipFile(tmp_path / "x.npz", "w", compression) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    refused(tmp_path / "x.npz", r"x\.npz is not an npz file, or is damaged")
 
 
 @pytest.mark.parametrize(
