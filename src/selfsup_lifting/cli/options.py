@@ -204,12 +204,15 @@ class ViewOptions(ResultOptions):
             by default a page with the name of the first path.
         up: Axis of the world that points up, such as z or -y; by default found from the person or
             the cameras.
+        video: Videos of the cameras, named like them, to show below the skeletons in .png, .gif and
+            .mp4 files; a page takes them when it is open.
         triangulation: How recordings are triangulated.
     """
 
     paths: Positional[tuple[str, ...]]
     out: tuple[Path, ...] = ()
     up: str | None = None
+    video: tuple[Path, ...] = ()
     triangulation: Triangulation = field(default_factory=TriangulationSettings)
 
 

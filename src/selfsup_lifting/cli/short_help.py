@@ -58,7 +58,7 @@ SHOWN: Mapping[str, Shown] = {
     ),
     "view": Shown(
         ("paths",),
-        ("out", "frames", "take", "cameras", "up"),
+        ("out", "video", "frames", "take", "cameras", "up"),
         (
             "view capture/ --out skeleton.gif",
             "view capture/ lifted.npz --out compared.html",

@@ -37,7 +37,7 @@ from selfsup_lifting.recording import Recording
 from selfsup_lifting.report.recording_report import save_inspection_report
 from selfsup_lifting.viewer.pictures import shown_frames
 from selfsup_lifting.viewer.saving import about_view, require_view, save_view
-from selfsup_lifting.viewer.scene import read_scene
+from selfsup_lifting.viewer.scene import read_scene, with_videos
 
 
 def inspect(options: InspectOptions) -> None:
@@ -63,6 +63,7 @@ def view(options: ViewOptions) -> None:
         options.paths, options.read, options.triangulation,
         frames=frame_slice(options.frames), up=options.up,
     )  # fmt: skip
+    scene = with_videos(scene, options.video, options.read.map)
     for path in outputs:
         images = len(shown_frames(path, scene))
         with part_progress(images, "image") as done:

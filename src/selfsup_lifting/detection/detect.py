@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from selfsup_lifting.detection.mediapipe_pose import PoseDetector
@@ -78,7 +79,7 @@ def detect_people(
     return Detection(
         frames,
         {table.video.camera: _with_people(table) for table in tables},
-        tuple(_notes({table.video.camera: count for table, count in counts.items()})),
+        tuple(_notes({table.video.camera: many for table, many in counts.items()})),
     )
 
 
@@ -93,7 +94,7 @@ def _detect(table: TrackTable, detector: PoseDetector, show: Show) -> int:
     """Detect the people of one video from the first missing frame on; return the frame count."""
     done = table.resume()
     with detector.opened(table.video.fps) as detect, table.appended() as file:
-        for frame, picture in enumerate(table.video.pictures(done), start=done):
+        for frame, picture in enumerate(table.video.pictures(count(done)), start=done):
             table.write(file, frame, detect(picture, frame))
             done = frame + 1
             show(table.video.camera)
@@ -107,9 +108,9 @@ def _with_people(table: TrackTable) -> int:
 
 def _notes(counts: dict[str, int]) -> Iterator[str]:
     fewest = min(counts, key=counts.__getitem__)
-    for camera, count in counts.items():
-        if count > counts[fewest]:
+    for camera, many in counts.items():
+        if many > counts[fewest]:
             yield (
-                f"the video of {camera} has {count} frames, that of {fewest} {counts[fewest]}: the "
+                f"the video of {camera} has {many} frames, that of {fewest} {counts[fewest]}: the "
                 "last ones are left out; if the cameras did not start together, use --sync later"
             )

@@ -1,7 +1,7 @@
 """The pictures of videos, read one after the other with OpenCV."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -34,17 +34,19 @@ class Video:
     image_size: tuple[int, int]
     fps: float
 
-    def pictures(self, first: int = 0) -> Iterator[UInt8[np.ndarray, "height width rgb"]]:
-        """Yield the pictures from a frame on, until the video ends."""
+    def pictures(self, frames: Iterable[int]) -> Iterator[UInt8[np.ndarray, "height width rgb"]]:
+        """Yield the pictures of frames, whose numbers increase, until the video ends."""
         import cv2
 
+        following = 0
         with _opened(self.path) as capture:
-            if not all(capture.grab() for _ in range(first)):
-                return
-            while True:
+            for frame in frames:
+                if not all(capture.grab() for _ in range(frame - following)):
+                    return
                 good, picture = capture.read()
                 if not good:
                     return
+                following = frame + 1
                 yield cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 

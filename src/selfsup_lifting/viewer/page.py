@@ -71,17 +71,9 @@ def _body(body: Body, scene: Scene, place: int) -> dict[str, Any]:
         "name": body.name,
         "color": body_color(place),
         "points": pack(points.masked_fill(far[..., None], torch.nan)),
-        "projected": None if scene.cameras is None else pack(_projected(body, scene.cameras)),
+        "projected": None if scene.cameras is None else pack(body.projected(scene.cameras)),
         **_skeleton(body.skeleton),
     }
-
-
-def _projected(body: Body, cameras: Cameras) -> Float[Tensor, "frames views joints 2"]:
-    """Project a skeleton into every view; NaN where the camera cannot see it, or hardly near it."""
-    pixels, _, valid = cameras.project(body.points.to(cameras.intrinsics.dtype))
-    size = image_sizes(cameras)[:, None]
-    near = ((pixels > -size) & (pixels < 2 * size)).all(dim=-1)
-    return torch.where((valid & near)[..., None], pixels, torch.nan)
 
 
 def _tracks(recording: Recording) -> dict[str, Any]:

@@ -1,18 +1,20 @@
 """Save a scene as a picture (PNG), an animation (GIF) or a video (MP4)."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from selfsup_lifting.atomic_write import replacing
 from selfsup_lifting.plots.colors import BONE_COLORS, body_color, series_color
 from selfsup_lifting.plots.poses import bones_by_side, fit_box
 from selfsup_lifting.plots.rig import image_sizes
+from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.upright import z_up
 from selfsup_lifting.viewer.scene import Scene
 
@@ -43,8 +45,9 @@ def save_picture(path: Path, scene: Scene, *, done: Callable[[], None] = lambda:
         scene: What to show.
         done: Called at the end.
     """
-    picture = Picture(scene)
-    picture.show(scene.frame_count // 2)
+    middle = scene.frame_count // 2
+    picture = Picture(scene, range(middle, middle + 1))
+    picture.show(middle)
     with replacing(path) as temporary:
         picture.figure.savefig(temporary, dpi=DPI)
     done()
@@ -62,10 +65,10 @@ def save_animation(path: Path, scene: Scene, *, done: Callable[[], None] = lambd
         ValueError: If a video is asked for, and the program ffmpeg is not installed.
     """
     require_ffmpeg(path)
-    step, picture = _step(path, scene), Picture(scene)
-    writer = _writer(path, scene.fps / step)
+    frames = shown_frames(path, scene)
+    picture, writer = Picture(scene, frames), _writer(path, scene.fps / frames.step)
     with replacing(path) as temporary, writer.saving(picture.figure, str(temporary), DPI):
-        for frame in shown_frames(path, scene):
+        for frame in frames:
             picture.show(frame)
             writer.grab_frame()
             done()
@@ -88,24 +91,35 @@ def shown_frames(path: Path, scene: Scene) -> range:
 class Picture:
     """A scene in a matplotlib figure: space on the left, the cameras on the right.
 
+    Where there are videos, only their cameras are shown, larger, and the skeletons are projected
+    into them.
+
     Attributes:
         figure: The figure.
     """
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Scene, frames: range = range(0)) -> None:
+        """Draw what does not move.
+
+        Args:
+            scene: The scene.
+            frames: The frames that will be shown, in this order, for the pictures of videos.
+        """
         from matplotlib.figure import Figure
 
         self._scene = scene
         self.figure: Figure = Figure(figsize=SIZE, layout="constrained")
-        views = 0 if scene.cameras is None else min(MOST_VIEWS, scene.cameras.views)
-        columns = (views + 1) // 2
-        grid = self.figure.add_gridspec(2, 3 + columns)
+        views = _shown_views(scene)
+        columns = (len(views) + 1) // 2
+        width = _columns_of_a_view(scene)
+        grid = self.figure.add_gridspec(2, 3 + width * columns)
         self._bodies = self._draw_space(grid[:, :3])
         self._views = []
-        for view in range(views):
-            row, column = divmod(view, columns)
-            rows = slice(None) if views == 1 else row
-            self._views.append(self._draw_view(view, grid[rows, 3 + column]))
+        for place, view in enumerate(views):
+            row, column = divmod(place, columns)
+            rows = slice(None) if len(views) == 1 else row
+            start = 3 + width * column
+            self._views.append(self._draw_view(view, grid[rows, start : start + width], frames))
 
     def show(self, frame: int) -> None:
         """Move everything to where it is in a frame."""
@@ -113,11 +127,8 @@ class Picture:
             standing = z_up(body.points[frame], self._scene.up)
             for side, bones in bones_by_side(standing, body.skeleton).items():
                 lines[side].set_data_3d(*bones.T.cpu().numpy())
-        for view, people in enumerate(self._views):
-            for recording, lines in zip(self._scene.recordings, people, strict=True):
-                keypoints = recording.keypoints[frame, view]
-                for side, bones in bones_by_side(keypoints, recording.skeleton).items():
-                    lines[side].set_data(*bones.T.tolist())
+        for view in self._views:
+            view.show(frame)
         seconds = (frame + self._scene.first) / self._scene.fps
         self.figure.suptitle(f"{self._scene.title}, {seconds:.2f} s", fontsize=10)
 
@@ -136,15 +147,81 @@ class Picture:
             axes.legend(fontsize=8, frameon=False, loc="upper left")
         return bodies
 
-    def _draw_view(self, view: int, place: "SubplotSpec") -> list[dict[str, Any]]:
+    def _draw_view(self, view: int, place: "SubplotSpec", frames: range) -> "CameraView":
         axes, recordings = self.figure.add_subplot(place), self._scene.recordings
         cameras = recordings[0].cameras
+        name, size = cameras.names[view], image_sizes(cameras)[view]
         pixels = torch.cat([one.keypoints[:, view].flatten(0, 1) for one in recordings])
-        (left, top), (right, bottom) = _crop(pixels, image_sizes(cameras)[view])
+        film = self._scene.videos.get(name)
+        (left, top), (right, bottom) = _whole(size) if film else _crop(pixels, size)
         axes.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[])
         axes.set_aspect("equal")
-        axes.set_title(cameras.names[view], fontsize=8, color=series_color(view))
-        return [_empty_lines(axes, None) for _ in recordings]
+        axes.set_title(name, fontsize=8, color=series_color(view))
+        tracks = [
+            Drawn(one.keypoints[:, view], one.skeleton, _empty_lines(axes, None))
+            for one in recordings
+        ]
+        if film is None:
+            return CameraView(tracks, None, iter(()))
+        tracks += [
+            Drawn(body.projected(cameras)[:, view], body.skeleton, _dashed_lines(axes, number))
+            for number, body in enumerate(self._scene.bodies)
+        ]
+        background = axes.imshow([[[0.0, 0.0, 0.0]]], extent=(left, right, bottom, top))
+        axes.set(xlim=(left, right), ylim=(bottom, top))
+        numbers = (frame + self._scene.first for frame in frames)
+        return CameraView(tracks, background, film.pictures(numbers))
+
+
+class Drawn(NamedTuple):
+    """A skeleton in the picture of a camera, and the lines of its sides."""
+
+    pixels: Float[Tensor, "frames joints 2"]
+    skeleton: Skeleton
+    lines: dict[str, Any]
+
+
+class CameraView(NamedTuple):
+    """The picture of one camera: skeletons, and a video below them if there is one."""
+
+    drawn: list[Drawn]
+    background: Any
+    film: Iterator[UInt8[np.ndarray, "height width rgb"]]
+
+    def show(self, frame: int) -> None:
+        """Move the skeletons, and show the next picture of the video; after its end, the last."""
+        for pixels, skeleton, lines in self.drawn:
+            for side, bones in bones_by_side(pixels[frame], skeleton).items():
+                lines[side].set_data(*bones.T.tolist())
+        picture = next(self.film, None)
+        if picture is not None:
+            self.background.set_data(picture)
+
+
+def _shown_views(scene: Scene) -> list[int]:
+    """Return the cameras that are shown: those with a video, or else the first ones."""
+    names = () if scene.cameras is None else scene.cameras.names
+    filmed = [view for view, name in enumerate(names) if name in scene.videos]
+    return (filmed or [*range(len(names))])[:MOST_VIEWS]
+
+
+def _columns_of_a_view(scene: Scene) -> int:
+    """Return how many columns of the grid a camera takes; space takes three."""
+    if not scene.videos:
+        return 1
+    return 4 if len(_shown_views(scene)) == 1 else 2
+
+
+def _dashed_lines(axes: "Axes | Axes3D", number: int) -> dict[str, Any]:
+    lines = _empty_lines(axes, body_color(number))
+    for line in lines.values():
+        line.set_linestyle("--")
+    return lines
+
+
+def _whole(size: Float[Tensor, "2"]) -> tuple[tuple[float, float], tuple[float, float]]:
+    width, height = size.tolist()
+    return (-0.5, -0.5), (width - 0.5, height - 0.5)
 
 
 def _empty_lines(axes: "Axes | Axes3D", color: str | None) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What is shown: skeletons over time, and the cameras with their detections."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -10,8 +10,12 @@ from torch import Tensor
 
 from multiview_geom import Cameras
 from selfsup_lifting.config import ReadSettings, TriangulationSettings
+from selfsup_lifting.detection.videos import Video, open_videos
 from selfsup_lifting.files import read_recordings
+from selfsup_lifting.files.sessions.camera_matching import declared_cameras, match_camera
 from selfsup_lifting.motion_files import holds_motion, load_motion
+from selfsup_lifting.plots.rig import image_sizes
+from selfsup_lifting.read_errors import ReadError
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.saved_tracks import SavedTracks
 from selfsup_lifting.skeleton.skeletons import Skeleton
@@ -39,6 +43,13 @@ class Body:
     skeleton: Skeleton
     points: Float[Tensor, "frames joints 3"]
 
+    def projected(self, cameras: Cameras) -> Float[Tensor, "frames views joints 2"]:
+        """Project the joints into every view; NaN where the camera cannot see them, or nearly."""
+        pixels, _, valid = cameras.project(self.points.to(cameras.intrinsics.dtype))
+        size = image_sizes(cameras)[:, None]
+        near = ((pixels > -size) & (pixels < 2 * size)).all(dim=-1)
+        return torch.where((valid & near)[..., None], pixels, torch.nan)
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -51,6 +62,7 @@ class Scene:
         bodies: The skeletons, the most important one first.
         recordings: The 2D detections, of several people if there are any; all of one rig.
         first: The number of the first frame that is shown.
+        videos: The video of each camera whose video is shown, by the name of the camera.
     """
 
     title: str
@@ -59,6 +71,7 @@ class Scene:
     bodies: tuple[Body, ...]
     recordings: tuple[Recording, ...]
     first: int = 0
+    videos: Mapping[str, Video] = field(default_factory=dict)
 
     @property
     def cameras(self) -> Cameras | None:
@@ -128,6 +141,33 @@ def read_scene(
     axes = [one.up for one in saved.values()]
     turned = [_turned(body, own, up) for body, own in zip(tracks, axes, strict=True)]
     return replace(scene, up=up, bodies=(*bodies[: len(bodies) - len(turned)], *turned))
+
+
+def with_videos(scene: Scene, paths: Sequence[Path], pairs: Sequence[str] = ()) -> Scene:
+    """Return a scene that shows videos of its cameras.
+
+    Args:
+        scene: The scene.
+        paths: The videos, named like their cameras.
+        pairs: Cameras and files that do not have the same name, written camera=file.
+
+    Raises:
+        ValueError: If a video is of no camera, or there are no cameras.
+    """
+    if not paths:
+        return scene
+    if scene.cameras is None:
+        raise ValueError("`video` needs a recording, whose cameras filmed the videos")
+    names, videos = scene.cameras.names, {}
+    for video in open_videos(paths):
+        match = match_camera(names, video.camera, None, declared_cameras(pairs, names))
+        if match is None:
+            raise ReadError(
+                f"no camera of the recording is named like {video.path.name}; its cameras are "
+                f"{', '.join(names)}; --map camera=file names the one meant"
+            )
+        videos[match[0]] = video
+    return replace(scene, videos=videos)
 
 
 def _bodies_of(

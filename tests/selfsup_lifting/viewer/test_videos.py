@@ -1,0 +1,84 @@
+"""Laws of pictures over the videos of cameras: the picture of a frame lies below its skeletons."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from multiview_geom import ring_of_cameras
+from selfsup_lifting.cli import main
+from selfsup_lifting.config import ReadSettings, TriangulationSettings
+from selfsup_lifting.recording import Recording, save_recording
+from selfsup_lifting.viewer.pictures import Picture
+from selfsup_lifting.viewer.scene import Scene as View
+from selfsup_lifting.viewer.scene import read_scene, with_videos
+from tests.selfsup_lifting.cli.test_cli import refused
+from tests.selfsup_lifting.detection.test_detect import AWAY, FRAMES, HEIGHT, WIDTH, film, spot
+from tests.selfsup_lifting.strategies import Scene
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Recording:
+    """Return a recording by two cameras, whose first joint is at the spot of their videos."""
+    recording = Scene(views=2, frames=FRAMES).recording()
+    cameras = ring_of_cameras(2, radius=4.0, height=1.5, dtype=recording.cameras.intrinsics.dtype)
+    cameras = replace(cameras, image_size=torch.tensor([[WIDTH, HEIGHT]] * 2))
+    keypoints = recording.keypoints.clone()
+    for frame in range(FRAMES):
+        for view in range(2):
+            keypoints[frame, view, 0] = torch.tensor(spot(view, frame), dtype=keypoints.dtype)
+    recording = replace(recording, cameras=cameras, keypoints=keypoints, truth=None)
+    save_recording(tmp_path / "recording.npz", recording)
+    return recording
+
+
+def view_of(tmp_path: Path, frames: slice = slice(None)) -> View:
+    paths = [str(tmp_path / "recording.npz")]
+    return read_scene(paths, ReadSettings(), TriangulationSettings(), frames=frames)
+
+
+@pytest.mark.usefixtures("recording")
+def test_the_picture_of_every_frame_is_that_of_the_video(tmp_path: Path) -> None:
+    videos = [film(tmp_path / f"cam{view + 1}.mp4", view) for view in range(2)]
+    scene = with_videos(view_of(tmp_path, slice(1, None)), videos)
+    frames = range(0, scene.frame_count, 2)
+    picture = Picture(scene, frames)
+    for frame in frames:
+        picture.show(frame)
+        for view, axes in enumerate(picture.figure.axes[1:]):
+            (image,) = axes.images
+            rows, columns = np.nonzero(np.asarray(image.get_array())[..., 0] > 128)
+            number = frame + 1  # the first frame is left out
+            assert (number in AWAY) == (not len(rows))
+            if len(rows):
+                middle = np.array([columns.mean(), rows.mean()])
+                assert np.abs(middle - spot(view, number)).max() < 1.5
+            assert axes.get_xlim() == (-0.5, WIDTH - 0.5)
+            assert axes.get_ylim() == (HEIGHT - 0.5, -0.5)
+
+
+@pytest.mark.usefixtures("recording")
+def test_a_gif_shows_only_the_cameras_of_the_videos(tmp_path: Path) -> None:
+    short = film(tmp_path / "cam_2.mp4", 1, FRAMES - 3)  # after its end, its last picture stays
+    command = ["view", str(tmp_path / "recording.npz"), "--video", str(short), "--frames", "1:"]
+    main([*command, "--out", str(tmp_path / "a.gif"), str(tmp_path / "a.png")])
+    with Image.open(tmp_path / "a.png") as picture:
+        assert len({pixel for _, pixel in picture.convert("RGB").getcolors(10**6)}) > 50
+    scene = with_videos(view_of(tmp_path), [short])
+    titles = [axes.get_title() for axes in Picture(scene).figure.axes]
+    assert titles == ["", "cam_2"]
+
+
+@pytest.mark.rejects
+@pytest.mark.usefixtures("recording")
+def test_a_video_of_no_camera_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(tmp_path / "recording.npz")
+    other = str(film(tmp_path / "garden.mp4", 0))
+    sentence = refused(["view", path, "--video", other, "--out", str(tmp_path / "a.png")], capsys)
+    assert "no camera of the recording is named like garden.mp4; its cameras are cam_1" in sentence
+    main(
+        ["view", path, "--map", "cam_1=garden", "--video", other, "--out", str(tmp_path / "b.png")]
+    )
