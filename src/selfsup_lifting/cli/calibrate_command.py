@@ -192,7 +192,7 @@ def _summary(report: CalibrationReport, *, saved: bool) -> Iterator[str]:
         f"{report.noise_px:.1f} px; largest error in {report.worst}"
     )
     if report.is_metric:
-        yield f"the person is about {report.stature:.2f} m tall, by the lengths of legs and trunk"
+        yield f"the person is about {report.stature:.2f} m tall, by legs, trunk and arms"
     else:
         yield "the unit of length is unknown: --stature, --bone or --distance gives it"
     yield "± is the standard deviation for independent noise; errors that persist make it larger"

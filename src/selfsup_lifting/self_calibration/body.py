@@ -9,8 +9,8 @@ from torch import Tensor
 
 from selfsup_lifting.skeleton.skeletons import Skeleton
 
-# Lengths of segments as shares of the stature, from the ends of the thigh, the shank and the
-# trunk: Drillis and Contini, in Winter, Biomechanics and motor control of human movement, fig. 4.1.
+# Lengths of segments as shares of the stature: thigh, shank, trunk, upper arm and forearm. Drillis
+# and Contini, in Winter, Biomechanics and motor control of human movement, fig. 4.1.
 SEGMENTS = (
     (("left_hip", "left_knee"), 0.245),
     (("right_hip", "right_knee"), 0.245),
@@ -18,7 +18,19 @@ SEGMENTS = (
     (("right_knee", "right_ankle"), 0.246),
     (("left_hip", "left_shoulder"), 0.288),
     (("right_hip", "right_shoulder"), 0.288),
+    (("left_shoulder", "left_elbow"), 0.186),
+    (("right_shoulder", "right_elbow"), 0.186),
+    (("left_elbow", "left_wrist"), 0.146),
+    (("right_elbow", "right_wrist"), 0.146),
 )
+# Segments known in fewer frames than this share of the best known one do not count: where legs are
+# outside the pictures, detectors place them by guess.
+WELL_SEEN = 0.5
+# About how much the proportions of people differ, relative.
+PROPORTIONS = 0.04
+QUARTILES = torch.tensor([0.25, 0.5, 0.75])
+# The distance of the outer ones in a normal distribution [standard deviations].
+NORMAL_QUARTILES = 1.349
 # The joints that touch the ground, best first, and how high they are above it, as a share of the
 # stature.
 FEET = (
@@ -50,7 +62,7 @@ class Vertical(NamedTuple):
 
 
 def stature(skeleton: Skeleton, points: Float[Tensor, "frames joints 3"]) -> float:
-    """Estimate the height of a person from the lengths of legs and trunk.
+    """Estimate the height of a person from the lengths of legs, trunk and arms.
 
     Args:
         skeleton: The joints.
@@ -58,18 +70,26 @@ def stature(skeleton: Skeleton, points: Float[Tensor, "frames joints 3"]) -> flo
 
     Returns:
         The height that a person of average proportions with these segments has [unit of the
-        points]; NaN if the skeleton has none of them.
+        points]; NaN if the skeleton has none of them. Segments that were seldom seen do not count,
+        and those whose length varies count less: the length of a bone is constant.
 
     Reference:
         Drillis and Contini, Body segment parameters, 1966.
     """
-    found = [
-        (bone_length(skeleton, points, ends), share)
+    measured = [
+        (_lengths(skeleton, points, ends) / share)
         for ends, share in SEGMENTS
         if {*ends} <= {*skeleton.joints}
     ]
-    known = [(length, share) for length, share in found if length > 0]
-    return sum(length for length, _ in known) / sum(s for _, s in known) if known else torch.nan
+    known = [each[each.isfinite()] for each in measured]
+    most = max(map(len, known), default=0)
+    known = [each for each in known if len(each) > 0 and len(each) >= WELL_SEEN * most]
+    if not known:
+        return torch.nan
+    low, middle, high = torch.stack([each.quantile(QUARTILES.to(each)) for each in known]).mT
+    spread = (high - low) / (NORMAL_QUARTILES * middle)
+    weights = 1 / (PROPORTIONS**2 + spread.square())
+    return float((weights * middle).sum() / weights.sum())
 
 
 def bone_length(
@@ -86,9 +106,15 @@ def bone_length(
             f"`bone` must name joints of {skeleton.name}, got {', '.join(unknown)}; it has "
             f"{', '.join(skeleton.joints)}"
         )
+    return float(_lengths(skeleton, points, ends).nanmedian())
+
+
+def _lengths(
+    skeleton: Skeleton, points: Float[Tensor, "frames joints 3"], ends: Sequence[str]
+) -> Float[Tensor, "frames"]:
     first, second = (points[:, skeleton.joints.index(name)] for name in ends)
-    length = (first - second).norm(dim=-1)
-    return float(length.nanmedian())
+    lengths: Tensor = (first - second).norm(dim=-1)
+    return lengths
 
 
 def find_vertical(

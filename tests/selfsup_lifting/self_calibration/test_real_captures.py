@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from multiview_geom import align_rigid, calibrate_extrinsics, load_cameras
+from multiview_geom import Cameras, align_rigid, calibrate_extrinsics, load_cameras
 from selfsup_lifting.calibration_settings import CalibrationSettings, Start
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import read_recordings
@@ -25,6 +25,10 @@ def capture(folder: Path) -> Recording:
     return recording
 
 
+def size(rig: Cameras) -> Tensor:
+    return (rig.centers - rig.centers.mean(dim=0)).norm()
+
+
 def test_the_capture_is_repaired(capture_folder: Path) -> None:
     report = calibrate_cameras([capture(capture_folder)], CalibrationSettings())
     assert 13.0 < report.held_out_before_px < 14.0
@@ -39,9 +43,7 @@ def test_the_capture_is_calibrated_without_its_poses(capture_folder: Path) -> No
     report = calibrate_cameras([recording], settings, Start.INTRINSICS)
     assert report.vertical == "the mean axis of the body"
     assert report.held_out_after_px < 8.0
-    sizes = [rig.centers - rig.centers.mean(dim=0) for rig in (report.cameras, recording.cameras)]
-    ratio = sizes[0].norm() / sizes[1].norm()
-    assert ratio == pytest.approx(1.0, abs=0.03)
+    assert size(report.cameras) / size(recording.cameras) == pytest.approx(1.0, abs=0.03)
     # The world of the file stands on the floor, z up: so does ours.
     heights = report.cameras.centers[:, 2] - recording.cameras.centers[:, 2]
     assert heights.abs().max() < 0.5
@@ -69,11 +71,13 @@ def test_the_person_alone_places_the_webcams(webcam_folder: Path, tmp_path: Path
     for name in ("camera_array.toml", "xy_HOLISTIC.csv"):
         shutil.copy(webcam_folder / "recording" / name, home)
     (recording,) = read_recordings([str(home)], ReadSettings())
-    alone = calibrate_cameras([recording], CalibrationSettings(), Start.INTRINSICS)
-    given = calibrate_cameras([recording], CalibrationSettings())
+    tall = stature(recording.skeleton, triangulate_recording(recording).points)
+    alone = calibrate_cameras([recording], CalibrationSettings(stature=tall), Start.INTRINSICS)
+    given = calibrate_cameras([recording], CalibrationSettings(stature=tall))
     assert given.held_out_before_px == pytest.approx(12.0, abs=0.3)
     for report in (alone, given):
         assert report.held_out_after_px < 8.5
+        assert size(report.cameras) / size(recording.cameras) == pytest.approx(1.0, abs=0.05)
 
 
 def corners(path: Path) -> tuple[Tensor, list[tuple[int, int]]]:
