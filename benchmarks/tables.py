@@ -153,6 +153,11 @@ def calibration_time(rows: list[Row]) -> list[list[str]]:
     return _as_it_is(rows, "Time against")
 
 
+def calibrated_training(rows: list[Row]) -> list[list[str]]:
+    """Show the errors of lifters whose cameras were calibrated from people."""
+    return _as_it_is(rows, "")
+
+
 def _as_it_is(rows: list[Row], title: str) -> list[list[str]]:
     part = next(part for part in rows if part["title"].startswith(title))
     body = [[part["title"], *part["columns"]], ["---", *["--:"] * len(part["columns"])]]
@@ -207,6 +212,7 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], list[list[str]]]]] = {
     "pairs": ("robust", pairs),
     "calibration": ("calibration", calibration),
     "calibration time": ("calibration", calibration_time),
+    "calibrated training": ("calibrated_training", calibrated_training),
     "missing": ("missing", missing),
     "latency": ("latency", latency),
     "memory": ("memory", memory),
