@@ -15,6 +15,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 PAGES = (
+    ROOT / "README.md",
     ROOT / "benchmarks" / "README.md",
     ROOT / "docs" / "calibration.md",
     ROOT / "docs" / "kernels.md",
@@ -241,8 +242,67 @@ def _compared(rows: list[Row], peer: str, of: str, unit: str) -> list[list[str]]
     return body
 
 
+def headline() -> str:
+    """Write the table of the README: times beside those of the fastest peer, on a processor."""
+    body = [["", "ours", "peer", "faster"], ["---", "--:", "--:", "--:"]]
+    kinds = {"": "forward", ", with gradient": "forward + backward"}
+    for suite, peer, what in (
+        (
+            "triangulation",
+            "torch eigh",
+            f"linear triangulation of {HEADLINE_POINTS:,} points, 4 views",
+        ),
+        ("procrustes", "RoMa", f"nearest rotations of {HEADLINE_MATRICES:,} matrices"),
+    ):
+        rows = [row for row in _cpu_rows(suite) if _is_headline(row)]
+        for ending, mode in kinds.items():
+            ours, theirs = (
+                next(r["milliseconds"] for r in rows if (r["solver"], r["mode"]) == (solver, mode))
+                for solver in ("ours", peer)
+            )
+            body.append([what + ending, *_beside(ours, f"{peer}", theirs, "ms")])
+    compared = _part(_cpu_rows("robust"), "aniposelib-pytorch")
+    slow, _, fast, *_ = compared["robust, 5 cameras, float32"]
+    body.append(
+        [
+            "robust triangulation of a point, 5 cameras",
+            *_beside(fast, "aniposelib-pytorch", slow, "us"),
+        ]
+    )
+    rigs = _part(_cpu_rows("calibration"), "Drawn rigs")
+    ours, theirs = (
+        rigs[f"4 like Human3.6M, {who}"][-1] for who in ("ours on these rigs", "aniposelib-pytorch")
+    )
+    body.append(
+        ["poses of 4 cameras, from a person", *_beside(ours, "aniposelib-pytorch", theirs, "s")]
+    )
+    return "\n".join(f"| {' | '.join(row)} |" for row in body)
+
+
+def _cpu_rows(suite: str) -> list[Row]:
+    rows: list[Row] = json.loads(newest_results(f"{suite}--*--cpu.json")[0].read_text())["rows"]
+    return rows
+
+
+def _is_headline(row: Row) -> bool:
+    scene = (row.get("points"), row.get("rig")) == (HEADLINE_POINTS, "ring")
+    many = scene or row.get("matrices") == HEADLINE_MATRICES
+    return many and row["dtype"] == "float32" and not row["compiled"]
+
+
+def _part(rows: list[Row], title: str) -> Row:
+    part: Row = next(part for part in rows if part["title"].startswith(title))["rows"]
+    return part
+
+
+def _beside(ours: float, peer: str, theirs: float, unit: str) -> list[str]:
+    return [f"{ours:.2g} {unit}", f"{peer} {theirs:.3g} {unit}", f"{theirs / ours:.0f}x"]
+
+
 def written(name: str) -> str:
     """Write one table for every processor it was measured on."""
+    if name == "headline":
+        return headline()
     suite, tabulate = TABLES[name]
     parts = []
     for path in newest_results(f"{suite}--*.json"):

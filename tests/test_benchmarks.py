@@ -16,6 +16,7 @@ import torch
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
+    ROOT / "README.md",
     ROOT / "benchmarks" / "README.md",
     ROOT / "docs" / "calibration.md",
     ROOT / "docs" / "kernels.md",
@@ -156,7 +157,7 @@ def test_a_peer_that_is_not_installed_is_reported() -> None:
         assert f"No rows of {peer}: name the Python of its environment" in ended.stdout
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_table_of_a_page_is_the_one_of_the_result_files(page: Path) -> None:
     written = runpy.run_path(str(ROOT / "benchmarks" / "tables.py"))["written"]
     tables = re.findall(r"<!-- table: (.*?) -->\n(.*?)<!-- end -->", page.read_text(), re.DOTALL)
