@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from selfsup_lifting.recording import load_recording as load_recording
     from selfsup_lifting.recording import save_recording as save_recording
     from selfsup_lifting.files import read_recordings as read_recordings
+    from selfsup_lifting.self_calibration.solve import calibrate_cameras as calibrate_cameras
     from selfsup_lifting.training.loop import train as train
     from selfsup_lifting.training.checkpoint import load_lifter as load_lifter
     from selfsup_lifting.evaluation.evaluate import evaluate_lifter as evaluate_lifter
@@ -30,6 +31,7 @@ _NAMES_OF_MODULE = {
     "skeleton.skeletons": ("SKELETONS", "Skeleton"),
     "recording": ("Recording", "load_recording", "save_recording"),
     "files": ("read_recordings",),
+    "self_calibration.solve": ("calibrate_cameras",),
     "training.loop": ("train",),
     "training.checkpoint": ("load_lifter",),
     "evaluation.evaluate": ("evaluate_lifter",),
