@@ -11,7 +11,7 @@ from multiview_geom import Cameras, CameraSummary
 from selfsup_lifting.evaluation.evaluate import nan_to_none
 from selfsup_lifting.evaluation.inspection import PLAIN, Inspection, RigInspection
 from selfsup_lifting.recording import Recording
-from selfsup_lifting.report.page import Section, paragraph, save_report, table
+from selfsup_lifting.report.page import Section, figures, paragraph, save_report, table
 from selfsup_lifting.report.recording_parts import (
     Panel,
     frame_row,
@@ -169,6 +169,10 @@ def _triangulation(found: Triangulation) -> Iterator[str]:
 def _frames(recording: Recording, result: Reconstruction) -> Iterator[str]:
     """Show the frames with the lowest, the median and the highest reprojection error."""
     yield paragraph("In the images, green is the projected 3D pose.", "note")
+    yield figures(*_frame_rows(recording, result))
+
+
+def _frame_rows(recording: Recording, result: Reconstruction) -> Iterator[str]:
     up = world_up(recording.cameras, recording.skeleton, result.points)
     for name, frame in worst_and_best(result.residuals.flatten(1).nanmean(dim=1)).items():
         seen = recording.keypoints[frame].isfinite().all(dim=-1).sum(dim=-1)
