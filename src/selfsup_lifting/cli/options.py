@@ -200,8 +200,8 @@ class ViewOptions(ResultOptions):
     Attributes:
         paths: A recording, and 3D tracks to show with it or alone: .npz or .csv of triangulate and
             predict, or .trc, .c3d or .bvh of any program.
-        out: Files to write: .html (turns and plays in any browser), .png (one frame), .gif or .mp4;
-            by default a page with the name of the first path.
+        out: Files to write: .html (turns and plays in any browser), .png (one frame), .gif, .mp4,
+            or .rrd (for the viewer of Rerun); by default a page with the name of the first path.
         up: Axis of the world that points up, such as z or -y; by default found from the person or
             the cameras.
         video: Videos of the cameras, named like them, to show below the skeletons in .png, .gif and

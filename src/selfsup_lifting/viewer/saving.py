@@ -10,9 +10,10 @@ from selfsup_lifting.viewer.pictures import (
     save_picture,
     shown_frames,
 )
+from selfsup_lifting.viewer.rerun_file import require_rerun, save_rerun
 from selfsup_lifting.viewer.scene import Scene
 
-KINDS = (".html", ".png", ".gif", ".mp4")
+KINDS = (".html", ".png", ".gif", ".mp4", ".rrd")
 
 
 def require_view(path: Path, *, overwrite: bool) -> None:
@@ -22,10 +23,12 @@ def require_view(path: Path, *, overwrite: bool) -> None:
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; --overwrite replaces it")
     require_ffmpeg(path)
+    if path.suffix == ".rrd":
+        require_rerun(path)
 
 
 def save_view(path: Path, scene: Scene, *, done: Callable[[], None] = lambda: None) -> None:
-    """Save a scene as a page, a picture, an animation or a video.
+    """Save a scene as a page, a picture, an animation, a video or a recording of Rerun.
 
     Args:
         path: The file; its suffix chooses the kind, and an existing file is replaced.
@@ -33,13 +36,15 @@ def save_view(path: Path, scene: Scene, *, done: Callable[[], None] = lambda: No
         done: Called after every image.
 
     Raises:
-        ValueError: If a video is asked for, and the program ffmpeg is not installed.
+        ValueError: If the program ffmpeg or the library rerun is needed and not installed.
     """
     if path.suffix == ".html":
         save_page(path, scene)
         done()
     elif path.suffix == ".png":
         save_picture(path, scene, done=done)
+    elif path.suffix == ".rrd":
+        save_rerun(path, scene, done=done)
     else:
         save_animation(path, scene, done=done)
 
@@ -49,6 +54,8 @@ def about_view(path: Path, scene: Scene) -> str:
     count = scene.frame_count
     if path.suffix == ".html":
         return f"{count} frames; open it in a browser"
+    if path.suffix == ".rrd":
+        return f"{count} frames; open it with: rerun {path}"
     if path.suffix == ".png":
         return f"frame {scene.first + count // 2}"
     shown = shown_frames(path, scene)
