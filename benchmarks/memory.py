@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -23,9 +23,9 @@ from measure import Suite, commit
 
 from selfsup_lifting import ReadSettings, Recording, read_recordings, save_recording
 
-FRAMES = (100_000, 1_000_000)
+FRAMES = (1_000_000, 100_000)
 # The commands that are measured with more frames than this, which takes minutes for each.
-LONG, OF_LONG = 100_000, ("inspect", "triangulate, dlt", "triangulate, refined", "predict")
+LONG, OF_LONG = 100_000, ("inspect", "predict", "triangulate, dlt", "triangulate, refined")
 VIEWS = 4
 NOISE_PX = 0.5
 # The network of the preset `demo`: memory does not depend on how long it was trained.
@@ -108,19 +108,16 @@ def measured(name: str, frames: int, paths: dict[str, str], threads: int) -> Row
     return Row(name, frames, seconds, busy, frames / seconds, used.ru_maxrss / 1e3)
 
 
-def rows(frames: Sequence[int], names: Sequence[str], folder: Path, threads: int) -> list[Row]:
+def rows(frames: Sequence[int], names: Sequence[str], folder: Path, threads: int) -> Iterator[Row]:
     """Write a recording of each length, and measure every command."""
     paths = {"data": str(folder / "long.npz"), "run": str(folder / "run")}
     training = [sys.executable, "-m", "selfsup_lifting", *TRAINING, "--run", paths["run"]]
     subprocess.run(training, check=True, capture_output=True)
-    found = []
     for count in frames:
         write_recording(paths["data"], count)
         for name in names or (COMMANDS if count <= LONG else OF_LONG):
             out = str(folder / f"{count}-{name.replace(', ', '-').replace(' ', '-')}")
-            found.append(measured(name, count, {**paths, "out": out}, threads))
-            print(found[-1], flush=True)
-    return found
+            yield measured(name, count, {**paths, "out": out}, threads)
 
 
 def main() -> None:
@@ -133,10 +130,12 @@ def main() -> None:
     asked = parser.parse_args()
     frames = (5_000,) if asked.quick else asked.frames
     commit()  # before a long measurement, during which the checkout may change
+    suite, found = Suite("memory", "cpu", asked.threads, quick=asked.quick), []
     with tempfile.TemporaryDirectory() as folder:
-        found = rows(frames, asked.only, Path(folder), asked.threads)
-    if not asked.quick:
-        print(Suite("memory", "cpu", asked.threads, quick=False).save(found))
+        for row in rows(frames, asked.only, Path(folder), asked.threads):
+            print(row, flush=True)
+            found.append(row)
+            suite.save(found)  # a long measurement may be stopped
 
 
 if __name__ == "__main__":
