@@ -1,8 +1,9 @@
 """Save a run's settings as TOML, and load them strictly."""
 
 import difflib
+import os
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -18,13 +19,78 @@ Settings = TypeVar("Settings")
 CONFIG_FILE = "config.toml"
 
 
-def as_toml(settings: object) -> str:
-    """Convert a dataclass of settings to TOML; None values are left out."""
-    return tomli_w.dumps(as_plain(settings))
+def as_toml(settings: object, folder: Path | None = None) -> str:
+    """Convert a dataclass of settings to TOML; None values are left out.
+
+    Args:
+        settings: The settings.
+        folder: The folder of the file. Paths are written relative to it, so that they name no
+            folders of a user's above those that both have; without it, they stay as they are.
+    """
+    plain = as_plain(settings)
+    if folder is not None:
+        plain = change_paths(plain, lambda path: _from_folder(path, folder))
+        plain.pop("run", None)
+    return tomli_w.dumps(plain)
+
+
+def change_paths(plain: Mapping[str, Any], change: Callable[[Path], Path]) -> dict[str, Any]:
+    """Change every path in the plain settings of a run: of data, cameras and skeletons.
+
+    Args:
+        plain: The output of `as_plain`.
+        change: Returns the new path.
+
+    Returns:
+        The settings with other paths.
+
+    Example:
+        >>> settings = {"data": ["synthetic", "human36m:/home/me/h36m"]}
+        >>> change_paths(settings, lambda path: Path(path.name))
+        {'data': ['synthetic', 'human36m:h36m']}
+    """
+    changed = dict(plain)
+    if isinstance(plain.get("data"), list):
+        changed["data"] = [_changed_source(source, change) for source in plain["data"]]
+    read = plain.get("read")
+    if isinstance(read, Mapping):
+        changed["read"] = {name: _changed_file(name, one, change) for name, one in read.items()}
+    return changed
+
+
+def _changed_source(source: object, change: Callable[[Path], Path]) -> object:
+    """Change the path of a source of data, which may be written `kind:path`."""
+    if not isinstance(source, str) or source == "synthetic":
+        return source
+    kind, colon, path = source.partition(":")
+    if colon and kind.isidentifier() and len(kind) > 1:  # one letter is a drive of Windows
+        return f"{kind}:{change(Path(path))}"
+    return str(change(Path(source)))
+
+
+def _changed_file(setting: str, value: object, change: Callable[[Path], Path]) -> object:
+    """Change the path of a calibration or of a skeleton's file, if this is such a setting."""
+    is_file = isinstance(value, str) and value.endswith(".toml")
+    named = setting == "cameras" or (setting in {"skeleton", "detected_skeleton"} and is_file)
+    return str(change(Path(value))) if named and isinstance(value, str) else value
+
+
+def _from_folder(path: Path, folder: Path) -> Path:
+    """Return a path relative to a folder; on another drive of Windows, only its name."""
+    try:
+        return Path(os.path.relpath(path.resolve(), folder.resolve()))
+    except ValueError:
+        return Path(path.name)
+
+
+def _in_folder(path: Path, folder: Path) -> Path:
+    """Return where a path relative to a folder is, relative to the working folder if below it."""
+    found = (folder / path).resolve()
+    return found.relative_to(Path.cwd()) if found.is_relative_to(Path.cwd()) else found
 
 
 def load_settings(path: Path, defaults: Settings) -> Settings:
-    """Read settings from TOML.
+    """Read settings from TOML; paths are relative to the folder of the file.
 
     Args:
         path: The file.
@@ -67,6 +133,7 @@ def _from_toml(content: bytes, defaults: Settings, path: Path) -> Settings:
     except ValueError as error:
         raise ValueError(f"{path}: not a TOML file: {error}") from None
     try:
+        plain = change_paths(plain, lambda one: _in_folder(one, path.parent))
         return from_plain(plain, defaults)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None

@@ -20,7 +20,13 @@ import torch
 from selfsup_lifting.agreement import require_agreement
 from selfsup_lifting.config import Config, LossSettings, ReadSettings
 from selfsup_lifting.config_fields import require_bounds
-from selfsup_lifting.config_toml import from_plain, load_config, setting_names
+from selfsup_lifting.config_toml import (
+    as_plain,
+    change_paths,
+    from_plain,
+    load_config,
+    setting_names,
+)
 from selfsup_lifting.evaluation.evaluate import evaluate_lifter
 from selfsup_lifting.evaluation.published_tables import split_for
 from selfsup_lifting.files import read_recordings
@@ -244,7 +250,11 @@ def _means(tables: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _require_same_settings(config: Config, run: Path) -> None:
-    if has_commit(run) and load_config(run) != config:
+    if not has_commit(run):
+        return
+    both = (load_config(run), replace(config, run=None))
+    found, wanted = (change_paths(as_plain(one), Path.resolve) for one in both)
+    if found != wanted:
         raise ValueError(f"{run} holds a training with other settings; choose another --run")
 
 

@@ -16,7 +16,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from selfsup_lifting.config import Config, LifterSettings
-from selfsup_lifting.config_toml import as_plain, from_plain
+from selfsup_lifting.config_toml import as_plain, change_paths, from_plain
 from selfsup_lifting.run_files import has_commit, read_commit, read_committed
 from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.training.lifter import Lifter
@@ -83,10 +83,17 @@ def lifter_bytes(lifter: Lifter, config: Config, **numbers: float) -> bytes:
         "format": FORMAT,
         "skeleton": json.dumps(lifter.skeleton.as_dict()),
         "lifter": json.dumps(as_plain(lifter.settings)),
-        "config": json.dumps(as_plain(config), sort_keys=True),
+        "config": json.dumps(_without_folders(config), sort_keys=True),
         **{name: repr(number) for name, number in numbers.items()},
     }
     return save_tensors(weights, metadata)
+
+
+def _without_folders(config: Config) -> dict[str, Any]:
+    """Return plain settings that name files and folders only, not where they are."""
+    plain = change_paths(as_plain(config), lambda path: Path(path.name))
+    plain.pop("run", None)
+    return plain
 
 
 def saved_number(run: Path, name: str) -> float:

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from selfsup_lifting.run_files import GROWING
 from selfsup_lifting.training.checkpoint import State
+from selfsup_lifting.training.curves import Curves
 from selfsup_lifting.training.distributed import mean_over_processes
 
 METRICS_FILE = "metrics.jsonl"
@@ -56,8 +56,7 @@ class RunLog:
         self.done = 0
         self._folder, self._metrics = folder, b""
         self._unsaved: list[dict[str, float]] = []
-        self._curves: Any = None
-        self._curve_files: tuple[str, ...] = ()
+        self._curves: Curves | None = None
         self._names: list[str] = []
         self._steps: list[Tensor] = []
         self._shares = torch.empty(0)
@@ -135,17 +134,11 @@ class RunLog:
             The name of the file in the run folder, if there is one yet.
         """
         if self._unsaved and self._curves is None:
-            from torch.utils.tensorboard import SummaryWriter
-
-            before = set(self._folder.glob(f"{GROWING}*"))
-            self._curves = SummaryWriter(str(self._folder))
-            added = set(self._folder.glob(f"{GROWING}*")) - before
-            self._curve_files = tuple(path.name for path in added)
+            self._curves = Curves(self._folder)
+        if self._curves is None:
+            return ()
         for row in self._unsaved:
-            epoch = row.pop("epoch")
-            for name, value in row.items():
-                self._curves.add_scalar(name, value, epoch)
+            self._curves.add(int(row.pop("epoch")), row)
         self._unsaved.clear()
-        if self._curves is not None:
-            self._curves.flush()
-        return self._curve_files
+        self._curves.flush()
+        return (self._curves.path.name,)

@@ -97,7 +97,7 @@ class Checkpoints:
         state = State(self.log.done, step, self.optimizer.state_dict(), random, self.log.state())
         contents = {
             WEIGHTS_FILE: lifter_bytes(self.lifter, self.config),
-            CONFIG_FILE: as_toml(self.config).encode(),
+            CONFIG_FILE: as_toml(self.config, self.run.folder).encode(),
             STATE_FILE: state.as_bytes(),
             **self.log.files(),
             **self.selection.files(),
