@@ -19,9 +19,9 @@ from selfsup_lifting.cli.output import (
     require_report,
     results,
 )
+from selfsup_lifting.cli.reading_progress import read_recordings
 from selfsup_lifting.cli.tables import plain_table
 from selfsup_lifting.config import Config, People, ReadSettings, meters_per_unit
-from selfsup_lifting.files import read_recordings
 from selfsup_lifting.plots.rig import save_rigs_from_above
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.report.calibration_report import save_calibration_report

@@ -21,6 +21,7 @@ from selfsup_lifting.cli.options import (
 from selfsup_lifting.cli.output import frames_of, messages, print_json, results
 from selfsup_lifting.cli.parsing import default_preset
 from selfsup_lifting.cli.progress import show_progress
+from selfsup_lifting.cli.reading_progress import read_recordings
 from selfsup_lifting.cli.tables import (
     ablation_tables,
     error_table,
@@ -41,7 +42,6 @@ from selfsup_lifting.evaluation.evaluate import (
 from selfsup_lifting.evaluation.held_out import held_out_scores
 from selfsup_lifting.evaluation.published_tables import evaluate_for, split_for
 from selfsup_lifting.evaluation.table_files import require_table, save_tables
-from selfsup_lifting.files import read_recordings
 from selfsup_lifting.onnx_export import export_onnx
 from selfsup_lifting.recipes import PRESETS, RECIPES
 from selfsup_lifting.report.run_report import save_run_report

@@ -24,6 +24,7 @@ from selfsup_lifting.cli.output import (
     require_report,
     results,
 )
+from selfsup_lifting.cli.reading_progress import read_recordings
 from selfsup_lifting.cli.saving import outputs_of, require_outputs, save_outputs
 from selfsup_lifting.cli.stream_command import STANDARD_INPUT, predict_stream
 from selfsup_lifting.cli.tables import (
@@ -41,7 +42,6 @@ from selfsup_lifting.evaluation.inspection import (
     warnings_about_geometry,
 )
 from selfsup_lifting.export import AXES
-from selfsup_lifting.files import read_recordings
 from selfsup_lifting.inference import lift, placed_in_camera
 from selfsup_lifting.mapped import collect
 from selfsup_lifting.point_quality import PointQuality, point_quality

@@ -20,6 +20,7 @@ from selfsup_lifting.cli.output import (
     require_report,
     results,
 )
+from selfsup_lifting.cli.reading_progress import reading
 from selfsup_lifting.cli.tables import (
     inspection_parts,
 )
@@ -59,10 +60,11 @@ def view(options: ViewOptions) -> None:
     outputs = options.out or (Path(f"{Path(options.paths[0]).stem or 'view'}.html"),)
     for path in outputs:
         require_view(path, overwrite=options.overwrite)
-    scene = read_scene(
-        options.paths, options.read, options.triangulation,
-        frames=frame_slice(options.frames), up=options.up,
-    )  # fmt: skip
+    with reading(options.paths):
+        scene = read_scene(
+            options.paths, options.read, options.triangulation,
+            frames=frame_slice(options.frames), up=options.up,
+        )  # fmt: skip
     scene = with_videos(scene, options.video, options.read.map)
     for path in outputs:
         images = len(shown_frames(path, scene))
@@ -79,7 +81,8 @@ def _inspected(
 ) -> tuple[Inspection | RigInspection, list[Recording], Cameras | None]:
     """Inspect recordings and return them; where a path holds none, try it as a calibration."""
     try:
-        found = read_results(path, read)
+        with reading([path]):
+            found = read_results(path, read)
         recordings = [one.recording for one in found]
         with part_progress(sum(one.part_count for one in recordings), "part") as done:
             return inspect_results(found, done=done), recordings, None

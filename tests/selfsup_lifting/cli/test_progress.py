@@ -1,8 +1,13 @@
 """Laws of the progress on stderr."""
 
+from pathlib import Path
+
 import pytest
 
+from selfsup_lifting.cli import main, reading_progress
 from selfsup_lifting.cli.progress import show_progress
+from tests.selfsup_lifting.files.layouts import WRITERS, write_session
+from tests.selfsup_lifting.strategies import Scene
 
 
 def test_without_a_terminal_a_line_is_printed_now_and_then_and_at_the_end(
@@ -26,3 +31,17 @@ def test_no_time_is_promised_before_the_speed_is_known(capsys: pytest.CaptureFix
     with show_progress(10, 0) as show:
         show("L_in 1")
     assert capsys.readouterr().err == "epoch 1/10  L_in 1\n"
+
+
+@pytest.mark.parametrize("patience", [0.0, 1000.0])
+def test_long_reading_shows_how_many_files_are_left(
+    tmp_path: Path, patience: float, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(reading_progress, "PATIENCE", patience)
+    recording = Scene(views=2, frames=5, skeleton="coco17").recording()
+    folder = write_session(tmp_path / "session", recording, WRITERS["openpose"])
+    main(["inspect", str(folder), "--json"])
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("file ")]
+    assert bool(lines) == (patience == 0.0)
+    assert all("/11  cam" in line for line in lines)  # ten frames and the calibration

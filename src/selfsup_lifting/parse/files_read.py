@@ -1,0 +1,37 @@
+"""Who wants to know which files are read: the progress of long reading is shown by others."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+
+Listener = Callable[[Path], None]
+_LISTENER: ContextVar[Listener | None] = ContextVar("listener", default=None)
+
+
+@contextmanager
+def told_of_files(listener: Listener) -> Iterator[None]:
+    """Call a function with every text file that is read in this block.
+
+    Example:
+        >>> import tempfile
+        >>> from selfsup_lifting.parse.text import read_text
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "walk.csv"
+        ...     _ = path.write_text("frame")
+        ...     with told_of_files(lambda file: print("read", file.name)):
+        ...         _ = read_text(path)
+        read walk.csv
+    """
+    token = _LISTENER.set(listener)
+    try:
+        yield
+    finally:
+        _LISTENER.reset(token)
+
+
+def tell(path: Path) -> None:
+    """Say that a file was read."""
+    listener = _LISTENER.get()
+    if listener is not None:
+        listener(path)
