@@ -42,7 +42,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(tmp_path: Path, trained: Path) -> Path:
-    return Path(shutil.copytree(trained, tmp_path / "run"))
+    """Return a run of its own, with its data, whose path in the settings is relative to the run."""
+    return Path(shutil.copytree(trained.parent, tmp_path / "copy")) / "run"
 
 
 def printed(capsys: pytest.CaptureFixture[str]) -> dict:
