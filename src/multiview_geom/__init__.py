@@ -83,6 +83,8 @@ from multiview_geom.calibration.refinement import refine_calibration as refine_c
 from multiview_geom.bundle_adjustment.camera_parameters import CameraParameter as CameraParameter
 from multiview_geom.bundle_adjustment.adjust import BundleAdjustment as BundleAdjustment
 from multiview_geom.bundle_adjustment.adjust import bundle_adjust as bundle_adjust
+from multiview_geom.bundle_adjustment.priors import BoneLengths as BoneLengths
+from multiview_geom.bundle_adjustment.priors import SmoothMotion as SmoothMotion
 from multiview_geom.bundle_adjustment.gauge import align_rigs as align_rigs
 from multiview_geom.bundle_adjustment.gauge import transform_cameras as transform_cameras
 

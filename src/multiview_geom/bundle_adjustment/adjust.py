@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from math import prod
 from typing import NamedTuple
 
 import torch
@@ -21,6 +22,7 @@ from multiview_geom.bundle_adjustment.camera_parameters import (
     FreeParameters,
     free_parameters,
 )
+from multiview_geom.bundle_adjustment.priors import Prior
 from multiview_geom.bundle_adjustment.problem import Problem, Scene, descend
 from multiview_geom.cameras import Cameras
 from multiview_geom.triangulation.iterative import triangulate_iterative
@@ -64,6 +66,7 @@ def bundle_adjust(  # noqa: PLR0913 - three kinds of input, and what to do with 
     free: Collection[CameraParameter] = (CameraParameter.EXTRINSICS,),
     coefficients: Sequence[int] | None = None,
     loss: Loss = LinearLoss(),  # noqa: B008 - frozen
+    priors: Sequence[Prior] = (),
     steps: int = 50,
 ) -> BundleAdjustment:
     """Adjust cameras and points together, so that the reprojection error is least.
@@ -85,6 +88,8 @@ def bundle_adjust(  # noqa: PLR0913 - three kinds of input, and what to do with 
             and k2.
         loss: The cost of a squared residual. `HuberLoss` and `CauchyLoss` reduce the influence of
             outliers.
+        priors: What is known about the points beside their pixels, such as `BoneLengths`; its cost
+            is added.
         steps: Largest number of damped Gauss-Newton steps.
 
     Returns:
@@ -100,8 +105,8 @@ def bundle_adjust(  # noqa: PLR0913 - three kinds of input, and what to do with 
         A pixel that is not finite counts as weight zero, and so does a pixel whose initial point
         is not visible in its view. A point that fewer than two views detected is NaN. The result
         has no gradient.
-        The covariance assumes independent noise. Errors of a detector are similar in successive
-        frames: with correlated noise, the true covariance is larger.
+        The covariance is that of the pixels alone, and assumes independent noise. Errors of a
+        detector are similar in successive frames: the true covariance is then larger.
 
     Reference:
         Triggs et al., Bundle adjustment, a modern synthesis, 2000: Schur complement (sec. 6.1),
@@ -123,12 +128,15 @@ def bundle_adjust(  # noqa: PLR0913 - three kinds of input, and what to do with 
     require_at_least("steps", steps, 0)
     chosen = free_parameters(cameras, free, coefficients)
     frames, (views, count) = pixels.shape[:-3], pixels.shape[-3:-1]
+    for prior in priors:
+        prior.require_shape(frames, count)
     with torch.no_grad(), full_precision(pixels):
         wide = wide_dtype(pixels)
         image = pixels.to(wide).movedim(-3, 0).reshape(views, -1, 2)
         trust = _trust(pixels, weights).to(wide).movedim(-2, 0).reshape(views, -1)
         start = None if points is None else points.to(wide).reshape(-1, 3)
         problem, scene = _set_up(cameras.to(wide), image, trust, start, chosen, loss)
+        problem = replace(problem, priors=priors, frames=prod(frames))
         scene, converged = descend(problem, scene, steps)
         covariance = problem.covariance(scene)
         scene = problem.in_first_gauge(scene)

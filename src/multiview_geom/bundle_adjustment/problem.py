@@ -1,5 +1,6 @@
 """The cost of a bundle adjustment, its linearization, and its steps."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from multiview_geom.bundle_adjustment.gauge import (
     transform_cameras,
 )
 from multiview_geom.bundle_adjustment.normal_equations import NormalEquations, normal_equations
+from multiview_geom.bundle_adjustment.priors import Prior, linearized
 from multiview_geom.cameras import Cameras
 from multiview_geom.transforms import world_to_camera
 from multiview_geom.triangulation.refinement import camera_point_pixels
@@ -57,6 +59,8 @@ class Problem:
         first: The cameras to start from.
         free: The parameters that may change.
         loss: The cost of a squared residual.
+        priors: What is known about the points.
+        frames: The number of frames that the points are in.
     """
 
     pixels: Float[Tensor, "views points 2"]
@@ -64,6 +68,8 @@ class Problem:
     first: Cameras
     free: FreeParameters
     loss: Loss
+    priors: Sequence[Prior] = ()
+    frames: int = 1
 
     @property
     def has_gauge(self) -> bool:
@@ -79,6 +85,7 @@ class Problem:
         """Return the cost; infinite where a detected point has no pixel."""
         squared = self.residuals(scene).square().sum(dim=1)
         cost = torch.where(self.trust > 0, self.trust * self.loss(squared), 0.0).sum()
+        cost = cost + self._prior_residuals(scene.points).square().sum()
         return float(torch.where(cost.isfinite(), cost, torch.inf))
 
     def equations(
@@ -106,12 +113,26 @@ class Problem:
         jacobians = reweighted(by_camera), reweighted(by_point)
         return normal_equations(weighted / keep, *jacobians), weighted.square().sum()
 
+    def with_priors(self, scene: Scene, equations: NormalEquations) -> NormalEquations:
+        """Add what is known about the points."""
+        if not self.priors:
+            return equations
+        prior = linearized(self._prior_residuals, scene.points)
+        slope = equations.point_slope + prior.slope
+        return equations._replace(point_slope=slope, coupling=prior.times)
+
+    def _prior_residuals(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "residuals"]:
+        known = (self.trust > 0).any(dim=0).unflatten(0, (self.frames, -1))
+        apart = points.unflatten(0, (self.frames, -1))
+        parts = [prior.residuals(apart, known).flatten() for prior in self.priors]
+        return torch.cat([points.new_zeros(0), *parts])
+
     def step(self, scene: Scene, equations: NormalEquations, damping: float) -> "Step":
         """Solve the damped equations for a step of all cameras and points."""
         reduced = equations.damped(damping).reduced()
         solved = self._inverse_times(scene, reduced.hessian, equations, -reduced.slope[:, None])
         cameras = solved.reshape_as(equations.camera_slope)
-        points = equations.point_step(cameras, reduced.point_inverse)
+        points = reduced.point_step(cameras)
         gain = (cameras * equations.camera_slope).sum() + (points * equations.point_slope).sum()
         moved = Scene(self.free.moved(scene.cameras, cameras), scene.points + points.mT)
         return Step(moved, -float(gain))
@@ -164,7 +185,7 @@ def descend(problem: Problem, scene: Scene, steps: int) -> tuple[Scene, bool]:
     """Take damped Gauss-Newton steps, and keep those that lower the cost."""
     cost, damping, least_curvature = problem.cost(scene), FIRST_DAMPING, 1.0
     negligible = ROUND_OFF_PX**2 * float(problem.trust.sum())
-    equations, _ = problem.equations(scene)
+    equations = problem.with_priors(scene, problem.equations(scene)[0])
     for _ in range(steps):
         trial, gain = problem.step(scene, equations, damping)
         trial_cost = problem.cost(trial)
@@ -174,6 +195,7 @@ def descend(problem: Problem, scene: Scene, steps: int) -> tuple[Scene, bool]:
             damping = max(damping * DAMPING_DOWN, LEAST_DAMPING)
             least_curvature = LEAST_CURVATURE if gain < NEAR * cost else 1.0
             equations, _ = problem.equations(scene, least_curvature)
+            equations = problem.with_priors(scene, equations)
         else:
             damping *= DAMPING_UP
         is_last = gain <= TOLERANCE * cost + negligible
