@@ -27,6 +27,7 @@ from multiview_geom.camera_files import (
     nerfstudio,
     opencv_json,
     opencv_yaml,
+    optitrack,
     panoptic,
     qualisys,
     ros_camera_info,
@@ -63,6 +64,7 @@ CAMERA_FORMATS: tuple[CameraFormat, ...] = (
     jarvis.FORMAT,
     ros_camera_info.FORMAT,
     opencv_yaml.FORMAT,
+    optitrack.FORMAT,
     qualisys.FORMAT,
     caliscope.FORMAT,
     toml.FORMAT,
@@ -116,7 +118,7 @@ def load_cameras(path: str | Path, *, subject: str | None = None) -> Cameras:
             CMU Panoptic, VoxelPose or nerfstudio; a file, or a folder of files, of JARVIS or
             DANNCE; MATLAB's stereoParameters as a structure; a CSV of DLT coefficients; a folder
             with the two files of COLMAP (text or binary), EasyMocap or OpenCV's stereo pair, or
-            one of the two; Qualisys's `.qca.txt`.
+            one of the two; Qualisys's `.qca.txt`; OptiTrack's `.mcal`.
             The format is recognized by the content, not by the name.
         subject: The subject, such as "S1", in files of Human3.6M with several.
 

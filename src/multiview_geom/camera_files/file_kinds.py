@@ -38,9 +38,7 @@ def binary_kind(beginning: bytes) -> str | None:
     if beginning.startswith(ZIP):
         is_npz = b".npy" in beginning[:LONGEST_SIGNATURE]
         return "a NumPy archive (.npz)" if is_npz else "a zip archive"
-    if PICKLE.match(beginning):
-        return "a Python pickle"
-    return "text in UTF-16" if beginning.startswith(UTF_16) else None
+    return "a Python pickle" if PICKLE.match(beginning) else None
 
 
 def text_kind(text: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from multiview_geom.camera_files.file_kinds import LONGEST_SIGNATURE, binary_kind
+from multiview_geom.camera_files.file_kinds import LONGEST_SIGNATURE, UTF_16, binary_kind
 from multiview_geom.camera_files.opencv_nodes import parse_yaml
 from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.camera_files.records import CameraRecord
@@ -15,6 +15,7 @@ from multiview_geom.camera_files.toml_text import parse_toml
 from multiview_geom.camera_files.values import table
 from multiview_geom.cameras import Cameras
 
+UTF_8 = "utf-8-sig"
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 YAML_BEGINS = re.compile(r"%YAML|---\s|(#[^\n]*\n|\s)*[A-Za-z_][\w-]*:(\s|$)")
 """The beginning of YAML: OpenCV's first line, or a key with a colon."""
@@ -147,15 +148,23 @@ class CameraFormat:
 
 
 def read_text(path: Path) -> str:
-    """Read a whole calibration file, unless it is far larger than any calibration."""
+    """Read a whole calibration file in UTF-8 or UTF-16, unless it is far larger than any."""
     with path.open("rb") as file:
-        kind = binary_kind(file.read(LONGEST_SIGNATURE))
+        start = file.read(LONGEST_SIGNATURE)
+    kind, encoding = binary_kind(start), _encoding(start)
     if kind is not None:
         raise FilePlace(path).expected("a calibration", kind)
     size = path.stat().st_size
     if size > LARGEST_FILE:
         raise FilePlace(path).expected(f"at most {LARGEST_FILE} bytes", f"{size} bytes")
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return path.read_bytes().decode(encoding)
     except UnicodeDecodeError as reason:
-        raise FilePlace(path).expected("text in UTF-8", str(reason)) from None
+        raise FilePlace(path).expected("text in UTF-8 or UTF-16", str(reason)) from None
+
+
+def _encoding(start: bytes) -> str:
+    """Return the encoding of a text: UTF-16 if it has its mark, or begins as XML in UTF-16."""
+    if start.startswith(UTF_16):
+        return "utf-16"
+    return "utf-16-le" if start.startswith(b"<\0") else UTF_8

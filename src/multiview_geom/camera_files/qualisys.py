@@ -9,13 +9,11 @@ width of the sensor (`sensorMaxU`) says which.
 
 from xml.etree.ElementTree import Element
 
-import torch
-
 from multiview_geom.camera_files.format import CameraFormat, CameraSource
 from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.camera_files.records import CameraRecord, focal_matrix
-from multiview_geom.camera_files.values import image_size, number, parsed_numbers
-from multiview_geom.camera_files.xml_elements import attributes, parse_xml
+from multiview_geom.camera_files.values import image_size, number
+from multiview_geom.camera_files.xml_elements import attribute_numbers, attributes, parse_xml
 
 STEPS_PER_PIXEL = 64
 AXES = (1.0, -1.0, -1.0)
@@ -41,18 +39,22 @@ def _record(file: FilePlace, count: int, camera: Element) -> CameraRecord:
     pose = attributes(place, camera, "transform")
     lens = attributes(place, camera, "intrinsic")
     video = attributes(place, camera, "fov_video")
-    left, top, right, bottom = _row(place, video, "left", "top", "right", "bottom").tolist()
-    to_camera = _row(place, pose, *(f"r{i}{j}" for i in (1, 2, 3) for j in (1, 2, 3))).reshape(3, 3)
+    left, top, right, bottom = attribute_numbers(
+        place, video, "left", "top", "right", "bottom"
+    ).tolist()
+    to_camera = attribute_numbers(
+        place, pose, *(f"r{i}{j}" for i in (1, 2, 3) for j in (1, 2, 3))
+    ).reshape(3, 3)
     steps_per_pixel = _steps_per_pixel(place, lens, right - left + 1)
     focal, center = ("focalLengthU", "focalLengthV"), ("centerPointU", "centerPointV")
-    steps = _row(place, lens, *focal, *center, "skew")
+    steps = attribute_numbers(place, lens, *focal, *center, "skew")
     fx, fy, cx, cy, skew = (steps / steps_per_pixel).tolist()
     rotation = to_camera * to_camera.new_tensor(AXES)[:, None]
     return CameraRecord(
         name=name,
         intrinsics=focal_matrix(fx, fy, cx - left, cy - top, skew),
         rotation=rotation,
-        translation=-rotation @ _row(place, pose, "x", "y", "z"),
+        translation=-rotation @ attribute_numbers(place, pose, "x", "y", "z"),
         distortion=tuple(number(place.at(key), lens.get(key, 0.0)) for key in LENS),
         image_size=image_size(place.at("fov_video"), right - left + 1, bottom - top + 1),
     )
@@ -67,13 +69,6 @@ def _steps_per_pixel(place: FilePlace, lens: dict[str, str], video_width: float)
         return STEPS_PER_PIXEL
     width = number(place.at("sensorMaxU"), lens["sensorMaxU"])
     return STEPS_PER_PIXEL if width > video_width * STEPS_PER_PIXEL / 8 else 1
-
-
-def _row(place: FilePlace, found: dict[str, str], *keys: str) -> torch.Tensor:
-    for key in keys:
-        if key not in found:
-            raise place.expected(f"the attribute `{key}`", f"only {', '.join(found)}")
-    return parsed_numbers(place, [found[key] for key in keys], len(keys))
 
 
 FORMAT = CameraFormat(

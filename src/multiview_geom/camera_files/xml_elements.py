@@ -3,7 +3,10 @@
 from pathlib import Path
 from xml.etree import ElementTree
 
+from torch import Tensor
+
 from multiview_geom.camera_files.place import FilePlace
+from multiview_geom.camera_files.values import parsed_numbers
 
 
 def parse_xml(path: Path, text: str) -> ElementTree.Element:
@@ -24,3 +27,11 @@ def attributes(place: FilePlace, parent: ElementTree.Element, name: str) -> dict
     if child is None:
         raise place.expected(f"an element <{name}>", "none")
     return dict(child.attrib)
+
+
+def attribute_numbers(place: FilePlace, found: dict[str, str], *keys: str) -> Tensor:
+    """Return some attributes as a vector of numbers."""
+    for key in keys:
+        if key not in found:
+            raise place.expected(f"the attribute `{key}`", f"only {', '.join(found)}")
+    return parsed_numbers(place, [found[key] for key in keys], len(keys))

@@ -109,6 +109,19 @@ def by_matlab() -> list[Array]:
     ]
 
 
+def by_optitrack() -> list[Array]:
+    """A camera looks along -z of its axes; the columns of its rotation are these axes."""
+    to_world = np.array([[0.8, 0.0, 0.6], [0.0, 1.0, 0.0], [-0.6, 0.0, 0.8]])
+    R = np.diag([1.0, -1.0, -1.0]) @ to_world.T
+    first = pinhole(1100.5, 1101.5, 639.25, 511.75)
+    second = pinhole(1247.75, 1247.5, 960.5, 538.5)
+    down = np.diag([1.0, -1.0, -1.0])
+    return [
+        seen(R, -R @ [2.5, 1.75, 3.0], first, [-0.12, 0.06, 0.001, -0.002, 0.01]),
+        seen(down, -down @ [0.0, 0.5, 4.0], second, [0.0] * 5),
+    ]
+
+
 def by_dlt() -> list[Array]:
     coefficients = np.array([line.split(",") for line in texts.DLT.split()], dtype=float)
     return [divided(row) for row in coefficients.T]
@@ -125,6 +138,7 @@ EXPECTED = {
     "jarvis": (by_jarvis, ("Camera_B",), None),
     "dannce": (by_dannce, ("hires_cam1",), 0.001),
     "matlab-stereo": (by_matlab, ("cam_1", "cam_2"), 0.001),
+    "optitrack": (by_optitrack, ("M21614", "C11764"), 1.0),
     "dlt": (by_dlt, ("cam_1", "cam_2"), None),
     "panoptic": (by_panoptic, ("00_03", "01_01"), 0.01),
     "voxelpose": (by_voxelpose, ("0", "1"), 0.001),
@@ -317,6 +331,13 @@ def test_matlabs_units_and_its_newer_name_of_k_are_read(tmp_path: Path) -> None:
     assert rig.intrinsics[1].tolist() == [[900, 0, 640], [0, 901, 512], [0, 0, 1]]
     assert rig.camera_from_world[1, :3, 3].tolist() == [500500.0, -250250.0, 4000000.0]
     assert rig.image_size is None
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+def test_optitracks_xml_is_read_in_every_encoding(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "rig.mcal"
+    path.write_bytes(texts.OPTITRACK.encode(encoding))
+    assert load_cameras(path).names == ("M21614", "C11764")
 
 
 MIRRORED = [line.split(",") for line in texts.DLT.split()]

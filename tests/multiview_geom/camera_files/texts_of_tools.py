@@ -151,6 +151,36 @@ def dannce_file_of_all(*names: str, compressed: bool = True, **changed: object) 
     return matlab_file(content | changed, compressed=compressed)
 
 
+OPTITRACK = """\
+<?xml version="1.0" encoding="UTF-16LE"?>
+<calibrationProfile version="1">
+ <MotiveBuildInfo AppVersion="3.2.0.1"/>
+ <Calibration><Cameras Count="2">
+  <Camera Serial="M21614">
+   <Properties CameraID="1" ImagerIndex="00" Enabled="1"/>
+   <Attributes Revision="50" ImagerPixelWidth="1280" ImagerPixelHeight="1024"/>
+   <Intrinsic LensCenterX="1" LensCenterY="1" HorizontalFocalLength="1" VerticalFocalLength="1"/>
+   <IntrinsicStandardCameraModel LensCenterX="639.25" LensCenterY="511.75"
+    HorizontalFocalLength="1100.5" VerticalFocalLength="1101.5" k1="-0.12" k2="0.06" k3="0.01"
+    TangentialX="0.001" TangentialY="-0.002"/>
+   <Extrinsic X="2.5" Y="1.75" Z="3.0" OrientMatrix0="0.8" OrientMatrix1="0.0" OrientMatrix2="0.6"
+    OrientMatrix3="0.0" OrientMatrix4="1.0" OrientMatrix5="0.0" OrientMatrix6="-0.6"
+    OrientMatrix7="0.0" OrientMatrix8="0.8"/>
+  </Camera>
+  <Camera Serial="C11764">
+   <Attributes Revision="50" ImagerPixelWidth="1920" ImagerPixelHeight="1080"/>
+   <IntrinsicStandardCameraModel LensCenterX="960.5" LensCenterY="538.5"
+    HorizontalFocalLength="1247.75" VerticalFocalLength="1247.5" k1="0.0" k2="0.0" k3="0.0"
+    TangentialX="0.0" TangentialY="0.0"/>
+   <Extrinsic X="0.0" Y="0.5" Z="4.0" OrientMatrix0="1" OrientMatrix1="0" OrientMatrix2="0"
+    OrientMatrix3="0" OrientMatrix4="1" OrientMatrix5="0" OrientMatrix6="0" OrientMatrix7="0"
+    OrientMatrix8="1"/>
+  </Camera>
+ </Cameras></Calibration>
+</calibrationProfile>
+"""
+
+
 def stereo_camera(**changed: object) -> dict[str, object]:
     """A camera of `toStruct(stereoParams)`: K transposed, rows before columns."""
     return {
@@ -192,6 +222,7 @@ def opaque_file(kind: bytes = b"stereoParameters") -> bytes:
 
 FILES: dict[str, dict[str, str | bytes]] = {
     "matlab-stereo": {"any.mat": stereo_file()},
+    "optitrack": {"any.mcal": OPTITRACK.encode("utf-16")},
     "panoptic": {"any.json": PANOPTIC},
     "voxelpose": {"any.json": VOXELPOSE},
     "nerfstudio": {"any.json": NERFSTUDIO},

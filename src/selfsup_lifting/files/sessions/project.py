@@ -30,7 +30,9 @@ CALIBRATION_FILES = (
     "[Cc]alib*", "[Cc]amera*", "*_camera_calibration.toml", "intri.yml", "intrinsics.yml",
     "transforms.json",
 )  # fmt: skip
-SUFFIXES = (".toml", ".yaml", ".yml", ".json", ".xml", ".cal", ".h5", ".txt")
+SUFFIXES = (
+    ".toml", ".yaml", ".yml", ".json", ".xml", ".cal", ".h5", ".txt", ".mcal", ".mat",
+)  # fmt: skip
 # How many folders above the detections their configuration and calibration may be.
 HIGHEST_PARENT = 3
 
