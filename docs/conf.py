@@ -36,6 +36,7 @@ nitpick_ignore_regex = [
 nitpick_ignore = [
     *(("py:class", name) for name in ("Tensor", "Float", "Bool", "Int", "Path", "Axes", "Axes3D")),
     ("py:exc", "ReadError"),
+    ("py:class", "multiview_geom.bundle_adjustment.priors.Prior"),
     ("py:exc", "Stopped"),
 ]
 
