@@ -16,9 +16,9 @@ from multiview_geom.triangulation._sightings import (
     invert_symmetric,
 )
 
-# The equations of points that priors join are solved up to this relative error, by at most so many
-# iterations.
-LEFT, MOST_ITERATIONS = 1e-7, 500
+# Points that priors join are solved up to this relative error, which costs the steps little, in at
+# most so many iterations.
+LEFT, MOST_ITERATIONS = 1e-3, 500
 
 
 class NormalEquations(NamedTuple):
