@@ -255,6 +255,54 @@ def test_the_model_of_the_package_is_used_without_a_file(
         assert people(np.zeros((2, 2, 3), np.uint8), 0)[0].tolist() == [[0.25, 0.5, 0.75]]
 
 
+class Landmarker:
+    """A stand-in for a pose landmarker: two people, the second at the time in milliseconds."""
+
+    @classmethod
+    def create_from_options(cls, options: SimpleNamespace) -> "Landmarker":
+        if not Path(options.base_options).read_text():
+            raise RuntimeError("no\nmodel")
+        assert (options.running_mode, options.num_poses) == ("video", 2)
+        return cls()
+
+    def __enter__(self) -> "Landmarker":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def detect_for_video(self, image: str, milliseconds: int) -> SimpleNamespace:
+        assert image == "image"
+        people = [landmarks((0.25, 0.5, 0.75)), landmarks((milliseconds / 1000, 0.5, 0.5))]
+        return SimpleNamespace(pose_landmarks=people)
+
+
+def test_a_model_file_beside_the_videos_is_used(
+    tmp_path: Path, mediapipe: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vision = SimpleNamespace(
+        PoseLandmarkerOptions=SimpleNamespace,
+        RunningMode=SimpleNamespace(VIDEO="video"),
+        PoseLandmarker=Landmarker,
+    )
+    tasks = SimpleNamespace(vision=vision, BaseOptions=lambda model_asset_path: model_asset_path)
+    monkeypatch.setitem(sys.modules, "mediapipe.tasks.python", tasks)
+    mediapipe.Image = lambda **_: "image"
+    mediapipe.ImageFormat = SimpleNamespace(SRGB="rgb")
+    model = tmp_path / "pose_landmarker_lite.task"
+    model.write_text("model")
+    detector = find_detector(None, [tmp_path], 2)
+    assert detector.name == "MediaPipe 9.9, pose_landmarker_lite.task"
+    with detector.opened(10.0) as people:
+        first, second = people(np.zeros((2, 2, 3), np.uint8), 4)
+    assert (first.tolist(), second.tolist()) == ([[0.25, 0.5, 0.75]], [[np.float32(0.4), 0.5, 0.5]])
+    model.write_text("")
+    with (
+        pytest.raises(ValueError, match="is no model for poses, or is damaged: no model"),
+        detector.opened(10.0),
+    ):
+        pass
+
+
 def test_a_blank_video_has_nobody(tmp_path: Path) -> None:
     pytest.importorskip(
         "mediapipe.python.solutions", reason="MediaPipe with a model is not installed"
