@@ -27,6 +27,7 @@ import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Callable
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -34,6 +35,8 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 KEPT = ROOT / "build" / "fuzzing"
 MEMORY, SECONDS = 10**9, 5
+# A file that takes longer than this by the clock holds the child up where no signal reaches it [s].
+HANGS = 120
 # A child reads so many files: what one leaves behind shall not hide what the next one needs.
 FILES_OF_A_CHILD = 400
 NUMBERS = (
@@ -292,6 +295,18 @@ def child(examples: list[Path], folder: Path, seed: int, deadline: float) -> Non
     (folder / "ends").write_text(json.dumps(ends))
 
 
+def wait_while_busy(process: SpawnProcess, now: Path) -> None:
+    """Wait until a child has ended; kill it if it hangs in one file."""
+    before = ""
+    while process.is_alive():
+        process.join(HANGS)
+        current = now.read_text() if now.exists() else "-"
+        if process.is_alive() and current == before:
+            process.kill()
+            process.join()
+        before = current
+
+
 def keep(case: Path, file: str, error: BaseException | None, code: int = 0) -> None:
     """Keep a case that ended badly, if it is the first of its kind."""
     kind, text = f"exit status {code}", ""
@@ -328,10 +343,7 @@ def main() -> int:
                 target=child, args=(examples, folder, seed, deadline)
             )
             process.start()
-            process.join(SECONDS * FILES_OF_A_CHILD)
-            if process.is_alive():
-                process.kill()
-                process.join()
+            wait_while_busy(process, folder / "now")
             if process.exitcode or not (folder / "ends").exists():
                 total["crash"] += 1
                 case = next((folder / "case").iterdir())

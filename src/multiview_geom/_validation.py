@@ -71,15 +71,21 @@ def broadcast_axes(**leading: torch.Size) -> tuple[int, ...]:
 
 
 def require_floating(**tensors: Tensor) -> None:
-    """Refuse integers, and floating dtypes that differ between arguments."""
+    """Refuse integers, and floating dtypes and devices that differ between arguments."""
     for name, tensor in tensors.items():
         require_tensor(name, tensor)
-    (first, expected), *others = ((name, tensor.dtype) for name, tensor in tensors.items())
-    if not expected.is_floating_point:
-        raise ValueError(f"`{first}` must have a floating dtype, got {expected}")
-    for name, dtype in others:
-        if dtype != expected:
-            raise ValueError(f"`{name}` must have the dtype of `{first}` ({expected}), got {dtype}")
+    (first, expected), *others = tensors.items()
+    if not expected.is_floating_point():
+        raise ValueError(f"`{first}` must have a floating dtype, got {expected.dtype}")
+    for name, tensor in others:
+        _require_same(name, "dtype", tensor.dtype, first, expected.dtype)
+        if tensor.dim() > 0 < expected.dim():  # PyTorch takes one number from any device
+            _require_same(name, "device", tensor.device, first, expected.device)
+
+
+def _require_same(name: str, what: str, found: object, first: str, expected: object) -> None:
+    if found != expected:
+        raise ValueError(f"`{name}` must have the {what} of `{first}` ({expected}), got {found}")
 
 
 def require_positive(name: str, number: float) -> None:

@@ -107,6 +107,7 @@ def invert_transform(b_from_a: Float[Tensor, "*batch 4 4"]) -> Float[Tensor, "*b
         tensor([ 0.,  0., -2.])
     """
     require_trailing_shape("b_from_a", b_from_a, 4, 4)
+    require_floating(b_from_a=b_from_a)
     matrix, known = replace_missing(for_computation(b_from_a), 2)
     back = matrix[..., :3, :3].mT
     inverse = rigid_transform(back, -product(back, matrix[..., :3, 3:])[..., 0])
