@@ -199,6 +199,26 @@ def memory(rows: list[Row]) -> list[list[str]]:
     return body
 
 
+def fuzzing(rows: list[Row]) -> list[list[str]]:
+    """Show how many damaged files were read, and how that ended."""
+    body = [["damaged files", "formats", "minutes", "read", "one sentence", "other ends"]]
+    body.append(["--:"] * 6)
+    for row in rows:
+        read, sentences = (row["ends"].get(name, 0) for name in ("read", "sentence"))
+        numbers = (row["files"], row["formats"], row["minutes"], read, sentences)
+        others = row["files"] - read - sentences
+        body.append([*(f"{number:,.0f}" for number in numbers), f"{others:,}"])
+    return body
+
+
+def licenses(rows: list[Row]) -> list[list[str]]:
+    """Show the license of every dependency."""
+    body = [["package", "version", "needed for", "license"], ["---"] * 4]
+    return body + [
+        [row[name] for name in ("package", "version", "need", "license")] for row in rows
+    ]
+
+
 TABLES: dict[str, tuple[str, Callable[[list[Row]], list[list[str]]]]] = {
     "triangulation": ("triangulation", triangulation),
     "two views": ("triangulation", two_views),
@@ -217,6 +237,8 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], list[list[str]]]]] = {
     "missing": ("missing", missing),
     "latency": ("latency", latency),
     "memory": ("memory", memory),
+    "fuzzing": ("fuzzing", fuzzing),
+    "licenses": ("licenses", licenses),
 }
 
 
