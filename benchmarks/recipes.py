@@ -112,11 +112,12 @@ def main() -> None:
     parser.add_argument("--preset", default="quick", choices=PRESETS)
     parser.add_argument("--noise", default="cpn-like", choices=NOISE_LEVELS)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--set", nargs="*", default=[], help="changes of all recipes")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     options.out.touch()
-    for seed in range(options.seeds):
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
         for recipe in options.recipes:
             key = {"recipe": recipe, "set": options.set, "seed": seed}
             key |= {"preset": options.preset, "noise": options.noise}

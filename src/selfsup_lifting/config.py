@@ -222,6 +222,10 @@ class LifterSettings(Bounded):
         "same wherever it is in the image",
         "ours: no; not in the paper",
     )  # fmt: skip
+    average_mirrored: bool = setting(
+        False, "After training, average the pose with that of the mirrored image, mirrored back",
+        "ours: no; not in the paper",
+    )  # fmt: skip
     output_unit: float = setting(
         1.0, "Length of one output unit", "ours: 1; code: 0.001", unit="m", above=0
     )

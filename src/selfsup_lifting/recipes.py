@@ -51,7 +51,9 @@ def robust(config: Config) -> Config:
         ),
         triangulation=replace(config.triangulation, method=Method.ROBUST, weighted=True),
         augmentation=AugmentationSettings(mirror=True, hidden_share=0.05, virtual_share=0.5),
-        lifter=replace(config.lifter, confidence_input=True, turn_to_root=True),
+        lifter=replace(
+            config.lifter, confidence_input=True, turn_to_root=True, average_mirrored=True
+        ),
     )  # fmt: skip
 
 

@@ -181,9 +181,7 @@ class Recording:
         """
         if not cameras:
             return self
-        sides = [*range(len(self.skeleton.joints))]
-        for left, right in self.skeleton.mirrored:
-            sides[left], sides[right] = right, left
+        sides = self.skeleton.mirror_order
         keypoints, confidence = self.keypoints.clone(), self.confidence.clone()
         for name in cameras:
             if name not in self.cameras.names:

@@ -24,7 +24,9 @@ ROUND_OFF = 1e-5
 
 def test_an_exported_model_lifts_as_pytorch_does(tmp_path: Path) -> None:
     recording = Scene(views=3, frames=7, missing=0.3, skeleton="coco17").recording()
-    settings = LifterSettings(width=32, blocks=1, confidence_input=True, turn_to_root=True)
+    settings = LifterSettings(
+        width=32, blocks=1, confidence_input=True, turn_to_root=True, average_mirrored=True
+    )
     lifter = Lifter(recording.skeleton, settings)
     image = normalized_image(recording.cameras, recording.keypoints).float()
     lifter(image, image.isfinite().all(dim=-1), recording.confidence)  # other statistics

@@ -65,7 +65,7 @@ def test_the_stored_weights_are_those_of_the_network(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("skeleton", "settings"),
     [
-        ("h36m17", {"turn_to_root": True}),
+        ("h36m17", {"turn_to_root": True, "average_mirrored": True}),
         ("coco17", {"confidence_input": True, "output_unit": 0.001}),
     ],
 )

@@ -52,6 +52,14 @@ class Skeleton:
         """Each bone as its parent joint and its child joint."""
         return tuple((parent, joint) for joint, parent in enumerate(self.parents) if parent >= 0)
 
+    @property
+    def mirror_order(self) -> list[int]:
+        """The joint of the other side, for each joint; a joint without sides is its own."""
+        order = list(range(len(self.joints)))
+        for left, right in self.mirrored:
+            order[left], order[right] = right, left
+        return order
+
     def without(self, joint: str) -> "Skeleton":
         """Remove a joint; its children get its parent. If the root is lost, the hips replace it."""
         lost = self.joints.index(joint)

@@ -60,7 +60,5 @@ def _mirror(
 
     They are copied to a GPU once: every copy would make Python wait.
     """
-    order = list(range(len(skeleton.joints)))
-    for left, right in skeleton.mirrored:
-        order[left], order[right] = right, left
-    return torch.tensor(order, device=device), torch.tensor([-1.0, 1, 1, 1], device=device)
+    order = torch.tensor(skeleton.mirror_order, device=device)
+    return order, torch.tensor([-1.0, 1, 1, 1], device=device)

@@ -64,6 +64,21 @@ class Lifter(nn.Module):
             The joints relative to the root, in the camera's axes [m]. The output for a pose
             without any detection is meaningless: see `inference.lift`.
         """
+        poses = self._lifted(image, seen, confidence)
+        if not self.settings.average_mirrored or self.training:
+            return poses
+        order = self.skeleton.mirror_order
+        trust = None if confidence is None else confidence[..., order]
+        flip = torch.tensor([-1.0, 1.0, 1.0], dtype=image.dtype, device=image.device)
+        mirrored = self._lifted(image[..., order, :] * flip[:2], seen[..., order], trust)
+        return (poses + mirrored[..., order, :] * flip) / 2
+
+    def _lifted(
+        self,
+        image: Float[Tensor, "*batch joints 2"],
+        seen: Bool[Tensor, "*batch joints"],
+        confidence: Float[Tensor, "*batch joints"] | None,
+    ) -> Float[Tensor, "*batch joints 3"]:
         turn = None
         if self.settings.turn_to_root:
             turn = turn_to(root_in_image(image, seen, self.skeleton.root)[..., 0, :])

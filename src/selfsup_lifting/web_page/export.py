@@ -81,6 +81,7 @@ def _description(lifter: Lifter) -> dict[str, Any]:
         "root": skeleton.root,
         "confidence": CONFIDENCE_UNIT if settings.confidence_input else 0.0,
         "turn": settings.turn_to_root,
+        "mirror": lifter.skeleton.mirror_order if settings.average_mirrored else None,
         "unit": settings.output_unit,
     }
 

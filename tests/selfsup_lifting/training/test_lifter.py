@@ -13,6 +13,8 @@ from selfsup_lifting import inference
 from selfsup_lifting.config import LifterSettings
 from selfsup_lifting.inference import lift, placed_in_camera
 from selfsup_lifting.skeleton.skeletons import SKELETONS, root_in_image
+from selfsup_lifting.training.augmentation import mirrored
+from selfsup_lifting.training.dataset import build_dataset
 from selfsup_lifting.training.lifter import Lifter, merge_batchnorm, turn_to
 from selfsup_lifting.triangulate import normalized_image
 from tests.selfsup_lifting.strategies import Scene, scenes
@@ -79,6 +81,19 @@ def test_a_lifter_that_turns_to_the_root_follows_the_turned_camera(scene: Scene)
     assert_close(turn @ turn.mT, torch.eye(3).expand_as(turn), atol=1e-5, rtol=0)
     turned = from_homogeneous(to_homogeneous(image) @ turn.mT)
     assert_close(lifter(turned, seen), lifter(image, seen) @ turn.mT, atol=1e-5, rtol=1e-4)
+
+
+@given(scenes)
+def test_an_average_with_the_mirrored_pose_does_not_prefer_a_side(scene: Scene) -> None:
+    frames = build_dataset([replace(scene, missing=0.0).recording()])
+    skeleton = scene.recording().skeleton
+    torch.manual_seed(0)
+    lifter = Lifter(skeleton, replace(SMALL, average_mirrored=True, confidence_input=True)).eval()
+    pose, other = (
+        lifter(one.image, one.seen, one.confidence) for one in (frames, mirrored(frames, skeleton))
+    )
+    flip = torch.tensor([-1.0, 1.0, 1.0])
+    assert_close(other, pose[..., skeleton.mirror_order, :] * flip, atol=1e-5, rtol=1e-4)
 
 
 def test_the_network_is_as_large_as_the_authors() -> None:
