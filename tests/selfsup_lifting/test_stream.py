@@ -122,3 +122,6 @@ def test_predict_reads_and_writes_a_line_per_frame(
     with pytest.raises(SystemExit):
         main(command)
     assert "standard input, line 1: expected an object with" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*command, "--refine"])
+    assert "`refine` needs a whole track" in capsys.readouterr().err

@@ -153,7 +153,7 @@ def evaluate(options: EvaluateOptions) -> None:
     if not options.data:
         recordings = split_for(config, recordings).held_out
     recordings = [frames_of(recording, options.frames) for recording in recordings]
-    evaluation, tables = evaluate_for(lifter, recordings, config)
+    evaluation, tables = evaluate_for(lifter, recordings, config, refine=options.refine)
     for path in options.out:
         save_tables(path, evaluation, tables)
         messages.print(f"wrote {path}")

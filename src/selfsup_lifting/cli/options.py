@@ -151,11 +151,13 @@ class EvaluateOptions(ResultOptions):
             dataset only its test set is used.
         weights: Which weights of the run: last, or best (lowest reprojection error on the
             recordings of --select-on).
+        refine: Refine the poses by their pixels and by the bones of the whole track.
     """
 
     run: Positional[Path]
     data: tuple[str, ...] = ()
     weights: str = "last"
+    refine: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,12 +172,14 @@ class PredictOptions(TrackOptions):
         coordinates: Coordinate frame of the output: root (relative to the root, in the camera's
             axes), camera (placed where the pose fits the image best) or world (the same,
             transformed by the camera's extrinsics).
+        refine: Refine the poses by their pixels and by the bones of the whole track.
     """
 
     run: Positional[Path]
     keypoints: Positional[str]
     view: str | None = None
     coordinates: str = "root"
+    refine: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

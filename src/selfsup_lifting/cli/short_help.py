@@ -36,12 +36,12 @@ SHOWN: Mapping[str, Shown] = {
     ),
     "evaluate": Shown(
         ("run",),
-        ("data", "out", "weights", "frames"),
+        ("data", "out", "weights", "frames", "refine"),
         ("evaluate runs/mine", "evaluate runs/mine --data other/ --out errors.csv"),
     ),
     "predict": Shown(
         ("run", "keypoints"),
-        ("view", "coordinates", "out", "cameras", "frames", "cutoff-hz"),
+        ("view", "coordinates", "refine", "out", "cameras", "frames", "cutoff-hz"),
         (
             "predict runs/mine capture/ --view cam_1 --out poses.csv",
             "predict runs/mine - --cameras rig.toml < frames.jsonl",

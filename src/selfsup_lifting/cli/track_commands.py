@@ -45,6 +45,7 @@ from selfsup_lifting.export import AXES
 from selfsup_lifting.inference import lift, placed_in_camera
 from selfsup_lifting.mapped import collect
 from selfsup_lifting.point_quality import PointQuality, point_quality
+from selfsup_lifting.pose_refinement import lift_and_refine
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.report.recording_report import Triangulation, save_triangulation_report
 from selfsup_lifting.training.checkpoint import load_lifter
@@ -107,7 +108,7 @@ def _lifted(
     steps = 1 if recording.cameras.views < 2 else 3  # noqa: PLR2004 - lift, evaluate two networks
     with part_progress(steps * recording.part_count, "part") as done:
         tracks, seen, quality = _tracks(options, lifter, recording.select_views([view]), done)
-        errors = _errors_against_all_views(lifter, options.run, recording, view, done)
+        errors = _errors_against_all_views(lifter, options, recording, done)
     for line in save_outputs(options, paths, tracks, recording, quality):
         messages.print(line)
     blind = int((~seen).sum())
@@ -126,10 +127,11 @@ def _tracks(
     options: PredictOptions, lifter: Lifter, single: Recording, done: Callable[[], None]
 ) -> tuple[Float[Tensor, "frames joints 3"], Bool[Tensor, "frames"], PointQuality]:
     """Lift one view; return the tracks, which frames had a detection, and the points' quality."""
+    lift_views = lift_and_refine if options.refine else lift
 
     def lifted() -> Iterator[tuple[Tensor, ...]]:
         for part in single.parts():
-            poses = lift(lifter, part.cameras, part.keypoints, part.confidence)[:, 0]
+            poses = lift_views(lifter, part.cameras, part.keypoints, part.confidence)[:, 0]
             tracks = _in_coordinates(options.coordinates, poses, part)
             world = _in_coordinates("world", poses, part)
             quality = point_quality(part, reprojection_errors(part, world))
@@ -194,13 +196,16 @@ def _in_coordinates(
 
 
 def _errors_against_all_views(
-    lifter: Lifter, folder: Path, recording: Recording, view: str, done: Callable[[], None]
+    lifter: Lifter, options: PredictOptions, recording: Recording, done: Callable[[], None]
 ) -> dict[str, Evaluation]:
     """Evaluate the trained and the untrained network, if there are other views to compare with."""
     if recording.cameras.views < 2:  # noqa: PLR2004 - one view has no other
         return {}
-    untrained = untrained_lifter(lifter.skeleton, load_config(folder)).cpu().eval()
+    view = options.view or recording.cameras.names[0]
+    untrained = untrained_lifter(lifter.skeleton, load_config(options.run)).cpu().eval()
     return {
         "untrained": evaluate_lifter(untrained, [recording], view=view, done=done),
-        "trained": evaluate_lifter(lifter, [recording], view=view, done=done),
+        "trained": evaluate_lifter(
+            lifter, [recording], view=view, refine=options.refine, done=done
+        ),
     }

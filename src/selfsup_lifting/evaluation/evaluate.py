@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from itertools import chain
 from math import isfinite
 from operator import itemgetter
@@ -25,6 +26,7 @@ from selfsup_lifting.evaluation.metrics import (
 from selfsup_lifting.evaluation.subject_size import MOST_FRAMES, pck_threshold
 from selfsup_lifting.inference import lift
 from selfsup_lifting.mapped import collect
+from selfsup_lifting.pose_refinement import lift_and_refine
 from selfsup_lifting.recording import PART_FRAMES, Recording
 from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.training.dataset import common_skeleton
@@ -32,6 +34,8 @@ from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.losses import rotation_part
 from selfsup_lifting.triangulate import triangulate_recording
 
+# Lifts every view: cameras, keypoints and confidences to poses.
+LiftViews = Callable[..., Tensor]
 # One row per measure, for every frame of every view of a recording.
 Measures = Float[Tensor, "measures _frames _views"]
 
@@ -114,6 +118,7 @@ def evaluate_lifter(
     recordings: Sequence[Recording],
     *,
     view: str | None = None,
+    refine: bool = False,
     done: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """Compare a lifter's single-view predictions with the ground truth, or with all views together.
@@ -123,6 +128,7 @@ def evaluate_lifter(
         recordings: Recordings of the lifter's skeleton. If one of them has no ground truth, the
             triangulation of the detections is the reference for all.
         view: The only camera to lift from; by default every camera.
+        refine: Whether to refine the poses by the pixels they were lifted from.
         done: Called after every part of a recording.
 
     Raises:
@@ -137,7 +143,7 @@ def evaluate_lifter(
         >>> evaluation.reference, evaluation.total.p_mpjpe_mm > 100
         ('truth', True)
     """
-    return summarize(pose_errors(lifter, recordings, view=view, done=done))
+    return summarize(pose_errors(lifter, recordings, view=view, refine=refine, done=done))
 
 
 @dataclass(frozen=True)
@@ -188,13 +194,15 @@ def pose_errors(
     recordings: Sequence[Recording],
     *,
     view: str | None = None,
+    refine: bool = False,
     done: Callable[[], None] = lambda: None,
 ) -> list[PoseErrors]:
     """Lift every view by itself, and measure the errors of every pose, as `evaluate_lifter`."""
     _require_skeleton(lifter, recordings)
     has_truth = all(recording.truth is not None for recording in recordings)
     truth = [one if has_truth else one.without_truth() for one in recordings]
-    return [_errors_of(lifter, recording, view, done) for recording in truth]
+    lift_views = partial(lift_and_refine if refine else lift, lifter)
+    return [_errors_of(lift_views, recording, view, done) for recording in truth]
 
 
 def summarize(errors: Sequence[PoseErrors], counted: Sequence[str] = ()) -> Evaluation:
@@ -245,7 +253,7 @@ def nan_to_none(plain: Any) -> Any:  # noqa: ANN401 - any content of a dataclass
 
 
 def _errors_of(
-    lifter: Lifter, recording: Recording, view: str | None, done: Callable[[], None]
+    lift_views: LiftViews, recording: Recording, view: str | None, done: Callable[[], None]
 ) -> PoseErrors:
     step = max(1, recording.frame_count // MOST_FRAMES)
     sample = _reference(recording.frames(slice(None, None, step)))
@@ -253,7 +261,7 @@ def _errors_of(
 
     def measured() -> Iterator[tuple[Tensor, ...]]:
         for part in recording.parts(after=1):
-            yield tuple(one[:PART_FRAMES] for one in _measured(lifter, part, view, middle))
+            yield tuple(one[:PART_FRAMES] for one in _measured(lift_views, part, view, middle))
             done()
 
     joints, aligned, scaled, velocity = collect(measured(), recording.frame_count)
@@ -276,7 +284,7 @@ def _reference(recording: Recording) -> Float[Tensor, "frames joints 3"]:
 
 
 def _measured(
-    lifter: Lifter, part: Recording, view: str | None, middle: Float[Tensor, "3"]
+    lift_views: LiftViews, part: Recording, view: str | None, middle: Float[Tensor, "3"]
 ) -> tuple[Tensor, ...]:
     """Measure the poses of a part: joints, aligned joints, scaled, velocity."""
     # Far from the origin of a world, float32 has no millimeters; all measures are relative.
@@ -284,8 +292,8 @@ def _measured(
     lifted = part if view is None else part.select_views([view])
     rotations = rotation_part(lifted.cameras.camera_from_world)
     reference = world_to_camera(rotations, world).float()
-    predicted = lift(lifter, lifted.cameras, lifted.keypoints, lifted.confidence)
-    root = lifter.skeleton.root
+    predicted = lift_views(lifted.cameras, lifted.keypoints, lifted.confidence)
+    root = part.skeleton.root
     velocity = velocity_errors(predicted, reference, root)
     return (
         joint_errors(centered(predicted, root), centered(reference, root)),

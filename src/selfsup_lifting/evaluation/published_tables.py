@@ -182,7 +182,7 @@ def recordings_of_test(
 
 
 def evaluate_for(
-    lifter: Lifter, recordings: Sequence[Recording], config: Config
+    lifter: Lifter, recordings: Sequence[Recording], config: Config, *, refine: bool = False
 ) -> tuple[Evaluation, list[ResultTable]]:
     """Evaluate as the published dataset of the recordings prescribes, if they are of one.
 
@@ -190,6 +190,7 @@ def evaluate_for(
         lifter: A trained network in evaluation mode.
         recordings: The data; of a published dataset only its test set is used.
         config: The settings that the network was trained with.
+        refine: Whether to refine the poses by the pixels they were lifted from.
 
     Returns:
         The evaluation over all joints, and its tables. For a published dataset the notes of the
@@ -197,12 +198,14 @@ def evaluate_for(
     """
     dataset = published_dataset(recordings)
     if dataset is None:
-        evaluation = summarize(pose_errors(lifter, recordings))
+        evaluation = summarize(pose_errors(lifter, recordings, refine=refine))
         return evaluation, [table_by_group(evaluation)]
-    errors = pose_errors(lifter, recordings_of_test(dataset, recordings))
+    errors = pose_errors(lifter, recordings_of_test(dataset, recordings), refine=refine)
     evaluation = summarize(errors)
     first, *others = dataset.make_tables(evaluation, errors)
-    notes = (*first.notes, *_differences(dataset, evaluation, config))
+    refined = ("poses refined by their pixels and bones; the published ones are not",)
+    differences = _differences(dataset, evaluation, config)
+    notes = (*first.notes, *differences, *refined[: int(refine)])
     return evaluation, [replace(first, notes=notes), *others]
 
 

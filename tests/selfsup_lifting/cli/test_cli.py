@@ -129,6 +129,23 @@ def test_a_prediction_states_the_reprojection_error_of_the_placed_pose(
     torch.testing.assert_close(scores.float(), single.confidence[:, 0])
 
 
+def test_a_refined_prediction_is_nearer_to_its_pixels(
+    tmp_path: Path, run: Path, recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    medians = []
+    for name, options in (("lifted", []), ("refined", ["--refine"])):
+        out = tmp_path / f"{name}.npz"
+        main(["predict", str(run), str(recording), "--out", str(out), *options])
+        with np.load(out) as file:
+            medians.append(np.median(file["error_px"]))
+    assert medians[1] < medians[0]
+    capsys.readouterr()
+    main(["evaluate", str(run), "--refine", "--json"])
+    refined = printed(capsys)["p_mpjpe_mm"]
+    main(["evaluate", str(run), "--json"])
+    assert printed(capsys)["p_mpjpe_mm"] != refined
+
+
 @pytest.mark.parametrize("frame", ["camera", "world"])
 def test_a_lifted_pose_can_be_placed(
     tmp_path: Path, run: Path, recording: Path, frame: str

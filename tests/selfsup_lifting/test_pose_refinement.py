@@ -1,0 +1,64 @@
+"""Laws of refining lifted poses by their pixels and bones."""
+
+import torch
+from hypothesis import given
+from torch import Tensor
+from torch.testing import assert_close
+
+from selfsup_lifting import ReadSettings, read_recordings
+from selfsup_lifting.pose_refinement import bone_incidence, refine_poses
+from selfsup_lifting.simulation_settings import NoiseSettings
+from selfsup_lifting.skeleton.skeletons import SKELETONS
+from selfsup_lifting.training.dataset import Frames, build_dataset
+from selfsup_lifting.training.losses import rotated_to_views
+from tests.selfsup_lifting.strategies import Scene, scenes
+
+PERSON = SKELETONS["h36m17"]
+ERROR = torch.tensor([0.03, 0.03, 0.08])
+
+
+def view_of(frames: Frames) -> tuple[Tensor, Tensor]:
+    """Return the exact poses and detections of the first view."""
+    image = torch.where(frames.seen[..., None], frames.image, torch.nan)
+    return rotated_to_views(frames.labels, frames.camera_from_root)[:, 0], image[:, 0]
+
+
+def walking() -> tuple[Tensor, Tensor]:
+    """Return exact poses of a track in a camera's axes, and their images."""
+    noise = NoiseSettings(jitter_px=0.0, bias_px=0.0, outlier_share=0.0)
+    recordings = read_recordings(["synthetic"], ReadSettings(noise=noise))
+    return view_of(build_dataset(recordings[:1]))
+
+
+@given(scenes.filter(lambda scene: scene.missing < 1))
+def test_an_exact_pose_stays(scene: Scene) -> None:
+    frames = build_dataset([Scene(frames=1, seed=scene.seed, views=scene.views).recording()])
+    poses, image = view_of(frames)
+    refined = refine_poses(poses, image, torch.ones(1, 17), PERSON)
+    assert_close(refined, poses, atol=1e-3, rtol=0)
+
+
+def test_refined_poses_are_nearer_to_the_truth_their_pixels_and_their_bones() -> None:
+    poses, image = walking()
+    torch.manual_seed(0)
+    lifted = poses + ERROR * torch.randn(poses.shape)
+    lifted = lifted - lifted[:, :1]
+    refined = refine_poses(lifted, image, torch.ones(poses.shape[:2]), PERSON)
+    before, after = ((one - poses).norm(dim=-1).mean() for one in (lifted, refined))
+    assert float(after) < 0.75 * float(before)
+    lengths = [
+        (bone_incidence(PERSON) @ one).norm(dim=-1).std(dim=0).mean() for one in (lifted, refined)
+    ]
+    assert float(lengths[1]) < 0.5 * float(lengths[0])
+
+
+def test_a_pose_without_detections_stays() -> None:
+    poses, image = walking()
+    image[3:5] = torch.nan
+    refined = refine_poses(poses, image, torch.ones(poses.shape[:2]), PERSON)
+    assert_close(refined[3:5], poses[3:5])
+
+
+def test_no_poses_are_refined_to_no_poses() -> None:
+    empty = torch.zeros(0, 17, 3)
+    assert refine_poses(empty, empty[..., :2], empty[..., 0], PERSON).shape == (0, 17, 3)
