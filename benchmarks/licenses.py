@@ -4,11 +4,12 @@ python benchmarks/licenses.py
 """
 
 import re
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 
-from measure import Suite, answer
+from measure import ROOT, Suite, answer
 from packaging.requirements import Requirement
 
 PROJECT = "multiview-geom"
@@ -30,9 +31,10 @@ class Row:
 def rows(_: Suite) -> Iterator[Row]:
     """Walk through the requirements of the installed packages, those for running first."""
     seen: set[str] = {PROJECT}
-    extras = distribution(PROJECT).metadata.get_all("Provides-Extra") or []
-    for need in (RUNNING, *sorted(extras)):
-        for name in sorted({*_requirements(PROJECT, need)} - seen):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needs = {RUNNING: project["dependencies"], **project["optional-dependencies"]}
+    for need, requirements in needs.items():
+        for name in sorted({*_installable(requirements)} - seen):
             yield from _with_requirements(name, need, seen)
 
 
@@ -46,19 +48,14 @@ def _with_requirements(name: str, need: str, seen: set[str]) -> Iterator[Row]:
         yield Row(name, "not installed", need, "")
         return
     yield Row(name, found.version, need, _license(name))
-    for other in sorted(_requirements(name, RUNNING)):
+    for other in sorted(_installable(found.requires or [])):
         yield from _with_requirements(other, need, seen)
 
 
-def _requirements(name: str, extra: str) -> Iterator[str]:
-    """Yield the packages that a package requires here, for running or for one of its extras."""
-    for text in distribution(name).requires or []:
-        requirement = Requirement(text)
-        environment = {"extra": "" if extra == RUNNING else extra}
-        of_extra = requirement.marker is not None and "extra" in str(requirement.marker)
-        if of_extra == (extra == RUNNING):
-            continue
-        if requirement.marker is None or requirement.marker.evaluate(environment):
+def _installable(requirements: Iterable[str]) -> Iterator[str]:
+    """Yield the packages that are required here, without those of extras."""
+    for requirement in map(Requirement, requirements):
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
             yield re.sub(r"[-_.]+", "-", requirement.name).lower()
 
 

@@ -20,6 +20,7 @@ PAGES = (
     ROOT / "docs" / "calibration.md",
     ROOT / "docs" / "kernels.md",
     ROOT / "docs" / "scaling.md",
+    ROOT / "docs" / "trust.md",
 )
 HEADLINE_POINTS, HEADLINE_MATRICES = 139_264, 100_000
 

@@ -21,6 +21,7 @@ PAGES = [
     ROOT / "docs" / "calibration.md",
     ROOT / "docs" / "kernels.md",
     ROOT / "docs" / "scaling.md",
+    ROOT / "docs" / "trust.md",
 ]
 
 
