@@ -32,6 +32,7 @@ from multiview_geom.camera_files import (
     qualisys,
     ros_camera_info,
     toml,
+    vicon,
     voxelpose,
 )
 from multiview_geom.camera_files.file_kinds import text_kind
@@ -65,6 +66,7 @@ CAMERA_FORMATS: tuple[CameraFormat, ...] = (
     ros_camera_info.FORMAT,
     opencv_yaml.FORMAT,
     optitrack.FORMAT,
+    vicon.FORMAT,
     qualisys.FORMAT,
     caliscope.FORMAT,
     toml.FORMAT,
@@ -118,7 +120,7 @@ def load_cameras(path: str | Path, *, subject: str | None = None) -> Cameras:
             CMU Panoptic, VoxelPose or nerfstudio; a file, or a folder of files, of JARVIS or
             DANNCE; MATLAB's stereoParameters as a structure; a CSV of DLT coefficients; a folder
             with the two files of COLMAP (text or binary), EasyMocap or OpenCV's stereo pair, or
-            one of the two; Qualisys's `.qca.txt`; OptiTrack's `.mcal`.
+            one of the two; Qualisys's `.qca.txt`; OptiTrack's `.mcal`; Vicon's `.xcp`.
             The format is recognized by the content, not by the name.
         subject: The subject, such as "S1", in files of Human3.6M with several.
 

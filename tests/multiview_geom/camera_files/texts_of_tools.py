@@ -181,6 +181,31 @@ OPTITRACK = """\
 """
 
 
+VICON = """\
+<?xml version="1.0" encoding="UTF-8" standalone="no" ?>
+<Cameras>
+ <Camera DEVICEID="2107343" NAME="" TYPE="VantageV5" USERID="1" ISDV="0" SENSOR_SIZE="1280 1024"
+  PIXEL_ASPECT_RATIO="1" SKEW="0">
+  <ThresholdGrid BITS_PER_WORD="32"/>
+  <KeyFrames>
+   <KeyFrame FOCAL_LENGTH="1100.5" FRAME="0" IMAGE_ERROR="0.1" WORLD_ERROR="0.2"
+    ORIENTATION="0 -0.31622776601683794 0 0.9486832980505138" POSITION="120.5 -340.25 -3900.75"
+    PRINCIPAL_POINT="639.25 511.75" VICON_RADIAL="0 0"
+    VICON_RADIAL2="Vicon3Parameter 639.25 511.75 3.5e-08 5.8e-15 -1.7e-21"/>
+  </KeyFrames>
+ </Camera>
+ <Camera DEVICEID="2118670" NAME="Vue" TYPE="VueVIDEO" USERID="2" ISDV="2" SENSOR_SIZE="1920 1080"
+  PIXEL_ASPECT_RATIO="1" SKEW="0">
+  <KeyFrames>
+   <KeyFrame FOCAL_LENGTH="2639.5" FRAME="0" ORIENTATION="0 0 0 1" POSITION="0 0 -4000"
+    PRINCIPAL_POINT="959.5 539.5" VICON_RADIAL2="Vicon3Parameter 959.5 539.5 0 0 0"/>
+  </KeyFrames>
+ </Camera>
+ <Camera DEVICEID="2118671" NAME="not calibrated" SENSOR_SIZE="1920 1080"><KeyFrames/></Camera>
+</Cameras>
+"""
+
+
 def stereo_camera(**changed: object) -> dict[str, object]:
     """A camera of `toStruct(stereoParams)`: K transposed, rows before columns."""
     return {
@@ -222,6 +247,7 @@ def opaque_file(kind: bytes = b"stereoParameters") -> bytes:
 
 FILES: dict[str, dict[str, str | bytes]] = {
     "matlab-stereo": {"any.mat": stereo_file()},
+    "vicon": {"any.xcp": VICON},
     "optitrack": {"any.mcal": OPTITRACK.encode("utf-16")},
     "panoptic": {"any.json": PANOPTIC},
     "voxelpose": {"any.json": VOXELPOSE},

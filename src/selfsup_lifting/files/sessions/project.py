@@ -31,7 +31,8 @@ CALIBRATION_FILES = (
     "transforms.json",
 )  # fmt: skip
 SUFFIXES = (
-    ".toml", ".yaml", ".yml", ".json", ".xml", ".cal", ".h5", ".txt", ".mcal", ".mat",
+    ".toml", ".yaml", ".yml", ".json", ".xml", ".cal", ".h5", ".txt", ".mcal", ".xcp",
+    ".mat",
 )  # fmt: skip
 # How many folders above the detections their configuration and calibration may be.
 HIGHEST_PARENT = 3
