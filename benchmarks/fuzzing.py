@@ -280,6 +280,12 @@ def limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
+def warm_up(examples: list[Path]) -> None:
+    """Read every sound example, so that the compiled loops are in their cache."""
+    for one in examples:
+        read(one, closely=True)
+
+
 def child(examples: list[Path], folder: Path, seed: int, deadline: float) -> None:
     """Damage and read some files; write what is wrong into files of the folder."""
     import torch
@@ -360,11 +366,15 @@ def main() -> int:
         folder = Path(temporary)
         (folder / "examples").mkdir()
         examples = write_examples(folder / "examples")
+        spawn = multiprocessing.get_context("spawn")
+        first = spawn.Process(target=warm_up, args=(examples,))
+        first.start()
+        first.join()
+        if first.exitcode:
+            raise SystemExit("a sound example cannot be read")
         while time.monotonic() < deadline:
             (folder / "ends").unlink(missing_ok=True)
-            process = multiprocessing.get_context("spawn").Process(
-                target=child, args=(examples, folder, seed, deadline)
-            )
+            process = spawn.Process(target=child, args=(examples, folder, seed, deadline))
             process.start()
             wait_while_busy(process, folder / "now")
             if process.exitcode or not (folder / "ends").exists():
