@@ -98,7 +98,13 @@ def release_pages() -> None:
 
 def _reserve(file: int, size: int) -> None:
     """Reserve the space of a file: writing to a mapping of a full disk would end the process."""
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file, 0, size)
-    else:
-        os.truncate(file, size)
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file, 0, size)
+        else:
+            os.truncate(file, size)
+    except OSError as error:
+        raise OSError(
+            f"{tempfile.gettempdir()} has no space for {size / 1e6:,.0f} MB of temporary data "
+            f"({error.strerror}); the variable TMPDIR names another folder"
+        ) from error
