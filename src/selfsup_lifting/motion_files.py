@@ -73,7 +73,7 @@ def _load_trc(path: Path) -> SavedTracks:
 
 
 def _trc_row(place: Place, row: Sequence[str], count: int) -> list[float]:
-    cells = [*row[2 : 2 + count], *[""] * (2 + count - len(row))]
+    cells = [*row[2:], *[""] * count][:count]
     return [_number(place, cell) if cell.strip() else torch.nan for cell in cells]
 
 

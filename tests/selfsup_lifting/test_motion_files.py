@@ -56,6 +56,15 @@ def test_tracks_read_back_with_their_axis_up(tmp_path: Path, suffix: str, up: st
     assert_close(y_up(found.points, found.up), expected, atol=1e-5, rtol=0, equal_nan=True)
 
 
+def test_a_row_may_end_early(tmp_path: Path) -> None:
+    path = tmp_path / "plate.trc"
+    path.write_text(MARKERS + "3\n4\t0.03\t0\t1200\t0\n")
+    points = load_motion(path).points
+    assert points[2].isnan().all()
+    assert points[3, 0].tolist() == [0.0, 1.2, 0.0]
+    assert points[3, 1:].isnan().all()
+
+
 def test_a_hierarchy_has_its_joints_and_the_ends_of_its_bones(tmp_path: Path) -> None:
     found = load_motion(saved(tmp_path / "walk.bvh"))
     (tmp_path / "actor.bvh").write_text(actor())
