@@ -15,12 +15,12 @@ from multiview_geom.five_point import relative_pose
 from multiview_geom.homogeneous import from_homogeneous, to_homogeneous
 from multiview_geom.transforms import invert_transform
 
-MOST_MATCHES = 1000
+MOST_MATCHES = 500
 """Number of matches that find the pose of a pair."""
 SAMPLES = 128
 """Number of samples of five matches for a pair: if half of the matches are wrong, all samples
 contain a wrong one with a probability of 2 %."""
-LARGEST_COMPLETE, PARTNERS = 10, 4
+LARGEST_COMPLETE, PARTNERS = 6, 4
 """Up to so many views all pairs are tried; of more views, each is paired with so many others."""
 IN_PLANE = 0.95
 """If one homography explains this share of the matches, the points are in a plane."""
