@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Num
 from torch import Tensor
 
 from selfsup_lifting.atomic_write import replacing
@@ -164,7 +164,7 @@ def _write_csv(path: Path, tracks: _Tracks, _: str) -> None:
 
 
 def _rows(
-    points: Float[Tensor, "frames joints 3"], *measures: Float[Tensor, "frames joints"]
+    points: Float[Tensor, "frames joints 3"], *measures: Num[Tensor, "frames joints"]
 ) -> Iterator[tuple[int, list[float]]]:
     """Yield the number of every frame, and the coordinates and measures of its joints."""
     for first in range(0, len(points), PART_FRAMES):

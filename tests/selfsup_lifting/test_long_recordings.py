@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,17 @@ from torch.testing import assert_close
 from selfsup_lifting import export, mapped, recording, triangulate
 from selfsup_lifting.cli import main
 from selfsup_lifting.evaluation import evaluate
+from selfsup_lifting.gap_filling import fill_gaps
 from selfsup_lifting.quantiles import group_sizes, grouped_quantiles
 from selfsup_lifting.read_errors import ReadError
-from selfsup_lifting.recording import Recording, load_recording, save_recording
+from selfsup_lifting.recording import (
+    Recording,
+    change_parts,
+    load_recording,
+    save_recording,
+)
 from selfsup_lifting.residuals import summarize_residuals
+from selfsup_lifting.timing import synchronized
 from selfsup_lifting.training import dataset
 from selfsup_lifting.training.dataset import usable_frames
 from tests.selfsup_lifting.strategies import Scene
@@ -124,6 +132,28 @@ def test_every_command_gives_the_same_in_parts(
     assert [len(one.splitlines()) for one in same_files] == [len(one.splitlines()) for one in files]
     if "robust" in command:
         assert same_files == files
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda one: synchronized(one, torch.tensor([0.4, -3.6, 2.0])),
+        lambda one: change_parts(one, partial(fill_gaps, longest=9), around=10),
+        lambda one: change_parts(one, lambda part: part.with_exchanged_sides(["cam_1"])),
+    ],
+    ids=["synchronized", "gaps filled", "sides exchanged"],
+)
+def test_a_changed_recording_is_the_same_in_parts(
+    change: Callable[[Recording], Recording], in_parts: Callable[[], None]
+) -> None:
+    recorded = moving()
+    recorded.keypoints[5:12, 1, 3] = torch.nan
+    whole = change(recorded)
+    in_parts()
+    parts = change(recorded)
+    assert not torch.equal(whole.keypoints.isnan(), recorded.keypoints.isnan())
+    for name in ("keypoints", "confidence", "truth"):
+        assert_close(getattr(parts, name), getattr(whole, name), equal_nan=True)
 
 
 def test_training_data_are_the_same_in_parts(in_parts: Callable[[], None]) -> None:

@@ -36,7 +36,10 @@ def matlab_variable(file: Path, name: str) -> NDArray[Any]:
         content = loadmat(file, variable_names=[name])
     except NotImplementedError:
         raise Place(file).error("expected a MATLAB file of version 5, got version 7.3") from None
-    except (OSError, ValueError, TypeError, MatReadError, MemoryError, EOFError) as error:
+    except (
+        OSError, ValueError, TypeError, LookupError, MatReadError, MemoryError, EOFError,
+        zlib.error,
+    ) as error:  # fmt: skip
         raise Place(file).damaged("a MATLAB file of version 5", error) from None
     if name not in content:
         raise Place(file).error(f"expected the variable `{name}`, but the file has none")

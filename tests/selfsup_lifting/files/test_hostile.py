@@ -11,10 +11,12 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
 import numpy as np
 import pytest
+from scipy.io import savemat
 
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.parse.folders import entries
+from selfsup_lifting.parse.matlab import matlab_variable
 from selfsup_lifting.read_errors import ReadError
 from selfsup_lifting.recording import save_recording
 from tests.selfsup_lifting.files.layouts import WRITERS, write_session
@@ -43,6 +45,16 @@ def session(folder: Path, layout: str) -> Path:
 def refused(path: Path, sentence: str) -> None:
     with pytest.raises(ReadError, match=sentence):
         read_recordings([str(path)], ReadSettings())
+
+
+@pytest.mark.parametrize("length", [0, 3, 100, 125, 130, 200, 300])
+def test_a_matlab_file_that_is_cut_off_is_one_sentence(tmp_path: Path, length: int) -> None:
+    savemat(tmp_path / "annot.mat", {"annot2": np.arange(99.0)}, do_compression=True)
+    content = (tmp_path / "annot.mat").read_bytes()
+    assert length < len(content)
+    (tmp_path / "annot.mat").write_bytes(content[:length])
+    with pytest.raises(ReadError, match=r"annot\.mat is not a MATLAB file|annot\.mat: expected"):
+        matlab_variable(tmp_path / "annot.mat", "annot2")
 
 
 @pytest.mark.parametrize("damage", [b"\0", b"(((((((", b"{'a'"])
