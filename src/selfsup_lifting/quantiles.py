@@ -11,8 +11,8 @@ from torch import Tensor
 # highest: so many, and so many are then left.
 PASSES = ((11, 20), (10, 10), (10, 0))
 
-# Numbers, and the group of each.
-Part: TypeAlias = tuple[Float[Tensor, "numbers"], Int[Tensor, "numbers"]]
+# Numbers, and the group of each; every part has its own length.
+Part: TypeAlias = tuple[Float[Tensor, "_"], Int[Tensor, "_"]]
 
 
 def group_sizes(parts: Iterable[Part], groups: int) -> Int[Tensor, "groups"]:
