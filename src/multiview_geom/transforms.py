@@ -137,6 +137,7 @@ def relative_transform(
         tensor([-2.,  0.,  0.])
     """
     require_trailing_shape("target_from_world", target_from_world, 4, 4)
+    require_trailing_shape("source_from_world", source_from_world, 4, 4)
     require_floating(target_from_world=target_from_world, source_from_world=source_from_world)
     broadcast_axes(
         target_from_world=target_from_world.shape[:-2],
@@ -230,6 +231,7 @@ def camera_to_world(
         >>> camera_to_world(two_meters_back, torch.tensor([[0.0, 0.0, 2.0]]))
         tensor([[0., 0., 0.]])
     """
+    require_trailing_shape("camera_from_world", camera_from_world, 4, 4)
     require_floating(camera_from_world=camera_from_world, points=points)
     world_from_camera = invert_transform(for_computation(camera_from_world))
     return transform_points(world_from_camera, for_computation(points)).to(points.dtype)

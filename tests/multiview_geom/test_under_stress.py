@@ -26,6 +26,15 @@ from tests.multiview_geom.test_contract import (
 )
 
 EXAMPLES = {"nightly": 100_000, "shapes": 10}.get(os.environ.get("HYPOTHESIS_PROFILE", ""), 60)
+# Points of any dimension, and a case that makes its matrix symmetric first.
+ANY_LAST_AXIS = {
+    "to_homogeneous", "from_homogeneous", "generalized_procrustes", "smallest_eigenvector",
+}  # fmt: skip
+# They keep the finite coordinates, or leave out what is not finite.
+FINITE_OF_NAN = {
+    "to_homogeneous", "rigid_transform", "Cameras", "generalized_procrustes", "align_rigid",
+    "align_similarity",
+}  # fmt: skip
 DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -175,6 +184,28 @@ def test_mixed_dtypes_and_devices_are_a_clear_error(case: Case, other: torch.dty
         if len(mixed) > 1:
             with pytest.raises(ValueError, match=r"dtype|floating point|device|type"):
                 case(*mixed.values())
+
+
+@pytest.mark.rejects
+@every_case
+def test_a_wrong_shape_is_refused_by_name(case: Case) -> None:
+    if case.name in ANY_LAST_AXIS:
+        return
+    for name, argument in case.arguments(SCENE).items():
+        if argument.dim() == 0 or (case.name, name) == ("Cameras Lens.OPENCV", "distortion"):
+            continue
+        with pytest.raises(ValueError, match=r"`(?!None)\w+` must have (shape \(|4, 5, 8)"):
+            case(*{**case.arguments(SCENE), name: argument[..., :-1]}.values())
+
+
+@every_case
+def test_nothing_finite_comes_of_nothing_finite(case: Case) -> None:
+    if case.name.split()[0] in FINITE_OF_NAN:
+        return
+    for name, argument in case.arguments(SCENE).items():
+        unknown = {**case.arguments(SCENE), name: torch.full_like(argument, torch.nan)}
+        found = [one for one in case(*unknown.values()) if one.is_floating_point()]
+        assert not any(one.isfinite().any() for one in found), name
 
 
 @contextmanager
