@@ -222,7 +222,7 @@ def simulated(options: argparse.Namespace) -> Table:
                 scores[name].append(score(scene, *solve(scene)))
                 print(name, kind, seed, scores[name][-1], flush=True)
             table.rows[f"{kind}, {name}"] = row(scores[name])
-        if count := len(scores.get("aniposelib-pytorch", [])):
+        if 0 < (count := len(scores.get("aniposelib-pytorch", []))) < len(scenes):
             table.rows[f"{kind}, ours on these rigs"] = row(scores["ours"][:count])
     return table
 
