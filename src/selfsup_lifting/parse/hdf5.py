@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from selfsup_lifting.parse.hdf5_heaps import require_sound_heaps
 from selfsup_lifting.parse.unpacking import require_unpackable
 from selfsup_lifting.read_errors import Place, ReadError
 
@@ -28,6 +29,7 @@ def open_hdf5(path: Path, layout: str) -> Iterator[Any]:
     import h5py
 
     try:
+        require_sound_heaps(path)
         with h5py.File(path, "r") as file:
             yield file
     except ReadError:

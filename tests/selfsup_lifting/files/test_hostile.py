@@ -16,6 +16,7 @@ from scipy.io import savemat
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.parse.folders import entries
+from selfsup_lifting.parse.hdf5_heaps import require_sound_heaps
 from selfsup_lifting.parse.matlab import matlab_variable
 from selfsup_lifting.read_errors import ReadError
 from selfsup_lifting.recording import save_recording
@@ -45,6 +46,20 @@ def session(folder: Path, layout: str) -> Path:
 def refused(path: Path, sentence: str) -> None:
     with pytest.raises(ReadError, match=sentence):
         read_recordings([str(path)], ReadSettings())
+
+
+@pytest.mark.parametrize("place", [0.35, 0.6])
+def test_a_zeroed_block_of_texts_does_not_hang(tmp_path: Path, place: float) -> None:
+    folder = session(tmp_path, "sleap")
+    file = next(folder.glob("cam2*.h5"))
+    content = bytearray(file.read_bytes())
+    heap = content.index(b"GCOL")
+    start = heap + int(place * 2000)
+    content[start : heap + 4096] = bytes(heap + 4096 - start)
+    file.write_bytes(content)
+    refused(folder, r"cam2\.analysis\.h5 is in no known format")
+    with pytest.raises(ReadError, match="the texts of this HDF5 file are damaged"):
+        require_sound_heaps(file)
 
 
 @pytest.mark.parametrize("length", [0, 3, 100, 125, 130, 200, 300])
