@@ -30,6 +30,7 @@ from selfsup_lifting.recording import Recording
 from selfsup_lifting.run_files import has_commit
 from selfsup_lifting.simulation.detector_noise import film, generator_for
 from selfsup_lifting.simulation_settings import NOISE_LEVELS
+from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.loop import train
 from selfsup_lifting.training.splits import hold_out
 
@@ -78,20 +79,26 @@ def filmed(recording: Recording, number: int, read: ReadSettings) -> Recording:
 
 def measured(config: Config, data: str, run: Path) -> dict[str, float]:
     """Train once; return the errors [mm] and the processor time of the training [s]."""
-    training, kept = clips(data, config.read)
-    started, clock = time.process_time(), time.monotonic()
+    training, _ = clips(data, config.read)
+    started = time.process_time()
     lifter = train(config, training, run, resume=has_commit(run))
-    seconds, waited = time.process_time() - started, time.monotonic() - clock
-    same = evaluate_lifter(lifter, kept).total
+    seconds = time.process_time() - started
+    return {**judged(lifter, config, data), "seconds": seconds}
+
+
+def judged(lifter: Lifter, config: Config, data: str) -> dict[str, float]:
+    """Return the errors on the kept clips [mm]: same rig, refined poses, and unseen rigs."""
+    _, kept = clips(data, config.read)
     unseen = [filmed(one, number, config.read) for number in range(RIGS) for one in kept]
-    other = evaluate_lifter(lifter, unseen).total
+    totals = {
+        "": evaluate_lifter(lifter, kept).total,
+        "refined_": evaluate_lifter(lifter, kept, refine=True).total,
+        "unseen_": evaluate_lifter(lifter, unseen).total,
+    }
     return {
-        "p_mpjpe_mm": same.p_mpjpe_mm,
-        "mpjpe_mm": same.mpjpe_mm,
-        "unseen_p_mpjpe_mm": other.p_mpjpe_mm,
-        "unseen_mpjpe_mm": other.mpjpe_mm,
-        "seconds": seconds,
-        "waited": waited,
+        f"{name}{measure}": getattr(total, measure)
+        for name, total in totals.items()
+        for measure in ("p_mpjpe_mm", "mpjpe_mm")
     }
 
 

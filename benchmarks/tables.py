@@ -1,4 +1,4 @@
-"""What do the result files say? Write the tables of benchmarks/README.md and docs/kernels.md.
+"""What do the result files say? Write the tables of benchmarks/README.md and of the docs.
 
 The table NAME is written between `<!-- table: NAME -->` and `<!-- end -->`, from all result files
 of the newest version that measured it.
@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from study_tables import against_paper, detectors, real_people, recipes
+
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 PAGES = (
@@ -19,6 +21,7 @@ PAGES = (
     ROOT / "benchmarks" / "README.md",
     ROOT / "docs" / "calibration.md",
     ROOT / "docs" / "kernels.md",
+    ROOT / "docs" / "study.md",
     ROOT / "docs" / "scaling.md",
     ROOT / "docs" / "trust.md",
 )
@@ -237,6 +240,10 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], list[list[str]]]]] = {
     "calibrated training": ("calibrated_training", calibrated_training),
     "missing": ("missing", missing),
     "latency": ("latency", latency),
+    "recipes": ("study", recipes),
+    "against paper": ("study", against_paper),
+    "real people": ("study", real_people),
+    "detectors": ("study", detectors),
     "memory": ("memory", memory),
     "fuzzing": ("fuzzing", fuzzing),
     "licenses": ("licenses", licenses),

@@ -20,6 +20,7 @@ PAGES = [
     ROOT / "benchmarks" / "README.md",
     ROOT / "docs" / "calibration.md",
     ROOT / "docs" / "kernels.md",
+    ROOT / "docs" / "study.md",
     ROOT / "docs" / "scaling.md",
     ROOT / "docs" / "trust.md",
 ]
@@ -55,7 +56,8 @@ def test_hard_scenes_have_their_minimum_in_single_precision() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not find_spec("triton"), reason="needs Triton, which is made for Linux")
-def test_what_runs_on_a_gpu_can_be_rehearsed_without_one() -> None:
+def test_what_runs_on_a_gpu_can_be_rehearsed_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     command = [sys.executable, "benchmarks/on_gpu.py", "--rehearse"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout
@@ -159,7 +161,10 @@ def test_a_peer_that_is_not_installed_is_reported() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_table_of_a_page_is_the_one_of_the_result_files(page: Path) -> None:
+def test_every_table_of_a_page_is_the_one_of_the_result_files(
+    page: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     written = runpy.run_path(str(ROOT / "benchmarks" / "tables.py"))["written"]
     tables = re.findall(r"<!-- table: (.*?) -->\n(.*?)<!-- end -->", page.read_text(), re.DOTALL)
     assert tables

@@ -1,0 +1,84 @@
+"""What do the trainings of the study show? The tables of docs/study.md."""
+
+from statistics import mean, stdev
+from typing import Any
+
+Row = dict[str, Any]
+
+
+def recipes(rows: list[Row]) -> list[list[str]]:
+    """Show the errors of recipes on the kept clips, on the same rig and on unseen ones."""
+    groups = _groups(_lines(rows, "recipes"), "noise", "preset", "recipe", "set")
+    head = ["noise, preset", "recipe", "seeds", "same rig", "refined", "unseen rigs", "cpu [s]"]
+    body = [head, ["---", "---", *["--:"] * 5]]
+    for (noise, preset, recipe, changes), lines in groups.items():
+        name = ", ".join([recipe, *changes])
+        seconds = f"{mean(line['seconds'] for line in lines):.0f}"
+        cells = [_errors(lines, part) for part in ("", "refined_", "unseen_")]
+        body.append([f"{noise}, {preset}", name, str(len(lines)), *cells, seconds])
+    return body
+
+
+def against_paper(rows: list[Row]) -> list[list[str]]:
+    """Show by how much the errors of recipes differ from those of `paper`, seed by seed."""
+    groups = _groups(_lines(rows, "recipes"), "noise", "preset", "recipe", "set")
+    measures = ("p_mpjpe_mm", "mpjpe_mm", "unseen_p_mpjpe_mm", "unseen_mpjpe_mm")
+    head = ["recipe", "seeds", "P-MPJPE", "MPJPE", "unseen P-MPJPE", "unseen MPJPE"]
+    body = [head, ["---", *["--:"] * 5]]
+    for (noise, preset, recipe, changes), lines in groups.items():
+        base = {line["seed"]: line for line in groups.get((noise, preset, "paper", ()), [])}
+        pairs = [(line, base[line["seed"]]) for line in lines if line["seed"] in base]
+        if recipe == "paper" or not pairs:
+            continue
+        cells = [
+            _with_deviation([100 * (ours[one] / theirs[one] - 1) for ours, theirs in pairs]) + " %"
+            for one in measures
+        ]
+        name = f"{noise}, {preset}: " + ", ".join([recipe, *changes])
+        body.append([name, str(len(pairs)), *cells])
+    return body
+
+
+def real_people(rows: list[Row]) -> list[list[str]]:
+    """Show the errors on real people."""
+    body = [["data", "recipe", "seeds", "poses", "P-MPJPE / MPJPE [mm]"]]
+    body.append(["---", "---", "--:", "--:", "--:"])
+    for (data, recipe), lines in _groups(_lines(rows, "real"), "data", "recipe").items():
+        poses = str(lines[0]["poses"])
+        body.append([data, recipe, str(len(lines)), poses, _errors(lines, "")])
+    return body
+
+
+def detectors(rows: list[Row]) -> list[list[str]]:
+    """Show the statistics of real and simulated detectors."""
+    head = ["detections", "median error [%]", "p90 / median", "p99 / median", "worst / best joint"]
+    head += ["frame to frame", "constant part", "confidence", "missing [%]"]
+    body = [head, ["---", *["--:"] * 8]]
+    for line in _lines(rows, "noise"):
+        numbers = ["" if one != one else f"{one:.2f}" for one in line["values"]]  # noqa: PLR0124
+        body.append([line["name"], *numbers])
+    return body
+
+
+def _lines(rows: list[Row], script: str) -> list[Row]:
+    return [line for part in rows if part["script"] == script for line in part["lines"]]
+
+
+def _groups(lines: list[Row], *keys: str) -> dict[tuple[Any, ...], list[Row]]:
+    """Group lines by some of their values, in the order of the first ones."""
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for line in lines:
+        values = (tuple(v) if isinstance(v, list) else v for v in (line[key] for key in keys))
+        groups.setdefault(tuple(values), []).append(line)
+    return groups
+
+
+def _errors(lines: list[Row], part: str) -> str:
+    """Return P-MPJPE and MPJPE, each with its deviation over the seeds."""
+    names = (f"{part}{measure}" for measure in ("p_mpjpe_mm", "mpjpe_mm"))
+    return " / ".join(_with_deviation([line[name] for line in lines]) for name in names)
+
+
+def _with_deviation(values: list[float]) -> str:
+    deviation = f" ± {stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{mean(values):.1f}{deviation}"
