@@ -36,7 +36,7 @@ from selfsup_lifting.training.splits import hold_out
 
 KEPT_STYLES = ("happy", "proud", "sad")
 RIGS, VIEWS = 20, 4
-# Judged frames: every third of 30 per second.
+# Frames that are judged on unseen rigs: every third of 30 per second.
 JUDGED = slice(None, None, 3)
 IMAGE = 1000
 
@@ -45,7 +45,7 @@ IMAGE = 1000
 def clips(data: str, read: ReadSettings) -> tuple[list[Recording], list[Recording]]:
     """Return the clips to learn from, and the kept ones."""
     split = hold_out(read_recordings([data], read), KEPT_STYLES)
-    return split.training, [one.frames(JUDGED) for one in split.held_out]
+    return split.training, split.held_out
 
 
 def drawn_rig(number: int) -> Cameras:
@@ -89,7 +89,8 @@ def measured(config: Config, data: str, run: Path) -> dict[str, float]:
 def judged(lifter: Lifter, config: Config, data: str) -> dict[str, float]:
     """Return the errors on the kept clips [mm]: same rig, refined poses, and unseen rigs."""
     _, kept = clips(data, config.read)
-    unseen = [filmed(one, number, config.read) for number in range(RIGS) for one in kept]
+    some = [one.frames(JUDGED) for one in kept]
+    unseen = [filmed(one, number, config.read) for number in range(RIGS) for one in some]
     totals = {
         "": evaluate_lifter(lifter, kept).total,
         "refined_": evaluate_lifter(lifter, kept, refine=True).total,

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from selfsup_lifting import ReadSettings, read_recordings
-from selfsup_lifting.pose_refinement import bone_incidence, refine_poses
+from selfsup_lifting.pose_refinement import bone_incidence, refine_poses, smooth_poses
 from selfsup_lifting.simulation_settings import NoiseSettings
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from selfsup_lifting.training.dataset import Frames, build_dataset
@@ -62,3 +62,22 @@ def test_a_pose_without_detections_stays() -> None:
 def test_no_poses_are_refined_to_no_poses() -> None:
     empty = torch.zeros(0, 17, 3)
     assert refine_poses(empty, empty[..., :2], empty[..., 0], PERSON).shape == (0, 17, 3)
+
+
+def test_a_line_stays_under_smoothing_and_noise_shrinks() -> None:
+    line = torch.arange(60.0)[:, None, None] * torch.tensor([0.01, -0.02, 0.03])
+    inner = slice(6, -6)
+    assert_close(smooth_poses(line, 2.0)[inner], line[inner], atol=1e-5, rtol=0)
+    noise = torch.randn(400, 5, 3, generator=torch.Generator().manual_seed(0))
+    assert float(smooth_poses(noise, 2.0).std()) < 0.5 * float(noise.std())
+
+
+def test_an_unknown_pose_stays_unknown_and_does_not_spread() -> None:
+    poses = torch.ones(20, 4, 3)
+    poses[7] = torch.nan
+    assert_close(smooth_poses(poses, 2.0), poses, equal_nan=True)
+
+
+def test_without_a_deviation_nothing_is_smoothed() -> None:
+    poses = torch.randn(20, 4, 3)
+    assert_close(smooth_poses(poses, 1e-3), poses)

@@ -151,7 +151,7 @@ class EvaluateOptions(ResultOptions):
             dataset only its test set is used.
         weights: Which weights of the run: last, or best (lowest reprojection error on the
             recordings of --select-on).
-        refine: Refine the poses by their pixels and by the bones of the whole track.
+        refine: Refine the poses by their pixels and by the bones of the track, and smooth them.
     """
 
     run: Positional[Path]
@@ -172,7 +172,7 @@ class PredictOptions(TrackOptions):
         coordinates: Coordinate frame of the output: root (relative to the root, in the camera's
             axes), camera (placed where the pose fits the image best) or world (the same,
             transformed by the camera's extrinsics).
-        refine: Refine the poses by their pixels and by the bones of the whole track.
+        refine: Refine the poses by their pixels and by the bones of the track, and smooth them.
     """
 
     run: Positional[Path]

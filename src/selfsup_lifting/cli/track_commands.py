@@ -42,10 +42,10 @@ from selfsup_lifting.evaluation.inspection import (
     warnings_about_geometry,
 )
 from selfsup_lifting.export import AXES
-from selfsup_lifting.inference import lift, placed_in_camera
+from selfsup_lifting.inference import placed_in_camera
 from selfsup_lifting.mapped import collect
 from selfsup_lifting.point_quality import PointQuality, point_quality
-from selfsup_lifting.pose_refinement import lift_and_refine
+from selfsup_lifting.pose_refinement import lift_recording
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.report.recording_report import Triangulation, save_triangulation_report
 from selfsup_lifting.training.checkpoint import load_lifter
@@ -127,11 +127,10 @@ def _tracks(
     options: PredictOptions, lifter: Lifter, single: Recording, done: Callable[[], None]
 ) -> tuple[Float[Tensor, "frames joints 3"], Bool[Tensor, "frames"], PointQuality]:
     """Lift one view; return the tracks, which frames had a detection, and the points' quality."""
-    lift_views = lift_and_refine if options.refine else lift
 
     def lifted() -> Iterator[tuple[Tensor, ...]]:
         for part in single.parts():
-            poses = lift_views(lifter, part.cameras, part.keypoints, part.confidence)[:, 0]
+            poses = lift_recording(lifter, part, refine=options.refine)[:, 0]
             tracks = _in_coordinates(options.coordinates, poses, part)
             world = _in_coordinates("world", poses, part)
             quality = point_quality(part, reprojection_errors(part, world))

@@ -24,9 +24,8 @@ from selfsup_lifting.evaluation.metrics import (
     velocity_errors,
 )
 from selfsup_lifting.evaluation.subject_size import MOST_FRAMES, pck_threshold
-from selfsup_lifting.inference import lift
 from selfsup_lifting.mapped import collect
-from selfsup_lifting.pose_refinement import lift_and_refine
+from selfsup_lifting.pose_refinement import lift_recording
 from selfsup_lifting.recording import PART_FRAMES, Recording
 from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.training.dataset import common_skeleton
@@ -34,8 +33,8 @@ from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.losses import rotation_part
 from selfsup_lifting.triangulate import triangulate_recording
 
-# Lifts every view: cameras, keypoints and confidences to poses.
-LiftViews = Callable[..., Tensor]
+# Lifts every view of a recording.
+LiftViews = Callable[[Recording], Tensor]
 # One row per measure, for every frame of every view of a recording.
 Measures = Float[Tensor, "measures _frames _views"]
 
@@ -128,7 +127,7 @@ def evaluate_lifter(
         recordings: Recordings of the lifter's skeleton. If one of them has no ground truth, the
             triangulation of the detections is the reference for all.
         view: The only camera to lift from; by default every camera.
-        refine: Whether to refine the poses by the pixels they were lifted from.
+        refine: Whether to refine the poses by their pixels, and to smooth them over time.
         done: Called after every part of a recording.
 
     Raises:
@@ -201,7 +200,7 @@ def pose_errors(
     _require_skeleton(lifter, recordings)
     has_truth = all(recording.truth is not None for recording in recordings)
     truth = [one if has_truth else one.without_truth() for one in recordings]
-    lift_views = partial(lift_and_refine if refine else lift, lifter)
+    lift_views = partial(lift_recording, lifter, refine=refine)
     return [_errors_of(lift_views, recording, view, done) for recording in truth]
 
 
@@ -292,7 +291,7 @@ def _measured(
     lifted = part if view is None else part.select_views([view])
     rotations = rotation_part(lifted.cameras.camera_from_world)
     reference = world_to_camera(rotations, world).float()
-    predicted = lift_views(lifted.cameras, lifted.keypoints, lifted.confidence)
+    predicted = lift_views(lifted)
     root = part.skeleton.root
     velocity = velocity_errors(predicted, reference, root)
     return (

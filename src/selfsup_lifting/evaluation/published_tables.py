@@ -190,7 +190,7 @@ def evaluate_for(
         lifter: A trained network in evaluation mode.
         recordings: The data; of a published dataset only its test set is used.
         config: The settings that the network was trained with.
-        refine: Whether to refine the poses by the pixels they were lifted from.
+        refine: Whether to refine the poses by their pixels, and to smooth them over time.
 
     Returns:
         The evaluation over all joints, and its tables. For a published dataset the notes of the

@@ -17,7 +17,7 @@ from selfsup_lifting.cli.parsing import COMMANDS
 from selfsup_lifting.config import Config, ReadSettings
 from selfsup_lifting.evaluation import evaluate
 from selfsup_lifting.files import read_results
-from selfsup_lifting.recording import load_recording, save_recording
+from selfsup_lifting.recording import Recording, load_recording, save_recording
 from tests.selfsup_lifting.files.sessions.test_capture import Session
 from tests.selfsup_lifting.strategies import Scene
 
@@ -137,11 +137,12 @@ def test_predict_and_evaluate_refine_poses_if_asked(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def all_in_one_place(_: object, __: object, keypoints: torch.Tensor, *___: object) -> object:
-        return torch.zeros(*keypoints.shape[:-1], 3)
+    def all_in_one_place(_: object, recording: Recording, *, refine: bool) -> torch.Tensor:
+        shape = (*recording.keypoints.shape[:-1], 3)
+        return torch.zeros(shape) if refine else torch.ones(shape).cumsum(dim=-2)
 
     for module in (evaluate, track_commands):
-        monkeypatch.setattr(module, "lift_and_refine", all_in_one_place)
+        monkeypatch.setattr(module, "lift_recording", all_in_one_place)
     out = tmp_path / "refined.npz"
     main(["predict", str(run), str(recording), "--refine", "--out", str(out)])
     with np.load(out) as file:
