@@ -103,7 +103,8 @@ def sessions(data: Path) -> Iterator[Trial]:
     for folder, settings in kinds.items():
         if folder.is_dir():
             (recording,) = read_recordings([str(folder)], settings)
-            yield from session(replace(recording, name=folder.name))
+            name = folder.relative_to(data).parts[0]
+            yield from session(replace(recording, name=name))
 
 
 def errors(trial: Trial, config: Config) -> dict[str, float]:

@@ -13,7 +13,8 @@ def recipes(rows: list[Row]) -> list[list[str]]:
     body = [head, ["---", "---", *["--:"] * 5]]
     for (noise, preset, recipe, changes), lines in groups.items():
         name = ", ".join([recipe, *changes])
-        seconds = f"{mean(line['seconds'] for line in lines):.0f}"
+        known = [line["seconds"] for line in lines if "seconds" in line]
+        seconds = f"{mean(known):.0f}" if known else ""
         cells = [_errors(lines, part) for part in ("", "refined_", "unseen_")]
         body.append([f"{noise}, {preset}", name, str(len(lines)), *cells, seconds])
     return body
