@@ -15,7 +15,7 @@ def recipes(rows: list[Row]) -> list[list[str]]:
         name = ", ".join([recipe, *changes])
         known = [line["seconds"] for line in lines if "seconds" in line]
         seconds = f"{mean(known):.0f}" if known else ""
-        cells = [_errors(lines, part) for part in ("", "refined_", "unseen_")]
+        cells = [_by_seed(lines, part) for part in ("", "refined_", "unseen_")]
         body.append([f"{noise}, {preset}", name, str(len(lines)), *cells, seconds])
     return body
 
@@ -32,7 +32,7 @@ def against_paper(rows: list[Row]) -> list[list[str]]:
         if recipe == "paper" or not pairs:
             continue
         cells = [
-            _with_deviation([100 * (ours[one] / theirs[one] - 1) for ours, theirs in pairs]) + " %"
+            ", ".join(f"{100 * (ours[one] / theirs[one] - 1):+.1f} %" for ours, theirs in pairs)
             for one in measures
         ]
         name = f"{noise}, {preset}: " + ", ".join([recipe, *changes])
@@ -72,6 +72,12 @@ def _groups(lines: list[Row], *keys: str) -> dict[tuple[Any, ...], list[Row]]:
         values = (tuple(v) if isinstance(v, list) else v for v in (line[key] for key in keys))
         groups.setdefault(tuple(values), []).append(line)
     return groups
+
+
+def _by_seed(lines: list[Row], part: str) -> str:
+    """Return P-MPJPE and MPJPE of every seed."""
+    cells = (f"{line[f'{part}p_mpjpe_mm']:.1f} / {line[f'{part}mpjpe_mm']:.1f}" for line in lines)
+    return ", ".join(cells)
 
 
 def _errors(lines: list[Row], part: str) -> str:
