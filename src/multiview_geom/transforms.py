@@ -33,6 +33,7 @@ class Similarity:
 
     def __post_init__(self) -> None:
         require_trailing_shape("rotation", self.rotation, "d", "d")
+        require_trailing_shape("rotation", self.rotation, *(2 * (self.rotation.shape[-1],)))
         require_trailing_shape("translation", self.translation, self.rotation.shape[-1])
         require_floating(rotation=self.rotation, translation=self.translation, scale=self.scale)
 

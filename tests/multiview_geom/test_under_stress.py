@@ -4,10 +4,12 @@ The nightly profile draws 100,000 examples.
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import signature
 from itertools import chain
 
 import pytest
@@ -16,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+import multiview_geom as mg
 from tests.multiview_geom.strategies import Sightings, sightings
 from tests.multiview_geom.test_contract import (
     CASES,
@@ -30,6 +33,13 @@ EXAMPLES = {"nightly": 100_000, "shapes": 10}.get(os.environ.get("HYPOTHESIS_PRO
 ANY_LAST_AXIS = {
     "to_homogeneous", "from_homogeneous", "generalized_procrustes", "smallest_eigenvector",
 }  # fmt: skip
+# Shapes of matrices whose two sizes are fixed, and the names of axes in messages.
+MATRICES = {(3, 3), (3, 4), (4, 4)}
+AXES = {"views", "points", "d"}
+# Arguments of methods, and of what a function calls.
+OF_METHODS = ("points", "pixels", "b_from_a", "intrinsics", "camera_from_world")
+# Three vectors of three views, which are no matrix.
+VECTORS = {"translation", "position", "target", "up"}
 # They keep the finite coordinates, or leave out what is not finite.
 FINITE_OF_NAN = {
     "to_homogeneous", "rigid_transform", "Cameras", "generalized_procrustes", "align_rigid",
@@ -191,11 +201,23 @@ def test_mixed_dtypes_and_devices_are_a_clear_error(case: Case, other: torch.dty
 def test_a_wrong_shape_is_refused_by_name(case: Case) -> None:
     if case.name in ANY_LAST_AXIS:
         return
+    parameters = {*signature(getattr(mg, case.name.split()[0])).parameters, *OF_METHODS}
     for name, argument in case.arguments(SCENE).items():
-        if argument.dim() == 0 or (case.name, name) == ("Cameras Lens.OPENCV", "distortion"):
-            continue
-        with pytest.raises(ValueError, match=r"`(?!None)\w+` must have (shape \(|4, 5, 8)"):
-            case(*{**case.arguments(SCENE), name: argument[..., :-1]}.values())
+        wrong = [argument[..., :-1]] if argument.dim() else []
+        wrong += [argument[..., :-1, :]] if _is_matrix(case, name, argument) else []
+        for one in wrong if name != "distortion" else []:
+            with pytest.raises(ValueError, match="must have shape") as refused:
+                case(*{**case.arguments(SCENE), name: one}.values())
+            words = {*re.findall(r"`(\w+)` must", str(refused.value))}
+            axes = {*re.findall(r"[A-Za-z]\w*", str(refused.value).split("shape")[1])}
+            assert words, refused.value
+            assert words <= parameters, refused.value
+            assert axes - {"got"} <= AXES, refused.value
+
+
+def _is_matrix(case: Case, name: str, argument: Tensor) -> bool:
+    is_vector = name in VECTORS and case.name in {"rigid_transform", "look_at"}
+    return argument.shape[-2:] in MATRICES and not is_vector
 
 
 @every_case
