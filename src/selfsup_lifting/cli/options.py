@@ -43,6 +43,8 @@ class TrainOptions(Options):
         preset: Size of the computation: demo (less than a minute on two cores; the default
             without --data), small (one or two minutes), quick (some minutes; the default with
             --data) or full (as in the paper).
+        noise_level: Errors of the simulated detector: mild, cpn-like or harsh; options such as
+            --noise.jitter-px change single ones.
         config: A TOML file of settings; the command line overrides it.
         resume: Continue the training in this run folder.
         calibrate: First calibrate the cameras from the people whom they saw, and train with these:
@@ -54,6 +56,7 @@ class TrainOptions(Options):
     settings: Settings = field(default_factory=Config)
     recipe: str = "paper"
     preset: str | None = None
+    noise_level: str | None = None
     config: Path | None = None
     resume: Path | None = None
     calibrate: Start | None = None
@@ -69,6 +72,8 @@ class AblateOptions(Options):
             found there are reused.
         recipe: The recipe that the settings start from.
         preset: Size of each training: demo, small, quick or full.
+        noise_level: Errors of the simulated detector: mild, cpn-like or harsh; options such as
+            --noise.jitter-px change single ones.
         config: A TOML file of settings; the command line overrides it.
         seeds: Number of runs of each variant; gains compare runs with the same seed.
         vary: A setting to vary and its values, instead of adding the losses: cameras=2,3,4 or
@@ -79,6 +84,7 @@ class AblateOptions(Options):
     settings: Settings = field(default_factory=Config)
     recipe: str = "paper"
     preset: str = "small"
+    noise_level: str | None = None
     config: Path | None = None
     seeds: int = 3
     vary: str | None = None

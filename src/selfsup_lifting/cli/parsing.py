@@ -33,6 +33,7 @@ from selfsup_lifting.cli.short_help import short_help
 from selfsup_lifting.config import Config
 from selfsup_lifting.config_toml import load_config, load_settings
 from selfsup_lifting.recipes import PRESETS, RECIPES
+from selfsup_lifting.simulation_settings import NOISE_LEVELS
 
 PROGRAM = "selfsup-lifting"
 # Shows every option; --help shows those that most people need.
@@ -130,6 +131,7 @@ class _FirstOptions:
 
     recipe: str | None = None
     preset: str | None = None
+    noise_level: str | None = None
     config: Path | None = None
     resume: Path | None = None
     run: Path | None = None
@@ -148,14 +150,18 @@ def _settings_before_options(name: str, arguments: Sequence[str]) -> Config:
     usual = default_preset(name, with_data=bool(first.data or first.config))
     preset = choose(PRESETS, first.preset or usual, "preset")
     config: Config = choose(RECIPES, first.recipe or "paper", "recipe")(preset(Config()))
+    if first.noise_level is not None:
+        noise = choose(NOISE_LEVELS, first.noise_level, "noise-level")
+        config = replace(config, read=replace(config.read, noise=noise))
     return config if first.config is None else load_settings(first.config, config)
 
 
 def _require_no_other_source(first: _FirstOptions) -> None:
     """Refuse options that a resumed run would ignore, because it has its own settings."""
-    for option in ("recipe", "preset", "config", "run"):
+    for option in ("recipe", "preset", "noise_level", "config", "run"):
         if getattr(first, option) is not None:
             raise ValueError(
-                f"`resume` continues {first.resume} with the settings of that run; `{option}` "
+                f"`resume` continues {first.resume} with the settings of that run; "
+                f"`{option.replace('_', '-')}` "
                 "cannot be given beside it"
             )

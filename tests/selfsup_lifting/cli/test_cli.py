@@ -285,6 +285,7 @@ def test_the_help_of_a_command_fits_a_screen_and_names_options_that_exist(
         (["train", "--epochs", "0"], "epochs"),
         (["train", "--recipe", "papre"], "`recipe` must be one of paper"),
         (["train", "--preset", "huge"], "`preset` must be one of demo"),
+        (["train", "--noise-level", "none"], "`noise-level` must be one of mild, cpn-like, harsh"),
         (["train", "--data", "nowhere"], "there is no file or folder nowhere"),
         (["train", "--config", "nowhere.toml"], "there is no such settings file"),
         (["train", "--epoch", "3"], "--epochs"),
@@ -385,7 +386,9 @@ def test_what_no_number_is_known_of_is_null(
 
 
 @pytest.mark.rejects
-@pytest.mark.parametrize("option", ["--recipe=robust", "--preset=full", "--run=elsewhere"])
+@pytest.mark.parametrize(
+    "option", ["--recipe=robust", "--preset=full", "--noise-level=mild", "--run=elsewhere"]
+)
 def test_a_resumed_run_has_its_settings(
     option: str, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
