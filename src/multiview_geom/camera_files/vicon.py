@@ -105,6 +105,8 @@ def _fitted(
     """Fit k1, k2, p1, p2, k3 and the denominator k4, k5, k6, and compare the lenses."""
     equations = torch.cat([_equations(ideal, distorted), _equations(ideal, distorted, flip=True)])
     moved = torch.cat([*(distorted - ideal).unbind(dim=-1)])
+    if not bool(equations.isfinite().all() & moved.isfinite().all()):
+        raise place.expected("coefficients of a lens", "numbers whose powers are not finite")
     found: Tensor = torch.linalg.lstsq(equations, moved[:, None], driver="gelsd").solution[:, 0]
     unit = torch.eye(3, dtype=torch.float64)[None]
     misfit = focal * float((distort_pixels(unit, found[None], ideal[None]) - distorted).abs().max())

@@ -367,6 +367,10 @@ BROKEN = {
         texts.VICON.replace("Vicon3Parameter 639.25", "Vicon3Parameter 239.25"),
         "`Camera 2107343.VICON_RADIAL2`: expected a lens that OpenCV's coefficients describe",
     ),
+    "vicon huge lens": (
+        texts.VICON.replace("639.25 511.75 3.5e-08", "639.25 511.75 1e300"),
+        "`Camera 2107343.VICON_RADIAL2`: expected coefficients of a lens, got numbers whose powers",
+    ),
     "vicon other lens": (
         texts.VICON.replace("Vicon3Parameter", "Vicon9Parameter", 1),
         "`Camera 2107343.VICON_RADIAL2`: expected Vicon3Parameter, a center and three coefficients",
