@@ -7,14 +7,13 @@ jitter, 5 % outliers, occlusion. One thing is done to it, and `camera_agreement`
 """
 
 import argparse
-import json
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from math import tau
-from time import perf_counter
+from time import process_time
 
 import torch
-from measure import results_folder, surroundings
+from findings import Table, keep
 from scipy.interpolate import CubicSpline
 from torch import Generator, Tensor
 
@@ -30,17 +29,6 @@ NOISE = NoiseSettings(jitter_px=3.0, outlier_share=0.05)
 SIDE = 1000
 # Frames at both ends that are left out, so that a camera can be late.
 MARGIN = 5
-
-
-@dataclass(frozen=True)
-class Row:
-    """How often the cause was right, the seconds of a case, and the first wrong answers."""
-
-    fault: str
-    right: int
-    cases: int
-    seconds: float
-    wrong: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -162,29 +150,29 @@ FAULTS: dict[str, tuple[Callable[[Case], Recording], float, Callable[[Case], str
 }
 
 
-def rows(cases: int) -> Iterator[Row]:
-    """Try all faults on the same rigs."""
+def health(cases: int) -> Table:
+    """Try all faults on the same rigs, and print the wrong answers."""
+    table = Table("Faults of drawn rigs", ("named rightly", "rigs", "seconds a rig"))
     for fault, (change, late, expected) in FAULTS.items():
-        wrong, start = [], perf_counter()
+        wrong, start = 0, process_time()
         for seed in range(cases):
             one = case(seed, late)
             agreement = camera_agreement(change(one), thorough=True)
             cause, sentence = "" if agreement is None else agreement.cause, expected(one)
             is_right = cause.startswith(sentence) and cause.count("camera ") <= 1
             if not (is_right if sentence else not cause):
-                wrong.append(f"rig {seed}, camera {one.name}: {cause or 'nothing'}")
-        seconds = (perf_counter() - start) / cases
-        yield Row(fault, cases - len(wrong), cases, round(seconds, 2), tuple(wrong[:3]))
+                wrong += 1
+                print(f"{fault}, rig {seed}, camera {one.name}: {cause or 'nothing'}", flush=True)
+        seconds = (process_time() - start) / cases
+        table.rows[fault] = [cases - wrong, cases, seconds]
+    return table
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--cases", type=int, default=20)
     asked = parser.parse_args()
-    found = []
-    for row in rows(asked.cases):
-        print(f"{row.fault:25} {row.right:3} of {row.cases}  {row.seconds} s a rig", *row.wrong)
-        found.append(asdict(row))
-    path = results_folder() / "rig_health.json"
-    path.write_text(json.dumps({**surroundings("cpu"), "rows": found}, indent=1) + "\n")
-    print(path)
+    torch.set_num_threads(1)
+    found = health(asked.cases)
+    found.show()
+    keep("rig_health", [found])

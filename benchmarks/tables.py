@@ -20,6 +20,7 @@ PAGES = (
     ROOT / "README.md",
     ROOT / "benchmarks" / "README.md",
     ROOT / "docs" / "calibration.md",
+    ROOT / "docs" / "inputs.md",
     ROOT / "docs" / "kernels.md",
     ROOT / "docs" / "study.md",
     ROOT / "docs" / "scaling.md",
@@ -163,6 +164,11 @@ def calibrated_training(rows: list[Row]) -> list[list[str]]:
     return _as_it_is(rows, "")
 
 
+def rig_health(rows: list[Row]) -> list[list[str]]:
+    """Show how often a fault of a rig was named."""
+    return _as_it_is(rows, "Faults")
+
+
 def _as_it_is(rows: list[Row], title: str) -> list[list[str]]:
     part = next(part for part in rows if part["title"].startswith(title))
     body = [[part["title"], *part["columns"]], ["---", *["--:"] * len(part["columns"])]]
@@ -238,6 +244,7 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], list[list[str]]]]] = {
     "calibration": ("calibration", calibration),
     "calibration time": ("calibration", calibration_time),
     "calibrated training": ("calibrated_training", calibrated_training),
+    "rig health": ("rig_health", rig_health),
     "missing": ("missing", missing),
     "latency": ("latency", latency),
     "recipes": ("study", recipes),
