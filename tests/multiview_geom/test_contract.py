@@ -355,6 +355,8 @@ EXEMPT = {
     "calibrate_extrinsics": "an optimization without a gradient; its laws are in calibration",
     "BundleAdjustment": "a record",
     "CameraParameter": "an enumeration",
+    "BoneLengths": "a dataclass; its laws are in bundle_adjustment",
+    "SmoothMotion": "a dataclass; its laws are in bundle_adjustment",
     "bundle_adjust": "an optimization without a gradient; its laws are in bundle_adjustment",
     "calibrate_focal_lengths": "an optimization without a gradient; its laws are in calibration",
     "refine_calibration": "an optimization without a gradient; its laws are in calibration",
