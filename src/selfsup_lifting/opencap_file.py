@@ -43,9 +43,10 @@ def _record(file: Path) -> CameraRecord:
     place = Place(file)
     if file.stat().st_size > LARGEST_FILE:
         raise place.expected(f"at most {LARGEST_FILE} bytes", file.stat().st_size)
-    found = unpickle(file.read_bytes(), file)
+    whole = Place(file, "a Python pickle")
+    found = unpickle(file.read_bytes(), whole)
     if not isinstance(found, dict):
-        raise place.expected("a dict, as OpenCap writes it", found)
+        raise whole.expected("a dict, as OpenCap writes it", found)
     K = _numbers(place, found, "intrinsicMat", 9).reshape(3, 3)
     return CameraRecord(
         name=file.parent.name if file.name == FILE else file.stem,

@@ -275,7 +275,7 @@ def test_a_folder_with_a_calibration_alone_can_be_inspected(
     ("name", "content", "kind"),
     [
         ("clip.mp4", b"\x00\x00\x00\x20ftypisom" + bytes(64), "a video (MP4 or MOV)"),
-        ("poses.pkl", b"\x80\x04\x95" + bytes(64), "its pickle is damaged"),
+        ("poses.pkl", b"\x80\x04\x95" + bytes(64), "a Python pickle: its pickle is damaged"),
         ("poses.mat", b"MATLAB 5.0 MAT-file" + bytes(64), "a MATLAB file"),
         ("rig.toml", b"[cam_0]\nname = 'a'\n", "`cam_0`: expected the key `matrix`"),
     ],

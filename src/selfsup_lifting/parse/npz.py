@@ -137,7 +137,7 @@ def _array(path: Path, archive: ZipFile, member: ZipInfo) -> Any:  # noqa: ANN40
     with archive.open(member) as stream:
         shape, dtype = _header(stream)
         if dtype.hasobject:
-            return unpickle(stream.read(), path)
+            return unpickle(stream.read(), Place(path))
         size = member.file_size - stream.tell()
     _require_size(Place(path, member.filename), size, shape, dtype)
     with archive.open(member) as stream:

@@ -10,7 +10,6 @@ import pickletools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO
-from pathlib import Path
 from pickle import UnpicklingError
 from types import MappingProxyType
 from typing import Any
@@ -43,12 +42,12 @@ _CONSTANTS: Mapping[str, Any] = MappingProxyType(
 )
 
 
-def unpickle(content: bytes, source: Path) -> Any:  # noqa: ANN401 - any content of the pickle
+def unpickle(content: bytes, place: Place) -> Any:  # noqa: ANN401 - any content of the pickle
     """Read numbers, text, lists, tuples, dicts and arrays from a pickle.
 
     Args:
         content: The pickle.
-        source: The file that it comes from, for the message of an error.
+        place: Where it comes from, for the message of an error.
 
     Returns:
         The object in the pickle; an array of objects as nested lists.
@@ -63,7 +62,7 @@ def unpickle(content: bytes, source: Path) -> Any:  # noqa: ANN401 - any content
         ValueError, OverflowError, MemoryError, RecursionError,
     ) as error:  # fmt: skip
         reason = " ".join(str(error).split())
-        raise Place(source).error(
+        raise place.error(
             f"its pickle is damaged, or could run code and is refused: {reason}"
         ) from None
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from selfsup_lifting.parse.npz import load_npz
 from selfsup_lifting.parse.safe_pickle import unpickle
-from selfsup_lifting.read_errors import ReadError
+from selfsup_lifting.read_errors import Place, ReadError
 
-HERE = Path("here.npz")
+HERE = Place(Path("here.npz"))
 protocols = st.integers(0, pickle.HIGHEST_PROTOCOL)
 plain = st.recursive(
     st.none()

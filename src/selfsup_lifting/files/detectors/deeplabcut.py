@@ -188,7 +188,7 @@ def _read_table(path: Path, group: Any) -> Table:  # noqa: ANN401 - h5py is unty
     columns: list[Column] = []
     for block in blocks:
         pickled = bytes(attributes[f"{block}_kind"])
-        columns += [tuple(map(str, column)) for column in unpickle(pickled, path)]
+        columns += [tuple(map(str, column)) for column in unpickle(pickled, Place(path))]
     values = np.concatenate([rows[block].reshape(len(rows), -1) for block in blocks], axis=1)
     frames = [_frame_of(path, frame) for frame in rows["index"]]
     return Table(frames, columns, values.astype(np.float64))

@@ -13,6 +13,7 @@ from scipy.io import savemat
 from selfsup_lifting.cli import main
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import ReadError, read_recordings
+from selfsup_lifting.read_errors import Place
 from selfsup_lifting.recording import Recording, Source
 from tests.selfsup_lifting.files.datasets.dataset_files import (
     COCO_SYMMETRY,
@@ -300,7 +301,7 @@ def test_no_protocol_of_pickle_runs_anything(tmp_path: Path, protocol: int) -> N
     from selfsup_lifting.parse.safe_pickle import unpickle
 
     with pytest.raises(ReadError, match="could run code"):
-        unpickle(pickle.dumps(CreatesAFile(tmp_path / "witness"), protocol), tmp_path)
+        unpickle(pickle.dumps(CreatesAFile(tmp_path / "witness"), protocol), Place(tmp_path))
     assert not (tmp_path / "witness").exists()
 
 
