@@ -10,8 +10,12 @@ from xml.etree.ElementTree import Element
 from multiview_geom.camera_files.format import CameraFormat, CameraSource
 from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.camera_files.records import CameraRecord, focal_matrix
-from multiview_geom.camera_files.values import image_size, number
-from multiview_geom.camera_files.xml_elements import attribute_numbers, attributes, parse_xml
+from multiview_geom.camera_files.values import image_size
+from multiview_geom.camera_files.xml_elements import (
+    attribute_numbers,
+    attributes,
+    camera_elements,
+)
 
 MARK = "<calibrationProfile"
 AXES = (1.0, -1.0, -1.0)
@@ -23,13 +27,11 @@ POSITION, ORIENTATION = ("X", "Y", "Z"), tuple(f"OrientMatrix{at}" for at in ran
 
 def read(source: CameraSource) -> list[CameraRecord]:
     """Read every <Camera>, named by its serial number."""
-    cameras = parse_xml(source.path, source.text).iter("Camera")
-    return [_record(source.place, count, camera) for count, camera in enumerate(cameras, start=1)]
+    cameras = camera_elements(source.path, source.text, "Camera", "Serial")
+    return [_record(*camera) for camera in cameras]
 
 
-def _record(file: FilePlace, count: int, camera: Element) -> CameraRecord:
-    name = camera.get("Serial") or f"cam_{count}"
-    place = file.at(f"Camera {name}")
+def _record(name: str, place: FilePlace, camera: Element) -> CameraRecord:
     lens = attributes(place, camera, "IntrinsicStandardCameraModel")
     pose = attributes(place, camera, "Extrinsic")
     sensor = attributes(place, camera, "Attributes")
@@ -43,7 +45,7 @@ def _record(file: FilePlace, count: int, camera: Element) -> CameraRecord:
         intrinsics=focal_matrix(*attribute_numbers(place, lens, *FOCAL, *CENTER).tolist()),
         rotation=rotation,
         translation=-rotation @ attribute_numbers(place, pose, *POSITION),
-        distortion=tuple(number(place.at(key), lens.get(key, 0.0)) for key in LENS),
+        distortion=tuple(attribute_numbers(place, lens, *LENS).tolist()),
         image_size=image_size(place.at("Attributes"), width, height),
     )
 

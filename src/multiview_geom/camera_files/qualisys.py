@@ -13,7 +13,11 @@ from multiview_geom.camera_files.format import CameraFormat, CameraSource
 from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.camera_files.records import CameraRecord, focal_matrix
 from multiview_geom.camera_files.values import image_size, number
-from multiview_geom.camera_files.xml_elements import attribute_numbers, attributes, parse_xml
+from multiview_geom.camera_files.xml_elements import (
+    attribute_numbers,
+    attributes,
+    camera_elements,
+)
 
 STEPS_PER_PIXEL = 64
 AXES = (1.0, -1.0, -1.0)
@@ -29,13 +33,11 @@ LENS = (
 
 def read(source: CameraSource) -> list[CameraRecord]:
     """Read every <camera>, named by its serial number."""
-    cameras = parse_xml(source.path, source.text).iter("camera")
-    return [_record(source.place, count, camera) for count, camera in enumerate(cameras, start=1)]
+    cameras = camera_elements(source.path, source.text, "camera", "serial")
+    return [_record(*camera) for camera in cameras]
 
 
-def _record(file: FilePlace, count: int, camera: Element) -> CameraRecord:
-    name = camera.get("serial") or f"cam_{count}"
-    place = file.at(f"camera {name}")
+def _record(name: str, place: FilePlace, camera: Element) -> CameraRecord:
     pose = attributes(place, camera, "transform")
     lens = attributes(place, camera, "intrinsic")
     video = attributes(place, camera, "fov_video")

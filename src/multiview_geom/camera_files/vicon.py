@@ -7,8 +7,6 @@ this center of a pixel with the distorted offset d, the other way round than Ope
 of OpenCV's coefficients are fitted to it over the sensor.
 """
 
-from xml.etree.ElementTree import Element
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -17,7 +15,7 @@ from multiview_geom.camera_files.format import CameraFormat, CameraSource
 from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.camera_files.records import CameraRecord, focal_matrix
 from multiview_geom.camera_files.values import image_size, parsed_numbers
-from multiview_geom.camera_files.xml_elements import parse_xml
+from multiview_geom.camera_files.xml_elements import attribute, camera_elements
 from multiview_geom.lenses.polynomial import distort_pixels
 from multiview_geom.rotations import rotation_from_quaternion
 
@@ -31,15 +29,16 @@ LARGEST_MISFIT = 0.2
 
 def read(source: CameraSource) -> list[CameraRecord]:
     """Read every calibrated camera, named by its device."""
-    cameras = parse_xml(source.path, source.text).iter("Camera")
-    known = [camera for camera in cameras if camera.find(FRAME) is not None]
-    return [_record(source.place, count, camera) for count, camera in enumerate(known, start=1)]
+    cameras = camera_elements(source.path, source.text, "Camera", "DEVICEID")
+    frames = [(name, place, camera, camera.find(FRAME)) for name, place, camera in cameras]
+    return [
+        _record(name, place, camera.attrib | frame.attrib)
+        for name, place, camera, frame in frames
+        if frame is not None
+    ]
 
 
-def _record(file: FilePlace, count: int, camera: Element) -> CameraRecord:
-    name = camera.get("DEVICEID") or f"cam_{count}"
-    place, frame = file.at(f"Camera {name}"), camera.find(FRAME)
-    values = {**camera.attrib, **({} if frame is None else frame.attrib)}
+def _record(name: str, place: FilePlace, values: dict[str, str]) -> CameraRecord:
     (focal,), center = (
         _row(place, values, "FOCAL_LENGTH", 1),
         _row(place, values, "PRINCIPAL_POINT", 2),
@@ -60,9 +59,7 @@ def _record(file: FilePlace, count: int, camera: Element) -> CameraRecord:
 
 
 def _row(place: FilePlace, values: dict[str, str], key: str, count: int) -> Tensor:
-    if key not in values:
-        raise place.expected(f"the attribute `{key}`", f"only {', '.join(values)}")
-    return parsed_numbers(place.at(key), values[key].split(), count)
+    return parsed_numbers(place.at(key), attribute(place, values, key).split(), count)
 
 
 def _require_square(place: FilePlace, ratio: Tensor) -> None:
