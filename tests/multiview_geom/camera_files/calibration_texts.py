@@ -5,6 +5,9 @@ The numbers are made up.
 
 from pathlib import Path
 
+import pytest
+
+from multiview_geom import CameraFileError, load_cameras
 from tests.multiview_geom.camera_files import texts_of_tools
 
 ANIPOSELIB = """\
@@ -531,3 +534,12 @@ def file_of(folder: Path, text: str) -> Path:
 def subject_of(form: str) -> str | None:
     """Name a subject where the format wants one."""
     return "S1" if form == "human36m-json" else None
+
+
+def said_by(path: Path, subject: str | None = None) -> str:
+    """Return the sentence with which a file is refused."""
+    with pytest.raises(CameraFileError) as refusal:
+        load_cameras(path, subject=subject)
+    assert "\n" not in str(refusal.value)
+    assert len(str(refusal.value)) < 400 + len(str(path))
+    return str(refusal.value).removeprefix(str(path))

@@ -17,18 +17,15 @@ from multiview_geom import (
     save_cameras,
 )
 from tests.multiview_geom.camera_files import calibration_texts as texts
-from tests.multiview_geom.camera_files.calibration_texts import FILES, file_of, subject_of, written
+from tests.multiview_geom.camera_files.calibration_texts import (
+    FILES,
+    file_of,
+    said_by,
+    subject_of,
+    written,
+)
 
 pytestmark = pytest.mark.rejects
-
-
-def said_by(path: Path, subject: str | None = None) -> str:
-    """Return the sentence with which a file is refused."""
-    with pytest.raises(CameraFileError) as refusal:
-        load_cameras(path, subject=subject)
-    assert "\n" not in str(refusal.value)
-    assert len(str(refusal.value)) < 400 + len(str(path))
-    return str(refusal.value).removeprefix(str(path))
 
 
 SPOILT_TOML = {

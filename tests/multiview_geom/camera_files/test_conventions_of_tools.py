@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from multiview_geom import CameraFileError, load_cameras, read_camera_file
 from tests.multiview_geom.camera_files import texts_of_tools as texts
-from tests.multiview_geom.camera_files.calibration_texts import file_of, written
+from tests.multiview_geom.camera_files.calibration_texts import file_of, said_by, written
 from tests.multiview_geom.tolerances import assert_close
 
 Array = NDArray[np.float64]
@@ -255,9 +255,7 @@ def test_a_broken_file_of_all_cameras_is_reported(
 ) -> None:
     path = tmp_path / "label3d_dannce.mat"
     path.write_bytes(content)
-    with pytest.raises(CameraFileError) as refusal:
-        load_cameras(path)
-    assert said in str(refusal.value)
+    assert said in said_by(path)
 
 
 BROKEN_MATLAB = {
@@ -278,16 +276,16 @@ BROKEN_MATLAB = {
 def test_a_broken_matlab_file_is_reported(content: bytes, said: str, tmp_path: Path) -> None:
     path = tmp_path / "cam_params.mat"
     path.write_bytes(content)
-    with pytest.raises(CameraFileError) as refusal:
-        load_cameras(path)
-    assert said in str(refusal.value)
+    assert said in said_by(path)
 
 
 @settings(max_examples=40)
-@given(at=st.integers(0, 1200), new=st.binary(min_size=1, max_size=8))
-@pytest.mark.parametrize("form", ["dannce", "dannce-of-all", "colmap-binary", "matlab-stereo"])
-def test_bytes_changed_in_a_binary_file_are_refused_or_read(
-    form: str, at: int, new: bytes, tmp_path_factory: pytest.TempPathFactory
+@given(data=st.data(), new=st.binary(min_size=1, max_size=8))
+@pytest.mark.parametrize(
+    "form", ["dannce", "dannce-of-all", "colmap-binary", "matlab-stereo", "optitrack", "vicon"]
+)
+def test_bytes_changed_in_a_file_are_refused_or_read(
+    form: str, data: st.DataObject, new: bytes, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("damaged")
     plain = {
@@ -303,6 +301,7 @@ def test_bytes_changed_in_a_binary_file_are_refused_or_read(
     else:
         path = written(folder, form)
     content = bytearray(path.read_bytes())
+    at = data.draw(st.integers(0, len(content)))
     content[at : at + len(new)] = new
     path.write_bytes(content)
     with suppress(CameraFileError):
@@ -335,9 +334,7 @@ def test_a_stereo_pair_that_cannot_be_read_is_reported(
 ) -> None:
     path = tmp_path / "stereo.mat"
     path.write_bytes(content)
-    with pytest.raises(CameraFileError) as refusal:
-        load_cameras(path)
-    assert said in str(refusal.value)
+    assert said in said_by(path)
 
 
 def test_matlabs_units_and_its_newer_name_of_k_are_read(tmp_path: Path) -> None:
@@ -386,6 +383,10 @@ BROKEN = {
     "optitrack no pose": (
         texts.OPTITRACK.replace("Extrinsic", "Pose"),
         "`Camera M21614`: expected an element <Extrinsic>, got none",
+    ),
+    "optitrack no tangential lens": (
+        texts.OPTITRACK.replace("TangentialX", "Tangential", 1),
+        "`Camera M21614`: expected the attribute `TangentialX`",
     ),
     "dlt from the bottom": (
         "\n".join(map(",".join, MIRRORED)),
@@ -445,9 +446,7 @@ BROKEN = {
 @pytest.mark.rejects
 @pytest.mark.parametrize(("text", "said"), BROKEN.values(), ids=BROKEN.keys())
 def test_a_broken_file_is_reported_in_one_sentence(text: str, said: str, tmp_path: Path) -> None:
-    with pytest.raises(CameraFileError) as refusal:
-        load_cameras(file_of(tmp_path, text))
-    assert said in str(refusal.value)
+    assert said in said_by(file_of(tmp_path, text))
 
 
 @pytest.mark.rejects
@@ -470,6 +469,4 @@ def test_a_broken_binary_model_is_reported_in_one_sentence(
     content = bytearray(written(tmp_path, "colmap-binary").with_name(name).read_bytes())
     content[at : at + len(new)] = new
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(CameraFileError) as refusal:
-        load_cameras(tmp_path)
-    assert said in str(refusal.value)
+    assert said in said_by(tmp_path)
