@@ -21,7 +21,9 @@ from selfsup_lifting.run_files import has_commit, read_commit, read_committed
 from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.training.lifter import Lifter
 
-FORMAT = "selfsup-lifting 1"
+# The number grows when the same weights would give another result. Since 2, a confidence that is an
+# input is scaled to the size of the coordinates.
+FORMAT = "selfsup-lifting 2"
 WEIGHTS_FILE = "model.safetensors"
 BEST_FILE = "best.safetensors"
 STATE_FILE = "state.pt"
@@ -135,7 +137,10 @@ def load_lifter(run: Path) -> Lifter:
         weights, metadata = load_tensors(content), _metadata(content)
     format = metadata.get("format")
     if format != FORMAT:
-        raise ValueError(f"{path}: expected a checkpoint of format {FORMAT!r}, got {format!r}")
+        raise ValueError(
+            f"{path}: expected a checkpoint of format {FORMAT!r}, got {format!r}; likely cause: it "
+            "was trained by another version of this program, so train it again"
+        )
     with naming_damaged_file(path):
         with torch.device("meta"):  # shapes are compared before memory is used
             lifter = _built_from(metadata)

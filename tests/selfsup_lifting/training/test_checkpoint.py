@@ -6,10 +6,18 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from torch.testing import assert_close
 
 from selfsup_lifting.config import LifterSettings
-from selfsup_lifting.training.checkpoint import load_lifter, load_state
+from selfsup_lifting.skeleton.skeletons import SKELETONS
+from selfsup_lifting.training.checkpoint import FORMAT, load_lifter, load_state
+from selfsup_lifting.training.lifter import Lifter
 from tests.selfsup_lifting.training.small_runs import saved_run
+
+EVERY_SETTING = LifterSettings(
+    width=8, blocks=1, confidence_input=True, turn_to_root=True, average_mirrored=True,
+    output_unit=0.5,
+)  # fmt: skip
 
 
 def test_a_lifter_comes_back_with_skeleton_and_settings(tmp_path: Path) -> None:
@@ -44,8 +52,35 @@ def test_a_truncated_lifter_is_named(tmp_path: Path) -> None:
 @pytest.mark.rejects
 def test_other_weights_are_refused(tmp_path: Path) -> None:
     save_file({"layer": torch.zeros(2)}, tmp_path / "other.safetensors")
-    with pytest.raises(ValueError, match="expected a checkpoint of format 'selfsup-lifting 1'"):
+    with pytest.raises(ValueError, match="expected a checkpoint of format 'selfsup-lifting 2'"):
         load_lifter(tmp_path / "other.safetensors")
+
+
+@pytest.mark.rejects
+def test_weights_that_another_version_would_read_differently_are_refused(tmp_path: Path) -> None:
+    saved_run(tmp_path / "run", LifterSettings(width=8, blocks=1, confidence_input=True))
+    content = (tmp_path / "run" / "model.safetensors").read_bytes()
+    old = content.replace(b"selfsup-lifting 2", b"selfsup-lifting 1")
+    (tmp_path / "old.safetensors").write_bytes(old)
+    with pytest.raises(
+        ValueError, match=r"got 'selfsup-lifting 1'; likely cause: .*train it again"
+    ):
+        load_lifter(tmp_path / "old.safetensors")
+
+
+def test_a_change_of_what_weights_mean_needs_a_new_format() -> None:
+    # If these numbers change, weights of before give other poses: raise the number of FORMAT too.
+    lifter = Lifter(SKELETONS["h36m17"], EVERY_SETTING).eval()
+    weights = {
+        name: torch.arange(float(one.numel())).cos().abs().view(one.shape).to(one.dtype) / 3
+        for name, one in lifter.state_dict().items()
+    }
+    lifter.load_state_dict(weights)
+    image = torch.arange(34.0).sin().view(17, 2) / 5
+    seen, confidence = torch.ones(17, dtype=torch.bool), torch.arange(17.0).cos().abs()
+    expected = torch.tensor([[0.0409, 0.2169, 0.0418], [0.0451, 0.6491, -0.5290]])
+    assert FORMAT == "selfsup-lifting 2"
+    assert_close(lifter(image, seen, confidence)[[3, 16]], expected, atol=1e-3, rtol=0)
 
 
 @pytest.mark.rejects
