@@ -4,17 +4,18 @@ A lifted pose does not project exactly to its detections, and its bones change t
 frame to frame. A few Gauss-Newton steps from the prediction minimize three sums: squared deviations
 from the prediction, along the viewing direction with less weight than across it; squared
 reprojection errors at the distance of the body, weighted by confidence; and squared deviations of
-the bones from their median lengths in the track. At last the poses are smoothed over time.
+the bones from their median lengths in the track. Finally, the poses are smoothed over time.
 """
 
-from math import exp
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from selfsup_lifting.inference import lift, placed_in_camera
-from selfsup_lifting.recording import Recording
+from selfsup_lifting.recording import PART_FRAMES, Recording
 from selfsup_lifting.skeleton.skeletons import Skeleton, root_position
 from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.triangulate import normalized_image
@@ -31,39 +32,60 @@ STEPS = 3
 SMOOTHING, REACH = 0.04, 3
 # Poses that are refined at once: bounds the memory.
 CHUNK = 2000
+# Frames of a track that the bones are measured in, at least, if it has as many.
+MOST_FRAMES = 10_000
 # Keeps the equations solvable if nothing determines the distance.
 DAMPING = 1e-6
 
 
-def lift_recording(
-    lifter: Lifter, recording: Recording, *, refine: bool = False
-) -> Float[Tensor, "frames views joints 3"]:
-    """Lift each view of a recording by itself, and refine the poses if asked.
+@dataclass(frozen=True)
+class BodySize:
+    """What does not change while one view films one person.
+
+    Attributes:
+        incidence: The matrix that takes joints to bones: child minus parent.
+        lengths: The median length of each bone [m].
+        distance: The root-mean-square distance of the joints from the root [m].
+    """
+
+    incidence: Float[Tensor, "bones joints"]
+    lengths: Float[Tensor, "bones"]
+    distance: Float[Tensor, ""]
+
+
+def lift_parts(
+    lifter: Lifter, recording: Recording, *, refine: bool = False, after: int = 0
+) -> Iterator[Float[Tensor, "frames views joints 3"]]:
+    """Lift each view of the parts of a recording by itself, and refine the poses if asked.
 
     Args:
         lifter: A trained network in evaluation mode.
         recording: The 2D tracks; the extrinsics of its cameras are not used.
         refine: Whether to refine the poses by their pixels, and to smooth them over time.
+        after: How many frames of the next part each part has at its end too.
 
-    Returns:
-        The joints relative to the root, in each camera's axes [m]; NaN as from `lift`.
+    Yields:
+        For each of `Recording.parts`, the joints relative to the root, in each camera's axes [m];
+        NaN as from `lift`. Where the parts begin does not change the poses.
 
     Example:
         >>> from selfsup_lifting import ReadSettings, read_recordings
         >>> from selfsup_lifting.config import LifterSettings
         >>> recording = read_recordings(["synthetic"], ReadSettings())[0].select_views(["cam_2"])
         >>> untrained = Lifter(recording.skeleton, LifterSettings(width=8, blocks=1)).eval()
-        >>> lift_recording(untrained, recording, refine=True).shape
-        torch.Size([240, 1, 17, 3])
+        >>> [poses.shape for poses in lift_parts(untrained, recording, refine=True)]
+        [torch.Size([240, 1, 17, 3])]
     """
-    poses = lift(lifter, recording.cameras, recording.keypoints, recording.confidence)
-    if not refine:
-        return poses
-    image = normalized_image(recording.cameras, recording.keypoints).float()
-    trust = recording.confidence.float()
-    views = zip(poses.unbind(dim=1), image.unbind(dim=1), trust.unbind(dim=1), strict=True)
-    refined = torch.stack([refine_poses(*view, lifter.skeleton) for view in views], dim=1)
-    return smooth_poses(refined, SMOOTHING * recording.fps)
+    if not refine or recording.frame_count == 0:
+        yield from (_lifted(lifter, part) for part in recording.parts(after=after))
+        return
+    deviation = SMOOTHING * recording.fps
+    around = int(REACH * deviation + 1)
+    some = recording.frames(slice(None, None, max(1, recording.frame_count // MOST_FRAMES)))
+    bodies = [measure_body(view, lifter.skeleton) for view in _lifted(lifter, some).unbind(dim=1)]
+    for part, before in recording.wider_parts(around, around + after):
+        refined = smooth_poses(_refined_views(lifter, part, bodies), deviation)
+        yield refined[before : before + PART_FRAMES + after]
 
 
 def smooth_poses(
@@ -78,25 +100,31 @@ def smooth_poses(
     Returns:
         The averages over the known poses; NaN where a pose was unknown.
     """
-    reach = min(len(poses) - 1, int(REACH * deviation))
+    from scipy.ndimage import gaussian_filter1d
+
     known = poses.isfinite()
-    values, total, weights = poses.nan_to_num(0.0), poses * 0, torch.zeros_like(poses)
-    for shift in range(-reach, reach + 1):
-        weight = exp(-0.5 * (shift / deviation) ** 2) if shift else 1.0
-        here, there = (
-            slice(max(0, -shift), len(poses) - max(0, shift)),
-            slice(max(0, shift), len(poses) - max(0, -shift)),
+    total, weight = (
+        torch.from_numpy(
+            gaussian_filter1d(one.numpy(), deviation, axis=0, mode="constant", truncate=REACH)
         )
-        total[here] += weight * values[there]
-        weights[here] += weight * known[there]
-    return total / weights
+        for one in (poses.nan_to_num(0.0), known.to(poses.dtype))
+    )
+    return torch.where(known, total / weight, torch.nan)
+
+
+def measure_body(poses: Float[Tensor, "poses joints 3"], skeleton: Skeleton) -> BodySize:
+    """Measure the person of a track of root-relative poses [m]; NaN where unknown."""
+    incidence = bone_incidence(skeleton).to(poses)
+    lengths = (incidence @ poses).norm(dim=-1).nanmedian(dim=0).values
+    return BodySize(incidence, lengths, poses.square().sum(dim=-1).nanmean().sqrt())
 
 
 def refine_poses(
     poses: Float[Tensor, "poses joints 3"],
     image: Float[Tensor, "poses joints 2"],
     confidence: Float[Tensor, "poses joints"],
-    skeleton: Skeleton,
+    body: BodySize,
+    root: tuple[int, ...],
 ) -> Float[Tensor, "poses joints 3"]:
     """Refine the poses of one track.
 
@@ -104,21 +132,15 @@ def refine_poses(
         poses: The joints relative to the root, in the camera's axes [m].
         image: The detections in normalized image coordinates [focal lengths]; NaN where missing.
         confidence: The detector's confidence.
-        skeleton: The joints and bones.
+        body: The bones of the person.
+        root: The joints whose mean is the root.
 
     Returns:
         The refined poses. A pose without a known place before the camera stays as it is.
     """
-    if len(poses) == 0:
-        return poses
-    incidence = bone_incidence(skeleton).to(poses)
-    lengths = (incidence @ poses).norm(dim=-1)
-    lengths = lengths.nanmedian(dim=0).values
-    size = poses.square().sum(dim=-1).nanmean().sqrt()
     parts = zip(*(one.split(CHUNK) for one in (poses, image, confidence)), strict=True)
-    refined = [_refined(*part, bones=(incidence, lengths), size=size) for part in parts]
-    points = torch.cat(refined)
-    return points - root_position(points, skeleton.root)
+    points = torch.cat([_refined(*part, body=body) for part in parts])
+    return points - root_position(points, root)
 
 
 def bone_incidence(skeleton: Skeleton) -> Float[Tensor, "bones joints"]:
@@ -129,19 +151,40 @@ def bone_incidence(skeleton: Skeleton) -> Float[Tensor, "bones joints"]:
     return matrix
 
 
+def _lifted(lifter: Lifter, recording: Recording) -> Float[Tensor, "frames views joints 3"]:
+    return lift(lifter, recording.cameras, recording.keypoints, recording.confidence)
+
+
+def _refined_views(
+    lifter: Lifter, recording: Recording, bodies: Sequence[BodySize]
+) -> Float[Tensor, "frames views joints 3"]:
+    """Lift and refine each view of a part of a recording."""
+    image = normalized_image(recording.cameras, recording.keypoints).float()
+    poses, trust, root = (
+        _lifted(lifter, recording),
+        recording.confidence.float(),
+        lifter.skeleton.root,
+    )
+    refined = [
+        refine_poses(poses[:, view], image[:, view], trust[:, view], body, root)
+        for view, body in enumerate(bodies)
+    ]
+    return torch.stack(refined, dim=1)
+
+
 def _refined(
     poses: Float[Tensor, "poses joints 3"],
     image: Float[Tensor, "poses joints 2"],
     confidence: Float[Tensor, "poses joints"],
     *,
-    bones: tuple[Float[Tensor, "bones joints"], Float[Tensor, "bones"]],
-    size: Float[Tensor, ""],
+    body: BodySize,
 ) -> Float[Tensor, "poses joints 3"]:
+    size = body.distance
     translation = (placed_in_camera(poses, image) - poses)[:, 0]
     usable = (translation[:, 2] > size) & poses.isfinite().all(dim=-1).all(dim=-1)
     known = poses[usable] / size
-    incidence, lengths = bones
-    problem = _Problem(known, image[usable], confidence[usable], incidence, lengths / size)
+    lengths = body.lengths / size
+    problem = _Problem(known, image[usable], confidence[usable], body.incidence, lengths)
     points, place = known, translation[usable] / size
     for _ in range(STEPS):
         points, place = problem.step(points, place)

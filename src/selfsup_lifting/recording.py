@@ -138,8 +138,23 @@ class Recording:
         Args:
             after: How many frames of the next part each part has at its end too.
         """
+        for part, _ in self.wider_parts(0, after):
+            yield part
+
+    def wider_parts(self, before: int, after: int) -> Iterator[tuple["Recording", int]]:
+        """Yield parts with frames of their neighbors.
+
+        Args:
+            before: How many frames of the parts before each part has at its start too, if there
+                are as many.
+            after: How many frames of the parts after it each part has at its end too.
+
+        Yields:
+            Each part, and how many of its frames are before its own.
+        """
         for first in range(0, max(1, self.frame_count), PART_FRAMES):
-            yield self.frames(slice(first, first + PART_FRAMES + after))
+            more = min(first, before)
+            yield self.frames(slice(first - more, first + PART_FRAMES + after)), more
 
     def select_views(self, names: Sequence[str]) -> "Recording":
         """Return the recording of the named cameras only, in the given order."""
@@ -215,9 +230,7 @@ def change_parts(
 
     def changed_parts() -> Iterator[tuple[Tensor, ...]]:
         nonlocal changed
-        for first in range(0, recording.frame_count, PART_FRAMES):
-            before = min(first, around)
-            wider = recording.frames(slice(first - before, first + PART_FRAMES + around))
+        for wider, before in recording.wider_parts(around, around):
             changed = change(wider).frames(slice(before, before + PART_FRAMES))
             tensors = (changed.keypoints, changed.confidence, changed.truth)
             yield tuple(one for one in tensors if one is not None)

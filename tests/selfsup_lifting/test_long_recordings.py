@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from selfsup_lifting import export, mapped, recording, triangulate
+from selfsup_lifting import export, mapped, pose_refinement, recording, triangulate
 from selfsup_lifting.cli import main
 from selfsup_lifting.evaluation import evaluate
 from selfsup_lifting.gap_filling import fill_gaps
@@ -47,7 +47,7 @@ def in_parts(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Return a function after which recordings are processed in parts and kept in files."""
 
     def cut() -> None:
-        for module in (recording, triangulate, evaluate, export, dataset):
+        for module in (recording, triangulate, evaluate, export, dataset, pose_refinement):
             monkeypatch.setattr(module, "PART_FRAMES", PART_FRAMES)
         monkeypatch.setattr(mapped, "IN_MEMORY", 0)
 
@@ -101,7 +101,9 @@ def numbers(found: Any) -> Iterator[float | str]:
         ["triangulate", "data.npz", "--cutoff-hz", "6", "--fill-gaps-3d", "9", "--fill"],
         ["predict", "run", "data.npz", "--coordinates", "world", "--cutoff-hz", "6"],
         ["predict", "run", "data.npz", "--coordinates", "camera", "--view", "cam_2"],
+        ["predict", "run", "data.npz", "--refine"],
         ["evaluate", "run", "--data", "data.npz"],
+        ["evaluate", "run", "--data", "data.npz", "--refine"],
     ],
     ids=" ".join,
 )

@@ -6,10 +6,18 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from selfsup_lifting import ReadSettings, read_recordings
-from selfsup_lifting.pose_refinement import bone_incidence, refine_poses, smooth_poses
+from selfsup_lifting.config import LifterSettings
+from selfsup_lifting.pose_refinement import (
+    bone_incidence,
+    lift_parts,
+    measure_body,
+    refine_poses,
+    smooth_poses,
+)
 from selfsup_lifting.simulation_settings import NoiseSettings
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from selfsup_lifting.training.dataset import Frames, build_dataset
+from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.losses import rotated_to_views
 from tests.selfsup_lifting.strategies import Scene, scenes
 
@@ -23,6 +31,12 @@ def view_of(frames: Frames) -> tuple[Tensor, Tensor]:
     return rotated_to_views(frames.labels, frames.camera_from_root)[:, 0], image[:, 0]
 
 
+def refined(poses: Tensor, image: Tensor) -> Tensor:
+    """Refine the poses of a track by detections of confidence 1."""
+    body = measure_body(poses, PERSON)
+    return refine_poses(poses, image, torch.ones(poses.shape[:2]), body, PERSON.root)
+
+
 def walking() -> tuple[Tensor, Tensor]:
     """Return exact poses of a track in a camera's axes, and their images."""
     noise = NoiseSettings(jitter_px=0.0, bias_px=0.0, outlier_share=0.0)
@@ -34,8 +48,8 @@ def walking() -> tuple[Tensor, Tensor]:
 def test_an_exact_pose_stays(scene: Scene) -> None:
     frames = build_dataset([Scene(frames=1, seed=scene.seed, views=scene.views).recording()])
     poses, image = view_of(frames)
-    refined = refine_poses(poses, image, torch.ones(1, 17), PERSON)
-    assert_close(refined, poses, atol=1e-3, rtol=0)
+    nearer = refined(poses, image)
+    assert_close(nearer, poses, atol=1e-3, rtol=0)
 
 
 def test_refined_poses_are_nearer_to_the_truth_their_pixels_and_their_bones() -> None:
@@ -43,11 +57,11 @@ def test_refined_poses_are_nearer_to_the_truth_their_pixels_and_their_bones() ->
     torch.manual_seed(0)
     lifted = poses + ERROR * torch.randn(poses.shape)
     lifted = lifted - lifted[:, :1]
-    refined = refine_poses(lifted, image, torch.ones(poses.shape[:2]), PERSON)
-    before, after = ((one - poses).norm(dim=-1).mean() for one in (lifted, refined))
+    nearer = refined(lifted, image)
+    before, after = ((one - poses).norm(dim=-1).mean() for one in (lifted, nearer))
     assert float(after) < 0.75 * float(before)
     lengths = [
-        (bone_incidence(PERSON) @ one).norm(dim=-1).std(dim=0).mean() for one in (lifted, refined)
+        (bone_incidence(PERSON) @ one).norm(dim=-1).std(dim=0).mean() for one in (lifted, nearer)
     ]
     assert float(lengths[1]) < 0.5 * float(lengths[0])
 
@@ -55,13 +69,14 @@ def test_refined_poses_are_nearer_to_the_truth_their_pixels_and_their_bones() ->
 def test_a_pose_without_detections_stays() -> None:
     poses, image = walking()
     image[3:5] = torch.nan
-    refined = refine_poses(poses, image, torch.ones(poses.shape[:2]), PERSON)
-    assert_close(refined[3:5], poses[3:5])
+    nearer = refined(poses, image)
+    assert_close(nearer[3:5], poses[3:5])
 
 
 def test_no_poses_are_refined_to_no_poses() -> None:
-    empty = torch.zeros(0, 17, 3)
-    assert refine_poses(empty, empty[..., :2], empty[..., 0], PERSON).shape == (0, 17, 3)
+    empty = Scene(views=2, frames=3).recording().frames(slice(0, 0))
+    lifter = Lifter(empty.skeleton, LifterSettings(width=8, blocks=1)).eval()
+    assert [one.shape for one in lift_parts(lifter, empty, refine=True)] == [(0, 2, 17, 3)]
 
 
 def test_a_line_stays_under_smoothing_and_noise_shrinks() -> None:

@@ -45,7 +45,7 @@ from selfsup_lifting.export import AXES
 from selfsup_lifting.inference import placed_in_camera
 from selfsup_lifting.mapped import collect
 from selfsup_lifting.point_quality import PointQuality, point_quality
-from selfsup_lifting.pose_refinement import lift_recording
+from selfsup_lifting.pose_refinement import lift_parts
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.report.recording_report import Triangulation, save_triangulation_report
 from selfsup_lifting.training.checkpoint import load_lifter
@@ -129,8 +129,9 @@ def _tracks(
     """Lift one view; return the tracks, which frames had a detection, and the points' quality."""
 
     def lifted() -> Iterator[tuple[Tensor, ...]]:
-        for part in single.parts():
-            poses = lift_recording(lifter, part, refine=options.refine)[:, 0]
+        predicted = lift_parts(lifter, single, refine=options.refine)
+        for part, views in zip(single.parts(), predicted, strict=True):
+            poses = views[:, 0]
             tracks = _in_coordinates(options.coordinates, poses, part)
             world = _in_coordinates("world", poses, part)
             quality = point_quality(part, reprojection_errors(part, world))

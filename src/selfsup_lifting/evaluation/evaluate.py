@@ -25,7 +25,7 @@ from selfsup_lifting.evaluation.metrics import (
 )
 from selfsup_lifting.evaluation.subject_size import MOST_FRAMES, pck_threshold
 from selfsup_lifting.mapped import collect
-from selfsup_lifting.pose_refinement import lift_recording
+from selfsup_lifting.pose_refinement import lift_parts
 from selfsup_lifting.recording import PART_FRAMES, Recording
 from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.training.dataset import common_skeleton
@@ -33,8 +33,8 @@ from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.losses import rotation_part
 from selfsup_lifting.triangulate import triangulate_recording
 
-# Lifts every view of a recording.
-LiftViews = Callable[[Recording], Tensor]
+# Lifts every view of the parts of a recording.
+LiftParts = Callable[[Recording], Iterator[Tensor]]
 # One row per measure, for every frame of every view of a recording.
 Measures = Float[Tensor, "measures _frames _views"]
 
@@ -200,8 +200,8 @@ def pose_errors(
     _require_skeleton(lifter, recordings)
     has_truth = all(recording.truth is not None for recording in recordings)
     truth = [one if has_truth else one.without_truth() for one in recordings]
-    lift_views = partial(lift_recording, lifter, refine=refine)
-    return [_errors_of(lift_views, recording, view, done) for recording in truth]
+    lift = partial(lift_parts, lifter, refine=refine, after=1)
+    return [_errors_of(lift, recording, view, done) for recording in truth]
 
 
 def summarize(errors: Sequence[PoseErrors], counted: Sequence[str] = ()) -> Evaluation:
@@ -252,20 +252,22 @@ def nan_to_none(plain: Any) -> Any:  # noqa: ANN401 - any content of a dataclass
 
 
 def _errors_of(
-    lift_views: LiftViews, recording: Recording, view: str | None, done: Callable[[], None]
+    lift: LiftParts, recording: Recording, view: str | None, done: Callable[[], None]
 ) -> PoseErrors:
+    lifted = recording if view is None else recording.select_views([view])
     step = max(1, recording.frame_count // MOST_FRAMES)
     sample = _reference(recording.frames(slice(None, None, step)))
     middle = sample.flatten(0, 1).nanmean(dim=0).nan_to_num()
 
     def measured() -> Iterator[tuple[Tensor, ...]]:
-        for part in recording.parts(after=1):
-            yield tuple(one[:PART_FRAMES] for one in _measured(lift_views, part, view, middle))
+        for part, predicted in zip(recording.parts(after=1), lift(lifted), strict=True):
+            rotations = rotation_part(lifted.cameras.camera_from_world)
+            yield tuple(one[:PART_FRAMES] for one in _measured(predicted, part, rotations, middle))
             done()
 
     joints, aligned, scaled, velocity = collect(measured(), recording.frame_count)
     return PoseErrors(
-        recording=recording if view is None else recording.select_views([view]),
+        recording=lifted,
         reference="triangulation" if recording.truth is None else "truth",
         joints=joints,
         aligned_joints=aligned,
@@ -283,15 +285,15 @@ def _reference(recording: Recording) -> Float[Tensor, "frames joints 3"]:
 
 
 def _measured(
-    lift_views: LiftViews, part: Recording, view: str | None, middle: Float[Tensor, "3"]
+    predicted: Float[Tensor, "frames views joints 3"],
+    part: Recording,
+    rotations: Float[Tensor, "views 4 4"],
+    middle: Float[Tensor, "3"],
 ) -> tuple[Tensor, ...]:
     """Measure the poses of a part: joints, aligned joints, scaled, velocity."""
     # Far from the origin of a world, float32 has no millimeters; all measures are relative.
     world = _reference(part) - middle
-    lifted = part if view is None else part.select_views([view])
-    rotations = rotation_part(lifted.cameras.camera_from_world)
     reference = world_to_camera(rotations, world).float()
-    predicted = lift_views(lifted)
     root = part.skeleton.root
     velocity = velocity_errors(predicted, reference, root)
     return (

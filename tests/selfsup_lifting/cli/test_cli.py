@@ -137,12 +137,15 @@ def test_predict_and_evaluate_refine_poses_if_asked(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def all_in_one_place(_: object, recording: Recording, *, refine: bool) -> torch.Tensor:
-        shape = (*recording.keypoints.shape[:-1], 3)
-        return torch.zeros(shape) if refine else torch.ones(shape).cumsum(dim=-2)
+    def all_in_one_place(
+        _: object, recording: Recording, *, refine: bool, after: int = 0
+    ) -> Iterator[torch.Tensor]:
+        for part in recording.parts(after=after):
+            shape = (*part.keypoints.shape[:-1], 3)
+            yield torch.zeros(shape) if refine else torch.ones(shape).cumsum(dim=-2)
 
     for module in (evaluate, track_commands):
-        monkeypatch.setattr(module, "lift_recording", all_in_one_place)
+        monkeypatch.setattr(module, "lift_parts", all_in_one_place)
     out = tmp_path / "refined.npz"
     main(["predict", str(run), str(recording), "--refine", "--out", str(out)])
     with np.load(out) as file:

@@ -29,7 +29,7 @@ from selfsup_lifting.evaluation.published_tables import (
 from selfsup_lifting.evaluation.table_files import require_table
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.inference import lift
-from selfsup_lifting.pose_refinement import lift_recording
+from selfsup_lifting.pose_refinement import lift_parts
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.training.lifter import Lifter
 from tests.selfsup_lifting.files.datasets.dataset_files import (
@@ -223,8 +223,8 @@ def test_each_recording_is_lifted_and_each_pose_aligned_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: Human36M | Judged3DHP
 ) -> None:
     recordings = read_recordings([str(data.write(tmp_path))], ReadSettings())
-    lifts, alignments = Mock(wraps=lift_recording), Mock(wraps=metrics.align_similarity)
-    monkeypatch.setattr(evaluate, "lift_recording", lifts)
+    lifts, alignments = Mock(wraps=lift_parts), Mock(wraps=metrics.align_similarity)
+    monkeypatch.setattr(evaluate, "lift_parts", lifts)
     monkeypatch.setattr(metrics, "align_similarity", alignments)
     evaluate_for(lifter_for(recordings), recordings, Config())
     tested = len(recordings_of_test(published_dataset(recordings), recordings))
