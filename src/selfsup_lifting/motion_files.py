@@ -18,7 +18,7 @@ from selfsup_lifting.parse.text import read_text
 from selfsup_lifting.read_errors import Place
 from selfsup_lifting.saved_tracks import SavedTracks, holds_tracks, load_tracks
 from selfsup_lifting.simulation.bvh import Motion, joint_poses, load_bvh
-from selfsup_lifting.simulation.motion_capture import LARGEST_BODY, SMALLEST_BODY, UNITS
+from selfsup_lifting.simulation.motion_capture import meters_per_unit_of
 from selfsup_lifting.skeleton.infer import body_by_names, plain_joint
 from selfsup_lifting.skeleton.skeletons import Skeleton, mirrored_by_name
 
@@ -45,12 +45,13 @@ def load_motion(path: Path) -> SavedTracks:
         The tracks, in meters and double precision.
 
     Raises:
-        ReadError: If the file is damaged.
+        ReadError: If the file is damaged, or its unit of length is unknown.
         ValueError: If a C3D file is given and the library ezc3d is not installed.
 
     Note:
-        TRC and BVH files are taken to be y up. BVH files do not say their unit of length: the one
-        that makes the body 0.1 to 5 m large is taken, the first of cm, m and mm.
+        TRC and BVH files are taken to be y up, and C3D files that name no unit in mm. BVH files
+        do not say their unit of length: the one that makes the body 0.1 to 5 m large is taken,
+        the first of cm, m and mm.
     """
     reader = _READERS.get(path.suffix.lower(), load_tracks)
     return reader(path)
@@ -62,14 +63,18 @@ def _load_trc(path: Path) -> SavedTracks:
     if len(lines) < TRC_HEADER or not lines[0][0].startswith("PathFileType"):
         raise place.error("expected a TRC file, which begins with PathFileType")
     header = dict(zip(map(str.strip, lines[1]), lines[2], strict=False))
-    unit = header.get("Units", "").strip()
-    if unit not in METERS:
-        raise place.expected(f"Units to be one of {', '.join(METERS)}", unit)
+    meters = _meters(place, "Units", header.get("Units", ""))
     names = [name.strip() for name in lines[3][2:] if name.strip()]
     rows = [line for line in lines[TRC_HEADER:] if any(cell.strip() for cell in line)]
     numbers = [_trc_row(place, row, 3 * len(names)) for row in rows]
     fps = _number(place, header.get("DataRate", ""))
-    return _of_markers(path, numbers, names, METERS[unit], fps, "y")
+    return _of_markers(path, numbers, names, meters, fps, "y")
+
+
+def _meters(place: Place, key: str, unit: str) -> float:
+    if unit.strip() not in METERS:
+        raise place.expected(f"{key} to be one of {', '.join(METERS)}", unit.strip())
+    return METERS[unit.strip()]
 
 
 def _trc_row(place: Place, row: Sequence[str], count: int) -> list[float]:
@@ -96,11 +101,12 @@ def _load_c3d(path: Path) -> SavedTracks:
     points = torch.from_numpy(file["data"]["points"][:3].transpose(2, 1, 0).copy())
     missing = torch.from_numpy(file["data"]["meta_points"]["residuals"][0].T < 0)
     points = points.masked_fill(missing[..., None], torch.nan)
-    unit, screen = _text(group, "UNITS", "mm"), _text(group, "Y_SCREEN", "+Z").lower()
+    meters = _meters(Place(path), "POINT:UNITS", _text(group, "UNITS", "") or "mm")
+    screen = _text(group, "Y_SCREEN", "+Z").lower()
     names = [str(name).strip() for name in group["LABELS"]["value"]][: points.shape[1]]
     rows = points.flatten(1).tolist()
     fps = float(file["header"]["points"]["frame_rate"])
-    return _of_markers(path, rows, names, METERS.get(unit, 0.001), fps, screen.lstrip("+") or "z")
+    return _of_markers(path, rows, names, meters, fps, screen.lstrip("+") or "z")
 
 
 def _text(group: Mapping[str, Any], name: str, usual: str) -> str:
@@ -111,11 +117,10 @@ def _text(group: Mapping[str, Any], name: str, usual: str) -> str:
 def _load_bvh(path: Path) -> SavedTracks:
     motion = load_bvh(path)
     names, parents, points = _joints_and_ends(motion)
-    spread = (points.amax(dim=1) - points.amin(dim=1)).norm(dim=-1).median()
-    fitting = (one for one in UNITS.values() if SMALLEST_BODY <= spread * one <= LARGEST_BODY)
+    meters = meters_per_unit_of(path, points)
     sides = mirrored_by_name([plain_joint(name) for name in names])
     skeleton = Skeleton(path.stem, names, parents, sides, (0,))
-    return SavedTracks(points * next(fitting, 1.0), skeleton, motion.fps, WORLD, "y")
+    return SavedTracks(points * meters, skeleton, motion.fps, WORLD, "y")
 
 
 def _joints_and_ends(

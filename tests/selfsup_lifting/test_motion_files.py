@@ -125,6 +125,31 @@ def test_a_broken_trc_is_reported(tmp_path: Path, old: str, new: str, said: str)
 
 
 @pytest.mark.rejects
+def test_a_body_of_no_usual_size_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "actor.bvh"
+    path.write_text(actor(unit=1e4))
+    with pytest.raises(ReadError, match=r"expected a body of 0\.1 to 5\.0 m, got .* in none of cm"):
+        load_motion(path)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(("unit", "meters"), [("cm", 0.01), ("", 0.001), ("feet", None)])
+def test_c3d_files_are_read_in_their_unit(tmp_path: Path, unit: str, meters: float | None) -> None:
+    ezc3d = pytest.importorskip("ezc3d")
+    path = saved(tmp_path / "walk.c3d")
+    millimeters = load_motion(path).points
+    file = ezc3d.c3d(str(path))
+    file["parameters"]["POINT"]["UNITS"]["value"] = [unit]
+    file.write(str(path))
+    if meters is None:
+        with pytest.raises(ReadError, match="expected POINT:UNITS to be one of m, cm, mm, in"):
+            load_motion(path)
+    else:
+        found = load_motion(path).points
+        assert_close(found, millimeters * meters / 0.001, equal_nan=True)
+
+
+@pytest.mark.rejects
 @pytest.mark.parametrize("suffix", [".trc", ".bvh"])
 @settings(max_examples=40)
 @given(damage=DAMAGES[".npz"])

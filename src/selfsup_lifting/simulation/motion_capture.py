@@ -108,6 +108,22 @@ def named_joints(
     """
     body = body_by_names(clip, [joint.name for joint in motion.joints], declared=skeleton)
     positions = joint_poses(motion).positions[:, list(body.order)]
+    return _z_up(positions * meters_per_unit_of(clip, positions))
+
+
+def meters_per_unit_of(clip: Path, positions: Float[Tensor, "frames joints 3"]) -> float:
+    """Find the unit of length of a body from its size.
+
+    Args:
+        clip: The file, for the message of an error.
+        positions: The joints, in the unit of the file.
+
+    Returns:
+        The meters of the first unit of cm, m and mm that makes the body 0.1 to 5 m large.
+
+    Raises:
+        ReadError: If no unit does.
+    """
     size = (positions.amax(dim=1) - positions.amin(dim=1)).norm(dim=-1).median()
     fitting = [meters for meters in UNITS.values() if SMALLEST_BODY <= size * meters < LARGEST_BODY]
     if not fitting:
@@ -115,7 +131,7 @@ def named_joints(
             f"expected a body of {SMALLEST_BODY} to {LARGEST_BODY} m, got {float(size):g} in none "
             f"of {', '.join(UNITS)}"
         )
-    return _z_up(positions * fitting[0])
+    return fitting[0]
 
 
 def human_joints(clip: Path, motion: Motion) -> Float[Tensor, "frames joints 3"]:
