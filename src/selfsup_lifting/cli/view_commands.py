@@ -38,7 +38,7 @@ from selfsup_lifting.recording import Recording
 from selfsup_lifting.report.recording_report import save_inspection_report
 from selfsup_lifting.viewer.pictures import shown_frames
 from selfsup_lifting.viewer.saving import about_view, require_view, save_view
-from selfsup_lifting.viewer.scene import read_scene, with_videos
+from selfsup_lifting.viewer.scene import notes_on_videos, read_scene, with_videos
 
 
 def inspect(options: InspectOptions) -> None:
@@ -66,6 +66,8 @@ def view(options: ViewOptions) -> None:
             frames=frame_slice(options.frames), up=options.up,
         )  # fmt: skip
     scene = with_videos(scene, options.video, options.read.map)
+    for note in notes_on_videos(scene):
+        messages.print(f"warning: {note}")
     for path in outputs:
         images = len(shown_frames(path, scene))
         with part_progress(images, "image") as done:

@@ -137,7 +137,7 @@ class Picture:
         fit_box(axes, torch.stack(self._scene.box()))
         axes.view_init(elev=ELEVATION, azim=AZIMUTH)
         axes.tick_params(labelsize=7)
-        axes.set_zlabel("[m]", fontsize=7)
+        axes.set_zlabel("[m]", fontsize=7, labelpad=-1)
         bodies = [
             _empty_lines(axes, body_color(number)) for number in range(len(self._scene.bodies))
         ]

@@ -158,7 +158,8 @@ def with_videos(scene: Scene, paths: Sequence[Path], pairs: Sequence[str] = ()) 
         return scene
     if scene.cameras is None:
         raise ValueError("`video` needs a recording, whose cameras filmed the videos")
-    names, videos = scene.cameras.names, {}
+    names = scene.cameras.names
+    videos: dict[str, Video] = {}
     for video in open_videos(paths):
         match = match_camera(names, video.camera, None, declared_cameras(pairs, names))
         if match is None:
@@ -166,8 +167,36 @@ def with_videos(scene: Scene, paths: Sequence[Path], pairs: Sequence[str] = ()) 
                 f"no camera of the recording is named like {video.path.name}; its cameras are "
                 f"{', '.join(names)}; --map camera=file names the one meant"
             )
+        if match[0] in videos:
+            both = f"{videos[match[0]].path.name} and {video.path.name}"
+            raise ReadError(
+                f"expected one video of {match[0]}, got {both}; --map camera=file names another one"
+            )
         videos[match[0]] = video
     return replace(scene, videos=videos)
+
+
+def notes_on_videos(scene: Scene) -> Iterator[str]:
+    """Yield a sentence for each video that ends early, or whose pictures have another size."""
+    if scene.cameras is None:
+        return
+    end, names = scene.first + scene.frame_count, scene.cameras.names
+    sizes = dict(zip(names, image_sizes(scene.cameras).int().tolist(), strict=True))
+    for camera, video in scene.videos.items():
+        if video.frame_count < end:
+            yield (
+                f"{video.path} has {video.frame_count} frames, and frame {end - 1} of the "
+                "recording is shown: after the end of the video, no new picture follows"
+            )
+        if [*video.image_size] != sizes[camera]:
+            yield (
+                f"{video.path} has pictures of {_size(video.image_size)}, but {camera} of "
+                f"{_size(sizes[camera])}: they are stretched to the size of the camera"
+            )
+
+
+def _size(size: Sequence[int]) -> str:
+    return f"{size[0]} x {size[1]} px"
 
 
 def _bodies_of(

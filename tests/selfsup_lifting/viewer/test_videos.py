@@ -11,10 +11,11 @@ from PIL import Image
 from multiview_geom import ring_of_cameras
 from selfsup_lifting.cli import main
 from selfsup_lifting.config import ReadSettings, TriangulationSettings
+from selfsup_lifting.read_errors import ReadError
 from selfsup_lifting.recording import Recording, save_recording
 from selfsup_lifting.viewer.pictures import Picture
 from selfsup_lifting.viewer.scene import Scene as View
-from selfsup_lifting.viewer.scene import read_scene, with_videos
+from selfsup_lifting.viewer.scene import notes_on_videos, read_scene, with_videos
 from tests.selfsup_lifting.cli.test_cli import refused
 from tests.selfsup_lifting.detection.test_detect import AWAY, FRAMES, HEIGHT, WIDTH, film, spot
 from tests.selfsup_lifting.strategies import Scene
@@ -61,10 +62,14 @@ def test_the_picture_of_every_frame_is_that_of_the_video(tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("recording")
-def test_a_gif_shows_only_the_cameras_of_the_videos(tmp_path: Path) -> None:
+def test_a_gif_shows_only_the_cameras_of_the_videos(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     short = film(tmp_path / "cam_2.mp4", 1, FRAMES - 3)  # after its end, its last picture stays
     command = ["view", str(tmp_path / "recording.npz"), "--video", str(short), "--frames", "1:"]
     main([*command, "--out", str(tmp_path / "a.gif"), str(tmp_path / "a.png")])
+    warning = " ".join(capsys.readouterr().err.split())
+    assert f"{short} has {FRAMES - 3} frames, and frame {FRAMES - 1} of the recording" in warning
     with Image.open(tmp_path / "a.png") as picture:
         assert len({pixel for _, pixel in picture.convert("RGB").getcolors(10**6)}) > 50
     scene = with_videos(view_of(tmp_path), [short])
@@ -82,3 +87,23 @@ def test_a_video_of_no_camera_is_named(tmp_path: Path, capsys: pytest.CaptureFix
     main(
         ["view", path, "--map", "cam_1=garden", "--video", other, "--out", str(tmp_path / "b.png")]
     )
+
+
+@pytest.mark.usefixtures("recording")
+def test_a_video_of_another_size_is_said(tmp_path: Path) -> None:
+    video = film(tmp_path / "cam_1.mp4", 0)
+    scene = view_of(tmp_path)
+    assert [*notes_on_videos(with_videos(scene, [video]))] == []
+    (recording,) = scene.recordings
+    cameras = recording.cameras.resized((2 * WIDTH, 2 * HEIGHT))
+    larger = replace(scene, recordings=(replace(recording, cameras=cameras),))
+    (note,) = notes_on_videos(with_videos(larger, [video]))
+    assert f"pictures of {WIDTH} x {HEIGHT} px, but cam_1 of {2 * WIDTH} x {2 * HEIGHT} px" in note
+
+
+@pytest.mark.rejects
+@pytest.mark.usefixtures("recording")
+def test_two_videos_of_one_camera_are_named(tmp_path: Path) -> None:
+    videos = [film(tmp_path / name, 0) for name in ("cam1.mp4", "cam_01.mp4")]
+    with pytest.raises(ReadError, match=r"one video of cam_1, got cam1\.mp4 and cam_01\.mp4"):
+        with_videos(view_of(tmp_path), videos)
