@@ -80,7 +80,8 @@ def _camera_names(paths: Sequence[Path]) -> list[str]:
     twice = [name for name, times in Counter(names).items() if times > 1]
     if twice:
         raise Place(paths[names.index(twice[0])]).error(
-            f"expected one video per camera, got {names.count(twice[0])} of {twice[0]}"
+            f"expected one video per camera, got {names.count(twice[0])} of {twice[0]}, the name "
+            "of their folders"
         )
     return names
 
@@ -89,7 +90,8 @@ def _video(path: Path, camera: str) -> Video:
     import cv2
 
     if not path.is_file():
-        raise Place(path).error("there is no such file")
+        found = "expected a video, got a folder" if path.is_dir() else "there is no such file"
+        raise Place(path).error(found)
     with _opened(path) as capture:
         frames, width, height = (
             round(capture.get(number))

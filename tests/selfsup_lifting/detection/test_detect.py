@@ -194,6 +194,8 @@ def test_cameras_are_named_after_their_folders_if_all_files_have_one_name(
 def test_files_that_are_no_videos_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there is no such file"):
         open_videos([tmp_path / "cam_1.mp4"])
+    with pytest.raises(ValueError, match="expected a video, got a folder"):
+        open_videos([tmp_path])
     text = tmp_path / "text.mp4"
     text.write_text("no video")
     with pytest.raises(ValueError, match=r"text\.mp4: expected a video; OpenCV cannot open it"):
