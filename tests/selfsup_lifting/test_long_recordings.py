@@ -1,6 +1,7 @@
 """Long recordings give the same results in parts, and in files, as in one piece in memory."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from functools import partial
@@ -123,7 +124,9 @@ def test_every_command_gives_the_same_in_parts(
         main([*arguments, "--json", *(["--out", *map(str, outputs)] if written else [])])
         files = [path.read_text().replace(name, "") for path in outputs[1:]] if written else []
         tracks = dict(np.load(outputs[0])) if written else {}
-        found.append((json.loads(capsys.readouterr().out), tracks, files))
+        shown = capsys.readouterr()
+        found.append((json.loads(shown.out), tracks, files))
+        assert bool(re.search(r"^part (\d+)/\1 ", shown.err, re.MULTILINE)) == (name == "parts")
         in_parts()
     (whole, tracks, files), (parts, same_tracks, same_files) = found
     for one, other in zip(numbers(parts), numbers(whole), strict=True):

@@ -18,7 +18,7 @@ from selfsup_lifting.cli.options import (
     TrainOptions,
     choose,
 )
-from selfsup_lifting.cli.output import frames_of, messages, print_json, results
+from selfsup_lifting.cli.output import frames_of, messages, part_progress, print_json, results
 from selfsup_lifting.cli.parsing import default_preset
 from selfsup_lifting.cli.progress import show_progress
 from selfsup_lifting.cli.reading_progress import read_recordings
@@ -153,7 +153,11 @@ def evaluate(options: EvaluateOptions) -> None:
     if not options.data:
         recordings = split_for(config, recordings).held_out
     recordings = [frames_of(recording, options.frames) for recording in recordings]
-    evaluation, tables = evaluate_for(lifter, recordings, config, refine=options.refine)
+    parts = sum(recording.part_count for recording in recordings)
+    with part_progress(parts, "part") as done:
+        evaluation, tables = evaluate_for(
+            lifter, recordings, config, refine=options.refine, done=done
+        )
     for path in options.out:
         save_tables(path, evaluation, tables)
         messages.print(f"wrote {path}")

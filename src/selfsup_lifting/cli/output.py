@@ -23,12 +23,12 @@ results = Terminal()
 
 
 @contextmanager
-def part_progress(parts: int, unit: str) -> Iterator[Callable[[], None]]:
-    """Show the progress of long work; yield a function to call after each part."""
+def part_progress(parts: int, unit: str, steps: int = 1) -> Iterator[Callable[[], None]]:
+    """Show the progress of long work; yield a function to call after each step of each part."""
     if parts < 2:  # noqa: PLR2004 - one part has no progress
         yield lambda: None
         return
-    with show_progress(parts, 0, unit) as show:
+    with show_progress(steps * parts, 0, unit) as show:
         yield partial(show, "")
 
 

@@ -106,7 +106,7 @@ def _lifted(
     """Lift one recording, save and print the result, and return it for scripts."""
     view = options.view or recording.cameras.names[0]
     steps = 1 if recording.cameras.views < 2 else 3  # noqa: PLR2004 - lift, evaluate two networks
-    with part_progress(steps * recording.part_count, "part") as done:
+    with part_progress(recording.part_count, "part", steps) as done:
         tracks, seen, quality = _tracks(options, lifter, recording.select_views([view]), done)
         errors = _errors_against_all_views(lifter, options, recording, done)
     for line in save_outputs(options, paths, tracks, recording, quality):

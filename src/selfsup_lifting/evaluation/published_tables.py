@@ -182,7 +182,12 @@ def recordings_of_test(
 
 
 def evaluate_for(
-    lifter: Lifter, recordings: Sequence[Recording], config: Config, *, refine: bool = False
+    lifter: Lifter,
+    recordings: Sequence[Recording],
+    config: Config,
+    *,
+    refine: bool = False,
+    done: Callable[[], None] = lambda: None,
 ) -> tuple[Evaluation, list[ResultTable]]:
     """Evaluate as the published dataset of the recordings prescribes, if they are of one.
 
@@ -191,6 +196,7 @@ def evaluate_for(
         recordings: The data; of a published dataset only its test set is used.
         config: The settings that the network was trained with.
         refine: Whether to refine the poses by their pixels, and to smooth them over time.
+        done: As in `evaluate_lifter`.
 
     Returns:
         The evaluation over all joints, and its tables. For a published dataset the notes of the
@@ -198,9 +204,9 @@ def evaluate_for(
     """
     dataset = published_dataset(recordings)
     if dataset is None:
-        evaluation = summarize(pose_errors(lifter, recordings, refine=refine))
+        evaluation = summarize(pose_errors(lifter, recordings, refine=refine, done=done))
         return evaluation, [table_by_group(evaluation)]
-    errors = pose_errors(lifter, recordings_of_test(dataset, recordings), refine=refine)
+    errors = pose_errors(lifter, recordings_of_test(dataset, recordings), refine=refine, done=done)
     evaluation = summarize(errors)
     first, *others = dataset.make_tables(evaluation, errors)
     refined = ("poses refined by their pixels and bones; the published ones are not",)
