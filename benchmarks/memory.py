@@ -98,12 +98,12 @@ def measured(name: str, frames: int, paths: dict[str, str], threads: int) -> Row
     child = subprocess.Popen(
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
-    told = child.stderr.read() if child.stderr else ""
+    message = child.stderr.read() if child.stderr else ""
     _, status, used = os.wait4(child.pid, 0)
     seconds = time.perf_counter() - started
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {child.returncode}:\n{told}")
+        raise SystemExit(f"{' '.join(command)} ended with {child.returncode}:\n{message}")
     busy = used.ru_utime + used.ru_stime
     return Row(name, frames, seconds, busy, frames / seconds, used.ru_maxrss / 1e3)
 

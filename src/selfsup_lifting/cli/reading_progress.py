@@ -9,7 +9,7 @@ from time import monotonic
 from selfsup_lifting.cli.progress import show_progress
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import read_recordings as read_silently
-from selfsup_lifting.parse.files_read import told_of_files
+from selfsup_lifting.parse.files_read import on_file_read
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.training.distributed import is_first
 
@@ -43,7 +43,7 @@ def reading(sources: Sequence[str | Path]) -> Iterator[None]:
             if show is not None:
                 show(path.name)
 
-        with told_of_files(count):
+        with on_file_read(count):
             yield
 
 

@@ -1,4 +1,4 @@
-"""Who wants to know which files are read: the progress of long reading is shown by others."""
+"""Report which text files are read, so that a command can show the progress of long reading."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ _LISTENER: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 
 @contextmanager
-def told_of_files(listener: Listener) -> Iterator[None]:
+def on_file_read(listener: Listener) -> Iterator[None]:
     """Call a function with every text file that is read in this block.
 
     Example:
@@ -19,7 +19,7 @@ def told_of_files(listener: Listener) -> Iterator[None]:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = Path(folder) / "walk.csv"
         ...     _ = path.write_text("frame")
-        ...     with told_of_files(lambda file: print("read", file.name)):
+        ...     with on_file_read(lambda file: print("read", file.name)):
         ...         _ = read_text(path)
         read walk.csv
     """
@@ -30,8 +30,8 @@ def told_of_files(listener: Listener) -> Iterator[None]:
         _LISTENER.reset(token)
 
 
-def tell(path: Path) -> None:
-    """Say that a file was read."""
+def report_read(path: Path) -> None:
+    """Call the function of `on_file_read`, if there is one, with a file that was read."""
     listener = _LISTENER.get()
     if listener is not None:
         listener(path)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from selfsup_lifting.parse.files_read import tell
+from selfsup_lifting.parse.files_read import report_read
 from selfsup_lifting.read_errors import Place
 
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -21,7 +21,7 @@ def read_text(path: Path) -> str:
         raise Place(path).error(
             f"not a text file in UTF-8: {error.reason} at byte {error.start}"
         ) from None
-    tell(path)
+    report_read(path)
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
