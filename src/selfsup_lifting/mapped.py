@@ -49,14 +49,14 @@ def mapped_tensor(path: Path, offset: int, shape: tuple[int, ...], dtype: np.dty
 def new_tensor(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     """Return a tensor of any content, in memory or, if it is large, in a temporary file.
 
-    The file is in the folder of temporary files (the variable TMPDIR), and is deleted with the
-    tensor.
+    The file is in the folder of temporary files (the variable TMPDIR; if that folder is missing or
+    full, Python takes /tmp), and is deleted with the tensor.
 
     Raises:
         OSError: If the disk has no space for it.
     """
     size = prod(shape) * dtype.itemsize
-    if size <= max(IN_MEMORY, 0) or size == 0:
+    if size <= IN_MEMORY:
         return torch.empty(shape, dtype=dtype)
     with tempfile.TemporaryFile() as file:
         _reserve(file.fileno(), size)
