@@ -197,6 +197,14 @@ class AugmentationSettings(Bounded):
         "ours: 0; not in the paper", least=0, most=1,
     )  # fmt: skip
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mixed_limbs > 0 and self.virtual_share == 0:
+            raise ValueError(
+                "`augmentation.mixed_limbs` changes virtual views only, and there are none: "
+                f"`augmentation.virtual_share` must be above 0 for {self.mixed_limbs:g}, got 0"
+            )
+
 
 @documented
 @dataclass(frozen=True)

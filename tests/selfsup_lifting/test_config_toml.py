@@ -89,6 +89,10 @@ def test_choices_are_listed_with_their_source() -> None:
             "[losses]\ninput = 0\nprojection = 0\nconsistency = 0",
             "`losses.output_share` must be 1 where no other loss has a weight",
         ),
+        (
+            "augmentation.mixed_limbs = 0.5",
+            r"`augmentation.mixed_limbs` changes virtual views only.*above 0 for 0\.5, got 0",
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
