@@ -176,7 +176,8 @@ def _virtual_cameras(
 ) -> VirtualCameras | None:
     if config.augmentation.virtual_share == 0:
         return None
-    return virtual_cameras(dataset, recordings, common_skeleton(recordings)).to(device)
+    skeleton = common_skeleton(recordings)
+    return virtual_cameras(dataset, recordings, skeleton, config.losses.labels).to(device)
 
 
 def first_cameras(recordings: Sequence[Recording], count: int | None) -> list[Recording]:

@@ -1,10 +1,10 @@
-"""Cameras that were not there: film the pseudo-labels from drawn viewpoints.
+"""Virtual cameras: film the pseudo-labels from drawn viewpoints.
 
 A rig shows a body from a few directions only. A pseudo-label can be projected into any camera: that
-gives exact pairs of 2D and 3D poses without end. The cameras are drawn around the root from ranges
-that cover those of the rig and exceed them. The detector's errors are drawn from the measured ones:
-a virtual view gets the residuals, the missing joints and the confidences of one real view, with all
-its joints, so that their relations stay as they are.
+gives any number of exact pairs of 2D and 3D poses. The cameras are drawn around the root, from
+ranges that cover those of the rig and exceed them. The detector's errors are drawn from the
+measured ones: a virtual view gets the residuals, the missing joints and the confidences of one real
+view, with all its joints, so that their relations stay as they are.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from multiview_geom import invert_transform, look_at, transform_points, world_to_camera
-from selfsup_lifting.config import AugmentationSettings
+from selfsup_lifting.config import AugmentationSettings, Labels
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.self_calibration.body import find_vertical
 from selfsup_lifting.skeleton.skeletons import Skeleton
@@ -28,7 +28,7 @@ from selfsup_lifting.training.limb_mixing import mix_limbs, upright_axes
 # the center of the image [focal lengths], and by this elevation.
 FARTHER, OFF_CENTER = 1.3, 0.1
 HIGHER = radians(15.0)
-# Elevations that are always drawn: from a camera on the floor to one at a ceiling.
+# Elevations that are always drawn: from a camera at the floor to one at the ceiling.
 LOWEST, HIGHEST = radians(-10.0), radians(45.0)
 # Ranges of the rig are between these quantiles: single wrong labels do not count.
 QUANTILES = (0.01, 0.99)
@@ -116,7 +116,10 @@ class VirtualCameras:
 
 
 def virtual_cameras(
-    frames: Frames, recordings: Sequence[Recording], skeleton: Skeleton
+    frames: Frames,
+    recordings: Sequence[Recording],
+    skeleton: Skeleton,
+    labels: Labels = Labels.TRIANGULATED,
 ) -> VirtualCameras:
     """Measure the ranges of a rig, and the errors of its detector.
 
@@ -124,6 +127,7 @@ def virtual_cameras(
         frames: The training frames; their labels are the only 3D poses that are used.
         recordings: The recordings that they were made from.
         skeleton: Their skeleton.
+        labels: What the labels are; only triangulated ones are fitted to the detections.
     """
     used = usable_views(frames, skeleton.root)
     to_root = frames.camera_from_root[..., :3, 3]
@@ -142,7 +146,7 @@ def virtual_cameras(
         ),
         offset=torch.stack([_ends(one) for one in offset.unbind(dim=-1)])
         + offset.new_tensor([-OFF_CENTER, OFF_CENTER]),
-        **_detector_errors(frames, frames.seen.any(dim=-1)),
+        **_detector_errors(frames, UNKNOWNS if labels is Labels.TRIANGULATED else 0),
     )
 
 
@@ -157,8 +161,9 @@ def mix_in_virtual(
     return mixed(chosen, cameras.film(frames, skeleton, settings.mixed_limbs), frames)
 
 
-def _detector_errors(frames: Frames, used: Bool[Tensor, "frames views"]) -> dict[str, Tensor]:
-    """Return residuals, detected joints and confidences of the usable views."""
+def _detector_errors(frames: Frames, unknowns: int) -> dict[str, Tensor]:
+    """Return residuals, detected joints and confidences of the views with a detection."""
+    used = frames.seen.any(dim=-1)
     ideal = world_to_camera(frames.camera_from_root, frames.labels)
     distance = frames.camera_from_root[..., :3, 3].norm(dim=-1)[..., None, None]
     residuals = (frames.image - ideal[..., :2] / ideal[..., 2:]) * distance
@@ -166,7 +171,7 @@ def _detector_errors(frames: Frames, used: Bool[Tensor, "frames views"]) -> dict
     size = residuals.norm(dim=-1)
     fitted = size < OUTLIER * size[known].median()
     numbers = COORDINATES * (known & fitted).sum(dim=1, keepdim=True)
-    shrunk = (numbers / (numbers - UNKNOWNS).clamp(min=1)).sqrt()
+    shrunk = (numbers / (numbers - unknowns).clamp(min=1)).sqrt()
     residuals = torch.where(fitted[..., None], shrunk[..., None] * residuals, residuals)
     return {
         "residuals": torch.where(known[..., None], residuals, 0.0)[used],

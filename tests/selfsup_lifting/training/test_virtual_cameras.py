@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 
+import pytest
 import torch
 from hypothesis import given
 from torch import Tensor
 from torch.testing import assert_close
 
 from multiview_geom import invert_transform, world_to_camera
-from selfsup_lifting.config import AugmentationSettings
+from selfsup_lifting.config import AugmentationSettings, Labels
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.training.dataset import Frames, build_dataset
 from selfsup_lifting.training.virtual_cameras import (
@@ -27,13 +28,17 @@ def noisy() -> Recording:
     return replace(recording, keypoints=recording.keypoints + 3.0 * error)
 
 
-def measured(recording: Recording) -> tuple[Frames, VirtualCameras]:
-    frames = build_dataset([recording])
-    return frames, virtual_cameras(frames, [recording], recording.skeleton)
+def measured(
+    recording: Recording, labels: Labels = Labels.TRIANGULATED
+) -> tuple[Frames, VirtualCameras]:
+    frames = build_dataset([recording], labels)
+    return frames, virtual_cameras(frames, [recording], recording.skeleton, labels)
 
 
-def filmed(recording: Recording) -> tuple[Frames, VirtualCameras, Frames]:
-    frames, cameras = measured(recording)
+def filmed(
+    recording: Recording, labels: Labels = Labels.TRIANGULATED
+) -> tuple[Frames, VirtualCameras, Frames]:
+    frames, cameras = measured(recording, labels)
     torch.manual_seed(0)
     return frames, cameras, cameras.film(frames, recording.skeleton)
 
@@ -70,9 +75,10 @@ def test_the_ranges_cover_the_rig() -> None:
     assert float(distance.max()) < float(cameras.distance[1])
 
 
-def test_virtual_errors_are_as_large_as_those_of_the_detector() -> None:
-    frames, _, virtual = filmed(noisy())
-    exact = build_dataset([SCENE.recording()]).image[frames.seen]
+@pytest.mark.parametrize("labels", Labels)
+def test_virtual_errors_are_as_large_as_those_of_the_detector(labels: Labels) -> None:
+    frames, _, virtual = filmed(noisy(), labels)
+    exact = build_dataset([SCENE.recording()], labels).image[frames.seen]
     real, drawn = (
         one.camera_from_root[..., :3, 3].norm(dim=-1, keepdim=True).expand(one.seen.shape)[one.seen]
         * error.norm(dim=-1)
