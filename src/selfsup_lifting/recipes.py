@@ -35,10 +35,9 @@ def supervised(config: Config) -> Config:
 
 
 def robust(config: Config) -> Config:
-    """Learn robust labels from real and virtual cameras, with what lowered the errors in our tests.
+    """Learn robust labels from real and virtual cameras, with L_in alone of the losses.
 
-    L_in alone is left of the losses: once virtual cameras give exact pairs from every side, the
-    others gained nothing. docs/study.md has the measurements.
+    docs/study.md compares the whole recipe with `paper`, not each of its settings.
     """
     return replace(
         config,
