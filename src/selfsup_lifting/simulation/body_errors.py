@@ -92,8 +92,8 @@ def drift(
     memory = torch.tensor(-1.0 / noise.drift_frames).exp()
     states = [torch.randn(shape[1:], generator=generator)]
     for _ in range(1, shape[0]):
-        news = torch.randn(shape[1:], generator=generator)
-        states.append(memory * states[-1] + (1 - memory**2).sqrt() * news)
+        innovation = torch.randn(shape[1:], generator=generator)
+        states.append(memory * states[-1] + (1 - memory**2).sqrt() * innovation)
     return torch.stack(states)[: shape[0]]
 
 

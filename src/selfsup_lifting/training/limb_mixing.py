@@ -1,8 +1,8 @@
 """New poses from old ones: bodies with the arms and legs of other frames.
 
-A take shows few combinations of what arms and legs do. The pose of a limb relative to the body's
-heading fits any other body of the same person: a network that sees such mixtures learns each limb
-from its own joints, instead of recalling whole poses.
+A recording shows few combinations of the poses of arms and legs. The pose of a limb relative to
+the body's heading fits any other body of the same person: a network that sees such mixtures learns
+each limb from its own joints, instead of recalling whole poses.
 """
 
 from functools import cache

@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 from torch.testing import assert_close
 
 from multiview_geom import ring_of_cameras
@@ -37,6 +38,12 @@ def test_a_bone_hides_what_is_behind_it() -> None:
     assert hidden[1 - facing].tolist() == [False, False, True, False]
 
 
+def test_a_bone_that_points_to_the_camera_does_not_hide_its_own_joints() -> None:
+    arm = Skeleton("arm", ("shoulder", "hand"), (-1, 0), (), (0,))
+    rig = ring_of_cameras(2, 4.0, 1.0, target_height=1.0, dtype=torch.float64)
+    assert not hidden_by_body(rig, POINTS[:, 2:], arm).any()
+
+
 def test_the_ends_of_limbs_are_least_certain() -> None:
     factors = dict(zip(PERSON.joints, limb_factors(PERSON, 4.0).tolist(), strict=True))
     assert (factors["left_wrist"], factors["left_elbow"], factors["left_shoulder"]) == (4, 2, 1)
@@ -60,7 +67,7 @@ def test_the_bias_depends_on_the_pose_and_not_on_its_place_or_size(scale: float)
     assert float((bias[0] - bias[1]).abs().mean()) > 0.3
 
 
-def test_a_drift_forgets_as_fast_as_it_is_told() -> None:
+def test_a_drift_loses_its_memory_in_the_given_frames() -> None:
     noise = replace(SILENT, drift_frames=20.0)
     walk = drift(torch.Size((4000, 2, 5, 2)), noise, generator_for(0, "walk"))
     assert_close(walk.std(), torch.tensor(1.0), atol=0.1, rtol=0)
@@ -89,9 +96,17 @@ def test_swapped_limbs_have_their_share() -> None:
         film(scene.cameras(), scene.truth(), noise, generator_for(0, "take"), PERSON)
         for noise in (SILENT, replace(SILENT, swapped_share=0.2))
     )
-    left, right = (PERSON.joints.index(f"{side}_knee") for side in ("left", "right"))
-    swapped = (seen.keypoints[:, :, left] == exact.keypoints[:, :, right]).all(dim=-1)
-    assert_close(swapped.float().mean(), torch.tensor(0.2), atol=0.05, rtol=0)
+
+    def swapped(joint: str) -> Tensor:
+        left, right = (PERSON.joints.index(f"{side}_{joint}") for side in ("left", "right"))
+        return (seen.keypoints[:, :, left] == exact.keypoints[:, :, right]).all(dim=-1)
+
+    assert_close(swapped("knee").float().mean(), torch.tensor(0.2), atol=0.05, rtol=0)
+    with_knee = {
+        joint: float((swapped(joint) & swapped("knee")).float().mean())
+        for joint in ("ankle", "elbow")
+    }
+    assert with_knee["elbow"] < 0.1 < with_knee["ankle"], "arms are swapped by themselves"
     nose = PERSON.joints.index("nose")
     assert_close(seen.keypoints[:, :, nose], exact.keypoints[:, :, nose], equal_nan=True)
 
