@@ -101,7 +101,7 @@ def camera_agreement(recording: Recording, *, thorough: bool = False) -> Agreeme
     """
     if recording.cameras.views < 2:  # noqa: PLR2004 - one camera agrees with itself
         return None
-    sample = _sampled(recording)
+    sample = sampled(recording)
     median = _median_error(sample)
     if not median < torch.inf:
         return None
@@ -170,12 +170,12 @@ def _subtle(recording: Recording, sample: Recording) -> Iterator[tuple[float, st
     """Yield the errors without causes that may hardly show: late, exchanged sides, moved."""
     corrected, told = in_step(recording)
     if corrected is not recording:
-        yield _median_error(_sampled(corrected)), f"{told.partition(';')[0]}: --sync corrects it"
+        yield _median_error(sampled(corrected)), f"{told.partition(';')[0]}: --sync corrects it"
     for name in recording.cameras.names:
         error = _median_error(sample.with_exchanged_sides([name]))
         told = f"the left and right joints of camera {name} are exchanged"
         yield error, f"{told}: --exchange-sides {name} corrects it"
-    move = moved_camera(sample.cameras, _ideal_pixels(sample).transpose(0, 1).flatten(1, 2))
+    move = moved_camera(sample.cameras, ideal_pixels(sample).transpose(0, 1).flatten(1, 2))
     if move is not None:
         name = sample.cameras.names[move.view]
         moved = f"camera {name} was moved by {100 * move.meters:.0f} cm and turned by"
@@ -288,13 +288,13 @@ def _with(
     return replace(sample, keypoints=keypoints)
 
 
-def _sampled(recording: Recording) -> Recording:
+def sampled(recording: Recording) -> Recording:
     """Return some frames, spread over the recording."""
     step = max(1, recording.frame_count // MOST_FRAMES)
     return recording.without_truth().frames(slice(0, None, step))
 
 
-def _ideal_pixels(recording: Recording) -> Float[Tensor, "frames views joints 2"]:
+def ideal_pixels(recording: Recording) -> Float[Tensor, "frames views joints 2"]:
     """Return the detections without lens distortion; NaN where missing."""
     cameras = recording.cameras
     ideal = cameras.undistort(recording.keypoints.to(cameras.intrinsics.dtype))
@@ -302,7 +302,7 @@ def _ideal_pixels(recording: Recording) -> Float[Tensor, "frames views joints 2"
 
 
 def _median_error(recording: Recording) -> float:
-    points = triangulate_dlt(recording.cameras.projections, _ideal_pixels(recording))
+    points = triangulate_dlt(recording.cameras.projections, ideal_pixels(recording))
     error = reprojection_errors(recording, points)
     known = error[error.isfinite()]
     return float(known.median()) if len(known) else torch.inf

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from rich.table import Table
 
 from multiview_geom import Cameras, read_camera_file, save_cameras
-from selfsup_lifting.calibration_settings import Start
+from selfsup_lifting.calibration_settings import CalibrationSettings, Start
 from selfsup_lifting.cli.options import CalibrateOptions, TrainOptions
 from selfsup_lifting.cli.output import (
     command_line,
@@ -85,6 +85,11 @@ def training_data(options: TrainOptions, folder: Path) -> TrainingData:
     """
     config = options.settings
     if options.calibrate is None:
+        if options.calibration != CalibrationSettings():
+            raise ValueError(
+                "`calibration` says how cameras are calibrated, but they are not: --calibrate "
+                "intrinsics, image-size or calibration does it"
+            )
         return TrainingData(config, read_recordings(config.data, config.read), {})
     report = _calibrated(options, options.calibrate)
     # What follows from the settings must be read with the new cameras, in meters.

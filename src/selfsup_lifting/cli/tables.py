@@ -142,6 +142,10 @@ def inspection_parts(found: Inspection | RigInspection) -> Iterator[Table | Text
         yield Text(f"{found.format} calibration, lengths in {found.unit or 'an unknown unit'}")
     yield _rig_table(found)
     if isinstance(found, Inspection):
+        if found.camera_errors:
+            lines = [(name, *one.cells()) for name, one in found.camera_errors.items()]
+            headings = ("", "left out [px]", "worst pair [px]")
+            yield plain_table("Median errors of each camera", headings, *lines)
         shares = [(joint, f"{share:.1%}") for joint, share in found.missing_per_joint.items()]
         yield plain_table("Joints", ("", "missing"), *shares)
         tenths = enumerate(found.confidence_histogram)

@@ -9,12 +9,14 @@ from torch import Tensor
 
 from multiview_geom import (
     CameraFile,
+    CameraIssueKind,
     CameraSummary,
     check_cameras,
     summarize_cameras,
     world_to_camera,
 )
 from selfsup_lifting.agreement import Agreement, camera_agreement
+from selfsup_lifting.camera_errors import CameraErrors, camera_errors
 from selfsup_lifting.config import Method, ReadSettings, TriangulationSettings
 from selfsup_lifting.evaluation.subject_size import PERSON_SIZE_M, is_person
 from selfsup_lifting.files import read_results
@@ -55,6 +57,8 @@ class Inspection:
         confidence_histogram: Share of the detections in each tenth of the confidence.
         people: Largest number of people that the detector found in one frame of each camera.
         units: The units of pixels, lengths and times, and the resulting sizes of rig and subject.
+        camera_errors: For each camera of the first recording with several, how far it is from what
+            the others saw [px].
         truth: Whether there is 3D ground truth.
         warnings: What was guessed and what looks wrong, one sentence each.
         rig: A summary of the cameras of the first recording; lengths in meters.
@@ -74,6 +78,7 @@ class Inspection:
     confidence_histogram: tuple[float, ...]
     people: Mapping[str, int]
     units: Mapping[str, str]
+    camera_errors: Mapping[str, CameraErrors]
     truth: bool
     warnings: tuple[str, ...]
     rig: tuple[CameraSummary, ...]
@@ -111,6 +116,7 @@ def inspect_results(
         confidence_histogram=_histogram(counts),
         people=_people(results),
         units=_units(recordings),
+        camera_errors=next(filter(None, map(camera_errors, recordings)), {}),
         truth=any(one.truth is not None for one in recordings),
         warnings=tuple(merged_notes(_all_warnings(results, counts))),
         rig=summarize_cameras(first.cameras),
@@ -254,15 +260,23 @@ def _all_warnings(
 def _warnings(result: ReadResult, counts: _Counts, *, thorough: bool) -> list[str]:
     recording = result.recording
     warnings = list(result.notes)
-    warnings += [issue.message for issue in check_cameras(recording.cameras)]
+    agreement = camera_agreement(recording, thorough=thorough)
+    warnings += _warnings_about_cameras(recording, agreement)
     warnings += _warnings_about_gaps(recording, counts)
     if result.unscored:
         points = f"{result.unscored} points have" if result.unscored > 1 else "1 point has"
         warnings.append(f"{recording.name}: {points} no score, and each counts as certain")
     elif 0 < counts.known == counts.certain:
         warnings.append(f"{recording.name}: every confidence is 1; the scores may be lost")
-    agreement = camera_agreement(recording, thorough=thorough)
     return warnings + warnings_about_geometry(recording, agreement)
+
+
+def _warnings_about_cameras(recording: Recording, agreement: Agreement | None) -> Iterator[str]:
+    """Say what looks wrong in the calibration; cameras that agree have one unit of length."""
+    agree = agreement is not None and not agreement.is_bad
+    for issue in check_cameras(recording.cameras):
+        if not (agree and issue.kind is CameraIssueKind.UNIT_MISMATCH):
+            yield issue.message
 
 
 def _warnings_about_gaps(recording: Recording, counts: _Counts) -> Iterator[str]:

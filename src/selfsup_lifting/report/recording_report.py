@@ -134,6 +134,9 @@ def _detections(found: Inspection) -> Iterator[str]:
         for name, share in found.missing_per_camera.items()
     ]
     yield table(("camera", "missing", "people"), cameras)
+    errors = [(name, *one.cells()) for name, one in found.camera_errors.items()]
+    if errors:
+        yield table(("camera", "left out [px]", "worst pair [px]"), errors)
     joints = [(name, f"{share:.1%}") for name, share in found.missing_per_joint.items()]
     yield table(("joint", "missing"), joints)
     tenths = [(f"{place / 10:.1f} to {(place + 1) / 10:.1f}", f"{share:.1%}")

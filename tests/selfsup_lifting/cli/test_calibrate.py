@@ -86,6 +86,7 @@ def test_a_training_calibrates_its_cameras_and_keeps_them(
     [
         (["--calibrate", "intrinsics"], "needs recordings of real cameras, got simulated ones"),
         (["--calibrate", "calibration", "--resume", "run"], "must begin a training"),
+        (["--calibration.stature", "1.8"], "but they are not: --calibrate"),
     ],
 )
 def test_a_training_refuses_cameras_that_it_cannot_calibrate(

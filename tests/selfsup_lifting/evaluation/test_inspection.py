@@ -50,6 +50,46 @@ def test_the_histogram_holds_every_sighting(tmp_path: Path) -> None:
     assert report["confidence_histogram"][:4] == pytest.approx((0.0, 0.0, 0.0, 0.0))
 
 
+def test_each_camera_is_measured_against_the_others(tmp_path: Path) -> None:
+    recording = Scene(views=4, frames=30).recording()
+    sound = inspected(tmp_path, recording)["camera_errors"]
+    assert {len(one["epipolar_px"]) for one in sound.values()} == {3}
+    assert all(one["left_out_px"] < 0.01 for one in sound.values())
+    keypoints = recording.keypoints.clone()
+    keypoints[:, 2] += 20.0
+    errors = inspected(tmp_path, replace(recording, keypoints=keypoints))["camera_errors"]
+    assert max(errors, key=lambda name: errors[name]["left_out_px"]) == "cam_3"
+    assert errors["cam_3"]["left_out_px"] == pytest.approx(20 * 2**0.5, abs=1.0)
+    pairs = {
+        frozenset((a, b)): px for a, one in errors.items() for b, px in one["epipolar_px"].items()
+    }
+    bad = {pair for pair, px in pairs.items() if px > 1.0}
+    assert bad == {frozenset(("cam_3", other)) for other in ("cam_1", "cam_2", "cam_4")}
+    two = inspected(tmp_path, recording.select_views(["cam_1", "cam_2"]))["camera_errors"]
+    assert two["cam_1"]["left_out_px"] is None
+    assert two["cam_1"]["epipolar_px"]["cam_2"] < 0.01
+
+
+def test_a_camera_near_the_origin_of_the_world_is_no_wrong_unit(tmp_path: Path) -> None:
+    recording = Scene(views=4, frames=30).recording()
+    # The world that a bundle adjustment leaves: the first camera is 3 mm from the origin.
+    away = recording.cameras.camera_from_world[0]
+    shift = torch.eye(4, dtype=torch.float64)
+    shift[:3, 3] = torch.tensor([0.003, 0.0, 0.0])
+    first_from_world = shift @ away
+    poses = recording.cameras.camera_from_world @ torch.linalg.inv(first_from_world)
+    near = replace(recording.cameras, camera_from_world=poses)
+    assert "millimeters among meters" not in warnings_about(
+        tmp_path, replace(recording, cameras=near, truth=None)
+    )
+    poses = recording.cameras.camera_from_world.clone()
+    poses[1, :3, 3] *= 1000
+    wrong = replace(recording.cameras, camera_from_world=poses)
+    assert "millimeters among meters" in warnings_about(
+        tmp_path, replace(recording, cameras=wrong, truth=None)
+    )
+
+
 @pytest.mark.parametrize("wrong", [0, 1, 2, 3])
 def test_the_camera_that_was_moved_is_named(tmp_path: Path, wrong: int) -> None:
     recording = Scene(views=4, frames=30).recording()
