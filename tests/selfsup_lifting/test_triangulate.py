@@ -1,5 +1,6 @@
 """Laws of reconstruction from all views, on simulated recordings and on the real capture."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,13 @@ import pytest
 import torch
 from hypothesis import given
 from torch import Tensor
+from torch.testing import assert_close
 
+from selfsup_lifting import recording as recording_module
+from selfsup_lifting import triangulate
 from selfsup_lifting.config import Method, ReadSettings, TriangulationSettings
 from selfsup_lifting.files import read_recordings
-from selfsup_lifting.triangulate import Reconstruction, reconstruct
+from selfsup_lifting.triangulate import Reconstruction, reconstruct, triangulate_recording
 from tests.selfsup_lifting.strategies import Scene, scenes
 
 # The figures of the capture's README: plain DLT over every view with confidence >= 0.3 [px].
@@ -28,6 +32,45 @@ def test_a_point_is_known_where_two_views_saw_it(scene: Scene) -> None:
     recording = scene.recording()
     seen = recording.keypoints.isfinite().all(dim=-1).sum(dim=1) >= 2
     assert torch.equal(reconstruct(recording).points.isfinite().all(dim=-1), seen)
+
+
+@pytest.fixture
+def in_parts(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Return a function after which recordings are triangulated four frames at a time."""
+
+    def cut() -> None:
+        for module in (recording_module, triangulate):
+            monkeypatch.setattr(module, "PART_FRAMES", 4)
+
+    return cut
+
+
+@pytest.mark.parametrize("method", Method)
+def test_a_long_recording_is_triangulated_in_parts(
+    method: Method, in_parts: Callable[[], None]
+) -> None:
+    recording = Scene(views=3, frames=10).recording()
+    settings = TriangulationSettings(method=method)
+    whole, calls = triangulate_recording(recording, settings), []
+    in_parts()
+    parts = triangulate_recording(recording, settings, done=lambda: calls.append(1))
+    assert len(calls) == recording.part_count == 3
+    assert_close(parts.points, whole.points, rtol=0, atol=1e-9, equal_nan=True)
+    assert torch.equal(parts.kept, whole.kept)
+
+
+def test_a_long_recording_is_measured_in_parts(in_parts: Callable[[], None]) -> None:
+    recording = Scene(views=3, frames=10, missing=0.2).recording()
+    generator = torch.Generator().manual_seed(0)
+    recording.keypoints[:] += torch.randn(recording.keypoints.shape, generator=generator)
+    whole = reconstruct(recording)
+    in_parts()
+    parts = reconstruct(recording)
+    assert vars(parts.total) == pytest.approx(vars(whole.total))
+    assert parts.expected_error_mm == pytest.approx(whole.expected_error_mm)
+    assert_close(parts.residuals, whole.residuals, equal_nan=True)
+    for name, column in vars(whole.quality).items():
+        assert_close(getattr(parts.quality, name), column, equal_nan=True)
 
 
 def real(folder: Path, calibration: str | None = None) -> Reconstruction:
