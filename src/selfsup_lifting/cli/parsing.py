@@ -31,7 +31,7 @@ from selfsup_lifting.cli.options import (
 )
 from selfsup_lifting.cli.short_help import short_help
 from selfsup_lifting.config import Config
-from selfsup_lifting.config_toml import load_config, load_settings
+from selfsup_lifting.config_toml import change_paths, load_config, load_settings
 from selfsup_lifting.recipes import PRESETS, RECIPES
 from selfsup_lifting.simulation_settings import NOISE_LEVELS
 
@@ -84,6 +84,8 @@ def parse_options(arguments: Sequence[str]) -> Options:
     if isinstance(options, EvaluateOptions | PredictOptions):
         read = load_config(options.run).read
         own = isinstance(options, EvaluateOptions) and not options.data
+        if own:
+            _require_data(options.run)
         if read.cameras is not None and not own:  # its unit is that of no other calibration
             read = replace(read, cameras=None, unit=None)
         return _parse(name, rest, replace(options, read=read))
@@ -146,6 +148,8 @@ def _settings_before_options(name: str, arguments: Sequence[str]) -> Config:
     )  # fmt: skip
     if first.resume is not None:
         _require_no_other_source(first)
+        if not first.data:
+            _require_data(first.resume)
         return load_config(first.resume)
     usual = default_preset(name, with_data=bool(first.data or first.config))
     preset = choose(PRESETS, first.preset or usual, "preset")
@@ -154,6 +158,20 @@ def _settings_before_options(name: str, arguments: Sequence[str]) -> Config:
         noise = choose(NOISE_LEVELS, first.noise_level, "noise-level")
         config = replace(config, read=replace(config.read, noise=noise))
     return config if first.config is None else load_settings(first.config, config)
+
+
+def _require_data(run: Path) -> None:
+    """Raise a ValueError if the data of a run are not where its settings say."""
+
+    def required(path: Path) -> Path:
+        if not path.exists():
+            raise ValueError(
+                f"{run}: there is no file or folder {path}, which its settings name; likely cause: "
+                "the run was moved without its data; `--data` says where they are"
+            )
+        return path
+
+    change_paths({"data": list(load_config(run).data)}, required)
 
 
 def _require_no_other_source(first: _FirstOptions) -> None:

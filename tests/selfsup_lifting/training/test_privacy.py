@@ -18,7 +18,7 @@ SMALL = ["--lifter.width", "16", "--lifter.blocks", "1", "--frames-per-batch", "
 
 
 def test_a_run_names_no_folder_and_no_computer_and_still_finds_its_data(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: "my-own-computer")
     home = tmp_path / "home-of-alice"
@@ -40,6 +40,12 @@ def test_a_run_names_no_folder_and_no_computer_and_still_finds_its_data(
     main(["train", "--resume", str(moved), "--epochs", "2"])
     assert len((moved / "metrics.jsonl").read_text().splitlines()) == 2
     main(["evaluate", "."])
+    (moved.parents[1] / "data").rename(tmp_path / "data")
+    for command in (["train", "--resume", str(moved)], ["evaluate", "."]):
+        with pytest.raises(SystemExit):
+            main(command)
+        assert "the run was moved without its data; `--data` says where" in capsys.readouterr().err
+    main(["train", "--resume", str(moved), "--epochs", "3", "--data", f"{tmp_path}/data/walk.npz"])
 
 
 def test_paths_in_settings_are_relative_to_their_file(tmp_path: Path) -> None:
