@@ -27,12 +27,11 @@ from selfsup_lifting.recording import Recording
 from selfsup_lifting.report.calibration_report import save_calibration_report
 from selfsup_lifting.self_calibration.measure import CalibrationReport
 from selfsup_lifting.self_calibration.solve import calibrate_cameras
+from selfsup_lifting.simulation.detector_noise import has_simulated, require_use_of_noise
 from selfsup_lifting.training.distributed import process_count
 
 # The cameras that a training calibrated, in its run folder.
 CAMERAS_FILE = "cameras.toml"
-# Readers whose cameras exist in a simulation only.
-SIMULATED = {"synthetic", "BVH"}
 
 
 def calibrate(options: CalibrateOptions) -> None:
@@ -90,7 +89,9 @@ def training_data(options: TrainOptions, folder: Path) -> TrainingData:
                 "`calibration` says how cameras are calibrated, but they are not: --calibrate "
                 "intrinsics, image-size or calibration does it"
             )
-        return TrainingData(config, read_recordings(config.data, config.read), {})
+        recordings = read_recordings(config.data, config.read)
+        require_use_of_noise(recordings, config.read.noise)
+        return TrainingData(config, recordings, {})
     report = _calibrated(options, options.calibrate)
     # What follows from the settings must be read with the new cameras, in meters.
     read = replace(config.read, unit="m")
@@ -114,7 +115,7 @@ def _calibrated(options: TrainOptions, start: Start) -> CalibrationReport:
         )
     config = options.settings
     recordings = read_recordings(config.data, _readable(config.read, start))
-    if any(one.source.format in SIMULATED for one in recordings):
+    if has_simulated(recordings):
         raise ValueError("`calibrate` needs recordings of real cameras, got simulated ones")
     report = calibrate_cameras(recordings, options.calibration, start)
     if not report.is_metric:

@@ -1,6 +1,7 @@
 """A simulated 2D detector: errors of many kinds, missing joints and confidences."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -8,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor
 
 from multiview_geom import Cameras
+from selfsup_lifting.recording import Recording
 from selfsup_lifting.simulation.body_errors import (
     drift,
     hidden_by_body,
@@ -24,6 +26,8 @@ HALF_CONFIDENCE_PX = 10.0
 HALF_PIXEL = 0.5
 # The standard deviation of the logarithm of the detector's estimate of an outlier's error.
 OUTLIER_LOG_ERROR_DEVIATION = 1.0
+# The formats, as recordings name them, that this detector films.
+SIMULATED = {"synthetic", "BVH"}
 
 
 class Detections(NamedTuple):
@@ -120,6 +124,25 @@ def film(
     by_frame = pixels.reshape(cameras.views, frames, joints, 2).transpose(0, 1)
     body = None if skeleton is None else Body(skeleton, _hidden(cameras, points, skeleton, noise))
     return detect(by_frame, cameras.image_size, noise, generator, body)
+
+
+def has_simulated(recordings: Sequence[Recording]) -> bool:
+    """Return whether the detections of some recordings are simulated."""
+    return any(one.source.format in SIMULATED for one in recordings)
+
+
+def require_use_of_noise(recordings: Sequence[Recording], noise: NoiseSettings) -> None:
+    """Raise a ValueError if errors of a simulated detector are set, but no detection is simulated.
+
+    Args:
+        recordings: The recordings.
+        noise: The settings that they were read with.
+    """
+    if noise != NoiseSettings() and not has_simulated(recordings):
+        raise ValueError(
+            "`noise` sets the errors of simulated detections, but the detections of all recordings "
+            "are real: leave out --noise-level and --noise"
+        )
 
 
 def generator_for(seed: int, name: str) -> Generator:

@@ -400,6 +400,21 @@ def test_a_resumed_run_has_its_settings(
 
 
 @pytest.mark.rejects
+@pytest.mark.parametrize("command", ["train", "ablate"])
+@pytest.mark.parametrize("option", ["--noise-level=harsh", "--noise.jitter-px=9"])
+def test_errors_of_a_simulated_detector_need_simulated_detections(
+    command: str,
+    option: str,
+    tmp_path: Path,
+    recording: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = ["--run", str(tmp_path / "new")]
+    said = refused([command, "--data", str(recording), *option.split("="), *folder], capsys)
+    assert "the detections of all recordings are real: leave out --noise-level" in said
+
+
+@pytest.mark.rejects
 def test_what_is_wrong_with_a_calibration_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
