@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from multiview_geom._validation import for_computation, full_precision, require_tensor
+from multiview_geom._validation import for_computation, full_precision, require_floating
 from multiview_geom.cameras import Cameras
 from multiview_geom.triangulation._sightings import require_sightings
 
@@ -28,9 +28,11 @@ def by_cameras(
     pixels.
 
     Raises:
-        ValueError: If a shape disagrees.
+        ValueError: If a shape disagrees, or a dtype is not floating.
     """
-    require_tensor("pixels", pixels)
+    require_floating(pixels=pixels)
+    if weights is not None:
+        require_floating(weights=weights)
     dtype = torch.promote_types(cameras.intrinsics.dtype, for_computation(pixels).dtype)
     rig, trust = cameras.to(dtype), None if weights is None else weights.to(dtype)
     image = rig.undistort(pixels.to(dtype)).pixels
