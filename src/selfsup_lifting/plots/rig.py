@@ -158,6 +158,7 @@ def _draw_plane(
         axes.plot(*corners[view, list(OUTLINE)].T.tolist(), color=series_color(view), label=name)
         place = (float(corners[view, 0, 0]), float(corners[view, 0, 1]))
         axes.annotate(name, place, xytext=(3, 3), textcoords="offset points", fontsize=8)
+    axes.margins(0.15)  # room for the names
     axes.set_aspect("equal", adjustable="datalim")
     axes.set(title=title, xlabel="[m]", ylabel="[m]")
     return axes
