@@ -19,6 +19,7 @@ from selfsup_lifting import export, mapped, pose_refinement, recording, triangul
 from selfsup_lifting.cli import main
 from selfsup_lifting.evaluation import evaluate
 from selfsup_lifting.gap_filling import fill_gaps
+from selfsup_lifting.parse.npz import map_npz
 from selfsup_lifting.quantiles import group_sizes, grouped_quantiles
 from selfsup_lifting.read_errors import ReadError
 from selfsup_lifting.recording import (
@@ -219,6 +220,18 @@ def test_a_large_recording_stays_in_its_file(
     assert (tmp_path / "large.npz").read_bytes() == content, "and does not reach the file"
     del loaded
     assert len(mapped._advice) < before, "a mapping ends with its tensor"
+
+
+@pytest.mark.parametrize("name", ["keypoints", "confidence"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_large_arrays_of_any_order_in_memory_are_read(
+    name: str, order: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mapped, "IN_MEMORY", 0)
+    written = np.arange(24.0).reshape(2, 3, 4)
+    np.savez(tmp_path / "x.npz", **{name: np.asarray(written, order=order)})
+    read = map_npz(tmp_path / "x.npz", name)[name]
+    np.testing.assert_array_equal(read.numpy(), written)
 
 
 @pytest.mark.rejects

@@ -7,7 +7,7 @@ from math import prod
 from pathlib import Path
 from struct import unpack
 from tokenize import TokenError
-from typing import Any, TypeGuard
+from typing import Any, TypeAlias, TypeGuard
 from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
@@ -26,6 +26,8 @@ DAMAGED_ARRAY = (
 )  # fmt: skip
 # Where the header of a zip file's member has the lengths of its name and of its extra field.
 LENGTHS = 26
+# The shape of an array, whether its order is Fortran's, and its type of numbers.
+Header: TypeAlias = tuple[tuple[int, ...], bool, np.dtype[Any]]
 # The flag of an encrypted member.
 ENCRYPTED = 1
 # How much is read at once to compare a checksum [bytes].
@@ -120,7 +122,7 @@ def load_npy(path: Path) -> NDArray[Any]:
     """
     try:
         with path.open("rb") as stream:
-            shape, dtype = _header(stream)
+            shape, _, dtype = _header(stream)
             if dtype.hasobject:
                 raise Place(path).error("expected an array of numbers, got pickled objects")
             _require_size(Place(path), path.stat().st_size - stream.tell(), shape, dtype)
@@ -135,7 +137,7 @@ def load_npy(path: Path) -> NDArray[Any]:
 
 def _array(path: Path, archive: ZipFile, member: ZipInfo) -> Any:  # noqa: ANN401 - any content
     with archive.open(member) as stream:
-        shape, dtype = _header(stream)
+        shape, _, dtype = _header(stream)
         if dtype.hasobject:
             return unpickle(stream.read(), Place(path))
         size = member.file_size - stream.tell()
@@ -145,19 +147,19 @@ def _array(path: Path, archive: ZipFile, member: ZipInfo) -> Any:  # noqa: ANN40
 
 
 def _mapped(path: Path, archive: ZipFile, member: ZipInfo) -> Tensor | None:
-    """Map an array; None if it is compressed, pickled or not aligned in the file."""
+    """Map an array; None if it is compressed, pickled, of Fortran's order or not aligned."""
     if member.compress_type != ZIP_STORED or member.flag_bits & ENCRYPTED:
         return None
     with archive.open(member) as stream:
-        shape, dtype = _header(stream)
+        shape, fortran_order, dtype = _header(stream)
+        if dtype.hasobject or dtype.byteorder == ">" or fortran_order:
+            return None
         begin = stream.tell()
         _require_size(Place(path, member.filename), member.file_size - begin, shape, dtype)
         while stream.read(CHECKED_AT_ONCE):
             pass  # the end of the stream compares the checksum
     offset = _data_offset(path, member) + begin
-    if dtype.hasobject or dtype.byteorder == ">" or offset % dtype.itemsize:
-        return None
-    return mapped.mapped_tensor(path, offset, shape, dtype)
+    return None if offset % dtype.itemsize else mapped.mapped_tensor(path, offset, shape, dtype)
 
 
 def _data_offset(path: Path, member: ZipInfo) -> int:
@@ -168,11 +170,11 @@ def _data_offset(path: Path, member: ZipInfo) -> int:
     return member.header_offset + LENGTHS + 4 + int(name) + int(extra)
 
 
-def _header(stream: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:  # noqa: ANN401 - any stream
+def _header(stream: Any) -> Header:  # noqa: ANN401 - any stream
     version = np.lib.format.read_magic(stream)
     header = "read_array_header_1_0" if version == (1, 0) else "read_array_header_2_0"
-    shape, _, dtype = getattr(np.lib.format, header)(stream)
-    return shape, dtype
+    found: Header = getattr(np.lib.format, header)(stream)
+    return found
 
 
 def _require_size(place: Place, size: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
