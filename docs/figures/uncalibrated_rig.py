@@ -45,7 +45,7 @@ def main() -> None:
     draw_rig_from_above(axes, moved)
     places = true.centers[:, :2].mT
     marks = axes.plot(*places, "+", color="black", markersize=10, label="true position")
-    axes.legend(handles=marks, fontsize=8, loc="center")
+    axes.legend(handles=marks, fontsize=8, loc="upper left")
     axes.set_title("calibrated from a person", fontsize=9)
     axes = figure.add_subplot(grid[1])
     seen = kept.keypoints[0, 0]

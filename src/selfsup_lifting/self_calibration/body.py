@@ -23,6 +23,8 @@ SEGMENTS = (
     (("left_elbow", "left_wrist"), 0.146),
     (("right_elbow", "right_wrist"), 0.146),
 )
+# People are this tall, children included [m].
+USUAL_STATURE = (0.5, 3.0)
 # Segments known in fewer frames than this share of the best known one do not count: where legs are
 # outside the pictures, detectors place them by guess.
 WELL_SEEN = 0.5

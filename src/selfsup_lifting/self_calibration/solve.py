@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import isnan, nan
 
 import torch
 
@@ -15,7 +16,7 @@ from multiview_geom import (
 )
 from selfsup_lifting.calibration_settings import CalibrationSettings, Free, Start
 from selfsup_lifting.recording import Recording
-from selfsup_lifting.self_calibration.body import find_vertical, rightness, stature
+from selfsup_lifting.self_calibration.body import USUAL_STATURE, find_vertical, rightness, stature
 from selfsup_lifting.self_calibration.measure import (
     CalibrationReport,
     Tracks,
@@ -77,6 +78,7 @@ def calibrate_cameras(
     given = tracks.cameras.scaled(scale.factor) if repairs else None
     if not repairs:
         placed, vertical = in_room(placed, fitted.skeleton, fitted.fps)
+    tall = stature(fitted.skeleton, placed.points)
     return CalibrationReport(
         placed.cameras,
         changes(given, placed, fitted, others),
@@ -86,8 +88,8 @@ def calibrate_cameras(
         scale.source,
         scale.is_metric,
         vertical,
-        stature(fitted.skeleton, placed.points),
-        tuple(_notes(placed, fitted)),
+        tall,
+        (*_notes(placed, fitted), *_notes_on_scale(tall if scale.is_metric else nan)),
     )
 
 
@@ -160,6 +162,17 @@ def _scaled(rig: CalibratedRig, factor: float) -> CalibratedRig:
     return rig._replace(
         cameras=rig.cameras.scaled(factor), points=factor * rig.points, covariance=covariance
     )
+
+
+def _notes_on_scale(tall: float) -> list[str]:
+    """Doubt the scale if the person is far smaller or taller than people are [m]."""
+    low, high = USUAL_STATURE
+    if isnan(tall) or low <= tall <= high:
+        return []
+    return [
+        f"the person would be {tall:.3g} m tall, usually {low:g} to {high:g} m: most likely the "
+        "length that gives the scale is not in meters"
+    ]
 
 
 def _notes(rig: CalibratedRig, tracks: Tracks) -> list[str]:

@@ -262,7 +262,9 @@ def test_pixels_for_cameras_must_be_tensors_of_their_views(name: str) -> None:
         triangulate(rig, np.zeros((2, 4, 2)))
     with pytest.raises(ValueError, match=r"`pixels` must have a floating dtype, got torch\.int64"):
         triangulate(rig, torch.zeros(2, 4, 2, dtype=torch.int64))
-    with pytest.raises(ValueError, match=r"`weights` must be a tensor, got numpy\.ndarray: convert"):
+    with pytest.raises(
+        ValueError, match=r"`weights` must be a tensor, got numpy\.ndarray: convert"
+    ):
         triangulate(rig, torch.zeros(2, 4, 2), weights=np.ones((2, 4)))
     with pytest.raises(ValueError, match=r"`pixels` must have|as many views"):
         triangulate(rig, torch.zeros(5, 4, 2, dtype=torch.float64))

@@ -67,6 +67,14 @@ def test_a_moved_camera_is_put_back_and_named(recordings: list[Recording]) -> No
     )
 
 
+def test_a_length_in_millimeters_is_doubted(recordings: list[Recording]) -> None:
+    settings = CalibrationSettings(distance="cam_1-cam_2=6360")
+    (note,) = calibrate_cameras(recordings[:1], settings, Start.INTRINSICS).notes
+    assert "m tall, usually 0.5 to 3 m: most likely the length that gives the scale is not" in note
+    unscaled = calibrate_cameras(recordings[:1], CalibrationSettings(), Start.INTRINSICS)
+    assert unscaled.notes == ()
+
+
 def test_mirrored_pictures_are_recognized_by_left_and_right(recordings: list[Recording]) -> None:
     flipped = []
     for one in recordings:
