@@ -42,7 +42,10 @@ from selfsup_lifting.files import read_recordings
 NOISE_PX, OUTLIERS, MISSING, OUTLIER_PX = 3.0, 0.05, 0.2, 60.0
 CLIPS, EVERY = 4, 2
 """Number of clips that a rig films, and the step between frames: 15 a second."""
-SIZES = ((4, 250), (4, 1000), (4, 4000), (2, 1000), (8, 1000), (16, 250))
+SIZES = (
+    *((4, count) for count in (250, 1000, 4000, 16000)),
+    *((views, 1000) for views in (2, 8, 16)),
+)
 FAILED_DEG, FAILED_MM = 3.0, 100.0
 """A rig failed if a camera is farther off than this, or was not placed."""
 HUMAN36M_LENS = (-0.2, 0.24, -0.0002, -0.0009, -0.002)

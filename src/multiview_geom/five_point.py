@@ -172,9 +172,20 @@ class _Views(NamedTuple):
         first, second = self.back
         return sampson_distance(product(product(second.mT, essential), first), *self.pixels)
 
-    def gains(self, off: Float[Tensor, "*models points"], threshold: float) -> Tensor:
+    def squared_distances(
+        self, essential: Float[Tensor, "models 3 3"]
+    ) -> Float[Tensor, "models points"]:
+        """Return the squared Sampson distances of many models, without a test for epipoles."""
+        first, second = self.back
+        F = product(product(second.mT, essential), first)
+        x, y = to_homogeneous(self.pixels).mT
+        error = product(F.flatten(1), (y[:, None] * x).flatten(0, 1))
+        slopes = (product(each[:, :2], z).square() for each, z in ((F, x), (F.mT, y)))
+        return error.square() / sum(slope.sum(dim=1) for slope in slopes)
+
+    def gains(self, squared: Float[Tensor, "*models points"], threshold: float) -> Tensor:
         """Return how far below the threshold each squared distance is, weighted; zero above it."""
-        below = threshold**2 - off.square()
+        below = threshold**2 - squared
         return self.trust * torch.where(below > 0, below, 0.0)
 
     def in_front(self, poses: Float[Tensor, "*models 4 4"]) -> Bool[Tensor, "*models points"]:
@@ -213,7 +224,7 @@ def _best_candidate(views: _Views, threshold: float, numbers: "_Numbers") -> Flo
     models = find_essential(x, y).flatten(0, 1)
     models = models[models.isfinite().all(dim=-1).all(dim=-1)]
     part = views.keep(numbers.scored(len(views.trust)).to(some.device))
-    gain = part.gains(part.distances(models), threshold).sum(dim=-1)
+    gain = part.gains(part.squared_distances(models), threshold).sum(dim=-1)
     best = models[gain.topk(min(KEPT, len(models))).indices]
     if not len(best):
         return views.pixels.new_full((4, 4), torch.nan)
@@ -226,7 +237,7 @@ def _gain(
     views: _Views, poses: Float[Tensor, "*models 4 4"], threshold: float
 ) -> Float[Tensor, "*models"]:
     """Sum the gains of the matches in front of both cameras."""
-    gains = views.gains(views.distances(cross_rotation(poses)), threshold)
+    gains = views.gains(views.distances(cross_rotation(poses)).square(), threshold)
     return torch.where(views.in_front(poses), gains, 0.0).sum(dim=-1)
 
 

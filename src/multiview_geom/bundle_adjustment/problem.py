@@ -27,6 +27,8 @@ FIRST_DAMPING, DAMPING_DOWN, DAMPING_UP = 1e-3, 0.1, 10.0
 """Damping relative to the diagonal, and its factors after a step that lowers the cost, or not."""
 LEAST_DAMPING, LARGEST_DAMPING = 1e-12, 1e8
 """Above the largest damping, no step lowers the cost: the minimum is found up to round-off."""
+FELT_DAMPING = 1e-3
+"""The least damping after a step that did not help: weaker damping hardly changes a step."""
 TOLERANCE = 1e-8
 """A step that is expected to lower the cost by a smaller share is the last one."""
 WEAK = 1e-8
@@ -197,7 +199,7 @@ def descend(problem: Problem, scene: Scene, steps: int) -> tuple[Scene, bool]:
             equations, _ = problem.equations(scene, least_curvature)
             equations = problem.with_priors(scene, equations)
         else:
-            damping *= DAMPING_UP
+            damping = max(damping * DAMPING_UP, FELT_DAMPING)
         is_last = gain <= TOLERANCE * cost + negligible
         if damping > LARGEST_DAMPING or (is_last and (damping <= WEAK or not helped)):
             return scene, True

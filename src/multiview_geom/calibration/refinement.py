@@ -21,9 +21,9 @@ from multiview_geom.triangulation.residual_losses import HuberLoss
 
 HUBER = 1.5
 """Residual at which the loss becomes linear, in standard deviations of the noise."""
-ROUNDS = (2000, 2000, 20_000)
-"""Largest number of points in each adjustment; the noise is estimated anew before each."""
-STEPS = 50
+ROUNDS = ((2000, 20), (2000, 20), (20_000, 30))
+"""Largest number of points and of steps in each adjustment; the noise is estimated anew before
+each. After so many steps, points that are wrong move on, but the cameras do not."""
 
 
 class CalibratedRig(NamedTuple):
@@ -110,14 +110,14 @@ def refined(
     coefficients: Sequence[int] | None = None,
 ) -> tuple[Observations, BundleAdjustment]:
     """Adjust all cameras in rounds."""
-    for most in ROUNDS:
-        some = seen.thinned(most)
+    for points, steps in ROUNDS:
+        some = seen.thinned(points)
         found, noise = some.without_outliers()
         _require_agreement(some.disagreeing(found))
         kept = torch.where(found.inliers, some.trust, 0.0)
         adjusted = bundle_adjust(
             some.cameras, some.pixels, points=found.points, weights=kept, free=free,
-            coefficients=coefficients, loss=HuberLoss(HUBER * noise), steps=STEPS,
+            coefficients=coefficients, loss=HuberLoss(HUBER * noise), steps=steps,
         )  # fmt: skip
         seen = seen.with_cameras(adjusted.cameras)
     return seen, adjusted
