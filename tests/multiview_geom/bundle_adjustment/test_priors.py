@@ -49,6 +49,7 @@ def test_products_are_those_of_the_jacobian(prior: Prior, seed: int) -> None:
     points = walk(seed) + 0.02 * noise_like(walk(seed), seed + 1)
     residuals = flat_residuals(prior, torch.ones(FRAMES, JOINTS, dtype=torch.bool))
     flat = points.flatten(0, 1)
+    assert torch.autograd.gradcheck(residuals, flat.clone().requires_grad_())
     J = torch.autograd.functional.jacobian(residuals, flat).transpose(1, 2).flatten(1)
     near = linearized(residuals, flat)
     assert_close(near.slope.flatten(), J.mT @ residuals(flat))
