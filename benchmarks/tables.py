@@ -164,6 +164,11 @@ def calibrated_training(rows: list[Row]) -> list[list[str]]:
     return _as_it_is(rows, "")
 
 
+def hard_scenes(rows: list[Row]) -> list[list[str]]:
+    """Show how far single precision is from the minimum, against that of a float32 SVD."""
+    return _as_it_is(rows, "Error of")
+
+
 def rig_health(rows: list[Row]) -> list[list[str]]:
     """Show how often a fault of a rig was named."""
     return _as_it_is(rows, "Faults")
@@ -172,7 +177,11 @@ def rig_health(rows: list[Row]) -> list[list[str]]:
 def _as_it_is(rows: list[Row], title: str) -> list[list[str]]:
     part = next(part for part in rows if part["title"].startswith(title))
     body = [[part["title"], *part["columns"]], ["---", *["--:"] * len(part["columns"])]]
-    return body + [[name, *(f"{n:.3g}" for n in row)] for name, row in part["rows"].items()]
+    return body + [[name, *map(_brief, row)] for name, row in part["rows"].items()]
+
+
+def _brief(number: float) -> str:
+    return f"{number:,.0f}" if number >= 1000 else f"{number:.3g}"
 
 
 def missing(rows: list[Row]) -> list[list[str]]:
@@ -240,6 +249,7 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], list[list[str]]]]] = {
     "triangulation on a GPU": ("gpu-triangulation", gpu_kernels),
     "rotation on a GPU": ("gpu-rotation", gpu_kernels),
     "robust": ("robust", robust),
+    "hard scenes": ("hard-scenes", hard_scenes),
     "pairs": ("robust", pairs),
     "calibration": ("calibration", calibration),
     "calibration time": ("calibration", calibration_time),
