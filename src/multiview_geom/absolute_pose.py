@@ -165,7 +165,7 @@ def _solve(
     trust = trust / trust.sum(dim=-1, keepdim=True).clamp(min=torch.finfo(trust.dtype).tiny)
     center = product(trust[..., None, :], X)
     apart = X - center
-    spread, axes = torch.linalg.eigh(product((trust[..., None] * apart).mT, apart))
+    spread, axes = _eigh(product((trust[..., None] * apart).mT, apart))
     axes = axes.flip(-1)
     axes = axes * torch.linalg.det(axes).sign()[..., None, None]
     size = spread[..., 2, None, None].sqrt()
@@ -231,7 +231,7 @@ def _linear(
         dim=-2,
     )
     rows = (trust.sqrt()[..., None, None] * rows).flatten(-3, -2)
-    vectors: Tensor = torch.linalg.eigh(product(rows.mT, rows)).eigenvectors
+    vectors: Tensor = _eigh(product(rows.mT, rows))[1]
     matrix = vectors[..., 0].unflatten(-1, (3, d))
     # The origin is the center of the points: its depth is positive.
     oriented: Tensor = matrix * torch.where(matrix[..., 2:, -1:] < 0, -1.0, 1.0)
@@ -261,3 +261,9 @@ def _weak_perspective(
     third = torch.linalg.cross(first, second) / scale
     shift = torch.cat([affine[..., 3], torch.ones_like(scale)], dim=-1)
     return _pose(torch.stack([*torch.stack([first, second, third], -2).unbind(-1), shift], dim=-1))
+
+
+def _eigh(symmetric: Float[Tensor, "*batch d d"]) -> tuple[Tensor, Tensor]:
+    """Return eigenvalues and eigenvectors; one matrix beyond the dtype does not end the others."""
+    values, vectors = torch.linalg.eigh(replace_missing(symmetric, 2).values)
+    return values, vectors

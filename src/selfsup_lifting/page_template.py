@@ -6,6 +6,8 @@ import re
 from importlib.resources import files
 from typing import Any
 
+from selfsup_lifting.safe_text import encodable
+
 
 def page_text(text: str) -> str:
     """Return text as HTML; the tags, quotes and ampersands in it are shown as they are.
@@ -40,7 +42,7 @@ def filled_page(package: str, template: str, **parts: str) -> str:
         The page.
     """
     text = template_of(package, template)
-    return re.sub(r"__([A-Z]+)__", lambda place: parts[place[1].lower()], text)
+    return encodable(re.sub(r"__([A-Z]+)__", lambda place: parts[place[1].lower()], text))
 
 
 def template_of(package: str, template: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from selfsup_lifting.safe_text import printable
 
-LONGEST_VALUE = 60
+LONGEST_VALUE, LONGEST_REASON = 60, 300
 MOST_NAMED = 4
 
 
@@ -63,9 +63,7 @@ class Place:
 
     def expected(self, what: str, got: object) -> ReadError:
         """Return the error that says what should be at this place, and what is."""
-        text = repr(got)
-        short = text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 3]}..."
-        return self.error(f"expected {what}, got {short}")
+        return self.error(f"expected {what}, got {_shortened(repr(got), LONGEST_VALUE)}")
 
     def error(self, sentence: str) -> ReadError:
         """Return an error about this place."""
@@ -73,4 +71,9 @@ class Place:
 
     def damaged(self, what: str, reason: BaseException) -> ReadError:
         """Return the error that says that a parser could not read the file, and why."""
-        return ReadError(f"{self} is not {what}, or is damaged: {' '.join(str(reason).split())}")
+        because = _shortened(" ".join(str(reason).split()), LONGEST_REASON)
+        return ReadError(f"{self} is not {what}, or is damaged: {because}")
+
+
+def _shortened(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."

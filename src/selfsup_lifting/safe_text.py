@@ -1,5 +1,6 @@
 """Text of other people, such as the names of joints, made safe where it is written."""
 
+import re
 import unicodedata
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -23,6 +24,16 @@ def printable(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(REPLACEMENT if _controls(character) else character for character in text)
+
+
+def encodable(text: str) -> str:
+    r"""Replace halves of surrogate pairs: names of files that are not UTF-8 have them, JSON may.
+
+    Example:
+        >>> encodable("knee\ud83d").encode()
+        b'knee\xef\xbf\xbd'
+    """
+    return re.sub("[\ud800-\udfff]", REPLACEMENT, text)
 
 
 def on_one_line(text: str) -> str:

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from selfsup_lifting.parse.npz import load_npz
+from selfsup_lifting.parse.unpacking import require_written
 from selfsup_lifting.read_errors import Place, ReadError
 from selfsup_lifting.skeleton.skeletons import Skeleton
 
@@ -83,6 +84,7 @@ def _read_npz(path: Path) -> dict[str, Any]:
 
 def _read_csv(path: Path) -> dict[str, Any]:
     """Return the description of a file and its tracks; empty if it is another table."""
+    require_written(path)
     with path.open(encoding="utf-8") as file:
         first = file.readline()
         if not first.startswith("# {"):

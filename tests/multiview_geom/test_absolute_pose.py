@@ -98,6 +98,14 @@ def test_a_degenerate_element_leaves_its_neighbours_alone() -> None:
     assert solve_pnp(K.expand(0, 3, 3), points, pixels).shape == (0, 4, 4)
 
 
+@pytest.mark.parametrize("giant", [1e160, 1e300])
+def test_points_beyond_the_dtype_leave_their_neighbours_alone(giant: float) -> None:
+    K, points, pixels, _ = noisy("box", 3)
+    found = solve_pnp(K, torch.stack([points, giant * points]), pixels)
+    assert_close(found[0], solve_pnp(K, points, pixels), atol=EXACT)
+    assert found[1].isnan().all()
+
+
 @pytest.mark.rejects
 def test_points_and_pixels_are_as_many() -> None:
     with pytest.raises(ValueError, match="`pixels` must have as many points as `points`"):

@@ -2,6 +2,7 @@
 
 import csv
 from dataclasses import replace
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,27 @@ def test_latex_text_has_no_commands(text: str) -> None:
 def test_a_formula_is_text_to_a_spreadsheet(text: str) -> None:
     assert for_spreadsheet(text) == f"'{text}"
     assert for_spreadsheet("knee") == "knee"
+
+
+def test_letters_that_a_terminal_lacks_are_escaped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording = Scene(views=2, frames=4).recording()
+    cameras = replace(recording.cameras, names=("\u03bc\u03cd\u03c4\u03b7", "left"))
+    save_recording(tmp_path / "x.npz", replace(recording, cameras=cameras))
+    terminal = TextIOWrapper(BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", terminal)
+    main(["inspect", str(tmp_path / "x.npz")])
+    terminal.flush()
+    assert rb"\u03bc\u03cd\u03c4\u03b7" in terminal.buffer.getvalue()
+
+
+def test_a_page_about_a_folder_that_is_not_utf_8_is_written(tmp_path: Path) -> None:
+    save_recording(
+        tmp_path / "x.npz", replace(Scene(views=2, frames=4).recording(), name="a\udcff")
+    )
+    main(["triangulate", str(tmp_path / "x.npz"), "--report", str(tmp_path / "x.html")])
+    assert "a\ufffd" in (tmp_path / "x.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("command", ["inspect", "triangulate"])

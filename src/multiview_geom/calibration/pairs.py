@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multiview_geom._validation import product
-from multiview_geom._vectors import unit
+from multiview_geom._vectors import replace_missing, unit
 from multiview_geom.calibration.observations import FEWEST_SHARED, Observations, spread_evenly
 from multiview_geom.five_point import relative_pose
 from multiview_geom.homogeneous import from_homogeneous, to_homogeneous
@@ -132,5 +132,6 @@ def _homography(x: Float[Tensor, "points 3"], y: Float[Tensor, "points 3"]) -> F
     rows = torch.cat(
         [torch.cat([x, zero, -y[:, :1] * x], dim=-1), torch.cat([zero, x, -y[:, 1:2] * x], dim=-1)]
     )
-    matrix: Tensor = torch.linalg.eigh(product(rows.mT, rows)).eigenvectors[:, 0]
+    finite = replace_missing(product(rows.mT, rows), 2).values
+    matrix: Tensor = torch.linalg.eigh(finite).eigenvectors[:, 0]
     return matrix.reshape(3, 3)

@@ -11,6 +11,8 @@ from multiview_geom.cameras import Cameras
 from multiview_geom.lenses.lens import Lens
 
 ROUND_OFF = 1e-6
+LARGEST = 1e15
+"""Larger numbers are damaged: they leave no digits of the others, and their squares overflow."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ def rig_from_records(place: FilePlace, records: Sequence[CameraRecord]) -> Camer
     if len(set(names)) < len(names):
         raise place.expected("names that differ", ", ".join(names))
     for record in records:
+        _require_encodable(place, record.name)
+        _require_plausible(place.at(record.name), record)
         _require_upper_triangle(place.at(record.name), record.intrinsics)
     return Cameras.from_krt(
         torch.stack([record.intrinsics for record in records]),
@@ -65,6 +69,21 @@ def rig_from_records(place: FilePlace, records: Sequence[CameraRecord]) -> Camer
         names=names,
         lens=tuple(record.lens for record in records),
     )
+
+
+def _require_encodable(place: FilePlace, name: str) -> None:
+    """Refuse names with half of a surrogate pair, which no file and no figure can show."""
+    if any("\ud800" <= character <= "\udfff" for character in name):
+        raise place.expected("names of cameras in Unicode", ascii(name))
+
+
+def _require_plausible(place: FilePlace, record: CameraRecord) -> None:
+    """Refuse numbers that are not finite, as a rotation from a quaternion of zeros, or giant."""
+    for part in ("intrinsics", "rotation", "translation", "distortion"):
+        values = torch.as_tensor(getattr(record, part), dtype=torch.float64).flatten()
+        largest = torch.cat([values, values.new_zeros(1)]).abs().max().item()
+        if not largest < LARGEST:
+            raise place.at(part).expected(f"numbers below {LARGEST:g}", f"{largest:g}")
 
 
 def _require_upper_triangle(place: FilePlace, intrinsics: Tensor) -> None:

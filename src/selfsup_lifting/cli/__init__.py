@@ -4,6 +4,7 @@ import difflib
 import logging
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from signal import SIGINT
 
 from selfsup_lifting.cli.parsing import COMMANDS, COMPLETION, PROGRAM, parse_options
@@ -16,6 +17,9 @@ WRONG_INPUT, SIGNALLED = 2, 128
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; wrong input ends it with one sentence on stderr and exit status 2."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal of ASCII shows other letters as escapes
+            stream.reconfigure(errors="backslashreplace")
     try:
         _require_command(arguments)
         options = parse_options(arguments or ["--help"])

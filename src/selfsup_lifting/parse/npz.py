@@ -23,6 +23,7 @@ from selfsup_lifting.read_errors import Place, ReadError
 # What NumPy raises if an array's header or data are damaged.
 DAMAGED_ARRAY = (
     OSError, EOFError, ValueError, TypeError, MemoryError, SyntaxError, TokenError, KeyError,
+    RecursionError, OverflowError,
 )  # fmt: skip
 # Where the header of a zip file's member has the lengths of its name and of its extra field.
 LENGTHS = 26

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from selfsup_lifting.parse.files_read import report_read
+from selfsup_lifting.parse.unpacking import require_written
 from selfsup_lifting.read_errors import Place
 
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -14,6 +15,7 @@ def read_text(path: Path) -> str:
     Raises:
         ReadError: If it is neither.
     """
+    require_written(path)
     content, encoding = path.read_bytes(), _encoding(path)
     try:
         text = content.decode(encoding)

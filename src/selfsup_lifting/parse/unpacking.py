@@ -1,5 +1,6 @@
-"""How large the content of a packed file may become in memory."""
+"""How large the content of a packed file, or of one with holes, may become in memory."""
 
+import os
 from pathlib import Path
 
 from selfsup_lifting.read_errors import Place
@@ -13,6 +14,27 @@ LARGEST_GROWTH = 50
 def largest_content(path: Path) -> int:
     """Return how many bytes the content of a file may have."""
     return ALWAYS_ALLOWED + LARGEST_GROWTH * path.stat().st_size
+
+
+def require_written(path: Path) -> None:
+    """Raise a ReadError if parts of a large file were never written: they are read as zeros.
+
+    Such a file takes no room on the disk, but would take all of its size in memory.
+    """
+    size = path.stat().st_size
+    if size > ALWAYS_ALLOWED and (hole := _first_hole(path, size)) < size:
+        raise Place(path).error(
+            f"expected {size / 1e6:.0f} MB of content, but after {hole} bytes nothing was written; "
+            "a copy was not finished, or the file is made to fill the memory"
+        )
+
+
+def _first_hole(path: Path, size: int) -> int:
+    """Return where the first hole of a file begins; its end if the system cannot tell."""
+    if not hasattr(os, "SEEK_HOLE"):
+        return size
+    with path.open("rb") as file:
+        return os.lseek(file.fileno(), 0, os.SEEK_HOLE)
 
 
 def require_unpackable(path: Path, content: int, what: str) -> None:

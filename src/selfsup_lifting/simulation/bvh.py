@@ -9,6 +9,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from selfsup_lifting.parse.unpacking import require_written
 from selfsup_lifting.read_errors import Place, ReadError
 
 CHANNELS = frozenset(f"{axis}{kind}" for axis in "XYZ" for kind in ("position", "rotation"))
@@ -68,6 +69,7 @@ def load_bvh(path: Path) -> Motion:
     Raises:
         ReadError: If it is not a BVH file or is damaged; the message names the line or the frame.
     """
+    require_written(path)
     lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     motion = next((number for number, line in enumerate(lines) if line.strip() == "MOTION"), None)
     if motion is None:

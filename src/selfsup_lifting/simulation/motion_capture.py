@@ -12,6 +12,7 @@ from torch import Tensor
 
 from multiview_geom import Cameras
 from selfsup_lifting.config import ReadSettings
+from selfsup_lifting.parse.unpacking import require_written
 from selfsup_lifting.read_errors import Place
 from selfsup_lifting.reader import Reader, ReadResult
 from selfsup_lifting.recording import Recording, Source
@@ -238,6 +239,7 @@ def _manifest(folder: Path) -> dict[str, tuple[str, str]]:
     table = folder / "manifest.csv"
     if not table.is_file():
         return {}
+    require_written(table)
     with table.open(newline="", encoding="utf-8-sig") as lines:
         rows = list(csv.DictReader(lines))
     if not rows or not {"file", "content", "style"} <= set(rows[0]):

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
+from selfsup_lifting.safe_text import encodable
 from selfsup_lifting.skeleton.joint_orders import JOINT_ORDERS
 
 
@@ -36,6 +37,7 @@ class Skeleton:
 
     def __post_init__(self) -> None:
         _require_distinct_joints(self)
+        _require_encodable(self)
         if len(self.parents) != len(self.joints):
             raise ValueError(
                 f"skeleton {self.name!r} has {len(self.joints)} joints, {len(self.parents)} parents"
@@ -151,6 +153,15 @@ def _require_distinct_joints(skeleton: Skeleton) -> None:
     if not skeleton.joints or twice:
         wrong = f"names {', '.join(twice)} twice" if twice else "has no joints"
         raise ValueError(f"skeleton {skeleton.name!r} {wrong}")
+
+
+def _require_encodable(skeleton: Skeleton) -> None:
+    """Refuse names with half of a surrogate pair, which no file and no figure can show."""
+    for joint in skeleton.joints:
+        if encodable(joint) != joint:
+            raise ValueError(
+                f"skeleton {skeleton.name!r} needs joint names in Unicode, got {joint!a}"
+            )
 
 
 def _require_indices(skeleton: Skeleton, field: str, indices: Iterable[int]) -> None:

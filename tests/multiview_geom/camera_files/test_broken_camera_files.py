@@ -102,6 +102,10 @@ BROKEN = {
         texts.HUMAN36M_JSON.replace('"55011271": {"R"', '"5": {"R"'),
         "`extrinsics.S1`: expected the key `55011271`",
     ),
+    "json half a letter": (
+        texts.HUMAN36M_JSON.replace("54138969", r"\ud83d"),
+        r"expected names of cameras in Unicode, got '\ud83d'",
+    ),
     "xml entities": (
         '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><calibration>&b;</calibration>',
         "expected XML without a document type",
@@ -199,6 +203,12 @@ def test_a_broken_file_is_reported_in_one_sentence(text: str, said: str, tmp_pat
         ("cameras.txt", "-0.125 ", "", "/cameras.txt: `line 5`: expected 10 numbers, got 9"),
         ("images.txt", "4 2 left", "4 5 left", "/images.txt: `line 5`: expected a camera of cam"),
         ("images.txt", "7 1 0 0 0", "7 0 0 0 0", "`line 5`: expected a quaternion that is not"),
+        (
+            "images.txt",
+            "7 1 0 0 0",
+            "7 1e-300 0 0 0",
+            "`left view.png.rotation`: expected numbers below 1e+15, got nan",
+        ),
         ("images.txt", " left view.png", "", "`line 5`: expected an image: id, quaternion"),
     ],
 )

@@ -18,8 +18,10 @@ from selfsup_lifting.files import read_recordings
 from selfsup_lifting.parse.folders import entries
 from selfsup_lifting.parse.hdf5_heaps import require_sound_heaps
 from selfsup_lifting.parse.matlab import matlab_variable
+from selfsup_lifting.parse.npz import load_npy
 from selfsup_lifting.read_errors import ReadError
 from selfsup_lifting.recording import save_recording
+from selfsup_lifting.skeleton.skeletons import SKELETONS
 from tests.selfsup_lifting.files.layouts import WRITERS, write_session
 from tests.selfsup_lifting.strategies import Scene
 
@@ -60,6 +62,30 @@ def test_a_zeroed_block_of_texts_does_not_hang(tmp_path: Path, place: float) -> 
     refused(folder, r"cam2\.analysis\.h5 is in no known format")
     with pytest.raises(ReadError, match="the texts of this HDF5 file are damaged"):
         require_sound_heaps(file)
+
+
+@pytest.mark.parametrize("shape", ["(3, " + 3000 * "-" + "1,)", "(3, " + 5000 * "9" + ", 33, 3)"])
+def test_a_header_of_many_signs_is_a_short_sentence(tmp_path: Path, shape: str) -> None:
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}}}\n".encode()
+    content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+    (tmp_path / "x.npy").write_bytes(content)
+    with pytest.raises(ReadError, match=r"x\.npy is not a NumPy array, or is damaged") as refusal:
+        load_npy(tmp_path / "x.npy")
+    assert len(str(refusal.value)) < 500
+
+
+@pytest.mark.parametrize("layout", ["mmpose", "plain_csv"])
+def test_a_file_with_holes_is_not_read_into_memory(tmp_path: Path, layout: str) -> None:
+    folder = session(tmp_path, layout)
+    file = next(folder.glob("cam2*"))
+    os.truncate(file, 2**36)
+    refused(folder, r"cam2\.\w+: expected 68719 MB of content, but after \d+ bytes nothing was")
+
+
+def test_half_of_a_surrogate_pair_is_no_name_of_a_joint() -> None:
+    body = SKELETONS["coco17"]
+    with pytest.raises(ValueError, match=r"needs joint names in Unicode, got 'nose\\ud83d'"):
+        replace(body, joints=("nose\ud83d", *body.joints[1:]))
 
 
 @pytest.mark.parametrize("length", [0, 3, 100, 125, 130, 200, 300])
