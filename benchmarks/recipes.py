@@ -23,8 +23,10 @@ import torch
 from multiview_geom import Cameras, look_at
 from selfsup_lifting.config import Config, ReadSettings
 from selfsup_lifting.evaluation.ablation import varied
-from selfsup_lifting.evaluation.evaluate import evaluate_lifter
+from selfsup_lifting.evaluation.evaluate import Errors, evaluate_lifter, pose_errors
+from selfsup_lifting.export import standard_deviations
 from selfsup_lifting.files import read_recordings
+from selfsup_lifting.inference import lift_covariances
 from selfsup_lifting.recipes import PRESETS
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.run_files import has_commit
@@ -96,10 +98,33 @@ def judged(lifter: Lifter, config: Config, data: str) -> dict[str, float]:
         "refined_": evaluate_lifter(lifter, kept, refine=True).total,
         "unseen_": evaluate_lifter(lifter, unseen).total,
     }
-    return {
+    errors = {
         f"{name}{measure}": getattr(total, measure)
         for name, total in totals.items()
         for measure in ("p_mpjpe_mm", "mpjpe_mm")
+    }
+    return errors | (ellipsoids(lifter, totals, kept) if lifter.settings.uncertainty else {})
+
+
+def ellipsoids(
+    lifter: Lifter, totals: dict[str, Errors], kept: list[Recording]
+) -> dict[str, float]:
+    """Return how many errors the ellipsoids hold, and the mean error of the surest joints [mm]."""
+    errors = [one.joints.flatten() for one in pose_errors(lifter, kept)]
+    covariances = [
+        lift_covariances(lifter, one.cameras, one.keypoints, one.confidence) for one in kept
+    ]
+    sigmas = torch.cat([standard_deviations(one).flatten() for one in covariances])
+    error = torch.cat(errors)
+    counted = error.isfinite() & (sigmas > 0)
+    order = sigmas[counted].argsort()
+    ordered = error[counted][order]
+    parts = ordered.tensor_split(4)
+    return {
+        "coverage": totals[""].coverage,
+        "unseen_coverage": totals["unseen_"].coverage,
+        "surest_mm": float(parts[0].mean()),
+        "least_sure_mm": float(parts[-1].mean()),
     }
 
 

@@ -40,6 +40,28 @@ def against_paper(rows: list[Row]) -> list[list[str]]:
     return body
 
 
+def ellipsoids(rows: list[Row]) -> list[list[str]]:
+    """Show how many errors the predicted ellipsoids hold, and whether sure joints are better."""
+    known = [line for line in _lines(rows, "recipes") if "coverage" in line]
+    head = ["noise, preset", "recipe", "seeds", "same rig", "unseen rigs"]
+    head += ["surest quarter [mm]", "least sure quarter [mm]"]
+    body = [head, ["---", "---", *["--:"] * 5]]
+    for (noise, preset, recipe, changes), lines in _groups(
+        known, "noise", "preset", "recipe", "set"
+    ).items():
+        name = ", ".join([recipe, *changes])
+        shares = [
+            ", ".join(f"{100 * line[one]:.1f} %" for line in lines)
+            for one in ("coverage", "unseen_coverage")
+        ]
+        errors = [
+            ", ".join(f"{line[one]:.1f}" for line in lines)
+            for one in ("surest_mm", "least_sure_mm")
+        ]
+        body.append([f"{noise}, {preset}", name, str(len(lines)), *shares, *errors])
+    return body
+
+
 def real_people(rows: list[Row]) -> list[list[str]]:
     """Show the errors on real people."""
     body = [["data", "recipe", "seeds", "poses", "P-MPJPE / MPJPE [mm]"]]

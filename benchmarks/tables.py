@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from study_tables import against_paper, detectors, real_people, recipes
+from study_tables import against_paper, detectors, ellipsoids, real_people, recipes
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -259,6 +259,7 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], list[list[str]]]]] = {
     "latency": ("latency", latency),
     "recipes": ("study", recipes),
     "against paper": ("study", against_paper),
+    "ellipsoids": ("study", ellipsoids),
     "real people": ("study", real_people),
     "detectors": ("study", detectors),
     "memory": ("memory", memory),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from selfsup_lifting.evaluation.metrics import mpjpe as mpjpe
     from selfsup_lifting.evaluation.metrics import p_mpjpe as p_mpjpe
     from selfsup_lifting.inference import lift as lift
+    from selfsup_lifting.inference import lift_covariances as lift_covariances
     from selfsup_lifting.stream import PoseStream as PoseStream
     from selfsup_lifting.stream import StreamedPose as StreamedPose
     from selfsup_lifting.onnx_export import export_onnx as export_onnx
@@ -36,7 +37,7 @@ _NAMES_OF_MODULE = {
     "training.checkpoint": ("load_lifter",),
     "evaluation.evaluate": ("evaluate_lifter",),
     "evaluation.metrics": ("mpjpe", "p_mpjpe"),
-    "inference": ("lift",),
+    "inference": ("lift", "lift_covariances"),
     "stream": ("PoseStream", "StreamedPose"),
     "onnx_export": ("export_onnx",),
 }

@@ -234,6 +234,11 @@ class LifterSettings(Bounded):
         False, "After training, average the pose with that of the mirrored image, mirrored back",
         "ours: no; not in the paper",
     )  # fmt: skip
+    uncertainty: bool = setting(
+        False, "Learn how sure the network is of each joint; the recordings of --uncertainty-on "
+        "are then not learned from",
+        "ours: no; not in the paper",
+    )  # fmt: skip
     output_unit: float = setting(
         1.0, "Length of one output unit", "ours: 1; code: 0.001", unit="m", above=0
     )
@@ -364,6 +369,11 @@ class Config(Bounded):
         "reprojection error on them are saved too",
         "ours: none; not stated in the paper",
     )
+    uncertainty_on: tuple[str, ...] = setting(
+        (),
+        "Subjects, actions or recordings that are not learned from: their pseudo-labels set the "
+        "size of the ellipsoids of `lifter.uncertainty`; by default as for --hold-out",
+    )
     cameras_learned: int | None = setting(
         None,
         "Number of cameras to train with: the first ones of each recording; by default all",
@@ -390,6 +400,14 @@ class Config(Bounded):
         TriangulationSettings, "How the pseudo-labels are triangulated", prefix=False
     )
     augmentation: AugmentationSettings = group(AugmentationSettings, "Random changes to a batch")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.uncertainty_on and not self.lifter.uncertainty:
+            raise ValueError(
+                "`uncertainty_on` names recordings for the ellipsoids of `lifter.uncertainty`, "
+                "which is off: switch it on, or name none"
+            )
 
     def learning_rate_at(self, progress: float) -> float:
         """Return the learning rate after a share of the epochs."""

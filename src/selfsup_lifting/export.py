@@ -37,11 +37,17 @@ AXES: Mapping[str, str] = {
 # The columns of a joint in a CSV file, named as in anipose's 3D tables, and their formats.
 POSITION: Mapping[str, str] = {"x": ".6f", "y": ".6f", "z": ".6f"}
 QUALITY: Mapping[str, str] = {"error": ".3f", "ncams": ".0f", "score": ".4f"}
+DEVIATION: Mapping[str, str] = {"sigma": ".6f"}
 # What a file says about the quality of its points.
 ABOUT_QUALITY: Mapping[str, str] = {
     "error": "mean reprojection error before any processing [px]",
     "ncams": "number of cameras whose detection was used; 0 if the point was interpolated",
     "score": "mean confidence of these detections",
+}
+ABOUT_COVARIANCE: Mapping[str, str] = {
+    "covariance": "of the predicted position relative to the root, in the axes of the tracks "
+    "[m^2]; its ellipsoid for 90 % is meant to hold 90 % of the errors",
+    "sigma": "standard deviation of a coordinate: root of the mean of the three variances [m]",
 }
 
 
@@ -57,6 +63,7 @@ class _Tracks:
     fill: bool = False
     processing: str = ""
     quality: PointQuality | None = None
+    covariance: Float[Tensor, "frames joints 3 3"] | None = None
 
 
 def save_tracks(  # noqa: PLR0913 - what a file says about its tracks
@@ -70,6 +77,7 @@ def save_tracks(  # noqa: PLR0913 - what a file says about its tracks
     fill: bool = False,
     processing: str = "",
     quality: PointQuality | None = None,
+    covariance: Float[Tensor, "frames joints 3 3"] | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write 3D tracks in meters; the file states the unit and the coordinate frame.
@@ -88,6 +96,8 @@ def save_tracks(  # noqa: PLR0913 - what a file says about its tracks
         processing: What was done to the tracks, such as smoothing, for the file to say.
         quality: Reprojection error, number of cameras and score of every point, for `.npz` and
             `.csv` files.
+        covariance: How sure a lifter is of each joint, in the axes of the tracks [m^2], for `.npz`
+            files; `.csv` files have the standard deviation.
         overwrite: Whether an existing file may be replaced.
 
     Raises:
@@ -119,7 +129,15 @@ def save_tracks(  # noqa: PLR0913 - what a file says about its tracks
         _WRITERS[path.suffix](
             temporary,
             _Tracks(
-                tracks.detach().cpu(), skeleton, fps, coordinates, up, fill, processing, quality
+                tracks.detach().cpu(),
+                skeleton,
+                fps,
+                coordinates,
+                up,
+                fill,
+                processing,
+                quality,
+                covariance,
             ),
             path.name,
         )
@@ -145,12 +163,17 @@ def _write_npz(path: Path, tracks: _Tracks, _: str) -> None:
     arrays = {"description": np.array(json.dumps(_description(tracks)))}
     arrays |= {"tracks": tracks.points.numpy()}
     arrays |= {name: values.cpu().numpy() for name, values in quality.items()}
+    if tracks.covariance is not None:
+        arrays["covariance"] = tracks.covariance.cpu().numpy()
     write_npz(path, arrays, compressed=True)
 
 
 def _write_csv(path: Path, tracks: _Tracks, _: str) -> None:
     measures = () if tracks.quality is None else tuple(vars(tracks.quality).values())
     kinds = {**POSITION, **(QUALITY if measures else {})}
+    if tracks.covariance is not None:
+        kinds |= DEVIATION
+        measures += (standard_deviations(tracks.covariance),)
     columns = [f"{joint}_{kind}" for joint in tracks.skeleton.joints for kind in kinds]
     formats = [*kinds.values()] * len(tracks.skeleton.joints)
     described = json.dumps(_description(tracks))
@@ -161,6 +184,13 @@ def _write_csv(path: Path, tracks: _Tracks, _: str) -> None:
         for frame, numbers in _rows(tracks.points, *measures):
             time = f"{frame / tracks.fps:.6f}"
             rows.writerow([frame, time, *map(format, numbers, formats)])
+
+
+def standard_deviations(
+    covariance: Float[Tensor, "*batch 3 3"],
+) -> Float[Tensor, "*batch"]:
+    """Return the standard deviation of a coordinate: the root of the mean of three variances."""
+    return covariance.diagonal(dim1=-2, dim2=-1).mean(dim=-1).sqrt()
 
 
 def _rows(
@@ -254,6 +284,7 @@ def _description(tracks: _Tracks) -> dict[str, object]:
         "fps": tracks.fps,
         "processing": tracks.processing,
         "quality": {} if tracks.quality is None else ABOUT_QUALITY,
+        "uncertainty": {} if tracks.covariance is None else ABOUT_COVARIANCE,
         "skeleton": tracks.skeleton.as_dict(),
     }
 

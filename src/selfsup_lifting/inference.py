@@ -1,5 +1,6 @@
 """Lift the 2D tracks of single views to 3D."""
 
+from collections.abc import Callable
 from itertools import count
 
 import torch
@@ -14,7 +15,6 @@ from selfsup_lifting.triangulate import normalized_image
 CHUNK = 8_192
 
 
-@torch.no_grad()
 def lift(
     lifter: Lifter,
     cameras: Cameras,
@@ -41,28 +41,80 @@ def lift(
         >>> lift(untrained, recording.cameras, recording.keypoints).shape
         torch.Size([240, 1, 17, 3])
     """
-    rows = max(1, CHUNK // max(1, keypoints.shape[1]))
-    parts = [
-        _lifted(lifter, cameras, part, None if confidence is None else confidence[first:][:rows])
-        for first, part in zip(count(0, rows), keypoints.split(rows), strict=False)
-    ]
-    return torch.cat(parts)
+    return _in_chunks(lifter, lifter, cameras, keypoints, confidence)
 
 
-def _lifted(
+def lift_covariances(
     lifter: Lifter,
     cameras: Cameras,
     keypoints: Float[Tensor, "frames views joints 2"],
+    confidence: Float[Tensor, "frames views joints"] | None = None,
+) -> Float[Tensor, "frames views joints 3 3"]:
+    """Return how sure a lifter is of each joint that `lift` returns.
+
+    Args:
+        lifter: A network in evaluation mode that was trained with `lifter.uncertainty`.
+        cameras: As in `lift`.
+        keypoints: As in `lift`.
+        confidence: As in `lift`.
+
+    Returns:
+        The covariance of each joint relative to the root, in each camera's axes [m^2]; NaN where
+        the pose is. It is that of a normal distribution whose ellipsoid for 90 % was made to hold
+        90 % of the errors; zero for a root of one joint.
+
+    Raises:
+        ValueError: If the lifter was trained without `lifter.uncertainty`.
+
+    Example:
+        >>> from selfsup_lifting import ReadSettings, read_recordings
+        >>> from selfsup_lifting.config import LifterSettings
+        >>> recording = read_recordings(["synthetic"], ReadSettings())[0].select_views(["cam_2"])
+        >>> settings = LifterSettings(width=8, blocks=1, uncertainty=True)
+        >>> untrained = Lifter(recording.skeleton, settings).eval()
+        >>> lift_covariances(untrained, recording.cameras, recording.keypoints).shape
+        torch.Size([240, 1, 17, 3, 3])
+    """
+    return _in_chunks(lifter, lifter.covariances, cameras, keypoints, confidence)
+
+
+@torch.no_grad()
+def _in_chunks(
+    lifter: Lifter,
+    network: Callable[..., Tensor],
+    cameras: Cameras,
+    keypoints: Float[Tensor, "frames views joints 2"],
     confidence: Float[Tensor, "frames views joints"] | None,
-) -> Float[Tensor, "frames views joints 3"]:
-    """Lift a part of the tracks."""
+) -> Float[Tensor, "frames views joints *values"]:
+    """Evaluate a method of a network for every pose, in parts that bound the memory."""
     device = next(lifter.parameters()).device
+    rows = max(1, CHUNK // max(1, keypoints.shape[1]))
+    return torch.cat(
+        [
+            _evaluated(
+                network, device, cameras, part,
+                None if confidence is None else confidence[first:][:rows],
+            )
+            for first, part in zip(count(0, rows), keypoints.split(rows), strict=False)
+        ]
+    )  # fmt: skip
+
+
+def _evaluated(
+    network: Callable[..., Tensor],
+    device: torch.device,
+    cameras: Cameras,
+    keypoints: Float[Tensor, "frames views joints 2"],
+    confidence: Float[Tensor, "frames views joints"] | None,
+) -> Float[Tensor, "frames views joints *values"]:
+    """Evaluate a part of the tracks; NaN where nothing was detected."""
     image = normalized_image(cameras, keypoints).float().flatten(0, 1)
     seen = image.isfinite().all(dim=-1)
     trust = seen.float() if confidence is None else confidence.float().flatten(0, 1)
-    poses = lifter(*(tensor.to(device) for tensor in (image, seen, trust))).cpu()
-    poses = torch.where(seen.any(dim=-1)[:, None, None], poses, torch.nan)
-    return poses.view(*keypoints.shape[:-1], 3)
+    values = network(*(tensor.to(device) for tensor in (image, seen, trust))).cpu()
+    blind = ~seen.any(dim=-1)
+    values[blind] = torch.nan
+    return values.view(*keypoints.shape[:-1], *values.shape[2:])
 
 
 def placed_in_camera(

@@ -21,6 +21,8 @@ class StreamedPose(NamedTuple):
         keypoints: The joints in the image that were lifted, with held ones [px]; NaN if unknown.
         person: Which of the frame's people was followed; None if none of them.
         held: Which joints were not detected and are held from earlier frames.
+        covariance: How sure the lifter is of each joint, in the camera's axes [m^2]; None for a
+            lifter without uncertainty.
 
     Example:
         >>> unknown = torch.full((17, 3), torch.nan)
@@ -33,6 +35,7 @@ class StreamedPose(NamedTuple):
     keypoints: Float[Tensor, "joints 2"]
     person: int | None
     held: Bool[Tensor, "joints"]
+    covariance: Float[Tensor, "joints 3 3"] | None = None
 
 
 class PoseStream:
@@ -101,15 +104,20 @@ class PoseStream:
         self._keypoints[lost] = torch.nan
         self._confidence[lost] = 0.0
         held = (self._age > 0) & ~lost
-        return StreamedPose(self._lifted(), self._keypoints.clone(), person, held)
+        points, covariance = self._lifted()
+        return StreamedPose(points, self._keypoints.clone(), person, held, covariance)
 
-    def _lifted(self) -> Float[Tensor, "joints 3"]:
-        """Lift the present joints, as `lift` does."""
+    def _lifted(self) -> tuple[Float[Tensor, "joints 3"], Float[Tensor, "joints 3 3"] | None]:
+        """Lift the present joints, as `lift` and `lift_covariances` do."""
         ideal = self._camera.undistort(self._keypoints[None]).pixels
         image = ideal @ self._rays_from_pixels[:, :2].T + self._rays_from_pixels[:, 2]
         seen = image.isfinite().all(dim=-1)
-        points = self._lifter(image, seen, self._confidence[None])[0]
-        return points if seen.any() else torch.full_like(points, torch.nan)
+        inputs = (image, seen, self._confidence[None])
+        known = torch.tensor(1.0 if seen.any() else torch.nan)
+        points = known * self._lifter(*inputs)[0]
+        if not self._lifter.settings.uncertainty:
+            return points, None
+        return points, known * self._lifter.covariances(*inputs)[0]
 
     def _followed(
         self, people: Float[Tensor, "people joints 2"], confidence: Float[Tensor, "people joints"]

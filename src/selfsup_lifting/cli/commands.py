@@ -52,6 +52,7 @@ from selfsup_lifting.training.distributed import is_first, launcher
 from selfsup_lifting.training.loop import train as train_lifter
 from selfsup_lifting.training.loop import untrained_lifter
 from selfsup_lifting.training.run_folder import planned_run
+from selfsup_lifting.training.splits import hold_out
 from selfsup_lifting.training.stopping import Stopped
 from selfsup_lifting.web_page.export import export_web
 
@@ -86,6 +87,9 @@ def _train_in(folder: Path, options: TrainOptions) -> None:
         messages.print(sentence)
     split = split_for(config, recordings)
     messages.print("\n".join([*_opening(options), split.summary]))
+    if config.lifter.uncertainty:
+        inner = hold_out(split.training, config.uncertainty_on)
+        messages.print(f"for the size of the ellipsoids, {inner.summary}")
     done = read_commit(folder).epoch if options.resume is not None else 0
     if config.epochs is not None and 0 < config.epochs <= done:
         messages.print(f"{folder} has {done} epochs: --epochs {config.epochs} adds none")

@@ -54,6 +54,7 @@ def save_outputs(
     tracks: Float[Tensor, "frames joints 3"],
     recording: Recording,
     quality: PointQuality,
+    covariance: Float[Tensor, "frames joints 3 3"] | None = None,
 ) -> Iterator[str]:
     """Fill, smooth and write the tracks of a recording, and yield a line about each file."""
     tracks = smooth_tracks(tracks, recording.fps, options.smoothing)
@@ -64,7 +65,8 @@ def save_outputs(
         save_tracks(
             path, tracks, skeleton=skeleton, fps=recording.fps,
             coordinates=coordinates, up=up, fill=options.fill,
-            processing=options.smoothing.describe(), quality=quality, overwrite=options.overwrite,
+            processing=options.smoothing.describe(), quality=quality, covariance=covariance,
+            overwrite=options.overwrite,
         )  # fmt: skip
         yield f"wrote {path}"
     if not paths:

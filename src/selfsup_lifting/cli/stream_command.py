@@ -12,7 +12,8 @@ from torch import Tensor
 from multiview_geom import Cameras, camera_to_world
 from selfsup_lifting.calibration import load_rig
 from selfsup_lifting.cli.options import PredictOptions, choose
-from selfsup_lifting.export import AXES
+from selfsup_lifting.evaluation.evaluate import nan_to_none
+from selfsup_lifting.export import AXES, standard_deviations
 from selfsup_lifting.inference import placed_in_camera
 from selfsup_lifting.stream import PoseStream, StreamedPose
 from selfsup_lifting.training.checkpoint import load_lifter
@@ -42,6 +43,9 @@ def predict_stream(options: PredictOptions) -> None:
             "frame": number, "person": pose.person, "points": _plain(points), "held": held,
             "coordinates": options.coordinates, "unit": "m",
         }  # fmt: skip
+        if pose.covariance is not None:
+            deviations = standard_deviations(pose.covariance).double().round(decimals=DIGITS)
+            answer["sigma"] = nan_to_none(deviations.tolist())
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 

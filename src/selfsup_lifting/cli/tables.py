@@ -12,7 +12,7 @@ from rich.text import Text
 
 from multiview_geom import CameraSummary
 from selfsup_lifting.evaluation.ablation import PUBLISHED, Row, interval
-from selfsup_lifting.evaluation.evaluate import Errors, Evaluation
+from selfsup_lifting.evaluation.evaluate import Errors, Evaluation, coverage_sentence
 from selfsup_lifting.evaluation.inspection import Inspection, RigInspection
 from selfsup_lifting.evaluation.table_files import ResultTable, format_number
 from selfsup_lifting.residuals import Residuals
@@ -81,13 +81,15 @@ def gain(row: Row) -> tuple[str, str]:
 
 
 def evaluation_summary(evaluation: Evaluation) -> str:
-    """Describe in one line what was compared with which reference."""
+    """Describe what was compared with which reference, and how many errors the ellipsoids hold."""
     reference = {
         "truth": "the ground truth",
         "triangulation": "the triangulation of all views (there is no ground truth)",
     }[evaluation.reference]
     blind = f"; {evaluation.blind} poses without detection or reference" if evaluation.blind else ""
-    return f"{evaluation.frames} frames, {evaluation.joints} joints, against {reference}{blind}"
+    counted = f"{evaluation.frames} frames, {evaluation.joints} joints, against {reference}{blind}"
+    coverage = coverage_sentence(evaluation)
+    return f"{counted}\n{coverage}" if coverage else counted
 
 
 def result_table(table: ResultTable) -> Table:

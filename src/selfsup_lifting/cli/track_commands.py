@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -42,7 +42,7 @@ from selfsup_lifting.evaluation.inspection import (
     warnings_about_geometry,
 )
 from selfsup_lifting.export import AXES
-from selfsup_lifting.inference import placed_in_camera
+from selfsup_lifting.inference import lift_covariances, placed_in_camera
 from selfsup_lifting.mapped import collect
 from selfsup_lifting.point_quality import PointQuality, point_quality
 from selfsup_lifting.pose_refinement import lift_parts
@@ -107,11 +107,15 @@ def _lifted(
     view = options.view or recording.cameras.names[0]
     steps = 1 if recording.cameras.views < 2 else 3  # noqa: PLR2004 - lift, evaluate two networks
     with part_progress(recording.part_count, "part", steps) as done:
-        tracks, seen, quality = _tracks(options, lifter, recording.select_views([view]), done)
+        track = _track(options, lifter, recording.select_views([view]), done)
         errors = _errors_against_all_views(lifter, options, recording, done)
-    for line in save_outputs(options, paths, tracks, recording, quality):
+    if lifter.settings.uncertainty and options.refine:
+        messages.print("refined poses have no covariances: the lifter knows only those of its own")
+    for line in save_outputs(
+        options, paths, track.points, recording, track.quality, track.covariance
+    ):
         messages.print(line)
-    blind = int((~seen).sum())
+    blind = int((~track.seen).sum())
     frames = recording.frame_count
     if not options.json:
         results.print(f"lifted {frames} frames of camera {view}; {blind} frames had no detection")
@@ -123,10 +127,27 @@ def _lifted(
     return {"view": view, "frames": frames, "blind_frames": blind, **plain}
 
 
-def _tracks(
+class _Track(NamedTuple):
+    """The lifted track of one view.
+
+    Attributes:
+        points: The joints [m].
+        seen: Which frames had a detection.
+        quality: How well the detections support the points.
+        covariance: How sure the lifter is of them [m^2]; None if it does not know.
+    """
+
+    points: Float[Tensor, "frames joints 3"]
+    seen: Bool[Tensor, "frames"]
+    quality: PointQuality
+    covariance: Float[Tensor, "frames joints 3 3"] | None
+
+
+def _track(
     options: PredictOptions, lifter: Lifter, single: Recording, done: Callable[[], None]
-) -> tuple[Float[Tensor, "frames joints 3"], Bool[Tensor, "frames"], PointQuality]:
-    """Lift one view; return the tracks, which frames had a detection, and the points' quality."""
+) -> _Track:
+    """Lift one view."""
+    known = lifter.settings.uncertainty and not options.refine
 
     def lifted() -> Iterator[tuple[Tensor, ...]]:
         predicted = lift_parts(lifter, single, refine=options.refine)
@@ -135,11 +156,14 @@ def _tracks(
             tracks = _in_coordinates(options.coordinates, poses, part)
             world = _in_coordinates("world", poses, part)
             quality = point_quality(part, reprojection_errors(part, world))
-            yield tracks, ~poses.isnan().flatten(1).any(dim=1), *vars(quality).values()
+            seen = ~poses.isnan().flatten(1).any(dim=1)
+            covariance = (_covariance(options.coordinates, lifter, part),) if known else ()
+            yield tracks, seen, *vars(quality).values(), *covariance
             done()
 
-    tracks, seen, *quality = collect(lifted(), single.frame_count)
-    return tracks, seen, PointQuality(*quality)
+    tracks, seen, error, count, score, *covariance = collect(lifted(), single.frame_count)
+    quality = PointQuality(error, count, score)
+    return _Track(tracks, seen, quality, covariance[0] if known else None)
 
 
 def _triangulated(
@@ -193,6 +217,18 @@ def _in_coordinates(
     if coordinates == "camera":
         return placed
     return camera_to_world(single.cameras.camera_from_world[0], placed.double())
+
+
+def _covariance(
+    coordinates: str, lifter: Lifter, single: Recording
+) -> Float[Tensor, "frames joints 3 3"]:
+    """Return how sure the lifter is of the poses of one view, in the axes of the tracks [m^2]."""
+    inputs = (single.cameras, single.keypoints, single.confidence)
+    covariance = lift_covariances(lifter, *inputs)[:, 0]
+    if coordinates != "world":
+        return covariance
+    rotation = single.cameras.camera_from_world[0, :3, :3].to(covariance)
+    return rotation.mT @ covariance @ rotation
 
 
 def _errors_against_all_views(

@@ -17,6 +17,7 @@ from multiview_geom import world_to_camera
 from selfsup_lifting.evaluation.metrics import (
     auc,
     centered,
+    ellipsoid_coverage,
     joint_errors,
     n_mpjpe,
     pck,
@@ -24,17 +25,19 @@ from selfsup_lifting.evaluation.metrics import (
     velocity_errors,
 )
 from selfsup_lifting.evaluation.subject_size import MOST_FRAMES, pck_threshold
+from selfsup_lifting.inference import lift_covariances
 from selfsup_lifting.mapped import collect
 from selfsup_lifting.pose_refinement import lift_parts
 from selfsup_lifting.recording import PART_FRAMES, Recording
 from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.training.dataset import common_skeleton
+from selfsup_lifting.training.ellipsoids import SHARE
 from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.losses import rotation_part
 from selfsup_lifting.triangulate import triangulate_recording
 
-# Lifts every view of the parts of a recording.
-LiftParts = Callable[[Recording], Iterator[Tensor]]
+# Lifts every view of the parts of a recording: poses, and their covariances if they are known.
+LiftParts = Callable[[Recording], Iterator[tuple[Tensor, Tensor | None]]]
 # One row per measure, for every frame of every view of a recording.
 Measures = Float[Tensor, "measures _frames _views"]
 
@@ -53,6 +56,8 @@ class Errors:
         auc: Mean of that share over 31 thresholds from 0 to that threshold.
         p_pck: `pck` after the best similarity transform of each pose.
         p_auc: `auc` after the best similarity transform of each pose.
+        coverage: Share of the joints inside their predicted ellipsoids for 90 %; NaN for a lifter
+            without uncertainty, and for refined poses.
         poses: Number of compared poses.
     """
 
@@ -64,6 +69,7 @@ class Errors:
     auc: float
     p_pck: float
     p_auc: float
+    coverage: float
     poses: int
 
 
@@ -156,6 +162,7 @@ class PoseErrors:
         aligned_joints: Distances after the best similarity transform of each pose [mm].
         scaled: Mean distance after the best scale of each pose [mm].
         velocity: Mean error of the step to the next frame, NaN for the last [mm per frame].
+        coverage: Share of the joints of each pose inside their predicted ellipsoids.
         pck_threshold: The error below which a joint is correct [mm].
     """
 
@@ -165,6 +172,7 @@ class PoseErrors:
     aligned_joints: Float[Tensor, "frames views joints"]
     scaled: Float[Tensor, "frames views"]
     velocity: Float[Tensor, "frames views"]
+    coverage: Float[Tensor, "frames views"]
     pck_threshold: float
 
     def measures(self, counted: Sequence[int]) -> Measures:
@@ -174,7 +182,7 @@ class PoseErrors:
         )
         measured = (self._shares(*pair, counted) for pair in pairs)
         plain, aligned, *shares = collect(measured, len(self.joints))
-        return torch.stack([plain, aligned, self.scaled, self.velocity, *shares])
+        return torch.stack([plain, aligned, self.scaled, self.velocity, *shares, self.coverage])
 
     def _shares(
         self,
@@ -200,7 +208,7 @@ def pose_errors(
     _require_skeleton(lifter, recordings)
     has_truth = all(recording.truth is not None for recording in recordings)
     truth = [one if has_truth else one.without_truth() for one in recordings]
-    lift = partial(lift_parts, lifter, refine=refine, after=1)
+    lift = partial(_lifted, lifter, refine=refine)
     return [_errors_of(lift, recording, view, done) for recording in truth]
 
 
@@ -242,6 +250,14 @@ def summarize(errors: Sequence[PoseErrors], counted: Sequence[str] = ()) -> Eval
     )
 
 
+def coverage_sentence(evaluation: Evaluation) -> str:
+    """Say how many of the errors the ellipsoids hold; nothing for a lifter without uncertainty."""
+    share = evaluation.total.coverage
+    if not isfinite(share):
+        return ""
+    return f"the predicted ellipsoids for {SHARE:.0%} hold {share:.1%} of the errors"
+
+
 def nan_to_none(plain: Any) -> Any:  # noqa: ANN401 - any content of a dataclass
     """Replace numbers that are not finite by None, which JSON can store."""
     if isinstance(plain, Mapping):
@@ -260,12 +276,12 @@ def _errors_of(
     middle = sample.flatten(0, 1).nanmean(dim=0).nan_to_num()
 
     def measured() -> Iterator[tuple[Tensor, ...]]:
-        for part, predicted in zip(recording.parts(after=1), lift(lifted), strict=True):
-            rotations = rotation_part(lifted.cameras.camera_from_world)
-            yield tuple(one[:PART_FRAMES] for one in _measured(predicted, part, rotations, middle))
+        rotations = rotation_part(lifted.cameras.camera_from_world)
+        for part, found in zip(recording.parts(after=1), lift(lifted), strict=True):
+            yield tuple(one[:PART_FRAMES] for one in _measured(*found, part, rotations, middle))
             done()
 
-    joints, aligned, scaled, velocity = collect(measured(), recording.frame_count)
+    joints, aligned, scaled, velocity, coverage = collect(measured(), recording.frame_count)
     return PoseErrors(
         recording=lifted,
         reference="triangulation" if recording.truth is None else "truth",
@@ -273,8 +289,20 @@ def _errors_of(
         aligned_joints=aligned,
         scaled=scaled,
         velocity=velocity,
+        coverage=coverage,
         pck_threshold=pck_threshold(recording, sample - middle),
     )
+
+
+def _lifted(
+    lifter: Lifter, recording: Recording, *, refine: bool
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Lift the parts of a recording; refined poses have other errors than the covariances say."""
+    known = lifter.settings.uncertainty and not refine
+    poses = lift_parts(lifter, recording, refine=refine, after=1)
+    for part, predicted in zip(recording.parts(after=1), poses, strict=True):
+        inputs = (part.cameras, part.keypoints, part.confidence)
+        yield predicted, lift_covariances(lifter, *inputs) if known else None
 
 
 def _reference(recording: Recording) -> Float[Tensor, "frames joints 3"]:
@@ -286,21 +314,25 @@ def _reference(recording: Recording) -> Float[Tensor, "frames joints 3"]:
 
 def _measured(
     predicted: Float[Tensor, "frames views joints 3"],
+    covariance: Float[Tensor, "frames views joints 3 3"] | None,
     part: Recording,
     rotations: Float[Tensor, "views 4 4"],
     middle: Float[Tensor, "3"],
 ) -> tuple[Tensor, ...]:
-    """Measure the poses of a part: joints, aligned joints, scaled, velocity."""
+    """Measure the poses of a part: joints, aligned joints, scaled, velocity, coverage."""
     # Far from the origin of a world, float32 has no millimeters; all measures are relative.
     world = _reference(part) - middle
     reference = world_to_camera(rotations, world).float()
     root = part.skeleton.root
     velocity = velocity_errors(predicted, reference, root)
+    pose, target = centered(predicted, root), centered(reference, root)
+    unknown = torch.full(predicted.shape[:2], torch.nan)
     return (
-        joint_errors(centered(predicted, root), centered(reference, root)),
+        joint_errors(pose, target),
         joint_errors(procrustes_aligned(predicted, reference), reference),
         n_mpjpe(predicted, reference, root),
         pad(velocity, (0, 0, 0, len(predicted) - len(velocity)), value=torch.nan),
+        unknown if covariance is None else ellipsoid_coverage(pose - target, covariance),
     )
 
 

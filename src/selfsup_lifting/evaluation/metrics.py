@@ -11,6 +11,7 @@ from torch import Tensor
 
 from multiview_geom import align_similarity
 from selfsup_lifting.skeleton.skeletons import root_position
+from selfsup_lifting.training.ellipsoids import CHI_SQUARED, squared_distances
 
 MILLIMETERS = 1000.0
 
@@ -155,6 +156,32 @@ def auc(
     """
     thresholds = [largest * step / AUC_STEPS for step in range(AUC_STEPS + 1)]
     return torch.stack([pck(errors, threshold) for threshold in thresholds]).mean(dim=0)
+
+
+def ellipsoid_coverage(
+    errors: Float[Tensor, "*batch joints 3"], covariance: Float[Tensor, "*batch joints 3 3"]
+) -> Float[Tensor, "*batch"]:
+    """Share of the joints inside their predicted ellipsoids for 90 %.
+
+    Args:
+        errors: The errors of the root-centered joints [m]; NaN where unknown.
+        covariance: Their predicted covariances [m^2]; a joint with covariance zero, which has no
+            error by definition, does not count.
+
+    Returns:
+        The share of each pose, from 0 to 1; NaN where no joint counts.
+
+    Example:
+        Two of three joints are within 2.5 standard deviations, the radius for 90 % in space:
+
+        >>> errors = torch.tensor([[0.0, 0, 0.04], [0.3, 0, 0], [0, 0.01, 0]])
+        >>> covariance = torch.tensor([0.02, 0.1, 0.1]).square()[:, None, None] * torch.eye(3)
+        >>> round(ellipsoid_coverage(errors, covariance).item(), 3)
+        0.667
+    """
+    squared = squared_distances(errors, covariance)
+    known = squared.isfinite()
+    return ((squared <= CHI_SQUARED) & known).sum(dim=-1) / known.sum(dim=-1)
 
 
 def centered(

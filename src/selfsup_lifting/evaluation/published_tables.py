@@ -11,6 +11,7 @@ from selfsup_lifting.evaluation.evaluate import (
     Errors,
     Evaluation,
     PoseErrors,
+    coverage_sentence,
     pose_errors,
     summarize,
 )
@@ -222,6 +223,8 @@ def table_by_group(evaluation: Evaluation) -> ResultTable:
         "N-MPJPE [mm]": ("n_mpjpe_mm", 1.0), "velocity [mm/frame]": ("velocity_mm", 1.0),
         "PCK [%]": ("pck", 100.0), "AUC [%]": ("auc", 100.0),
     }  # fmt: skip
+    if coverage_sentence(evaluation):
+        columns["in ellipsoid [%]"] = ("coverage", 100.0)
     parts: dict[str, Errors] = dict(evaluation.per_action)
     for kind, groups in (("subject", evaluation.per_subject), ("camera", evaluation.per_camera)):
         parts |= {f"{kind} {name}": one for name, one in groups.items() if len(groups) > 1}

@@ -16,6 +16,7 @@ from selfsup_lifting.evaluation.evaluate import (
     Errors,
     Evaluation,
     PoseErrors,
+    coverage_sentence,
     nan_to_none,
     summarize,
 )
@@ -180,10 +181,9 @@ def _errors(before: Evaluation, after: Evaluation, errors: Sequence[PoseErrors])
     yield table(("", *MEASURES, "poses"), [_cells(name, row) for name, row in rows.items()])
     low, high = after.pck_threshold_mm
     threshold = f"{low:.0f} mm" if low == high else f"{low:.0f} to {high:.0f} mm"
-    yield paragraph(
-        f"Compared with {REFERENCES[after.reference]}; threshold of PCK and AUC {threshold}.",
-        "note",
-    )
+    notes = [f"Compared with {REFERENCES[after.reference]}; threshold of PCK and AUC {threshold}"]
+    notes += filter(None, [coverage_sentence(after)])
+    yield paragraph(f"{'; '.join(notes)}.", "note")
     parts: list[str] = []
     joints = torch.cat([one.joints.flatten(0, 1) for one in errors])
     aligned = torch.cat([one.aligned_joints.flatten(0, 1) for one in errors])

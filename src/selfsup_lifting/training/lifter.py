@@ -1,8 +1,9 @@
 """The network: a residual MLP from 2D joints to 3D joints."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from itertools import zip_longest
+from typing import NamedTuple
 
 import torch
 from einops import rearrange
@@ -18,6 +19,7 @@ from selfsup_lifting.skeleton.skeletons import (
     root_in_image,
     root_position,
 )
+from selfsup_lifting.training.ellipsoids import NUMBERS, covariances, whitening_matrices
 
 # The default initialization gives first poses several meters wide, some of them behind a camera,
 # where a projection is meaningless; a tenth of it starts near the root.
@@ -26,6 +28,20 @@ OUTPUT_SCALE = 0.1
 # A confidence of 1 as an input, in focal lengths: about the deviation of a joint's coordinate. An
 # input of size 1 would hide the coordinates in its variation until a training is long.
 CONFIDENCE_UNIT = 0.1
+
+
+class Lifted(NamedTuple):
+    """One pass of the network.
+
+    Attributes:
+        poses: The joints relative to the root, in the camera's axes [m].
+        hidden: The features that the poses are a linear function of.
+        turn: The turn of the camera to the root; None without `turn_to_root`.
+    """
+
+    poses: Float[Tensor, "*batch joints 3"]
+    hidden: Float[Tensor, "poses width"]
+    turn: Float[Tensor, "*batch 3 3"] | None
 
 
 class Lifter(nn.Module):
@@ -44,6 +60,10 @@ class Lifter(nn.Module):
         numbers = 3 if settings.confidence_input else 2
         self.encoder = _Coder(numbers * joints, nn.Linear(width, width), settings)
         self.decoder = _Coder(width, _output_layer(width, 3 * joints), settings)
+        if settings.uncertainty:  # last, so that it changes no other weight of a seed
+            self.whitening = _output_layer(width, NUMBERS * joints)
+            self.error_unit = nn.Buffer(torch.ones(()))
+            self.ellipsoid_scale = nn.Buffer(torch.ones(()))
 
     def forward(
         self,
@@ -64,21 +84,86 @@ class Lifter(nn.Module):
             The joints relative to the root, in the camera's axes [m]. The output for a pose
             without any detection is meaningless: see `inference.lift`.
         """
-        poses = self._lifted(image, seen, confidence)
-        if not self.settings.average_mirrored or self.training:
+        poses = self._pass(image, seen, confidence).poses
+        if not self._averages:
             return poses
-        order = self.skeleton.mirror_order
-        trust = None if confidence is None else confidence[..., order]
-        flip = torch.tensor([-1.0, 1.0, 1.0], dtype=image.dtype, device=image.device)
-        mirrored = self._lifted(image[..., order, :] * flip[:2], seen[..., order], trust)
-        return (poses + mirrored[..., order, :] * flip) / 2
+        order, flip = self.skeleton.mirror_order, _flip(image)
+        other = self._pass(*self._mirrored(image, seen, confidence)).poses
+        return (poses + other[..., order, :] * flip) / 2
 
-    def _lifted(
+    def with_whitening(
+        self,
+        image: Float[Tensor, "*batch joints 2"],
+        seen: Bool[Tensor, "*batch joints"],
+        confidence: Float[Tensor, "*batch joints"] | None = None,
+    ) -> tuple[Float[Tensor, "*batch joints 3"], Float[Tensor, "*batch joints 3 3"] | None]:
+        """Lift poses in one pass, and whiten their errors if `settings.uncertainty` asks for it.
+
+        Returns:
+            The poses as from `forward` in training, and the matrices that whiten the errors of
+            their joints [1 / error_unit]; the gradient of these reaches the last layer alone.
+        """
+        lifted = self._pass(image, seen, confidence)
+        if not self.settings.uncertainty:
+            return lifted.poses, None
+        numbers = self.whitening(lifted.hidden.detach()).view(*lifted.poses.shape[:-1], NUMBERS)
+        matrices = whitening_matrices(numbers)
+        if lifted.turn is not None:
+            matrices = matrices @ lifted.turn[..., None, :, :]
+        return lifted.poses, matrices
+
+    def covariances(
+        self,
+        image: Float[Tensor, "*batch joints 2"],
+        seen: Bool[Tensor, "*batch joints"],
+        confidence: Float[Tensor, "*batch joints"] | None = None,
+    ) -> Float[Tensor, "*batch joints 3 3"]:
+        """Return how sure the network is of the poses that `forward` lifts from the same input.
+
+        Returns:
+            The covariance of each joint, in the camera's axes [m^2]: that of a normal distribution
+            whose ellipsoid for 90 % holds 90 % of the errors. A root of one joint has none.
+        """
+        covariance = self._covariance(image, seen, confidence)
+        if self._averages:
+            order, flip = self.skeleton.mirror_order, _flip(image)
+            other = self._covariance(*self._mirrored(image, seen, confidence))[..., order, :, :]
+            covariance = (covariance + flip[:, None] * other * flip) / 2
+        has_error = torch.ones(image.shape[-2]).to(image)
+        if len(self.skeleton.root) == 1:
+            has_error[self.skeleton.root[0]] = 0.0
+        size = self.ellipsoid_scale * self.error_unit
+        return size**2 * has_error[:, None, None] * covariance
+
+    @property
+    def _averages(self) -> bool:
+        return self.settings.average_mirrored and not self.training
+
+    def _covariance(
+        self, image: Tensor, seen: Tensor, confidence: Tensor | None
+    ) -> Float[Tensor, "*batch joints 3 3"]:
+        _, whitening = self.with_whitening(image, seen, confidence)
+        if whitening is None:
+            raise ValueError("this lifter was trained without `lifter.uncertainty`")
+        return covariances(whitening)
+
+    def _mirrored(
         self,
         image: Float[Tensor, "*batch joints 2"],
         seen: Bool[Tensor, "*batch joints"],
         confidence: Float[Tensor, "*batch joints"] | None,
-    ) -> Float[Tensor, "*batch joints 3"]:
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return the input of the mirrored image."""
+        order = self.skeleton.mirror_order
+        trust = None if confidence is None else confidence[..., order]
+        return image[..., order, :] * _flip(image)[:2], seen[..., order], trust
+
+    def _pass(
+        self,
+        image: Float[Tensor, "*batch joints 2"],
+        seen: Bool[Tensor, "*batch joints"],
+        confidence: Float[Tensor, "*batch joints"] | None,
+    ) -> Lifted:
         turn = None
         if self.settings.turn_to_root:
             turn = turn_to(root_in_image(image, seen, self.skeleton.root)[..., 0, :])
@@ -88,11 +173,24 @@ class Lifter(nn.Module):
             trust = seen.to(image.dtype) * (1.0 if confidence is None else confidence)
             centered = torch.cat([centered, CONFIDENCE_UNIT * trust[..., None]], dim=-1)
         latent = self.encoder(rearrange(centered, "... joint value -> (...) (joint value)"))
-        poses = rearrange(self.decoder(latent), "pose (joint xyz) -> pose joint xyz", xyz=3)
+        *layers, last = self.decoder.layers
+        hidden = _in_order(layers, latent)
+        poses = rearrange(last(hidden), "pose (joint xyz) -> pose joint xyz", xyz=3)
         poses = self.settings.output_unit * poses
         poses = poses - root_position(poses, self.skeleton.root)
         poses = poses.reshape(*image.shape[:-1], 3)
-        return poses if turn is None else poses @ turn  # type: ignore[no-any-return]
+        return Lifted(poses if turn is None else poses @ turn, hidden, turn)
+
+
+def _flip(image: Tensor) -> Float[Tensor, "3"]:
+    """Return the signs of coordinates in a mirror."""
+    return torch.tensor([-1.0, 1.0, 1.0], dtype=image.dtype, device=image.device)
+
+
+def _in_order(layers: Iterable[nn.Module], features: Tensor) -> Tensor:
+    for layer in layers:
+        features = layer(features)
+    return features
 
 
 def turn_to(image: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 3 3"]:

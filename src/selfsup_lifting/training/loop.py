@@ -37,6 +37,7 @@ from selfsup_lifting.training.saving import Checkpoints
 from selfsup_lifting.training.step import TrainingStep, adam
 from selfsup_lifting.training.stopping import stop_requests
 from selfsup_lifting.training.synced_batchnorm import with_synced_batchnorm
+from selfsup_lifting.training.uncertainty import EllipsoidSize
 from selfsup_lifting.training.virtual_cameras import VirtualCameras, virtual_cameras
 
 # Every epoch of every run has its own random numbers, so a resumed run equals an unbroken one.
@@ -90,10 +91,13 @@ def train(  # noqa: PLR0913 - what to learn from, where to save, and what to sho
     """
     device = own_device(training_device(config.device))
     selection = ModelSelection(config, first_cameras(recordings, config.cameras_learned), device)
-    dataset = build_dataset(selection.training, config.losses.labels, config.triangulation)
-    cameras = _virtual_cameras(config, dataset, selection.training, device)
+    ellipsoids = EllipsoidSize(config, selection.training, device)
+    recordings = ellipsoids.training
+    dataset = build_dataset(recordings, config.losses.labels, config.triangulation)
+    cameras = _virtual_cameras(config, dataset, recordings, device)
     dataset = dataset.to(device)
     lifter = untrained_lifter(common_skeleton(recordings), config).to(device).train()
+    ellipsoids.set_unit(lifter, dataset)
     if config.sync_batchnorm and process_count() > 1:
         with_synced_batchnorm(lifter)
     optimizer = adam(lifter, config)
@@ -111,10 +115,11 @@ def train(  # noqa: PLR0913 - what to learn from, where to save, and what to sho
         epochs = epoch_count(config, len(dataset))
         step = TrainingStep(lifter, optimizer, config, cameras)
         step.compile(dataset.select(dataset.batches(config.frames_per_batch, None)[0]))
-        with progress(epochs, log.done) as show, _naming_frames(dataset, config, log, selection):
+        with progress(epochs, log.done) as show, _naming_frames(dataset, config, log, recordings):
             while log.done < epochs:
                 _run_epoch(step, dataset, epochs, checkpoints, state)
-                line = log.epoch({**selection.score(lifter), **scores(lifter)})
+                size = ellipsoids.fit(lifter)
+                line = log.epoch({**size, **selection.score(lifter), **scores(lifter)})
                 checkpoints.step_done(0)
                 show(line)
                 state = None
@@ -156,7 +161,7 @@ def epoch_seed(config: Config, epoch: int) -> int:
 
 @contextmanager
 def _naming_frames(
-    dataset: Frames, config: Config, log: RunLog, selection: ModelSelection
+    dataset: Frames, config: Config, log: RunLog, recordings: Sequence[Recording]
 ) -> Iterator[None]:
     """Add to the error of a training that has diverged which frames its batch had."""
     try:
@@ -164,7 +169,7 @@ def _naming_frames(
     except DivergedError as error:
         seed = epoch_seed(config, log.done) if config.shuffle else None
         chosen = dataset.batches(config.frames_per_batch, seed)[error.step]
-        names = dataset.describe(chosen, [one.name for one in selection.training])
+        names = dataset.describe(chosen, [one.name for one in recordings])
         raise ValueError(
             f"{error}; its batch has {names}; likely causes: a `learning_rate` that is too high, "
             "or detections or cameras that are far off"

@@ -58,7 +58,7 @@ def input_triangulation_loss(
     Reference:
         Bouazizi et al., FG 2021, eq. 2.
     """
-    return _masked_mean(_norm(targets - poses, norm, dim=-1), mask)
+    return masked_mean(_norm(targets - poses, norm, dim=-1), mask)
 
 
 def poses_in_views(
@@ -112,7 +112,7 @@ def projection_loss(
     projected = in_cameras[:, :, :2] / torch.where(reliable, depths, 1.0)[:, :, None]
     projected = projected - joints_of(projected, root, dim=-1).mean(dim=-1, keepdim=True)
     deviations = projected - image.mT[:, :, :, None]
-    return _masked_mean(_norm(deviations, Norm.L1, dim=2), mask.transpose(1, 2) & reliable)
+    return masked_mean(_norm(deviations, Norm.L1, dim=2), mask.transpose(1, 2) & reliable)
 
 
 def consistency_loss(
@@ -148,7 +148,7 @@ def consistency_loss(
     counted = (usable[:, :, None] & usable[:, None] & others)[..., None]
     if labelled is not None:
         counted = counted & labelled[:, None, None]
-    return _masked_mean(deviations, counted.expand(deviations.shape))
+    return masked_mean(deviations, counted.expand(deviations.shape))
 
 
 def output_triangulation_loss(
@@ -191,7 +191,7 @@ def output_triangulation_loss(
     output = torch.where(found[..., None], output, 0.0)
     targets = output.detach() if detach_targets else output
     deviations = _norm(rotated_to_views(targets, camera_from_root) - poses, norm, dim=-1)
-    return _masked_mean(deviations, usable[..., None] & found[:, None])
+    return masked_mean(deviations, usable[..., None] & found[:, None])
 
 
 def rotation_part(transform: Float[Tensor, "*batch 4 4"]) -> Float[Tensor, "*batch 4 4"]:
@@ -210,7 +210,7 @@ def _norm(deviation: Float[Tensor, "..."], norm: Norm, dim: int) -> Float[Tensor
     return torch.where(size < HUBER_DELTA, square, line).sum(dim)
 
 
-def _masked_mean(values: Tensor, mask: Tensor) -> Float[Tensor, ""]:
+def masked_mean(values: Tensor, mask: Tensor) -> Float[Tensor, ""]:
     """Average over the elements that count."""
     counted = torch.where(mask, values, 0.0).sum()
     count = mean_count(mask)

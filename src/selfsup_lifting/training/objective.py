@@ -21,6 +21,8 @@ from selfsup_lifting.training.losses import (
 )
 from selfsup_lifting.training.virtual_cameras import VirtualCameras, mix_in_virtual
 
+# `Lifter.with_whitening`, or its compiled form.
+Network = Callable[..., tuple[Tensor, Tensor | None]]
 Terms = Mapping[str, Float[Tensor, ""]]
 
 
@@ -43,22 +45,24 @@ def augmented(
 
 
 def lift_views(
-    lifter: Callable[..., Tensor],
+    network: Network,
     frames: Frames,
     shown: Bool[Tensor, "frames views joints"],
     *,
     per_view_batchnorm: bool,
-) -> Float[Tensor, "frames views joints 3"]:
-    """Lift every view of a batch, from the shown keypoints, to poses in its own axes [m].
+) -> tuple[Float[Tensor, "frames views joints 3"], Float[Tensor, "frames views joints 3 3"] | None]:
+    """Lift every view of a batch, from the shown keypoints, as `Lifter.with_whitening`.
 
     With `per_view_batchnorm`, batch normalization in training uses the statistics of each view
     separately instead of those of all views together.
     """
     inputs = (frames.image, shown, frames.confidence)
     if not per_view_batchnorm:
-        return lifter(*inputs)
+        return network(*inputs)
     views = zip(*(tensor.unbind(dim=1) for tensor in inputs), strict=True)
-    return torch.stack([lifter(*view) for view in views], dim=1)
+    poses, whitening = zip(*(network(*view) for view in views), strict=True)
+    known = [one for one in whitening if one is not None]
+    return torch.stack(poses, dim=1), torch.stack(known, dim=1) if known else None
 
 
 def loss_terms(
@@ -70,8 +74,7 @@ def loss_terms(
     """Evaluate each loss that has a weight, before weighting."""
     usable, cameras = usable_views(frames, root), frames.camera_from_root
     norm, detach = settings.input_norm, settings.detach_targets
-    viewed = frames.seen.any(dim=-1) if settings.partial_views else usable
-    counted = viewed[..., None] & frames.labelled[:, None]
+    counted = counted_joints(frames, root, partial_views=settings.partial_views)
     labels = rotated_to_views(frames.labels, cameras)
     in_views = poses_in_views(poses, cameras)
     compared = (labels, frames.labelled) if settings.consistency_with_labels else (None, None)
@@ -95,6 +98,14 @@ def loss_terms(
     if settings.output_of_detections:
         losses["L_out"] = losses["L_in"]
     return {name: losses[name]() for name in settings.weights}
+
+
+def counted_joints(
+    frames: Frames, root: tuple[int, ...], *, partial_views: bool
+) -> Bool[Tensor, "frames views joints"]:
+    """Return which joints of which views are compared with a label."""
+    viewed = frames.seen.any(dim=-1) if partial_views else usable_views(frames, root)
+    return viewed[..., None] & frames.labelled[:, None]
 
 
 def weighted_sum(terms: Terms, weights: Mapping[str, float]) -> Float[Tensor, ""]:

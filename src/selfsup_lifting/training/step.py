@@ -15,6 +15,7 @@ from selfsup_lifting.training.devices import tensor_float_32
 from selfsup_lifting.training.distributed import average_gradients, process_count, whole_batch
 from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.objective import (
+    Network,
     Terms,
     augmented,
     gradient_shares,
@@ -22,6 +23,7 @@ from selfsup_lifting.training.objective import (
     loss_terms,
     weighted_sum,
 )
+from selfsup_lifting.training.uncertainty import likelihood_loss
 from selfsup_lifting.training.virtual_cameras import VirtualCameras
 
 _log = logging.getLogger(__name__)
@@ -44,11 +46,13 @@ class Evaluated:
         frames: The frames, after augmentation.
         poses: Each view's prediction, in its own axes [m].
         terms: The losses by name, before weighting.
+        likelihood: The loss of the ellipsoids around the joints; zero without them.
     """
 
     frames: Frames
     poses: Float[Tensor, "frames views joints 3"]
     terms: Terms
+    likelihood: Float[Tensor, ""] | float = 0.0
 
 
 class TrainingStep:
@@ -72,7 +76,7 @@ class TrainingStep:
     ) -> None:
         self.is_compiled, self._cameras = False, cameras
         self.lifter, self._optimizer, self._config = lifter, optimizer, config
-        self._network: Callable[..., Tensor] = lifter
+        self._network: Network = lifter.with_whitening
         self.losses: Callable[..., Terms] = loss_terms
         self._on_cuda = next(lifter.parameters()).is_cuda
 
@@ -85,7 +89,8 @@ class TrainingStep:
         choice = self._config.compile if process_count() == 1 else Compile.OFF
         if choice is Compile.OFF or (choice is Compile.AUTO and not self._on_cuda):
             return
-        self._network, self.losses = torch.compile(self.lifter), torch.compile(loss_terms)
+        plain = (self.lifter.with_whitening, loss_terms)
+        self._network, self.losses = torch.compile(plain[0]), torch.compile(plain[1])
         try:
             self._try(frames)
         except Exception as error:
@@ -93,7 +98,7 @@ class TrainingStep:
                 line = str(error).strip().splitlines()[0]
                 raise ValueError(f"the training step cannot be compiled: {line}") from error
             _log.info("the training step is not compiled: %s", error)
-            self._network, self.losses = self.lifter, loss_terms
+            self._network, self.losses = plain
         else:
             self.is_compiled = True
 
@@ -102,18 +107,22 @@ class TrainingStep:
         config = self._config
         frames, shown = augmented(frames, config.augmentation, self.lifter.skeleton, self._cameras)
         with self._precision():
-            poses = lift_views(
+            poses, whitening = lift_views(
                 self._network, frames, shown, per_view_batchnorm=config.per_view_batchnorm
             )
+        root = self.lifter.skeleton.root
         with whole_batch():
-            terms = self.losses(poses, frames, self.lifter.skeleton.root, losses)
-        return Evaluated(frames, poses, terms)
+            terms = self.losses(poses, frames, root, losses)
+            if whitening is None:
+                return Evaluated(frames, poses, terms)
+            likelihood = likelihood_loss(poses, whitening, frames, self.lifter)
+        return Evaluated(frames, poses, terms, likelihood)
 
     def update(self, evaluated: Evaluated, losses: LossSettings) -> None:
         """Change the weights by one step of the optimizer."""
         self._optimizer.zero_grad(set_to_none=True)
         with self._precision():
-            weighted_sum(evaluated.terms, losses.weights).backward()
+            (weighted_sum(evaluated.terms, losses.weights) + evaluated.likelihood).backward()
         average_gradients(self.lifter)
         if self._config.reset_adam:
             self._optimizer.state.clear()

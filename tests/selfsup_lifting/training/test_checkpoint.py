@@ -1,5 +1,6 @@
 """Laws of checkpoints."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from tests.selfsup_lifting.training.small_runs import saved_run
 
 EVERY_SETTING = LifterSettings(
     width=8, blocks=1, confidence_input=True, turn_to_root=True, average_mirrored=True,
-    output_unit=0.5,
+    output_unit=0.5, uncertainty=True,
 )  # fmt: skip
 
 
@@ -75,12 +76,29 @@ def test_a_change_of_what_weights_mean_needs_a_new_format() -> None:
         name: torch.arange(float(one.numel())).cos().abs().view(one.shape).to(one.dtype) / 3
         for name, one in lifter.state_dict().items()
     }
+    weights["whitening.weight"] = torch.arange(816.0).cos().view(102, 8) / 100
     lifter.load_state_dict(weights)
     image = torch.arange(34.0).sin().view(17, 2) / 5
     seen, confidence = torch.ones(17, dtype=torch.bool), torch.arange(17.0).cos().abs()
     expected = torch.tensor([[0.0409, 0.2169, 0.0418], [0.0451, 0.6491, -0.5290]])
     assert FORMAT == "selfsup-lifting 2"
     assert_close(lifter(image, seen, confidence)[[3, 16]], expected, atol=1e-3, rtol=0)
+    covariance = lifter.covariances(image, seen, confidence)[3]
+    variances = torch.tensor([0.00893, 0.00658, 0.01024])
+    assert_close(covariance.diagonal(), variances, atol=3e-5, rtol=0)
+    assert_close(covariance[1, 2], torch.tensor(-0.00074), atol=3e-5, rtol=0)
+
+
+def test_a_lifter_from_before_a_setting_has_its_default(tmp_path: Path) -> None:
+    lifter = saved_run(tmp_path / "run")
+    with safe_open(tmp_path / "run" / "model.safetensors", framework="pt") as file:
+        metadata = file.metadata()
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
+    settings = json.loads(metadata["lifter"])
+    del settings["uncertainty"]
+    metadata["lifter"] = json.dumps(settings)
+    save_file(weights, tmp_path / "old.safetensors", metadata)
+    assert load_lifter(tmp_path / "old.safetensors").settings == lifter.settings
 
 
 @pytest.mark.rejects
