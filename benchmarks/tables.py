@@ -37,6 +37,11 @@ def triangulation(rows: list[Row]) -> list[list[str]]:
     return _compared(_first_of_each(some), "torch SVD", "views", "m")
 
 
+def beside_busy(rows: list[Row]) -> list[list[str]]:
+    """Compare the solvers where other processes keep the cores busy."""
+    return _compared([row for row in rows if "busy" in row["rig"]], "torch SVD", "views", "m")
+
+
 def two_views(rows: list[Row]) -> list[list[str]]:
     """Compare the solvers on two views, kornia and OpenCV too."""
     some = [row for row in rows if row["rig"] == "2 on a ring"]
@@ -240,6 +245,7 @@ def licenses(rows: list[Row]) -> list[list[str]]:
 
 TABLES: dict[str, tuple[str, Callable[[list[Row]], list[list[str]]]]] = {
     "triangulation": ("triangulation", triangulation),
+    "beside busy processes": ("triangulation", beside_busy),
     "two views": ("triangulation", two_views),
     "accuracy": ("triangulation", accuracy),
     "growth": ("triangulation", growth),

@@ -3,12 +3,16 @@
 Every solver gets the same projections and pixels. The error is the largest distance from the
 float64 SVD of the same equations. torch's SVD and eigh solve the equations of all views; kornia and
 OpenCV support two views only, and OpenCV has neither gradients nor GPU support. A copy of the
-pixels shows the limit by memory bandwidth.
+pixels shows the limit by memory bandwidth. The headline scene is measured also beside processes
+that keep the cores busy, as a training is beside its data loaders.
 
     python benchmarks/triangulation.py [--device cpu|cuda] [--threads 2] [--quick]
 """
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import radians
 
@@ -33,6 +37,7 @@ TRADES = ("float32", "float64")
 POINTS = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 VIEWS = (2, 8, 16)
 FOCAL_LENGTH = 1145.0
+BUSY_PROCESSES = 2
 
 
 @dataclass(frozen=True)
@@ -144,6 +149,24 @@ def rows(asked: Suite) -> Iterator[Row]:
         )
     for points in POINTS[: 1 if asked.quick else None]:
         yield from _rows(asked, scene("ring", ring, points), "float32")
+
+    if asked.device == "cpu":
+        with busy_processes(BUSY_PROCESSES):
+            beside = scene(f"ring, beside {BUSY_PROCESSES} busy processes", ring, few)
+            yield from _rows(asked, beside, "float32", modes=("forward",))
+
+
+@contextmanager
+def busy_processes(count: int) -> Iterator[None]:
+    """Keep cores busy, each with one thread."""
+    command = [sys.executable, "-c", "while True: pass"]
+    busy = [subprocess.Popen(command) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for each in busy:
+            each.kill()
+            each.wait()
 
 
 def _rows(
