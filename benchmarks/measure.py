@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from time import perf_counter
 
 import torch
 from torch.utils.benchmark import Timer
@@ -107,11 +108,11 @@ def answer(name: str, rows: Callable[[Suite], Iterable[object]]) -> None:
 
 
 def measure(call: Callable[[], object], runs: int) -> Timing:
-    """Time a call; `Timer` warms up and synchronizes."""
+    """Time a call; `Timer` warms up and synchronizes. A small run calls once."""
+    if runs < RUNS:
+        return Timing(_once(call), 0.0, 1)
     timer = Timer("call()", globals={"call": call}, num_threads=torch.get_num_threads())
-    count = runs
-    if runs >= RUNS:
-        count = max(runs, min(100, int(SECONDS / timer.timeit(1).median)))
+    count = max(runs, min(100, int(SECONDS / timer.timeit(1).median)))
     times = [timer.timeit(1).median for _ in range(count)]
     quartiles = torch.tensor(times).double().quantile(torch.tensor([0.25, 0.5, 0.75]).double())
     return Timing(float(quartiles[1]), float(quartiles[2] - quartiles[0]), len(times))
@@ -124,7 +125,7 @@ def device_seconds(call: Callable[[], object], device: str, runs: int) -> float:
     launched everything, so that it never waits for Python.
     """
     if device == "cpu":
-        return Timer("call()", globals={"call": call}).timeit(1).median
+        return _once(call)
     times = []
     for _ in range(max(runs, RUNS)):
         start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
@@ -135,6 +136,14 @@ def device_seconds(call: Callable[[], object], device: str, runs: int) -> float:
         torch.cuda.synchronize()
         times.append(1e-3 * start.elapsed_time(end))
     return float(torch.tensor(times).double().median())
+
+
+def _once(call: Callable[[], object]) -> float:
+    start = perf_counter()
+    call()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return perf_counter() - start
 
 
 def peak_bytes(call: Callable[[], object], device: str) -> int:
