@@ -52,6 +52,21 @@ def test_every_direct_dependency_is_pinned() -> None:
     assert {need for need in direct if "[" not in need} - pinned == {"triton"}
 
 
+def test_ci_installs_known_files_of_the_pinned_versions() -> None:
+    listed = (ROOT / ".ci" / "requirements.txt").read_text()
+    blocks = re.split(r"^(?=[a-z])", listed, flags=re.MULTILINE)[1:]
+    assert [block for block in blocks if "--hash=sha256:" not in block] == []
+    locked = {block.split()[0] for block in blocks}
+    names = {one.split("==")[0] for one in locked}
+    pinned = re.findall(r"^([\w-]+)(==.*)", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    assert {name + version for name, version in pinned if name in names} <= locked
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    groups = [project["dependencies"], *(extras[one] for one in ("bench", "c3d", "docs", "dev"))]
+    direct = {re.split("[>;]", need)[0] for group in groups for need in group if "[" not in need}
+    assert direct - names == {"torch"}, "run .ci/lock"
+
+
 def groups(text: str, heading: str, name: str) -> dict[str, list[str]]:
     """Return the names under each heading that has any."""
     parts = re.split(rf"^{heading}(.*)$", text, flags=re.MULTILINE)[1:]

@@ -83,6 +83,13 @@ def require_floating(**tensors: Tensor) -> None:
             _require_same(name, "device", tensor.device, first, expected.device)
 
 
+def require_integers(**tensors: Tensor) -> None:
+    """Refuse fractions, complex numbers and truth values."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype is torch.bool:
+            raise ValueError(f"`{name}` must have an integer dtype, got {tensor.dtype}")
+
+
 def _require_same(name: str, what: str, found: object, first: str, expected: object) -> None:
     if found != expected:
         raise ValueError(f"`{name}` must have the {what} of `{first}` ({expected}), got {found}")

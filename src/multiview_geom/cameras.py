@@ -14,6 +14,7 @@ from multiview_geom._validation import (
     for_computation,
     product,
     require_floating,
+    require_integers,
     require_same_size,
     require_trailing_shape,
 )
@@ -75,6 +76,7 @@ class Cameras:
             raise ValueError("`distortion` must be given for fisheye lenses, got None")
         if self.image_size is not None:
             require_trailing_shape("image_size", self.image_size, "views", 2)
+            require_integers(image_size=self.image_size)
         tensors = self._tensors()
         require_floating(**{name: tensors[name] for name in tensors if name != "image_size"})
         if not self.names:

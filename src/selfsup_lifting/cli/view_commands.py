@@ -32,6 +32,7 @@ from selfsup_lifting.evaluation.inspection import (
     inspect_results,
 )
 from selfsup_lifting.files import read_results
+from selfsup_lifting.files.sessions.layout import unrecognized_tracks
 from selfsup_lifting.files.sessions.project import calibrations_in
 from selfsup_lifting.read_errors import ReadError, UnrecognizedError
 from selfsup_lifting.recording import Recording
@@ -93,10 +94,12 @@ def _inspected(
         if not place.is_file() and not isinstance(unread, UnrecognizedError):
             raise
         files = calibrations_in(place) if place.is_dir() else []
+        others = unrecognized_tracks(place) if place.is_dir() else []
         try:
             file = calibration_file(files[0] if len(files) == 1 else place)
             in_meters = file.cameras.scaled(meters_per_unit(file.unit or "m"))
-            return inspect_calibration(file), [], in_meters
+            unread_files = [other for other in others if other not in files]
+            return inspect_calibration(file, unread_files), [], in_meters
         except ValueError as invalid:
             if isinstance(unread, UnrecognizedError):
                 raise unread from None

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
+from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
@@ -21,6 +23,7 @@ from selfsup_lifting.config import Method, ReadSettings, TriangulationSettings
 from selfsup_lifting.evaluation.subject_size import PERSON_SIZE_M, is_person
 from selfsup_lifting.files import read_results
 from selfsup_lifting.mapped import release_pages
+from selfsup_lifting.read_errors import listed
 from selfsup_lifting.reader import ReadResult, merged_notes
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.triangulate import triangulate_recording
@@ -140,10 +143,21 @@ class RigInspection:
     warnings: tuple[str, ...]
 
 
-def inspect_calibration(file: CameraFile) -> RigInspection:
-    """Inspect the content of a calibration file."""
-    warnings = tuple(issue.message for issue in check_cameras(file.cameras))
-    return RigInspection(file.format.title, file.unit, summarize_cameras(file.cameras), warnings)
+def inspect_calibration(file: CameraFile, unread: Sequence[Path] = ()) -> RigInspection:
+    """Inspect the content of a calibration file.
+
+    Args:
+        file: The file.
+        unread: Files beside it that look like detections, in no known format.
+
+    Returns:
+        What it holds, and what looks wrong.
+    """
+    issues = [issue.message for issue in check_cameras(file.cameras)]
+    if unread:
+        issues.append(f"not read: {listed(one.name for one in unread)}: in no known format")
+    summary = summarize_cameras(file.cameras)
+    return RigInspection(file.format.title, file.unit, summary, tuple(issues))
 
 
 def _cameras(recordings: Sequence[Recording]) -> dict[str, tuple[int, int]]:
@@ -319,7 +333,7 @@ def _warnings_about_size(recording: Recording, size: float) -> list[str]:
     """Compare the subject with a usual one, which shows a wrong unit of length."""
     person = is_person(recording.skeleton)
     low, high = PERSON_SIZE_M if person else SUBJECT_SIZE_M
-    if low <= size <= high:
+    if low <= size <= high or isnan(size):  # without any point, other warnings say so
         return []
     subject = "person" if person else "subject"
     usual = f"usually {low:g} to {high:g} m; the calibration does not fit the detections"

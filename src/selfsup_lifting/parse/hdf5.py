@@ -50,7 +50,8 @@ def array_at(group: Any, name: str) -> Any:  # noqa: ANN401 - h5py is untyped
     """Read an array of a group.
 
     Raises:
-        ReadError: If it is in another file, or would take far more memory than the file.
+        ReadError: If it is in another file, has complex numbers, or would take far more memory
+            than the file.
         KeyError: If the group has no such array.
     """
     place = Place(Path(group.file.filename), name)
@@ -59,6 +60,8 @@ def array_at(group: Any, name: str) -> Any:  # noqa: ANN401 - h5py is untyped
     array = group[name]
     if array.is_virtual or array.external:
         raise place.error("expected an array of this file, got one in another file")
+    if array.dtype.kind == "c":
+        raise place.error("expected real numbers, got complex ones")
     require_unpackable(place.path, array.size * array.dtype.itemsize, f"`{name}`")
     return array[()]
 

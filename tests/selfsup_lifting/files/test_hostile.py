@@ -9,10 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
+import h5py
 import numpy as np
 import pytest
 from scipy.io import savemat
 
+from selfsup_lifting.cli.view_commands import _inspected
 from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.parse.folders import entries
@@ -207,11 +209,31 @@ def test_more_cameras_than_any_rig_has_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.rejects
-def test_complex_keypoints_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["keypoints", "intrinsics", "image_size"])
+def test_complex_numbers_are_refused(tmp_path: Path, name: str) -> None:
     save_recording(tmp_path / "x.npz", Scene(frames=3).recording())
     arrays = dict(np.load(tmp_path / "x.npz"))
-    np.savez(tmp_path / "x.npz", **{**arrays, "keypoints": arrays["keypoints"].astype(complex)})
-    refused(tmp_path / "x.npz", r"`keypoints` must be floating point, got torch\.complex128")
+    np.savez(tmp_path / "x.npz", **{**arrays, name: arrays[name].astype(complex)})
+    refused(tmp_path / "x.npz", rf"`{name}` must .*, got torch\.complex128")
+
+
+def test_complex_tracks_are_refused(tmp_path: Path) -> None:
+    folder = session(tmp_path, "sleap")
+    for name in folder.glob("cam*.h5"):
+        with h5py.File(name, "r+") as file:
+            tracks = file["tracks"][()]
+            del file["tracks"]
+            file["tracks"] = tracks.astype(complex)
+    refused(folder, r"tracks: expected real numbers, got complex ones")
+
+
+def test_a_calibration_beside_unknown_files_is_not_all_there_is(tmp_path: Path) -> None:
+    folder = session(tmp_path, "sleap")
+    for name in folder.glob("cam*.h5"):
+        with h5py.File(name, "r+") as file:
+            del file["node_names"]
+    found, _, _ = _inspected(str(folder), ReadSettings())
+    assert found.warnings[-1].startswith("not read: cam1")
 
 
 def test_a_recording_without_frames_is_refused(tmp_path: Path) -> None:
