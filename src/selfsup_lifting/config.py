@@ -20,6 +20,8 @@ class People(Enum):
     """Everybody whom two cameras see: one recording per person."""
 
 
+# Frame rates outside of these limits are damaged [1/s].
+LOWEST_FPS, HIGHEST_FPS = 1e-6, 1e6
 METERS_PER_UNIT = {"m": 1.0, "cm": 0.01, "mm": 0.001, "inch": 0.0254}
 
 
@@ -101,7 +103,11 @@ class ReadSettings(Bounded):
         0, "Longest gap in a track that is interpolated", unit="frames", least=0
     )
     fps: float | None = setting(
-        None, "Subsample faster recordings to about this frame rate", unit="1/s", above=0
+        None,
+        "Subsample faster recordings to about this frame rate",
+        unit="1/s",
+        least=LOWEST_FPS,
+        most=HIGHEST_FPS,
     )
     fps_phase: int = setting(
         0, "First frame kept when subsampling", "ours: 0; not stated in the paper", least=0
@@ -115,7 +121,11 @@ class ReadSettings(Bounded):
         "ours: yes; code: no; not stated in the paper",
     )  # fmt: skip
     source_fps: float | None = setting(
-        None, "Frame rate of files that do not state one; by default 60", unit="1/s", above=0
+        None,
+        "Frame rate of files that do not state one; by default 60",
+        unit="1/s",
+        least=LOWEST_FPS,
+        most=HIGHEST_FPS,
     )
     simulation_seed: int = setting(0, "Random seed of all simulations", least=-LARGEST)
 

@@ -5,6 +5,7 @@ connect the markers whose distances change least.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from selfsup_lifting.c3d_file import require_ezc3d
+from selfsup_lifting.config import HIGHEST_FPS, LOWEST_FPS
 from selfsup_lifting.parse.text import read_text
 from selfsup_lifting.read_errors import Place
 from selfsup_lifting.saved_tracks import SavedTracks, holds_tracks, load_tracks
@@ -27,6 +29,8 @@ METERS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254}
 # values in the third, markers in the fourth, axes in the fifth.
 TRC_HEADER = 5
 WORLD = "world"
+# Coordinates from here on are damaged [m].
+FARTHEST = 1e9
 
 
 def holds_motion(path: Path) -> bool:
@@ -42,7 +46,8 @@ def load_motion(path: Path) -> SavedTracks:
             program.
 
     Returns:
-        The tracks, in meters and double precision.
+        The tracks, in meters and double precision. Coordinates of a million kilometers and more
+        are missing.
 
     Raises:
         ReadError: If the file is damaged, or its unit of length is unknown.
@@ -54,7 +59,11 @@ def load_motion(path: Path) -> SavedTracks:
         the first of cm, m and mm.
     """
     reader = _READERS.get(path.suffix.lower(), load_tracks)
-    return reader(path)
+    motion = reader(path)
+    if not LOWEST_FPS <= motion.fps <= HIGHEST_FPS:
+        raise Place(path).expected("a frame rate", motion.fps)
+    known = motion.points.abs() < FARTHEST  # also False of NaN
+    return replace(motion, points=torch.where(known, motion.points, torch.nan))
 
 
 def _load_trc(path: Path) -> SavedTracks:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from multiview_geom import Cameras, Lens
 from selfsup_lifting.atomic_write import replacing
+from selfsup_lifting.config import HIGHEST_FPS, LOWEST_FPS
 from selfsup_lifting.mapped import collect
 from selfsup_lifting.npz_file import write_npz
 from selfsup_lifting.parse.npz import load_npz, map_npz
@@ -109,8 +110,9 @@ class Recording:
         _require_shape("confidence", self.confidence, (frames, self.cameras.views, joints))
         if self.truth is not None:
             _require_shape("truth", self.truth, (frames, joints, 3))
-        if not self.fps > 0:
-            raise ValueError(f"`fps` must be above 0, got {self.fps}")
+        if not LOWEST_FPS <= self.fps <= HIGHEST_FPS:
+            limits = f"{LOWEST_FPS:g} to {HIGHEST_FPS:g}"
+            raise ValueError(f"`fps` must be {limits} frames per second, got {self.fps}")
 
     @property
     def frame_count(self) -> int:

@@ -65,6 +65,22 @@ def test_a_row_may_end_early(tmp_path: Path) -> None:
     assert points[3, 1:].isnan().all()
 
 
+@pytest.mark.parametrize("rate", ["1e-320", "1e308", "nan", "-30"])
+def test_a_rate_that_no_camera_has_is_refused(tmp_path: Path, rate: str) -> None:
+    (tmp_path / "plate.trc").write_text(MARKERS.replace("100.00", rate))
+    with pytest.raises(ReadError, match=r"plate\.trc: expected .*a frame rate"):
+        load_motion(tmp_path / "plate.trc")
+
+
+@pytest.mark.parametrize("giant", ["1e308", "-1e13", "inf"])
+def test_a_point_beyond_the_moon_is_missing(tmp_path: Path, giant: str) -> None:
+    (tmp_path / "plate.trc").write_text(MARKERS.replace("\t1100\t", f"\t{giant}\t", 1))
+    points = load_motion(tmp_path / "plate.trc").points
+    assert points[1, 0, 1].isnan()
+    assert points[1, 1].tolist() == [0.1, 1.1, 0.0]
+    main(["view", str(tmp_path / "plate.trc"), "--out", str(tmp_path / "plate.gif")])
+
+
 def test_a_hierarchy_has_its_joints_and_the_ends_of_its_bones(tmp_path: Path) -> None:
     found = load_motion(saved(tmp_path / "walk.bvh"))
     (tmp_path / "actor.bvh").write_text(actor())

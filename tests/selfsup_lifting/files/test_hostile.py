@@ -217,6 +217,26 @@ def test_complex_numbers_are_refused(tmp_path: Path, name: str) -> None:
     refused(tmp_path / "x.npz", rf"`{name}` must .*, got torch\.complex128")
 
 
+@pytest.mark.parametrize("seconds", ["1e-320", "1e300", "-1", "nan"])
+def test_a_frame_rate_that_no_camera_has_is_unknown(tmp_path: Path, seconds: str) -> None:
+    folder = session(tmp_path, "plain_csv")
+    for file in folder.glob("cam*.csv"):
+        mark, head, *rows = file.read_text().splitlines()
+        cells = [row.split(",") for row in rows]
+        timed = [[n, str(float(seconds) * int(n)), *others] for n, _, *others in cells]
+        file.write_text("\n".join([mark, head, *map(",".join, timed)]))
+    (recording,) = read_recordings([str(folder)], ReadSettings())
+    assert recording.fps == 60.0
+
+
+@pytest.mark.parametrize("rate", [1e-300, 1e300])
+def test_a_frame_rate_that_no_camera_has_is_refused(rate: float) -> None:
+    with pytest.raises(ValueError, match=r"`fps` must be 1e-06 to 1e\+06 frames per second"):
+        replace(Scene(views=2, frames=3).recording(), fps=rate)
+    with pytest.raises(ValueError, match=r"setting `fps` must be at (least|most) 1"):
+        ReadSettings(fps=rate)
+
+
 def test_complex_tracks_are_refused(tmp_path: Path) -> None:
     folder = session(tmp_path, "sleap")
     for name in folder.glob("cam*.h5"):

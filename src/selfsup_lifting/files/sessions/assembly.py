@@ -10,7 +10,7 @@ from torch import Tensor
 
 from multiview_geom import Cameras
 from selfsup_lifting.association import everybody, largest_person, one_person
-from selfsup_lifting.config import People, ReadSettings
+from selfsup_lifting.config import HIGHEST_FPS, LOWEST_FPS, People, ReadSettings
 from selfsup_lifting.files.tracks.person_frames import frame_range
 from selfsup_lifting.files.tracks.view_tracks import Scale, ViewTracks
 from selfsup_lifting.read_errors import Place, ReadError
@@ -55,9 +55,10 @@ def assemble(
     persons = _persons(aligned, cameras, keypoints, settings)
     notes = [*notes, *_note_on_fractions(name, views)]
     notes += chain.from_iterable(view.notes for view in aligned)
-    rates = (fps, *(view.fps for view in aligned), settings.source_fps)
-    rate = next(filter(None, rates), USUAL_FPS)
-    if not any(rates):
+    stated = (fps, *(view.fps for view in aligned), settings.source_fps)
+    rates = [one for one in stated if one is not None and LOWEST_FPS <= one <= HIGHEST_FPS]
+    rate = next(iter(rates), USUAL_FPS)
+    if not rates:
         guess = f"the frame rate is unknown; taken as {rate:g} per s"
         notes.append(f"{name}: {guess}; --source-fps overrules this")
     path, paths = views[0].source, {view.source for view in views}
