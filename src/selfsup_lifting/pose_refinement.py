@@ -2,9 +2,10 @@
 
 A lifted pose does not project exactly to its detections, and its bones change their lengths from
 frame to frame. A few Gauss-Newton steps from the prediction minimize three sums: squared deviations
-from the prediction, along the viewing direction with less weight than across it; squared
-reprojection errors at the distance of the body, weighted by confidence; and squared deviations of
-the bones from their median lengths in the track. Finally, the poses are smoothed over time.
+from the prediction; squared reprojection errors at the distance of the body, weighted by
+confidence; and squared deviations of the bones from their median lengths in the track. A lifter
+that predicts covariances gives the weights of the first sum; for another, they are constants, less
+along the viewing direction than across it. Finally, the poses are smoothed over time.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from selfsup_lifting.inference import lift, placed_in_camera
+from selfsup_lifting.inference import lift, lift_covariances, placed_in_camera
 from selfsup_lifting.recording import PART_FRAMES, Recording
 from selfsup_lifting.skeleton.skeletons import Skeleton, root_position
 from selfsup_lifting.training.lifter import Lifter
@@ -22,8 +23,8 @@ from selfsup_lifting.triangulate import normalized_image
 
 # Standard deviations, relative to the root-mean-square distance of the joints from the root, about
 # 0.5 m for a person: of a prediction across and along the viewing direction, of a detection of
-# confidence 1, and of a bone's length.
-ACROSS, ALONG = 0.05, 0.12
+# confidence 1, and of a bone's length. A predicted covariance is enlarged by the square of LEAST.
+ACROSS, ALONG, LEAST = 0.05, 0.12, 0.01
 DETECTED = 0.04
 BONE = 0.02
 STEPS = 3
@@ -125,6 +126,7 @@ def refine_poses(
     confidence: Float[Tensor, "poses joints"],
     body: BodySize,
     root: tuple[int, ...],
+    covariance: Float[Tensor, "poses joints 3 3"] | None = None,
 ) -> Float[Tensor, "poses joints 3"]:
     """Refine the poses of one track.
 
@@ -134,11 +136,18 @@ def refine_poses(
         confidence: The detector's confidence.
         body: The bones of the person.
         root: The joints whose mean is the root.
+        covariance: How sure the lifter is of each joint [m^2]; constants by default.
 
     Returns:
         The refined poses. A pose without a known place before the camera stays as it is.
     """
-    parts = zip(*(one.split(CHUNK) for one in (poses, image, confidence)), strict=True)
+    if covariance is None:
+        usual = torch.diag(poses.new_tensor([ACROSS, ACROSS, ALONG]) ** 2)
+        relative = usual.expand(*poses.shape, 3)
+    else:
+        relative = covariance / body.distance**2 + LEAST**2 * torch.eye(3).to(poses)
+    inputs = (poses, image, confidence, relative)
+    parts = zip(*(one.split(CHUNK) for one in inputs), strict=True)
     points = torch.cat([_refined(*part, body=body) for part in parts])
     return points - root_position(points, root)
 
@@ -160,13 +169,14 @@ def _refined_views(
 ) -> Float[Tensor, "frames views joints 3"]:
     """Lift and refine each view of a part of a recording."""
     image = normalized_image(recording.cameras, recording.keypoints).float()
-    poses, trust, root = (
-        _lifted(lifter, recording),
-        recording.confidence.float(),
-        lifter.skeleton.root,
-    )
+    poses, trust = _lifted(lifter, recording), recording.confidence.float()
+    known: Sequence[Tensor | None] = [None] * len(bodies)
+    if lifter.settings.uncertainty:
+        inputs = (recording.cameras, recording.keypoints, recording.confidence)
+        known = lift_covariances(lifter, *inputs).unbind(dim=1)
+    root = lifter.skeleton.root
     refined = [
-        refine_poses(poses[:, view], image[:, view], trust[:, view], body, root)
+        refine_poses(poses[:, view], image[:, view], trust[:, view], body, root, known[view])
         for view, body in enumerate(bodies)
     ]
     return torch.stack(refined, dim=1)
@@ -176,6 +186,7 @@ def _refined(
     poses: Float[Tensor, "poses joints 3"],
     image: Float[Tensor, "poses joints 2"],
     confidence: Float[Tensor, "poses joints"],
+    covariance: Float[Tensor, "poses joints 3 3"],
     *,
     body: BodySize,
 ) -> Float[Tensor, "poses joints 3"]:
@@ -184,7 +195,8 @@ def _refined(
     usable = (translation[:, 2] > size) & poses.isfinite().all(dim=-1).all(dim=-1)
     known = poses[usable] / size
     lengths = body.lengths / size
-    problem = _Problem(known, image[usable], confidence[usable], body.incidence, lengths)
+    precision = torch.linalg.inv(covariance[usable])
+    problem = _Problem(known, precision, image[usable], confidence[usable], body.incidence, lengths)
     points, place = known, translation[usable] / size
     for _ in range(STEPS):
         points, place = problem.step(points, place)
@@ -199,13 +211,14 @@ class _Problem:
     def __init__(
         self,
         prior: Float[Tensor, "poses joints 3"],
+        precision: Float[Tensor, "poses joints 3 3"],
         image: Float[Tensor, "poses joints 2"],
         confidence: Float[Tensor, "poses joints"],
         incidence: Float[Tensor, "bones joints"],
         lengths: Float[Tensor, "bones"],
     ) -> None:
         self._prior, self._incidence, self._lengths = prior, incidence, lengths
-        self._precision = prior.new_tensor([ACROSS, ACROSS, ALONG]) ** -2
+        self._precision = precision
         seen = image.isfinite().all(dim=-1)
         self._weights = torch.where(seen, confidence, 0.0) * DETECTED**-2
         # A point X projects to (u, v) if rows @ X = 0: the error at the distance of the body.
@@ -236,12 +249,13 @@ class _Problem:
         blocks = weighted @ self._rows
         pulls = (blocks @ (points + place[:, None])[..., None])[..., 0]
         every = torch.arange(points.shape[1])
-        diagonal = blocks + torch.diag(self._precision)
+        diagonal = blocks + self._precision
         hessian[:, every, :, every] += diagonal.transpose(0, 1)
         hessian[:, :-1, :, -1] += blocks
         hessian[:, -1, :, :-1] += blocks.transpose(1, 2)
         hessian[:, -1, :, -1] += blocks.sum(dim=1)
-        gradient[:, :-1] += self._precision * (points - self._prior) + pulls
+        deviation = (self._precision @ (points - self._prior)[..., None])[..., 0]
+        gradient[:, :-1] += deviation + pulls
         gradient[:, -1] += pulls.sum(dim=1)
 
     def _add_bones(self, hessian: Tensor, gradient: Tensor, points: Tensor) -> None:

@@ -1,5 +1,6 @@
 """Lift the frames of one camera as they come: one frame in, one pose out, without delay."""
 
+from collections import deque
 from typing import NamedTuple
 
 import torch
@@ -7,8 +8,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from multiview_geom import Cameras
+from selfsup_lifting.pose_refinement import measure_body, refine_poses
 from selfsup_lifting.training.lifter import Lifter, merge_batchnorm
 
+# The bones are measured in so many of the last frames.
+MOST_FRAMES = 300
 # A person who is farther from where the followed one was than so many sizes is somebody else.
 FARTHEST_SIZES = 1.0
 
@@ -46,10 +50,14 @@ class PoseStream:
     followed person is taken; nobody is taken who is farther away than the person's own size. After
     too many frames without detection, the most certain person is followed.
 
+    With `refine`, each pose is refined as by `lift_parts`, but by what is known so far: by its own
+    pixels, and by the median bones of this person in the frames before. It is not smoothed.
+
     Args:
         lifter: A trained network in evaluation mode, on the CPU.
         camera: The rig of the one camera.
         hold: Number of frames for which what is not detected is held.
+        refine: Whether to refine the poses by their pixels and the bones of earlier frames.
 
     Raises:
         ValueError: If the rig has several cameras.
@@ -66,7 +74,9 @@ class PoseStream:
         (torch.Size([17, 3]), 0)
     """
 
-    def __init__(self, lifter: Lifter, camera: Cameras, *, hold: int = 10) -> None:
+    def __init__(
+        self, lifter: Lifter, camera: Cameras, *, hold: int = 10, refine: bool = False
+    ) -> None:
         if camera.views != 1:
             raise ValueError(f"`camera` must have one view, got {', '.join(camera.names)}")
         self._lifter, self._hold = merge_batchnorm(lifter), hold
@@ -77,6 +87,8 @@ class PoseStream:
         self._keypoints = torch.full((joints, 2), torch.nan)
         self._confidence = torch.zeros(joints)
         self._age = torch.full((joints,), hold + 1)
+        self._refine = refine
+        self._history: deque[Float[Tensor, "joints 3"]] = deque(maxlen=MOST_FRAMES)
 
     @torch.no_grad()
     def step(
@@ -104,20 +116,46 @@ class PoseStream:
         self._keypoints[lost] = torch.nan
         self._confidence[lost] = 0.0
         held = (self._age > 0) & ~lost
-        points, covariance = self._lifted()
+        if lost.all():
+            self._history.clear()
+        points, covariance = self._lifted(detected=person is not None)
         return StreamedPose(points, self._keypoints.clone(), person, held, covariance)
 
-    def _lifted(self) -> tuple[Float[Tensor, "joints 3"], Float[Tensor, "joints 3 3"] | None]:
-        """Lift the present joints, as `lift` and `lift_covariances` do."""
+    def _lifted(
+        self, *, detected: bool
+    ) -> tuple[Float[Tensor, "joints 3"], Float[Tensor, "joints 3 3"] | None]:
+        """Lift the present joints, as `lift` and `lift_covariances` do; refine them if asked."""
         ideal = self._camera.undistort(self._keypoints[None]).pixels
         image = ideal @ self._rays_from_pixels[:, :2].T + self._rays_from_pixels[:, 2]
         seen = image.isfinite().all(dim=-1)
         inputs = (image, seen, self._confidence[None])
         known = torch.tensor(1.0 if seen.any() else torch.nan)
         points = known * self._lifter(*inputs)[0]
+        if self._refine:
+            return self._refined(points, *inputs, detected=detected), None
         if not self._lifter.settings.uncertainty:
             return points, None
         return points, known * self._lifter.covariances(*inputs)[0]
+
+    def _refined(
+        self,
+        points: Float[Tensor, "joints 3"],
+        image: Float[Tensor, "1 joints 2"],
+        seen: Bool[Tensor, "1 joints"],
+        confidence: Float[Tensor, "1 joints"],
+        *,
+        detected: bool,
+    ) -> Float[Tensor, "joints 3"]:
+        """Refine a pose by its pixels, and by the bones of this person so far."""
+        if detected:
+            self._history.append(points)
+        if not self._history:
+            return points
+        lifter, skeleton, covariance = self._lifter, self._lifter.skeleton, None
+        if lifter.settings.uncertainty:
+            covariance = lifter.covariances(image, seen, confidence)
+        body = measure_body(torch.stack([*self._history]), skeleton)
+        return refine_poses(points[None], image, confidence, body, skeleton.root, covariance)[0]
 
     def _followed(
         self, people: Float[Tensor, "people joints 2"], confidence: Float[Tensor, "people joints"]

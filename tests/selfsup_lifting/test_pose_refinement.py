@@ -66,6 +66,22 @@ def test_refined_poses_are_nearer_to_the_truth_their_pixels_and_their_bones() ->
     assert float(lengths[1]) < 0.5 * float(lengths[0])
 
 
+def test_a_lifter_that_knows_its_errors_gives_better_weights() -> None:
+    poses, image = walking()
+    torch.manual_seed(0)
+    unsure = torch.where(torch.rand(poses.shape[:2]) < 0.3, 4.0, 0.5)[..., None]
+    lifted = poses + unsure * ERROR * torch.randn(poses.shape)
+    lifted[:, 0] = poses[:, 0]
+    covariance = torch.diag_embed((unsure * ERROR).square())
+    covariance[:, 0] = 0.0
+    body, trust = measure_body(poses, PERSON), torch.ones(poses.shape[:2])
+    constant, known = (
+        (refine_poses(lifted, image, trust, body, PERSON.root, one) - poses).norm(dim=-1).mean()
+        for one in (None, covariance)
+    )
+    assert float(known) < 0.8 * float(constant)
+
+
 def test_a_pose_without_detections_stays() -> None:
     poses, image = walking()
     image[3:5] = torch.nan

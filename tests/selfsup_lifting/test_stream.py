@@ -11,11 +11,14 @@ from torch.testing import assert_close
 
 from multiview_geom import save_cameras
 from selfsup_lifting.cli import main
-from selfsup_lifting.config import LifterSettings
-from selfsup_lifting.inference import lift
+from selfsup_lifting.config import LifterSettings, ReadSettings
+from selfsup_lifting.files import read_recordings
+from selfsup_lifting.inference import lift, lift_covariances
+from selfsup_lifting.pose_refinement import measure_body, refine_poses
 from selfsup_lifting.recording import Recording, save_recording
 from selfsup_lifting.stream import PoseStream
 from selfsup_lifting.training.lifter import Lifter
+from selfsup_lifting.triangulate import normalized_image
 from tests.selfsup_lifting.strategies import Scene, scenes
 
 ROUND_OFF = 1e-5
@@ -64,6 +67,62 @@ def test_a_lost_joint_moves_with_the_others_until_it_is_held_too_long() -> None:
         expected = people[0, 4] if place <= 3 else torch.full((2,), torch.nan)
         assert_close(pose.keypoints[4], expected, equal_nan=True, atol=1e-3, rtol=0)
         assert_close(pose.keypoints[5], people[0, 5])
+
+
+def walker() -> Recording:
+    return read_recordings(["synthetic"], ReadSettings(fps=10.0))[0].select_views(["cam_2"])
+
+
+def lifter_near_the_truth(single: Recording, *, uncertainty: bool = False) -> Lifter:
+    """Return a lifter whose poses are near the first one: where a camera can place them."""
+    torch.manual_seed(0)
+    settings = LifterSettings(width=8, blocks=1, uncertainty=uncertainty)
+    lifter = Lifter(single.skeleton, settings).eval()
+    assert single.truth is not None
+    first = single.truth[0] @ single.cameras.camera_from_world[0, :3, :3].float().mT
+    last = lifter.decoder.layers[-1]
+    last.bias.data = (first - first[:1]).flatten()
+    last.weight.data.mul_(5.0)  # bones that change from pose to pose
+    if uncertainty:
+        lifter.error_unit.fill_(0.1)
+    return lifter
+
+
+@pytest.mark.parametrize("uncertainty", [False, True])
+def test_a_stream_refines_by_the_bones_so_far(*, uncertainty: bool) -> None:
+    single = walker()
+    lifter = lifter_near_the_truth(single, uncertainty=uncertainty)
+    inputs = (single.cameras, single.keypoints, single.confidence)
+    image = normalized_image(single.cameras, single.keypoints)[:, 0].float()
+    lifted, trust = lift(lifter, *inputs)[:, 0], single.confidence[:, 0]
+    covariance = lift_covariances(lifter, *inputs)[:, 0] if uncertainty else None
+    stream = PoseStream(lifter, single.cameras, hold=0, refine=True)
+    for place in range(12):
+        pose = stream.step(single.keypoints[place], single.confidence[place])
+        body, now = measure_body(lifted[: place + 1], single.skeleton), slice(place, place + 1)
+        known = None if covariance is None else covariance[now]
+        root = single.skeleton.root
+        expected = refine_poses(lifted[now], image[now], trust[now], body, root, known)
+        assert_close(pose.points, expected[0], atol=1e-4, rtol=1e-3)
+        assert (pose.points - lifted[place]).norm(dim=-1).max() > 0.005
+        assert pose.covariance is None
+
+
+def test_the_bones_of_a_forgotten_person_are_forgotten() -> None:
+    single = walker()
+    somebody, other = single.keypoints[[0, 40]]
+    lifter, nobody = lifter_near_the_truth(single), somebody[:0]
+    fresh, kept, cleared = (
+        PoseStream(lifter, single.cameras, hold=1, refine=True) for _ in range(3)
+    )
+    for people in [somebody] * 8:
+        kept.step(people)
+        cleared.step(people)
+    for _ in range(2):
+        cleared.step(nobody)
+    expected = fresh.step(other).points
+    assert_close(cleared.step(other).points, expected)
+    assert (kept.step(other).points - expected).norm(dim=-1).max() > 0.001
 
 
 def test_a_lost_person_stays_for_some_frames_and_is_then_forgotten() -> None:
@@ -122,6 +181,6 @@ def test_predict_reads_and_writes_a_line_per_frame(
     with pytest.raises(SystemExit):
         main(command)
     assert "standard input, line 1: expected an object with" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        main([*command, "--refine"])
-    assert "`refine` needs a whole track" in capsys.readouterr().err
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{json.dumps(lines[2])}\n"))
+    main([*command, "--coordinates", "world", "--refine"])
+    assert json.loads(capsys.readouterr().out)["points"] != third["points"]

@@ -28,10 +28,8 @@ DIGITS = 4
 def predict_stream(options: PredictOptions) -> None:
     """Lift every frame as it is read; each line names the joints that were not detected."""
     choose(AXES, options.coordinates, "coordinates")
-    if options.refine:
-        raise ValueError("`refine` needs a whole track, but standard input has one frame at a time")
     lifter, camera = load_lifter(options.run), _camera(options)
-    stream = PoseStream(lifter, camera)
+    stream = PoseStream(lifter, camera, refine=options.refine)
     joints = lifter.skeleton.joints
     torch.set_num_threads(1)
     for number, line in enumerate(sys.stdin):
