@@ -14,7 +14,7 @@ import platform
 import re
 import subprocess
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -114,8 +114,22 @@ def measure(call: Callable[[], object], runs: int) -> Timing:
     timer = Timer("call()", globals={"call": call}, num_threads=torch.get_num_threads())
     count = max(runs, min(100, int(SECONDS / timer.timeit(1).median)))
     times = [timer.timeit(1).median for _ in range(count)]
-    quartiles = torch.tensor(times).double().quantile(torch.tensor([0.25, 0.5, 0.75]).double())
-    return Timing(float(quartiles[1]), float(quartiles[2] - quartiles[0]), len(times))
+    return _timing(times)
+
+
+def measure_in_turns(calls: Mapping[str, Callable[[], object]], runs: int) -> dict[str, Timing]:
+    """Time calls that take turns; `Timer` synchronizes the device."""
+    timers = {
+        name: Timer("call()", globals={"call": call}, num_threads=torch.get_num_threads())
+        for name, call in calls.items()
+    }
+    for timer in timers.values():
+        timer.timeit(1)
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(runs):
+        for name, timer in timers.items():
+            times[name].append(timer.timeit(1).median)
+    return {name: _timing(taken) for name, taken in times.items()}
 
 
 def device_seconds(call: Callable[[], object], device: str, runs: int) -> float:
@@ -226,6 +240,11 @@ def processor(device: str) -> str:
         return torch.cuda.get_device_name()
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     return model.group(1) if model else platform.machine()
+
+
+def _timing(times: list[float]) -> Timing:
+    quartiles = torch.tensor(times).double().quantile(torch.tensor([0.25, 0.5, 0.75]).double())
+    return Timing(float(quartiles[1]), float(quartiles[2] - quartiles[0]), len(times))
 
 
 def _status(field: str) -> int:

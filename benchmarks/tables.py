@@ -208,7 +208,9 @@ def latency(rows: list[Row]) -> list[list[str]]:
     for row in rows:
         time = f"{row['milliseconds']:.2f} ± {row['spread'] / 2:.2f}"
         cells = [f"`{row['preset']}` ({row['width']} wide)", row["way"], time]
-        body.append([*cells, f"{row['poses_per_second']:,.0f}", f"{row['largest_difference']:.0e}"])
+        difference = row["largest_difference"]
+        error = "-" if difference is None else f"{difference:.0e}"
+        body.append([*cells, f"{row['poses_per_second']:,.0f}", error])
     return body
 
 

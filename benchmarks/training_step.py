@@ -14,9 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from measure import RUNS, Suite, Timing, answer
+from measure import RUNS, Suite, answer, measure_in_turns
 from torch import Tensor
-from torch.utils.benchmark import Timer
 
 from selfsup_lifting import ReadSettings, read_recordings
 from selfsup_lifting.config import Compile, Config
@@ -123,25 +122,6 @@ class Setup:
         }
 
 
-def take_turns(calls: Mapping[str, Callable[[], object]], runs: int) -> dict[str, Timing]:
-    """Time calls in turns; `Timer` synchronizes the device."""
-    timers = {
-        name: Timer("call()", globals={"call": call}, num_threads=torch.get_num_threads())
-        for name, call in calls.items()
-    }
-    for timer in timers.values():
-        timer.timeit(1)
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(runs):
-        for name, timer in timers.items():
-            times[name].append(timer.timeit(1).median)
-    found = {}
-    for name, taken in times.items():
-        quartiles = torch.tensor(taken).double().quantile(torch.tensor([0.25, 0.5, 0.75]).double())
-        found[name] = Timing(float(quartiles[1]), float(quartiles[2] - quartiles[0]), len(taken))
-    return found
-
-
 def variants(config: Config, preset: str) -> Iterator[Config]:
     """Return the ways to compute that are measured."""
     yield replace(config, compile=Compile.OFF, tf32=False)
@@ -166,7 +146,7 @@ def rows(asked: Suite) -> Iterator[Row]:
 def _rows_of(config: Config, preset: str, runs: int) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         setup = Setup.of(config, config.device, Path(folder))
-        found = take_turns(setup.calls(), runs)
+        found = measure_in_turns(setup.calls(), runs)
     bare = found["bare network"].median
     for part, taken in found.items():
         yield Row(

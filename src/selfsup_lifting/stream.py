@@ -3,13 +3,16 @@
 from collections import deque
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from multiview_geom import Cameras
+from selfsup_lifting.lens_table import LensTable
+from selfsup_lifting.one_pose import for_one_pose
 from selfsup_lifting.pose_refinement import measure_body, refine_poses
-from selfsup_lifting.training.lifter import Lifter, merge_batchnorm
+from selfsup_lifting.training.lifter import Lifter
 
 # The bones are measured in so many of the last frames.
 MOST_FRAMES = 300
@@ -23,6 +26,7 @@ class StreamedPose(NamedTuple):
     Attributes:
         points: Joints relative to the root, in the camera's axes [m]; NaN if the person is lost.
         keypoints: The joints in the image that were lifted, with held ones [px]; NaN if unknown.
+        image: The same in normalized image coordinates, without lens distortion [focal lengths].
         person: Which of the frame's people was followed; None if none of them.
         held: Which joints were not detected and are held from earlier frames.
         covariance: How sure the lifter is of each joint, in the camera's axes [m^2]; None for a
@@ -30,13 +34,15 @@ class StreamedPose(NamedTuple):
 
     Example:
         >>> unknown = torch.full((17, 3), torch.nan)
-        >>> lost = StreamedPose(unknown, unknown[:, :2], None, torch.zeros(17, dtype=torch.bool))
+        >>> nobody = torch.zeros(17, dtype=torch.bool)
+        >>> lost = StreamedPose(unknown, unknown[:, :2], unknown[:, :2], None, nobody)
         >>> lost.person is None
         True
     """
 
     points: Float[Tensor, "joints 3"]
     keypoints: Float[Tensor, "joints 2"]
+    image: Float[Tensor, "joints 2"]
     person: int | None
     held: Bool[Tensor, "joints"]
     covariance: Float[Tensor, "joints 3 3"] | None = None
@@ -59,6 +65,9 @@ class PoseStream:
         hold: Number of frames for which what is not detected is held.
         refine: Whether to refine the poses by their pixels and the bones of earlier frames.
 
+    Attributes:
+        skeleton: The joints of the poses.
+
     Raises:
         ValueError: If the rig has several cameras.
 
@@ -79,18 +88,15 @@ class PoseStream:
     ) -> None:
         if camera.views != 1:
             raise ValueError(f"`camera` must have one view, got {', '.join(camera.names)}")
-        self._lifter, self._hold = merge_batchnorm(lifter), hold
-        self._camera = camera.to(torch.float32)
-        # The last row of K is 0, 0, 1.
-        self._rays_from_pixels = torch.linalg.inv(self._camera.intrinsics[0])[:2]
+        self.skeleton, self._lifter, self._hold = lifter.skeleton, for_one_pose(lifter), hold
+        self._normalized = LensTable(camera)
         joints = len(lifter.skeleton.joints)
-        self._keypoints = torch.full((joints, 2), torch.nan)
-        self._confidence = torch.zeros(joints)
-        self._age = torch.full((joints,), hold + 1)
+        self._keypoints = np.full((joints, 2), np.nan, np.float32)
+        self._confidence = np.zeros(joints, np.float32)
+        self._age = np.full(joints, hold + 1)
         self._refine = refine
         self._history: deque[Float[Tensor, "joints 3"]] = deque(maxlen=MOST_FRAMES)
 
-    @torch.no_grad()
     def step(
         self,
         people: Float[Tensor, "people joints 2"],
@@ -105,37 +111,44 @@ class PoseStream:
         Returns:
             The pose of the followed person.
         """
-        seen = people.isfinite().all(dim=-1)
-        if confidence is None:
-            confidence = seen.to(people.dtype)
-        person = self._followed(people, torch.where(seen, confidence, 0.0))
+        found = people.numpy(force=True)
+        seen = np.isfinite(found).all(axis=-1)
+        trust = seen if confidence is None else np.where(seen, confidence.numpy(force=True), 0.0)
+        person = self._followed(found, trust.astype(np.float32))
         self._age += 1
         if person is not None:
-            self._update(people[person].float(), confidence[person].float(), seen[person])
+            self._update(found[person], trust[person], seen[person])
         lost = self._age > self._hold
-        self._keypoints[lost] = torch.nan
+        self._keypoints[lost] = np.nan
         self._confidence[lost] = 0.0
         held = (self._age > 0) & ~lost
         if lost.all():
             self._history.clear()
-        points, covariance = self._lifted(detected=person is not None)
-        return StreamedPose(points, self._keypoints.clone(), person, held, covariance)
+        image = torch.from_numpy(self._normalized(self._keypoints).astype(np.float32))
+        points, covariance = self._lifted(image[None], detected=person is not None)
+        # Copies, so that autograd takes what inference mode has computed.
+        return StreamedPose(
+            torch.from_numpy(points.numpy()), torch.from_numpy(self._keypoints.copy()), image,
+            person, torch.from_numpy(held),
+            None if covariance is None else torch.from_numpy(covariance.numpy()),
+        )  # fmt: skip
 
+    @torch.inference_mode()
     def _lifted(
-        self, *, detected: bool
+        self, image: Float[Tensor, "1 joints 2"], *, detected: bool
     ) -> tuple[Float[Tensor, "joints 3"], Float[Tensor, "joints 3 3"] | None]:
         """Lift the present joints, as `lift` and `lift_covariances` do; refine them if asked."""
-        ideal = self._camera.undistort(self._keypoints[None]).pixels
-        image = ideal @ self._rays_from_pixels[:, :2].T + self._rays_from_pixels[:, 2]
         seen = image.isfinite().all(dim=-1)
-        inputs = (image, seen, self._confidence[None])
-        known = torch.tensor(1.0 if seen.any() else torch.nan)
-        points = known * self._lifter(*inputs)[0]
+        inputs = (image, seen, torch.from_numpy(self._confidence)[None])
+        points = self._lifter(*inputs)[0]
+        if not seen.any():
+            points.fill_(torch.nan)
         if self._refine:
             return self._refined(points, *inputs, detected=detected), None
         if not self._lifter.settings.uncertainty:
             return points, None
-        return points, known * self._lifter.covariances(*inputs)[0]
+        covariance = self._lifter.covariances(*inputs)[0]
+        return points, covariance if seen.any() else torch.full_like(covariance, torch.nan)
 
     def _refined(
         self,
@@ -158,28 +171,35 @@ class PoseStream:
         return refine_poses(points[None], image, confidence, body, skeleton.root, covariance)[0]
 
     def _followed(
-        self, people: Float[Tensor, "people joints 2"], confidence: Float[Tensor, "people joints"]
+        self,
+        people: Float[np.ndarray, "people joints 2"],
+        trust: Float[np.ndarray, "people joints"],
     ) -> int | None:
         """Return the number of the person to follow."""
-        if not len(people) or not confidence.any():
+        if not trust.any():
             return None
-        known = self._keypoints[self._keypoints.isfinite().all(dim=-1)]
-        if not len(known):
-            return int(confidence.sum(dim=-1).argmax())
-        size = float((known.amax(dim=0) - known.amin(dim=0)).norm())
-        distances = (people - self._keypoints).norm(dim=-1).nanmean(dim=-1).nan_to_num(torch.inf)
-        nearest = int(distances.argmin())
-        return nearest if distances[nearest] <= FARTHEST_SIZES * size else None
+        known = np.isfinite(self._keypoints).all(axis=-1)
+        if not known.any():
+            return int(trust.sum(axis=-1).argmax())
+        last = self._keypoints[known]
+        size = np.hypot(*(last.max(axis=0) - last.min(axis=0)))
+        distances = np.hypot(*np.moveaxis(people[:, known] - last, -1, 0))
+        common = np.isfinite(distances)
+        total = np.where(common, distances, 0.0).sum(axis=-1)
+        means = np.where(common.any(axis=-1), total / np.maximum(common.sum(axis=-1), 1), np.inf)
+        nearest = int(means.argmin())
+        return nearest if means[nearest] <= FARTHEST_SIZES * size else None
 
     def _update(
         self,
-        keypoints: Float[Tensor, "joints 2"],
-        confidence: Float[Tensor, "joints"],
-        seen: Bool[Tensor, "joints"],
+        keypoints: Float[np.ndarray, "joints 2"],
+        trust: Float[np.ndarray, "joints"],
+        seen: Bool[np.ndarray, "joints"],
     ) -> None:
         """Take over what was detected, and move what was not together with it."""
-        both = seen & self._keypoints.isfinite().all(dim=-1)
-        shift = (keypoints - self._keypoints)[both].mean(dim=0) if both.any() else 0.0
-        self._keypoints = torch.where(seen[:, None], keypoints, self._keypoints + shift)
-        self._confidence = torch.where(seen, confidence, self._confidence)
-        self._age = torch.where(seen, 0, self._age)
+        both = seen & np.isfinite(self._keypoints).all(axis=-1)
+        if both.any():
+            self._keypoints += (keypoints - self._keypoints)[both].mean(axis=0)
+        self._keypoints[seen] = keypoints[seen]
+        self._confidence[seen] = trust[seen]
+        self._age[seen] = 0

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -17,7 +17,6 @@ from selfsup_lifting.export import AXES, standard_deviations
 from selfsup_lifting.inference import placed_in_camera
 from selfsup_lifting.stream import PoseStream, StreamedPose
 from selfsup_lifting.training.checkpoint import load_lifter
-from selfsup_lifting.triangulate import normalized_image
 
 STANDARD_INPUT = "-"
 PLACE = "standard input, line"
@@ -25,27 +24,36 @@ PLACE = "standard input, line"
 DIGITS = 4
 
 
+@torch.inference_mode()
 def predict_stream(options: PredictOptions) -> None:
     """Lift every frame as it is read; each line names the joints that were not detected."""
     choose(AXES, options.coordinates, "coordinates")
     lifter, camera = load_lifter(options.run), _camera(options)
     stream = PoseStream(lifter, camera, refine=options.refine)
-    joints = lifter.skeleton.joints
     torch.set_num_threads(1)
-    for number, line in enumerate(sys.stdin):
+    for answer in answers(sys.stdin, stream, camera, options.coordinates):
+        sys.stdout.write(answer + "\n")
+        sys.stdout.flush()
+
+
+def answers(
+    lines: Iterable[str], stream: PoseStream, camera: Cameras, coordinates: str
+) -> Iterator[str]:
+    """Answer each line, which has the people of a frame, with the pose of the followed person."""
+    joints = stream.skeleton.joints
+    for number, line in enumerate(lines):
         people, confidence = _parsed(line, number + 1, len(joints))
         pose = stream.step(people, confidence)
-        points = _placed(options.coordinates, pose, camera)
+        points = _placed(coordinates, pose, camera)
         held = [name for name, one in zip(joints, pose.held.tolist(), strict=True) if one]
         answer = {
             "frame": number, "person": pose.person, "points": _plain(points), "held": held,
-            "coordinates": options.coordinates, "unit": "m",
+            "coordinates": coordinates, "unit": "m",
         }  # fmt: skip
         if pose.covariance is not None:
             deviations = standard_deviations(pose.covariance).double().round(decimals=DIGITS)
             answer["sigma"] = nan_to_none(deviations.tolist())
-        sys.stdout.write(json.dumps(answer) + "\n")
-        sys.stdout.flush()
+        yield json.dumps(answer)
 
 
 def _camera(options: PredictOptions) -> Cameras:
@@ -83,11 +91,11 @@ def _placed(coordinates: str, pose: StreamedPose, camera: Cameras) -> Float[Tens
     """Transform a root-relative pose to another coordinate frame."""
     if coordinates == "root":
         return pose.points
-    image = normalized_image(camera, pose.keypoints[None, None])[0, 0]
-    placed = placed_in_camera(pose.points.to(image), image)
+    placed = placed_in_camera(pose.points, pose.image)
     if coordinates == "camera":
         return placed
-    return camera_to_world(camera.camera_from_world, placed[None])[0]
+    pose_of_camera = camera.camera_from_world
+    return camera_to_world(pose_of_camera, placed.to(pose_of_camera)[None])[0]
 
 
 def _plain(points: Float[Tensor, "joints 3"]) -> list[list[float] | None]:

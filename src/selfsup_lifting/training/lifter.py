@@ -6,7 +6,6 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 import torch
-from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_linear_bn_eval
@@ -172,10 +171,10 @@ class Lifter(nn.Module):
         if self.settings.confidence_input:
             trust = seen.to(image.dtype) * (1.0 if confidence is None else confidence)
             centered = torch.cat([centered, CONFIDENCE_UNIT * trust[..., None]], dim=-1)
-        latent = self.encoder(rearrange(centered, "... joint value -> (...) (joint value)"))
+        latent = self.encoder(centered.reshape(-1, centered.shape[-2] * centered.shape[-1]))
         *layers, last = self.decoder.layers
         hidden = _in_order(layers, latent)
-        poses = rearrange(last(hidden), "pose (joint xyz) -> pose joint xyz", xyz=3)
+        poses = last(hidden).unflatten(-1, (-1, 3))
         poses = self.settings.output_unit * poses
         poses = poses - root_position(poses, self.skeleton.root)
         poses = poses.reshape(*image.shape[:-1], 3)
