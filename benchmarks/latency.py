@@ -4,7 +4,8 @@ The frames of one camera are lifted one by one, as in a live application. Every 
 pixels to meters; `stream` also follows the person and fills gaps, and `predict -` also parses and
 writes JSON lines. The error is the largest difference from `lift`, which is the row "torch". The
 row "weights" adds up all weights, which reads them from memory once: the floor of whatever uses all
-of them. The ways take turns, 64 frames each, so that a busy machine slows down all of them alike.
+of them. The time is that of the processor, so that other work on the machine counts little, and the
+ways take turns.
 
     python benchmarks/latency.py [--threads 1] [--quick]
 """
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import cycle
 from pathlib import Path
+from time import process_time
 
 import onnxruntime
 import torch
@@ -32,7 +34,7 @@ from selfsup_lifting.training.lifter import Lifter, merge_batchnorm
 # Units of a layer, and the preset with so many.
 PRESETS = {256: "demo", 512: "quick", 1024: "full"}
 # How many frames a way lifts in its turn, and how many turns it has.
-FRAMES, TURNS = 64, 25
+FRAMES, TURNS = 32, 25
 LENS = (-0.2, 0.05, 0.001, -0.001, 0.0)
 
 Way = Callable[[Tensor], Tensor | None]
@@ -61,7 +63,7 @@ def rows(asked: Suite) -> Iterator[Row]:
         lifter = Lifter(SKELETONS["h36m17"], LifterSettings(width=width)).eval()
         found = ways(lifter, frames, asked)
         turns = {way: _turn(call, frames) for way, (call, _) in found.items()}
-        timings = measure_in_turns(turns, 1 if asked.quick else TURNS)
+        timings = measure_in_turns(turns, 1 if asked.quick else TURNS, process_time)
         for way, (call, camera) in found.items():
             seconds = timings[way].median / FRAMES
             yield Row(

@@ -23,6 +23,7 @@ from time import perf_counter
 
 import torch
 from torch.utils.benchmark import Timer
+from torch.utils.benchmark.utils.timer import timer as synchronized
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -117,10 +118,14 @@ def measure(call: Callable[[], object], runs: int) -> Timing:
     return _timing(times)
 
 
-def measure_in_turns(calls: Mapping[str, Callable[[], object]], runs: int) -> dict[str, Timing]:
-    """Time calls that take turns; `Timer` synchronizes the device."""
+def measure_in_turns(
+    calls: Mapping[str, Callable[[], object]], runs: int, clock: Callable[[], float] = synchronized
+) -> dict[str, Timing]:
+    """Time calls that take turns; by default `Timer` synchronizes the device."""
     timers = {
-        name: Timer("call()", globals={"call": call}, num_threads=torch.get_num_threads())
+        name: Timer(
+            "call()", timer=clock, globals={"call": call}, num_threads=torch.get_num_threads()
+        )
         for name, call in calls.items()
     }
     for timer in timers.values():

@@ -202,7 +202,13 @@ def missing(rows: list[Row]) -> list[list[str]]:
 def latency(rows: list[Row]) -> list[list[str]]:
     """Show the time of one pose, for each size of the network."""
     body = [
-        ["preset", "way", "time of one pose [ms]", "poses per second", "largest difference [m]"]
+        [
+            "preset",
+            "way",
+            "processor time of one pose [ms]",
+            "poses per second",
+            "largest difference [m]",
+        ]
     ]
     body.append(["---", "---", "--:", "--:", "--:"])
     for row in rows:
