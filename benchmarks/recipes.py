@@ -19,11 +19,14 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from multiview_geom import Cameras, look_at
+from multiview_geom import Cameras, look_at, world_to_camera
 from selfsup_lifting.config import Config, ReadSettings
 from selfsup_lifting.evaluation.ablation import varied
 from selfsup_lifting.evaluation.evaluate import Errors, evaluate_lifter, pose_errors
+from selfsup_lifting.evaluation.metrics import mpjpe, p_mpjpe
 from selfsup_lifting.export import standard_deviations
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.inference import lift_covariances
@@ -32,8 +35,10 @@ from selfsup_lifting.recording import Recording
 from selfsup_lifting.run_files import has_commit
 from selfsup_lifting.simulation.detector_noise import film, generator_for
 from selfsup_lifting.simulation_settings import NOISE_LEVELS
+from selfsup_lifting.stream import PoseStream
 from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.loop import train
+from selfsup_lifting.training.losses import rotation_part
 from selfsup_lifting.training.splits import hold_out
 
 KEPT_STYLES = ("happy", "proud", "sad")
@@ -89,7 +94,7 @@ def measured(config: Config, data: str, run: Path) -> dict[str, float]:
 
 
 def judged(lifter: Lifter, config: Config, data: str) -> dict[str, float]:
-    """Return the errors on the kept clips [mm]: same rig, refined poses, and unseen rigs."""
+    """Return the errors on the kept clips [mm]: same rig, refined poses, unseen rigs, streams."""
     _, kept = clips(data, config.read)
     some = [one.frames(JUDGED) for one in kept]
     unseen = [filmed(one, number, config.read) for number in range(RIGS) for one in some]
@@ -103,7 +108,29 @@ def judged(lifter: Lifter, config: Config, data: str) -> dict[str, float]:
         for name, total in totals.items()
         for measure in ("p_mpjpe_mm", "mpjpe_mm")
     }
+    errors |= streamed(lifter, kept)
     return errors | (ellipsoids(lifter, totals, kept) if lifter.settings.uncertainty else {})
+
+
+def streamed(lifter: Lifter, kept: list[Recording]) -> dict[str, float]:
+    """Return the errors of streams that refine their poses, of poses with a detection [mm]."""
+    errors = []
+    for one in kept:
+        points = torch.stack([_stream(lifter, one.select_views([v])) for v in one.cameras.names], 1)
+        assert one.truth is not None
+        rotations = rotation_part(one.cameras.camera_from_world)
+        truth = world_to_camera(rotations, one.truth.double()).float()
+        pairs = (p_mpjpe(points, truth), mpjpe(points, truth, one.skeleton.root))
+        detected = one.keypoints.isfinite().flatten(2).any(dim=-1)
+        errors.append(torch.stack(pairs)[:, detected])
+    means = torch.cat(errors, dim=1).nanmean(dim=1).tolist()
+    return dict(zip(("streamed_p_mpjpe_mm", "streamed_mpjpe_mm"), means, strict=True))
+
+
+def _stream(lifter: Lifter, single: Recording) -> Float[Tensor, "frames joints 3"]:
+    stream = PoseStream(lifter, single.cameras, refine=True)
+    frames = zip(single.keypoints, single.confidence, strict=True)
+    return torch.stack([stream.step(*frame).points for frame in frames])
 
 
 def ellipsoids(

@@ -44,8 +44,8 @@ def ellipsoids(rows: list[Row]) -> list[list[str]]:
     """Show how many errors the predicted ellipsoids hold, and whether sure joints are better."""
     known = [line for line in _lines(rows, "recipes") if "coverage" in line]
     head = ["noise, preset", "recipe", "seeds", "same rig", "unseen rigs"]
-    head += ["surest quarter [mm]", "least sure quarter [mm]"]
-    body = [head, ["---", "---", *["--:"] * 5]]
+    head += ["surest quarter [mm]", "least sure quarter [mm]", "refined in a stream"]
+    body = [head, ["---", "---", *["--:"] * 6]]
     for (noise, preset, recipe, changes), lines in _groups(
         known, "noise", "preset", "recipe", "set"
     ).items():
@@ -58,7 +58,8 @@ def ellipsoids(rows: list[Row]) -> list[list[str]]:
             ", ".join(f"{line[one]:.1f}" for line in lines)
             for one in ("surest_mm", "least_sure_mm")
         ]
-        body.append([f"{noise}, {preset}", name, str(len(lines)), *shares, *errors])
+        stream = _by_seed(lines, "streamed_")
+        body.append([f"{noise}, {preset}", name, str(len(lines)), *shares, *errors, stream])
     return body
 
 
