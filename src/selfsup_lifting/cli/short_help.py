@@ -41,7 +41,7 @@ SHOWN: Mapping[str, Shown] = {
     ),
     "predict": Shown(
         ("run", "keypoints"),
-        ("view", "coordinates", "refine", "out", "cameras", "frames", "cutoff-hz"),
+        ("view", "coordinates", "refine", "out", "cameras", "frames", "cutoff-hz", "overwrite"),
         (
             "predict runs/mine capture/ --view cam_1 --out poses.csv",
             "predict runs/mine - --cameras rig.toml < frames.jsonl",
@@ -50,7 +50,7 @@ SHOWN: Mapping[str, Shown] = {
     "triangulate": Shown(
         ("path",),
         ("out", "report", "cameras", "take", "frames", "method", "min-confidence", "cutoff-hz",
-         "unit"),
+         "unit", "overwrite"),
         (
             "triangulate capture/ --out points.trc --report report.html",
             "triangulate capture/ --method refined --out points.csv",
@@ -58,7 +58,7 @@ SHOWN: Mapping[str, Shown] = {
     ),
     "view": Shown(
         ("paths",),
-        ("out", "video", "frames", "take", "cameras", "up"),
+        ("out", "video", "frames", "take", "cameras", "up", "overwrite"),
         (
             "view capture/ --out skeleton.gif",
             "view capture/ lifted.npz --out compared.html",

@@ -112,7 +112,8 @@ def _find_reader(source: str) -> tuple[Reader, Path]:
         if reader.recognizes(path):
             return reader, path
     raise UnrecognizedError(
-        f"{path}: no reader recognizes it; `kind:{path}` forces one of {', '.join(READERS)}"
+        f"{path}: no reader recognizes it; if it has 2D detections, name their kind, such as "
+        f"`openpose:{path}` (one of {', '.join(READERS)})"
         + (_unrecognized_tracks(path) if path.is_dir() else _as_calibration(path))
         + _videos(path)
     )

@@ -16,6 +16,7 @@ from selfsup_lifting.files.sessions.camera_matching import (
 )
 from selfsup_lifting.files.sessions.layout import (
     Source,
+    other_folders,
     preferred,
     session_folders,
     sources_of,
@@ -74,6 +75,7 @@ class _Session:
         """Read every recording of the session."""
         skeleton = settings.detected_skeleton or self.project.skeleton
         sources, notes = preferred(sources_of(self.folder))
+        notes += other_folders(self.folder)
         return [
             result
             for rest, rig, views in self._recordings(sources, skeleton)

@@ -78,6 +78,17 @@ def sources_of(folder: Path) -> list[Source]:
     return beside or [*_in_camera_folders(folder)]
 
 
+def other_folders(folder: Path) -> tuple[str, ...]:
+    """Return a note on the folders of less refined detections that a session has too."""
+    if folder.name not in DETECTIONS:
+        return ()
+    beside = (folder.parent / name for name in DETECTIONS if name != folder.name)
+    others = ", ".join(one.name for one in beside if sources_beside(one))
+    if not others:
+        return ()
+    return (f"{folder.parent}: uses the detections in {folder.name}, not those in {others}",)
+
+
 def sources_beside(folder: Path) -> list[Path]:
     """List the files and folders in a folder that are in the format of a detector."""
     if not folder.is_dir() or find_format(folder) is not None:

@@ -150,17 +150,19 @@ def test_the_project_says_which_model_it_was(tmp_path: Path, config: str, body: 
     assert (recording.skeleton.name, recording.fps) == (body, 120.0)
 
 
-def test_the_associated_person_is_preferred(tmp_path: Path) -> None:
+def test_the_associated_person_is_preferred_and_said(tmp_path: Path) -> None:
     Session(replace(Session().scene, seed=1)).write(tmp_path / "balance")
     for file in (tmp_path / "balance").glob("calibration/*"):
         file.unlink()
     (tmp_path / "balance" / "calibration").rmdir()
     replace(Session(), folder="pose-associated").write(tmp_path / "balance")
     settings = ReadSettings(detected_skeleton="body25b")
-    (recording,) = read_recordings([str(tmp_path / "balance")], settings)
-    (raw,) = read_recordings([str(tmp_path / "balance" / "pose")], settings)
-    assert torch.equal(recording.keypoints, Session().scene.recording().keypoints)
-    assert not torch.equal(raw.keypoints, recording.keypoints)
+    (chosen,) = read_results(str(tmp_path / "balance"), settings)
+    (raw,) = read_results(str(tmp_path / "balance" / "pose"), settings)
+    assert torch.equal(chosen.recording.keypoints, Session().scene.recording().keypoints)
+    assert not torch.equal(raw.recording.keypoints, chosen.recording.keypoints)
+    (note,) = (note for note in chosen.notes if "uses the detections" in note)
+    assert note.endswith("uses the detections in pose-associated, not those in pose")
 
 
 @pytest.mark.parametrize("nobody", ['{"people": []}', '{"people": [{}]}'])
