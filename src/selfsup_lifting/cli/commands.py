@@ -20,12 +20,13 @@ from selfsup_lifting.cli.options import (
 )
 from selfsup_lifting.cli.output import frames_of, messages, part_progress, print_json, results
 from selfsup_lifting.cli.parsing import default_preset
-from selfsup_lifting.cli.progress import show_progress
+from selfsup_lifting.cli.progress import show_progress, show_several
 from selfsup_lifting.cli.reading_progress import read_recordings
 from selfsup_lifting.cli.tables import (
     ablation_tables,
     error_table,
     evaluation_summary,
+    profile_tables,
     result_table,
 )
 from selfsup_lifting.cli.track_commands import predict, triangulate
@@ -47,12 +48,15 @@ from selfsup_lifting.recipes import PRESETS, RECIPES
 from selfsup_lifting.report.run_report import save_run_report
 from selfsup_lifting.run_files import has_commit, read_commit
 from selfsup_lifting.training.checkpoint import BEST_FILE, WEIGHTS_FILE, load_lifter
+from selfsup_lifting.training.dataset import Frames
 from selfsup_lifting.training.devices import training_device
-from selfsup_lifting.training.distributed import is_first, launcher
+from selfsup_lifting.training.distributed import is_first, launcher, process_count
 from selfsup_lifting.training.loop import train as train_lifter
 from selfsup_lifting.training.loop import untrained_lifter
+from selfsup_lifting.training.profiling import TRACE_FILE, profile_steps
 from selfsup_lifting.training.run_folder import planned_run
 from selfsup_lifting.training.splits import hold_out
+from selfsup_lifting.training.step import TrainingStep
 from selfsup_lifting.training.stopping import Stopped
 from selfsup_lifting.web_page.export import export_web
 
@@ -82,6 +86,8 @@ def train(options: TrainOptions) -> None:
 
 def _train_in(folder: Path, options: TrainOptions) -> None:
     """Train in a run folder, and print the errors before and after."""
+    if options.profile and process_count() > 1:
+        raise ValueError("`profile` needs a training in one process, got several of torchrun")
     config, recordings, files = training_data(options, folder)
     for sentence in require_agreement(recordings, config.most_disagreement):
         messages.print(sentence)
@@ -100,7 +106,7 @@ def _train_in(folder: Path, options: TrainOptions) -> None:
         lifter = train_lifter(
             config, split.training, folder,
             resume=resume, progress=show_progress, scores=held_out_scores(config, split.held_out),
-            files=files,
+            files=files, prepare=_profiled if options.profile else lambda *_: {},
         )  # fmt: skip
     except (KeyboardInterrupt, ValueError, OSError) as error:
         if has_commit(folder) or isinstance(error, KeyboardInterrupt):
@@ -116,6 +122,14 @@ def _train_in(folder: Path, options: TrainOptions) -> None:
     results.print(error_table("Errors on the held-out recordings", rows))
     results.print(evaluation_summary(after))
     results.print(f"run folder: {folder}; report: {report}", soft_wrap=True)
+
+
+def _profiled(step: TrainingStep, dataset: Frames) -> dict[str, bytes]:
+    """Print where a training step spends its time; return the trace as a file of the run."""
+    found = profile_steps(step, dataset, step.config.losses)
+    for table in profile_tables(found):
+        messages.print(table)
+    return {TRACE_FILE: found.trace}
 
 
 def _how_to_continue(folder: Path, error: BaseException) -> str:
@@ -201,13 +215,15 @@ def ablate(options: AblateOptions) -> None:
     config = replace(options.settings, run=None)
     variants = loss_steps(config) if options.vary is None else varied(config, options.vary)
     folder = options.settings.run or Path("runs") / "ablation"
+    jobs = None if options.jobs == "auto" else options.jobs
     try:
-        rows = run_ablation(
-            variants, options.seeds, folder,
-            jobs=options.jobs, report=messages.print, progress=show_progress,
-        )  # fmt: skip
+        with show_several() as show:
+            rows = run_ablation(
+                variants, options.seeds, folder, jobs=jobs, report=messages.print, show=show
+            )
     except KeyboardInterrupt as stopped:
-        messages.print(f"{stopped}; the same command continues the ablation in {folder}")
+        why = str(stopped) or "stopped by SIGINT"
+        messages.print(f"{why}; the same command continues the ablation in {folder}")
         raise
     if options.json:
         print_json({"run": str(folder), "rows": [vars(row) for row in rows]})

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from tyro.conf import Positional, arg
 
@@ -51,6 +51,8 @@ class TrainOptions(Options):
             from the given intrinsics (intrinsics), from image sizes (image-size), or repairing the
             given calibration (calibration).
         calibration: What may change beside the poses, and what gives the scale.
+        profile: First profile some steps: print where their time goes, and save a trace in the run
+            folder.
     """
 
     settings: Settings = field(default_factory=Config)
@@ -61,6 +63,7 @@ class TrainOptions(Options):
     resume: Path | None = None
     calibrate: Start | None = None
     calibration: CalibrationSettings = field(default_factory=CalibrationSettings)
+    profile: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +81,8 @@ class AblateOptions(Options):
         seeds: Number of runs of each variant; gains compare runs with the same seed.
         vary: A setting to vary and its values, instead of adding the losses: cameras=2,3,4 or
             undistort=on,off or losses.consistency=0.001,0.1.
-        jobs: Parallel trainings, each in its own process.
+        jobs: Trainings at once, each in its own process, or auto: on a CPU as many as PyTorch has
+            threads (the variable OMP_NUM_THREADS), on GPUs one per GPU.
     """
 
     settings: Settings = field(default_factory=Config)
@@ -88,7 +92,7 @@ class AblateOptions(Options):
     config: Path | None = None
     seeds: int = 3
     vary: str | None = None
-    jobs: int = 1
+    jobs: int | Literal["auto"] = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)

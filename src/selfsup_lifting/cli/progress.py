@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from time import monotonic
+from typing import TypeAlias
 
 from rich.progress import BarColumn, Progress, Task, TextColumn, TimeRemainingColumn
 
@@ -13,6 +14,9 @@ from selfsup_lifting.cli.terminal import Terminal
 LINE_EVERY = 10.0
 # The speed is the mean over this time: one epoch may take longer than rich's 30 s.
 SPEED_PERIOD = 600.0
+
+ShowCount: TypeAlias = Callable[[int, str], None]
+"""Takes how many parts are done, and a line that describes the last one."""
 
 
 @contextmanager
@@ -27,34 +31,74 @@ def show_progress(total: int, done: int, unit: str = "epoch") -> Iterator[Callab
     Yields:
         A function to call after each part, with a line that describes it, such as its losses.
     """
+    with _bars(unit) as add:
+        show_count = add("", total, done)
+
+        def show(line: str) -> None:
+            nonlocal done
+            done += 1
+            show_count(done, line)
+
+        yield show
+
+
+@contextmanager
+def show_several(unit: str = "epoch") -> Iterator[Callable[[str, int, int, str], None]]:
+    """Show the progress of several works at once, each with its name.
+
+    Args:
+        unit: What the parts of the works are called.
+
+    Yields:
+        A function to call after each part: with the name of the work, the number of its parts, how
+        many are done, and a line that describes this one.
+    """
+    with _bars(unit) as add:
+        counts: dict[str, ShowCount] = {}
+
+        def show(name: str, total: int, done: int, line: str) -> None:
+            if name not in counts:
+                counts[name] = add(name, total, done - 1)
+            counts[name](done, line)
+
+        yield show
+
+
+@contextmanager
+def _bars(unit: str) -> Iterator[Callable[[str, int, int], ShowCount]]:
+    """Yield a function that adds a bar; it takes its name, its length, and how much is done."""
     console = Terminal(stderr=True)
-    count = TextColumn(f"{unit} {{task.completed}}/{{task.total}}")
     columns = (
-        count,
+        TextColumn("{task.description}", markup=False),
+        TextColumn(f"{unit} {{task.completed}}/{{task.total}}"),
         BarColumn(),
         TextColumn("{task.fields[line]}", markup=False),
         TimeRemainingColumn(),
     )
-    terminal, printed = console.is_terminal, -LINE_EVERY
     with Progress(
         *columns,
         console=console,
         transient=True,
-        disable=not terminal,
+        disable=not console.is_terminal,
         speed_estimate_period=SPEED_PERIOD,
-    ) as bar:
-        bar.add_task(unit, total=total, completed=done, line="")
-        task = bar.tasks[0]
+    ) as bars:
 
-        def show(line: str) -> None:
-            nonlocal printed
-            bar.update(task.id, advance=1, line=line)
-            if not terminal and (monotonic() - printed > LINE_EVERY or task.finished):
-                printed = monotonic()
-                parts = [f"{unit} {task.completed}/{total}", line, _time_left(task)]
-                console.print("  ".join(filter(None, parts)), soft_wrap=True)
+        def add(name: str, total: int, done: int) -> ShowCount:
+            bars.add_task(name, total=total, completed=done, line="")
+            task, printed = bars.tasks[-1], -LINE_EVERY
 
-        yield show
+            def show(done: int, line: str) -> None:
+                nonlocal printed
+                bars.update(task.id, completed=done, line=line, visible=done < total)
+                late = monotonic() - printed > LINE_EVERY
+                if not console.is_terminal and (late or task.finished):
+                    printed = monotonic()
+                    parts = [name, f"{unit} {task.completed}/{total}", line, _time_left(task)]
+                    console.print("  ".join(filter(None, parts)), soft_wrap=True)
+
+            return show
+
+        yield add
 
 
 def _time_left(task: Task) -> str:

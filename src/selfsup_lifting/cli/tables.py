@@ -16,6 +16,7 @@ from selfsup_lifting.evaluation.evaluate import Errors, Evaluation, coverage_sen
 from selfsup_lifting.evaluation.inspection import Inspection, RigInspection
 from selfsup_lifting.evaluation.table_files import ResultTable, format_number
 from selfsup_lifting.residuals import Residuals
+from selfsup_lifting.training.profiling import Part, StepProfile
 from selfsup_lifting.triangulate import Reconstruction
 
 # A table with more columns of numbers is transposed, so that it fits on a screen.
@@ -78,6 +79,25 @@ def gain(row: Row) -> tuple[str, str]:
         return "", ""
     middle, half = mean(row.gains_mm), interval(row.gains_mm)
     return f"{middle:+.2f} ± {half:.2f}", "yes" if abs(middle) > half else "no"
+
+
+def profile_tables(found: StepProfile) -> Iterator[Table]:
+    """Make the tables of a profile: the parts of a step, and each loss alone."""
+    whole = Part(
+        "whole step",
+        sum(part.processor_ms for part in found.parts),
+        sum(part.device_ms for part in found.parts),
+    )
+    on_device = whole.device_ms > 0
+    headings = ("", "CPU [ms]", *(["GPU [ms]"] if on_device else []), "share")
+    titles = ("Time of a step", "Each loss alone, with its gradient")
+    for title, parts in zip(titles, ([*found.parts, whole], found.losses), strict=True):
+        lines = []
+        for part in parts:
+            times = [part.processor_ms, part.device_ms][: 1 + on_device]
+            share = times[-1] / (whole.device_ms if on_device else whole.processor_ms)
+            lines.append((part.name, *(f"{time:.2f}" for time in times), f"{share:.1%}"))
+        yield plain_table(title, headings, *lines)
 
 
 def evaluation_summary(evaluation: Evaluation) -> str:

@@ -4,18 +4,15 @@ import difflib
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from itertools import product
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean, stdev
 from time import monotonic
 from tomllib import TOMLDecodeError, loads
 from typing import Any
-
-import torch
 
 from selfsup_lifting.agreement import require_agreement
 from selfsup_lifting.config import Config, LossSettings, ReadSettings
@@ -28,6 +25,7 @@ from selfsup_lifting.config_toml import (
     setting_names,
 )
 from selfsup_lifting.evaluation.evaluate import evaluate_lifter
+from selfsup_lifting.evaluation.parallel import Show, automatic_jobs, progress_of, train_at_once
 from selfsup_lifting.evaluation.published_tables import split_for
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.recipes import RECIPES
@@ -136,9 +134,9 @@ def ablate(
     seeds: int,
     folder: Path,
     *,
-    jobs: int = 1,
+    jobs: int | None = 1,
     report: Callable[[str], None] = lambda _: None,
-    progress: Progress = no_progress,
+    show: Show = lambda *_: None,
 ) -> list[Row]:
     """Train every variant with every seed, and compare; finished trainings are reused.
 
@@ -146,19 +144,23 @@ def ablate(
         variants: The ways to train.
         seeds: Number of seeds; the first is that of the settings.
         folder: The output folder: one folder per variant, with one run folder per seed.
-        jobs: Number of parallel trainings, each in its own process.
+        jobs: Number of trainings at once, each in its own process; None for `automatic_jobs`. The
+            processes divide the threads of PyTorch, on whose number the last digits depend.
         report: Called with a sentence after each training.
-        progress: Shows the progress of each training if there is one job.
+        show: Called after each epoch of each training.
 
     Returns:
         One row per variant.
 
     Raises:
-        ValueError: If the folder holds runs with other settings or a damaged outcome, or `seeds`
-            or `jobs` is below 1.
+        Stopped: After SIGINT (Ctrl-C), SIGTERM or SIGHUP, once the last step of every training is
+            saved; the same call continues.
+        ValueError: If the folder holds runs with other settings or a damaged outcome, `seeds` or
+            `jobs` is below 1, or a training fails; the others are then stopped, and saved.
     """
     require_bounds("seeds", seeds, least=1)
-    require_bounds("jobs", jobs, least=1)
+    if jobs is not None:
+        require_bounds("jobs", jobs, least=1)
     runs = []
     for added, variant in product(range(seeds), variants):
         config = replace(variant.config, seed=variant.config.seed + added)
@@ -167,10 +169,11 @@ def ablate(
     for config, run in runs:
         _require_same_settings(config, run)
         _saved_outcome(run)
-    outcomes: list[Outcome] = []
-    for (_, run), outcome in zip(runs, _outcomes(runs, jobs, progress), strict=True):
-        outcomes.append(outcome)
-        report(f"{run}: P-MPJPE {outcome.p_mpjpe_mm:.1f} mm in {outcome.seconds:.0f} s")
+    found: dict[int, Outcome] = {}
+    for place, outcome in _outcomes(runs, jobs, show):
+        found[place] = outcome
+        report(f"{runs[place][1]}: P-MPJPE {outcome.p_mpjpe_mm:.1f} mm in {outcome.seconds:.0f} s")
+    outcomes = [found[place] for place in range(len(runs))]
     names = [variant.name for variant in variants]
     return _compared(names, [outcomes[place :: len(names)] for place in range(len(names))])
 
@@ -185,15 +188,27 @@ def train_and_evaluate(config: Config, run: Path, progress: Progress = no_progre
         _log.warning("%s", sentence)
     split = split_for(config, recordings)
     started, resume = monotonic(), has_commit(run)
-    lifter = train(config, split.training, run, resume=resume, progress=progress)
-    seconds = monotonic() - started
-    total = evaluate_lifter(lifter.cpu(), split.held_out).total
+    with _naming(run):
+        lifter = train(config, split.training, run, resume=resume, progress=progress)
+        seconds = monotonic() - started
+        total = evaluate_lifter(lifter.cpu(), split.held_out).total
     lines = read_committed(run, METRICS_FILE).splitlines()
     shares = _means([json.loads(line)["gradient_shares"] for line in lines])
     outcome = Outcome(total.p_mpjpe_mm, total.mpjpe_mm, shares, seconds)
     last = read_commit(run)
     commit_files(run, last, last, {OUTCOME_FILE: json.dumps(asdict(outcome)).encode()})
     return outcome
+
+
+@contextmanager
+def _naming(run: Path) -> Iterator[None]:
+    """Add the run folder to the sentence of an error."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{run}: {error}") from error
+    except OSError as error:
+        raise OSError(f"{run}: {error}") from error
 
 
 def _saved_outcome(run: Path) -> Outcome | None:
@@ -214,15 +229,16 @@ def interval(values: Sequence[float]) -> float:
 
 
 def _outcomes(
-    runs: Sequence[tuple[Config, Path]], jobs: int, progress: Progress
-) -> Iterator[Outcome]:
-    if jobs == 1:
-        yield from (train_and_evaluate(config, run, progress) for config, run in runs)
+    runs: Sequence[tuple[Config, Path]], jobs: int | None, show: Show
+) -> Iterator[tuple[int, Outcome]]:
+    """Yield the place of each run and its outcome, as the trainings end."""
+    left = sum(_saved_outcome(run) is None for _, run in runs)
+    jobs = jobs or automatic_jobs(runs[0][0].device, left)
+    if jobs > 1:
+        yield from train_at_once(train_and_evaluate, runs, jobs, show)
         return
-    threads = max(1, torch.get_num_threads() // jobs)
-    context = get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, torch.set_num_threads, (threads,)) as pool:
-        yield from pool.map(train_and_evaluate, *zip(*runs, strict=True))
+    for place, (config, run) in enumerate(runs):
+        yield place, train_and_evaluate(config, run, progress_of(run, show))
 
 
 @lru_cache(maxsize=1)

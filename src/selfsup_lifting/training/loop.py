@@ -53,6 +53,7 @@ def train(  # noqa: PLR0913 - what to learn from, where to save, and what to sho
     progress: Progress = no_progress,
     scores: Callable[[Lifter], Mapping[str, float]] = lambda _: {},
     files: Mapping[str, bytes] = MappingProxyType({}),
+    prepare: Callable[[TrainingStep, Frames], Mapping[str, bytes]] = lambda *_: {},
 ) -> Lifter:
     """Train a lifter from multi-view 2D tracks, and save a checkpoint of it.
 
@@ -67,6 +68,8 @@ def train(  # noqa: PLR0913 - what to learn from, where to save, and what to sho
         scores: Called with the network after every epoch; the metrics and curves contain what it
             returns.
         files: Other files that belong to the run, by name: saved with its first checkpoint.
+        prepare: Called before the first step, with the step and the training data; returns further
+            files of the run.
 
     Returns:
         The trained network, in evaluation mode.
@@ -115,6 +118,7 @@ def train(  # noqa: PLR0913 - what to learn from, where to save, and what to sho
         epochs = epoch_count(config, len(dataset))
         step = TrainingStep(lifter, optimizer, config, cameras)
         step.compile(dataset.select(dataset.batches(config.frames_per_batch, None)[0]))
+        checkpoints.files = {**files, **prepare(step, dataset)}
         with progress(epochs, log.done) as show, _naming_frames(dataset, config, log, recordings):
             while log.done < epochs:
                 _run_epoch(step, dataset, epochs, checkpoints, state)

@@ -3,11 +3,13 @@
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.profiler import record_function
 
 from selfsup_lifting.config import Compile, Config, LossSettings
 from selfsup_lifting.training.dataset import Frames
@@ -63,6 +65,7 @@ class TrainingStep:
 
     Attributes:
         lifter: The network.
+        config: The settings.
         losses: What evaluates the losses, `loss_terms` or its compiled form.
         is_compiled: Whether the network and the losses are compiled.
     """
@@ -75,10 +78,15 @@ class TrainingStep:
         cameras: VirtualCameras | None = None,
     ) -> None:
         self.is_compiled, self._cameras = False, cameras
-        self.lifter, self._optimizer, self._config = lifter, optimizer, config
+        self.lifter, self._optimizer, self.config = lifter, optimizer, config
         self._network: Network = lifter.with_whitening
         self.losses: Callable[..., Terms] = loss_terms
         self._on_cuda = next(lifter.parameters()).is_cuda
+
+    def copy(self) -> "TrainingStep":
+        """Return a step of a copy of the network, with a new optimizer; it is not compiled."""
+        lifter = deepcopy(self.lifter)
+        return TrainingStep(lifter, adam(lifter, self.config), self.config, self._cameras)
 
     def compile(self, frames: Frames) -> None:
         """Compile the network and the losses, and try them on a batch, as the settings ask for.
@@ -86,7 +94,7 @@ class TrainingStep:
         Raises:
             ValueError: If this is impossible and the setting `compile` is on.
         """
-        choice = self._config.compile if process_count() == 1 else Compile.OFF
+        choice = self.config.compile if process_count() == 1 else Compile.OFF
         if choice is Compile.OFF or (choice is Compile.AUTO and not self._on_cuda):
             return
         plain = (self.lifter.with_whitening, loss_terms)
@@ -104,14 +112,16 @@ class TrainingStep:
 
     def evaluate(self, frames: Frames, losses: LossSettings) -> Evaluated:
         """Augment a batch, lift every view of it, and evaluate the losses."""
-        config = self._config
-        frames, shown = augmented(frames, config.augmentation, self.lifter.skeleton, self._cameras)
-        with self._precision():
+        config, root = self.config, self.lifter.skeleton.root
+        with record_function("augmentation"):
+            frames, shown = augmented(
+                frames, config.augmentation, self.lifter.skeleton, self._cameras
+            )
+        with record_function("network"), self._precision():
             poses, whitening = lift_views(
                 self._network, frames, shown, per_view_batchnorm=config.per_view_batchnorm
             )
-        root = self.lifter.skeleton.root
-        with whole_batch():
+        with record_function("losses"), whole_batch():
             terms = self.losses(poses, frames, root, losses)
             if whitening is None:
                 return Evaluated(frames, poses, terms)
@@ -121,26 +131,27 @@ class TrainingStep:
     def update(self, evaluated: Evaluated, losses: LossSettings) -> None:
         """Change the weights by one step of the optimizer."""
         self._optimizer.zero_grad(set_to_none=True)
-        with self._precision():
+        with record_function("gradients"), self._precision():
             (weighted_sum(evaluated.terms, losses.weights) + evaluated.likelihood).backward()
         average_gradients(self.lifter)
-        if self._config.reset_adam:
+        if self.config.reset_adam:
             self._optimizer.state.clear()
-        self._optimizer.step()
+        with record_function("optimizer"):
+            self._optimizer.step()
 
     def _try(self, frames: Frames) -> None:
         """Evaluate and differentiate once; the network stays as it was."""
         buffers = {name: one.clone() for name, one in self.lifter.named_buffers()}
         try:
-            evaluated = self.evaluate(frames, self._config.losses)
-            weighted_sum(evaluated.terms, self._config.losses.weights).backward()
+            evaluated = self.evaluate(frames, self.config.losses)
+            weighted_sum(evaluated.terms, self.config.losses.weights).backward()
         finally:
             self._optimizer.zero_grad(set_to_none=True)
             for name, one in self.lifter.named_buffers():
                 one.copy_(buffers[name])
 
     def _precision(self) -> AbstractContextManager[None]:
-        return tensor_float_32(enabled=self._on_cuda and self._config.tf32)
+        return tensor_float_32(enabled=self._on_cuda and self.config.tf32)
 
     def gradient_shares(self, evaluated: Evaluated, losses: LossSettings) -> Float[Tensor, "terms"]:
         """Compute the share of each weighted loss in the gradient at the network's output."""

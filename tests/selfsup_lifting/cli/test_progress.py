@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from selfsup_lifting.cli import main, reading_progress
-from selfsup_lifting.cli.progress import show_progress
+from selfsup_lifting.cli.progress import show_progress, show_several
 from tests.selfsup_lifting.files.layouts import WRITERS, write_session
 from tests.selfsup_lifting.strategies import Scene
 
@@ -31,6 +31,16 @@ def test_no_time_is_promised_before_the_speed_is_known(capsys: pytest.CaptureFix
     with show_progress(10, 0) as show:
         show("L_in 1")
     assert capsys.readouterr().err == "epoch 1/10  L_in 1\n"
+
+
+def test_works_at_once_have_lines_with_their_names(capsys: pytest.CaptureFixture[str]) -> None:
+    with show_several() as show:
+        for done in range(1, 101):
+            show("one/seed-0", 100, done, f"L_in {done}")
+            show("two/seed-0", 200, done + 50, "")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:2] == ["one/seed-0  epoch 1/100  L_in 1", "two/seed-0  epoch 51/200"]
+    assert lines[2:] == ["one/seed-0  epoch 100/100  L_in 100  0:00:00 left"]
 
 
 @pytest.mark.parametrize("patience", [0.0, 1000.0])

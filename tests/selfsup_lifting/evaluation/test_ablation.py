@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from scipy.stats import ttest_1samp
 
 from selfsup_lifting.cli import main
@@ -84,7 +85,7 @@ def test_what_is_done_is_not_done_again(tiny: Config, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_trainings_in_parallel_come_to_the_same(tiny: Config, tmp_path: Path) -> None:
+def test_trainings_at_once_come_to_the_same_bit_for_bit(tiny: Config, tmp_path: Path) -> None:
     variants = varied(tiny, "cameras=2,4")
     together = ablate(variants, 1, tmp_path / "together", jobs=2)
     threads = torch.get_num_threads()
@@ -93,6 +94,14 @@ def test_trainings_in_parallel_come_to_the_same(tiny: Config, tmp_path: Path) ->
     in_turn = ablate(variants, 1, tmp_path / "in turn")
     torch.set_num_threads(threads)
     assert [row.p_mpjpe_mm for row in together] == [row.p_mpjpe_mm for row in in_turn]
+    written = sorted((tmp_path / "together").rglob("model.safetensors"))
+    assert len(written) == 2
+    for path in written:
+        other = tmp_path / "in turn" / path.relative_to(tmp_path / "together")
+        weights, others = load_file(path), load_file(other)
+        assert all(torch.equal(weight, others[name]) for name, weight in weights.items())
+        metrics, other_metrics = (one.with_name("metrics.jsonl") for one in (path, other))
+        assert metrics.read_bytes() == other_metrics.read_bytes()
 
 
 # Gains report to the nanometre: SciPy's test calls the mean of 0 and 1e-258 certain.
@@ -166,3 +175,9 @@ def test_other_settings_need_another_folder(tiny: Config, tmp_path: Path) -> Non
 def test_a_loss_without_weight_cannot_be_taken_up() -> None:
     with pytest.raises(ValueError, match="`consistency` has none"):
         loss_steps(replace(TINY, losses=LossSettings(consistency=0.0)))
+
+
+@pytest.mark.rejects
+def test_an_error_of_a_training_names_its_run(tiny: Config, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"learning_rate-1e9.seed-0: the training has diverged"):
+        ablate(varied(tiny, "learning_rate=1e-3,1e9"), 1, tmp_path / "runs")
