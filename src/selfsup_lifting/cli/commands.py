@@ -94,7 +94,7 @@ def _train_in(folder: Path, options: TrainOptions) -> None:
     split = split_for(config, recordings)
     messages.print("\n".join([*_opening(options), split.summary]))
     if config.lifter.uncertainty:
-        inner = hold_out(split.training, config.uncertainty_on)
+        inner = hold_out(split.training, config.uncertainty_on, "uncertainty_on")
         messages.print(f"for the size of the ellipsoids, {inner.summary}")
     done = read_commit(folder).epoch if options.resume is not None else 0
     if config.epochs is not None and 0 < config.epochs <= done:

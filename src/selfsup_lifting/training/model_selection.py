@@ -33,7 +33,7 @@ class ModelSelection:
         self._lowest, self._best = inf, b""
         self._frames: Frames | None = None
         if config.select_on:
-            split = hold_out(recordings, config.select_on)
+            split = hold_out(recordings, config.select_on, "select_on")
             self.training = split.training
             frames = build_dataset(split.held_out, triangulation=config.triangulation)
             self._frames = frames.to(device)

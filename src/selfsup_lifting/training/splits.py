@@ -19,13 +19,16 @@ class Split(NamedTuple):
     summary: str
 
 
-def hold_out(recordings: Sequence[Recording], names: Sequence[str] = ()) -> Split:
+def hold_out(
+    recordings: Sequence[Recording], names: Sequence[str] = (), setting: str = "hold_out"
+) -> Split:
     """Hold some recordings out of the training.
 
     Args:
         recordings: All recordings.
         names: Subjects, actions or recordings to hold out. By default the last of several
             subjects, else the last fifth of every recording.
+        setting: The setting that has these names, for errors.
 
     Returns:
         The split.
@@ -37,21 +40,21 @@ def hold_out(recordings: Sequence[Recording], names: Sequence[str] = ()) -> Spli
     if not names and len(subjects) == 1:
         return _split_in_time(recordings)
     chosen = tuple(names) or (subjects[-1],)
-    _require_known(chosen, recordings)
+    _require_known(chosen, recordings, setting)
     in_training = [_names(one).isdisjoint(chosen) for one in recordings]
     training = list(compress(recordings, in_training))
     held_out = list(compress(recordings, map(not_, in_training)))
     if not training:
-        raise ValueError(f"holding out {', '.join(chosen)} leaves no training data")
+        raise ValueError(f"`{setting}` {', '.join(chosen)} leaves no training data")
     counts = f"training on {len(training)} recordings, {len(held_out)} held out"
     return Split(training, held_out, f"{counts} ({', '.join(chosen)})")
 
 
-def _require_known(names: Sequence[str], recordings: Sequence[Recording]) -> None:
+def _require_known(names: Sequence[str], recordings: Sequence[Recording], setting: str) -> None:
     unknown = set(names).difference(*map(_names, recordings))
     if unknown:
         raise ValueError(
-            f"`hold_out` names {min(unknown)!r}, which is no subject, action or recording; "
+            f"`{setting}` names {min(unknown)!r}, which is no subject, action or recording; "
             f"subjects are {', '.join(_subjects(recordings))}"
         )
 

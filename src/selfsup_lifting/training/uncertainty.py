@@ -45,7 +45,7 @@ class EllipsoidSize:
         self.training = list(recordings)
         self._frames: Frames | None = None
         if config.lifter.uncertainty:
-            split = hold_out(recordings, config.uncertainty_on)
+            split = hold_out(recordings, config.uncertainty_on, "uncertainty_on")
             self.training = split.training
             frames = build_dataset(split.held_out, triangulation=config.triangulation)
             step = max(1, len(frames) // MOST_FRAMES)

@@ -93,5 +93,5 @@ def test_evaluate_uses_the_best_epoch_if_asked(
 
 @pytest.mark.rejects
 def test_recordings_to_select_on_must_be_there(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="'scene 9'"):
+    with pytest.raises(ValueError, match="`select_on` names 'scene 9'"):
         train(replace(CONFIG, select_on=("scene 9",)), recordings(), tmp_path)

@@ -273,6 +273,14 @@ def test_recordings_for_ellipsoids_need_ellipsoids() -> None:
 
 
 @pytest.mark.rejects
+def test_recordings_for_ellipsoids_must_be_there_and_leave_others(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="`uncertainty_on` names 'scene 9'"):
+        train(replace(CONFIG, uncertainty_on=("scene 9",)), recordings(), tmp_path)
+    with pytest.raises(ValueError, match="`uncertainty_on` scene 2 leaves no training data"):
+        train(CONFIG, recordings()[1:], tmp_path)
+
+
+@pytest.mark.rejects
 def test_a_lifter_without_uncertainty_has_no_covariances() -> None:
     lifter = Lifter(SKELETONS["h36m17"], PLAIN.lifter).eval()
     with pytest.raises(ValueError, match=r"trained without `lifter\.uncertainty`"):
