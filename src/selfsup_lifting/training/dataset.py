@@ -16,8 +16,6 @@ from selfsup_lifting.recording import PART_FRAMES, Recording
 from selfsup_lifting.skeleton.skeletons import Skeleton, centered_on_root, joints_of, root_position
 from selfsup_lifting.triangulate import DEFAULTS, normalized_image, triangulate_recording
 
-# The frames that an error names of each recording.
-
 # A view with a smaller share of the joints detected is not used.
 LEAST_SEEN_SHARE = 0.5
 

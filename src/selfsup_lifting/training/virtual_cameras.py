@@ -87,14 +87,12 @@ class VirtualCameras:
         seen = self.seen[donor] & frames.labelled[:, None] & in_front
         image = ideal[..., :2] / torch.where(in_front, ideal[..., 2], 1.0)[..., None]
         image = image + self.residuals[donor] / distance[..., None]
-        return Frames(
+        return replace(
+            frames,
             image=torch.where(seen[..., None], image, 0.0),
             seen=seen,
             confidence=torch.where(seen, self.confidence[donor], 0.0),
-            labels=frames.labels,
-            labelled=frames.labelled,
             camera_from_root=poses,
-            origin=frames.origin,
         )
 
     def _draw_cameras(self, frames: Frames) -> Float[Tensor, "frames views 4 4"]:
