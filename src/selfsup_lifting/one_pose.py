@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from selfsup_lifting.training.lifter import Lifter, merge_batchnorm
+from selfsup_lifting.training.lifter import CONFIDENCE_UNIT, Lifter, merge_batchnorm
 
 Array = NDArray[Any]
 Layer = tuple[Array, Array]
@@ -42,6 +42,64 @@ def for_one_pose(lifter: Lifter) -> Lifter:
     return merged
 
 
+class OnePose:
+    """Lift one pose after the other, with few operations.
+
+    What is before and after the layers is done by NumPy, which starts small operations faster than
+    PyTorch; but not for `turn_to_root` and `average_mirrored`.
+
+    Attributes:
+        lifter: The network, from `for_one_pose`.
+    """
+
+    def __init__(self, lifter: Lifter) -> None:
+        self.lifter = for_one_pose(lifter)
+        settings, root = lifter.settings, list(lifter.skeleton.root)
+        self._root, self._with_confidence = root, settings.confidence_input
+        self._hidden: Callable[[Array], Array] | None = None
+        network: nn.Module = self.lifter.encoder
+        if not isinstance(network, _SparseNetwork):
+            return
+        if settings.turn_to_root or settings.average_mirrored:
+            return
+        self._hidden = network.hidden
+        # The unit and the root are part of the last layer.
+        (last,) = (one for one in self.lifter.decoder.modules() if isinstance(one, nn.Linear))
+        weights = last.weight.unflatten(0, (-1, 3)) * settings.output_unit
+        bias = last.bias.unflatten(0, (-1, 3)) * settings.output_unit
+        self._weights = (weights - weights[root].mean(dim=0)).flatten(0, 1).numpy()
+        self._bias = (bias - bias[root].mean(dim=0)).flatten().numpy()
+
+    def __call__(
+        self,
+        image: Float[Tensor, "joints 2"],
+        seen: Bool[Tensor, "joints"],
+        confidence: Float[Tensor, "joints"],
+    ) -> Float[Tensor, "joints 3"]:
+        """Return the joints as the lifter does; NaN if none was seen."""
+        if not seen.any():
+            return torch.full((len(seen), 3), torch.nan)
+        if self._hidden is None:
+            return self.lifter(image, seen, confidence)  # type: ignore[no-any-return]
+        features = self._features(image.numpy(), seen.numpy(), confidence.numpy())
+        points = self._weights @ self._hidden(features) + self._bias
+        return torch.from_numpy(points.reshape(-1, 3))
+
+    def _features(
+        self,
+        image: Float[np.ndarray, "joints 2"],
+        seen: Bool[np.ndarray, "joints"],
+        confidence: Float[np.ndarray, "joints"],
+    ) -> Float[np.ndarray, "inputs"]:
+        """Center the image on the root, as `centered_on_root`."""
+        chosen = self._root if seen[self._root].all() else seen
+        values = np.where(seen[:, None], image - image[chosen].mean(axis=0), 0.0)
+        if self._with_confidence:
+            trust = CONFIDENCE_UNIT * np.where(seen, confidence, 0.0)
+            values = np.concatenate([values, trust[:, None]], axis=-1)
+        return values.ravel().astype(np.float32)
+
+
 class _SparseNetwork(nn.Module):
     """The encoder and the decoder up to its last layer, for poses one after the other."""
 
@@ -56,9 +114,11 @@ class _SparseNetwork(nn.Module):
         self._layers = list(_by_columns(linear))
 
     def forward(self, features: Float[Tensor, "poses inputs"]) -> Float[Tensor, "poses width"]:
-        return torch.from_numpy(np.stack([self._hidden(row) for row in features.numpy()]))
+        """Return the input of the last layer."""
+        return torch.from_numpy(np.stack([self.hidden(row) for row in features.numpy()]))
 
-    def _hidden(self, values: Float[np.ndarray, "inputs"]) -> Float[np.ndarray, "width"]:
+    def hidden(self, values: Float[np.ndarray, "inputs"]) -> Float[np.ndarray, "width"]:
+        """Return the input of the last layer for one pose."""
         layers = iter(self._layers)
         for _ in range(2):
             values = self._rectified(next(layers), values)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from multiview_geom import Cameras
 from selfsup_lifting.lens_table import LensTable
-from selfsup_lifting.one_pose import for_one_pose
+from selfsup_lifting.one_pose import OnePose
 from selfsup_lifting.pose_refinement import measure_body, refine_poses
 from selfsup_lifting.training.lifter import Lifter
 
@@ -88,7 +88,8 @@ class PoseStream:
     ) -> None:
         if camera.views != 1:
             raise ValueError(f"`camera` must have one view, got {', '.join(camera.names)}")
-        self.skeleton, self._lifter, self._hold = lifter.skeleton, for_one_pose(lifter), hold
+        self.skeleton, self._one_pose, self._hold = lifter.skeleton, OnePose(lifter), hold
+        self._lifter = self._one_pose.lifter
         self._normalized = LensTable(camera)
         joints = len(lifter.skeleton.joints)
         self._keypoints = np.full((joints, 2), np.nan, np.float32)
@@ -140,9 +141,7 @@ class PoseStream:
         """Lift the present joints, as `lift` and `lift_covariances` do; refine them if asked."""
         seen = image.isfinite().all(dim=-1)
         inputs = (image, seen, torch.from_numpy(self._confidence)[None])
-        points = self._lifter(*inputs)[0]
-        if not seen.any():
-            points.fill_(torch.nan)
+        points = self._one_pose(*(one[0] for one in inputs))
         if self._refine:
             return self._refined(points, *inputs, detected=detected), None
         if not self._lifter.settings.uncertainty:

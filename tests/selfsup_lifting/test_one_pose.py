@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from selfsup_lifting import one_pose
 from selfsup_lifting.config import LifterSettings
-from selfsup_lifting.one_pose import for_one_pose
+from selfsup_lifting.one_pose import OnePose, for_one_pose
 from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.triangulate import normalized_image
 from tests.selfsup_lifting.strategies import Scene, scenes
@@ -19,6 +19,7 @@ settings = st.builds(
     confidence_input=st.booleans(),
     turn_to_root=st.booleans(),
     average_mirrored=st.booleans(),
+    output_unit=st.sampled_from([1.0, 50.0]),
 )
 
 
@@ -33,6 +34,9 @@ def test_it_computes_the_same_as_the_trained_network(scene: Scene, chosen: Lifte
         expected, fast = lifter.eval()(*inputs), for_one_pose(lifter)
         torch.testing.assert_close(fast(*inputs), expected, atol=1e-5, rtol=1e-4)
         one = fast(*(tensor[0] for tensor in inputs))
+        if inputs[1][0].any():
+            direct = OnePose(lifter)(*(tensor[0] for tensor in inputs))
+            torch.testing.assert_close(direct, expected[0], atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(one, expected[0], atol=1e-5, rtol=1e-4)
 
 
