@@ -251,6 +251,19 @@ def licenses(rows: list[Row]) -> list[list[str]]:
     ]
 
 
+def compatibility(rows: list[Row]) -> list[list[str]]:
+    """Show the versions that were tested together, and how the tests ended."""
+    shown = ("torch", "numpy", "numba", "kornia", "scipy")
+    body = [["Python", "dependencies", *shown, "passed", "skipped", "failed"]]
+    body.append(["---", "---", *["---"] * len(shown), "--:", "--:", "---"])
+    for row in rows:
+        versions = [row["versions"].get(name, "") for name in shown]
+        failed = row["reason"] or str(len(row["failed"]))
+        numbers = ["", ""] if row["reason"] else [f"{row['passed']:,}", str(row["skipped"])]
+        body.append([row["python"], row["dependencies"], *versions, *numbers, failed])
+    return body
+
+
 TABLES: dict[str, tuple[str, Callable[[list[Row]], list[list[str]]]]] = {
     "triangulation": ("triangulation", triangulation),
     "beside busy processes": ("triangulation", beside_busy),
@@ -279,6 +292,7 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], list[list[str]]]]] = {
     "memory": ("memory", memory),
     "fuzzing": ("fuzzing", fuzzing),
     "licenses": ("licenses", licenses),
+    "compatibility": ("compatibility", compatibility),
 }
 
 
