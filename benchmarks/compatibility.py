@@ -36,6 +36,7 @@ COMBINATIONS = (
 SHOWN = ("torch", "numpy", "numba", "kornia", "scipy")
 # Tools of the tests: their versions are not under test.
 TOOLS = ("pytest>=9", "pytest-xdist>=3.8", "hypothesis>=6.150", "beartype>=0.22", "sybil>=10")
+TOOLS += ("opencv-python-headless>=4.10", "roma>=1.5")
 TESTS = (
     "tests/multiview_geom/test_cameras.py",
     "tests/multiview_geom/test_five_point.py",
@@ -81,7 +82,7 @@ def _row(python: str, kind: str, wheel: Path, home: Path) -> Row:
     install = ("uv", "pip", "install", "--quiet", "--python", str(interpreter))
     try:
         _run("uv", "venv", "--quiet", "--no-python-downloads", "--python", python, home / "venv")
-        _run(*install, *KINDS[kind], str(wheel))
+        _run(*install, *KINDS[kind], "--requirements", ROOT / "pyproject.toml", wheel)
         # What is installed stays as it is.
         (home / "installed.txt").write_text(_run("uv", "pip", "freeze", "--python", interpreter))
         _run(*install, "--constraint", home / "installed.txt", wheel, *TOOLS)
