@@ -33,7 +33,7 @@ LEFT_OUT = shutil.ignore_patterns("build", "dist", ".git", "runs", "mutants", "_
 LEAST_SECONDS, TIMES = 60.0, 4.0
 LONGEST_CHANGE = 120
 # Loaded once; each run of the tests is a fork, which needs no other start.
-HEAVY = ("torch", "numpy", "scipy", "numba", "hypothesis", "pytest", "jaxtyping", "kornia")
+HEAVY = ("torch", "numpy", "scipy", "numba", "kornia")
 
 
 @dataclass(frozen=True)

@@ -264,6 +264,27 @@ def compatibility(rows: list[Row]) -> list[list[str]]:
     return body
 
 
+def mutants(rows: list[Row]) -> list[list[str]]:
+    """Show how many changes of the code were noticed by the tests."""
+    ends = [row["end"] for row in rows]
+    killed, late, survived = (ends.count(end) for end in ("killed", "timeout", "survived"))
+    body = [["changes", "modules", "noticed", "noticed by time", "not noticed", "share noticed"]]
+    modules = len({row["module"] for row in rows})
+    numbers = (len(rows), modules, killed, late, survived)
+    share = f"{(killed + late) / len(rows):.1%}"
+    return [*body, ["--:"] * 6, [*map(str, numbers), share]]
+
+
+def survivors(rows: list[Row]) -> list[list[str]]:
+    """Show the changes that no test noticed."""
+    body = [["module", "line", "change that no test noticed"], ["---", "--:", "---"]]
+    for row in sorted(rows, key=lambda row: (row["module"], row["line"])):
+        if row["end"] == "survived":
+            change = row["change"].replace("|", "\\|").replace("`", "'")
+            body.append([f"`{row['module']}`", str(row["line"]), f"`{change}`"])
+    return body
+
+
 TABLES: dict[str, tuple[str, Callable[[list[Row]], list[list[str]]]]] = {
     "triangulation": ("triangulation", triangulation),
     "beside busy processes": ("triangulation", beside_busy),
@@ -293,6 +314,8 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], list[list[str]]]]] = {
     "fuzzing": ("fuzzing", fuzzing),
     "licenses": ("licenses", licenses),
     "compatibility": ("compatibility", compatibility),
+    "mutants": ("mutants", mutants),
+    "survivors": ("mutants", survivors),
 }
 
 
