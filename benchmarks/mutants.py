@@ -1,8 +1,8 @@
 """Which changes to the geometry does no test notice?
 
 Of all changes that mutmut makes to the lines of `multiview_geom`, a sample is drawn with a fixed
-seed. Each is made in a copy of the checkout, where the tests of the changed module run: those of its
-name, or of its folder, or the laws for all functions. What Numba and Triton compile is left out.
+seed. Each is made in a copy of the checkout, where the tests of the changed module run: those of
+its name or its folder, or the laws for all functions. What Numba and Triton compile is left out.
 
     python benchmarks/mutants.py [--sample 200] [--minutes 120] [--without calibration]
 """

@@ -44,6 +44,7 @@ class Skeleton:
             )
         _require_indices(self, "parents", (parent for parent in self.parents if parent != -1))
         _require_indices(self, "mirrored", (joint for pair in self.mirrored for joint in pair))
+        _require_one_mirror_image(self)
         _require_indices(self, "root", self.root)
         if not self.root:
             raise ValueError(f"skeleton {self.name!r} names no root joint")
@@ -153,6 +154,17 @@ def _require_distinct_joints(skeleton: Skeleton) -> None:
     if not skeleton.joints or twice:
         wrong = f"names {', '.join(twice)} twice" if twice else "has no joints"
         raise ValueError(f"skeleton {skeleton.name!r} {wrong}")
+
+
+def _require_one_mirror_image(skeleton: Skeleton) -> None:
+    """Refuse a joint in two pairs, or paired with itself: a mirror image must exchange joints."""
+    sides = [skeleton.joints[joint] for pair in skeleton.mirrored for joint in pair]
+    twice = sorted({joint for joint in sides if sides.count(joint) > 1})
+    if twice:
+        raise ValueError(
+            f"`mirrored` of skeleton {skeleton.name!r} must name each joint at most once, got "
+            f"{', '.join(twice)} twice"
+        )
 
 
 def _require_encodable(skeleton: Skeleton) -> None:
