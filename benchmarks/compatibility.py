@@ -40,12 +40,11 @@ TOOLS += ("opencv-python-headless>=4.10", "roma>=1.5")
 TESTS = (
     "tests/multiview_geom/test_linalg.py",
     "tests/multiview_geom/test_transforms.py",
-    "tests/multiview_geom/test_five_point.py",
+    "tests/multiview_geom/test_five_point.py::test_a_batch_is_a_loop",
     "tests/multiview_geom/camera_files/test_camera_files.py",
-    "tests/multiview_geom/triangulation/test_linear.py",
     "tests/selfsup_lifting/test_recording.py",
-    "tests/selfsup_lifting/test_export.py",
-    "tests/selfsup_lifting/training/test_step.py",
+    "tests/selfsup_lifting/training/test_losses.py",
+    "tests/selfsup_lifting/training/test_privacy.py",
 )
 # The wheel is tested, not the code of the checkout.
 LEFT_OUT = shutil.ignore_patterns("src", "build", "dist", ".git", "runs", "mutants", "__pycache__")

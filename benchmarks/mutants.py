@@ -94,13 +94,13 @@ def _row(copy: Path, path: Path, at: int, usual: dict[tuple[str, ...], float]) -
 
 
 def _tests_of(path: Path) -> tuple[str, ...]:
-    """Return the tests of a module: those of its name, or of its folder, or the laws for all."""
+    """Return its examples, and the tests of its name, or of its folder, or the laws for all."""
     inside = path.relative_to(PACKAGE)
     folder = TESTS / inside.parent.parts[0].strip("_") if len(inside.parts) > 1 else TESTS
     own = folder / f"test_{inside.stem.strip('_')}.py"
     if (ROOT / own).exists():
-        return (str(own),)
-    return LAWS if folder == TESTS else (str(folder),)
+        return (str(path), str(own))
+    return (str(path), *(LAWS if folder == TESTS else (str(folder),)))
 
 
 def _unchanged(copy: Path, tests: tuple[str, ...]) -> float:
