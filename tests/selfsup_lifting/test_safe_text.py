@@ -65,6 +65,21 @@ def test_letters_that_a_terminal_lacks_are_escaped(
     assert rb"\u03bc\u03cd\u03c4\u03b7" in terminal.buffer.getvalue()
 
 
+def test_a_sentence_with_thousands_of_names_is_short(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_recording(tmp_path / "x.npz", Scene(views=2, frames=4).recording())
+    joints = [f"j{number}" for number in range(10_000)]
+    lines = (f"joints = {joints}", "bones = []", 'root = ["nobody"]')
+    (tmp_path / "body.toml").write_text("\n".join(lines))
+    with pytest.raises(SystemExit):
+        main(["inspect", str(tmp_path / "x.npz"), "--skeleton", str(tmp_path / "body.toml")])
+    said = capsys.readouterr().err
+    assert len(said) < 2000
+    assert "body.toml: 'nobody' is none of the joints j0, j1, j2" in said
+    assert "more characters) ..." in said
+
+
 def test_a_page_about_a_folder_that_is_not_utf_8_is_written(tmp_path: Path) -> None:
     save_recording(
         tmp_path / "x.npz", replace(Scene(views=2, frames=4).recording(), name="a\udcff")

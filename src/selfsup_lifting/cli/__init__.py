@@ -12,6 +12,8 @@ from selfsup_lifting.safe_text import printable
 
 # The exit status after a signal is this plus its number, as in a shell.
 WRONG_INPUT, SIGNALLED = 2, 128
+# Of a longer sentence, as one with thousands of names, this much from its beginning and its end.
+LONGEST_BEGINNING, LONGEST_ENDING = 1500, 300
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -32,11 +34,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         run(options)
     except (ValueError, OSError) as error:
         details = getattr(error, "details", "")
-        lines = [f"{PROGRAM}: {error}", *filter(None, [details])]
+        lines = [f"{PROGRAM}: {_shortened(str(error))}", *filter(None, [details])]
         sys.stderr.write(printable("\n".join(lines)) + "\n")
         sys.exit(WRONG_INPUT)
     except KeyboardInterrupt as stopped:
         sys.exit(SIGNALLED + getattr(stopped, "number", SIGINT))
+
+
+def _shortened(sentence: str) -> str:
+    if len(sentence) <= LONGEST_BEGINNING + LONGEST_ENDING:
+        return sentence
+    left_out = len(sentence) - LONGEST_BEGINNING - LONGEST_ENDING
+    beginning, ending = sentence[:LONGEST_BEGINNING], sentence[-LONGEST_ENDING:]
+    return f"{beginning} ... ({left_out} more characters) ... {ending}"
 
 
 def _require_command(arguments: Sequence[str]) -> None:
