@@ -11,6 +11,7 @@ from torch.testing import assert_close
 
 from multiview_geom import save_cameras
 from selfsup_lifting.cli import main
+from selfsup_lifting.cli.stream_command import _parsed
 from selfsup_lifting.config import LifterSettings, ReadSettings
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.inference import lift, lift_covariances
@@ -184,3 +185,9 @@ def test_predict_reads_and_writes_a_line_per_frame(
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{json.dumps(lines[2])}\n"))
     main([*command, "--coordinates", "world", "--refine"])
     assert json.loads(capsys.readouterr().out)["points"] != third["points"]
+
+
+@pytest.mark.parametrize("joint", ["[1, " + 400 * "9" + "]", "3", "[]", "{}", '["left", 2]'])
+def test_a_line_without_pixels_is_one_sentence(joint: str) -> None:
+    with pytest.raises(ValueError, match="expected an object with `keypoints`, a list of 1 joints"):
+        _parsed(f'{{"keypoints": [{joint}]}}', 0, 1)

@@ -71,7 +71,7 @@ def _parsed(line: str, number: int, joints: int) -> tuple[Tensor, Tensor]:
         listed = found["people"] if "people" in found else [found["keypoints"]]
         rows = [_joint(joint) for person in listed for joint in person]
         values = torch.tensor(rows).reshape(len(listed), joints, 3)
-    except (ValueError, TypeError, LookupError, RuntimeError) as error:
+    except (ValueError, TypeError, LookupError, RuntimeError, OverflowError) as error:
         raise ValueError(
             f"{PLACE} {number}: expected an object with `keypoints`, a list of {joints} joints "
             f"[u, v] or [u, v, confidence] or null, or with `people`, a list of such lists "
