@@ -241,7 +241,7 @@ def _crop(
     if not len(known):
         return (0.0, 0.0), (float(size[0]), float(size[1]))
     low, high = known.amin(dim=0), known.amax(dim=0)
-    margin = MARGIN * (high - low).amax()
+    margin = (MARGIN * (high - low).amax()).clamp(min=1.0)  # all at one place have no size
     low, high = (low - margin).clamp(min=0), torch.minimum(high + margin, size)
     return (float(low[0]), float(low[1])), (float(high[0]), float(high[1]))
 

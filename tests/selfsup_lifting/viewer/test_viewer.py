@@ -178,3 +178,10 @@ def test_what_cannot_be_shown_together_is_refused(
         with pytest.raises(SystemExit):
             main(["view", *arguments])
         assert re.search(sentence, capsys.readouterr().err)
+
+
+def test_a_picture_of_points_at_one_place_has_a_size(tmp_path: Path) -> None:
+    recording = Scene(views=2, frames=3).recording()
+    still = replace(recording, keypoints=torch.full_like(recording.keypoints, 100.0))
+    save_recording(tmp_path / "still.npz", still)
+    main(["view", str(tmp_path / "still.npz"), "--out", str(tmp_path / "still.png")])
