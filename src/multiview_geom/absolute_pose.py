@@ -215,9 +215,9 @@ def _starts(problem: _Problem) -> Float[Tensor, "*batch starts 4 4"]:
 
 
 def _linear(
-    points: Float[Tensor, "*batch points d"],
-    rays: Float[Tensor, "*batch points 3"],
-    trust: Float[Tensor, "*batch points"],
+    points: Float[Tensor, "*#batch points d"],
+    rays: Float[Tensor, "*#batch points 3"],
+    trust: Float[Tensor, "*#batch points"],
 ) -> Float[Tensor, "*batch 3 d"]:
     """Find the matrix that maps points to the directions of rays, by the DLT (least squares)."""
     d = points.shape[-1]
@@ -248,7 +248,7 @@ def _pose(matrix: Float[Tensor, "*batch 3 4"]) -> Float[Tensor, "*batch 4 4"]:
 
 
 def _weak_perspective(
-    problem: _Problem, rays: Float[Tensor, "*batch points 3"]
+    problem: _Problem, rays: Float[Tensor, "*#batch points 3"]
 ) -> Float[Tensor, "*batch 4 4"]:
     """Fit an affine camera, of which all points have the depth of their center."""
     p = to_homogeneous(problem.points)

@@ -9,6 +9,7 @@ read.
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from inspect import unwrap
 from typing import Any
 
 import numpy as np
@@ -188,5 +189,7 @@ def _add_columns() -> Callable[..., None] | None:
         import numba
     except ImportError:
         return None
-    compiled: Callable[..., None] = numba.njit(fastmath=FAST_MATH, error_model="numpy")(add_columns)
+    compile_loop = numba.njit(fastmath=FAST_MATH, error_model="numpy")
+    # A checker of annotations wraps the function, which Numba could not compile.
+    compiled: Callable[..., None] = compile_loop(unwrap(add_columns))
     return compiled

@@ -114,8 +114,9 @@ class PoseStream:
         """
         found = people.numpy(force=True)
         seen = np.isfinite(found).all(axis=-1)
-        trust = seen if confidence is None else np.where(seen, confidence.numpy(force=True), 0.0)
-        person = self._followed(found, trust.astype(np.float32))
+        given = seen if confidence is None else np.where(seen, confidence.numpy(force=True), 0.0)
+        trust = given.astype(np.float32)
+        person = self._followed(found, trust)
         self._age += 1
         if person is not None:
             self._update(found[person], trust[person], seen[person])
