@@ -369,9 +369,9 @@ def headline() -> str:
         ]
     )
     rigs = _part(_cpu_rows("calibration"), "Drawn rigs")
-    ours, theirs = (
-        rigs[f"4 like Human3.6M, {who}"][-1] for who in ("ours on these rigs", "aniposelib-pytorch")
-    )
+    kind = "4 like Human3.6M"
+    ours = rigs.get(f"{kind}, ours on these rigs", rigs[f"{kind}, ours"])[-1]
+    theirs = rigs[f"{kind}, aniposelib-pytorch"][-1]
     body.append(
         ["poses of 4 cameras, from a person", *_beside(ours, "aniposelib-pytorch", theirs, "s")]
     )
