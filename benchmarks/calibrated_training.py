@@ -20,9 +20,10 @@ from findings import Table, keep
 
 from multiview_geom import Cameras, align_rigs, rotation_to_vector, save_cameras, transform_cameras
 from selfsup_lifting.calibration_settings import CalibrationSettings, Start
-from selfsup_lifting.config import Config, ReadSettings
+from selfsup_lifting.config import Config
 from selfsup_lifting.evaluation.evaluate import evaluate_lifter
 from selfsup_lifting.files import read_recordings
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recipes import PRESETS, RECIPES
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.self_calibration.solve import calibrate_cameras

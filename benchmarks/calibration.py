@@ -36,8 +36,8 @@ from multiview_geom import (
     transform_cameras,
     triangulate_robust,
 )
-from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import read_recordings
+from selfsup_lifting.read_settings import ReadSettings
 
 NOISE_PX, OUTLIERS, MISSING, OUTLIER_PX = 3.0, 0.05, 0.2, 60.0
 CLIPS, EVERY = 4, 2

@@ -18,8 +18,9 @@ from operating_room import one_person, rig
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from selfsup_lifting.config import Method, ReadSettings, TriangulationSettings
+from selfsup_lifting.config import Method, TriangulationSettings
 from selfsup_lifting.files import read_recordings
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.simulation_settings import NOISE_LEVELS
 from selfsup_lifting.triangulate import triangulate_recording

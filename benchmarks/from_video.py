@@ -11,11 +11,12 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from selfsup_lifting.config import Method, ReadSettings, TriangulationSettings
+from selfsup_lifting.config import Method, TriangulationSettings
 from selfsup_lifting.detection.detect import detect_people, tables_of
 from selfsup_lifting.detection.mediapipe_pose import find_detector
 from selfsup_lifting.detection.videos import open_videos
 from selfsup_lifting.files import read_recordings
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.triangulate import reconstruct
 

@@ -237,10 +237,10 @@ def write_examples(folder: Path) -> list[Path]:
 def read(folder: Path, *, closely: bool) -> str:
     """Read a folder as recordings or as a calibration; return how that ended."""
     from multiview_geom import CameraFileError, read_camera_file
-    from selfsup_lifting.config import ReadSettings
     from selfsup_lifting.evaluation.inspection import inspect_results
     from selfsup_lifting.files import read_results
     from selfsup_lifting.read_errors import ReadError
+    from selfsup_lifting.read_settings import ReadSettings
 
     sentences = 0
     if folder.name.startswith("calibration-"):

@@ -18,9 +18,10 @@ import torch
 from findings import Table, keep
 from measure import suite
 
-from selfsup_lifting.config import Config, ReadSettings
+from selfsup_lifting.config import Config
 from selfsup_lifting.evaluation.evaluate import Evaluation, evaluate_lifter
 from selfsup_lifting.files import read_recordings
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recipes import demo, robust
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.skeleton.skeleton_file import load_skeleton

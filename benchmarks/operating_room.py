@@ -23,9 +23,10 @@ from torch import Tensor
 
 from multiview_geom import Cameras, invert_transform, save_cameras
 from selfsup_lifting.association import everybody
-from selfsup_lifting.config import Method, ReadSettings, TriangulationSettings
+from selfsup_lifting.config import Method, TriangulationSettings
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.files.detectors import read_tracks
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.triangulate import triangulate_recording
 

@@ -34,7 +34,7 @@ READ = """
 import resource, sys, time
 import numpy as np
 from pathlib import Path
-from selfsup_lifting.config import ReadSettings
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.training.dataset import build_dataset
 from selfsup_lifting.files import read_recordings
 started, before = time.perf_counter(), time.process_time()

@@ -15,8 +15,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from selfsup_lifting.config import Method, ReadSettings, TriangulationSettings
+from selfsup_lifting.config import Method, TriangulationSettings
 from selfsup_lifting.files import read_recordings
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.triangulate import reconstruct, triangulate_recording
 

@@ -24,10 +24,11 @@ from operating_room import one_person, rig
 from torch import Tensor
 
 from multiview_geom import transform_points
-from selfsup_lifting.config import Config, Method, ReadSettings, TriangulationSettings
+from selfsup_lifting.config import Config, Method, TriangulationSettings
 from selfsup_lifting.evaluation.metrics import joint_errors, procrustes_aligned
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.inference import lift
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recipes import PRESETS, RECIPES
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.training.dataset import usable_frames

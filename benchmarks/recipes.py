@@ -23,13 +23,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom import Cameras, look_at, world_to_camera
-from selfsup_lifting.config import Config, ReadSettings
+from selfsup_lifting.config import Config
 from selfsup_lifting.evaluation.ablation import varied
 from selfsup_lifting.evaluation.evaluate import Errors, evaluate_lifter, pose_errors
 from selfsup_lifting.evaluation.metrics import mpjpe, p_mpjpe
 from selfsup_lifting.export import standard_deviations
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.inference import lift_covariances
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recipes import PRESETS
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.run_files import has_commit

@@ -19,8 +19,8 @@ from torch import Generator, Tensor
 
 from multiview_geom import Cameras, look_at
 from selfsup_lifting.agreement import camera_agreement
-from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import read_recordings
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.simulation.detector_noise import film
 from selfsup_lifting.simulation_settings import NoiseSettings

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from selfsup_lifting.config import Config as Config
-    from selfsup_lifting.config import ReadSettings as ReadSettings
+    from selfsup_lifting.read_settings import ReadSettings as ReadSettings
     from selfsup_lifting.skeleton.skeletons import SKELETONS as SKELETONS
     from selfsup_lifting.skeleton.skeletons import Skeleton as Skeleton
     from selfsup_lifting.recording import Recording as Recording
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from selfsup_lifting.onnx_export import export_onnx as export_onnx
 
 _NAMES_OF_MODULE = {
-    "config": ("Config", "ReadSettings"),
+    "config": ("Config",),
+    "read_settings": ("ReadSettings",),
     "skeleton.skeletons": ("SKELETONS", "Skeleton"),
     "recording": ("Recording", "load_recording", "save_recording"),
     "files": ("read_recordings",),

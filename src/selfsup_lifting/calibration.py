@@ -9,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom import CameraFile, Cameras, CameraSource, read_camera_file
-from selfsup_lifting.config import METERS_PER_UNIT, meters_per_unit
 from selfsup_lifting.opencap_file import OPENCAP
 from selfsup_lifting.read_errors import ReadError
+from selfsup_lifting.read_settings import METERS_PER_UNIT, meters_per_unit
 
 # If a file format fixes no unit, a rig wider than this is taken to be in millimeters: no room is
 # as wide in meters, and hardly a rig is as narrow in millimeters.

@@ -15,9 +15,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from selfsup_lifting.c3d_file import require_ezc3d
-from selfsup_lifting.config import HIGHEST_FPS, LOWEST_FPS
 from selfsup_lifting.parse.text import read_text
 from selfsup_lifting.read_errors import Place
+from selfsup_lifting.read_settings import HIGHEST_FPS, LOWEST_FPS
 from selfsup_lifting.saved_tracks import SavedTracks, holds_tracks, load_tracks
 from selfsup_lifting.simulation.bvh import Motion, joint_poses, load_bvh
 from selfsup_lifting.simulation.motion_capture import meters_per_unit_of

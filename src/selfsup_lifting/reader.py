@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from selfsup_lifting.config import ReadSettings
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
 
 

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from multiview_geom import Cameras, Lens
 from selfsup_lifting.atomic_write import replacing
-from selfsup_lifting.config import HIGHEST_FPS, LOWEST_FPS
 from selfsup_lifting.mapped import collect
 from selfsup_lifting.npz_file import write_npz
 from selfsup_lifting.parse.npz import load_npz, map_npz
 from selfsup_lifting.read_errors import Place, ReadError
+from selfsup_lifting.read_settings import HIGHEST_FPS, LOWEST_FPS
 from selfsup_lifting.skeleton.joint_mapping import joint_mapping, map_joints
 from selfsup_lifting.skeleton.skeletons import Skeleton
 

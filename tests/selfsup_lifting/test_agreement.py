@@ -10,8 +10,9 @@ import torch
 
 from multiview_geom import invert_transform
 from selfsup_lifting.agreement import Agreement, camera_agreement
-from selfsup_lifting.config import Config, ReadSettings
+from selfsup_lifting.config import Config
 from selfsup_lifting.files import read_recordings
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.timing import synchronized
 

@@ -13,8 +13,8 @@ from torch.testing import assert_close
 
 from multiview_geom import Cameras, ring_of_cameras
 from selfsup_lifting.association import everybody, largest_person, one_person
-from selfsup_lifting.config import People, ReadSettings
 from selfsup_lifting.files import read_recordings, read_results
+from selfsup_lifting.read_settings import People, ReadSettings
 from tests.selfsup_lifting.files.layouts import save_calibration
 
 

@@ -12,8 +12,8 @@ from torch.testing import assert_close
 from multiview_geom import Cameras, ring_of_cameras, save_cameras
 from selfsup_lifting import calibration
 from selfsup_lifting.calibration import Rig, load_rig
-from selfsup_lifting.config import METERS_PER_UNIT, ReadSettings, meters_per_unit
 from selfsup_lifting.files import ReadError, read_recordings
+from selfsup_lifting.read_settings import METERS_PER_UNIT, ReadSettings, meters_per_unit
 from tests.selfsup_lifting.files import layouts
 from tests.selfsup_lifting.files.layouts import save_calibration
 from tests.selfsup_lifting.strategies import Scene

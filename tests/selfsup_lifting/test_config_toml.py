@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfsup_lifting.config import Config, LossSettings, ReadSettings
+from selfsup_lifting.config import Config, LossSettings
 from selfsup_lifting.config_toml import (
     as_plain,
     as_toml,
@@ -15,6 +15,7 @@ from selfsup_lifting.config_toml import (
     load_settings,
     setting_rows,
 )
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recipes import PRESETS, RECIPES
 
 configs = st.builds(

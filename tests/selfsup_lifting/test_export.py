@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.export import save_tracks
 from selfsup_lifting.files import read_recordings
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton
 from selfsup_lifting.upright import UPRIGHT, world_up
 from tests.selfsup_lifting.strategies import Scene, scenes

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from torch.testing import assert_close
 
 from selfsup_lifting.cli import main
-from selfsup_lifting.config import ReadSettings, TriangulationSettings
+from selfsup_lifting.config import TriangulationSettings
 from selfsup_lifting.export import save_tracks
 from selfsup_lifting.motion_files import holds_motion, load_motion
 from selfsup_lifting.read_errors import ReadError
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import save_recording
 from selfsup_lifting.upright import y_up
 from selfsup_lifting.viewer.scene import read_scene

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from selfsup_lifting.config import Config, LifterSettings, LossSettings, ReadSettings
+from selfsup_lifting.config import Config, LifterSettings, LossSettings
 from selfsup_lifting.config_toml import as_plain, setting_rows
 from selfsup_lifting.files import read_recordings
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recipes import PRESETS, RECIPES
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from selfsup_lifting.training.dataset import Frames, build_dataset

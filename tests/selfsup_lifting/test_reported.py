@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from selfsup_lifting.cli import main
-from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import ReadError, read_recordings, read_results
+from selfsup_lifting.read_settings import ReadSettings
 from tests.selfsup_lifting.cli.test_cli import printed, refused
 
 REPORTED = Path(__file__).parent / "reported"

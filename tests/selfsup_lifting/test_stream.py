@@ -12,10 +12,11 @@ from torch.testing import assert_close
 from multiview_geom import save_cameras
 from selfsup_lifting.cli import main
 from selfsup_lifting.cli.stream_command import _parsed
-from selfsup_lifting.config import LifterSettings, ReadSettings
+from selfsup_lifting.config import LifterSettings
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.inference import lift, lift_covariances
 from selfsup_lifting.pose_refinement import measure_body, refine_poses
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording, save_recording
 from selfsup_lifting.stream import PoseStream
 from selfsup_lifting.training.lifter import Lifter

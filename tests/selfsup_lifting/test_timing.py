@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import read_results
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording, save_recording
 from selfsup_lifting.timing import camera_delays, in_step, synchronized
 

@@ -12,8 +12,9 @@ from torch.testing import assert_close
 
 from selfsup_lifting import recording as recording_module
 from selfsup_lifting import triangulate
-from selfsup_lifting.config import Method, ReadSettings, TriangulationSettings
+from selfsup_lifting.config import Method, TriangulationSettings
 from selfsup_lifting.files import read_recordings
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.triangulate import Reconstruction, reconstruct, triangulate_recording
 from tests.selfsup_lifting.strategies import Scene, scenes
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from selfsup_lifting.cli import main
-from selfsup_lifting.config import Method, ReadSettings, TriangulationSettings
+from selfsup_lifting.config import Method, TriangulationSettings
 from selfsup_lifting.files import read_recordings
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.triangulate import reconstruct
 from tests.selfsup_lifting.cli.test_cli import printed
 

@@ -21,8 +21,9 @@ from selfsup_lifting.cli.output import (
 )
 from selfsup_lifting.cli.reading_progress import read_recordings
 from selfsup_lifting.cli.tables import plain_table
-from selfsup_lifting.config import Config, People, ReadSettings, meters_per_unit
+from selfsup_lifting.config import Config
 from selfsup_lifting.plots.rig import save_rigs_from_above
+from selfsup_lifting.read_settings import People, ReadSettings, meters_per_unit
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.report.calibration_report import save_calibration_report
 from selfsup_lifting.self_calibration.measure import CalibrationReport

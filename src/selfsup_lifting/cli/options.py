@@ -9,7 +9,8 @@ from typing import Annotated, Literal, TypeVar
 from tyro.conf import Positional, arg
 
 from selfsup_lifting.calibration_settings import CalibrationSettings, Start
-from selfsup_lifting.config import Config, ReadSettings, TriangulationSettings
+from selfsup_lifting.config import Config, TriangulationSettings
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.skeleton.marker_names import MarkerNames
 from selfsup_lifting.smoothing_settings import SmoothingSettings
 

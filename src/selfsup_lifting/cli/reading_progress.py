@@ -7,9 +7,9 @@ from pathlib import Path
 from time import monotonic
 
 from selfsup_lifting.cli.progress import show_progress
-from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import read_recordings as read_silently
 from selfsup_lifting.parse.files_read import on_file_read
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.training.distributed import is_first
 

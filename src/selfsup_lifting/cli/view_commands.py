@@ -24,7 +24,6 @@ from selfsup_lifting.cli.reading_progress import reading
 from selfsup_lifting.cli.tables import (
     inspection_parts,
 )
-from selfsup_lifting.config import ReadSettings, meters_per_unit
 from selfsup_lifting.evaluation.inspection import (
     Inspection,
     RigInspection,
@@ -35,6 +34,7 @@ from selfsup_lifting.files import read_results
 from selfsup_lifting.files.sessions.layout import unrecognized_tracks
 from selfsup_lifting.files.sessions.project import calibrations_in
 from selfsup_lifting.read_errors import ReadError, UnrecognizedError
+from selfsup_lifting.read_settings import ReadSettings, meters_per_unit
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.report.recording_report import save_inspection_report
 from selfsup_lifting.viewer.pictures import shown_frames

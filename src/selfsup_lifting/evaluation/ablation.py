@@ -15,7 +15,7 @@ from tomllib import TOMLDecodeError, loads
 from typing import Any
 
 from selfsup_lifting.agreement import require_agreement
-from selfsup_lifting.config import Config, LossSettings, ReadSettings
+from selfsup_lifting.config import Config, LossSettings
 from selfsup_lifting.config_fields import require_bounds
 from selfsup_lifting.config_toml import (
     as_plain,
@@ -28,6 +28,7 @@ from selfsup_lifting.evaluation.evaluate import evaluate_lifter
 from selfsup_lifting.evaluation.parallel import Show, automatic_jobs, progress_of, train_at_once
 from selfsup_lifting.evaluation.published_tables import split_for
 from selfsup_lifting.files import read_recordings
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recipes import RECIPES
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.run_files import commit_files, has_commit, read_commit, read_committed

@@ -19,11 +19,12 @@ from multiview_geom import (
 )
 from selfsup_lifting.agreement import Agreement, camera_agreement
 from selfsup_lifting.camera_errors import CameraErrors, camera_errors
-from selfsup_lifting.config import Method, ReadSettings, TriangulationSettings
+from selfsup_lifting.config import Method, TriangulationSettings
 from selfsup_lifting.evaluation.subject_size import PERSON_SIZE_M, is_person
 from selfsup_lifting.files import read_results
 from selfsup_lifting.mapped import release_pages
 from selfsup_lifting.read_errors import listed
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.reader import ReadResult, merged_notes
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.triangulate import triangulate_recording

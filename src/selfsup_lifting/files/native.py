@@ -8,9 +8,10 @@ from torch import Tensor
 
 from multiview_geom import align_rigid, triangulate_robust
 from selfsup_lifting.calibration import Rig, load_rig
-from selfsup_lifting.config import ReadSettings, TriangulationSettings
+from selfsup_lifting.config import TriangulationSettings
 from selfsup_lifting.parse.npz import array_names
 from selfsup_lifting.read_errors import Place, listed
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.reader import Reader, ReadResult
 from selfsup_lifting.recording import Recording, load_recording
 

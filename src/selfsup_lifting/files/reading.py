@@ -12,13 +12,13 @@ from torch import Tensor
 
 from multiview_geom import Lens
 from selfsup_lifting.calibration import calibration_file
-from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import native
 from selfsup_lifting.files.datasets import human36m, humaneva, mpi_inf_3dhp
 from selfsup_lifting.files.sessions import capture, detections
 from selfsup_lifting.files.sessions.layout import unrecognized_tracks
 from selfsup_lifting.gap_filling import fill_gaps
 from selfsup_lifting.read_errors import Place, ReadError, UnrecognizedError, listed
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.reader import Reader, ReadResult, merged_notes
 from selfsup_lifting.recording import Recording, change_parts
 from selfsup_lifting.simulation import motion_capture, stick_figure

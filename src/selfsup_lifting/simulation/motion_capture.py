@@ -11,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom import Cameras
-from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.parse.unpacking import require_written
 from selfsup_lifting.read_errors import Place
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.reader import Reader, ReadResult
 from selfsup_lifting.recording import Recording, Source
 from selfsup_lifting.simulation.bvh import JointPoses, Motion, joint_poses, load_bvh

@@ -4,7 +4,7 @@ import torch
 
 from multiview_geom import Cameras, ring_of_cameras
 from selfsup_lifting.calibration import load_rig
-from selfsup_lifting.config import ReadSettings
+from selfsup_lifting.read_settings import ReadSettings
 
 
 def simulated_rig(settings: ReadSettings) -> Cameras:

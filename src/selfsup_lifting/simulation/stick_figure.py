@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from multiview_geom import Cameras
-from selfsup_lifting.config import ReadSettings
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.reader import Reader, ReadResult
 from selfsup_lifting.recording import Recording, Source
 from selfsup_lifting.simulation.bvh import rotation_about

@@ -9,13 +9,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom import Cameras
-from selfsup_lifting.config import ReadSettings, TriangulationSettings
+from selfsup_lifting.config import TriangulationSettings
 from selfsup_lifting.detection.videos import Video, open_videos
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.files.sessions.camera_matching import declared_cameras, match_camera
 from selfsup_lifting.motion_files import holds_motion, load_motion
 from selfsup_lifting.plots.rig import image_sizes
 from selfsup_lifting.read_errors import ReadError
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.saved_tracks import SavedTracks
 from selfsup_lifting.skeleton.skeletons import Skeleton

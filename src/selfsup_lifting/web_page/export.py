@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from multiview_geom import Cameras
 from selfsup_lifting.atomic_write import replacing
-from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.inference import lift
 from selfsup_lifting.onnx_export import drawn_inputs
 from selfsup_lifting.page_template import filled_page, page_data, template_of
 from selfsup_lifting.plots.poses import side_of
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.training.lifter import CONFIDENCE_UNIT, Lifter, merge_batchnorm

@@ -8,8 +8,8 @@ import torch
 
 from multiview_geom import load_cameras, save_cameras
 from selfsup_lifting.cli import main
-from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import read_recordings
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.run_files import read_commit
 from tests.selfsup_lifting.cli.test_cli import printed
 from tests.selfsup_lifting.files import layouts

@@ -14,9 +14,10 @@ import torch
 
 from selfsup_lifting.cli import main, track_commands
 from selfsup_lifting.cli.parsing import COMMANDS
-from selfsup_lifting.config import Config, ReadSettings
+from selfsup_lifting.config import Config
 from selfsup_lifting.evaluation import evaluate
 from selfsup_lifting.files import read_results
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording, load_recording, save_recording
 from tests.selfsup_lifting.files.sessions.test_capture import Session
 from tests.selfsup_lifting.strategies import Scene

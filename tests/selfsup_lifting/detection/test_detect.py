@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 
 from multiview_geom import ring_of_cameras, save_cameras
 from selfsup_lifting.cli import main
-from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.detection import detect, mediapipe_pose
 from selfsup_lifting.detection.mediapipe_pose import Detect, People, PoseDetector, find_detector
 from selfsup_lifting.detection.track_table import JOINTS
 from selfsup_lifting.detection.videos import open_videos
 from selfsup_lifting.files import read_recordings
+from selfsup_lifting.read_settings import ReadSettings
 from tests.selfsup_lifting.cli.test_cli import printed, refused
 
 WIDTH, HEIGHT, FPS, FRAMES = 160, 120, 10, 8

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from multiview_geom import rigid_transform
-from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.evaluation.inspection import inspect_source
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording, save_recording
 from tests.selfsup_lifting.strategies import Scene
 

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from selfsup_lifting.cli import main
-from selfsup_lifting.config import Config, LifterSettings, ReadSettings
+from selfsup_lifting.config import Config, LifterSettings
 from selfsup_lifting.evaluation import evaluate, metrics
 from selfsup_lifting.evaluation.evaluate import evaluate_lifter, pose_errors, summarize
 from selfsup_lifting.evaluation.published_tables import (
@@ -30,6 +30,7 @@ from selfsup_lifting.evaluation.table_files import require_table
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.inference import lift
 from selfsup_lifting.pose_refinement import lift_parts
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.training.lifter import Lifter
 from tests.selfsup_lifting.files.datasets.dataset_files import (

@@ -15,13 +15,13 @@ import pytest
 from scipy.io import savemat
 
 from selfsup_lifting.cli.view_commands import _inspected
-from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.parse.folders import entries
 from selfsup_lifting.parse.hdf5_heaps import require_sound_heaps
 from selfsup_lifting.parse.matlab import matlab_variable
 from selfsup_lifting.parse.npz import load_npy
 from selfsup_lifting.read_errors import ReadError
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import save_recording
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from tests.selfsup_lifting.files.layouts import WRITERS, write_session

@@ -10,8 +10,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import ReadError, read_recordings
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording, save_recording
 from tests.selfsup_lifting.files.damage import DAMAGES, ODDITIES, BytesDamage
 from tests.selfsup_lifting.files.layouts import BODIES, WRITERS, write_session

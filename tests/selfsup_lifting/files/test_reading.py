@@ -8,10 +8,10 @@ import torch
 from torch.testing import assert_close
 
 from multiview_geom import Similarity, rotation_from_vector, save_cameras, transform_cameras
-from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import ReadError, read_recordings
 from selfsup_lifting.files.tracks.view_tracks import Scale, view_tracks
 from selfsup_lifting.gap_filling import fill_gaps
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording, save_recording
 from selfsup_lifting.skeleton.infer import Body
 from selfsup_lifting.skeleton.skeletons import SKELETONS

@@ -9,9 +9,9 @@ from torch.testing import assert_close
 from multiview_geom import save_cameras
 from selfsup_lifting.calibration import load_rig
 from selfsup_lifting.cli import main
-from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.config_toml import load_settings
 from selfsup_lifting.files import ReadError, read_recordings
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.skeleton.skeleton_file import load_skeleton
 from tests.selfsup_lifting.files import layouts
 from tests.selfsup_lifting.files.layouts import write_session

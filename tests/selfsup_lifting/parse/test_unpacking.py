@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.parse.hdf5 import array_at, members, open_hdf5
 from selfsup_lifting.parse.matlab import matlab_variable
 from selfsup_lifting.parse.npz import load_npz
 from selfsup_lifting.parse.unpacking import ALWAYS_ALLOWED
 from selfsup_lifting.read_errors import ReadError
+from selfsup_lifting.read_settings import ReadSettings
 from tests.selfsup_lifting.files.layouts import WRITERS, write_session
 from tests.selfsup_lifting.strategies import Scene
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from multiview_geom import Cameras, align_rigid, calibrate_extrinsics, load_cameras
 from selfsup_lifting.calibration_settings import CalibrationSettings, Start
-from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import read_recordings
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.self_calibration.body import stature
 from selfsup_lifting.self_calibration.solve import calibrate_cameras

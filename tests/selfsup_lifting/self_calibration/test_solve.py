@@ -7,8 +7,8 @@ import torch
 
 from multiview_geom import Cameras, align_rigs, rotation_to_vector, transform_cameras
 from selfsup_lifting.calibration_settings import CalibrationSettings, Start
-from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import read_recordings
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.self_calibration.body import bone_length, find_vertical, rightness, stature
 from selfsup_lifting.self_calibration.solve import calibrate_cameras

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from torch.testing import assert_close
 
-from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import ReadError, read_recordings
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.simulation.bvh import joint_poses, load_bvh
 from selfsup_lifting.simulation_settings import NoiseSettings
 from selfsup_lifting.skeleton.skeletons import SKELETONS

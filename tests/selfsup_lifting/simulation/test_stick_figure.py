@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import read_recordings
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.simulation.stick_figure import ACTIONS, ANKLE_HEIGHT, SUBJECTS
 from selfsup_lifting.simulation_settings import NoiseSettings, RigSettings

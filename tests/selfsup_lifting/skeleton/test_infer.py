@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import ReadError, read_recordings
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.skeleton.infer import skeleton_by_anatomy
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from tests.selfsup_lifting.files.layouts import save_calibration

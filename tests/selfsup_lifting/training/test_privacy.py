@@ -9,8 +9,9 @@ from safetensors import safe_open
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from selfsup_lifting.cli import main
-from selfsup_lifting.config import Config, ReadSettings
+from selfsup_lifting.config import Config
 from selfsup_lifting.config_toml import as_toml, load_settings
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import save_recording
 from tests.selfsup_lifting.strategies import Scene
 

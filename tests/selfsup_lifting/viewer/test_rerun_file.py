@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from selfsup_lifting.config import ReadSettings, TriangulationSettings
+from selfsup_lifting.config import TriangulationSettings
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import save_recording
 from selfsup_lifting.upright import z_up
 from selfsup_lifting.viewer import rerun_file

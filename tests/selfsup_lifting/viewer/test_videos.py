@@ -10,8 +10,9 @@ from PIL import Image
 
 from multiview_geom import ring_of_cameras
 from selfsup_lifting.cli import main
-from selfsup_lifting.config import ReadSettings, TriangulationSettings
+from selfsup_lifting.config import TriangulationSettings
 from selfsup_lifting.read_errors import ReadError
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording, save_recording
 from selfsup_lifting.viewer.pictures import Picture
 from selfsup_lifting.viewer.scene import Scene as View

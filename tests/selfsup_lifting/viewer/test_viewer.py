@@ -19,8 +19,9 @@ from torch.testing import assert_close
 
 from multiview_geom import to_homogeneous
 from selfsup_lifting.cli import main
-from selfsup_lifting.config import ReadSettings, TriangulationSettings
+from selfsup_lifting.config import TriangulationSettings
 from selfsup_lifting.export import save_tracks
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording, save_recording
 from selfsup_lifting.upright import z_up
 from selfsup_lifting.viewer.page import as_plain, pack, save_page

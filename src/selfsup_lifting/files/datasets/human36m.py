@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from multiview_geom import Cameras
 from selfsup_lifting.calibration import Rig, read_rig
-from selfsup_lifting.config import ReadSettings, meters_per_unit
 from selfsup_lifting.files.datasets.subject_tables import (
     Table2D,
     find_2d_table,
@@ -23,6 +22,7 @@ from selfsup_lifting.files.datasets.subject_tables import (
 )
 from selfsup_lifting.files.datasets.videopose3d_cameras import read_python_cameras
 from selfsup_lifting.read_errors import Place
+from selfsup_lifting.read_settings import ReadSettings, meters_per_unit
 from selfsup_lifting.reader import Reader, ReadResult
 from selfsup_lifting.recording import Recording, Source
 

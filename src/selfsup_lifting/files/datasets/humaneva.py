@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from multiview_geom import Cameras
 from selfsup_lifting.calibration import Rig, read_rig
-from selfsup_lifting.config import METERS_PER_UNIT, ReadSettings
 from selfsup_lifting.files.datasets.subject_tables import (
     Table2D,
     find_2d_table,
@@ -24,6 +23,7 @@ from selfsup_lifting.files.datasets.subject_tables import (
 )
 from selfsup_lifting.parse.matlab import matlab_variable
 from selfsup_lifting.read_errors import Place, ReadError
+from selfsup_lifting.read_settings import METERS_PER_UNIT, ReadSettings
 from selfsup_lifting.reader import Reader, ReadResult
 from selfsup_lifting.recording import Recording, Source
 from selfsup_lifting.skeleton.skeletons import SKELETONS

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from multiview_geom import Cameras, camera_to_world
 from selfsup_lifting.calibration import Rig, read_rig
-from selfsup_lifting.config import METERS_PER_UNIT, ReadSettings
 from selfsup_lifting.parse.hdf5 import array_at, open_hdf5
 from selfsup_lifting.parse.matlab import matlab_variable
 from selfsup_lifting.parse.npz import array_names, load_npz
 from selfsup_lifting.read_errors import Place, ReadError
+from selfsup_lifting.read_settings import METERS_PER_UNIT, ReadSettings
 from selfsup_lifting.reader import Reader, ReadResult
 from selfsup_lifting.recording import Recording, Source
 from selfsup_lifting.skeleton.skeletons import SKELETONS

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from multiview_geom import Cameras
-from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.parse.npz import array_names, is_poses, load_npz
 from selfsup_lifting.read_errors import Place
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording, Source
 from selfsup_lifting.skeleton.skeleton_file import find_skeleton
 from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton

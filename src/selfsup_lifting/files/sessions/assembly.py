@@ -10,10 +10,10 @@ from torch import Tensor
 
 from multiview_geom import Cameras
 from selfsup_lifting.association import everybody, largest_person, one_person
-from selfsup_lifting.config import HIGHEST_FPS, LOWEST_FPS, People, ReadSettings
 from selfsup_lifting.files.tracks.person_frames import frame_range
 from selfsup_lifting.files.tracks.view_tracks import Scale, ViewTracks
 from selfsup_lifting.read_errors import Place, ReadError
+from selfsup_lifting.read_settings import HIGHEST_FPS, LOWEST_FPS, People, ReadSettings
 from selfsup_lifting.reader import ReadResult
 from selfsup_lifting.recording import Recording, Source
 from selfsup_lifting.skeleton.infer import skeleton_by_anatomy

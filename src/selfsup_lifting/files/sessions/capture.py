@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from selfsup_lifting.calibration import Rig
-from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files.detectors import find_format, read_tracks
 from selfsup_lifting.files.sessions.assembly import assemble
 from selfsup_lifting.files.sessions.camera_matching import (
@@ -26,6 +25,7 @@ from selfsup_lifting.files.sessions.project import Project, find_rig
 from selfsup_lifting.files.tracks.view_tracks import ViewTracks
 from selfsup_lifting.parse.folders import folders_in
 from selfsup_lifting.read_errors import Place, ReadError, listed
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.reader import Reader, ReadResult
 
 

@@ -7,13 +7,13 @@ import torch
 
 from multiview_geom import Cameras
 from selfsup_lifting.calibration import Rig
-from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files.detectors import find_format, read_tracks
 from selfsup_lifting.files.sessions.assembly import assemble
 from selfsup_lifting.files.sessions.camera_matching import declared_cameras, match_camera
 from selfsup_lifting.files.sessions.project import Project, find_rig
 from selfsup_lifting.files.tracks.view_tracks import Scale, ViewTracks
 from selfsup_lifting.read_errors import Place
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.reader import Reader, ReadResult
 
 # Usual image sizes of videos, smallest first: without a calibration, the first into which all

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files.detectors import find_format
 from selfsup_lifting.files.sessions.camera_matching import match_camera, words_of
 from selfsup_lifting.files.sessions.project import DETECTIONS, find_rig
 from selfsup_lifting.parse.folders import entries, folders_in
 from selfsup_lifting.read_errors import ReadError
+from selfsup_lifting.read_settings import ReadSettings
 
 # How many folders below the given one a folder of detections may be.
 DEEPEST = 4

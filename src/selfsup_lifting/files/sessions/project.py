@@ -10,9 +10,9 @@ from multiview_geom import CameraFileError, CameraSource
 from multiview_geom.camera_files import CAMERA_FORMATS
 from multiview_geom.camera_files.toml_text import parse_toml
 from selfsup_lifting.calibration import Rig, load_rig
-from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.parse.text import read_text
 from selfsup_lifting.read_errors import Place, ReadError
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.reader import ReadResult
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 

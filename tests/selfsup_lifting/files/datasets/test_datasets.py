@@ -11,9 +11,9 @@ import torch
 from scipy.io import savemat
 
 from selfsup_lifting.cli import main
-from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import ReadError, read_recordings
 from selfsup_lifting.read_errors import Place
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording, Source
 from tests.selfsup_lifting.files.datasets.dataset_files import (
     COCO_SYMMETRY,

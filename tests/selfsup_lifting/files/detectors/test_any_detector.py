@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from selfsup_lifting.cli import main
-from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.evaluation.inspection import inspect_source
+from selfsup_lifting.read_settings import ReadSettings
 from tests.selfsup_lifting.files.detectors.test_formats import filmed
 from tests.selfsup_lifting.files.layouts import WRITERS, write_session
 from tests.selfsup_lifting.strategies import Scene

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import ReadError, read_recordings
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
 from tests.selfsup_lifting.files.layouts import (
     freemocap,

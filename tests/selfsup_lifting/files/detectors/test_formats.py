@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from selfsup_lifting.config import People, ReadSettings
 from selfsup_lifting.evaluation.inspection import inspect_source
 from selfsup_lifting.files import ReadError, read_recordings
 from selfsup_lifting.files.detectors import read_tracks
 from selfsup_lifting.files.tracks.view_tracks import Scale
+from selfsup_lifting.read_settings import People, ReadSettings
 from selfsup_lifting.recording import Recording
 from tests.selfsup_lifting.files import layouts
 from tests.selfsup_lifting.files.layouts import BODIES, WITHOUT_SCORES, WRITERS, write_session

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from multiview_geom import triangulate_dlt
-from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import ReadError, read_recordings, read_results
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from tests.selfsup_lifting.strategies import Scene

@@ -8,8 +8,8 @@ import pytest
 from torch.testing import assert_close
 
 from multiview_geom import save_cameras
-from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import ReadError, read_recordings, read_results
+from selfsup_lifting.read_settings import ReadSettings
 from tests.selfsup_lifting.files import layouts
 from tests.selfsup_lifting.files.layouts import write_session
 from tests.selfsup_lifting.strategies import Scene

@@ -9,9 +9,9 @@ import torch
 from torch.testing import assert_close
 
 from multiview_geom import save_cameras
-from selfsup_lifting.config import ReadSettings
 from selfsup_lifting.files import ReadError, read_recordings, read_results
 from selfsup_lifting.files.sessions.project import find_calibration
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
 from tests.selfsup_lifting.files import layouts
 from tests.selfsup_lifting.files.layouts import save_calibration
