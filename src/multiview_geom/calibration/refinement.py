@@ -23,7 +23,7 @@ HUBER = 1.5
 """Residual at which the loss becomes linear, in standard deviations of the noise."""
 ROUNDS = ((2000, 20), (2000, 20), (20_000, 30))
 """Largest number of points and of steps in each adjustment; the noise is estimated anew before
-each. After so many steps, points that are wrong move on, but the cameras do not."""
+each. Later steps move single outlying points, and hardly the cameras."""
 
 
 class CalibratedRig(NamedTuple):
