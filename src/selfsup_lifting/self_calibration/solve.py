@@ -109,10 +109,15 @@ def _joined(recordings: Sequence[Recording]) -> Tracks:
 def _require_motion(tracks: Tracks) -> None:
     """Refuse a person who does not move: a few points do not determine the cameras well."""
     seen = torch.where(tracks.weights[..., None] > 0, tracks.pixels, torch.nan)
+    if not seen.isfinite().any():
+        raise ValueError(
+            "calibration needs people whom the cameras saw, got no detection; likely cause: "
+            "--min-confidence is above all confidences"
+        )
     apart = seen - seen.nanmean(dim=0)
     motion = apart.square().sum(dim=-1).nanmean(dim=0).sqrt().nanmedian()
     size = (seen - seen.nanmean(dim=2, keepdim=True)).square().sum(dim=-1).nanmean().sqrt()
-    if float(motion) < LEAST_MOTION * float(size):
+    if not float(motion) > LEAST_MOTION * float(size):
         raise ValueError(
             f"the person must move through the room to calibrate cameras, got joints that move by "
             f"{float(motion):.1f} px in a body of {float(size):.0f} px: record a walk of half a "

@@ -101,6 +101,20 @@ def test_the_body_says_its_size_its_vertical_and_its_front(recordings: list[Reco
 
 
 @pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("pixel", "sentence"),
+    [(500.0, "the person must move"), (float("nan"), "got no detection; likely cause")],
+)
+def test_detections_at_one_pixel_or_nowhere_calibrate_nothing(
+    recordings: list[Recording], pixel: float, sentence: str
+) -> None:
+    nothing = [replace(one, keypoints=torch.full_like(one.keypoints, pixel)) for one in recordings]
+    for start in Start:
+        with pytest.raises(ValueError, match=sentence):
+            calibrate_cameras(nothing, CalibrationSettings(), start)
+
+
+@pytest.mark.rejects
 def test_what_does_not_calibrate_a_rig_is_refused(recordings: list[Recording]) -> None:
     one = recordings[0]
     still = replace(one, keypoints=one.keypoints[:1].expand_as(one.keypoints).clone())
