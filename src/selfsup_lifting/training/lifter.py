@@ -1,6 +1,7 @@
 """The network: a residual MLP from 2D joints to 3D joints."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from itertools import zip_longest
 from typing import NamedTuple
@@ -179,6 +180,16 @@ class Lifter(nn.Module):
         poses = poses - root_position(poses, self.skeleton.root)
         poses = poses.reshape(*image.shape[:-1], 3)
         return Lifted(poses if turn is None else poses @ turn, hidden, turn)
+
+
+@contextmanager
+def in_evaluation(lifter: Lifter) -> Iterator[Lifter]:
+    """Put a network in evaluation mode; afterwards it has the mode that it had."""
+    training = lifter.training
+    try:
+        yield lifter.eval()
+    finally:
+        lifter.train(training)
 
 
 def _flip(image: Tensor) -> Float[Tensor, "3"]:

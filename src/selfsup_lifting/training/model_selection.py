@@ -11,7 +11,7 @@ from selfsup_lifting.recording import Recording
 from selfsup_lifting.run_files import read_commit
 from selfsup_lifting.training.checkpoint import BEST_FILE, lifter_bytes, saved_number
 from selfsup_lifting.training.dataset import Frames, build_dataset, centered_image, pair_mask
-from selfsup_lifting.training.lifter import Lifter
+from selfsup_lifting.training.lifter import Lifter, in_evaluation
 from selfsup_lifting.training.losses import poses_in_views, projection_loss
 from selfsup_lifting.training.splits import hold_out
 
@@ -65,9 +65,8 @@ class ModelSelection:
 @torch.no_grad()
 def reprojection_error(lifter: Lifter, frames: Frames) -> float:
     """Return the mean L1 distance of projected predictions from the detections [focal lengths]."""
-    training = lifter.training
-    poses = lifter.eval()(frames.image, frames.seen, frames.confidence)
-    lifter.train(training)
+    with in_evaluation(lifter):
+        poses = lifter(frames.image, frames.seen, frames.confidence)
     root = lifter.skeleton.root
     image, mask = centered_image(frames, root), pair_mask(frames, root)
     cameras = frames.camera_from_root

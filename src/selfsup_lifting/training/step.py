@@ -132,7 +132,7 @@ class TrainingStep:
         """Change the weights by one step of the optimizer."""
         self._optimizer.zero_grad(set_to_none=True)
         with record_function("gradients"), self._precision():
-            (weighted_sum(evaluated.terms, losses.weights) + evaluated.likelihood).backward()
+            _total(evaluated, losses).backward()
         average_gradients(self.lifter)
         if self.config.reset_adam:
             self._optimizer.state.clear()
@@ -143,8 +143,8 @@ class TrainingStep:
         """Evaluate and differentiate once; the network stays as it was."""
         buffers = {name: one.clone() for name, one in self.lifter.named_buffers()}
         try:
-            evaluated = self.evaluate(frames, self.config.losses)
-            weighted_sum(evaluated.terms, self.config.losses.weights).backward()
+            losses = self.config.losses
+            _total(self.evaluate(frames, losses), losses).backward()
         finally:
             self._optimizer.zero_grad(set_to_none=True)
             for name, one in self.lifter.named_buffers():
@@ -159,3 +159,8 @@ class TrainingStep:
         with whole_batch():
             terms = loss_terms(poses, evaluated.frames, self.lifter.skeleton.root, losses)
         return gradient_shares(poses, terms, losses.weights)
+
+
+def _total(evaluated: Evaluated, losses: LossSettings) -> Float[Tensor, ""]:
+    """Return what a step lowers: the weighted losses, and the loss of the ellipsoids."""
+    return weighted_sum(evaluated.terms, losses.weights) + evaluated.likelihood

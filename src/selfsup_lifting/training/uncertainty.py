@@ -23,12 +23,12 @@ from selfsup_lifting.training.ellipsoids import (
     negative_log_likelihood,
     squared_distances,
 )
-from selfsup_lifting.training.lifter import Lifter
+from selfsup_lifting.training.lifter import Lifter, in_evaluation
 from selfsup_lifting.training.losses import masked_mean, rotated_to_views
 from selfsup_lifting.training.objective import counted_joints
 from selfsup_lifting.training.splits import hold_out
 
-# Number of frames that the size of the ellipsoids is set by: bounds the time after each epoch.
+# At most so many frames set the size of the ellipsoids: this bounds the time after each epoch.
 MOST_FRAMES = 1000
 
 
@@ -48,7 +48,7 @@ class EllipsoidSize:
             split = hold_out(recordings, config.uncertainty_on, "uncertainty_on")
             self.training = split.training
             frames = build_dataset(split.held_out, triangulation=config.triangulation)
-            step = max(1, len(frames) // MOST_FRAMES)
+            step = -(-len(frames) // MOST_FRAMES)
             self._frames = frames.select(torch.arange(0, len(frames), step)).to(device)
 
     @staticmethod
@@ -68,6 +68,11 @@ class EllipsoidSize:
             return {}
         lifter.ellipsoid_scale.fill_(1.0)
         squared = squared_error_distances(lifter, self._frames)
+        if not len(squared):
+            raise ValueError(
+                "`uncertainty_on` needs recordings with labelled joints beside the root, got none: "
+                "name others, or see what `inspect` says about these"
+            )
         factor = sqrt(float(squared.quantile(SHARE)) / CHI_SQUARED)
         lifter.ellipsoid_scale.fill_(factor)
         return {"ellipsoid_scale": factor}
@@ -76,10 +81,9 @@ class EllipsoidSize:
 @torch.no_grad()
 def squared_error_distances(lifter: Lifter, frames: Frames) -> Float[Tensor, "errors"]:
     """Return the squared Mahalanobis distance of each error against a pseudo-label."""
-    training = lifter.training
     inputs = (frames.image, frames.seen, frames.confidence)
-    poses, covariance = lifter.eval()(*inputs), lifter.covariances(*inputs)
-    lifter.train(training)
+    with in_evaluation(lifter):
+        poses, covariance = lifter(*inputs), lifter.covariances(*inputs)
     errors, counted = _label_errors(poses, frames, lifter.skeleton.root)
     return squared_distances(errors[counted], covariance[counted])
 

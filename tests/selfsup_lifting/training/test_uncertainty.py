@@ -285,3 +285,15 @@ def test_a_lifter_without_uncertainty_has_no_covariances() -> None:
     lifter = Lifter(SKELETONS["h36m17"], PLAIN.lifter).eval()
     with pytest.raises(ValueError, match=r"trained without `lifter\.uncertainty`"):
         lifter.covariances(torch.zeros(1, 17, 2), torch.ones(1, 17, dtype=torch.bool))
+
+
+@pytest.mark.rejects
+def test_ellipsoids_need_errors_beside_the_root(tmp_path: Path) -> None:
+    learned, sized = recordings()
+    keypoints = sized.keypoints.clone()
+    keypoints[:, 0, 1::2] = torch.nan  # no joint but the root is seen by two views
+    keypoints[:, 1, 2::2] = torch.nan
+    keypoints[:, 2] = torch.nan
+    few = replace(sized, keypoints=keypoints)
+    with pytest.raises(ValueError, match="labelled joints beside the root, got none"):
+        train(CONFIG, [learned, few], tmp_path / "run")
