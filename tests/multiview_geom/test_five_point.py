@@ -49,6 +49,14 @@ def test_exchanged_views_give_the_inverse_pose(rig: Ring, seed: int) -> None:
     assert_close(back.second_from_first, inverse, atol=EXACT)
 
 
+def test_many_models_have_the_distances_of_each_alone() -> None:
+    cameras, pixels = scene(Ring(views=5), 3, 30)
+    views = five_point._Views(cameras.intrinsics[:2], pixels, torch.ones(30).double())
+    models = torch.randn(6, 3, 3, generator=torch.Generator().manual_seed(0)).double()
+    squared = views.distances(models).square()
+    assert_close(views.squared_distances(models), squared, atol=1e-9 * float(squared.max()))
+
+
 def test_the_steps_use_the_derivatives_of_the_distances() -> None:
     cameras, pixels = scene(Ring(views=5), 3, 30)
     views = five_point._Views(cameras.intrinsics[:2], pixels, torch.ones(30).double())

@@ -23,11 +23,17 @@ settings = st.builds(
 )
 
 
-@given(scenes.filter(lambda scene: scene.frames > 1), settings)
-def test_it_computes_the_same_as_the_trained_network(scene: Scene, chosen: LifterSettings) -> None:
+@given(scenes.filter(lambda scene: scene.frames > 1), settings, st.booleans())
+def test_it_computes_the_same_as_the_trained_network(
+    scene: Scene,
+    chosen: LifterSettings,
+    root_is_hidden: bool,  # noqa: FBT001 - drawn
+) -> None:
     recording = scene.recording()
     lifter = Lifter(recording.skeleton, chosen)
     image = normalized_image(recording.cameras, recording.keypoints).float().flatten(0, 1)
+    if root_is_hidden:
+        image[0, recording.skeleton.root[0]] = torch.nan
     inputs = (image, image.isfinite().all(dim=-1), recording.confidence.flatten(0, 1))
     lifter.train()(*inputs)  # other statistics than those of the beginning
     with torch.inference_mode():

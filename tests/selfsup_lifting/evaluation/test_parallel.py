@@ -1,5 +1,6 @@
 """Laws of trainings at once: each has a process, and all of them stop together."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -41,6 +42,16 @@ def test_each_training_has_a_process_and_a_share_of_the_threads() -> None:
     assert len({pid for *_, pid in found.values()} | {os.getpid()}) == 3
     mine = [one for one in shown if one[0] == "variant/seed-2"]
     assert mine == [("variant/seed-2", 2, done, f"seed 2 epoch {done - 1}") for done in (1, 2)]
+
+
+def warn(config: Config, run: Path, progress: Progress) -> None:
+    logging.getLogger("reader").warning("all trainings read this")
+    describe(config, run, progress)
+
+
+def test_what_several_trainings_warn_of_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    list(train_at_once(warn, RUNS, 2, lambda *_: None))
+    assert caplog.messages == ["all trainings read this"]
 
 
 @pytest.mark.rejects

@@ -3,6 +3,7 @@
 import gzip
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from safetensors.torch import load_file
 
 from selfsup_lifting.cli import main
 from selfsup_lifting.recording import save_recording
-from selfsup_lifting.training.profiling import STEP_PARTS, TRACE_FILE
+from selfsup_lifting.training.profiling import STEP_PARTS, STEPS, TRACE_FILE, Part, _times
 from tests.selfsup_lifting.strategies import Scene
 
 
@@ -42,6 +43,13 @@ def test_a_profile_names_every_part_and_changes_nothing(
     assert str(tmp_path).encode() not in trace
     found = {event.get("name") for event in json.loads(trace)["traceEvents"]}
     assert {*STEP_PARTS, "L_in", "L_out"} <= found
+
+
+def test_times_are_those_of_one_step() -> None:
+    times = {"cpu_time_total": 3e3 * STEPS, "device_time_total": 1e3 * STEPS}
+    whole = SimpleNamespace(key="network", **times)
+    (part,) = _times(SimpleNamespace(key_averages=lambda: [whole]), ["data", "network"])
+    assert part == Part("network", 3.0, 1.0)
 
 
 @pytest.mark.rejects
