@@ -4,7 +4,8 @@ There is no ground truth; the distance between the shoulders of one person shoul
 Needs the extra `detect`, with a version of MediaPipe that has a model, or a model file.
 
     python benchmarks/from_video.py ../shared/data/webcam-studio/board/cam_*.mp4 \
-        --cameras ../shared/data/webcam-studio/board/camera_array.toml
+        --cameras ../shared/data/webcam-studio/board/camera_array.toml \
+        --model pose_landmarker_heavy.task --threshold-px 100
 """
 
 import argparse
@@ -30,6 +31,7 @@ def main() -> None:
     parser.add_argument("videos", nargs="+", type=Path)
     parser.add_argument("--cameras", type=Path, required=True)
     parser.add_argument("--model", type=Path)
+    parser.add_argument("--threshold-px", type=float, default=TriangulationSettings().threshold_px)
     given = parser.parse_args()
     detector = find_detector(given.model, [], 1)
     with tempfile.TemporaryDirectory() as folder:
@@ -37,17 +39,17 @@ def main() -> None:
         (recording,) = read_recordings([folder], ReadSettings(cameras=given.cameras))
     cameras = len(recording.cameras.names)
     print(f"{detector.name}: {recording.frame_count} frames of {cameras} cameras")
-    print_shares(recording)
+    print_shares(recording, given.threshold_px)
 
 
-def print_shares(recording: Recording) -> None:
+def print_shares(recording: Recording, threshold_px: float) -> None:
     """Print how often both shoulders are seen, and how constant their distance is."""
     left, right = (recording.skeleton.joints.index(name) for name in SHOULDERS)
     seen = recording.keypoints[:, :, [left, right]].isfinite().flatten(2).all(dim=-1).sum(dim=1)
     share = (seen >= VIEWS).double().mean()
     print(f"both shoulders in {VIEWS} views or more: {share:.1%} of the frames")
     for method in Method:
-        points = reconstruct(recording, TriangulationSettings(method)).points
+        points = reconstruct(recording, TriangulationSettings(method, threshold_px)).points
         width = (points[:, left] - points[:, right]).norm(dim=-1)
         median = width[width.isfinite()].median()
         near = ((width / median - 1).abs() < WITHIN).double().mean()

@@ -15,8 +15,8 @@ from selfsup_lifting.detection.videos import INSTALL
 
 MODEL_FILES = "pose_landmarker*.task"
 MODEL_ADDRESS = (
-    "https://storage.googleapis.com/mediapipe-models/pose_landmarker/pose_landmarker_full/float16/"
-    "latest/pose_landmarker_full.task"
+    "https://storage.googleapis.com/mediapipe-models/pose_landmarker/pose_landmarker_heavy/float16/"
+    "latest/pose_landmarker_heavy.task"
 )
 # Where a file does not say its frame rate, its pictures are taken to be this far apart [1/s].
 USUAL_FPS = 30.0
@@ -44,8 +44,8 @@ def find_detector(model: Path | None, beside: Sequence[Path], most_people: int) 
     """Choose the model, and how the installed version of MediaPipe runs it.
 
     Args:
-        model: A model file (`.task`); None for one that is beside the videos, or else for that of
-            MediaPipe's package.
+        model: A model file (`.task`); None for the largest that is beside the videos, or else for
+            that of MediaPipe's package.
         beside: The folders of the videos.
         most_people: How many people are searched in a picture; more than one need a model file.
 
@@ -63,8 +63,8 @@ def find_detector(model: Path | None, beside: Sequence[Path], most_people: int) 
     os.environ.setdefault("GLOG_minloglevel", "2")  # MediaPipe prints remarks about its graphs
     import mediapipe
 
-    files = [file for folder in beside for file in sorted(folder.glob(MODEL_FILES))]
-    file = model or next(iter(files), None)
+    files = [file for folder in beside for file in folder.glob(MODEL_FILES) if file.is_file()]
+    file = model or max(files, key=lambda one: one.stat().st_size, default=None)
     version = f"MediaPipe {mediapipe.__version__}"
     if file is not None:
         if not file.is_file():

@@ -229,7 +229,7 @@ def mediapipe(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 def test_without_mediapipe_or_a_model_the_sentence_says_what_to_do(
     tmp_path: Path, mediapipe: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(ValueError, match=r"save https://\S+full\.task beside the videos, or .*--m"):
+    with pytest.raises(ValueError, match=r"save https://\S+heavy\.task beside the videos, .*--m"):
         find_detector(None, [tmp_path], 1)
     with pytest.raises(ValueError, match="there is no model file"):
         find_detector(tmp_path / "lost.task", [tmp_path], 1)
@@ -278,7 +278,7 @@ class Landmarker:
         return SimpleNamespace(pose_landmarks=people)
 
 
-def test_a_model_file_beside_the_videos_is_used(
+def test_the_largest_model_file_beside_the_videos_is_used(
     tmp_path: Path, mediapipe: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vision = SimpleNamespace(
@@ -290,14 +290,15 @@ def test_a_model_file_beside_the_videos_is_used(
     monkeypatch.setitem(sys.modules, "mediapipe.tasks.python", tasks)
     mediapipe.Image = lambda **_: "image"
     mediapipe.ImageFormat = SimpleNamespace(SRGB="rgb")
-    model = tmp_path / "pose_landmarker_lite.task"
-    model.write_text("model")
+    for name, text in (("full", "model"), ("heavy", "larger model"), ("lite", "model")):
+        (tmp_path / f"pose_landmarker_{name}.task").write_text(text)
+    (tmp_path / "pose_landmarker_removed.task").symlink_to(tmp_path / "removed")
     detector = find_detector(None, [tmp_path], 2)
-    assert detector.name == "MediaPipe 9.9, pose_landmarker_lite.task"
+    assert detector.name == "MediaPipe 9.9, pose_landmarker_heavy.task"
     with detector.opened(10.0) as people:
         first, second = people(np.zeros((2, 2, 3), np.uint8), 4)
     assert (first.tolist(), second.tolist()) == ([[0.25, 0.5, 0.75]], [[np.float32(0.4), 0.5, 0.5]])
-    model.write_text("")
+    (tmp_path / "pose_landmarker_heavy.task").write_text("")
     with (
         pytest.raises(ValueError, match="is no model for poses, or is damaged: no model"),
         detector.opened(10.0),
