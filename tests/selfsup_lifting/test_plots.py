@@ -25,6 +25,7 @@ from selfsup_lifting.plots import (
     draw_skeleton,
 )
 from selfsup_lifting.plots.rig import frustums
+from selfsup_lifting.skeleton.skeletons import SKELETONS
 from selfsup_lifting.upright import UPRIGHT, z_up
 from tests.selfsup_lifting.strategies import Scene, scenes
 
@@ -51,6 +52,17 @@ def test_a_skeleton_is_drawn_bone_by_bone_in_space_and_in_the_image(scene: Scene
     expected = expected[expected.isfinite().all(dim=1)]
     assert ends_of_bones(flat.lines, "get_data") == {tuple(bone) for bone in expected.tolist()}
     assert flat.yaxis_inverted()
+
+
+def test_without_a_pelvis_the_spine_starts_between_the_hips() -> None:
+    skeleton = SKELETONS["pose2sim21"]
+    hips = [skeleton.joints.index(f"{side}_hip") for side in ("left", "right")]
+    points = torch.randn(len(skeleton.joints), 3, dtype=torch.float64)
+    axes = draw_skeleton(Figure().add_subplot(projection="3d"), points, skeleton)
+    spine = torch.cat([points[hips].mean(dim=0), points[skeleton.joints.index("upper_neck")]])
+    drawn = torch.tensor(sorted(ends_of_bones(axes.lines, "get_data_3d")), dtype=torch.float64)
+    assert len(drawn) == len(skeleton.bones)
+    assert (drawn - spine).abs().sum(dim=1).min() < 1e-12
 
 
 def test_left_and_right_have_their_colors() -> None:

@@ -1,6 +1,7 @@
 """Draw one skeleton: its joints in an image, or in space."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -96,17 +97,48 @@ def draw_skeleton(
     return axes
 
 
+class DrawnBone(NamedTuple):
+    """A bone of a picture: from the middle of `first` and `second`, often one joint, to `end`."""
+
+    first: int
+    second: int
+    end: int
+    side: str
+
+
+def drawn_bones(skeleton: Skeleton) -> list[DrawnBone]:
+    """Return the bones of a picture.
+
+    A bone from a joint of one side to a joint of the middle starts in the middle of both sides:
+    without a pelvis, the spine starts between the hips.
+    """
+    bones = []
+    for parent, end in skeleton.bones:
+        side = side_of(skeleton, end)
+        second = skeleton.mirror_order[parent] if side == "middle" else parent
+        bones.append(DrawnBone(parent, second, end, side))
+    return bones
+
+
 def bones_by_side(
     points: Float[Tensor, "joints d"], skeleton: Skeleton
 ) -> dict[str, Float[Tensor, "_ends d"]]:
     """Join the bones of each side to one line: start, end, NaN, start, end, NaN."""
     lines = {}
     for side in BONE_COLORS:
-        bones = [bone for bone in skeleton.bones if side_of(skeleton, bone[1]) == side]
-        parents, children = (points[[bone[end] for bone in bones]] for end in (0, 1))
-        gaps = torch.full_like(parents, torch.nan)
-        lines[side] = torch.stack([parents, children, gaps], dim=1).flatten(0, 1)
+        ends = bone_ends(points, [bone for bone in drawn_bones(skeleton) if bone.side == side])
+        gaps = torch.full_like(ends[:, :1], torch.nan)
+        lines[side] = torch.cat([ends, gaps], dim=1).flatten(0, 1)
     return lines
+
+
+def bone_ends(
+    points: Float[Tensor, "joints d"], bones: Sequence[DrawnBone]
+) -> Float[Tensor, "_bones ends=2 d"]:
+    """Return where the drawn bones start and end."""
+    joints = torch.tensor([bone[:3] for bone in bones], dtype=torch.long, device=points.device)
+    first, second, end = points[joints.view(-1, 3)].unbind(dim=1)
+    return torch.stack([first.lerp(second, 0.5), end], dim=1)
 
 
 def fit_box(axes: "Axes3D", points: Float[Tensor, "points 3"], *, zoom: float = 1.0) -> None:

@@ -14,7 +14,7 @@ from multiview_geom import Cameras
 from selfsup_lifting.atomic_write import replacing
 from selfsup_lifting.page_template import filled_page, page_data, page_text
 from selfsup_lifting.plots.colors import body_color, series_color
-from selfsup_lifting.plots.poses import side_of
+from selfsup_lifting.plots.poses import drawn_bones
 from selfsup_lifting.plots.rig import frustum_depth, frustums, image_sizes
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.skeleton.skeletons import Skeleton
@@ -88,8 +88,7 @@ def _tracks(recording: Recording) -> dict[str, Any]:
 
 
 def _skeleton(skeleton: Skeleton) -> dict[str, Any]:
-    bones = [[*bone, side_of(skeleton, bone[1])] for bone in skeleton.bones]
-    return {"joints": skeleton.joints, "bones": bones}
+    return {"joints": skeleton.joints, "bones": drawn_bones(skeleton)}
 
 
 def _cameras(cameras: Cameras, up: str) -> list[dict[str, Any]]:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
@@ -19,7 +18,7 @@ from torch import Tensor
 from multiview_geom import Cameras
 from selfsup_lifting.atomic_write import replacing
 from selfsup_lifting.plots.colors import BONE_COLORS, body_color, series_color
-from selfsup_lifting.plots.poses import side_of
+from selfsup_lifting.plots.poses import bone_ends, drawn_bones
 from selfsup_lifting.plots.rig import image_sizes
 from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.upright import z_up
@@ -122,9 +121,9 @@ def _detections(
 
 def _bones(points: Float[Tensor, "joints d"], skeleton: Skeleton, color: str | None) -> Bones:
     known = points.isfinite().all(dim=-1)
-    bones = [bone for bone in skeleton.bones if bool(known[list(bone)].all())]
-    ends = points[torch.tensor(bones, dtype=torch.long).reshape(-1, 2)]
-    colors = [_rgb(color or BONE_COLORS[side_of(skeleton, bone[1])]) for bone in bones]
+    bones = [bone for bone in drawn_bones(skeleton) if bool(known[list(bone[:3])].all())]
+    ends = bone_ends(points, bones)
+    colors = [_rgb(color or BONE_COLORS[bone.side]) for bone in bones]
     return Bones(ends.cpu().numpy(), colors, points[known].cpu().numpy())
 
 

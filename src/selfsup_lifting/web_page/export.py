@@ -15,7 +15,7 @@ from selfsup_lifting.files import read_recordings
 from selfsup_lifting.inference import lift
 from selfsup_lifting.onnx_export import drawn_inputs
 from selfsup_lifting.page_template import filled_page, page_data, template_of
-from selfsup_lifting.plots.poses import side_of
+from selfsup_lifting.plots.poses import drawn_bones
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.skeleton.skeletons import Skeleton
@@ -77,7 +77,7 @@ def _description(lifter: Lifter) -> dict[str, Any]:
     skeleton, settings = lifter.skeleton, lifter.settings
     return {
         "joints": skeleton.joints,
-        "bones": [[*bone, side_of(skeleton, bone[1])] for bone in skeleton.bones],
+        "bones": drawn_bones(skeleton),
         "root": skeleton.root,
         "confidence": CONFIDENCE_UNIT if settings.confidence_input else 0.0,
         "turn": settings.turn_to_root,
