@@ -268,20 +268,32 @@ def mutants(rows: list[Row]) -> list[list[str]]:
     """Show how many changes of the code were noticed by the tests."""
     ends = [row["end"] for row in rows]
     killed, late, survived = (ends.count(end) for end in ("killed", "timeout", "survived"))
-    body = [["changes", "modules", "noticed", "noticed by time", "not noticed", "share noticed"]]
-    modules = len({row["module"] for row in rows})
-    numbers = (len(rows), modules, killed, late, survived)
+    none = sum(bool(row["reason"]) for row in rows if row["end"] == "survived")
+    head = ["changes", "modules", "noticed", "by time", "not noticed", "of these: no change"]
+    numbers = (len(rows), len({row["module"] for row in rows}), killed, late, survived, none)
     share = f"{(killed + late) / len(rows):.1%}"
-    return [*body, ["--:"] * 6, [*map(str, numbers), share]]
+    return [[*head, "share noticed"], ["--:"] * 7, [*map(str, numbers), share]]
 
 
 def survivors(rows: list[Row]) -> list[list[str]]:
-    """Show the changes that no test noticed."""
-    body = [["module", "line", "change that no test noticed"], ["---", "--:", "---"]]
+    """Show the changes that no test noticed, and why where a person found that."""
+    body = [["module", "line", "change that no test noticed", "why"], ["---", "--:", "---", "---"]]
     for row in sorted(rows, key=lambda row: (row["module"], row["line"])):
         if row["end"] == "survived":
             change = row["change"].replace("|", "\\|").replace("`", "'")
-            body.append([f"`{row['module']}`", str(row["line"]), f"`{change}`"])
+            body.append([f"`{row['module']}`", str(row["line"]), f"`{change}`", row["reason"]])
+    return body
+
+
+def coverage(rows: list[Row]) -> list[list[str]]:
+    """Show the share of statements and branches that the tests execute."""
+    head = ["package", "statements", "not executed", "branches", "not taken", "share"]
+    body = [head, ["---", *["--:"] * 5]]
+    for row in rows:
+        missing = [sum(map(len, row[kind].values())) for kind in ("missing", "missing_branches")]
+        share = 1 - sum(missing) / (row["statements"] + row["branches"])
+        numbers = (row["statements"], missing[0], row["branches"], missing[1])
+        body.append([f"`{row['package']}`", *(f"{one:,}" for one in numbers), f"{share:.2%}"])
     return body
 
 
@@ -316,6 +328,7 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], list[list[str]]]]] = {
     "compatibility": ("compatibility", compatibility),
     "mutants": ("mutants", mutants),
     "survivors": ("mutants", survivors),
+    "coverage": ("coverage", coverage),
 }
 
 
