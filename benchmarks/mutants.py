@@ -43,6 +43,7 @@ PACKAGE, TESTS = Path("src/multiview_geom"), Path("tests/multiview_geom")
 WORK, REASONS = ROOT / "build" / "mutants", ROOT / "benchmarks" / "equivalent_changes.toml"
 COMPILED = ("cpu", "cuda", "triton")
 OPTIONS = ("-n0", "-q", "-p", "no:cacheprovider", "-m", "not slow and not gpu")
+OPTIONS += ("-k", "not compile and not export")  # they take seconds each
 LAWS = [TESTS / f"test_{name}.py" for name in ("contract", "under_stress", "edge_sizes")]
 # They compare compiled loops with the reference, and take minutes.
 NOT_ASKED = ("test_engines", "test_reweighted_engines", "test_rotation_engines", "test_gpu_code")
