@@ -3,7 +3,8 @@
 Of all changes that mutmut makes to the lines of `multiview_geom`, a sample is drawn with a fixed
 seed. Each is made in a copy of the checkout, where tests run until one fails, the fastest first:
 those of the name or the folder of the module and its examples; then the laws for all functions,
-and every file of tests that names what the module defines. Hypothesis draws few examples.
+and every file of tests that names what the module defines. Hypothesis draws few examples. A test
+that fails must pass on the unchanged code.
 
 Left out are the loops that Numba and Triton compile, the words of errors, and names of axes in
 types. mutmut itself leaves out docstrings, annotations and functions with decorators.
@@ -48,16 +49,19 @@ LAWS = [TESTS / f"test_{name}.py" for name in ("contract", "under_stress", "edge
 # They compare compiled loops with the reference, and take minutes.
 NOT_ASKED = ("test_engines", "test_reweighted_engines", "test_rotation_engines", "test_gpu_code")
 LEFT_OUT = shutil.ignore_patterns("build", "dist", ".git", "runs", "mutants", "__pycache__")
-# The tests end after this, or after so many times the time of the unchanged code [s].
-LEAST_SECONDS, TIMES = 60.0, 5.0
+# Tests that take longer end [s].
+LONGEST = 600.0
 # The exit status of pytest if nothing was collected.
 NO_TESTS = 5
-# A change of a formula that Numba compiles takes this longer [s].
-COMPILING = 300.0
 LONGEST_CHANGE = 120
 # Loaded once; each run of the tests is a fork, which needs no other start.
 HEAVY = ("torch", "numpy", "scipy", "numba", "kornia", "h5py", "cv2")
 TYPES = {"Float", "Bool", "Int", "Num", "Shaped", "Literal", "Annotated"}
+
+
+# The tests that noticed changes of a module, and how long tests take [s].
+KILLERS: dict[Path, list[str]] = defaultdict(list)
+SECONDS: dict[str, float] = {}
 
 
 @dataclass(frozen=True)
@@ -94,34 +98,30 @@ class ImportedOnce:
         __import__(PACKAGE.name)
 
 
-class Recorder(ImportedOnce):
-    """A plugin of pytest that records how long each test takes, and which fails."""
+class Ordered(ImportedOnce):
+    """A plugin of pytest that runs tests that failed before first, then the fastest.
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.seconds, self.failed = path, defaultdict(float), []
+    Of the laws for all functions it leaves out those for functions that have other names.
+    """
 
-    def pytest_runtest_logreport(self, report: Any) -> None:  # noqa: ANN401 - pytest's own type
-        self.seconds[report.nodeid] += report.duration
-        if report.failed:
-            self.failed.append(report.nodeid)
-
-    def pytest_sessionfinish(self) -> None:
-        self.path.write_text(json.dumps([self.seconds, self.failed]))
-
-
-class Chosen(ImportedOnce):
-    """A plugin of pytest that runs some tests, the fastest first, and names the one that fails."""
-
-    def __init__(self, seconds: dict[str, float], failed: Path) -> None:
-        self.seconds, self.failed = seconds, failed
+    def __init__(self, path: Path, names: list[str], record: Path) -> None:
+        self.names, self.record = names, record
+        self.first, self.seconds = KILLERS[path], {}
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
-        some = [item for item in items if item.nodeid in self.seconds]
-        items[:] = sorted(some, key=lambda item: self.seconds[item.nodeid])
+        some = [item for item in items if not self._is_of_others(item.nodeid)]
+        items[:] = sorted(some, key=lambda item: SECONDS.get(item.nodeid, 0.5))
+        items.sort(key=lambda item: item.nodeid not in self.first)
+
+    def _is_of_others(self, test: str) -> bool:
+        file, _, case = test.partition("[")
+        law = any(file.startswith(f"{law}::") for law in LAWS)
+        return law and case != "" and not any(name in case for name in self.names)
 
     def pytest_runtest_logreport(self, report: Any) -> None:  # noqa: ANN401 - pytest's own type
-        if report.failed:
-            self.failed.write_text(report.nodeid)
+        self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
+        by = report.nodeid if report.failed else ""
+        self.record.write_text(json.dumps([by, self.seconds]))
 
 
 def rows(sample: int, minutes: float, without: list[str], again: list[Row]) -> Iterator[Row]:
@@ -188,11 +188,12 @@ def _row(path: Path, at: int) -> Row:
 def _ends(path: Path, changed: str) -> Iterator[tuple[str, str, float]]:
     """Run a module's own tests, then the others; yield how each ended, by which test, and when."""
     for tests in (_own_tests(path), _other_tests(path)):
-        known = {name: seconds for test in tests for name, seconds in _seconds(test).items()}
         begin = time.monotonic()
         with _content(WORK / "checkout" / path, changed):
-            end, by = _judged(path, tests, known)
+            end, by = _judged(path, tests)
         yield end, by, time.monotonic() - begin
+        if by and not _passes(by):
+            raise RuntimeError(f"{by} must pass on unchanged code: see {WORK / 'output'}")
         if end != "survived":
             return
 
@@ -222,8 +223,7 @@ def _own_tests(path: Path) -> tuple[Path, ...]:
 @cache
 def _other_tests(path: Path) -> tuple[Path, ...]:
     """Return the laws for all functions, and files of tests that name what a module defines."""
-    names = re.findall(r"^(?:def|class) (\w+)", (ROOT / path).read_text(), re.MULTILINE)
-    named = re.compile(rf"\b({'|'.join([path.stem, *names])})\b")
+    named = re.compile(rf"\b({'|'.join([path.stem, *_names(path)])})\b")
     files = [
         file.relative_to(ROOT)
         for file in sorted((ROOT / TESTS).rglob("test_*.py"))
@@ -233,40 +233,39 @@ def _other_tests(path: Path) -> tuple[Path, ...]:
 
 
 @cache
-def _seconds(file: Path) -> dict[str, float]:
-    """Run the tests of a file on the unchanged code; return how long each takes."""
-    record = WORK / "tests.json"
-    record.unlink(missing_ok=True)
-    if _pytest(Recorder(record), [str(file)], 3600.0) is None or not record.exists():
-        raise RuntimeError(f"{file} must end on unchanged code: see {WORK / 'output'}")
-    seconds, failed = json.loads(record.read_text())
-    if failed:
-        raise RuntimeError(f"{', '.join(failed)} must pass on unchanged code")
-    return seconds
+def _names(path: Path) -> list[str]:
+    return re.findall(r"^(?:def|class) ([a-zA-Z]\w+)", (ROOT / path).read_text(), re.MULTILINE)
 
 
-def _judged(path: Path, tests: tuple[Path, ...], known: dict[str, float]) -> tuple[str, str]:
+def _judged(path: Path, tests: tuple[Path, ...]) -> tuple[str, str]:
     """Run tests until one fails; return how that ended, and the test that failed."""
-    failed = WORK / "failed"
-    failed.unlink(missing_ok=True)
-    longest = max(LEAST_SECONDS, TIMES * sum(known.values()))
-    longest += COMPILING * ("_kernels" in path.parts)
+    record = WORK / "record.json"
+    record.write_text('["", {}]')
     # What Numba compiles of a change is of no use to others.
     caches = {"XDG_CACHE_HOME": str(WORK / "cache")} if "_kernels" in path.parts else {}
     with patch.dict(os.environ, caches):
-        code = _pytest(Chosen(known, failed), ["-x", *map(str, tests)], longest)
+        code = _pytest(Ordered(path, _names(path), record), ["-x", *map(str, tests)])
     shutil.rmtree(WORK / "cache", ignore_errors=True)
+    by, seconds = json.loads(record.read_text())
+    SECONDS.update(seconds)
     if code in (0, NO_TESTS):
         return "survived", ""
-    by = failed.read_text() if failed.exists() else ""
+    if by:
+        KILLERS[path].append(by)
     return "timeout" if code is None else "killed", by
 
 
-def _pytest(plugin: object, places: list[str], longest: float) -> int | None:
+@cache
+def _passes(test: str) -> bool:
+    """Tell whether a test passes on the unchanged code."""
+    return _pytest(ImportedOnce(), [test]) == 0
+
+
+def _pytest(plugin: object, places: list[str]) -> int | None:
     """Return the exit status of the tests; None if they took too long."""
     run = multiprocessing.get_context("fork").Process(target=_in_child, args=(plugin, places))
     run.start()
-    run.join(longest)
+    run.join(LONGEST)
     if not run.is_alive():
         return run.exitcode
     with suppress(ProcessLookupError):
@@ -283,7 +282,7 @@ def _in_child(plugin: object, places: list[str]) -> None:
     os.chdir(WORK / "checkout")
     os.environ["HYPOTHESIS_PROFILE"] = "shapes"
     sys.path[:0] = [str(WORK / "checkout" / "src"), str(WORK / "checkout")]
-    sys.dont_write_bytecode = isinstance(plugin, Chosen)
+    sys.dont_write_bytecode = isinstance(plugin, Ordered)
     output = os.open(WORK / "output", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(output, 1)
     os.dup2(output, 2)
