@@ -87,18 +87,23 @@ class Row:
     reason: str = ""
 
 
-class ImportedOnce:
-    """A plugin of pytest that imports the package before examples of its modules are collected.
+class Prepared:
+    """A plugin of pytest that prepares a run.
 
-    Else pytest imports such a module itself, beside the one that the package has, and the classes
-    of the two are different.
+    It imports the package before examples of its modules are collected. Else pytest imports such a
+    module itself, beside the one that the package has, and the classes of the two are different.
+    Hypothesis need not look for the simplest example that fails.
     """
 
     def pytest_sessionstart(self) -> None:
+        from hypothesis import Phase, settings
+
         __import__(PACKAGE.name)
+        settings.register_profile("fails or not", phases=[Phase.explicit, Phase.generate])
+        settings.load_profile("fails or not")
 
 
-class Ordered(ImportedOnce):
+class Ordered(Prepared):
     """A plugin of pytest that runs tests that failed before first, then the fastest.
 
     Of the laws for all functions it leaves out those for functions that have other names.
@@ -106,7 +111,7 @@ class Ordered(ImportedOnce):
 
     def __init__(self, path: Path, names: list[str], record: Path) -> None:
         self.names, self.record = names, record
-        self.first, self.seconds = KILLERS[path], {}
+        self.first, self.seconds, self.by = KILLERS[path], {}, ""
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         some = [item for item in items if not self._is_of_others(item.nodeid)]
@@ -120,8 +125,8 @@ class Ordered(ImportedOnce):
 
     def pytest_runtest_logreport(self, report: Any) -> None:  # noqa: ANN401 - pytest's own type
         self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
-        by = report.nodeid if report.failed else ""
-        self.record.write_text(json.dumps([by, self.seconds]))
+        self.by = report.nodeid if report.failed else self.by
+        self.record.write_text(json.dumps([self.by, self.seconds]))
 
 
 def rows(sample: int, minutes: float, without: list[str], again: list[Row]) -> Iterator[Row]:
@@ -258,7 +263,7 @@ def _judged(path: Path, tests: tuple[Path, ...]) -> tuple[str, str]:
 @cache
 def _passes(test: str) -> bool:
     """Tell whether a test passes on the unchanged code."""
-    return _pytest(ImportedOnce(), [test]) == 0
+    return _pytest(Prepared(), [test]) == 0
 
 
 def _pytest(plugin: object, places: list[str]) -> int | None:
