@@ -1,0 +1,66 @@
+"""Laws of the variables of a MATLAB file."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from multiview_geom.camera_files.matlab_file import matlab_variables
+from tests.multiview_geom.camera_files.texts_of_tools import matlab_file
+
+# Small elements stand in four bytes of their tag: one number, or a name of up to four letters.
+names = st.text("abcXYZ", min_size=1, max_size=6)
+matrices = st.builds(
+    lambda kind, rows, columns, first: (first + np.arange(rows * columns, dtype=kind)).reshape(
+        rows, columns
+    ),
+    st.sampled_from(["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"]),
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.integers(0, 100),
+)
+values = st.recursive(
+    matrices | names,
+    lambda inner: (
+        st.lists(inner, min_size=1, max_size=3)
+        | st.dictionaries(names, inner, min_size=1, max_size=3)
+    ),
+    max_leaves=4,
+)
+
+
+def as_saved(value: Any) -> Any:
+    """Return a value as `savemat` takes it: a list as a cell."""
+    if isinstance(value, dict):
+        return {name: as_saved(one) for name, one in value.items()}
+    if isinstance(value, list):
+        cell = np.empty((1, len(value)), dtype=object)
+        for at, one in enumerate(value):
+            cell[0, at] = as_saved(one)
+        return cell
+    return value
+
+
+def as_lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: as_lists(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [as_lists(one) for one in value]
+    return value.tolist() if isinstance(value, Tensor | np.ndarray) else value
+
+
+@given(st.dictionaries(names, values, min_size=1, max_size=3), st.booleans())
+def test_what_scipy_saves_is_read(
+    tmp_path_factory: pytest.TempPathFactory,
+    variables: dict[str, Any],
+    compressed: bool,  # noqa: FBT001 - drawn
+) -> None:
+    path = tmp_path_factory.mktemp("matlab") / "any.mat"
+    content = {name: as_saved(value) for name, value in variables.items()}
+    path.write_bytes(matlab_file(content, compressed=compressed))
+    assert as_lists(matlab_variables(path)) == as_lists(variables)
+    one = next(iter(variables))
+    assert as_lists(matlab_variables(path, one)) == {one: as_lists(variables[one])}
