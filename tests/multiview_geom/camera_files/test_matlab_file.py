@@ -4,20 +4,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import Tensor
 
 from multiview_geom.camera_files.matlab_file import matlab_variables
 from tests.multiview_geom.camera_files.texts_of_tools import matlab_file
 
+KINDS = ("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8")
 # Small elements stand in four bytes of their tag: one number, or a name of up to four letters.
 names = st.text("abcXYZ", min_size=1, max_size=6)
 matrices = st.builds(
     lambda kind, rows, columns, first: (first + np.arange(rows * columns, dtype=kind)).reshape(
         rows, columns
     ),
-    st.sampled_from(["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"]),
+    st.sampled_from(KINDS),
     st.integers(1, 3),
     st.integers(1, 3),
     st.integers(0, 100),
@@ -52,7 +53,8 @@ def as_lists(value: Any) -> Any:
     return value.tolist() if isinstance(value, Tensor | np.ndarray) else value
 
 
-@given(st.dictionaries(names, values, min_size=1, max_size=3), st.booleans())
+@example(variables={"each": [np.ones((1, 2), kind) for kind in KINDS]}, compressed=False)
+@given(variables=st.dictionaries(names, values, min_size=1, max_size=3), compressed=st.booleans())
 def test_what_scipy_saves_is_read(
     tmp_path_factory: pytest.TempPathFactory,
     variables: dict[str, Any],
