@@ -46,8 +46,8 @@ COMPILED = ("cpu", "cuda", "triton")
 OPTIONS = ("-n0", "-q", "-p", "no:cacheprovider", "-m", "not slow and not gpu")
 OPTIONS += ("-k", "not compile and not export")  # they take seconds each
 LAWS = [TESTS / f"test_{name}.py" for name in ("contract", "under_stress", "edge_sizes")]
-# They compare compiled loops with the reference, and take minutes.
-NOT_ASKED = ("test_engines", "test_reweighted_engines", "test_rotation_engines", "test_gpu_code")
+# They compare compiled loops with the reference, take minutes, and are asked last.
+SLOW = ("test_engines", "test_reweighted_engines", "test_rotation_engines", "test_gpu_code")
 LEFT_OUT = shutil.ignore_patterns("build", "dist", ".git", "runs", "mutants", "__pycache__")
 # Tests that take longer end [s].
 LONGEST = 600.0
@@ -110,7 +110,9 @@ class Ordered(Prepared):
     """
 
     def __init__(self, path: Path, names: list[str], record: Path) -> None:
-        self.names, self.record = names, record
+        self.record = record
+        # What a private module changes is noticed in public functions of any name.
+        self.names = [] if path.stem.startswith("_") else names
         self.first, self.seconds, self.by = KILLERS[path], {}, ""
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
@@ -121,7 +123,8 @@ class Ordered(Prepared):
     def _is_of_others(self, test: str) -> bool:
         file, _, case = test.partition("[")
         law = any(file.startswith(f"{law}::") for law in LAWS)
-        return law and case != "" and not any(name in case for name in self.names)
+        named = not self.names or any(name in case for name in self.names)
+        return law and case != "" and not named
 
     def pytest_runtest_logreport(self, report: Any) -> None:  # noqa: ANN401 - pytest's own type
         self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
@@ -221,7 +224,7 @@ def _own_tests(path: Path) -> tuple[Path, ...]:
     folder = TESTS / inside.parent.parts[0].strip("_") if len(inside.parts) > 1 else TESTS
     own = [*folder.rglob(f"test_{inside.stem.strip('_')}.py")]
     others = [] if folder == TESTS else sorted(folder.rglob("test_*.py"))
-    found = [test for test in own or others if test.stem not in NOT_ASKED]
+    found = [test for test in own or others if test.stem not in SLOW]
     return (*found, path)
 
 
@@ -232,7 +235,7 @@ def _other_tests(path: Path) -> tuple[Path, ...]:
     files = [
         file.relative_to(ROOT)
         for file in sorted((ROOT / TESTS).rglob("test_*.py"))
-        if file.stem not in NOT_ASKED and named.search(file.read_text())
+        if named.search(file.read_text())
     ]
     return tuple(file for file in dict.fromkeys([*LAWS, *files]) if file not in _own_tests(path))
 

@@ -177,7 +177,7 @@ def reprojection_error(
     require_trailing_shape("pixels", pixels, "views", "points", 2)
     require_same_size("views", projections=projections.shape[-3], pixels=pixels.shape[-3])
     require_same_size("points", points=points.shape[-2], pixels=pixels.shape[-2])
-    require_floating(points=points, pixels=pixels)
+    require_floating(projections=projections, points=points, pixels=pixels)
     broadcast_axes(
         projections=projections.shape[:-3], points=points.shape[:-2], pixels=pixels.shape[:-3]
     )

@@ -206,6 +206,7 @@ def world_to_camera(
     """
     require_trailing_shape("camera_from_world", camera_from_world, "views", 4, 4)
     require_trailing_shape("points", points, "points", 3)
+    require_floating(camera_from_world=camera_from_world, points=points)
     return transform_points(camera_from_world, points[..., None, :, :])
 
 

@@ -115,10 +115,10 @@ def refine_points(
         (tensor([[0.1000, 0.2000, 0.3000]]), tensor([True]))
     """
     require_cameras("cameras", cameras)
+    require_floating(cameras=cameras.projections, points=points, pixels=pixels)
     require_sightings(cameras.projections, pixels, weights)
     require_trailing_shape("points", points, "points", 3)
     require_same_size("points", points=points.shape[-2], pixels=pixels.shape[-2])
-    require_floating(points=points, pixels=pixels)
     require_at_least("steps", steps, 0)
     broadcast_axes(
         points=points.shape[:-2], pixels=pixels.shape[:-3], cameras=cameras.projections.shape[:-3]

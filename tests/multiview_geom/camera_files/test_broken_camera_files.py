@@ -81,6 +81,10 @@ BROKEN = {
         ),
         "expected numbers for sizes ['1000000000', '3'], got 18 of them",
     ),
+    "yaml sizes in words": (
+        texts.OPENCV_RIG_YAML.replace("sizes: [ 2 ]", "sizes: [ two ]"),
+        "sizes`: expected a finite number, got two",
+    ),
     "yaml nan": (texts.OPENCV_RIG_YAML.replace("1.0005e+03", ".Nan"), "`Ks`: expected a finite"),
     "yaml other names": (
         texts.OPENCV_RIG_YAML.replace("01,02", "01,02,03"),

@@ -424,6 +424,10 @@ BROKEN = {
         texts.NERFSTUDIO.replace("fl_y", "camera_angle_y"),
         "`frames.0`: expected the key `fl_y`",
     ),
+    "nerfstudio size": (
+        texts.NERFSTUDIO.replace('"w": 1920', '"w": -1920'),
+        "`frames.0.w`: expected",
+    ),
     "nerfstudio model": (
         texts.NERFSTUDIO.replace("OPENCV_FISHEYE", "EQUIRECTANGULAR"),
         "`frames.1.camera_model`: expected one of SIMPLE_PINHOLE, PINHOLE",
