@@ -41,7 +41,7 @@ from mutmut.mutation.file_mutation import create_mutations
 
 SEED = 18
 PACKAGE, TESTS = Path("src/multiview_geom"), Path("tests/multiview_geom")
-WORK, REASONS = ROOT / "build" / "mutants", ROOT / "benchmarks" / "equivalent_changes.toml"
+WORK, REASONS = ROOT / "build" / "mutants", ROOT / "benchmarks" / "unnoticed_changes.toml"
 COMPILED = ("cpu", "cuda", "triton")
 OPTIONS = ("-n0", "-q", "-p", "no:cacheprovider", "-m", "not slow and not gpu")
 OPTIONS += ("-k", "not compile and not export")  # they take seconds each
@@ -75,7 +75,7 @@ class Row:
         end: How the tests ended.
         by: The test that failed.
         seconds: The time of its tests [s].
-        reason: Why no test can notice the change, where a person found that.
+        reason: Why no test noticed the change, where a person found that.
     """
 
     module: str
@@ -308,7 +308,7 @@ def _difference(before: str, after: str) -> tuple[int, str]:
 
 
 def _reason(module: str, change: str) -> str:
-    """Return why a change is none, if a person found that."""
+    """Return why no test noticed a change, if a person found that."""
     for one in tomllib.loads(REASONS.read_text()).get("change", []):
         if (one["module"], one["change"]) == (module, change):
             return str(one["reason"])
@@ -332,4 +332,5 @@ if __name__ == "__main__":
     for row in rows(asked.sample, asked.minutes, asked.without, survived):
         print(json.dumps(asdict(row)), flush=True)
         found.append(row)
-    print(suite.save(noticed + found))
+        suite.save(noticed + found)  # a run that is stopped keeps what it found
+    print(suite.path)

@@ -91,6 +91,10 @@ BROKEN = {
         "`cam_ids`: expected 2 names, got 3 of them",
     ),
     "yaml something else": ("%YAML:1.0\nnames: 1\n", "expected a calibration with `Ks`"),
+    "json lens in words": (
+        texts.OPENCV_PAIR_JSON.replace("-0.2, 0.1", '"a", 0.1'),
+        "`D2`: expected a finite number, got a",
+    ),
     "json something else": ('{"a": 1}', "expected a calibration with `Ks`"),
     "json truncated": (texts.HUMAN36M_JSON[:300], "expected a calibration in JSON"),
     "json nested": ('{"a": ' + 100_000 * "[", "expected a calibration in JSON"),

@@ -192,7 +192,7 @@ def test_opencvs_pair_has_its_first_camera_at_the_origin(tmp_path: Path) -> None
     assert rig.camera_from_world[1, :3, 3].tolist() == [-1.0, 0.0, 0.5]
 
 
-@pytest.mark.parametrize("suffix", ["yml", "json"])
+@pytest.mark.parametrize("suffix", ["yml", "yaml", "json"])
 def test_opencv_reads_what_is_written(suffix: str, tmp_path: Path) -> None:
     rig, path = twelve_cameras("opencv-yaml"), tmp_path / f"rig.{suffix}"
     save_cameras(path, rig)
