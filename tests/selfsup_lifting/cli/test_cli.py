@@ -401,18 +401,24 @@ def test_a_resumed_run_has_its_settings(
 
 
 @pytest.mark.rejects
-@pytest.mark.parametrize("command", ["train", "ablate"])
-@pytest.mark.parametrize("option", ["--noise-level=harsh", "--noise.jitter-px=9"])
+@pytest.mark.parametrize(
+    "command",
+    ["train --noise-level harsh --data", "train --data", "ablate --data", "triangulate", "inspect",
+     "view", "calibrate", "predict RUN", "evaluate RUN --data"],
+)  # fmt: skip
 def test_errors_of_a_simulated_detector_need_simulated_detections(
-    command: str,
-    option: str,
-    tmp_path: Path,
-    recording: Path,
-    capsys: pytest.CaptureFixture[str],
+    command: str, run: Path, recording: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = ["--run", str(tmp_path / "new")]
-    said = refused([command, "--data", str(recording), *option.split("="), *folder], capsys)
+    words = [str(run) if word == "RUN" else word for word in command.split()]
+    said = refused([*words, str(recording), "--noise.jitter-px", "9"], capsys)
     assert "the detections of all recordings are real: leave out --noise-level" in said
+
+
+def test_a_lifter_of_simulated_detections_lifts_real_ones(tmp_path: Path, recording: Path) -> None:
+    run = str(tmp_path / "run")
+    main(["train", "--noise-level", "harsh", "--fps", "1", "--epochs", "1", "--run", run, *SMALL])
+    main(["predict", run, str(recording), "--fps", "None"])
+    main(["evaluate", run, "--data", str(recording), "--fps", "None"])
 
 
 @pytest.mark.rejects
