@@ -91,7 +91,8 @@ def triangulate(options: TriangulateOptions) -> None:
         one, reports[recording.name] = _triangulated(options, recording, paths)
         found.append(one)
     if options.report is not None:
-        save_triangulation_report(options.report, found, options.triangulation, command_line())
+        settings = (options.triangulation, options.read, options.smoothing)
+        save_triangulation_report(options.report, found, settings, command_line())
         messages.print(f"wrote {options.report}")
     if options.json:
         _print_reports(reports)
@@ -180,6 +181,8 @@ def _triangulated(
         messages.print(line)
     disagree = agreement is not None and agreement.is_bad
     summary = expected_error(reconstruction, disagree=disagree)
+    if agreement is not None:
+        summary = f"{agreement.summary} {summary}"
     if not options.json:
         for table in residual_tables(reconstruction):
             results.print(table)
