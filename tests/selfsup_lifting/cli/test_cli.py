@@ -1,8 +1,11 @@
 """Laws of the shell."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import Field, fields
 from pathlib import Path
@@ -280,6 +283,23 @@ def test_the_help_of_a_command_fits_a_screen_and_names_options_that_exist(
     assert options
     assert [one for one in options if f" {one} " not in every.replace(",", " ")] == []
     assert sum(line.startswith(f"  selfsup-lifting {command} ") for line in lines) == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the variable is that of GNU's OpenMP")
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "PASSIVE"}, "0")],
+)
+def test_threads_that_wait_sleep_soon_unless_the_environment_says_how(
+    given: dict[str, str], expected: str
+) -> None:
+    kept = {name: os.environ[name] for name in os.environ.keys() - {"GOMP_SPINCOUNT"}}
+    done = subprocess.run(
+        [sys.executable, "-m", "selfsup_lifting", "inspect", "no such file"],
+        env={**kept, "OMP_DISPLAY_ENV": "VERBOSE", **given},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert f"GOMP_SPINCOUNT = '{expected}'" in done.stderr
 
 
 @pytest.mark.rejects
