@@ -13,7 +13,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from study_tables import against_paper, detectors, ellipsoids, real_people, recipes
+from study_tables import ablation, against_paper, detectors, ellipsoids, real_people, recipes
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -338,6 +338,7 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], list[list[str]]]]] = {
     "latency": ("latency", latency),
     "recipes": ("study", recipes),
     "against paper": ("study", against_paper),
+    "ablation": ("study", ablation),
     "ellipsoids": ("study", ellipsoids),
     "real people": ("study", real_people),
     "detectors": ("study", detectors),
