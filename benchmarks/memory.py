@@ -2,12 +2,13 @@
 
 A synthetic recording of four views and 17 joints is written as a native file. Each command reads it
 in a process of its own, which reports its largest resident memory. Mapped pages of files count,
-although the system can take them back.
+although the system can take them back. `--only` keeps the other rows of the result file.
 
     python benchmarks/memory.py [--frames 100000 1000000] [--only inspect "triangulate, dlt"]
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -59,6 +60,7 @@ class Row:
     processor_seconds: float
     frames_per_second: float
     peak_megabytes: float
+    commit: str
 
 
 def long_recording(frames: int) -> Recording:
@@ -105,7 +107,7 @@ def measured(name: str, frames: int, paths: dict[str, str], threads: int) -> Row
     if child.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {child.returncode}:\n{message}")
     busy = used.ru_utime + used.ru_stime
-    return Row(name, frames, seconds, busy, frames / seconds, used.ru_maxrss / 1e3)
+    return Row(name, frames, seconds, busy, frames / seconds, used.ru_maxrss / 1e3, commit())
 
 
 def rows(frames: Sequence[int], names: Sequence[str], folder: Path, threads: int) -> Iterator[Row]:
@@ -120,6 +122,19 @@ def rows(frames: Sequence[int], names: Sequence[str], folder: Path, threads: int
             yield measured(name, count, {**paths, "out": out}, threads)
 
 
+def saved_rows(path: Path) -> list[Row]:
+    """Return what earlier runs measured."""
+    if not path.exists():
+        return []
+    return [Row(**row) for row in json.loads(path.read_text())["rows"]]
+
+
+def merged(older: Sequence[Row], newer: Sequence[Row]) -> list[Row]:
+    """Return all rows, without older ones that were measured again."""
+    again = {(row.command, row.frames) for row in newer}
+    return [*(row for row in older if (row.command, row.frames) not in again), *newer]
+
+
 def main() -> None:
     """Measure, print and save."""
     parser = argparse.ArgumentParser()
@@ -131,11 +146,12 @@ def main() -> None:
     frames = (5_000,) if asked.quick else asked.frames
     commit()  # before a long measurement, during which the checkout may change
     suite, found = Suite("memory", "cpu", asked.threads, quick=asked.quick), []
+    older = saved_rows(suite.path) if asked.only else []
     with tempfile.TemporaryDirectory() as folder:
         for row in rows(frames, asked.only, Path(folder), asked.threads):
             print(row, flush=True)
             found.append(row)
-            suite.save(found)  # a long measurement may be stopped
+            suite.save(merged(older, found))  # a long measurement may be stopped
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -85,31 +86,33 @@ def filmed(recording: Recording, number: int, read: ReadSettings) -> Recording:
     return replace(recording, cameras=rig, keypoints=seen.keypoints, confidence=seen.confidence)
 
 
-def measured(config: Config, data: str, run: Path) -> dict[str, float]:
+def measured(config: Config, data: str, run: Path, *, refined: bool) -> dict[str, float]:
     """Train once; return the errors [mm] and the processor time of the training [s]."""
     training, _ = clips(data, config.read)
     started = time.process_time()
     lifter = train(config, training, run, resume=has_commit(run))
     seconds = time.process_time() - started
-    return {**judged(lifter, config, data), "seconds": seconds}
+    return {**judged(lifter, config, data, refined=refined), "seconds": seconds}
 
 
-def judged(lifter: Lifter, config: Config, data: str) -> dict[str, float]:
-    """Return the errors on the kept clips [mm]: same rig, refined poses, unseen rigs, streams."""
+def judged(lifter: Lifter, config: Config, data: str, *, refined: bool) -> dict[str, float]:
+    """Return the errors on the kept clips [mm]: same rig, unseen rigs, refined poses, streams."""
     _, kept = clips(data, config.read)
     some = [one.frames(JUDGED) for one in kept]
     unseen = [filmed(one, number, config.read) for number in range(RIGS) for one in some]
     totals = {
         "": evaluate_lifter(lifter, kept).total,
-        "refined_": evaluate_lifter(lifter, kept, refine=True).total,
         "unseen_": evaluate_lifter(lifter, unseen).total,
     }
+    if refined:
+        totals["refined_"] = evaluate_lifter(lifter, kept, refine=True).total
     errors = {
         f"{name}{measure}": getattr(total, measure)
         for name, total in totals.items()
         for measure in ("p_mpjpe_mm", "mpjpe_mm")
     }
-    errors |= streamed(lifter, kept)
+    if refined:
+        errors |= streamed(lifter, kept)
     return errors | (ellipsoids(lifter, totals, kept) if lifter.settings.uncertainty else {})
 
 
@@ -175,23 +178,27 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--set", nargs="*", default=[], help="changes of all recipes")
+    parser.add_argument("--each", nargs="*", default=[], help="changes, each in a training alone")
+    parser.add_argument("--lifted-alone", action="store_true", help="judge no refined poses")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     options.out.touch()
-    for seed in range(options.first_seed, options.first_seed + options.seeds):
-        for recipe in options.recipes:
-            key = {"recipe": recipe, "set": options.set, "seed": seed}
-            key |= {"preset": options.preset, "noise": options.noise}
-            done = map(json.loads, options.out.read_text().splitlines())
-            if any(key == {name: row[name] for name in key} for row in done):
-                continue
-            config = settings(recipe, options.preset, options.noise, options.set, seed)
-            name = "--".join(re.sub(r"[^\w.=-]+", "_", str(part)) for part in key.values())
-            run = options.out.with_suffix("") / name
-            row = {**key, **measured(config, options.data, run)}
-            with options.out.open("a") as file:
-                file.write(json.dumps(row) + "\n")
-            print(json.dumps(row), flush=True)
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    changes = [options.set, *([*options.set, one] for one in options.each)]
+    for seed, recipe, some in product(seeds, options.recipes, changes):
+        key = {"recipe": recipe, "set": some, "seed": seed}
+        key |= {"preset": options.preset, "noise": options.noise}
+        done = map(json.loads, options.out.read_text().splitlines())
+        if any(key == {name: row[name] for name in key} for row in done):
+            continue
+        config = settings(recipe, options.preset, options.noise, some, seed)
+        name = "--".join(re.sub(r"[^\w.=-]+", "_", str(part)) for part in key.values())
+        run = options.out.with_suffix("") / name
+        errors = measured(config, options.data, run, refined=not options.lifted_alone)
+        row = {**key, **errors}
+        with options.out.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        print(json.dumps(row), flush=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,17 @@
 from statistics import mean, stdev
 from typing import Any
 
+from selfsup_lifting.evaluation.ablation import interval
+
 Row = dict[str, Any]
+
+# What is compared, by the head of its column.
+MEASURES = {
+    "P-MPJPE": "p_mpjpe_mm",
+    "MPJPE": "mpjpe_mm",
+    "unseen P-MPJPE": "unseen_p_mpjpe_mm",
+    "unseen MPJPE": "unseen_mpjpe_mm",
+}
 
 
 def recipes(rows: list[Row]) -> list[list[str]]:
@@ -23,21 +33,42 @@ def recipes(rows: list[Row]) -> list[list[str]]:
 def against_paper(rows: list[Row]) -> list[list[str]]:
     """Show by how much the errors of recipes differ from those of `paper`, seed by seed."""
     groups = _groups(_lines(rows, "recipes"), "noise", "preset", "recipe", "set")
-    measures = ("p_mpjpe_mm", "mpjpe_mm", "unseen_p_mpjpe_mm", "unseen_mpjpe_mm")
-    head = ["recipe", "seeds", "P-MPJPE", "MPJPE", "unseen P-MPJPE", "unseen MPJPE"]
-    body = [head, ["---", *["--:"] * 5]]
+    body = [["recipe", "seeds", *MEASURES], ["---", *["--:"] * 5]]
     for (noise, preset, recipe, changes), lines in groups.items():
-        base = {line["seed"]: line for line in groups.get((noise, preset, "paper", ()), [])}
-        pairs = [(line, base[line["seed"]]) for line in lines if line["seed"] in base]
-        if recipe == "paper" or not pairs:
+        differences = _differences(lines, groups.get((noise, preset, "paper", ()), []))
+        if recipe == "paper" or not differences[0]:
             continue
-        cells = [
-            ", ".join(f"{100 * (ours[one] / theirs[one] - 1):+.1f} %" for ours, theirs in pairs)
-            for one in measures
-        ]
+        cells = [", ".join(f"{one:+.1f} %" for one in some) for some in differences]
         name = f"{noise}, {preset}: " + ", ".join([recipe, *changes])
-        body.append([name, str(len(pairs)), *cells])
+        body.append([name, str(len(differences[0])), *cells])
     return body
+
+
+def ablation(rows: list[Row]) -> list[list[str]]:
+    """Show by how much the errors of a recipe grow where one of its settings changes."""
+    groups = _groups(_lines(rows, "ablation"), "recipe", "set")
+    body = [["change", "seeds", *MEASURES], ["---", *["--:"] * 5]]
+    for (recipe, changes), lines in groups.items():
+        differences = _differences(lines, groups[recipe, ()])
+        if changes:
+            cells = [_percent(some) for some in differences]
+            body.append([", ".join(changes), str(len(differences[0])), *cells])
+    return body
+
+
+def _differences(lines: list[Row], others: list[Row]) -> list[list[float]]:
+    """Return the differences from the lines of the same seeds [%], for each of `MEASURES`."""
+    base = {line["seed"]: line for line in others}
+    pairs = [(line, base[line["seed"]]) for line in lines if line["seed"] in base]
+    return [
+        [100 * (ours[one] / theirs[one] - 1) for ours, theirs in pairs] for one in MEASURES.values()
+    ]
+
+
+def _percent(differences: list[float]) -> str:
+    """Return the mean of differences and half the width of its 95 % interval."""
+    width = f" ± {interval(differences):.1f}" if len(differences) > 1 else ""
+    return f"{mean(differences):+.1f}{width} %"
 
 
 def ellipsoids(rows: list[Row]) -> list[list[str]]:

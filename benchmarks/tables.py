@@ -9,10 +9,11 @@ of the newest version that measured it.
 import json
 import re
 from collections.abc import Callable
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from study_tables import against_paper, detectors, ellipsoids, real_people, recipes
+from study_tables import ablation, against_paper, detectors, ellipsoids, real_people, recipes
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -27,6 +28,8 @@ PAGES = (
     ROOT / "docs" / "trust.md",
 )
 HEADLINE_POINTS, HEADLINE_MATRICES = 139_264, 100_000
+# The parts of a training step that process all frames from end to end.
+WHOLE = {"whole step", "bare network"}
 
 Row = dict[str, Any]
 
@@ -109,6 +112,21 @@ def losses(rows: list[Row]) -> list[list[str]]:
         rate, memory = f"{row['frames_per_second']:,.0f}", f"{row['peak_megabytes']:.0f}"
         error = "" if row.get("error") is None else f"{row['error']:.1e}"
         body.append([row["loss"], f"{row['frames']:,}", taken, rate, memory, error])
+    return body
+
+
+def training_step(rows: list[Row]) -> list[list[str]]:
+    """Show where a training step spends its time, beside the bare network."""
+    body = [["preset", "threads", "part", "time [ms]", "of a step", "frames per second"]]
+    body.append(["---", "--:", "---", "--:", "--:", "--:"])
+    kind = itemgetter("preset", "threads", "compiled", "tf32")
+    whole = {kind(row): row["milliseconds"] for row in rows if row["part"] == "whole step"}
+    for row in rows:
+        share = row["milliseconds"] / whole[kind(row)]
+        taken = f"{row['milliseconds']:,.1f} ± {row['spread'] / 2:,.1f}"
+        rate = f"{row['frames_per_second']:,.0f}" if row["part"] in WHOLE else ""
+        name = f"`{row['preset']}` ({row['width']} wide, {row['frames']:,} frames)"
+        body.append([name, str(row["threads"]), row["part"], taken, f"{share:.1%}", rate])
     return body
 
 
@@ -222,12 +240,12 @@ def latency(rows: list[Row]) -> list[list[str]]:
 
 def memory(rows: list[Row]) -> list[list[str]]:
     """Show the memory and the time of commands with long recordings."""
-    body = [["command", "frames", "peak memory [MB]", "time [s]", "processor [s]"]]
-    body.append(["---", "--:", "--:", "--:", "--:"])
+    body = [["command", "frames", "peak memory [MB]", "time [s]", "processor [s]", "commit"]]
+    body.append(["---", "--:", "--:", "--:", "--:", "---"])
     for row in rows:
         measures = (row["peak_megabytes"], row["seconds"], row["processor_seconds"])
         cells = [row["command"], f"{row['frames']:,}"]
-        body.append([*cells, *(f"{measure:,.0f}" for measure in measures)])
+        body.append([*cells, *(f"{measure:,.0f}" for measure in measures), row["commit"]])
     return body
 
 
@@ -305,6 +323,7 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], list[list[str]]]]] = {
     "procrustes": ("procrustes", procrustes),
     "projection": ("projection", projection),
     "losses": ("losses", losses),
+    "training step": ("training-step", training_step),
     "triangulation on a GPU": ("gpu-triangulation", gpu_kernels),
     "rotation on a GPU": ("gpu-rotation", gpu_kernels),
     "robust": ("robust", robust),
@@ -318,6 +337,7 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], list[list[str]]]]] = {
     "latency": ("latency", latency),
     "recipes": ("study", recipes),
     "against paper": ("study", against_paper),
+    "ablation": ("study", ablation),
     "ellipsoids": ("study", ellipsoids),
     "real people": ("study", real_people),
     "detectors": ("study", detectors),

@@ -3,7 +3,8 @@
 The bare network is the peer: forward, backward and Adam of the same network on the same batch, in
 the same run, with the sum of its outputs as the loss. The parts are measured alone: selecting the
 batch, the network, each loss with its gradient, the optimizer, the log. The calls take turns, so
-that a busy machine slows down all of them alike.
+that a busy machine slows down all of them alike. The preset `full` is measured with all threads
+only, because a step takes seconds.
 
     python benchmarks/training_step.py [--device cpu|cuda] [--threads 2] [--quick]
 """
@@ -30,6 +31,8 @@ from selfsup_lifting.training.step import TrainingStep, adam
 # Presets that are measured, with the most runs of a call.
 SIZES: Mapping[str, int] = {"demo": 100, "full": RUNS}
 LOSSES = ("input", "projection", "consistency", "output")
+# The parts of a step that are not the network.
+OTHERS = ("data", "all losses", "optimizer", "log")
 
 
 @dataclass(frozen=True)
@@ -131,9 +134,10 @@ def variants(config: Config, preset: str) -> Iterator[Config]:
 
 
 def rows(asked: Suite) -> Iterator[Row]:
-    """Measure each size, with one thread and with all that were asked for."""
-    threads = {1, asked.threads} if asked.device == "cpu" else {asked.threads}
+    """Measure each size; small ones also with one thread."""
     for preset, runs in SIZES.items():
+        alone = asked.device == "cpu" and preset != "full"
+        threads = {1, asked.threads} if alone else {asked.threads}
         config = replace(PRESETS[preset](paper(Config())), device=asked.device)
         if asked.quick:
             config = replace(config, frames_per_batch=16, lifter=replace(config.lifter, width=16))
@@ -148,6 +152,7 @@ def _rows_of(config: Config, preset: str, runs: int) -> Iterator[Row]:
         setup = Setup.of(config, config.device, Path(folder))
         found = measure_in_turns(setup.calls(), runs)
     bare = found["bare network"].median
+    print(summary(preset, {part: taken.median for part, taken in found.items()}), flush=True)
     for part, taken in found.items():
         yield Row(
             part=part,
@@ -163,6 +168,18 @@ def _rows_of(config: Config, preset: str, runs: int) -> Iterator[Row]:
             times_bare_network=taken.median / bare,
             frames_per_second=config.frames_per_batch / taken.median,
         )
+
+
+def summary(preset: str, seconds: Mapping[str, float]) -> str:
+    """Say what share of a step is not the network, and how fast it is beside the bare one."""
+    whole = seconds["whole step"]
+    shares = {part: seconds[part] / whole for part in OTHERS}
+    parts = ", ".join(f"{part} {share:.1%}" for part, share in shares.items())
+    return (
+        f"{preset}, {torch.get_num_threads()} threads: {sum(shares.values()):.1%} of a step is not "
+        f"the network ({parts}); {seconds['bare network'] / whole:.1%} of the samples per second "
+        "of the bare network"
+    )
 
 
 if __name__ == "__main__":

@@ -73,6 +73,17 @@ class Agreement:
         """Whether there is nothing to report."""
         return not (self.is_bad or self.cause)
 
+    @property
+    def summary(self) -> str:
+        """Say how well the cameras agree, and what is usual."""
+        usual = self.median_px < ROUND_OFF_PX or self.share < USUAL_SHARE
+        well = "disagree" if self.is_bad else "agree" if usual else "agree less well than usual"
+        return (
+            f"The cameras {well}: before outliers are removed, the median reprojection error is "
+            f"{self.median_px:.1f} px, {self.share:.1%} of the subject's size in the image (below "
+            f"{USUAL_SHARE:.0%} is usual; above {LARGEST_SHARE:.0%}, cameras disagree)."
+        )
+
     def sentence(self, name: str) -> str:
         """Describe the disagreement of a recording and its most likely cause."""
         if self.is_usual:

@@ -92,6 +92,14 @@ def test_cameras_that_agree_are_not_accused(views: int) -> None:
     assert agreement.median_px < NOISE_PX
 
 
+def test_the_summary_says_how_well_the_cameras_agree() -> None:
+    for share, words in ((0.01, "cameras agree: "), (0.03, "agree less well"), (0.06, "disagree")):
+        summary = Agreement(10.0, share).summary
+        assert words in summary
+        assert f"10.0 px, {share:.1%} of" in summary
+    assert "cameras agree: " in Agreement(1.0, 0.5).summary  # round-off, however small the subject
+
+
 FAULTS: dict[str, Callable[[Recording], Recording]] = {
     "the detections of cam_1 and cam_2 are exchanged": lambda recording: exchanged(
         recording, 1, 0, 2

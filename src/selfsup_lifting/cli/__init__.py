@@ -2,6 +2,7 @@
 
 import difflib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
@@ -12,6 +13,9 @@ from selfsup_lifting.safe_text import printable
 
 # The exit status after a signal is this plus its number, as in a shell.
 WRONG_INPUT, SIGNALLED = 2, 128
+# A thread that waits for others sleeps after so many checks: tens of microseconds. With the usual
+# number of GNU's OpenMP, milliseconds, waiting takes most of the time of a busy machine.
+SPINS = "10000"
 # Of a longer sentence, as one with thousands of names, this much from its beginning and its end.
 LONGEST_BEGINNING, LONGEST_ENDING = 1500, 300
 
@@ -25,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         _require_command(arguments)
         options = parse_options(arguments or ["--help"])
+        _wait_asleep()
         # These import torch, which --help does not need.
         from selfsup_lifting.cli.commands import run
         from selfsup_lifting.cli.terminal import PlainFormatter
@@ -39,6 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(WRONG_INPUT)
     except KeyboardInterrupt as stopped:
         sys.exit(SIGNALLED + getattr(stopped, "number", SIGINT))
+
+
+def _wait_asleep() -> None:
+    """Let waiting threads sleep soon, unless the environment says how they wait."""
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
 
 
 def _shortened(sentence: str) -> str:

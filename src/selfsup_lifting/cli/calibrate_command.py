@@ -28,7 +28,7 @@ from selfsup_lifting.recording import Recording
 from selfsup_lifting.report.calibration_report import save_calibration_report
 from selfsup_lifting.self_calibration.measure import CalibrationReport
 from selfsup_lifting.self_calibration.solve import calibrate_cameras
-from selfsup_lifting.simulation.detector_noise import has_simulated, require_use_of_noise
+from selfsup_lifting.simulation.detector_noise import has_simulated
 from selfsup_lifting.training.distributed import process_count
 
 # The cameras that a training calibrated, in its run folder.
@@ -91,7 +91,6 @@ def training_data(options: TrainOptions, folder: Path) -> TrainingData:
                 "intrinsics, image-size or calibration does it"
             )
         recordings = read_recordings(config.data, config.read)
-        require_use_of_noise(recordings, config.read.noise)
         return TrainingData(config, recordings, {})
     report = _calibrated(options, options.calibrate)
     # What follows from the settings must be read with the new cameras, in meters.

@@ -167,7 +167,7 @@ def evaluate(options: EvaluateOptions) -> None:
         require_table(path, overwrite=options.overwrite)
     weights = choose({"last": WEIGHTS_FILE, "best": BEST_FILE}, options.weights, "weights")
     lifter, config = load_lifter(options.run / weights), load_config(options.run)
-    recordings = read_recordings(options.data or config.data, options.read)
+    recordings = read_recordings(options.data or config.data, options.read, config.read)
     if not options.data:
         recordings = split_for(config, recordings).held_out
     recordings = [frames_of(recording, options.frames) for recording in recordings]

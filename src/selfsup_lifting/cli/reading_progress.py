@@ -8,6 +8,7 @@ from time import monotonic
 
 from selfsup_lifting.cli.progress import show_progress
 from selfsup_lifting.files import read_recordings as read_silently
+from selfsup_lifting.files.reading import USUAL
 from selfsup_lifting.parse.files_read import on_file_read
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
@@ -17,10 +18,12 @@ from selfsup_lifting.training.distributed import is_first
 PATIENCE = 3.0
 
 
-def read_recordings(sources: Sequence[str], settings: ReadSettings) -> list[Recording]:
+def read_recordings(
+    sources: Sequence[str], settings: ReadSettings, usual: ReadSettings = USUAL
+) -> list[Recording]:
     """Read recordings, and show the progress."""
     with reading(sources):
-        return read_silently(sources, settings)
+        return read_silently(sources, settings, usual)
 
 
 @contextmanager

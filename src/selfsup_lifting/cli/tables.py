@@ -181,7 +181,7 @@ def _overview(found: Inspection) -> str:
     rates = " and ".join(f"{fps:g}" for fps in found.fps)
     sizes = ", ".join(f"{what} in {unit}" for what, unit in found.units.items())
     return (
-        f"{found.format}, read as {found.reader}: {len(found.takes)} recordings, {found.frames} "
+        f"{found.format}, read as {found.reader}: {found.counted}, {found.frames} "
         f"frames at {rates} per second, {len(found.cameras)} cameras, {len(found.joints)} joints "
         f"({found.skeleton}), {'with' if found.truth else 'without'} ground truth\n"
         f"{sizes}\n{found.missing_share:.1%} of the detections are missing"
@@ -215,4 +215,4 @@ def _residual_table(name: str, rows: Mapping[str, Residuals]) -> Table:
         distances = (f"{row.median_px:.1f}", f"{row.p90_px:.1f}")
         lines.append((label, *distances, f"{row.seen_share:.1%}", f"{row.kept_share:.1%}"))
     headings = (name, "median [px]", "90 % [px]", "detected", "used")
-    return plain_table("Reprojection error", headings, *lines)
+    return plain_table(f"Reprojection error by {name}", headings, *lines)

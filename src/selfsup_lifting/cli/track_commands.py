@@ -42,10 +42,12 @@ from selfsup_lifting.evaluation.inspection import (
     warnings_about_geometry,
 )
 from selfsup_lifting.export import AXES
+from selfsup_lifting.files.reading import USUAL
 from selfsup_lifting.inference import lift_covariances, placed_in_camera
 from selfsup_lifting.mapped import collect
 from selfsup_lifting.point_quality import PointQuality, point_quality
 from selfsup_lifting.pose_refinement import lift_parts
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.report.recording_report import Triangulation, save_triangulation_report
 from selfsup_lifting.training.checkpoint import load_lifter
@@ -71,7 +73,7 @@ def predict(options: PredictOptions) -> None:
         recording
         if recording.skeleton.joints == lifter.skeleton.joints
         else recording.to_skeleton(lifter.skeleton)
-        for recording in _recordings(options.keypoints, options)
+        for recording in _recordings(options.keypoints, options, load_config(options.run).read)
     ]
     reports = {}
     for recording, paths in outputs_of(options, recordings):
@@ -89,14 +91,15 @@ def triangulate(options: TriangulateOptions) -> None:
         one, reports[recording.name] = _triangulated(options, recording, paths)
         found.append(one)
     if options.report is not None:
-        save_triangulation_report(options.report, found, options.triangulation, command_line())
+        settings = (options.triangulation, options.read, options.smoothing)
+        save_triangulation_report(options.report, found, settings, command_line())
         messages.print(f"wrote {options.report}")
     if options.json:
         _print_reports(reports)
 
 
-def _recordings(path: str, options: ResultOptions) -> list[Recording]:
-    recordings = read_recordings([path], options.read)
+def _recordings(path: str, options: ResultOptions, usual: ReadSettings = USUAL) -> list[Recording]:
+    recordings = read_recordings([path], options.read, usual)
     return [frames_of(recording, options.frames) for recording in recordings]
 
 
@@ -178,6 +181,8 @@ def _triangulated(
         messages.print(line)
     disagree = agreement is not None and agreement.is_bad
     summary = expected_error(reconstruction, disagree=disagree)
+    if agreement is not None:
+        summary = f"{agreement.summary} {summary}"
     if not options.json:
         for table in residual_tables(reconstruction):
             results.print(table)

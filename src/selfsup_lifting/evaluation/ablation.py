@@ -32,7 +32,6 @@ from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recipes import RECIPES
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.run_files import commit_files, has_commit, read_commit, read_committed
-from selfsup_lifting.simulation.detector_noise import require_use_of_noise
 from selfsup_lifting.training.loop import train
 from selfsup_lifting.training.run_log import METRICS_FILE, Progress, no_progress
 
@@ -245,9 +244,7 @@ def _outcomes(
 @lru_cache(maxsize=1)
 def _recordings(data: tuple[str, ...], read: ReadSettings) -> list[Recording]:
     """Read the data once for all variants with the same data."""
-    recordings = read_recordings(data, read)
-    require_use_of_noise(recordings, read.noise)
-    return recordings
+    return read_recordings(data, read)
 
 
 def _compared(names: Sequence[str], outcomes: Sequence[Sequence[Outcome]]) -> list[Row]:

@@ -87,6 +87,11 @@ class Inspection:
     warnings: tuple[str, ...]
     rig: tuple[CameraSummary, ...]
 
+    @property
+    def counted(self) -> str:
+        """The number of recordings, in words for a sentence."""
+        return "1 recording" if len(self.takes) == 1 else f"{len(self.takes)} recordings"
+
 
 def inspect_source(source: str, settings: ReadSettings) -> Inspection:
     """Inspect any source of recordings; raise a ReadError if it cannot be read at all."""

@@ -22,6 +22,7 @@ from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.reader import Reader, ReadResult, merged_notes
 from selfsup_lifting.recording import Recording, change_parts
 from selfsup_lifting.simulation import motion_capture, stick_figure
+from selfsup_lifting.simulation.detector_noise import require_use_of_noise
 from selfsup_lifting.skeleton.skeleton_file import find_skeleton
 from selfsup_lifting.timing import in_step
 
@@ -34,35 +35,40 @@ READERS: Mapping[str, Reader] = {
     )
 }  # fmt: skip
 VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm"}
+USUAL = ReadSettings()
 
 _log = logging.getLogger(__name__)
 
 
-def read_recordings(sources: Sequence[str], settings: ReadSettings) -> list[Recording]:
+def read_recordings(
+    sources: Sequence[str], settings: ReadSettings, usual: ReadSettings = USUAL
+) -> list[Recording]:
     """Read every recording of the sources, and log the notes about them.
 
     Args:
         sources: Files or folders, whose kind is recognized from their content; `kind:path` forces
             a reader. No source, or the word "synthetic", gives the embedded synthetic recordings.
         settings: How to read them.
+        usual: Settings that nobody asked for, such as those of a run.
 
     Returns:
         The recordings, in the order of the sources, with the settings applied.
 
     Raises:
         ReadError: If something cannot be read; the message says where and the likely cause.
+        ValueError: If errors of simulated detections are asked for, but all detections are real.
 
     Example:
         >>> recordings = read_recordings(["synthetic"], ReadSettings(fps=10.0))
         >>> recordings[0].fps, recordings[0].cameras.names
         (10.0, ('cam_1', 'cam_2', 'cam_3', 'cam_4'))
     """
-    results = [
-        result for source in sources or ["synthetic"] for result in read_results(source, settings)
-    ]
+    results = [result for source in sources or ["synthetic"] for result in _read(source, settings)]
     for note in merged_notes([(result.recording.name, result.notes) for result in results]):
         _log.warning("%s", note)
-    return [result.recording for result in results]
+    recordings = [result.recording for result in results]
+    require_use_of_noise(recordings, settings.noise, usual.noise)
+    return recordings
 
 
 def read_results(source: str, settings: ReadSettings) -> list[ReadResult]:
@@ -77,7 +83,14 @@ def read_results(source: str, settings: ReadSettings) -> list[ReadResult]:
 
     Raises:
         ReadError: If something cannot be read.
+        ValueError: If errors of simulated detections are asked for, but all detections are real.
     """
+    results = _read(source, settings)
+    require_use_of_noise([result.recording for result in results], settings.noise, USUAL.noise)
+    return results
+
+
+def _read(source: str, settings: ReadSettings) -> list[ReadResult]:
     reader, path = _find_reader(source)
     results = reader.read(path, settings)
     if not results:

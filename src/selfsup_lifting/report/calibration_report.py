@@ -44,7 +44,7 @@ def save_calibration_report(
     sections = [
         Section("Cameras", tuple(_cameras(found, before))),
         *(Section(one.name, tuple(agreement_parts(one))) for one in shown),
-        settings_section(settings, "What could change beside the poses, and what gave the scale."),
+        settings_section("What could change beside the poses, and what gave the scale.", settings),
         reproduction_section([command]),
     ]
     title = f"Calibration from {recordings[0].name}"

@@ -6,8 +6,10 @@ from math import degrees
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from multiview_geom import Cameras, CameraSummary
+from multiview_geom import Cameras, CameraSummary, summarize_cameras
 from selfsup_lifting.evaluation.evaluate import nan_to_none
 from selfsup_lifting.evaluation.inspection import PLAIN, Inspection, RigInspection
 from selfsup_lifting.recording import Recording
@@ -38,7 +40,7 @@ class Triangulation:
     Attributes:
         recording: The recording.
         reconstruction: Its points and residuals.
-        summary: The expected error, in a sentence.
+        summary: How well the cameras agree, and the expected error.
         warnings: What looks wrong, one sentence each.
     """
 
@@ -49,20 +51,21 @@ class Triangulation:
 
 
 def save_triangulation_report(
-    path: Path, found: Sequence[Triangulation], settings: object, command: str
+    path: Path, found: Sequence[Triangulation], settings: Sequence[object], command: str
 ) -> None:
     """Write a report of triangulated recordings.
 
     Args:
         path: The file; an existing file is replaced.
         found: The recordings and their points.
-        settings: How they were triangulated.
+        settings: How they were triangulated, read and smoothed.
         command: The command that was called.
     """
     sections = [
         Section(one.recording.name, tuple(_triangulation(one))) for one in found[:MOST_SHOWN]
     ]
-    sections.append(settings_section(settings, "How the points were triangulated."))
+    note = "How the points were triangulated, and what was changed of reading and smoothing."
+    sections.append(settings_section(note, *settings))
     sections.append(reproduction_section([command]))
     lead = [paragraph(f"{one.recording.name}: {one.summary}", "lead") for one in found]
     data = {one.recording.name: one.reconstruction.as_dict() for one in found}
@@ -106,7 +109,7 @@ def save_inspection_report(
 def _overview(found: Inspection) -> str:
     truth = "with" if found.truth else "without"
     return (
-        f"{found.format}: {len(found.takes)} recordings, {found.frames} frames, "
+        f"{found.format}: {found.counted}, {found.frames} frames, "
         f"{len(found.cameras)} cameras, {len(found.joints)} joints ({found.skeleton}), {truth} "
         f"ground truth; {found.missing_share:.1%} of the detections are missing."
     )
@@ -167,27 +170,45 @@ def _triangulation(found: Triangulation) -> Iterator[str]:
     yield from _frames(recording, result)
     yield _residual_table("camera", {**result.per_camera, "all": result.total})
     yield _residual_table("joint", result.per_joint)
+    yield _camera_table(summarize_cameras(recording.cameras))
 
 
 def _frames(recording: Recording, result: Reconstruction) -> Iterator[str]:
     """Show the frames with the lowest, the median and the highest reprojection error."""
-    yield paragraph("In the images, green is the projected 3D pose.", "note")
+    yield paragraph(
+        "In these pictures, blue is the left side of the body and orange the right one; green is "
+        "the projected 3D pose.",
+        "note",
+    )
     yield figures(*_frame_rows(recording, result))
 
 
 def _frame_rows(recording: Recording, result: Reconstruction) -> Iterator[str]:
     up = world_up(recording.cameras, recording.skeleton, result.points)
-    for name, frame in worst_and_best(result.residuals.flatten(1).nanmean(dim=1)).items():
-        seen = recording.keypoints[frame].isfinite().all(dim=-1).sum(dim=-1)
-        view = int(seen.argmax())
+    seen = recording.keypoints.isfinite().all(dim=-1).sum(dim=-1)
+    for name, frame in worst_and_best(_comparable(result.residuals)).items():
+        view = int(seen[frame].argmax())
         error = float(result.residuals[frame].nanmean())
-        where = f"frame {frame}, seen by {recording.cameras.names[view]}"
+        where = (
+            f"frame {frame}, in {int((seen[frame] > 0).sum())} of {recording.cameras.views} "
+            f"cameras; here {recording.cameras.names[view]}"
+        )
         panels = [Panel("triangulated", result.points[frame])]
         yield frame_row(
             recording.keypoints[frame, view], recording.skeleton, panels, up=up,
             projected=recording.cameras.project(result.points[frame]).pixels[view],
             caption=f"{name} frame: {error:.1f} px mean reprojection error; {where}",
         )  # fmt: skip
+
+
+def _comparable(residuals: Float[Tensor, "frames views joints"]) -> Float[Tensor, "frames"]:
+    """Return the mean error of each frame; NaN with fewer detections than in the mean.
+
+    With few detections, the error is low because little contradicts.
+    """
+    counts = residuals.isfinite().flatten(1).sum(dim=1).double()
+    means = residuals.flatten(1).nanmean(dim=1)
+    return torch.where(counts >= counts.mean(), means, torch.nan)
 
 
 def _residual_table(name: str, rows: Mapping[str, Residuals]) -> str:

@@ -10,9 +10,10 @@ from selfsup_lifting.report.page import Section, code, paragraph, table
 PACKAGES = ("multiview-geom", "torch", "numpy", "scipy", "kornia", "numba", "matplotlib")
 
 
-def settings_section(settings: object, note: str) -> Section:
-    """List the settings whose default has a source, and those that differ from it."""
+def settings_section(note: str, settings: object, *others: object) -> Section:
+    """List the settings that differ from their defaults; of the first, also those with a source."""
     rows = [row for row in setting_rows(settings) if row.source or row.value != row.default]
+    rows += [row for one in others for row in setting_rows(one) if row.value != row.default]
     cells = [
         (row.name, row.value, "" if row.value == row.default else row.default, row.source)
         for row in rows

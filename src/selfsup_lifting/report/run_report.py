@@ -93,7 +93,7 @@ def save_run_report(
         Section("Pseudo-labels", tuple(_labels(training, config))),
         Section("Errors on the held-out recordings", tuple(_errors(before, trained, after))),
         Section("Held-out poses", tuple(_poses(lifter, after, config))),
-        settings_section(config, f"All settings are in {run / CONFIG_FILE}."),
+        settings_section(f"All settings are in {run / CONFIG_FILE}.", config),
         reproduction_section(commands),
     ]
     data = {"before": before.as_dict(), "after": trained.as_dict(), "metrics": rows}

@@ -131,14 +131,17 @@ def has_simulated(recordings: Sequence[Recording]) -> bool:
     return any(one.source.format in SIMULATED for one in recordings)
 
 
-def require_use_of_noise(recordings: Sequence[Recording], noise: NoiseSettings) -> None:
+def require_use_of_noise(
+    recordings: Sequence[Recording], noise: NoiseSettings, usual: NoiseSettings
+) -> None:
     """Raise a ValueError if errors of a simulated detector are set, but no detection is simulated.
 
     Args:
         recordings: The recordings.
         noise: The settings that they were read with.
+        usual: The settings that nobody asked for.
     """
-    if noise != NoiseSettings() and not has_simulated(recordings):
+    if noise != usual and not has_simulated(recordings):
         raise ValueError(
             "`noise` sets the errors of simulated detections, but the detections of all recordings "
             "are real: leave out --noise-level and --noise"

@@ -4,19 +4,19 @@ Poses are joints relative to the root, in the axes of the camera that each was l
 the world. `camera_from_root` is each view's rigid transform from the world's axes, with the origin
 moved to the root of the frame, to the camera; `rotations` is its rotation part, the paper's rho
 for root-centered poses. Images are in normalized coordinates, so a projection is a division by the
-depth. A mask selects the elements that count; every loss is the mean of a norm over those
-elements, and zero if there are none.
+depth. A mask selects the elements that count, and the others must be finite; every loss is the
+mean of a norm over those elements, and zero if there are none.
 
 L_proj and L_con both need every prediction in the axes of every view: `poses_in_views` computes
-that once for both. Its coordinate axis comes before the joints, so that the loops over elements
-run over contiguous memory.
+that once for both. These are most of the numbers of a step, so both losses compute the gradient of
+their norm with its value, which needs less time and memory than what autograd would record.
 """
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from multiview_geom import from_homogeneous, rigid_transform, triangulate_dlt
+from multiview_geom import rigid_transform, triangulate_dlt
 from selfsup_lifting.config import Norm
 from selfsup_lifting.skeleton.skeletons import joints_of, root_position
 from selfsup_lifting.training.distributed import mean_count
@@ -63,7 +63,7 @@ def input_triangulation_loss(
 
 def poses_in_views(
     poses: Float[Tensor, "frames views joints 3"], rotations: Float[Tensor, "frames views 4 4"]
-) -> Float[Tensor, "frames targets 3 views joints"]:
+) -> Float[Tensor, "frames views 3 targets joints"]:
     """Rotate each view's prediction to the axes of every view.
 
     Args:
@@ -71,18 +71,19 @@ def poses_in_views(
         rotations: Each view's rotation; translations are ignored.
 
     Returns:
-        The predictions in the axes of each target view [m].
+        Each view's prediction in the axes of each target view [m].
     """
     frames, views, joints, _ = poses.shape
     turns = rotations[..., :3, :3]
-    in_world = (poses @ turns).permute(0, 3, 1, 2).reshape(frames, 3, views * joints)
-    # One product per frame, of the stacked rotations with all poses.
-    in_views = turns.reshape(frames, views * 3, 3) @ in_world
-    return in_views.view(frames, views, 3, views, joints)
+    # Rows: coordinate and target view. One product per frame and view then gives all targets.
+    from_world = turns.transpose(1, 2).reshape(frames, views * 3, 3)
+    from_views = from_world @ turns.reshape(frames, views * 3, 3).mT
+    from_views = from_views.view(frames, views * 3, views, 3).transpose(1, 2)
+    return (from_views @ poses.mT).view(frames, views, 3, views, joints)
 
 
 def projection_loss(
-    in_views: Float[Tensor, "frames views 3 views joints"],
+    in_views: Float[Tensor, "frames views 3 targets joints"],
     image: Float[Tensor, "frames views joints 2"],
     camera_from_root: Float[Tensor, "frames views 4 4"],
     mask: Bool[Tensor, "frames views views joints"],
@@ -104,20 +105,34 @@ def projection_loss(
     Reference:
         Bouazizi et al., FG 2021, eq. 3; the root of a projection is the triangulated root.
     """
-    # Axes: frames, target view, coordinate, source view, joint.
-    in_cameras = in_views + camera_from_root[..., :3, 3, None, None]
-    depths = in_cameras[:, :, 2]
-    # A joint near a camera's plane has a meaningless projection and a huge gradient.
-    reliable = depths > NEAREST_SHARE * camera_from_root[:, :, 2, 3, None, None]
-    projected = in_cameras[:, :, :2] / torch.where(reliable, depths, 1.0)[:, :, None]
-    projected = projected - joints_of(projected, root, dim=-1).mean(dim=-1, keepdim=True)
-    deviations = projected - image.mT[:, :, :, None]
-    return masked_mean(_norm(deviations, Norm.L1, dim=2), mask.transpose(1, 2) & reliable)
+    # Axes: frames, source view, coordinate, target view, joint.
+    with torch.no_grad():
+        positions = camera_from_root[..., :3, 3].mT[:, None, ..., None]
+        nearest = NEAREST_SHARE * positions[:, :, 2:]
+        across, depths = (in_views + positions).split([2, 1], dim=2)
+        # A joint near a camera's plane has a meaningless projection and a huge gradient.
+        reliable = depths > nearest
+        inverse = torch.maximum(depths, nearest).reciprocal()
+        projected = across * inverse
+        deviations = projected - joints_of(projected, root, dim=-1).mean(dim=-1, keepdim=True)
+        deviations -= image.permute(0, 3, 1, 2).contiguous()[:, None]
+        slope = _slope_of_mean_l1(deviations, mask & reliable[:, :, 0])
+        loss = deviations.mul_(slope).sum()
+        # Back through the root, and through the division by the depth.
+        of_root = slope.sum(dim=-1) / len(root)
+        for joint in root:
+            slope.select(-1, joint).sub_(of_root)
+        slope *= inverse
+        of_depth = -(slope * projected).sum(dim=2, keepdim=True) * reliable
+        slope = torch.cat([slope, of_depth], dim=2)
+    linear = torch.dot(in_views.flatten(), slope.flatten())
+    # The loss, with this gradient.
+    return loss + (linear - linear.detach())  # type: ignore[no-any-return]
 
 
 def consistency_loss(
     poses: Float[Tensor, "frames views joints 3"],
-    in_views: Float[Tensor, "frames views 3 views joints"],
+    in_views: Float[Tensor, "frames views 3 targets joints"],
     usable: Bool[Tensor, "frames views"],
     *,
     targets: Float[Tensor, "frames views joints 3"] | None = None,
@@ -142,13 +157,14 @@ def consistency_loss(
     """
     if targets is None:
         targets = poses.detach() if detach_targets else poses
-    # Axes: frames, target view, coordinate, source view, joint.
-    deviations = _norm(targets.mT[:, :, :, None] - in_views, Norm.L1, dim=2)
+    # Axes: frames, source view, coordinate, target view, joint.
+    deviations = in_views - targets.permute(0, 3, 1, 2).contiguous()[:, None]
     others = ~torch.eye(poses.shape[1], dtype=torch.bool, device=poses.device)
     counted = (usable[:, :, None] & usable[:, None] & others)[..., None]
     if labelled is not None:
         counted = counted & labelled[:, None, None]
-    return masked_mean(deviations, counted.expand(deviations.shape))
+    slope = _slope_of_mean_l1(deviations, counted.expand_as(deviations[:, :, 0]))
+    return (deviations * slope).sum()
 
 
 def output_triangulation_loss(
@@ -180,10 +196,11 @@ def output_triangulation_loss(
     """
     positions = camera_from_root[..., :3, 3]
     in_camera = poses + positions[:, :, None]
-    counts = (usable[..., None] & (in_camera[..., 2] > 0)).to(poses.dtype)
-    output = triangulate_dlt(
-        camera_from_root[..., :3, :], from_homogeneous(in_camera), weights=counts
-    )
+    across, depths = in_camera.split([2, 1], dim=-1)
+    visible = depths > 0
+    image = across / torch.where(visible, depths, 1.0)
+    counts = (usable[..., None] & visible[..., 0]).to(poses.dtype)
+    output = triangulate_dlt(camera_from_root[..., :3, :], image, weights=counts)
     output = output - root_position(output, root)
     # A body is nearer to its root than the cameras that see it: what is not has left the scene.
     farthest = (positions.square().sum(dim=-1) * usable).amax(dim=-1)
@@ -215,3 +232,17 @@ def masked_mean(values: Tensor, mask: Tensor) -> Float[Tensor, ""]:
     counted = torch.where(mask, values, 0.0).sum()
     count = mean_count(mask)
     return counted / torch.where(count > 0, count, 1)
+
+
+@torch.no_grad()
+def _slope_of_mean_l1(
+    deviations: Float[Tensor, "frames views c targets joints"],
+    mask: Bool[Tensor, "frames views targets joints"],
+) -> Float[Tensor, "frames views c targets joints"]:
+    """Return the gradient of the mean L1 norm of the vectors that count.
+
+    The sum of its products with the deviations is the mean itself.
+    """
+    count = mean_count(mask)
+    weights = mask.to(deviations.dtype) / torch.where(count > 0, count, 1)
+    return deviations.sign() * weights[:, :, None]

@@ -46,7 +46,8 @@ def hold_out(
     held_out = list(compress(recordings, map(not_, in_training)))
     if not training:
         raise ValueError(f"`{setting}` {', '.join(chosen)} leaves no training data")
-    counts = f"training on {len(training)} recordings, {len(held_out)} held out"
+    noun = "recording" if len(training) == 1 else "recordings"
+    counts = f"training on {len(training)} {noun}, {len(held_out)} held out"
     return Split(training, held_out, f"{counts} ({', '.join(chosen)})")
 
 

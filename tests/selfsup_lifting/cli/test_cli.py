@@ -1,8 +1,11 @@
 """Laws of the shell."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import Field, fields
 from pathlib import Path
@@ -282,6 +285,23 @@ def test_the_help_of_a_command_fits_a_screen_and_names_options_that_exist(
     assert sum(line.startswith(f"  selfsup-lifting {command} ") for line in lines) == 2
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the variable is that of GNU's OpenMP")
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "PASSIVE"}, "0")],
+)
+def test_threads_that_wait_sleep_soon_unless_the_environment_says_how(
+    given: dict[str, str], expected: str
+) -> None:
+    kept = {name: os.environ[name] for name in os.environ.keys() - {"GOMP_SPINCOUNT"}}
+    done = subprocess.run(
+        [sys.executable, "-m", "selfsup_lifting", "inspect", "no such file"],
+        env={**kept, "OMP_DISPLAY_ENV": "VERBOSE", **given},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert f"GOMP_SPINCOUNT = '{expected}'" in done.stderr
+
+
 @pytest.mark.rejects
 @pytest.mark.parametrize(
     ("arguments", "message"),
@@ -401,18 +421,24 @@ def test_a_resumed_run_has_its_settings(
 
 
 @pytest.mark.rejects
-@pytest.mark.parametrize("command", ["train", "ablate"])
-@pytest.mark.parametrize("option", ["--noise-level=harsh", "--noise.jitter-px=9"])
+@pytest.mark.parametrize(
+    "command",
+    ["train --noise-level harsh --data", "train --data", "ablate --data", "triangulate", "inspect",
+     "view", "calibrate", "predict RUN", "evaluate RUN --data"],
+)  # fmt: skip
 def test_errors_of_a_simulated_detector_need_simulated_detections(
-    command: str,
-    option: str,
-    tmp_path: Path,
-    recording: Path,
-    capsys: pytest.CaptureFixture[str],
+    command: str, run: Path, recording: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = ["--run", str(tmp_path / "new")]
-    said = refused([command, "--data", str(recording), *option.split("="), *folder], capsys)
+    words = [str(run) if word == "RUN" else word for word in command.split()]
+    said = refused([*words, str(recording), "--noise.jitter-px", "9"], capsys)
     assert "the detections of all recordings are real: leave out --noise-level" in said
+
+
+def test_a_lifter_of_simulated_detections_lifts_real_ones(tmp_path: Path, recording: Path) -> None:
+    run = str(tmp_path / "run")
+    main(["train", "--noise-level", "harsh", "--fps", "1", "--epochs", "1", "--run", run, *SMALL])
+    main(["predict", run, str(recording), "--fps", "None"])
+    main(["evaluate", run, "--data", str(recording), "--fps", "None"])
 
 
 @pytest.mark.rejects

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from multiview_geom import save_cameras
 from selfsup_lifting.calibration_settings import CalibrationSettings
@@ -164,8 +165,23 @@ def test_the_report_of_a_triangulation_shows_its_residuals(
     for name, row in per_camera.items():
         assert page.row(name)[3] == f"{row['seen_share']:.1%}"
     assert page.figures == 2 + 3 + 3
+    assert "The cameras agree: " in page.text
+    assert page.row("method") == ["method", "robust", "", "ours: robust; paper: dlt"]
     kept = json.loads(page.json)["recordings"]["scene 0"]
     assert kept["reprojection"] == printed["reprojection"]
+
+
+def test_the_best_frame_is_not_one_with_few_detections(tmp_path: Path) -> None:
+    recording = Scene(views=3, frames=20).recording()
+    pixels = recording.keypoints.clone()
+    pixels[:, 0] += torch.linspace(9, 1, 20)[:, None, None]  # the last frame has the lowest error
+    pixels[5, 2, 3:], pixels[5, 0, 3:] = torch.nan, torch.nan
+    pixels[5, :, :3] = recording.keypoints[5, :, :3]
+    sure = torch.ones_like(recording.confidence)
+    save_recording(tmp_path / "walk.npz", replace(recording, keypoints=pixels, confidence=sure))
+    report = tmp_path / "report.html"
+    main(["triangulate", str(tmp_path / "walk.npz"), "--method", "dlt", "--report", str(report)])
+    assert "frame 19, in 3 of 3 cameras" in re.findall(r"best frame: [^<]*", report.read_text())[0]
 
 
 def test_the_report_of_an_inspection_shows_what_is_missing(tmp_path: Path, recording: Path) -> None:

@@ -143,6 +143,17 @@ def test_each_gradient_is_the_slope(guess: Guess, name: str) -> None:
     assert gradcheck(lambda free: all_four(guess, free)[name], poses, atol=1e-5)
 
 
+def test_the_gradient_reaches_every_joint_of_a_root_between_joints() -> None:
+    guess = Guess(2, 3, 3, 0.1)
+    cameras, poses = guess.cameras(), guess.poses().requires_grad_()
+
+    def loss(free: Tensor) -> Tensor:
+        in_views, image = poses_in_views(free, cameras), guess.centred_image()
+        return projection_loss(in_views, image, cameras, guess.pairs(), root=(1, 2))
+
+    assert gradcheck(loss, poses, atol=1e-5)
+
+
 @given(guesses)
 def test_detaching_the_targets_changes_the_gradient_but_not_the_loss(guess: Guess) -> None:
     cameras, usable = guess.cameras(), torch.ones(guess.frames, guess.views) > 0

@@ -17,7 +17,7 @@ def recording(subject: str, action: str = "walking", frames: int = 10) -> Record
 def test_the_last_subject_is_kept_out() -> None:
     split = hold_out([recording("S2"), recording("S1"), recording("S2", "running")])
     assert [kept.name for kept in split.held_out] == ["S2 walking", "S2 running"]
-    assert split.summary == "training on 1 recordings, 2 held out (S2)"
+    assert split.summary == "training on 1 recording, 2 held out (S2)"
 
 
 def test_of_one_subject_the_last_fifth_is_kept_out() -> None:
