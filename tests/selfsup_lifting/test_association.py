@@ -171,6 +171,16 @@ def test_everybody_is_followed_one_by_one() -> None:
     assert all((one[5] != one[6]).all() for one in found)
 
 
+@given(rooms)
+def test_each_is_whom_one_would_follow_among_those_who_are_left(room: Room) -> None:
+    cameras = room.cameras()
+    seen, _ = replace(room, bystander_views=room.views).seen()
+    left = torch.cat([seen, seen + 2.0], dim=2)  # as where a detector finds everybody twice
+    for person in everybody(cameras, left.clone()):
+        assert torch.equal(person, one_person(cameras, left))
+        left[person[..., None] == torch.arange(4)] = torch.nan
+
+
 def test_all_people_become_recordings(tmp_path: Path) -> None:
     person = read_recordings(["synthetic"], ReadSettings())[0].frames(slice(0, 12))
     person = person.select_views(["cam_1", "cam_2"])
