@@ -80,7 +80,8 @@ def _row(python: str, kind: str, wheel: Path, home: Path) -> Row:
     interpreter = home / "venv" / "bin" / "python"
     install = ("uv", "pip", "install", "--quiet", "--python", str(interpreter))
     try:
-        _run("uv", "venv", "--quiet", "--no-python-downloads", "--python", python, home / "venv")
+        wanted = _interpreter(python)
+        _run("uv", "venv", "--quiet", "--no-python-downloads", "--python", wanted, home / "venv")
         _run(*install, *KINDS[kind], "--requirements", ROOT / "pyproject.toml", wheel)
         # What is installed stays as it is.
         (home / "installed.txt").write_text(_run("uv", "pip", "freeze", "--python", interpreter))
@@ -92,6 +93,16 @@ def _row(python: str, kind: str, wheel: Path, home: Path) -> Row:
     full = _run(interpreter, "-c", "import platform; print(platform.python_version())").strip()
     shown = {name: versions[name] for name in SHOWN if name in versions}
     return Row(full, kind, shown, *_tested(interpreter, home))
+
+
+def _interpreter(python: str) -> str | Path:
+    """Return pyenv's newest interpreter of a version, or else the version, for uv to find one.
+
+    pyenv's command `python3.12` works only where a version is chosen for the folder.
+    """
+    home = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
+    found = home.glob(f"versions/{python}.*/bin/python")
+    return max(found, key=lambda path: int(path.parts[-3].split(".")[2]), default=python)
 
 
 def _run(*command: str | Path) -> str:
