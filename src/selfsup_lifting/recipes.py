@@ -49,7 +49,7 @@ def robust(config: Config) -> Config:
             input_norm=Norm.L1, partial_views=True,
         ),
         triangulation=replace(config.triangulation, method=Method.ROBUST, weighted=True),
-        augmentation=AugmentationSettings(mirror=True, virtual_share=0.5),
+        augmentation=AugmentationSettings(mirror=True, hidden_share=0.05, virtual_share=0.5),
         lifter=replace(
             config.lifter,
             dropout=0.0, confidence_input=True, turn_to_root=True, average_mirrored=True,
