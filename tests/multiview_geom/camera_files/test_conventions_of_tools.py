@@ -321,6 +321,12 @@ BROKEN_STEREO = {
         texts.stereo_file(CameraParameters2={"RadialDistortion": 0.0, "TangentialDistortion": 0}),
         "`stereoParams.CameraParameters2`: expected the key `IntrinsicMatrix`",
     ),
+    "no translation": (
+        texts.matlab_file(
+            {"stereoParams": {k: v for k, v in texts.stereo_pair().items() if k[0] != "T"}}
+        ),
+        "`stereoParams`: expected the key `TranslationOfCamera2`",
+    ),
     "no rotation": (texts.stereo_file(RotationOfCamera2="x"), "`stereoParams.RotationOfCamera2`"),
     "cut off": (texts.stereo_file(compressed=False)[:-9], "got a damaged one: it is cut off"),
     "another object": (texts.opaque_file(b"cameraParameters"), "expected a calibration"),
