@@ -2,9 +2,9 @@
 
 The bare network is the peer: forward, backward and Adam of the same network on the same batch, in
 the same run, with the sum of its outputs as the loss. The parts are measured alone: selecting the
-batch, the network, each loss with its gradient, the optimizer, the log. The calls take turns, so
-that a busy machine slows down all of them alike. The preset `full` is measured with all threads
-only, because a step takes seconds.
+batch, each loss with its gradient, the optimizer, the log. The calls take turns, so that a busy
+machine slows down all of them alike. The preset `full` is measured with all threads only, because
+a step takes seconds.
 
     python benchmarks/training_step.py [--device cpu|cuda] [--threads 2] [--quick]
 """
@@ -80,8 +80,8 @@ class Setup:
         frames = self.dataset.select(self.chosen)
         root = step.lifter.skeleton.root
         inputs = frames.image, frames.seen, frames.confidence
-        poses = step.lifter(*inputs).detach().requires_grad_()
         evaluated = step.evaluate(frames, losses)
+        poses = evaluated.poses.detach().requires_grad_()
         peer = untrained_lifter(step.lifter.skeleton, self.config).to(poses.device).train()
         peer_adam = adam(peer, self.config)
 
@@ -96,11 +96,6 @@ class Setup:
                 peer(*inputs).sum().backward()
                 peer_adam.step()
 
-        def network() -> None:
-            with tensor_float_32(enabled=self.config.tf32 and poses.is_cuda):
-                peer_adam.zero_grad(set_to_none=True)
-                peer(*inputs).sum().backward()
-
         def gradient_of(name: str) -> Callable[[], object]:
             others = {other: 0.0 for other in LOSSES if other != name}
             alone = replace(losses, output_share=1.0, **others)
@@ -112,12 +107,10 @@ class Setup:
             terms = step.losses(poses, frames, root, losses)
             torch.autograd.grad(sum(terms.values()), poses)
 
-        bare()
         return {
             "whole step": whole,
             "bare network": bare,
             "data": lambda: self.dataset.select(self.chosen),
-            "network": network,
             **{f"loss {name}": gradient_of(name) for name in LOSSES},
             "all losses": all_losses,
             "optimizer": peer_adam.step,
