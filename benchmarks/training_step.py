@@ -3,8 +3,9 @@
 The bare network is the peer: forward, backward and Adam of the same network on the same batch, in
 the same run, with the sum of its outputs as the loss. The parts are measured alone: selecting the
 batch, each loss with its gradient, the optimizer, the log. The calls take turns, so that a busy
-machine slows down all of them alike. The preset `full` is measured with all threads only, because
-a step takes seconds.
+machine slows down all of them alike. On a CPU the time is the processor time of all threads,
+divided by their number: other programs do not lengthen it. The preset `full` is measured with all
+threads only, because a step takes seconds.
 
     python benchmarks/training_step.py [--device cpu|cuda] [--threads 2] [--quick]
 """
@@ -13,9 +14,10 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import process_time
 
 import torch
-from measure import RUNS, Suite, answer, measure_in_turns
+from measure import RUNS, Suite, answer, measure_in_turns, synchronized
 from torch import Tensor
 
 from selfsup_lifting import ReadSettings, read_recordings
@@ -118,6 +120,11 @@ class Setup:
         }
 
 
+def time_of_each_thread() -> float:
+    """Return the processor time of this process, divided by the number of torch's threads [s]."""
+    return process_time() / torch.get_num_threads()
+
+
 def variants(config: Config, preset: str) -> Iterator[Config]:
     """Return the ways to compute that are measured."""
     yield replace(config, compile=Compile.OFF, tf32=False)
@@ -143,7 +150,8 @@ def rows(asked: Suite) -> Iterator[Row]:
 def _rows_of(config: Config, preset: str, runs: int) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         setup = Setup.of(config, config.device, Path(folder))
-        found = measure_in_turns(setup.calls(), runs)
+        clock = synchronized if config.device == "cuda" else time_of_each_thread
+        found = measure_in_turns(setup.calls(), runs, clock)
     bare = found["bare network"].median
     print(summary(preset, {part: taken.median for part, taken in found.items()}), flush=True)
     for part, taken in found.items():
