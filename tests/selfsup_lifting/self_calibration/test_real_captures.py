@@ -17,6 +17,9 @@ from selfsup_lifting.self_calibration.body import stature
 from selfsup_lifting.self_calibration.solve import calibrate_cameras
 from selfsup_lifting.triangulate import triangulate_recording
 
+# They take more than ten seconds; drawn scenes run the same code where annotations are checked.
+pytestmark = pytest.mark.slow
+
 SQUARE_M = 0.054
 
 
