@@ -30,6 +30,18 @@ def recipes(rows: list[Row]) -> list[list[str]]:
     return body
 
 
+def in_short(rows: list[Row]) -> list[list[str]]:
+    """Show the P-MPJPE of the recipes `paper` and `robust` as they are, for the README."""
+    groups = _groups(_lines(rows, "recipes"), "noise", "preset", "recipe", "set")
+    body = [["P-MPJPE [mm], one for each seed", "cameras of the training", "cameras never seen"]]
+    body.append(["---", "--:", "--:"])
+    for name in ("paper", "robust"):
+        lines = groups["cpn-like", "quick", name, ()]
+        parts = ([f"{line[f'{part}p_mpjpe_mm']:.1f}" for line in lines] for part in ("", "unseen_"))
+        body.append([f"`--recipe {name}`", *map(", ".join, parts)])
+    return body
+
+
 def against_paper(rows: list[Row]) -> list[list[str]]:
     """Show by how much the errors of recipes differ from those of `paper`, seed by seed."""
     groups = _groups(_lines(rows, "recipes"), "noise", "preset", "recipe", "set")

@@ -13,7 +13,15 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from study_tables import ablation, against_paper, detectors, ellipsoids, real_people, recipes
+from study_tables import (
+    ablation,
+    against_paper,
+    detectors,
+    ellipsoids,
+    in_short,
+    real_people,
+    recipes,
+)
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -336,6 +344,7 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], list[list[str]]]]] = {
     "missing": ("missing", missing),
     "latency": ("latency", latency),
     "recipes": ("study", recipes),
+    "recipes in short": ("study", in_short),
     "against paper": ("study", against_paper),
     "ablation": ("study", ablation),
     "ellipsoids": ("study", ellipsoids),

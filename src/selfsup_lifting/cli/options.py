@@ -39,7 +39,7 @@ class TrainOptions(Options):
 
     Attributes:
         settings: Every setting of the run.
-        recipe: What the network learns from: paper, robust, pseudo-label, supervised; or for a
+        recipe: What the network learns from: robust, paper, pseudo-label, supervised; or for a
             published dataset: paper-h36m, paper-humaneva, code-compat.
         preset: Size of the computation: demo (less than a minute on two cores; the default
             without --data), small (one or two minutes), quick (some minutes; the default with
@@ -57,7 +57,7 @@ class TrainOptions(Options):
     """
 
     settings: Settings = field(default_factory=Config)
-    recipe: str = "paper"
+    recipe: str = "robust"
     preset: str | None = None
     noise_level: str | None = None
     config: Path | None = None

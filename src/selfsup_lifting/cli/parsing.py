@@ -77,8 +77,8 @@ def parse_options(arguments: Sequence[str]) -> Options:
         sys.exit(0)
     rest = ["--help" if one == ALL_OPTIONS else one for one in rest]
     if name in {"train", "ablate"}:
-        settings = _settings_before_options(name, rest)
         kind = TrainOptions if name == "train" else AblateOptions
+        settings = _settings_before_options(kind, name, rest)
         return _parse(name, rest, kind(settings=settings))
     options = _parse(name, rest)
     if isinstance(options, EvaluateOptions | PredictOptions):
@@ -140,7 +140,9 @@ class _FirstOptions:
     data: tuple[str, ...] = ()
 
 
-def _settings_before_options(name: str, arguments: Sequence[str]) -> Config:
+def _settings_before_options(
+    kind: type[TrainOptions | AblateOptions], name: str, arguments: Sequence[str]
+) -> Config:
     """Return the defaults of all settings: from a recipe and preset, a file, or a run."""
     first, _ = tyro.cli(
         _FirstOptions, prog=f"{PROGRAM} {name}", args=arguments, add_help=False,
@@ -153,7 +155,8 @@ def _settings_before_options(name: str, arguments: Sequence[str]) -> Config:
         return load_config(first.resume)
     usual = default_preset(name, with_data=bool(first.data or first.config))
     preset = choose(PRESETS, first.preset or usual, "preset")
-    config: Config = choose(RECIPES, first.recipe or "paper", "recipe")(preset(Config()))
+    recipe = choose(RECIPES, first.recipe or kind.recipe, "recipe")
+    config: Config = recipe(preset(Config()))
     if first.noise_level is not None:
         noise = choose(NOISE_LEVELS, first.noise_level, "noise-level")
         config = replace(config, read=replace(config.read, noise=noise))

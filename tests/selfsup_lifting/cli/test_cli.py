@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from selfsup_lifting.cli import main, track_commands
-from selfsup_lifting.cli.parsing import COMMANDS
+from selfsup_lifting.cli.parsing import COMMANDS, parse_options
 from selfsup_lifting.config import Config
 from selfsup_lifting.evaluation import evaluate
 from selfsup_lifting.files import read_results
@@ -252,6 +252,13 @@ def test_the_help_shows_meaning_unit_source_and_default_of_every_setting(
     shown = {option: " ".join(one.metadata["help"].split()) for option, one in settings_of(Config)}
     assert [option for option in shown if f" {option}" not in text] == []
     assert [words for words in shown.values() if f" {words} (default:" not in text] == []
+
+
+@pytest.mark.parametrize(("command", "recipe"), [("train", "robust"), ("ablate", "paper")])
+def test_the_default_recipe_of_a_command(command: str, recipe: str) -> None:
+    found = {name: parse_options([command, "--recipe", name]) for name in ("robust", "paper")}
+    assert parse_options([command]) == found[recipe]
+    assert found["robust"].settings != found["paper"].settings
 
 
 def test_the_help_of_a_recipe_shows_its_defaults(capsys: pytest.CaptureFixture[str]) -> None:

@@ -113,6 +113,8 @@ def test_the_report_of_a_run_shows_its_metrics_and_errors(
 ) -> None:
     run = tmp_path / "run"
     small = [
+        "--recipe",
+        "paper",
         "--lifter.width",
         "16",
         "--lifter.blocks",
