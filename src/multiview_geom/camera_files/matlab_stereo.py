@@ -112,7 +112,7 @@ def _row(place: FilePlace, found: dict[str, object], key: str) -> list[float]:
     value = found[key]
     if not isinstance(value, Tensor):
         raise place.at(key).expected("numbers", value)
-    row: list[float] = value.flatten().tolist()
+    row: list[float] = numbers(place.at(key), value.flatten().tolist(), value.numel()).tolist()
     return row
 
 

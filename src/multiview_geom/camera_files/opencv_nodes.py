@@ -57,13 +57,23 @@ def matrix_values(place: FilePlace, node: object) -> list[object]:
     """Return the numbers of a matrix node, as they are written."""
     fields = table(place, node, "dt", "data")
     values = fields["data"]
-    sizes = fields.get("sizes", [fields.get("rows"), fields.get("cols")])
-    if not isinstance(values, list) or not isinstance(sizes, list):
-        raise place.expected("sizes and numbers", f"{sizes} and {values}")
+    if not isinstance(values, list):
+        raise place.at("data").expected("a list of numbers", values)
+    sizes = _sizes(place, fields)
     channels = re.sub(r"\D", "", str(fields["dt"])) or 1
-    if prod(number(place.at("sizes"), size) for size in [*sizes, channels]) != len(values):
-        raise place.expected(f"numbers for sizes {sizes}", f"{len(values)} of them")
+    if prod(sizes) * number(place.at("dt"), channels) != len(values):
+        written = " x ".join(f"{size:g}" for size in sizes)
+        raise place.expected(f"numbers for sizes {written}", f"{len(values)} of them")
     return values
+
+
+def _sizes(place: FilePlace, fields: Tree) -> list[float]:
+    """Return the sizes of a matrix of two axes, or of any number of axes."""
+    if "sizes" not in fields:
+        return [number(place.at(key), fields.get(key)) for key in ("rows", "cols")]
+    if not isinstance(fields["sizes"], list):
+        raise place.at("sizes").expected("a list of sizes", fields["sizes"])
+    return [number(place.at("sizes"), size) for size in fields["sizes"]]
 
 
 def lens_coefficients(place: FilePlace, node: object) -> tuple[float, ...]:

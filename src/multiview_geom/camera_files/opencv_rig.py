@@ -34,13 +34,15 @@ ONE_CAMERA = (
 PAIRS = (("M1", "D1", "M2", "D2"), ("K1", "D1", "K2", "D2"))
 
 
-def records(place: FilePlace, tree: Tree) -> list[CameraRecord]:
-    """Read a rig, a pair or one camera, as the keys of the file say."""
+def records(
+    place: FilePlace, tree: Tree, at_pose: FilePlace | None = None
+) -> list[CameraRecord]:
+    """Read a rig, a pair or one camera, as the keys say; a pair's pose may be of another file."""
     if "Ks" in tree:
         return _rig(place, tree)
     for keys in PAIRS:
         if all(key in tree for key in keys):
-            return _pair(place, tree, keys)
+            return _pair(place, at_pose or place, tree, keys)
     for K, D in ONE_CAMERA:
         if K in tree:
             return [_single(place, tree, K, D)]
@@ -135,11 +137,13 @@ def _names(place: FilePlace, joined: object, views: int) -> list[str]:
     return names
 
 
-def _pair(place: FilePlace, tree: Tree, keys: tuple[str, ...]) -> list[CameraRecord]:
+def _pair(
+    place: FilePlace, at_pose: FilePlace, tree: Tree, keys: tuple[str, ...]
+) -> list[CameraRecord]:
     if not {"R", "T"} <= tree.keys():
         raise place.expected("`R` and `T` of the pair, in this file or in extrinsics.yml", "none")
     identity = torch.eye(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
-    relative = _rotation(place.at("R"), tree["R"]), matrix(place.at("T"), tree["T"], 3)
+    relative = _rotation(at_pose.at("R"), tree["R"]), matrix(at_pose.at("T"), tree["T"], 3)
     poses = zip(default_names(2), (keys[:2], keys[2:]), (identity, relative), strict=True)
     return [
         CameraRecord(

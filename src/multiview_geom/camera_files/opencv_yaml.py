@@ -6,8 +6,9 @@ The sample `stereo_calib` writes a pair into two files: lenses in one, the pose 
 from pathlib import Path
 
 from multiview_geom.camera_files.format import CameraFormat, CameraSource, read_text
-from multiview_geom.camera_files.opencv_nodes import Tree, parse_yaml, write_yaml
+from multiview_geom.camera_files.opencv_nodes import parse_yaml, write_yaml
 from multiview_geom.camera_files.opencv_rig import is_half_of_a_pair, records, rig_tree
+from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.camera_files.records import CameraRecord
 from multiview_geom.cameras import Cameras
 
@@ -18,20 +19,15 @@ def read(source: CameraSource) -> list[CameraRecord]:
     """Read a rig, a pair or one camera; half of a pair is completed by the file beside it."""
     folder = source.folder_with(*PAIR)
     if folder is not None and (source.is_folder or is_half_of_a_pair(source.yaml)):
-        return records(source.place, _merged(folder))
+        lenses, pose = (folder / name for name in PAIR)
+        tree = parse_yaml(lenses, read_text(lenses)) | parse_yaml(pose, read_text(pose))
+        return records(FilePlace(lenses), tree, FilePlace(pose))
     return records(source.place, source.yaml)
 
 
 def write(path: Path, cameras: Cameras, _subject: str) -> None:
     """Write a rig."""
     write_yaml(path, rig_tree(cameras))
-
-
-def _merged(folder: Path) -> Tree:
-    tree: Tree = {}
-    for name in PAIR:
-        tree |= parse_yaml(folder / name, read_text(folder / name))
-    return tree
 
 
 def _recognizes(source: CameraSource) -> bool:
