@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from multiview_geom._validation import for_computation, require_floating
+from multiview_geom._validation import for_computation, require_floating, require_trailing_shape
 from multiview_geom._vectors import replace_missing
 
 
@@ -17,10 +17,14 @@ def to_homogeneous(points: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d
     Returns:
         The same points in homogeneous coordinates.
 
+    Raises:
+        ValueError: If the points have no axis, or no floating dtype.
+
     Example:
         >>> to_homogeneous(torch.tensor([[3.0, 4.0]]))
         tensor([[3., 4., 1.]])
     """
+    require_trailing_shape("points", points, "d")
     require_floating(points=points)
     return torch.nn.functional.pad(points, (0, 1), value=1.0)
 
@@ -35,10 +39,14 @@ def from_homogeneous(points: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch
         The same points without the last coordinate. A point at infinity, whose last coordinate
         is zero, is NaN and has no gradient; so is a point that is not finite.
 
+    Raises:
+        ValueError: If the points have no axis, or no floating dtype.
+
     Example:
         >>> from_homogeneous(torch.tensor([[6.0, 8.0, 2.0]]))
         tensor([[3., 4.]])
     """
+    require_trailing_shape("points", points, "d")
     require_floating(points=points)
     return divide_by_last(*replace_missing(for_computation(points), 1)).to(points.dtype)
 

@@ -7,6 +7,7 @@ reason. A new function that is in neither fails `test_every_public_name_is_under
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from inspect import signature
 
 import pytest
 import torch
@@ -232,7 +233,7 @@ CASES = [
     ],
     Case(
         "Cameras rays",
-        lambda s: {**_lenses(s, LENS), "pose": s.rig.cameras().camera_from_world},
+        lambda s: {**_lenses(s, LENS), "camera_from_world": s.rig.cameras().camera_from_world},
         lambda K, lens, x, pose: mg.Cameras(K, pose, lens).rays(x)[1:],
     ),
     Case(
@@ -405,6 +406,14 @@ EXEMPT = {
     "ring_of_cameras": "takes numbers, not tensors",
 }
 
+WRONG: dict[str, tuple[Callable[[Tensor], object], str]] = {
+    "NumPy": (Tensor.numpy, "`{}` must be a tensor, got numpy.ndarray: convert it"),
+    "integers": (Tensor.long, "`{}` must have (a floating dtype|the dtype of)"),
+    "no axes": (lambda argument: argument.new_zeros(()), "`{}` must have shape"),
+}
+NOT_WRONG = {("scale", "no axes"), ("symmetric", "integers"), ("symmetric", "no axes")}
+"""A scale may be one number; the case of the second divides by two before the function sees it."""
+
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 differentiable = pytest.mark.parametrize(
     "case", [case for case in CASES if case.differentiable], ids=lambda case: case.name
@@ -459,13 +468,21 @@ def test_inputs_are_left_alone(case: Case, scene: Sightings) -> None:
 
 
 @pytest.mark.rejects
+@pytest.mark.parametrize("wrong", WRONG)
 @every_case
-def test_a_numpy_array_is_refused_with_what_to_do(case: Case) -> None:
-    arguments = case.arguments(SCENE)
-    for name, argument in arguments.items():
-        mixed = {**arguments, name: argument.numpy()}
-        with pytest.raises(ValueError, match=r"must be a tensor, got numpy.ndarray: convert it"):
-            case(*mixed.values())
+def test_an_argument_of_the_wrong_kind_is_named(case: Case, wrong: str) -> None:
+    arguments, (spoil, said) = case.arguments(SCENE), WRONG[wrong]
+    for key, name in zip(arguments, _parameters(case, arguments), strict=True):
+        if (key, wrong) not in NOT_WRONG:
+            with pytest.raises(ValueError, match=said.format(name)):
+                case(*{**arguments, key: spoil(arguments[key])}.values())
+
+
+def _parameters(case: Case, arguments: Arguments) -> list[str]:
+    """Return the names of the arguments in the signature of the public function."""
+    if case.call:
+        return [*arguments]
+    return [*signature(getattr(mg, case.name)).parameters][: len(arguments)]
 
 
 @pytest.mark.rejects

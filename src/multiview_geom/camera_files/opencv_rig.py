@@ -34,9 +34,7 @@ ONE_CAMERA = (
 PAIRS = (("M1", "D1", "M2", "D2"), ("K1", "D1", "K2", "D2"))
 
 
-def records(
-    place: FilePlace, tree: Tree, at_pose: FilePlace | None = None
-) -> list[CameraRecord]:
+def records(place: FilePlace, tree: Tree, at_pose: FilePlace | None = None) -> list[CameraRecord]:
     """Read a rig, a pair or one camera, as the keys say; a pair's pose may be of another file."""
     if "Ks" in tree:
         return _rig(place, tree)
