@@ -1,10 +1,12 @@
-"""Which lines and branches does no test execute?
+"""Which lines and branches does no test of a package execute?
 
-All tests run once, with the random examples of CI. A line counts as missing if no test executes it,
-a branch if no test goes that way. The loops that Numba and Triton compile are left out: what
-executes them is no Python. Tests that need a GPU or files that are not published are skipped.
+Each package is measured by its own tests, with the random examples of CI, and its result is saved
+before the next one begins. A line counts as missing if no test executes it, a branch if no test
+goes that way. The loops that Numba and Triton compile are left out: what executes them is no
+Python. Commands that tests start as processes of their own do not count, and tests that need a GPU
+or files that are not published are skipped.
 
-    python benchmarks/branch_coverage.py [--tests tests/multiview_geom src/multiview_geom]
+    python benchmarks/branch_coverage.py [--packages multiview_geom] [--processes 2]
 """
 
 import argparse
@@ -13,25 +15,29 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from measure import ROOT, Suite, commit
 
-PACKAGES = ("multiview_geom", "selfsup_lifting")
+TESTS = {
+    "multiview_geom": ("tests/multiview_geom", "src/multiview_geom"),
+    "selfsup_lifting": ("tests/selfsup_lifting", "src/selfsup_lifting", "docs", "README.md"),
+}
 COMPILED = ("cpu", "cuda", "triton")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One package: its statements and branches, and those that no test executes."""
+    """One package: its statements and branches, and by file those that no test executes."""
 
     package: str
     statements: int
     branches: int
     missing: dict[str, list[int]]
     missing_branches: dict[str, list[list[int]]]
+    commit: str
 
     @property
     def share(self) -> float:
@@ -40,49 +46,48 @@ class Row:
         return 1 - sum(map(len, missing)) / (self.statements + self.branches)
 
 
-def rows(tests: list[str], packages: list[str], profile: str) -> Iterator[Row]:
-    """Run the tests, and count what they execute in each package."""
+def measured(package: str, profile: str, processes: int) -> Row:
+    """Run the tests of a package, and count what they execute in it."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "coverage.json"
-        command = [sys.executable, "-m", "pytest", "-n0", "-q", "-p", "no:cacheprovider", *tests]
-        command += [f"--cov={name}" for name in packages]
+        command = [sys.executable, "-m", "pytest", "-q", f"-n{processes}", *TESTS[package]]
+        command += ["-p", "no:cacheprovider", f"--cov={package}"]
         command += ["--cov-branch", f"--cov-report=json:{report}"]
         surroundings = {"HYPOTHESIS_PROFILE": profile, "COVERAGE_FILE": f"{folder}/coverage"}
         subprocess.run(command, cwd=ROOT, env={**os.environ, **surroundings}, check=True)
-        files = json.loads(report.read_text())["files"]
-    for package in packages:
-        own = {name: file for name, file in files.items() if f"{package}/" in name}
-        yield _row(package, own)
+        return _row(package, json.loads(report.read_text())["files"])
 
 
-def _row(package: str, files: dict[str, dict]) -> Row:
+def _row(package: str, files: dict[str, dict[str, Any]]) -> Row:
     python = {
         name.partition("src/")[2]: file
         for name, file in files.items()
-        if not Path(name).stem.startswith(COMPILED)
+        if f"{package}/" in name and not Path(name).stem.startswith(COMPILED)
     }
     sums = [file["summary"] for file in python.values()]
     return Row(
         package,
         sum(one["num_statements"] for one in sums),
         sum(one["num_branches"] for one in sums),
-        {name: file["missing_lines"] for name, file in python.items() if file["missing_lines"]},
-        {
-            name: file["missing_branches"]
-            for name, file in python.items()
-            if file["missing_branches"]
-        },
+        *(
+            {name: file[kind] for name, file in python.items() if file[kind]}
+            for kind in ("missing_lines", "missing_branches")
+        ),
+        commit(),
     )
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("--tests", nargs="*", default=[], help="files and folders; all by default")
-    parser.add_argument("--packages", nargs="*", default=PACKAGES)
-    parser.add_argument("--profile", default="ci", help="of Hypothesis")
+    parser.add_argument("--packages", nargs="*", default=[*TESTS])
+    parser.add_argument("--profile", default="ci", help="of Hypothesis; another one saves a draft")
+    parser.add_argument("--processes", type=int, default=2, help="that run tests side by side")
     asked = parser.parse_args()
     commit()  # before the measurement, during which the checkout may change
-    found = [*rows(asked.tests, [*asked.packages], asked.profile)]
-    for row in found:
-        print(row, f"{row.share:.2%}")
-    print(Suite("coverage", "cpu", 1, quick=bool(asked.tests)).save(found))
+    suite = Suite("coverage", "cpu", asked.processes, quick=asked.profile != "ci")
+    known = json.loads(suite.path.read_text())["rows"] if suite.path.exists() else []
+    rows = {row["package"]: Row(**row) for row in known}
+    for package in asked.packages:
+        rows[package] = measured(package, asked.profile, asked.processes)
+        print(rows[package], f"{rows[package].share:.2%}", flush=True)
+        print(suite.save(rows[name] for name in TESTS if name in rows))

@@ -3,14 +3,16 @@
 Of all changes that mutmut makes to the lines of `multiview_geom`, a sample is drawn with a fixed
 seed. Each is made in a copy of the checkout, where tests run until one fails, the fastest first:
 those of the name or the folder of the module and its examples; then the laws for all functions,
-and every file of tests that names what the module defines. Hypothesis draws few examples. A test
-that fails must pass on the unchanged code.
+and every file of tests that names what the module defines; for a module without public names, what
+the modules that import it define. Hypothesis draws few examples. A test that fails must pass on the
+unchanged code, and tests that take too long must not do so on it.
 
 Left out are the loops that Numba and Triton compile, the words of errors, and names of axes in
 types. mutmut itself leaves out docstrings, annotations and functions with decorators.
 
     python benchmarks/mutants.py [--sample 200] [--minutes 120] [--without calibration]
     python benchmarks/mutants.py --again    only those that were not noticed the last time
+    python benchmarks/mutants.py --more     go on with changes that were not drawn before
 """
 
 import argparse
@@ -30,6 +32,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -45,6 +48,8 @@ WORK, REASONS = ROOT / "build" / "mutants", ROOT / "benchmarks" / "unnoticed_cha
 COMPILED = ("cpu", "cuda", "triton")
 OPTIONS = ("-n0", "-q", "-p", "no:cacheprovider", "-m", "not slow and not gpu")
 OPTIONS += ("-k", "not compile and not export")  # they take seconds each
+# Names of cases that go through many modules.
+PASSED = {"Cameras", "Lens"}
 LAWS = [TESTS / f"test_{name}.py" for name in ("contract", "under_stress", "edge_sizes")]
 # They compare compiled loops with the reference, take minutes, and are asked last.
 SLOW = ("test_engines", "test_reweighted_engines", "test_rotation_engines", "test_gpu_code")
@@ -76,6 +81,7 @@ class Row:
         by: The test that failed.
         seconds: The time of its tests [s].
         reason: Why no test noticed the change, where a person found that.
+        commit: The code that was changed.
     """
 
     module: str
@@ -85,6 +91,7 @@ class Row:
     by: str
     seconds: float
     reason: str = ""
+    commit: str = ""
 
 
 class Prepared:
@@ -111,8 +118,9 @@ class Ordered(Prepared):
 
     def __init__(self, path: Path, names: list[str], record: Path) -> None:
         self.record = record
-        # What a private module changes is noticed in public functions of any name.
-        self.names = [] if path.stem.startswith("_") else names
+        # What a module without public names changes is noticed in public functions of any name.
+        own = _public() & {*names}
+        self.others = _public() - own - PASSED if own else set()
         self.first, self.seconds, self.by = KILLERS[path], {}, ""
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
@@ -123,8 +131,7 @@ class Ordered(Prepared):
     def _is_of_others(self, test: str) -> bool:
         file, _, case = test.partition("[")
         law = any(file.startswith(f"{law}::") for law in LAWS)
-        named = not self.names or any(name in case for name in self.names)
-        return law and case != "" and not named
+        return law and not self.others.isdisjoint(re.findall(r"\w+", case))
 
     def pytest_runtest_logreport(self, report: Any) -> None:  # noqa: ANN401 - pytest's own type
         self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
@@ -132,24 +139,31 @@ class Ordered(Prepared):
         self.record.write_text(json.dumps([self.by, self.seconds]))
 
 
-def rows(sample: int, minutes: float, without: list[str], again: list[Row]) -> Iterator[Row]:
-    """Draw changes, or take those of `again`; run the tests on each, until the time is over."""
-    paths = [path for path in _modules() if not {*path.parts} & {*without}]
-    if again:
-        drawn = [(path, at) for row in again for path, at in _found(row)]
-    else:
-        changes = [(path, at) for path in paths for at in range(len(_mutations(path)[1]))]
-        drawn = random.Random(SEED).sample(changes, sample)
-        print(f"{len(changes)} changes; {sample} are drawn", flush=True)
+def rows(changes: Iterator[tuple[Path, int]], minutes: float) -> Iterator[Row]:
+    """Run the tests on each change, until the time is over."""
     for name in HEAVY:
         __import__(name)
     shutil.rmtree(WORK, ignore_errors=True)
     shutil.copytree(ROOT, WORK / "checkout", ignore=LEFT_OUT)
     end = time.monotonic() + 60 * minutes
-    for path, at in drawn:
+    for path, at in changes:
         if time.monotonic() > end:
             return
         yield _row(path, at)
+
+
+def drawn(without: list[str], judged: list[Row]) -> Iterator[tuple[Path, int]]:
+    """Draw all changes in a random order, but those that were judged before."""
+    paths = [path for path in _modules() if not {*path.parts} & {*without}]
+    changes = [(path, at) for path in paths for at in range(len(_mutations(path)[1]))]
+    print(f"{len(changes)} changes; {len(judged)} are judged", flush=True)
+    random.Random(SEED).shuffle(changes)
+    known = {(row.module, row.change) for row in judged}
+    for path, at in changes:
+        module, mutations = _mutations(path)
+        change = _difference(module.code, _changed(module, mutations[at]))[1]
+        if (str(path.relative_to("src")), change) not in known:
+            yield path, at
 
 
 def _modules() -> list[Path]:
@@ -190,7 +204,7 @@ def _row(path: Path, at: int) -> Row:
     ends = [*_ends(path, changed)]
     seconds = round(sum(one[2] for one in ends), 1)
     name = str(path.relative_to("src"))
-    return Row(name, line, change, *ends[-1][:2], seconds, _reason(name, change))
+    return Row(name, line, change, *ends[-1][:2], seconds, _reason(name, change), commit())
 
 
 def _ends(path: Path, changed: str) -> Iterator[tuple[str, str, float]]:
@@ -199,6 +213,8 @@ def _ends(path: Path, changed: str) -> Iterator[tuple[str, str, float]]:
         begin = time.monotonic()
         with _content(WORK / "checkout" / path, changed):
             end, by = _judged(path, tests)
+        if end == "timeout" and not _end(tests):
+            end = "survived"  # these tests take as long on the unchanged code
         yield end, by, time.monotonic() - begin
         if by and not _passes(by):
             raise RuntimeError(f"{by} must pass on unchanged code: see {WORK / 'output'}")
@@ -230,8 +246,8 @@ def _own_tests(path: Path) -> tuple[Path, ...]:
 
 @cache
 def _other_tests(path: Path) -> tuple[Path, ...]:
-    """Return the laws for all functions, and files of tests that name what a module defines."""
-    named = re.compile(rf"\b({'|'.join([path.stem, *_names(path)])})\b")
+    """Return the laws for all functions, and files of tests that name what a module is used for."""
+    named = re.compile(rf"\b({'|'.join(sorted(_uses(path)))})\b")
     files = [
         file.relative_to(ROOT)
         for file in sorted((ROOT / TESTS).rglob("test_*.py"))
@@ -240,9 +256,43 @@ def _other_tests(path: Path) -> tuple[Path, ...]:
     return tuple(file for file in dict.fromkeys([*LAWS, *files]) if file not in _own_tests(path))
 
 
+def _uses(path: Path) -> set[str]:
+    """Return the names of a module; if none is public, those of the modules that import it too."""
+    found, ahead = {path.stem}, [path]
+    for one in ahead:
+        found |= {*_names(one)}
+        if not _public() & {*_names(one)}:
+            ahead += [user for user in _users(one) if user not in ahead]
+    return found
+
+
+@cache
+def _users(path: Path) -> list[Path]:
+    """Return the modules that import a module."""
+    *folders, _ = path.relative_to("src").parts
+    dotted = ".".join([*folders, path.stem])
+    imports = re.compile(
+        rf"^\s*(from {dotted} import|from {'.'.join(folders)} import .*\b{path.stem}\b)",
+        re.MULTILINE,
+    )
+    modules = (ROOT / PACKAGE).rglob("*.py")
+    return [one.relative_to(ROOT) for one in modules if imports.search(one.read_text())]
+
+
 @cache
 def _names(path: Path) -> list[str]:
     return re.findall(r"^(?:def|class) ([a-zA-Z]\w+)", (ROOT / path).read_text(), re.MULTILINE)
+
+
+@cache
+def _public() -> set[str]:
+    return {*re.findall(r" as (\w+)", (ROOT / PACKAGE / "__init__.py").read_text())}
+
+
+@cache
+def _end(tests: tuple[Path, ...]) -> bool:
+    """Tell whether tests end in time on the unchanged code."""
+    return _pytest(Prepared(), [*map(str, tests)]) is not None
 
 
 def _judged(path: Path, tests: tuple[Path, ...]) -> tuple[str, str]:
@@ -315,22 +365,32 @@ def _reason(module: str, change: str) -> str:
     return ""
 
 
+def saved(path: Path) -> list[Row]:
+    """Return the rows of the last run, each with its commit."""
+    record = json.loads(path.read_text())
+    return [Row(**{"commit": record["commit"], **row}) for row in record["rows"]]
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--sample", type=int, default=200)
     parser.add_argument("--minutes", type=float, default=120)
     parser.add_argument("--without", nargs="*", default=[], help="folders of modules")
     parser.add_argument("--again", action="store_true", help="only those not noticed before")
+    parser.add_argument("--more", action="store_true", help="only those not drawn before")
     asked = parser.parse_args()
     commit()  # before the measurement, during which the checkout may change
     suite = Suite("mutants", "cpu", 1, quick=False)
-    saved = json.loads(suite.path.read_text())["rows"] if asked.again else []
-    before = [Row(**row) for row in saved]
-    noticed = [row for row in before if row.end != "survived"]
-    survived = [row for row in before if row.end == "survived"]
-    found = []
-    for row in rows(asked.sample, asked.minutes, asked.without, survived):
+    before = saved(suite.path) if asked.again or asked.more else []
+    kept = {(row.module, row.change): row for row in before}
+    changes = islice(drawn(asked.without, before), asked.sample)
+    if asked.again:
+        places = {key: [*_found(row)] for key, row in kept.items() if row.end == "survived"}
+        # A line that has been written anew is not there to be changed.
+        kept = {key: row for key, row in kept.items() if places.get(key) != []}
+        changes = iter([place for found in places.values() for place in found])
+    for row in rows(changes, asked.minutes):
         print(json.dumps(asdict(row)), flush=True)
-        found.append(row)
-        suite.save(noticed + found)  # a run that is stopped keeps what it found
+        kept[row.module, row.change] = row
+        suite.save(kept.values())  # a run that is stopped keeps what it found
     print(suite.path)

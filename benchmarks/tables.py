@@ -311,14 +311,21 @@ def survivors(rows: list[Row]) -> list[list[str]]:
 
 
 def coverage(rows: list[Row]) -> list[list[str]]:
-    """Show the share of statements and branches that the tests execute."""
-    head = ["package", "statements", "not executed", "branches", "not taken", "share"]
-    body = [head, ["---", *["--:"] * 5]]
+    """Show the share of statements and branches that the tests execute, and where others are."""
+    head = ["package", "statements", "branches", "executed", "lines and branches not executed"]
+    body = [head, ["---", "--:", "--:", "--:", "---"]]
     for row in rows:
-        missing = [sum(map(len, row[kind].values())) for kind in ("missing", "missing_branches")]
-        share = 1 - sum(missing) / (row["statements"] + row["branches"])
-        numbers = (row["statements"], missing[0], row["branches"], missing[1])
-        body.append([f"`{row['package']}`", *(f"{one:,}" for one in numbers), f"{share:.2%}"])
+        found = row["missing"] | row["missing_branches"]
+        counts = {
+            name: (len(row["missing"].get(name, ())), len(row["missing_branches"].get(name, ())))
+            for name in sorted(found)
+        }
+        where = ", ".join(f"`{name}` {one} and {two}" for name, (one, two) in counts.items())
+        share = 1 - sum(map(sum, counts.values())) / (row["statements"] + row["branches"])
+        if counts:
+            share = min(share, 0.9999)  # never rounded up to all
+        numbers = (f"{row['statements']:,}", f"{row['branches']:,}", f"{share:.2%}")
+        body.append([f"`{row['package']}`", *numbers, where or "none"])
     return body
 
 
@@ -456,6 +463,8 @@ def written(name: str) -> str:
 def newest_results(pattern: str) -> list[Path]:
     """Return the result files of this name in the newest version that has one."""
     folders = [folder for folder in RESULTS.iterdir() if any(folder.glob(pattern))]
+    if not folders:
+        raise FileNotFoundError(f"no result file {pattern} in {RESULTS}: measure it first")
     newest = max(folders, key=lambda folder: [int(part) for part in folder.name.split(".")])
     return sorted(newest.glob(pattern))
 
