@@ -1,5 +1,6 @@
 """A calibration file as cameras in meters, with names and image sizes."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from multiview_geom import CameraFile, Cameras, CameraSource, read_camera_file
 from selfsup_lifting.opencap_file import OPENCAP
-from selfsup_lifting.read_errors import ReadError
+from selfsup_lifting.read_errors import ReadError, listed
 from selfsup_lifting.read_settings import METERS_PER_UNIT, meters_per_unit
 
 # If a file format fixes no unit, a rig wider than this is taken to be in millimeters: no room is
@@ -86,6 +87,21 @@ def _note_on_guess(path: Path, width: float, unit: str) -> str:
         f"{path}: the file does not say its unit of length; taken as {unit}: the cameras are up to "
         f"{meters:.3g} m apart{usual}{hint}; --unit overrules this"
     )
+
+
+def selected(rig: Rig, names: Sequence[str]) -> Rig:
+    """Return the cameras of these names, in this order.
+
+    Raises:
+        ReadError: If the calibration lacks one of them.
+    """
+    known = rig.cameras.names
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ReadError(
+            f"calibration {rig.path} has no camera {listed(unknown)}; it has {listed(known)}"
+        )
+    return rig._replace(cameras=rig.cameras.select(names))
 
 
 def calibration_file(path: Path, subject: str | None = None) -> CameraFile:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from selfsup_lifting.safe_text import printable
 
@@ -63,7 +64,7 @@ class Place:
 
     def expected(self, what: str, got: object) -> ReadError:
         """Return the error that says what should be at this place, and what is."""
-        return self.error(f"expected {what}, got {_shortened(repr(got), LONGEST_VALUE)}")
+        return self.error(f"expected {what}, got {_shortened(_described(got), LONGEST_VALUE)}")
 
     def error(self, sentence: str) -> ReadError:
         """Return an error about this place."""
@@ -73,6 +74,13 @@ class Place:
         """Return the error that says that a parser could not read the file, and why."""
         because = _shortened(" ".join(str(reason).split()), LONGEST_REASON)
         return ReadError(f"{self} is not {what}, or is damaged: {because}")
+
+
+def _described(value: Any) -> str:  # noqa: ANN401 - any content of a file
+    """Return a value as Python writes it; of an array, its type and shape."""
+    if getattr(value, "ndim", 0):
+        return f"{value.dtype} of shape {tuple(value.shape)}"
+    return repr(value)
 
 
 def _shortened(text: str, longest: int) -> str:

@@ -7,10 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom import align_rigid, triangulate_robust
-from selfsup_lifting.calibration import Rig, load_rig
+from selfsup_lifting.calibration import Rig, load_rig, selected
 from selfsup_lifting.config import TriangulationSettings
 from selfsup_lifting.parse.npz import array_names
-from selfsup_lifting.read_errors import Place, listed
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.reader import Reader, ReadResult
 from selfsup_lifting.recording import Recording, load_recording
@@ -37,14 +36,7 @@ def _read(path: Path, settings: ReadSettings) -> list[ReadResult]:
 
 def _filmed_by(recording: Recording, rig: Rig) -> ReadResult:
     """Give a recording other cameras; its truth, if any, is moved to their world."""
-    names = recording.cameras.names
-    unknown = [name for name in names if name not in rig.cameras.names]
-    if unknown:
-        raise Place(rig.path).error(
-            f"has no camera {listed(unknown)}, which the recording {recording.name!r} has; it has "
-            f"{listed(rig.cameras.names)}"
-        )
-    filmed = replace(recording, cameras=rig.cameras.select(names))
+    filmed = replace(recording, cameras=selected(rig, recording.cameras.names).cameras)
     if recording.truth is None:
         return ReadResult(filmed, notes=rig.notes)
     some = slice(None, None, 1 + filmed.frame_count // FRAMES_TO_ALIGN)

@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from selfsup_lifting.parse.unpacking import largest_content, require_unpackable
-from selfsup_lifting.read_errors import Place
+from selfsup_lifting.read_errors import Place, listed
 
 # The layout of version 5: a header, then variables with a tag of their type and their size.
 _HEADER, _TAG, _COMPRESSED = 128, 8, 15
@@ -28,21 +28,24 @@ def matlab_variable(file: Path, name: str) -> NDArray[Any]:
     Raises:
         ReadError: If the file has another version, is damaged, or lacks the variable.
     """
-    from scipy.io import loadmat
+    from scipy.io import loadmat, whosmat
     from scipy.io.matlab import MatReadError
 
     require_unpackable(file, _unpacked_bytes(file), "its variables")
     try:
         content = loadmat(file, variable_names=[name])
     except NotImplementedError:
-        raise Place(file).error("expected a MATLAB file of version 5, got version 7.3") from None
+        raise Place(file).error(
+            "expected a MATLAB file of version 5, as `save -v7` writes it, got version 7.3"
+        ) from None
     except (
         OSError, ValueError, TypeError, LookupError, MatReadError, MemoryError, EOFError,
         zlib.error,
     ) as error:  # fmt: skip
         raise Place(file).damaged("a MATLAB file of version 5", error) from None
     if name not in content:
-        raise Place(file).error(f"expected the variable `{name}`, but the file has none")
+        known = listed(variable for variable, *_ in whosmat(file))
+        raise Place(file).error(f"expected the variable `{name}`, got {known or 'none'}")
     variable: NDArray[Any] = content[name]
     return variable
 

@@ -55,7 +55,7 @@ def test_other_cameras_bring_the_truth_to_their_world(tmp_path: Path) -> None:
 @pytest.mark.rejects
 def test_a_calibration_must_have_the_cameras_of_the_recording(tmp_path: Path) -> None:
     save_cameras(tmp_path / "rig.toml", TAKE.cameras.select([TAKE.cameras.names[0]]))
-    with pytest.raises(ReadError, match=f"rig.toml: has no camera {TAKE.cameras.names[1]}"):
+    with pytest.raises(ReadError, match=f"rig.toml has no camera {TAKE.cameras.names[1]}"):
         read(tmp_path, ReadSettings(cameras=tmp_path / "rig.toml"))
 
 

@@ -47,6 +47,12 @@ def test_arrays_and_their_scalars_come_back(protocol: int, dtype: str, rows: int
     assert back["one"] == 0.5
 
 
+@pytest.mark.parametrize("protocol", range(4, pickle.HIGHEST_PROTOCOL + 1))
+def test_sets_and_keys_of_several_parts_come_back(protocol: int) -> None:
+    value = {("scorer", 1): {2, 3}, "frozen": frozenset({("nose", "x")}), b"old": None, 0.5: set()}
+    assert unpickle(pickle.dumps(value, protocol=protocol), HERE) == value
+
+
 def test_pickles_of_older_numpy_come_back() -> None:
     content = pickle.dumps(np.arange(3.0), protocol=2)
     older = content.replace(b"cnumpy._core.multiarray", b"cnumpy.core.multiarray")
@@ -116,6 +122,20 @@ def _array_program(shape: bytes, content: bytes) -> bytes:
         (b"\x80\x02}\x8a\x08" + b"\x7f" * 8 + b"K\x00s.", "a key of more than 60 bits"),
         (b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R.",
          "an array without content"),
+        (_array_program(b"J\xff\xff\xff\xff", b"]"), "an array of shape (-1,) is not allowed"),
+        (_array_program(b"K\x01", b"K\x01"), "an array of objects without a list"),
+        (_array_program(b"K\x01", b"]").replace(b"cnumpy\ndtype\nU\x02O8\x85R", b"K\x01"),
+         "an array without a dtype"),
+        (_array_program(b"K\x01", b"]").replace(b"cnumpy\nndarray", b"cnumpy\ndtype"),
+         "an array of numpy.dtype is not allowed"),
+        (b"cnumpy._core.multiarray\nscalar\n(S'f8'\nS'x'\ntR.", "a number that is not NumPy's"),
+        (b"cnumpy._core.numeric\n_frombuffer\n(S'x'\nS'f8'\n(I1\ntS'C'\ntR.",
+         "an array without bytes"),
+        (pickle.dumps(np.zeros(2, dtype=[("x", "f4")])), "an array of dtype V4 is not allowed"),
+        (pickle.dumps(np.zeros(2, dtype="M8[D]")), "an array of dtype M8 is not allowed"),
+        (b"}(]K\x01u.", "a key of type list is not allowed"),
+        (b"Snose\n.", "a text without quotes is not allowed"),
+        (b"Pfile.txt\n.", "the operation PERSID is not allowed"),
     ],
 )  # fmt: skip
 def test_what_would_reach_into_memory_or_fill_it_is_refused(content: bytes, reason: str) -> None:

@@ -1,5 +1,6 @@
 """Packed files: what they unpack to is bounded, and lies in them."""
 
+import os
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
 
@@ -12,7 +13,7 @@ from selfsup_lifting.files import read_recordings
 from selfsup_lifting.parse.hdf5 import array_at, members, open_hdf5
 from selfsup_lifting.parse.matlab import matlab_variable
 from selfsup_lifting.parse.npz import load_npz
-from selfsup_lifting.parse.unpacking import ALWAYS_ALLOWED
+from selfsup_lifting.parse.unpacking import ALWAYS_ALLOWED, require_written
 from selfsup_lifting.read_errors import ReadError
 from selfsup_lifting.read_settings import ReadSettings
 from tests.selfsup_lifting.files.layouts import WRITERS, write_session
@@ -37,6 +38,44 @@ def test_a_matlab_variable_of_zeros_does_not_fill_the_memory(tmp_path: Path) -> 
 def test_compressed_matlab_variables_are_read(tmp_path: Path) -> None:
     savemat(tmp_path / "x.mat", {"eye": np.eye(3)}, do_compression=True)
     np.testing.assert_array_equal(matlab_variable(tmp_path / "x.mat", "eye"), np.eye(3))
+
+
+@pytest.mark.rejects
+def test_what_a_matlab_file_has_instead_is_named(tmp_path: Path) -> None:
+    savemat(tmp_path / "x.mat", {"eye": np.eye(3), "flag": 1}, do_compression=True)
+    with pytest.raises(ReadError, match=r"x\.mat: expected the variable `poses`, got eye, flag$"):
+        matlab_variable(tmp_path / "x.mat", "poses")
+    content = (tmp_path / "x.mat").read_bytes()
+    (tmp_path / "x.mat").write_bytes(content[:144] + b"\xff" * 9 + content[153:])
+    damaged = (
+        r"x\.mat is not a MATLAB file of version 5, or is damaged: Error -3 while decompressing"
+    )
+    with pytest.raises(ReadError, match=damaged):
+        matlab_variable(tmp_path / "x.mat", "eye")
+    (tmp_path / "x.mat").write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + bytes(8))
+    with pytest.raises(ReadError, match=r"version 5, as `save -v7` writes it, got version 7\.3$"):
+        matlab_variable(tmp_path / "x.mat", "eye")
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("end", [b"", b"GCOL\x01\0\0\0"])
+def test_an_hdf5_file_that_ends_in_its_header_is_damaged(tmp_path: Path, end: bytes) -> None:
+    beginning = b"\x89HDF\r\n\x1a\n" + (bytes(6) + b"\x08" + bytes(9) if end else b"")
+    (tmp_path / "x.h5").write_bytes(beginning + end)
+    reason = "the texts of this HDF5 file are damaged" if end else "not an HDF5 file in the layout"
+    with pytest.raises(ReadError, match=reason), open_hdf5(tmp_path / "x.h5", "a test"):
+        raise AssertionError
+
+
+def test_where_the_system_knows_no_holes_a_file_with_one_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (tmp_path / "x.json").open("wb") as file:
+        file.truncate(2 * ALWAYS_ALLOWED)
+    with pytest.raises(ReadError, match="after 0 bytes nothing was written"):
+        require_written(tmp_path / "x.json")
+    monkeypatch.delattr(os, "SEEK_HOLE")
+    require_written(tmp_path / "x.json")
 
 
 def test_a_header_that_promises_more_than_there_is_is_refused(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from selfsup_lifting.files.datasets.subject_tables import (
     with_truth,
 )
 from selfsup_lifting.files.datasets.videopose3d_cameras import read_python_cameras
-from selfsup_lifting.read_errors import Place
+from selfsup_lifting.read_errors import Place, listed
 from selfsup_lifting.read_settings import ReadSettings, meters_per_unit
 from selfsup_lifting.reader import Reader, ReadResult
 from selfsup_lifting.recording import Recording, Source
@@ -88,7 +88,7 @@ def _subject_rig(calibration: Path, subject: str, unit: str | None) -> Rig:
         cameras = cameras.select(list(IMAGE_SIZES))
     elif cameras.views != len(IMAGE_SIZES):
         raise Place(calibration).error(
-            f"expected the cameras {', '.join(IMAGE_SIZES)}, got {names}"
+            f"expected the cameras {', '.join(IMAGE_SIZES)}, got {listed(names)}"
         )
     sizes = torch.tensor(list(IMAGE_SIZES.values()))
     return rig._replace(cameras=replace(cameras, image_size=sizes, names=tuple(IMAGE_SIZES)))

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from multiview_geom import Cameras
-from selfsup_lifting.calibration import Rig, read_rig
+from selfsup_lifting.calibration import Rig, read_rig, selected
 from selfsup_lifting.files.datasets.subject_tables import (
     Table2D,
     find_2d_table,
@@ -22,7 +22,7 @@ from selfsup_lifting.files.datasets.subject_tables import (
     with_truth,
 )
 from selfsup_lifting.parse.matlab import matlab_variable
-from selfsup_lifting.read_errors import Place, ReadError
+from selfsup_lifting.read_errors import Place
 from selfsup_lifting.read_settings import METERS_PER_UNIT, ReadSettings
 from selfsup_lifting.reader import Reader, ReadResult
 from selfsup_lifting.recording import Recording, Source
@@ -90,9 +90,7 @@ def _converted_tables(path: Path) -> tuple[Table2D, dict[str, dict[str, NDArray[
         poses = _poses(file, "poses_3d", (len(body.joints), 3))
         pixels = _poses(file, "poses_2d", (len(poses), len(body.joints), 2))
         if len(pixels) != len(CAMERAS):
-            raise Place(file).error(
-                f"`poses_2d` must have {len(CAMERAS)} cameras, got {len(pixels)}"
-            )
+            raise Place(file, "poses_2d").expected(f"{len(CAMERAS)} cameras", len(pixels))
         flat.setdefault(subject, {})[action] = list(pixels)
         deep.setdefault(subject, {})[action] = METERS_PER_UNIT["mm"] * poses
     return Table2D(path, body, flat), deep
@@ -102,7 +100,7 @@ def _poses(file: Path, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
     numbers = matlab_variable(file, name)
     if numbers.dtype.kind not in "fiu" or numbers.shape[1:] != shape:
         wanted = ", ".join(map(str, shape))
-        raise Place(file).error(f"`{name}` must have shape (..., {wanted}), got {numbers.shape}")
+        raise Place(file, name).expected(f"numbers of shape (..., {wanted})", numbers)
     return numbers
 
 
@@ -114,13 +112,9 @@ def _subject_rig(folder: Path, subject: str, unit: str | None) -> Rig:
             f"expected a calibration {subject}/Calibration_Data/C1.cal, got none; "
             "name its folder with --cameras"
         )
-    rig = read_rig(home, unit=unit)
-    try:
-        cameras = rig.cameras.select(CAMERAS)
-    except ValueError as error:
-        raise ReadError(f"calibration {home}: {error}") from error
+    rig = selected(read_rig(home, unit=unit), CAMERAS)
     sizes = torch.tensor([IMAGE_SIZE] * len(CAMERAS))
-    return rig._replace(cameras=replace(cameras, image_size=sizes))
+    return rig._replace(cameras=replace(rig.cameras, image_size=sizes))
 
 
 def _recordings(

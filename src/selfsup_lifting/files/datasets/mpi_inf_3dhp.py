@@ -16,7 +16,7 @@ from selfsup_lifting.calibration import Rig, read_rig
 from selfsup_lifting.parse.hdf5 import array_at, open_hdf5
 from selfsup_lifting.parse.matlab import matlab_variable
 from selfsup_lifting.parse.npz import array_names, load_npz
-from selfsup_lifting.read_errors import Place, ReadError
+from selfsup_lifting.read_errors import Place
 from selfsup_lifting.read_settings import METERS_PER_UNIT, ReadSettings
 from selfsup_lifting.reader import Reader, ReadResult
 from selfsup_lifting.recording import Recording, Source
@@ -105,14 +105,16 @@ def _test_sequence(file: Path) -> AnnotatedSequence:
     names = ("annot2", "annot3", "univ_annot3", "valid_frame", "activity_annotation")
     with open_hdf5(file, "MPI-INF-3DHP's test set (MATLAB 7.3)") as content:
         arrays = {name: np.asarray(array_at(content, name)) for name in names}
-    frames = len(arrays["annot2"])
+    place, frames = Place(file), arrays["valid_frame"].size
     return AnnotatedSequence(
         name=file.resolve().parent.name,
-        pixels=_points(file, arrays["annot2"], frames, PIXEL),
-        metric=_points(file, arrays["annot3"], frames, SPACE),
-        universal=_points(file, arrays["univ_annot3"], frames, SPACE),
-        valid=_flags(file, arrays["valid_frame"], frames) > 0,
-        activity=_flags(file, arrays["activity_annotation"], frames).astype(int),
+        pixels=_points(place.at("annot2"), arrays["annot2"], frames, PIXEL),
+        metric=_points(place.at("annot3"), arrays["annot3"], frames, SPACE),
+        universal=_points(place.at("univ_annot3"), arrays["univ_annot3"], frames, SPACE),
+        valid=_flags(place.at("valid_frame"), arrays["valid_frame"], frames) > 0,
+        activity=_flags(
+            place.at("activity_annotation"), arrays["activity_annotation"], frames
+        ).astype(int),
     )
 
 
@@ -129,33 +131,31 @@ def _npz_sequences(path: Path) -> list[AnnotatedSequence]:
 
 def _npz_sequence(place: Place, arrays: Any) -> AnnotatedSequence:  # noqa: ANN401 - any content of the pickle
     if not isinstance(arrays, dict) or not {"data_2d", "data_3d", "valid"} <= set(arrays):
-        raise place.error("expected data_2d, data_3d and valid")
-    frames = len(arrays["data_2d"])
+        got = [*arrays] if isinstance(arrays, dict) else arrays
+        raise place.expected("data_2d, data_3d and valid", got)
+    frames = np.size(arrays["valid"])
     return AnnotatedSequence(
         name=place.entry,
-        pixels=_points(place.path, arrays["data_2d"], frames, PIXEL),
+        pixels=_points(place.at("data_2d"), arrays["data_2d"], frames, PIXEL),
         metric=None,
-        universal=_points(place.path, arrays["data_3d"], frames, SPACE),
-        valid=_flags(place.path, arrays["valid"], frames) > 0,
+        universal=_points(place.at("data_3d"), arrays["data_3d"], frames, SPACE),
+        valid=_flags(place.at("valid"), arrays["valid"], frames) > 0,
         activity=np.zeros(frames, dtype=int),
     )
 
 
-def _points(path: Path, array: Any, frames: int, coordinates: int) -> NDArray[Any]:  # noqa: ANN401 - any content of the file
+def _points(place: Place, array: Any, frames: int, coordinates: int) -> NDArray[Any]:  # noqa: ANN401 - any content of the file
     joints = len(SKELETON.joints)
     fits = isinstance(array, np.ndarray) and array.dtype.kind in "fiu"
     if not fits or array.size != frames * joints * coordinates:
-        raise Place(path).error(
-            f"expected {frames} frames of {joints} joints of {coordinates} numbers, "
-            f"got {getattr(array, 'shape', None)}"
-        )
+        raise place.expected(f"{frames} frames of {joints} joints of {coordinates} numbers", array)
     points: NDArray[Any] = array.reshape(frames, joints, coordinates).astype("float64")
     return points
 
 
-def _flags(path: Path, array: Any, frames: int) -> NDArray[Any]:  # noqa: ANN401 - any content of the file
+def _flags(place: Place, array: Any, frames: int) -> NDArray[Any]:  # noqa: ANN401 - any content of the file
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf" or array.size != frames:
-        raise Place(path).error(f"expected one number for each of the {frames} frames")
+        raise place.expected(f"one number for each of the {frames} frames", array)
     return array.reshape(frames)
 
 
@@ -211,6 +211,11 @@ def _read_training(file: Path, settings: ReadSettings) -> ReadResult:
     pixels = _cells(file, "annot2", PIXEL)
     in_camera = _cells(file, "annot3", SPACE)
     rig = _train_rig(settings.cameras or file.parent / CALIBRATION, settings.unit)
+    if not len(pixels) == len(in_camera) == rig.cameras.views:
+        raise Place(file).error(
+            f"has 2D poses of {len(pixels)} cameras and 3D poses of {len(in_camera)}, the "
+            f"calibration {rig.cameras.views}"
+        )
     frames = min(len(one) for one in (*pixels, *in_camera))
     keypoints = torch.from_numpy(np.stack([one[:frames] for one in pixels], axis=1)).float()
     first = torch.from_numpy(MILLIMETER * in_camera[0][:frames])
@@ -232,17 +237,14 @@ def _train_rig(calibration: Path, unit: str | None) -> Rig:
     rig = read_rig(calibration, unit=unit)
     if rig.cameras.views <= len(USUAL_CAMERAS):
         return rig
-    try:
-        return rig._replace(cameras=rig.cameras.select(list(USUAL_CAMERAS)))
-    except ValueError as error:
-        raise ReadError(f"calibration {calibration}: {error}") from error
+    return rig._replace(cameras=rig.cameras.select(list(USUAL_CAMERAS)))
 
 
 def _cells(file: Path, name: str, coordinates: int) -> Sequence[NDArray[Any]]:
     """Read a cell array of one matrix per camera: frames x (28 joints x coordinates)."""
     cells = matlab_variable(file, name).ravel()
     if cells.dtype != object:
-        raise Place(file).error(f"`{name}` must be a cell array, one matrix per camera")
+        raise Place(file, name).expected("a cell array, one matrix per camera", cells)
     chosen = cells[list(USUAL_CAMERAS)] if len(cells) > len(USUAL_CAMERAS) else cells
     return [_cell(file, name, cell, coordinates) for cell in chosen]
 
@@ -250,7 +252,6 @@ def _cells(file: Path, name: str, coordinates: int) -> Sequence[NDArray[Any]]:
 def _cell(file: Path, name: str, cell: Any, coordinates: int) -> NDArray[Any]:  # noqa: ANN401 - any content of the file
     columns = ALL_JOINTS * coordinates
     if not isinstance(cell, np.ndarray) or cell.ndim != 2 or cell.shape[1] != columns:  # noqa: PLR2004 - a matrix
-        shape = getattr(cell, "shape", None)
-        raise Place(file).error(f"`{name}` must be frames x {columns}, got {shape}")
+        raise Place(file, name).expected(f"frames x {columns} numbers", cell)
     points: NDArray[Any] = cell.reshape(len(cell), ALL_JOINTS, coordinates)[:, list(KEPT)]
     return points.astype("float64")

@@ -121,7 +121,7 @@ def read_2d_table(path: Path, declared: str | None) -> Table2D:
     for subject, actions in poses.items():
         for action, cameras in actions.items():
             if not isinstance(cameras, list | tuple):
-                raise Place(path, f"{subject} {action}").error("expected a list of cameras")
+                raise Place(path, f"{subject} {action}").expected("a list of cameras", cameras)
     joints = _joint_count(path, poses)
     if declared is None:
         return Table2D(path, _skeleton(path, content.get("metadata"), joints), poses)
@@ -148,7 +148,7 @@ def read_3d_table(path: Path) -> Mapping[str, Mapping[str, NDArray[Any]]]:
         for action, positions in actions.items():
             if not is_poses(positions, {3}):
                 place = Place(path, f"{subject} {action}")
-                raise place.error("expected frames x joints x 3 numbers")
+                raise place.expected("frames x joints x 3 numbers", positions)
     return poses
 
 
@@ -191,21 +191,29 @@ def _joint_count(path: Path, poses: Mapping[str, Mapping[str, Any]]) -> int:
     arrays = (one for actions in poses.values() for cameras in actions.values() for one in cameras)
     first = next((one for one in arrays if one is not None), None)
     if not isinstance(first, np.ndarray) or first.ndim != 3:  # noqa: PLR2004 - axes
-        raise Place(path).error("expected poses of frames x joints x 2 numbers")
+        place = Place(path, "positions_2d")
+        raise place.expected("poses of frames x joints x 2 numbers", first)
     return int(first.shape[1])
 
 
 def _skeleton(path: Path, metadata: Any, joints: int) -> Skeleton:  # noqa: ANN401 - any content of the pickle
     """Find the skeleton from the left joints and the number of joints."""
-    symmetry = metadata.get("keypoints_symmetry") if isinstance(metadata, dict) else None
-    if isinstance(symmetry, list | tuple) and len(symmetry) == 2:  # noqa: PLR2004 - two sides
-        left = tuple(sorted(int(joint) for joint in symmetry[0]))
-        if (joints, left) in BY_SYMMETRY:
-            return BY_SYMMETRY[joints, left]
+    left = _left_joints(metadata)
+    if (joints, left) in BY_SYMMETRY:
+        return BY_SYMMETRY[joints, left]
     raise Place(path).error(
         f"the skeleton of its {joints} joints is unknown; name it with --detected-skeleton, one "
         f"of {', '.join(SKELETONS)} or a .toml file"
     )
+
+
+def _left_joints(metadata: Any) -> tuple[int, ...]:  # noqa: ANN401 - any content of the pickle
+    """Return the left joints in the metadata, in order; empty if there are none."""
+    try:
+        left, _ = metadata["keypoints_symmetry"]
+        return tuple(sorted(map(int, left)))
+    except (LookupError, TypeError, ValueError, OverflowError):
+        return ()
 
 
 def _require_fitting(
@@ -218,7 +226,7 @@ def _require_fitting(
         raise place.error("expected the poses of at least one camera, got none")
     for poses in present:
         if not is_poses(poses, {2, 3}):
-            raise place.error("expected frames x joints x 2 numbers per camera")
+            raise place.expected("frames x joints x 2 numbers per camera", poses)
         if poses.shape[1] != joints:
             raise place.error(f"expected {joints} joints per pose, got {poses.shape[1]}")
 

@@ -37,8 +37,9 @@ def read_python_cameras(path: Path, subject: str) -> Cameras:
         poses = [camera for camera in tables[EXTRINSICS][subject] if camera]
         return _cameras(tables[INTRINSICS], poses)
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        place = Place(path)
-        raise place.error(f"expected complete camera tables of {subject}, got {error!r}") from None
+        reason = f"there is no {error}" if isinstance(error, KeyError) else error
+        sentence = f"expected complete camera tables of {subject}, but {reason}"
+        raise Place(path).error(sentence) from None
 
 
 def _literals(path: Path) -> dict[str, Any]:
@@ -59,7 +60,7 @@ def _literals(path: Path) -> dict[str, Any]:
 
 def _cameras(lenses: Sequence[dict[str, Any]], poses: Sequence[dict[str, Any]]) -> Cameras:
     if len(lenses) != len(poses):
-        raise ValueError(f"{len(lenses)} intrinsics, {len(poses)} extrinsics")
+        raise ValueError(f"it has {len(lenses)} intrinsics and {len(poses)} extrinsics")
     quaternions = torch.tensor([pose["orientation"] for pose in poses], dtype=torch.float64)
     rotations = rotation_from_quaternion(quaternions)
     if not rotations.isfinite().all():

@@ -7,6 +7,7 @@ and no point has a score.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -97,7 +98,7 @@ def _view(
 
 
 def _frame_rate(points: Sequence[_Point]) -> float | None:
-    first, last = points[0], points[-1]
+    first, last = (choose(points, key=attrgetter("frame")) for choose in (min, max))
     seconds, frames = last.seconds - first.seconds, last.frame - first.frame
     return frames / seconds if seconds * frames > 0 else None
 

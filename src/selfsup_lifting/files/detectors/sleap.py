@@ -47,12 +47,10 @@ def _points_and_scores(
     axes = _axes(file["tracks"], MATLAB_AXES)
     tracks = torch.from_numpy(array_at(file, "tracks")).float()
     if tracks.dim() != len(MATLAB_AXES) or set(axes) != set(MATLAB_AXES):
-        raise place.error(f"`tracks` must have the axes {MATLAB_AXES}, got {tuple(tracks.shape)}")
+        raise place.at("tracks").expected(f"the axes {', '.join(MATLAB_AXES)}", tracks)
     points = tracks.permute([*map(axes.index, ("frame", "track", "node", "xy"))])
     if points.shape[2:] != (nodes, 2):
-        raise place.error(
-            f"`tracks` must have {nodes} nodes and 2 coordinates, got {tuple(tracks.shape)}"
-        )
+        raise place.at("tracks").expected(f"{nodes} nodes and 2 coordinates", tracks)
     if "point_scores" not in file:
         return points, torch.full(points.shape[:-1], torch.nan)
     axes = _axes(file["point_scores"], tuple(axis for axis in axes if axis != "xy"))

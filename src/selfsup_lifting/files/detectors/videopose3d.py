@@ -46,9 +46,11 @@ def _videos(path: Path, videos: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN4
     for video, actions in _dict(Place(path, "positions_2d"), videos).items():
         for action, cameras in _dict(Place(path, str(video)), actions).items():
             if not isinstance(cameras, list | tuple):
-                raise Place(path, f"{video}/{action}").error("expected a list, one array a camera")
-            for at, positions in enumerate(one for one in cameras if one is not None):
-                yield (f"{video} {at + 1}" if len(cameras) > 1 else str(video)), positions
+                place = Place(path, f"{video}/{action}")
+                raise place.expected("a list, one array a camera", cameras)
+            for number, positions in enumerate(cameras, start=1):
+                if positions is not None:
+                    yield (f"{video} {number}" if len(cameras) > 1 else str(video)), positions
 
 
 def _view(
@@ -61,21 +63,21 @@ def _view(
     numbers = _numbers(Place(path, name), positions)
     body = body_by_count(path, numbers.shape[1], declared)
     view = view_tracks(name, path, NAME, body, numbers[:, None])
-    sizes = metadata.get("video_metadata")
-    size = sizes.get(name) if isinstance(sizes, dict) else None
-    if not isinstance(size, dict) or not {"w", "h"} <= set(size):
+    sizes: Any = metadata.get("video_metadata")
+    try:
+        return replace(view, image_size=(int(sizes[name]["w"]), int(sizes[name]["h"])))
+    except (LookupError, TypeError, ValueError, OverflowError):
         return view
-    return replace(view, image_size=(int(size["w"]), int(size["h"])))
 
 
 def _numbers(place: Place, positions: Any) -> Float[Tensor, "frames joints 3"]:  # noqa: ANN401 - any content of the pickle
     if not is_poses(positions, {2, 3}) or not len(positions):
-        raise place.error("expected frames x joints x 2 numbers")
+        raise place.expected("frames x joints x 2 numbers", positions)
     numbers = torch.from_numpy(positions.astype(np.float32))
     return torch.cat([numbers, torch.full_like(numbers[..., :1], torch.nan)], dim=-1)[..., :3]
 
 
 def _dict(place: Place, value: Any) -> dict[Any, Any]:  # noqa: ANN401 - any content of the pickle
     if not isinstance(value, dict) or not value:
-        raise place.error(f"expected a dict of videos, got {type(value).__name__}")
+        raise place.expected("a dict of videos", value)
     return value

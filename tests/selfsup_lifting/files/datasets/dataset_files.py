@@ -1,6 +1,7 @@
-"""Files of the benchmarks in their own layouts; shares no code with the readers."""
+"""Files of datasets in their own layouts; what writes them shares no code with the readers."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import savemat
 from scipy.spatial.transform import Rotation
+
+from selfsup_lifting.files import read_recordings
+from selfsup_lifting.read_settings import ReadSettings
+from selfsup_lifting.recording import Recording
 
 Array = NDArray[Any]
 H36M_CAMERAS = ("54138969", "55011271", "58860488", "60457274")
@@ -312,3 +317,19 @@ class Learned3DHP:
 def save_2d(path: Path, poses: dict[str, Any], metadata: dict[str, Any]) -> None:
     """Write 2D poses as VideoPose3D does: pickled dicts in arrays without axes."""
     np.savez_compressed(path, positions_2d=poses, metadata=metadata)
+
+
+def read(path: Path, **settings: Any) -> dict[str, Recording]:
+    recordings = read_recordings([str(path)], ReadSettings(**settings))
+    return {recording.name: recording for recording in recordings}
+
+
+def changed(folder: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """Change what a 2D file of VideoPose3D holds."""
+    file = next(folder.glob("data_2d_*.npz"))
+    content = np.load(file, allow_pickle=True)
+    poses, metadata = content["positions_2d"].item(), content["metadata"].item()
+    whole = {"poses": poses, "metadata": metadata}
+    change(whole)
+    save_2d(file, whole["poses"], whole["metadata"])
+    return folder

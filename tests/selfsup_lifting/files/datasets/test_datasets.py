@@ -23,30 +23,16 @@ from tests.selfsup_lifting.files.datasets.dataset_files import (
     HumanEva,
     Judged3DHP,
     Learned3DHP,
+    changed,
+    read,
     save_2d,
 )
-
-
-def read(path: Path, **settings: Any) -> dict[str, Recording]:
-    recordings = read_recordings([str(path)], ReadSettings(**settings))
-    return {recording.name: recording for recording in recordings}
 
 
 def misfit_px(recording: Recording) -> float:
     """Tell how far the truth, projected through the lens, lies from what was seen."""
     seen = recording.cameras.project(recording.truth.double()).pixels - recording.keypoints
     return float(seen[seen.isfinite()].abs().max())
-
-
-def changed(folder: Path, change: Callable[[dict[str, Any]], None]) -> Path:
-    """Change what a 2D file of VideoPose3D holds."""
-    file = next(folder.glob("data_2d_*.npz"))
-    content = np.load(file, allow_pickle=True)
-    poses, metadata = content["positions_2d"].item(), content["metadata"].item()
-    whole = {"poses": poses, "metadata": metadata}
-    change(whole)
-    save_2d(file, whole["poses"], whole["metadata"])
-    return folder
 
 
 @pytest.mark.parametrize("cameras", ["json", "h5", "python"])
@@ -183,7 +169,8 @@ def test_matlab_files_of_humaneva_say_the_same_less_the_lost_frames(tmp_path: Pa
 def test_matlab_poses_of_other_joints_are_reported(tmp_path: Path) -> None:
     folder = HumanEva().write_matlab(tmp_path)
     savemat(folder / "Train" / "S1" / "Jog_1.mat", {"poses_3d": np.zeros((5, 20, 3))})
-    with pytest.raises(ReadError, match=r"`poses_3d` must have shape .*got \(5, 20, 3\)"):
+    sentence = r"poses_3d: expected numbers of shape \(..., 15, 3\), got .* \(5, 20, 3\)"
+    with pytest.raises(ReadError, match=sentence):
         read(folder)
 
 
@@ -409,7 +396,7 @@ def test_a_training_set_of_other_joints_is_reported(tmp_path: Path) -> None:
     for number in range(14):
         cell[number, 0] = np.zeros((5, 34))
     savemat(folder / "S1" / "Seq1" / "annot.mat", {"annot2": cell, "annot3": cell})
-    with pytest.raises(ReadError, match=r"`annot2` must be frames x 56, got \(5, 34\)"):
+    with pytest.raises(ReadError, match=r"annot2: expected frames x 56 numbers, got .* \(5, 34\)"):
         read(folder)
 
 

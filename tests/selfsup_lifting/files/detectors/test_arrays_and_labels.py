@@ -66,7 +66,7 @@ def test_cameras_without_videos_are_numbered_and_a_note_says_so(
 @pytest.mark.parametrize(
     ("array", "sentence"),
     [
-        (np.zeros((3, 5, 33)), "expected cameras x frames x points x 2 or 3 numbers, got 'float64"),
+        (np.zeros((3, 5, 33)), "expected cameras x frames x points x 2 or 3 numbers, got float64"),
         (np.zeros((3, 5, 33, 4)), "expected cameras x frames x points x 2 or 3 numbers"),
         (np.zeros((3, 5, 40, 2), dtype="U3"), "expected cameras x frames x points"),
         (np.zeros((3, 5, 19, 2)), "no built-in skeleton has 19 keypoints"),

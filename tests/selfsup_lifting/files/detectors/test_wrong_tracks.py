@@ -1,0 +1,189 @@
+"""Laws of single files of tracks: odd ones are read, wrong ones are named with their place."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from selfsup_lifting.files import ReadError
+from selfsup_lifting.files.detectors import read_tracks
+from selfsup_lifting.files.tracks.view_tracks import ViewTracks
+from tests.selfsup_lifting.files import layouts
+from tests.selfsup_lifting.strategies import Scene
+
+FLAT = [1.0, 2.0, 0.5] * 17
+PAIRS = [[1.0, 2.0]] * 17
+CALISCOPE = "sync_index,cam_id,frame_time,keypoint_id,img_loc_x,img_loc_y,obj_loc_x,obj_loc_y"
+DLC = "scorer,net,net\nbodyparts,{},{}\ncoords,{},{}\n"
+
+
+def written(folder: Path, name: str, content: Any) -> Path:
+    (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
+    return folder / name
+
+
+def read(folder: Path, name: str, content: Any, declared: str | None = None) -> ViewTracks:
+    (view,) = read_tracks(written(folder, name, content), declared)
+    return view
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("a.json", [{"image_id": 1, "keypoints": FLAT}, {"score": 1.0}],
+         r"a.json, [1]: expected `image_id` and `keypoints`, got ['score']"),
+        ("a.json", [{"image_id": "none.jpg", "keypoints": FLAT}],
+         "a.json: expected a frame number in the name 'none.jpg', got no digit"),
+        ("a.json", [{"image_id": 1, "keypoints": FLAT, "idx": one} for one in (1, 2, 1)],
+         "a.json, frame 1: contains person 1 twice"),
+        ("a.json", [{"frame_id": 0, "instances": []}],
+         "a.json: no frame contains a person, so the skeleton is unknown; name it with "
+         "--detected-skeleton"),
+        ("a.json", [{"frame_id": 0, "instances": []}, {"instances": []}],
+         "a.json, [1]: expected `frame_id` and `instances`, got ['instances']"),
+        ("a.csv", f"{CALISCOPE}\n", "a.csv: expected rows below the header, got none"),
+        ("a.csv", f"{CALISCOPE}\n0,1,0.1,0.5,1,2,,\n",
+         "a.csv, row 2: expected a whole number in the column keypoint_id, got '0.5'"),
+        ("a.csv", f"{CALISCOPE}\n-1,1,0.1,0,1,2,,\n",
+         "a.csv, row 2: expected a whole number in the column sync_index, got '-1'"),
+        ("a.csv", f"{CALISCOPE}\n0,1,0.1,0,left,2,,\n",
+         "a.csv, row 2: expected a number in the column img_loc_x, got 'left'"),
+        ("a.csv", "frame,nose_x,nose_y\n", "a.csv: expected rows below the header, got none"),
+        ("a.csv", "frame,nose_x,nose_y\n0.5,1,2\n",
+         "a.csv, row 2: expected a frame number, got '0.5'"),
+        ("a.csv", "frame,nose_x,nose_y\n0,1,2\n0,1,2\n",
+         "a.csv, frame 0: the file contains this frame twice; several people need a column "
+         "`person`"),
+        ("a.csv", "frame,person,nose_x,nose_y\n0,ann,1,2\n0,ann,1,2\n",
+         "a.csv, frame 0: the file contains this frame twice; several people need a column "
+         "`person`"),
+        ("a.csv", DLC.format("nose", "nose", "u", "v") + "0,1,2\n",
+         "a.csv: expected columns x, y, likelihood, got net/nose/u, net/nose/v"),
+        ("a.csv", DLC.format("nose", "nose", "x", "likelihood") + "0,1,2\n",
+         "a.csv: expected columns x and y of nose, got ['likelihood', 'x']"),
+        ("a.csv", DLC.format("nose", "nose", "x", "x") + "0,1,2\n",
+         "a.csv: column net/nose/x appears twice"),
+        ("a.csv", DLC.format("nose", "nose", "x", "y") + "0,1,left\n",
+         "a.csv, row 4: expected a number, got 'left'"),
+        ("a.csv", DLC.format("nose", "nose", "x", "y") + "first,1,2\n",
+         "a.csv, row 4: expected a frame number, got 'first'"),
+        ("a.csv", "scorer\nbodyparts\ncoords\n0\n",
+         "a.csv: expected columns with 3 or 4 header rows, as DeepLabCut writes"),
+        ("a.txt", "nothing", "a.txt: in no known format of 2D tracks; known are openpose, "
+         "ultralytics, deeplabcut, sleap, videopose3d, freemocap, mediapipe, mmpose, alphapose, "
+         "caliscope, csv"),
+    ],
+)  # fmt: skip
+def test_wrong_tracks_are_named(tmp_path: Path, name: str, content: Any, sentence: str) -> None:
+    with pytest.raises(ReadError) as refusal:
+        read(tmp_path, name, content)
+    assert str(refusal.value) == f"{tmp_path}{os.sep}{sentence}"
+
+
+def test_one_picture_of_openpose_or_alphapose_is_one_frame(tmp_path: Path) -> None:
+    people = [{"pose_keypoints_2d": FLAT}, {"pose_keypoints_2d": []}]
+    view = read(tmp_path, "a.json", {"version": 1.3, "people": people})
+    assert (view.frame_count, view.keypoints.shape[1]) == (1, 1)
+    assert view.keypoints[0, 0, 0].tolist() == [1.0, 2.0]
+
+
+def test_one_picture_of_mmpose_is_one_frame_and_needs_no_scores(tmp_path: Path) -> None:
+    people = [{"keypoints": PAIRS}, {"keypoints": []}, {"bbox": [1, 2, 3, 4], "keypoints": None}]
+    view = read(tmp_path, "a.json", [*people, {"keypoint_scores": [], "keypoints": []}])
+    assert (view.frame_count, view.keypoints.shape[1]) == (1, 1)
+    assert view.keypoints[0, 0, 3].tolist() == [1.0, 2.0]
+    assert view.confidence.unique().tolist() == [1.0]
+
+
+def test_a_folder_of_pictures_of_mmpose_is_one_camera(tmp_path: Path) -> None:
+    for frame, people in enumerate(([{"keypoints": PAIRS, "keypoint_scores": [0.5] * 17}], [])):
+        written(tmp_path, f"{frame:06d}.json", people or [{"keypoints": [], "keypoint_scores": []}])
+    (view,) = read_tracks(tmp_path, None)
+    assert (view.first_frame, view.frame_count) == (0, 2)
+    assert view.confidence[:, 0, 0].tolist() == [0.5, 0.0]
+
+
+def test_a_file_in_which_nobody_was_found_is_read_with_a_declared_skeleton(tmp_path: Path) -> None:
+    frames = [{"frame_id": frame, "instances": []} for frame in range(3)]
+    view = read(tmp_path, "a.json", frames, "coco17")
+    assert view.keypoints.shape == (3, 1, 17, 2)
+    assert view.keypoints.isnan().all()
+
+
+def test_people_without_a_name_may_share_a_frame_with_others(tmp_path: Path) -> None:
+    rows = "0,ann,1,2\n0,,3,4\n0,,5,6\n1,ann,7,8\n"
+    view = read(tmp_path, "a.csv", f"frame,person,nose_x,nose_y\n{rows}")
+    assert view.keypoints[0, :, 0, 0].tolist() == [1.0, 3.0, 5.0]
+
+
+def test_the_corners_of_a_board_are_joints(tmp_path: Path) -> None:
+    rows = "\n".join(f"{frame},1,{frame / 50},2,{frame + 0.5},7,0.1,0.2" for frame in range(3))
+    view = read(tmp_path, "a.csv", f"{CALISCOPE}\n{rows}\n0,1,0,0,1,2,0.0,0.0\n")
+    assert view.skeleton.joints == ("corner_0", "corner_1", "corner_2")
+    assert view.keypoints[:, 0, 2].tolist() == [[0.5, 7.0], [1.5, 7.0], [2.5, 7.0]]
+    assert view.keypoints[:, 0, 1].isnan().all()
+    assert view.fps == pytest.approx(50.0)
+
+
+@pytest.mark.rejects
+def test_tracks_of_sleap_need_their_axes(tmp_path: Path) -> None:
+    path = layouts.sleap(tmp_path, Scene(views=1, frames=3).recording(), 0)
+    with h5py.File(path, "a") as file:
+        flat = file["tracks"][0]
+        del file["tracks"]
+        file["tracks"] = flat
+    sentence = r", tracks: expected the axes track, xy, node, frame, got .* of shape \(2, 17, 3\)$"
+    with pytest.raises(ReadError, match=sentence):
+        read_tracks(path, None)
+
+
+def custom(folder: Path, cameras: Any, metadata: Any) -> Path:
+    positions = {"video": {"custom": cameras}}
+    path = folder / "data_2d_custom_a.npz"
+    np.savez(path, positions_2d=np.array(positions), metadata=np.array(metadata, dtype=object))
+    return path
+
+
+def test_a_camera_without_poses_keeps_its_number(tmp_path: Path) -> None:
+    first, third = np.full((2, 17, 2), 1.0), np.full((2, 17, 2), 3.0)
+    views = read_tracks(custom(tmp_path, [first, None, third], {}), "coco17")
+    assert [view.camera for view in views] == ["video 1", "video 3"]
+    assert [float(view.keypoints.max()) for view in views] == [1.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [({"w": 640, "h": 480.0}, (640, 480)), ({"w": 640}, None), ({"w": None, "h": 1}, None),
+     ({"w": float("inf"), "h": 1}, None), (5, None)],
+    ids=repr,
+)  # fmt: skip
+def test_the_size_of_a_video_is_used_if_it_is_one(
+    tmp_path: Path, size: Any, expected: tuple[int, int] | None
+) -> None:
+    metadata = {"layout_name": "coco", "video_metadata": {"video": size}}
+    (view,) = read_tracks(custom(tmp_path, [np.ones((2, 17, 2))], metadata), None)
+    assert view.image_size == expected
+    assert torch.equal(view.keypoints, torch.ones(2, 1, 17, 2))
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("cameras", "sentence"),
+    [
+        (5, "video/custom: expected a list, one array a camera, got 5"),
+        ([np.ones((2, 17))], r"video: expected frames x joints x 2 numbers, got float64 of shape "
+         r"\(2, 17\)"),
+        ([np.ones((0, 17, 2))], "video: expected frames x joints x 2 numbers, got float64 of .*"),
+        ([None], "expected at least one frame, got none"),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_wrong_poses_of_a_video_are_named(tmp_path: Path, cameras: Any, sentence: str) -> None:
+    with pytest.raises(ReadError, match=rf"data_2d_custom_a\.npz(, |: ){sentence}$"):
+        read_tracks(custom(tmp_path, cameras, {}), "coco17")
