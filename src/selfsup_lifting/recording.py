@@ -196,8 +196,6 @@ class Recording:
         Raises:
             ValueError: If there is no camera of a name.
         """
-        if not cameras:
-            return self
         sides = self.skeleton.mirror_order
         keypoints, confidence = self.keypoints.clone(), self.confidence.clone()
         for name in cameras:

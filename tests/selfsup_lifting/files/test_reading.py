@@ -52,6 +52,37 @@ def test_other_cameras_bring_the_truth_to_their_world(tmp_path: Path) -> None:
     assert_close(recording.truth.double(), expected, rtol=0, atol=1e-4, equal_nan=True)
 
 
+def test_a_recording_without_truth_takes_other_cameras_as_they_are(tmp_path: Path) -> None:
+    save_recording(tmp_path / "recording.npz", TAKE.without_truth())
+    save_cameras(tmp_path / "rig.toml", TAKE.cameras.scaled(2.0))
+    settings = ReadSettings(cameras=tmp_path / "rig.toml", unit="m")
+    (recording,) = read_recordings([str(tmp_path / "recording.npz")], settings)
+    assert recording.truth is None
+    assert_close(recording.cameras.centers, 2 * TAKE.cameras.centers, rtol=0, atol=1e-6)
+
+
+def test_a_track_without_a_name_is_of_the_only_camera(tmp_path: Path) -> None:
+    path = layouts.mmpose(tmp_path, TAKE, 0).rename(tmp_path / "walk.json")
+    save_cameras(tmp_path / "rig.toml", TAKE.cameras.select([TAKE.cameras.names[0]]))
+    (recording,) = read_recordings([str(path)], ReadSettings(cameras=tmp_path / "rig.toml"))
+    assert recording.cameras.names == TAKE.cameras.names[:1]
+
+
+def test_a_pair_of_map_names_the_camera_of_one_track(tmp_path: Path) -> None:
+    path = layouts.mmpose(tmp_path, TAKE, 1).rename(tmp_path / "walk.json")
+    save_cameras(tmp_path / "rig.toml", TAKE.cameras)
+    settings = ReadSettings(cameras=tmp_path / "rig.toml", map=("cam_2=walk.json",))
+    (recording,) = read_recordings([str(path)], settings)
+    assert recording.cameras.names == ("cam_2",)
+
+
+@pytest.mark.rejects
+def test_sides_are_exchanged_in_cameras_that_exist(tmp_path: Path) -> None:
+    sentence = "^scene 0: no camera 'left'; there are cam_1, cam_2$"
+    with pytest.raises(ReadError, match=sentence):
+        read(tmp_path, ReadSettings(exchange_sides=("left",)))
+
+
 @pytest.mark.rejects
 def test_a_calibration_must_have_the_cameras_of_the_recording(tmp_path: Path) -> None:
     save_cameras(tmp_path / "rig.toml", TAKE.cameras.select([TAKE.cameras.names[0]]))

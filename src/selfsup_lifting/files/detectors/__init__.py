@@ -32,8 +32,6 @@ FORMATS: tuple[DetectorFormat, ...] = (
 
 def find_format(path: Path) -> DetectorFormat | None:
     """Return the format of a file or folder; None if no format recognizes it."""
-    if not (path.is_file() or path.is_dir()):
-        return None
     return next((format for format in FORMATS if format.recognizes(path)), None)
 
 

@@ -210,7 +210,7 @@ def _table_of_guesses(guesses: Sequence[tuple[str, str]]) -> str:
     """Return the lines that show which file each camera may have."""
     if not guesses:
         return ""
-    width = max(len(camera) for camera, _ in guesses)
+    width = max(len(camera) for camera, _ in [("camera", ""), *guesses])
     rows = [f"  {camera:{width}}  {file}" for camera, file in guesses]
     return "\n".join([f"  {'camera':{width}}  file (a guess by its name)", *rows])
 

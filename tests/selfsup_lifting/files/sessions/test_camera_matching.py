@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfsup_lifting.files.sessions.camera_matching import match_camera
+from selfsup_lifting.files.sessions.camera_matching import best_guesses, match_camera
 
 
 @given(
@@ -28,3 +28,16 @@ def test_cameras_called_by_a_letter_match() -> None:
 
 def test_what_fits_two_cameras_fits_none() -> None:
     assert match_camera(["left", "right"], "left-right") is None
+
+
+def test_a_declared_camera_has_no_other_file() -> None:
+    declared = {"walk.json": "left"}
+    assert match_camera(["left", "right"], "walk.json", None, declared) == ("left", "")
+    assert match_camera(["left", "right"], "left.json", None, declared) is None
+
+
+def test_each_file_is_the_guess_for_one_camera() -> None:
+    files = ["gopro_lefty", "b", "gopro_left"]
+    pairs = [("left", "gopro_left"), ("right", "gopro_lefty")]
+    assert best_guesses(["left", "right"], files) == pairs
+    assert best_guesses(["left", "right"], files[2:]) == pairs[:1]

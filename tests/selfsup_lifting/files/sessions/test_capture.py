@@ -191,6 +191,28 @@ def test_doubtful_sightings_can_be_left_out(tmp_path: Path) -> None:
     assert torch.equal(recording.keypoints.isfinite().all(dim=-1), kept)
 
 
+def test_cameras_that_count_from_elsewhere_are_simultaneous_and_a_note_says_so(
+    tmp_path: Path,
+) -> None:
+    project = Session().write(tmp_path / "balance")
+    home = project / "pose" / "cam02_json"
+    for frame in reversed(range(4)):
+        (home / f"cam02.{frame:04d}.json").rename(home / f"cam02.{frame + 7:04d}.json")
+    (result,) = read_results(str(project), ReadSettings(detected_skeleton="body25b"))
+    assert torch.equal(result.recording.keypoints, Session().scene.recording().keypoints)
+    frames = "the cameras count their frames from [0, 7]; their first frames are taken to be"
+    assert f"{project / 'pose'}: {frames} simultaneous" in result.notes
+
+
+@pytest.mark.rejects
+def test_joints_that_no_anatomy_tells_apart_are_asked_for(tmp_path: Path) -> None:
+    project = Session().write(tmp_path / "balance")
+    for file in (project / "pose").glob("*/*.json"):
+        file.write_text(json.dumps({"people": [{"pose_keypoints_2d": [0.0] * 75}]}))
+    with pytest.raises(ReadError, match="25 keypoints can be body25 or body25b, and nobody shows "):
+        read_recordings([str(project)], ReadSettings())
+
+
 @dataclass(frozen=True)
 class Damage:
     """One thing that is wrong with a session, and the sentence that says so."""

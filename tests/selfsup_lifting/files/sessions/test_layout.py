@@ -1,7 +1,8 @@
 """Laws of layouts: the same recording, however its files lie on disk."""
 
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from torch.testing import assert_close
 
 from multiview_geom import save_cameras
 from selfsup_lifting.files import ReadError, read_recordings, read_results
+from selfsup_lifting.files.detectors import find_format
 from selfsup_lifting.read_settings import ReadSettings
 from tests.selfsup_lifting.files import layouts
 from tests.selfsup_lifting.files.layouts import write_session
@@ -105,3 +107,98 @@ def test_a_camera_without_rows_in_the_table_of_all_is_left_out(tmp_path: Path) -
     (result,) = read_results(str(folder), ReadSettings())
     assert result.recording.cameras.names == ("cam_1", "cam_3")
     assert any("has no rows of cam_2, which are left out" in note for note in result.notes)
+
+
+def table_of_all(folder: Path, names: Sequence[str]) -> Path:
+    """Write the tracks of all cameras into one table."""
+    write_session(folder, TAKE, layouts.plain_csv)
+    rows = []
+    for view, name in enumerate(names, start=1):
+        _, header, *body = (folder / f"cam{view}.csv").read_text().splitlines()
+        rows += [f"{name},{row}" for row in body]
+    for path in folder.glob("cam?.csv"):
+        path.unlink()
+    (folder / "tracks.csv").write_text("\n".join([f"camera,{header}", *rows]))
+    return folder
+
+
+@pytest.mark.rejects
+def test_an_unknown_camera_of_a_table_is_named_with_a_guess(tmp_path: Path) -> None:
+    folder = table_of_all(tmp_path / "session", ["cam1", "cam2", "Kamera"])
+    with pytest.raises(ReadError) as refusal:
+        read_recordings([str(folder)], ReadSettings())
+    assert str(refusal.value).endswith(
+        f"calibration.toml and {folder} have different cameras: without detections: cam_3; without "
+        "calibration: Kamera; if these pairs are right, add --map cam_3=Kamera"
+    )
+    assert refusal.value.details.splitlines() == [
+        "  camera  file (a guess by its name)",
+        "  cam_3   Kamera",
+    ]
+    (read,) = read_recordings([str(folder)], ReadSettings(map=("cam_3=Kamera",)))
+    assert_close(read.keypoints, TAKE.keypoints, rtol=0, atol=1e-3, equal_nan=True)
+
+
+@pytest.mark.rejects
+def test_a_table_of_all_cameras_may_not_be_called_like_one(tmp_path: Path) -> None:
+    folder = table_of_all(tmp_path / "session", ["cam1", "cam2", "cam3"])
+    (folder / "tracks.csv").rename(folder / "cam1.csv")
+    for view in (1, 2):
+        layouts.plain_csv(folder, TAKE, view)
+    with pytest.raises(ReadError, match=r"cam1\.csv: expected one camera, got 3$"):
+        read_recordings([str(folder)], ReadSettings())
+
+
+@pytest.mark.rejects
+def test_a_folder_of_no_camera_is_named(tmp_path: Path) -> None:
+    folder = moved(tmp_path / "session", LAYOUTS["a folder per camera"])
+    (folder / "notes").mkdir()
+    shutil.copy(folder / "cam1" / "walk.json", folder / "notes" / "walk.json")
+    with pytest.raises(ReadError, match=r"detections: none; without calibration: notes$"):
+        read_recordings([str(folder)], ReadSettings())
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("file", "sentence"),
+    [
+        (
+            "calibration.toml",
+            r"calibration \S+calibration\.toml: expected a calibration in TOML, got ",
+        ),
+        ("Config.toml", r"Config\.toml is not a TOML file, or is damaged: "),
+        ("calib/a.cal", r"calibration \S+calib"),
+        (None, r"expected a calibration \(calibration/\*\.toml or calib\*\.toml\), got none; "),
+    ],
+)
+def test_a_damaged_calibration_of_folders_per_camera_is_named(
+    tmp_path: Path, file: str | None, sentence: str
+) -> None:
+    folder = moved(tmp_path / "session", LAYOUTS["a folder per camera"])
+    (folder / "calibration.toml").unlink()
+    if file is not None:
+        (folder / file).parent.mkdir(exist_ok=True)
+        (folder / file).write_text("[[[")
+    with pytest.raises(ReadError, match=sentence):
+        read_recordings([str(folder)], ReadSettings())
+
+
+@pytest.mark.rejects
+def test_a_configuration_that_is_no_text_is_named(tmp_path: Path) -> None:
+    folder = write_session(tmp_path / "session", TAKE, layouts.mmpose)
+    (folder / "Config.toml").write_bytes(b"frame_rate = \xff")
+    with pytest.raises(ReadError, match=r"Config\.toml: not a text file in UTF-8: .* at byte 13$"):
+        read_recordings([str(folder)], ReadSettings())
+
+
+@pytest.mark.rejects
+def test_one_folder_of_frames_is_no_session(tmp_path: Path) -> None:
+    home = layouts.openpose(tmp_path, TAKE, 0)
+    with pytest.raises(ReadError, match="expected a folder with detections, one file or folder"):
+        read_recordings([f"capture:{home}"], ReadSettings())
+
+
+def test_a_pipe_is_in_no_format(tmp_path: Path) -> None:
+    for name in ("a.json", "a.csv", "a.h5", "a.npz", "a.txt", "2dData_numCams_a.npy"):
+        os.mkfifo(tmp_path / name)
+        assert find_format(tmp_path / name) is None
