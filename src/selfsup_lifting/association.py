@@ -119,8 +119,6 @@ def _most_agreed(
     costs: Iterable[Float[Tensor, "frames views people views people"]],
 ) -> Int[Tensor, "frames views"]:
     """Follow the person on whom the views agree best, given the costs of the chunks."""
-    if detections.present.shape[1:] == (1, 1):
-        return torch.where(detections.present[:, :, 0], 0, -1)
     chunks = zip(costs, detections.keypoints.split(CHUNK), strict=True)
     scored = [_groups(cost, Detections(chunk)) for cost, chunk in chunks]
     groups, scores = (torch.cat(part) for part in zip(*scored, strict=True))

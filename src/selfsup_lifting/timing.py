@@ -98,11 +98,12 @@ def camera_delays(recording: Recording) -> Delays:
 
 
 def _pairs(views: int) -> list[tuple[int, int]]:
-    """Return all pairs of few cameras; of many, those of each camera with the next ones."""
-    pairs = combinations(range(views), 2)
-    if views <= MOST_PAIRED:
-        return [*pairs]
-    return [(one, other) for one, other in pairs if (other - one - 1) % views < NEIGHBORS]
+    """Return all pairs of cameras, of many those of each with the next ones around the ring."""
+    return [
+        (one, other)
+        for one, other in combinations(range(views), 2)
+        if min(other - one, views - other + one) <= NEIGHBORS
+    ]
 
 
 def synchronized(recording: Recording, delays: Float[Tensor, "views"]) -> Recording:

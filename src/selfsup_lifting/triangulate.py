@@ -186,7 +186,7 @@ def reconstruct(
     """
     cameras, joints = recording.cameras, recording.skeleton.joints
     if cameras.views < 2:  # noqa: PLR2004 - one ray fixes no point
-        raise ValueError(f"{recording.name} has one camera; triangulation needs at least two")
+        raise ValueError(f"{recording.name} has one camera; triangulation needs at least 2")
     detected = torch.zeros(cameras.views, len(joints), dtype=torch.long)
 
     def measured() -> Iterator[tuple[Tensor, ...]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from multiview_geom import invert_transform
+from multiview_geom import invert_transform, ring_of_cameras
 from selfsup_lifting.agreement import Agreement, camera_agreement
 from selfsup_lifting.config import Config
 from selfsup_lifting.files import read_recordings
@@ -134,6 +134,27 @@ def test_the_cause_is_found_among_three_cameras(cause: str) -> None:
     assert cause in agreement.cause
     assert agreement.remaining_px < NOISE_PX
     assert agreement.cause in agreement.sentence("take")
+
+
+def test_of_two_cameras_that_disagree_none_is_accused_alone() -> None:
+    assert found(resized(filmed(2), 0.5)).cause == "the pictures had half the calibrated size"
+
+
+def test_exchanged_cameras_are_found_among_many() -> None:
+    rig = ring_of_cameras(5, radius=4.0, height=1.5, dtype=torch.float64)
+    rig = replace(rig, image_size=torch.tensor([[1000, 1000]] * 5))
+    recording = filmed(2).frames(slice(0, 100))
+    truth = recording.truth
+    assert truth is not None
+    pixels = rig.project(truth.double().flatten(0, 1)).pixels.unflatten(1, truth.shape[:2])
+    many = replace(
+        recording,
+        cameras=rig,
+        keypoints=pixels.transpose(0, 1).float(),
+        confidence=torch.ones(len(truth), 5, truth.shape[1]),
+    )
+    agreement = found(exchanged(many, 0, 4, 2, 3, 1))
+    assert agreement.cause == "the detections of cam_2 and cam_5 are exchanged"
 
 
 SUBTLE: dict[str, Callable[[Recording], Recording]] = {

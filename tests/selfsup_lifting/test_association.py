@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from multiview_geom import Cameras, ring_of_cameras
+from selfsup_lifting import association
 from selfsup_lifting.association import everybody, largest_person, one_person
 from selfsup_lifting.files import read_recordings, read_results
 from selfsup_lifting.read_settings import People, ReadSettings
@@ -116,6 +117,8 @@ def test_one_camera_follows_whom_it_followed() -> None:
     keypoints, _ = Room(views=3, frames=12, bystander_views=3, distance=1.2).seen()
     alone = keypoints[:, :1]
     who = one_person(Room(views=3).cameras().select([0]), alone)
+    nearest = everybody(Room(views=3).cameras().select([0]), alone[:, :, :1])
+    assert [one.tolist() for one in nearest] == [[[0]] * 12]
     followed = alone[torch.arange(12), 0, who[:, 0]]
     assert followed.diff(dim=0).norm(dim=-1).max() < 60
 
@@ -169,6 +172,16 @@ def test_everybody_is_followed_one_by_one() -> None:
     assert_close(first + second, torch.ones_like(first), rtol=0, atol=0)
     assert all((one == one[:, :1]).all() for one in found)
     assert all((one[5] != one[6]).all() for one in found)
+
+
+def test_no_more_people_are_followed_than_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    room = Room(bystander_views=4)
+    keypoints, _ = room.seen()
+    whole = everybody(room.cameras(), keypoints)
+    assert len(whole) == 2
+    monkeypatch.setattr(association, "MOST_PEOPLE", 1)
+    (first,) = everybody(room.cameras(), keypoints)
+    assert torch.equal(first, whole[0])
 
 
 @given(rooms)

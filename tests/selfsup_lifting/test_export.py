@@ -15,7 +15,7 @@ from selfsup_lifting.export import save_tracks
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton
-from selfsup_lifting.upright import UPRIGHT, world_up
+from selfsup_lifting.upright import UPRIGHT, world_up, y_up
 from tests.selfsup_lifting.strategies import Scene, scenes
 
 frames_of_reference = st.sampled_from(["camera", "root", "world"])
@@ -103,6 +103,33 @@ def test_a_filled_trc_has_no_empty_cell_and_says_so(tmp_path: Path) -> None:
     assert_close(read[:, 1, 0], torch.arange(8.0), rtol=0, atol=1e-6)
     assert read[7, 0].tolist() == [6.0, 6.0, 6.0]
     assert "gaps filled linearly" in path.read_text().splitlines()[0]
+
+
+def test_a_joint_that_is_never_known_stays_empty_in_a_filled_trc(tmp_path: Path) -> None:
+    tracks = torch.arange(3.0)[:, None, None].expand(3, 2, 3).clone()
+    tracks[:, 1], tracks[1, 0] = torch.nan, torch.nan
+    skeleton = Skeleton("two", ("a", "b"), (-1, 0), mirrored=(), root=(0,))
+    path = tmp_path / "x.trc"
+    save_tracks(path, tracks, skeleton=skeleton, fps=1.0, coordinates="world", fill=True)
+    _, read = read_trc(path)
+    assert read[:, 0, 0].tolist() == [0.0, 1.0, 2.0]
+    assert read[:, 1].isnan().all()
+
+
+@pytest.mark.rejects
+def test_a_folder_that_is_a_file_and_an_axis_that_is_none_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("")
+    arguments = {"skeleton": SKELETONS["h36m17"], "fps": 1.0, "coordinates": "world"}
+    with pytest.raises(ValueError, match=r"x\.csv cannot be written: \S+notes is no folder to "):
+        save_tracks(tmp_path / "notes" / "x.csv", Scene().truth(), **arguments)
+    with pytest.raises(ValueError, match="`up` must be one of x, y, z, -x, -y, -z, got 'w'"):
+        save_tracks(tmp_path / "x.csv", Scene().truth(), up="w", **arguments)
+    with pytest.raises(ValueError, match="`up` must be one of x, y, z, -x, -y, -z, got 'w'"):
+        y_up(torch.zeros(3), "w")
+
+
+def test_without_a_person_and_cameras_z_is_up() -> None:
+    assert world_up(None) == world_up(None, SKELETONS["coco17"]) == "z"
 
 
 @given(scenes, st.sampled_from(["camera", "root"]))

@@ -41,3 +41,17 @@ def test_the_lens_is_not_inverted_for_pixels_of_the_image(monkeypatch: pytest.Mo
     monkeypatch.delattr(LensTable, "_exact")
     pixels = np.array([[0.0, 0.0], [999.0, 799.0], [400.0, 300.5]])
     assert np.isfinite(table(pixels)).all()
+
+
+@pytest.mark.parametrize("size", [None, [[1_000_000, 1_000_000]], [[1000, 800]]])
+def test_where_no_table_is_close_enough_the_lens_is_inverted(size: list[list[int]] | None) -> None:
+    """Without a size, for an image that is too large, and for a lens that turns too fast."""
+    camera = replace(
+        PINHOLE,
+        distortion=torch.tensor([[-0.9, 5.0, 0.3, 0.3]]),
+        image_size=None if size is None else torch.tensor(size),
+    )
+    table, pixels = LensTable(camera), np.array([[10.0, 20.0], [400.0, 300.5], [np.nan, 1.0]])
+    assert table._table is None
+    expected = normalized_image(camera.to(torch.float64), torch.from_numpy(pixels)[None, None])
+    np.testing.assert_array_equal(table(pixels), expected[0, 0].numpy())

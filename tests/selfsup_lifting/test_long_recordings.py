@@ -1,7 +1,9 @@
 """Long recordings give the same results in parts, and in files, as in one piece in memory."""
 
 import json
+import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from functools import partial
@@ -253,3 +255,13 @@ def test_a_full_disk_is_an_error_before_anything_is_written(
 ) -> None:
     with pytest.raises(OSError, match=r"has no space for .* MB .*TMPDIR"):
         mapped.new_tensor((2**60,), torch.uint8)
+
+
+def test_a_large_tensor_lies_in_a_file_on_every_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mapped, "IN_MEMORY", 0)
+    monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    numbers = mapped.new_tensor((3, 2), torch.float64)
+    numbers[:] = torch.arange(6.0).view(3, 2)
+    mapped.release_pages()
+    assert numbers.tolist() == [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]

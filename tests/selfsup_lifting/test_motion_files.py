@@ -96,6 +96,18 @@ def test_a_hierarchy_has_its_joints_and_the_ends_of_its_bones(tmp_path: Path) ->
     assert 0.5 < float(size.median()) < 3.0
 
 
+def test_the_last_bone_ends_where_its_joint_turns_it(tmp_path: Path) -> None:
+    text = actor().replace(" End Site { OFFSET 0 0 0 }", " End Site { OFFSET 0 10 0 }", 1)
+    (tmp_path / "actor.bvh").write_text(text)
+    found = load_motion(tmp_path / "actor.bvh")
+    names = found.skeleton.joints
+    (end,) = [at for at, name in enumerate(names) if name.endswith(" end")]
+    parent = found.skeleton.parents[end]
+    assert names[end] == f"{names[parent]} end"
+    rise = found.points[:, end] - found.points[:, parent]
+    assert_close(rise, torch.tensor([0.0, 0.1, 0.0]).double().expand(3, 3), atol=1e-7, rtol=0)
+
+
 def test_unknown_markers_are_connected_by_the_steadiest_sticks(tmp_path: Path) -> None:
     path = tmp_path / "plate.trc"
     path.write_text(MARKERS)

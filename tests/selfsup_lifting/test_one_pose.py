@@ -1,5 +1,8 @@
 """Laws of the network for single poses: it computes what the trained network computes."""
 
+import sys
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -60,3 +63,24 @@ def test_the_columns_of_zeros_are_not_read() -> None:
     outputs = torch.ones(3).numpy()
     one_pose.add_columns(weights, torch.tensor([1.0, 0.0, 0.0, 0.5, 0.0]).numpy(), outputs)
     assert outputs.tolist() == [4.0, 4.0, 4.0]
+
+
+def test_eight_columns_at_a_time_and_the_rest_are_the_product_with_the_matrix() -> None:
+    generator = np.random.default_rng(0)
+    weights, inputs = generator.normal(size=(21, 3)), generator.normal(size=21)
+    inputs[[4, 11]] = 0.0
+    outputs = np.ones(3)
+    one_pose.add_columns(weights, inputs, outputs)
+    np.testing.assert_allclose(outputs, 1 + inputs @ weights, rtol=1e-12)
+
+
+def test_one_pose_is_lifted_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numba", None)
+    monkeypatch.setattr(one_pose, "_add_columns", one_pose._add_columns.__wrapped__)
+    recording = Scene().recording()
+    lifter = Lifter(recording.skeleton, LifterSettings(width=8, blocks=1)).eval()
+    image = normalized_image(recording.cameras, recording.keypoints).float()[0, 0]
+    seen, trust = image.isfinite().all(dim=-1), recording.confidence[0, 0]
+    found = OnePose(lifter)(image, seen, trust)
+    expected = lifter(image[None], seen[None], trust[None]).detach()[0]
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)

@@ -1,6 +1,7 @@
 """Laws of exported models: ONNX Runtime computes what PyTorch computes."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -80,3 +81,13 @@ def test_export_names_what_it_needs(tmp_path: Path, capsys: pytest.CaptureFixtur
         with pytest.raises(SystemExit):
             main(["export", *arguments])
         assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("package", ["onnx", "onnxruntime", "onnxscript"])
+def test_a_package_that_is_not_installed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ValueError, match=rf'm\.onnx needs {package}: pip install "multiview-geom'):
+        onnx_export.require_onnx(tmp_path / "m.onnx")

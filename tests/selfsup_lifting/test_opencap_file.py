@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from multiview_geom import Cameras
 from selfsup_lifting.calibration import load_rig
 from selfsup_lifting.cli import main
-from selfsup_lifting.opencap_file import FILE
+from selfsup_lifting.opencap_file import FILE, LARGEST_FILE
 from selfsup_lifting.read_errors import ReadError
 from tests.selfsup_lifting.cli.test_cli import printed
 from tests.selfsup_lifting.files.damage import DAMAGES, BytesDamage
@@ -101,3 +101,12 @@ def test_a_damaged_calibration_is_refused_or_read(
     damage.inflict(file)
     with suppress(ReadError):
         assert rig_of(file).views == 1
+
+
+@pytest.mark.rejects
+def test_a_file_too_large_for_a_camera_is_not_read(tmp_path: Path) -> None:
+    file = written(tmp_path, camera())
+    with file.open("ab") as opened:
+        opened.truncate(LARGEST_FILE + 1)
+    with pytest.raises(ReadError, match=f"expected at most {LARGEST_FILE} bytes, got"):
+        rig_of(file)

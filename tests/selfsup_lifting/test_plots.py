@@ -1,6 +1,7 @@
 """Laws of the drawings: what an artist shows is the data."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from torch.testing import assert_close
 
-from multiview_geom import camera_to_world
+from multiview_geom import camera_to_world, ring_of_cameras
 from selfsup_lifting.plots import (
     draw_gradient_shares,
     draw_joint_errors,
@@ -24,7 +25,8 @@ from selfsup_lifting.plots import (
     draw_rig_from_the_side,
     draw_skeleton,
 )
-from selfsup_lifting.plots.rig import frustums
+from selfsup_lifting.plots.poses import fit_box
+from selfsup_lifting.plots.rig import frustums, image_sizes
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from selfsup_lifting.upright import UPRIGHT, z_up
 from tests.selfsup_lifting.strategies import Scene, scenes
@@ -173,3 +175,30 @@ def test_losses_and_shares_are_those_of_the_rows() -> None:
             for name in last[table]
         }
         assert drawn == values
+
+
+def test_a_picture_has_the_size_of_its_image() -> None:
+    recording = Scene().recording()
+    axes = draw_keypoints(
+        Figure().add_subplot(), recording.keypoints[0, 0], recording.skeleton, image_size=(640, 480)
+    )
+    assert (axes.get_xlim(), axes.get_ylim()) == ((-0.5, 639.5), (479.5, -0.5))
+
+
+def test_a_box_around_nothing_stays_as_it_is() -> None:
+    axes = Figure().add_subplot(projection="3d")
+    before = axes.get_xlim()
+    fit_box(axes, torch.zeros(0, 3))
+    assert axes.get_xlim() == before
+    fit_box(axes, torch.tensor([[0.0, 0.0, 0.0], [2.0, 0.0, 0.0]]))
+    low, high = axes.get_xlim()
+    assert low < 0.0
+    assert high > 2.0
+
+
+def test_the_size_of_an_image_is_twice_the_principal_point_where_it_is_unknown() -> None:
+    rig = replace(ring_of_cameras(2, radius=4.0, height=1.5), image_size=None)
+    expected = 2 * rig.intrinsics[:, :2, 2].double() + 1
+    assert torch.equal(image_sizes(rig), expected)
+    known = replace(rig, image_size=torch.tensor([[640, 480]] * 2))
+    assert image_sizes(known).tolist() == [[640.0, 480.0]] * 2

@@ -163,7 +163,7 @@ def test_predict_reads_and_writes_a_line_per_frame(
     save_recording(tmp_path / "scene.npz", scene)
     save_cameras(tmp_path / "rig.toml", scene.cameras)
     run = str(tmp_path / "run")
-    small = ["--lifter.width", "8", "--lifter.blocks", "1", "--epochs", "1"]
+    small = ["--lifter.width", "8", "--lifter.blocks", "1", "--epochs", "1", "--recipe", "paper"]
     main(["train", "--data", str(tmp_path / "scene.npz"), "--run", run, *small])
     pixels, trust = scene.keypoints[:1, 1], scene.confidence[:1, 1]
     joints = torch.cat([pixels, trust[..., None]], dim=-1)[0].tolist()
@@ -192,3 +192,10 @@ def test_predict_reads_and_writes_a_line_per_frame(
 def test_a_line_without_pixels_is_one_sentence(joint: str) -> None:
     with pytest.raises(ValueError, match="expected an object with `keypoints`, a list of 1 joints"):
         _parsed(f'{{"keypoints": [{joint}]}}', 0, 1)
+
+
+@pytest.mark.rejects
+def test_a_stream_is_of_one_camera() -> None:
+    recording = Scene(views=2).recording()
+    with pytest.raises(ValueError, match="`camera` must have one view, got cam_1, cam_2"):
+        PoseStream(lifter_of(recording), recording.cameras)

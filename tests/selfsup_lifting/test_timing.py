@@ -14,7 +14,7 @@ from torch.testing import assert_close
 from selfsup_lifting.files import read_results
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording, save_recording
-from selfsup_lifting.timing import camera_delays, in_step, synchronized
+from selfsup_lifting.timing import _pairs, camera_delays, in_step, synchronized
 
 # How far an estimate may be off, with the usual noise of a detector [frames].
 CLOSE = 0.1
@@ -97,3 +97,13 @@ def test_exchanged_sides_are_exchanged_back() -> None:
     assert_close(twice.keypoints, recording.keypoints, **CLOSE_PIXELS)
     with pytest.raises(ValueError, match="no camera 'cam_9'; there are cam_1, cam_2, cam_3"):
         recording.with_exchanged_sides(["cam_9"])
+
+
+@pytest.mark.parametrize("views", [2, 8, 9, 12])
+def test_each_of_many_cameras_is_compared_with_the_next_ones_around_the_ring(views: int) -> None:
+    pairs = _pairs(views)
+    partners = [{one, other} - {view} for view in range(views) for one, other in pairs
+                if view in {one, other}]  # fmt: skip
+    assert len(pairs) == len(set(pairs)) == views * min(views - 1, 8) / 2
+    assert len(partners) == views * min(views - 1, 8)
+    assert all((0, view) in pairs for view in range(1, views) if min(view, views - view) <= 4)

@@ -103,3 +103,10 @@ def markers(trc: Path) -> Tensor:
     """Read a TRC, y up, into world metres, z up."""
     rows = np.loadtxt(trc, skiprows=5)[:, 2:].reshape(100, 21, 3)
     return torch.from_numpy(rows[..., [2, 0, 1]])
+
+
+@pytest.mark.rejects
+def test_one_camera_is_not_enough() -> None:
+    single = Scene(views=2).recording().select_views(["cam_1"])
+    with pytest.raises(ValueError, match=r"^scene 0 has one camera; triangulation needs at "):
+        reconstruct(single)

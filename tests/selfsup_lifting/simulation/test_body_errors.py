@@ -119,3 +119,11 @@ def test_every_level_is_worse_than_the_one_before() -> None:
         seen = film(scene.cameras(), scene.truth(), noise, generator_for(0, "take"), PERSON)
         means.append(float((seen.keypoints - exact.keypoints).norm(dim=-1).nanmean()))
     assert means[0] < 0.7 * means[1] < 0.7**2 * means[2]
+
+
+def test_without_bones_nothing_is_hidden() -> None:
+    points = Skeleton("points", ("a", "b"), (-1, -1), mirrored=(), root=(0,))
+    rig = ring_of_cameras(3, radius=4.0, height=1.5)
+    hidden = hidden_by_body(rig, torch.zeros(5, 2, 3), points)
+    assert hidden.shape == (5, 3, 2)
+    assert not hidden.any()

@@ -177,6 +177,13 @@ def test_who_does_what_comes_from_the_manifest(tmp_path: Path) -> None:
     assert (recording.action, recording.subject) == ("bow", "sad")
 
 
+def test_a_table_of_something_else_is_no_manifest(tmp_path: Path) -> None:
+    (tmp_path / "take_1_bow_sad_3.bvh").write_text(actor())
+    (tmp_path / "manifest.csv").write_text("file,rating\ntake_1_bow_sad_3.bvh,5\n")
+    (recording,) = read_recordings([str(tmp_path)], ReadSettings())
+    assert (recording.action, recording.subject) == ("bow", "sad")
+
+
 def test_noise_belongs_to_the_clip_and_not_to_the_run(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / f"{name}.bvh").write_text(actor())
@@ -207,6 +214,9 @@ def test_noise_belongs_to_the_clip_and_not_to_the_run(tmp_path: Path) -> None:
         ),
         ("0 0 0\n0", "0 0 nan\n0", r"line 95, frame 0: .* for \w+ of \w+, got 'nan'"),
         ("Hand_L", "Hook_L", "no joint for left_wrist among Hips"),
+        ("Head", "Cap", "no joint for nose, head_top among Hips"),
+        ("Foot_L", "Hoof_L", "no joint for left_ankle among Hips"),
+        ("CHANNELS", "", "line 5: expected CHANNELS, got 3"),
     ],
 )
 def test_a_damaged_file_is_refused(tmp_path: Path, old: str, new: str, sentence: str) -> None:
