@@ -2,9 +2,9 @@
 
 Each package is measured by its own tests, with the random examples of CI, and its result is saved
 before the next one begins. A line counts as missing if no test executes it, a branch if no test
-goes that way. The loops that Numba and Triton compile are left out: what executes them is no
-Python. Commands that tests start as processes of their own do not count, and tests that need a GPU
-or files that are not published are skipped.
+goes that way. Processes that tests start count too. The loops that Numba and Triton compile are
+left out: what executes them is no Python. Tests that need a GPU or files that are not published
+are skipped.
 
     python benchmarks/branch_coverage.py [--packages multiview_geom] [--processes 2]
 """
