@@ -187,8 +187,12 @@ def _found(row: Row) -> Iterator[tuple[Path, int]]:
     """Find a change again, wherever its line is now."""
     path = Path("src") / row.module
     module, mutations = _mutations(path)
+    before = row.change.partition(" -> ")[0]
     for at, one in enumerate(mutations):
-        if _difference(module.code, _changed(module, one))[1] == row.change:
+        words = " ".join(module.code_for_node(one.original_node).split())
+        # To make every change of a module takes minutes.
+        near = len(before) >= LONGEST_CHANGE or words in before
+        if near and _difference(module.code, _changed(module, one))[1] == row.change:
             yield path, at
             return
 
