@@ -30,6 +30,7 @@ from multiview_geom._kernels.algebra import (
     multiply,
     scale,
     trace,
+    turn4,
 )
 
 Matrix = tuple[Vector, Vector, Vector]
@@ -269,7 +270,7 @@ def turn_pair(
         beta + moved,
         turned(third[0], third[1], cosine, sine),
         turned(fourth[0], fourth[1], cosine, sine),
-        (combine4(first, second, cosine, -sine), combine4(first, second, sine, cosine)),
+        turn4(first, second, cosine, sine),
     )
 
 

@@ -43,9 +43,9 @@ def _pull_back(inputs: Inputs, outputs: Outputs, gradients: Outputs, wanted: Wan
     of_points = (*engines.flat_arrays(*outputs), *engines.flat(*gradients))
     filled, arrays = cpu_launch.gradients_to_fill(inputs, wanted)
     doubts = np.empty(outputs[0][..., 0].numel(), np.bool_)
-    rest, name = (of_points, (*arrays, doubts)), cpu_gradient.__name__
-    cpu_launch.run(name, "differentiate", inputs, (limit,), *rest)
-    cpu_launch.run_again(name, "differentiate_again", inputs, doubts, *rest)
+    name = cpu_gradient.__name__
+    cpu_launch.run(name, "differentiate", inputs, limit, of_points, arrays, doubts)
+    cpu_launch.run_again(name, "differentiate_again", inputs, doubts, of_points, arrays)
     return cpu_launch.in_order_of_inputs(inputs, filled)
 
 

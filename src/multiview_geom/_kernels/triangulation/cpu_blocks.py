@@ -1,43 +1,55 @@
-"""Blocks of points on a processor: the rig prepared, sightings loaded.
-
-A block's pixels and intermediate numbers lie in rows of LANES entries of one scratch array each,
-so that every loop over the points of a block becomes vector instructions.
-"""
+"""Blocks of points on a processor: the rig prepared, sightings loaded."""
 
 from math import isfinite, nan, sqrt
-from typing import Any, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from multiview_geom._kernels.algebra import (
     Row,
-    Symmetric,
-    Vector,
-    View,
     add_scaled,
+    add_symmetric,
     dot,
-    least_squares_point,
-    normal_terms,
-    principal_point,
     subtract_from_diagonal,
     trace,
     where,
 )
+from multiview_geom._kernels.numba_primitives import LANES, Array, clear
+from multiview_geom._kernels.triangulation.algebra import (
+    View,
+    least_squares_point,
+    normal_terms,
+    principal_point,
+)
 
-Array: TypeAlias = Any
-"""A NumPy array."""
-Sightings: TypeAlias = tuple[Array, tuple[int, ...], Array, tuple[int, ...], bool, int]
-"""Pixels as one flat array, their strides by frame, view, point and coordinate; weights and their
-strides by frame, view and point; whether there are weights; and how many points a frame has."""
+
+class Sightings(NamedTuple):
+    """What the views saw, as flat arrays that are not copied.
+
+    Attributes:
+        pixels: All pixels.
+        steps: Their strides by frame, view, point and coordinate.
+        weights: All weights; empty if there are none.
+        weight_steps: Their strides by frame, view and point.
+        weighted: Whether there are weights.
+        per_frame: How many points a frame has.
+    """
+
+    pixels: Array
+    steps: tuple[int, ...]
+    weights: Array
+    weight_steps: tuple[int, ...]
+    weighted: bool
+    per_frame: int
+
+
 Rig: TypeAlias = tuple[Array, Array, Row]
 """Image centers, rows of the views, and the origin with the scale of the rows."""
 
-LANES = 128
-
-# Rows of the scratch array: Hessian (6), linear term (3), start or point (3), gradient (3), squared
-# residual, quotient and the one before, how many views saw the point, whether it is in doubt, and
-# the largest of its weights, by which all are divided.
-LINEAR, START, GRADIENT, SQUARED = 6, 9, 12, 15
+# Rows of a block: Hessian (6), linear term (3), start or point (3), gradient (3), squared residual,
+# quotient and the one before, how many views saw the point, whether it is in doubt, and the largest
+# of its weights, by which all are divided.
+HESSIAN, LINEAR, START, GRADIENT, SQUARED = 0, 6, 9, 12, 15
 QUOTIENT, LAST, SEEN, DOUBT, UNIT = 16, 17, 18, 19, 20
 ROWS = 21
 # Rows of the image array, per view: across, down, weight.
@@ -63,19 +75,16 @@ def prepare_rig(rigs: Array, frame: int, centers: Array, views: Array) -> Rig:
     for v in range(len(projections)):
         size = max(size, largest_entry(projections[v]))
     size = size if size > 0 else 1.0
-    hessian = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    linear = (0.0, 0.0, 0.0)
+    hessian, linear = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0)
     for v in range(len(projections)):
         if largest_entry(projections[v]) < 0:
             views[v], centers[v] = 0.0, nan
             continue
         center_view(projections[v], size, centers[v], views[v])
+        # The distance from the optical axis is that of the equations of the pixel (0, 0).
         _, across, down = view_of(views, v)
-        a = normal_terms(across, down)
-        first = add_scaled((hessian[0], hessian[1], hessian[2]), (a[0], a[1], a[2]), 1.0)
-        second = add_scaled((hessian[3], hessian[4], hessian[5]), (a[3], a[4], a[5]), 1.0)
-        hessian = (first[0], first[1], first[2], second[0], second[1], second[2])
-        linear = add_scaled(linear, (a[6], a[7], a[8]), 1.0)
+        squares, products = normal_terms(across, down)
+        hessian, linear = add_symmetric(hessian, squares, 1.0), add_scaled(linear, products, 1.0)
     total = trace(hessian)
     if total == 0.0:
         return centers, views, (0.0, 0.0, 0.0, 1.0 / size)
@@ -104,43 +113,26 @@ def center_view(projection: Array, size: float, center: Array, view: Array) -> N
     for row in range(3):
         for k in range(4):
             view[(row + 1) % 3, k] = projection[row, k] / size
-    depth = (view[0, 0], view[0, 1], view[0, 2], view[0, 3])
+    depth = row4(view[0])
     for axis in range(2):
         row = view[axis + 1]
-        center[axis] = principal_point(depth, (row[0], row[1], row[2], row[3]))
+        center[axis] = principal_point(depth, row4(row))
         for k in range(4):
             row[k] -= center[axis] * depth[k]
 
 
+def row4(a: Array) -> Row:
+    """Return the four entries of an array."""
+    return a[0], a[1], a[2], a[3]
+
+
 def view_of(views: Array, v: int) -> View:
     """Return the rows of a view as tuples."""
-    a = views[v]
-    return (
-        (a[0, 0], a[0, 1], a[0, 2], a[0, 3]),
-        (a[1, 0], a[1, 1], a[1, 2], a[1, 3]),
-        (a[2, 0], a[2, 1], a[2, 2], a[2, 3]),
-    )
-
-
-def vector_at(rows: Array, row: int, i: int) -> Vector:
-    """Return three rows of the scratch array at one lane."""
-    return rows[row * LANES + i], rows[(row + 1) * LANES + i], rows[(row + 2) * LANES + i]
-
-
-def hessian_at(rows: Array, i: int) -> Symmetric:
-    """Return the Hessian of one lane."""
-    return (
-        rows[i],
-        rows[LANES + i],
-        rows[2 * LANES + i],
-        rows[3 * LANES + i],
-        rows[4 * LANES + i],
-        rows[5 * LANES + i],
-    )
+    return row4(views[v, 0]), row4(views[v, 1]), row4(views[v, 2])
 
 
 def workspace(views: int, like: Array) -> tuple[Array, Array, Array, Array]:
-    """Allocate a rig, and the image array and the scratch array of a block."""
+    """Allocate a rig, and the image array and the rows of a block."""
     return (
         np.zeros((views, 2)),
         np.zeros((views, 3, 4)),
@@ -165,28 +157,45 @@ def load(
     A sighting that is missing gets weight zero at the center; weights are divided by the largest
     of their point.
     """
-    pixels, (by_frame, by_view, by_point, by_axis), weights, steps, weighted, points = sightings
-    one = image.dtype.type(1)
+    copy_sightings(image, sightings, centers, first, 0, n)
+    leave_out_missing(image, rows, len(centers), sightings.weighted, n)
+
+
+def load_listed(
+    image: Array, rows: Array, sightings: Sightings, centers: Array, listed: Array, n: int
+) -> None:
+    """Load the sightings of n points that stand in a list."""
+    for i in range(n):
+        copy_sightings(image, sightings, centers, listed[i], i, 1)
+    leave_out_missing(image, rows, len(centers), sightings.weighted, n)
+
+
+def copy_sightings(
+    image: Array, sightings: Sightings, centers: Array, first: int, lane: int, n: int
+) -> None:
+    """Copy the sightings of n points in a row, to a lane and those behind it."""
+    one, points = image.dtype.type(1), sightings.per_frame
+    by_frame, by_view, by_point, by_axis = sightings.steps
+    frame_step, view_step, point_step = sightings.weight_steps
     for v in range(len(centers)):
-        at = IMAGE_ROWS * v * LANES
-        done = 0
+        at, done = IMAGE_ROWS * v * LANES + lane, 0
         while done < n:
             # Slices, since an index of unknown sign would keep the loops from becoming vectors.
             frame, point = divmod(first + done, points)
             run = min(points - point, n - done)
-            line = pixels[frame * by_frame + v * by_view + point * by_point :]
+            line = sightings.pixels[frame * by_frame + v * by_view + point * by_point :]
             across, down = image[at + done :], image[at + LANES + done :]
             weight = image[at + 2 * LANES + done :]
             copy_pixels(line, by_point, by_axis, (centers[v, 0], centers[v, 1]), across[:run], down)
-            if weighted:
-                trust = weights[frame * steps[0] + v * steps[1] + point * steps[2] :]
+            if sightings.weighted:
+                base = frame * frame_step + v * view_step + point * point_step
+                trust = sightings.weights[base:]
                 for i in range(run):
-                    weight[i] = trust[steps[2] * i]
+                    weight[i] = trust[point_step * i]
             else:
                 for i in range(run):
                     weight[i] = one
             done += run
-    leave_out_missing(image, rows, len(centers), weighted, n)
 
 
 def copy_pixels(
@@ -209,29 +218,11 @@ def copy_pixels(
             down[i] = line[by_point * i + by_axis] - v0
 
 
-def load_listed(
-    image: Array, rows: Array, sightings: Sightings, centers: Array, listed: Array, n: int
-) -> None:
-    """Load the sightings of n points that stand in a list."""
-    pixels, (by_frame, by_view, by_point, by_axis), weights, steps, weighted, points = sightings
-    for i in range(n):
-        frame, point = divmod(listed[i], points)
-        for v in range(len(centers)):
-            at, base = IMAGE_ROWS * v * LANES + i, frame * by_frame + v * by_view + point * by_point
-            image[at] = pixels[base] - centers[v, 0]
-            image[at + LANES] = pixels[base + by_axis] - centers[v, 1]
-            image[at + 2 * LANES] = 1.0
-            if weighted:
-                image[at + 2 * LANES] = weights[frame * steps[0] + v * steps[1] + point * steps[2]]
-    leave_out_missing(image, rows, len(centers), weighted, n)
-
-
 def leave_out_missing(image: Array, rows: Array, views: int, weighted: bool, n: int) -> None:
     """Give weight zero to what is missing, count the views, divide by the largest weight."""
     one, zero = image.dtype.type(1), image.dtype.type(0)
-    for i in range(n):
-        rows[SEEN * LANES + i] = zero
-        rows[UNIT * LANES + i] = one
+    clear(rows, SEEN, SEEN + 1)
+    rows[UNIT * LANES : (UNIT + 1) * LANES] = one
     for v in range(views):
         at = IMAGE_ROWS * v * LANES
         for i in range(n):
@@ -249,8 +240,7 @@ def leave_out_missing(image: Array, rows: Array, views: int, weighted: bool, n: 
 def divide_by_largest(image: Array, rows: Array, views: int, n: int) -> None:
     """Divide the weights by the largest of their point."""
     one, zero = image.dtype.type(1), image.dtype.type(0)
-    for i in range(n):
-        rows[UNIT * LANES + i] = zero
+    clear(rows, UNIT, UNIT + 1)
     for v in range(views):
         at = (IMAGE_ROWS * v + 2) * LANES
         for i in range(n):
@@ -263,6 +253,12 @@ def divide_by_largest(image: Array, rows: Array, views: int, n: int) -> None:
         at = (IMAGE_ROWS * v + 2) * LANES
         for i in range(n):
             image[at + i] /= rows[UNIT * LANES + i]
+
+
+def point_at(rows: Array, i: int, one: float) -> Row:
+    """Return the point of a lane as a homogeneous vector."""
+    at = START * LANES + i
+    return rows[at], rows[at + LANES], rows[at + 2 * LANES], one
 
 
 def store_doubts(rows: Array, doubts: Array, n: int) -> None:

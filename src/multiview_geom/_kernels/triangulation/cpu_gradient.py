@@ -1,8 +1,7 @@
 """The gradient of linear triangulation on a processor: fused loops, by Numba.
 
-For an upstream gradient g, let h = (B - q)^-1 g and Z = (h.x / |X|^2) X - (h, 0). The gradient in
-every input is that of Z^T A^T A X with Z and X held fixed: see docs/kernels.md. Points whose
-Hessian is ill conditioned are in doubt; `differentiate_again` does them in double precision.
+See `gradient_vector` for the formula. Points whose Hessian is ill conditioned are in doubt;
+`differentiate_again` does them in double precision.
 """
 
 from math import isfinite
@@ -13,39 +12,48 @@ import numpy as np
 from multiview_geom._kernels.algebra import (
     Vector,
     add_scaled,
-    adjugate,
-    determinant,
-    dlt_equation,
+    add_symmetric,
     dot,
     dot4,
-    multiply,
-    normal_terms,
-    residuals_and_depth,
-    scale,
     subtract_from_diagonal,
-    trace,
     where,
+)
+from multiview_geom._kernels.numba_primitives import (
+    LANES,
+    Array,
+    clear,
+    put_row,
+    put_symmetric,
+    put_vector,
+    row_at,
+    symmetric_at,
+    vector_at,
+)
+from multiview_geom._kernels.triangulation.algebra import (
+    equations,
+    gradient_vector,
+    normal_terms,
+    sighting_gradient,
+    view_gradient,
 )
 from multiview_geom._kernels.triangulation.cpu_blocks import (
     DOUBT,
     FEWEST_VIEWS,
+    HESSIAN,
     IMAGE_ROWS,
-    LANES,
     SEEN,
     SQUARED,
     START,
     UNIT,
-    Array,
     Rig,
     Sightings,
     end_of_chunk,
-    hessian_at,
     load,
     load_listed,
+    point_at,
     prepare_rig,
     rounded,
     store_doubts,
-    vector_at,
     view_of,
     workspace,
 )
@@ -53,9 +61,12 @@ from multiview_geom._kernels.triangulation.cpu_blocks import (
 Upstream: TypeAlias = tuple[Array, Array, tuple[int, int, int]]
 """Points as a flat array; the gradient that comes back for them, as a flat array with its steps
 from frame to frame, from point to point and from axis to axis."""
+Gradients: TypeAlias = tuple[Array, Array, Array]
+"""What to fill: flat arrays for pixels and weights, and sums for each chunk of the gradient in a
+rig, in double precision; these two may be empty."""
 
-# Rows of the scratch array that the backward pass uses otherwise: the upstream gradient (3), and
-# the test vector (4).
+# Rows of a block that the backward pass uses otherwise: the upstream gradient (3), and the vector
+# Z (4).
 UPSTREAM, TEST = 6, 12
 
 # The condition of B - q up to which single precision is enough for a gradient, and up to which
@@ -67,9 +78,10 @@ def differentiate(
     rigs: Array,
     sightings: Sightings,
     span: tuple[int, int, int],
-    limit: tuple[float],
+    limit: float,
     of_points: Upstream,
-    gradients: tuple[Array, Array, Array, Array],
+    gradients: Gradients,
+    doubts: Array,
 ) -> None:
     """Turn the gradient in a range of points into that in pixels, weights and projections.
 
@@ -79,29 +91,29 @@ def differentiate(
         span: As for `triangulate`; a chunk makes one sum of the gradient in a rig.
         limit: The condition up to which the loops are accurate enough.
         of_points: The points, and the gradient that comes back for them.
-        gradients: What to fill: flat arrays for pixels and weights, sums for each chunk in double
-            precision (these two may be empty), and which points are in doubt.
+        gradients: What to fill.
+        doubts: What to fill: which points are in doubt.
     """
-    position, last, chunk = span
-    of_pixels, of_weights, of_rig, doubts = gradients
-    kind, per_frame, count = of_pixels.dtype.type, sightings[5], rigs.shape[1]
+    begin, last, chunk = span
+    of_pixels, of_weights, of_rig = gradients
+    per_frame, count = sightings.per_frame, rigs.shape[1]
+    own_limit = of_pixels.dtype.type(limit)
     centers, views, image, rows = workspace(count, of_pixels)
     sums = np.zeros((count if len(of_rig) > 0 else 0, 3, 4))
-    while position < last:
-        end = min(last, (position // chunk + 1) * chunk)
-        rig = prepare_rig(rigs, position // per_frame, centers, views)
+    for start in range(begin, last, chunk):
+        rig = prepare_rig(rigs, start // per_frame, centers, views)
         own = rounded(rig, of_pixels)
         sums[:] = 0
-        while position < end:
-            n = min(LANES, end - position)
-            load(image, rows, sightings, own[0], position, n)
-            load_upstream(rows, of_points, per_frame, position, 0, n)
-            differentiate_block(image, rows, own, kind(limit[0]), sums, n)
-            store(image, of_pixels, of_weights, (position, per_frame, count), 0, n)
-            store_doubts(rows, doubts[position:], n)
-            position += n
+        end = min(start + chunk, last)
+        for first in range(start, end, LANES):
+            n = min(LANES, end - first)
+            load(image, rows, sightings, own[0], first, n)
+            load_upstream(rows, of_points, per_frame, first, 0, n)
+            differentiate_block(image, rows, own, own_limit, sums, n)
+            store(image, of_pixels, of_weights, (first, per_frame, count), 0, n)
+            store_doubts(rows, doubts[first:], n)
         if len(of_rig) > 0:
-            of_rig[(end - 1) // chunk] += sums * rig[2][3]
+            of_rig[start // chunk] += sums * rig[2][3]
 
 
 def differentiate_again(
@@ -110,7 +122,7 @@ def differentiate_again(
     span: tuple[int, int, int],
     listed: Array,
     of_points: Upstream,
-    gradients: tuple[Array, Array, Array, Array],
+    gradients: Gradients,
 ) -> None:
     """Do what `differentiate` does in double precision, for listed points.
 
@@ -123,27 +135,25 @@ def differentiate_again(
         gradients: As for `differentiate`.
     """
     position, last, chunk = span
-    of_pixels, of_weights, of_rig, _ = gradients
-    per_frame, count = sightings[5], rigs.shape[1]
+    of_pixels, of_weights, of_rig = gradients
+    per_frame, count = sightings.per_frame, rigs.shape[1]
     centers, views, image, rows = workspace(count, np.zeros(1))
     sums = np.zeros((count if len(of_rig) > 0 else 0, 3, 4))
     while position < last:
         end = end_of_chunk(listed, position, last, chunk)
-        group = listed[position] // chunk
         rig = prepare_rig(rigs, listed[position] // per_frame, centers, views)
         sums[:] = 0
-        while position < end:
-            n = min(LANES, end - position)
-            load_listed(image, rows, sightings, centers, listed[position:], n)
-            for k in range(n):
-                load_upstream(rows, of_points, per_frame, listed[position + k], k, 1)
+        for first in range(position, end, LANES):
+            n, block = min(LANES, end - first), listed[first:]
+            load_listed(image, rows, sightings, centers, block, n)
+            for i in range(n):
+                load_upstream(rows, of_points, per_frame, block[i], i, 1)
             differentiate_block(image, rows, rig, DOUBLE_GRADIENT, sums, n)
-            for k in range(n):
-                to = (listed[position + k], per_frame, count)
-                store(image, of_pixels, of_weights, to, k, 1)
-            position += n
+            for i in range(n):
+                store(image, of_pixels, of_weights, (block[i], per_frame, count), i, 1)
         if len(of_rig) > 0:
-            of_rig[group] += sums * rig[2][3]
+            of_rig[listed[position] // chunk] += sums * rig[2][3]
+        position = end
 
 
 def differentiate_block(
@@ -153,25 +163,25 @@ def differentiate_block(
     centers, views, (x, y, z, _) = rig
     leave_out_unknown(rows, (x, y, z), n)
     equations_at_points(image, rows, views, n)
-    test_vectors(rows, (x, y, z), limit, n)
+    find_gradient_vectors(rows, (x, y, z), limit, n)
     if len(sums) > 0:
         pull_back_to_rig(image, rows, centers, views, (x, y, z), sums, n)
     pull_back(image, rows, views, n)
 
 
 def load_upstream(
-    rows: Array, of_points: Upstream, points: int, first: int, at: int, n: int
+    rows: Array, of_points: Upstream, points: int, first: int, lane: int, n: int
 ) -> None:
-    """Load n points in a row and the gradient that comes back for them, from lane `at`.
+    """Load n points in a row and the gradient that comes back for them, to a lane and behind it.
 
     `points` is the number of points per frame.
     """
     found, back, (by_frame, by_point, by_axis) = of_points
     for axis in range(3):
-        line, start = found[3 * first + axis :], rows[(START + axis) * LANES + at :]
+        line, start = found[3 * first + axis :], rows[(START + axis) * LANES + lane :]
         for i in range(n):
             start[i] = line[3 * i]
-        upstream, done = rows[(UPSTREAM + axis) * LANES + at :], 0
+        upstream, done = rows[(UPSTREAM + axis) * LANES + lane :], 0
         while done < n:
             frame, point = divmod(first + done, points)
             run = min(points - point, n - done)
@@ -189,59 +199,40 @@ def leave_out_unknown(rows: Array, origin: Vector, n: int) -> None:
         x, y, z = vector_at(rows, START, i)
         a, b, c = vector_at(rows, UPSTREAM, i)
         known = ((x + y + z) * zero == zero) & (rows[SEEN * LANES + i] >= FEWEST_VIEWS)
-        rows[START * LANES + i] = where(known, x - origin[0], zero)
-        rows[(START + 1) * LANES + i] = where(known, y - origin[1], zero)
-        rows[(START + 2) * LANES + i] = where(known, z - origin[2], zero)
-        rows[UPSTREAM * LANES + i] = where(known, a, zero)
-        rows[(UPSTREAM + 1) * LANES + i] = where(known, b, zero)
-        rows[(UPSTREAM + 2) * LANES + i] = where(known, c, zero)
+        x, y, z = x - origin[0], y - origin[1], z - origin[2]
+        start = where(known, x, zero), where(known, y, zero), where(known, z, zero)
+        upstream = where(known, a, zero), where(known, b, zero), where(known, c, zero)
+        put_vector(rows, START, i, start)
+        put_vector(rows, UPSTREAM, i, upstream)
 
 
 def equations_at_points(image: Array, rows: Array, views: Array, n: int) -> None:
     """Sum B, and the squared residual at the points."""
-    one, zero = rows.dtype.type(1), rows.dtype.type(0)
-    for k in range(6):
-        for i in range(n):
-            rows[k * LANES + i] = zero
-    for i in range(n):
-        rows[SQUARED * LANES + i] = zero
+    one = rows.dtype.type(1)
+    clear(rows, HESSIAN, HESSIAN + 6)
+    clear(rows, SQUARED, SQUARED + 1)
     for v in range(len(views)):
-        depth, across, down = view_of(views, v)
-        at = IMAGE_ROWS * v * LANES
+        view, at = view_of(views, v), IMAGE_ROWS * v * LANES
         for i in range(n):
-            x, y, z = vector_at(rows, START, i)
-            p = dlt_equation(across, depth, image[at + i])
-            q = dlt_equation(down, depth, image[at + LANES + i])
-            a = normal_terms(p, q)
-            r, s = dot4(p, (x, y, z, one)), dot4(q, (x, y, z, one))
-            w = image[at + 2 * LANES + i]
-            rows[i] += w * a[0]
-            rows[LANES + i] += w * a[1]
-            rows[2 * LANES + i] += w * a[2]
-            rows[3 * LANES + i] += w * a[3]
-            rows[4 * LANES + i] += w * a[4]
-            rows[5 * LANES + i] += w * a[5]
+            p, q = equations(image[at + i], image[at + LANES + i], view)
+            squares, _ = normal_terms(p, q)
+            point, w = point_at(rows, i, one), image[at + 2 * LANES + i]
+            r, s = dot4(p, point), dot4(q, point)
+            hessian = add_symmetric(symmetric_at(rows, HESSIAN, i), squares, w)
+            put_symmetric(rows, HESSIAN, i, hessian)
             rows[SQUARED * LANES + i] += w * (r * r + s * s)
 
 
-def test_vectors(rows: Array, origin: Vector, limit: float, n: int) -> None:
+def find_gradient_vectors(rows: Array, origin: Vector, limit: float, n: int) -> None:
     """Find the vectors Z that the gradient of every input is made of."""
     one, zero = rows.dtype.type(1), rows.dtype.type(0)
     for i in range(n):
-        point = add_scaled(vector_at(rows, START, i), origin, one)
-        length = one + dot(point, point)
-        shifted = subtract_from_diagonal(hessian_at(rows, i), rows[SQUARED * LANES + i] / length)
-        cofactors = adjugate(shifted)
-        det = determinant(shifted, cofactors)
-        sure = (det > zero) & (trace(shifted) * trace(cofactors) < limit * det)
-        inverse = where(sure, one, zero) / where(sure, det, one)
-        pull = scale(multiply(cofactors, vector_at(rows, UPSTREAM, i)), inverse)
-        last = dot(pull, point) / length
-        x, y, z = vector_at(rows, START, i)
-        rows[TEST * LANES + i] = last * x - pull[0]
-        rows[(TEST + 1) * LANES + i] = last * y - pull[1]
-        rows[(TEST + 2) * LANES + i] = last * z - pull[2]
-        rows[(TEST + 3) * LANES + i] = last
+        start, upstream = vector_at(rows, START, i), vector_at(rows, UPSTREAM, i)
+        point = add_scaled(start, origin, one)
+        quotient = rows[SQUARED * LANES + i] / (one + dot(point, point))
+        shifted = subtract_from_diagonal(symmetric_at(rows, HESSIAN, i), quotient)
+        test, sure = gradient_vector(shifted, start, point, upstream, limit, one)
+        put_row(rows, TEST, i, test)
         rows[DOUBT * LANES + i] = where(sure, zero, one)
 
 
@@ -249,20 +240,16 @@ def pull_back(image: Array, rows: Array, views: Array, n: int) -> None:
     """Put the gradient in the pixels and in the weights where these were loaded."""
     one, zero = rows.dtype.type(1), rows.dtype.type(0)
     for v in range(len(views)):
-        view = view_of(views, v)
-        at = IMAGE_ROWS * v * LANES
+        view, at = view_of(views, v), IMAGE_ROWS * v * LANES
         for i in range(n):
-            x, y, z = vector_at(rows, START, i)
-            a, b, c = vector_at(rows, TEST, i)
-            last = rows[(TEST + 3) * LANES + i]
-            u, w, weight = image[at + i], image[at + LANES + i], image[at + 2 * LANES + i]
-            r, s, depth = residuals_and_depth(u, w, view, (x, y, z, one))
-            t, q, test_depth = residuals_and_depth(u, w, view, (a, b, c, last))
-            image[at + i] = weight * (r * test_depth + t * depth)
-            image[at + LANES + i] = weight * (s * test_depth + q * depth)
-            image[at + 2 * LANES + i] = (
-                where(weight > zero, r * t + s * q, zero) / rows[UNIT * LANES + i]
+            vectors = point_at(rows, i, one), row_at(rows, TEST, i)
+            weight = image[at + 2 * LANES + i]
+            of_u, of_v, of_weight = sighting_gradient(
+                image[at + i], image[at + LANES + i], weight, view, vectors
             )
+            image[at + i], image[at + LANES + i] = of_u, of_v
+            of_weight = where(weight > zero, of_weight, zero)
+            image[at + 2 * LANES + i] = of_weight / rows[UNIT * LANES + i]
 
 
 def pull_back_to_rig(
@@ -273,23 +260,15 @@ def pull_back_to_rig(
     for v in range(len(views)):
         if not isfinite(centers[v, 0]):
             continue
-        view = view_of(views, v)
+        view, center = view_of(views, v), (centers[v, 0], centers[v, 1])
         at = IMAGE_ROWS * v * LANES
         for i in range(n):
-            y, t = vector_at(rows, START, i), vector_at(rows, TEST, i)
-            last = rows[(TEST + 3) * LANES + i]
-            x, z = add_scaled(y, origin, one), add_scaled(t, origin, last)
-            u, w, weight = image[at + i], image[at + LANES + i], image[at + 2 * LANES + i]
-            r, s, _ = residuals_and_depth(u, w, view, (y[0], y[1], y[2], one))
-            p, q, _ = residuals_and_depth(u, w, view, (t[0], t[1], t[2], last))
-            u, w = u + centers[v, 0], w + centers[v, 1]
-            point, test = (x[0], x[1], x[2], one), (z[0], z[1], z[2], last)
-            for k in range(4):
-                across = weight * (p * point[k] + r * test[k])
-                down = weight * (q * point[k] + s * test[k])
-                sums[v, 0, k] -= across
-                sums[v, 1, k] -= down
-                sums[v, 2, k] += u * across + w * down
+            sighting = image[at + i], image[at + LANES + i], image[at + 2 * LANES + i]
+            vectors = point_at(rows, i, one), row_at(rows, TEST, i)
+            gradient = view_gradient(sighting, center, view, origin, vectors)
+            for row in range(3):
+                for k in range(4):
+                    sums[v, row, k] += gradient[row][k]
 
 
 def store(
@@ -297,28 +276,27 @@ def store(
     of_pixels: Array,
     of_weights: Array,
     where_to: tuple[int, int, int],
-    at: int,
+    lane: int,
     n: int,
 ) -> None:
-    """Write the gradient of n points in a row, from lane `at`, to contiguous flat arrays.
+    """Write the gradient of n points in a row, from a lane on, to contiguous flat arrays.
 
     `where_to` is the first point, counted over all frames, the points per frame, and the views.
     """
     first, points, views = where_to
     for v in range(views):
-        lane = IMAGE_ROWS * v * LANES + at
-        done = 0
+        at, done = IMAGE_ROWS * v * LANES + lane, 0
         while done < n:
             frame, point = divmod(first + done, points)
             run = min(points - point, n - done)
             start = (frame * views + v) * points + point
             line = of_pixels[2 * start :]
-            across, down = image[lane + done :], image[lane + LANES + done :]
+            across, down = image[at + done :], image[at + LANES + done :]
             for i in range(run):
                 line[2 * i] = across[i]
                 line[2 * i + 1] = down[i]
             if len(of_weights) > 0:
-                line, weight = of_weights[start:], image[lane + 2 * LANES + done :]
+                line, weight = of_weights[start:], image[at + 2 * LANES + done :]
                 for i in range(run):
                     line[i] = weight[i]
             done += run

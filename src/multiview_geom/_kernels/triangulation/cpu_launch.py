@@ -1,7 +1,6 @@
 """How tensors go through the loops that triangulate on a processor."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -9,6 +8,7 @@ from torch import Tensor
 
 from multiview_geom._kernels import engines
 from multiview_geom._kernels.differentiable import Given, Wanted
+from multiview_geom._kernels.triangulation.cpu_blocks import Sightings
 
 # Ranges of points that threads share end at multiples of this, so that the sums of the gradient
 # in the projections do not depend on the number of threads.
@@ -24,9 +24,10 @@ def run(module: str, loop: str, inputs: Sequence[Given], *rest: object) -> None:
         inputs: Projections, pixels, and weights or None.
         rest: The arguments that follow the range of points.
     """
-    start, (arguments, (points, chunk)) = _compiled(module, loop), _arguments(*inputs)
+    start, given = engines.numba_functions(module)[loop], _arguments(*inputs)
+    points, chunk = _sizes(*inputs)
     engines.split(
-        lambda first, last: start(*arguments, (first, last, chunk), *rest), points, step=chunk
+        lambda first, last: start(*given, (first, last, chunk), *rest), points, step=chunk
     )
 
 
@@ -37,11 +38,12 @@ def run_again(
     listed = np.flatnonzero(doubts)
     if not len(listed):
         return
-    start, (arguments, (points, chunk)) = _compiled(module, loop), _arguments(*inputs)
+    start, given = engines.numba_functions(module)[loop], _arguments(*inputs)
+    points, chunk = _sizes(*inputs)
 
     def work(first: int, last: int) -> None:
         low, high = np.searchsorted(listed, (first, last))
-        start(*arguments, (low, high, chunk), listed, *rest)
+        start(*given, (low, high, chunk), listed, *rest)
 
     engines.split(work, points, step=chunk)
 
@@ -54,7 +56,7 @@ def gradients_to_fill(
     The last is a sum for each chunk. Those of weights and projections are empty unless wanted.
     """
     projections, pixels, _ = inputs
-    _, (points, chunk) = _arguments(*inputs)
+    points, chunk = _sizes(*inputs)
     chunks = -(-points // chunk) if wanted[0] and chunk else 0
     of_pixels = pixels.new_empty(pixels.shape)
     of_weights = pixels.new_empty(pixels.shape[:-1] if wanted[2] else (0,))
@@ -72,17 +74,16 @@ def in_order_of_inputs(
     return of_rig.to(of_pixels.dtype), of_pixels, of_weights
 
 
-def _compiled(module: str, loop: str) -> Any:  # noqa: ANN401 - a function that Numba made
-    return engines.numba_functions(module)[loop]
+def _sizes(projections: Tensor, pixels: Tensor, _: Given) -> tuple[int, int]:
+    """Return how many points all frames have, and how many of them make a chunk."""
+    frames, _, points, _ = pixels.shape
+    return frames * points, CHUNK if len(projections) == 1 else points
 
 
-def _arguments(projections: Tensor, pixels: Tensor, weights: Given) -> tuple[Any, tuple[int, int]]:
-    """Return the rig and the sightings for a loop; the number of points, and of those in a chunk.
-
-    The sightings are flat arrays with their strides.
-    """
+def _arguments(projections: Tensor, pixels: Tensor, weights: Given) -> tuple[np.ndarray, Sightings]:
+    """Return the rigs and the sightings for a loop."""
     image, steps = engines.flat(pixels)
     trust, trust_steps = (image[:0], (0, 0, 0)) if weights is None else engines.flat(weights)
-    rig, (frames, _, points, _) = projections.detach().contiguous().numpy(), pixels.shape
-    sightings = (image, steps, trust, trust_steps, weights is not None, points)
-    return (rig, sightings), (frames * points, CHUNK if len(projections) == 1 else points)
+    weighted, points = weights is not None, pixels.shape[2]
+    sightings = Sightings(image, steps, trust, trust_steps, weighted, points)
+    return projections.detach().contiguous().numpy(), sightings

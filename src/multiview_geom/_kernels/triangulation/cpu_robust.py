@@ -15,27 +15,28 @@ from multiview_geom._kernels.algebra import (
     dot,
     scale,
     sqrt,
-    squared_error,
     where,
 )
+from multiview_geom._kernels.numba_primitives import LANES, Array, put_row, put_vector, vector_at
+from multiview_geom._kernels.triangulation.algebra import squared_error
 from multiview_geom._kernels.triangulation.cpu_blocks import (
     IMAGE_ROWS,
-    LANES,
     START,
-    Array,
     Sightings,
     load,
-    vector_at,
+    point_at,
     view_of,
 )
-from multiview_geom._kernels.triangulation.cpu_reweighted import (
+from multiview_geom._kernels.triangulation.cpu_metric_rig import (
     MetricRig,
-    keep_fixed,
     metric_workspace,
     prepare_metric_rig,
+    vector3,
+)
+from multiview_geom._kernels.triangulation.cpu_reweighted import (
+    keep_fixed,
     reweighted_step,
     start_at_origin,
-    vector3,
 )
 
 Settings: TypeAlias = tuple[float, int, float]
@@ -62,65 +63,58 @@ def select_inliers(
     inliers: Array,
 ) -> None:
     """Tell which sightings of a range of points agree, in a flat array, view by view in a frame."""
-    position, last, chunk = span
-    (threshold, per_view, given), views, points = settings, rigs.shape[1], sightings[5]
+    begin, last, chunk = span
+    (threshold, per_view, given), views, points = settings, rigs.shape[1], sightings.per_frame
     rig, image, trust, rows = metric_workspace(views)
-    kept, rays, pairs = (
-        trust.copy(),
-        np.empty(RAY_ROWS * views * LANES),
-        np.empty(PAIR_ROWS * LANES),
-    )
+    rays, pairs = np.empty(RAY_ROWS * views * LANES), np.empty(PAIR_ROWS * LANES)
+    kept = trust.copy()
     widths, partners = np.empty((views // 2, LANES)), np.empty((per_view, LANES), np.int64)
-    while position < last:
-        prepare_metric_rig(rigs, position // points, rig)
-        end = min(last, (position // chunk + 1) * chunk)
-        while position < end:
-            n = min(LANES, end - position)
-            load(image, rows, sightings, rig[0], position, n)
+    for start in range(begin, last, chunk):
+        prepare_metric_rig(rigs, start // points, rig)
+        end = min(start + chunk, last)
+        for first in range(start, end, LANES):
+            n = min(LANES, end - first)
+            load(image, rows, sightings, rig.centers, first, n)
             start_at_origin(image, trust, rows, rig, given, n)
             find_rays(image, trust, rays, rig, n)
             pairs[BEST * LANES : (BEST + 1) * LANES] = inf
             pairs[(BEST + 1) * LANES :] = nan
             for v in range(views):
-                choose_partners(rays, rig, v, widths, partners, n)
+                choose_partners(rays, v, widths, partners, n)
                 for slot in range(per_view):
                     load_partner(rays, rig, partners[slot], pairs, n)
                     find_candidates(rays, rig, v, pairs, n)
-                    score_candidates(image, trust, rig[1], pairs, threshold * threshold, n)
+                    score_candidates(image, trust, rig.views, pairs, threshold * threshold, n)
                     keep_best(pairs, n)
             rows[START * LANES : (START + 3) * LANES] = pairs[(BEST + 1) * LANES :]
             for widening in WIDENINGS:
-                agree(image, trust, kept, rows, rig[1], widening * threshold, n)
-                reweighted_step(image, kept, rows, rig[1], True, n)  # noqa: FBT003
-            agree(image, trust, kept, rows, rig[1], threshold, n)
+                agree(image, trust, kept, rows, rig.views, widening * threshold, n)
+                reweighted_step(image, kept, rows, rig.views, True, n)  # noqa: FBT003
+            agree(image, trust, kept, rows, rig.views, threshold, n)
             keep_fixed(kept, rows, rig, given, n)
-            store_inliers(kept, inliers, (position, points, views), n)
-            position += n
+            store_inliers(kept, inliers, (first, points, views), n)
 
 
 def find_rays(image: Array, trust: Array, rays: Array, rig: MetricRig, n: int) -> None:
     """Find the unit direction of the ray of every sighting, and copy its weight."""
-    for v in range(len(rig[1])):
-        a, b, c = vector3(rig[2][v, 0]), vector3(rig[2][v, 1]), vector3(rig[2][v, 2])
-        at, to = IMAGE_ROWS * v * LANES, RAY_ROWS * v * LANES
+    for v in range(len(rig.views)):
+        columns = rig.inverses[v]
+        a, b, c = vector3(columns[0]), vector3(columns[1]), vector3(columns[2])
+        at = IMAGE_ROWS * v * LANES
         for i in range(n):
             ray = add_scaled(add_scaled(c, a, image[at + i]), b, image[at + LANES + i])
             squared = dot(ray, ray)
             ray = scale(ray, 1.0 / sqrt(where(squared > 0.0, squared, 1.0)))
-            rays[to + i] = ray[0]
-            rays[to + LANES + i] = ray[1]
-            rays[to + 2 * LANES + i] = ray[2]
-            rays[to + 3 * LANES + i] = trust[v * LANES + i]
+            weight = trust[v * LANES + i]
+            put_row(rays, RAY_ROWS * v, i, (ray[0], ray[1], ray[2], weight))
 
 
-def choose_partners(
-    rays: Array, rig: MetricRig, v: int, widths: Array, partners: Array, n: int
-) -> None:
+def choose_partners(rays: Array, v: int, widths: Array, partners: Array, n: int) -> None:
     """Choose the partners of a view whose rays are closest to perpendicular to its own.
 
     Counted in a circle, a partner is at most half the views away.
     """
-    views = len(rig[1])
+    views = len(rays) // (RAY_ROWS * LANES)
     if len(partners) == len(widths):
         for slot in range(len(partners)):
             partners[slot] = (v + views - slot - 1) % views
@@ -153,18 +147,15 @@ def load_partner(rays: Array, rig: MetricRig, partners: Array, pairs: Array, n: 
         for k in range(RAY_ROWS):
             pairs[k * LANES + i] = rays[at + k * LANES]
         for k in range(3):
-            pairs[(CENTER + k) * LANES + i] = rig[3][partners[i], k]
+            pairs[(CENTER + k) * LANES + i] = rig.places[partners[i], k]
 
 
 def find_candidates(rays: Array, rig: MetricRig, v: int, pairs: Array, n: int) -> None:
     """Find the points halfway between two rays; NaN where one is missing."""
-    center, own = vector3(rig[3][v]), rays[RAY_ROWS * v * LANES :]
+    center, own = vector3(rig.places[v]), rays[RAY_ROWS * v * LANES :]
     for i in range(n):
-        ray, other, its_center = (
-            vector_at(own, 0, i),
-            vector_at(pairs, 0, i),
-            vector_at(pairs, CENTER, i),
-        )
+        ray, other = vector_at(own, 0, i), vector_at(pairs, 0, i)
+        its_center = vector_at(pairs, CENTER, i)
         between, normal = add_scaled(its_center, center, -1.0), cross(ray, other)
         squared_sine = dot(normal, normal)
         both = (own[3 * LANES + i] > 0.0) & (pairs[3 * LANES + i] > 0.0) & (squared_sine > 0.0)
@@ -172,9 +163,8 @@ def find_candidates(rays: Array, rig: MetricRig, v: int, pairs: Array, n: int) -
         reach = dot(cross(between, other), normal) * half
         its_reach = dot(cross(between, ray), normal) * half
         ends = add_scaled(scale(ray, reach), other, its_reach)
-        pairs[CANDIDATE * LANES + i] = ends[0] + 0.5 * (center[0] + its_center[0])
-        pairs[(CANDIDATE + 1) * LANES + i] = ends[1] + 0.5 * (center[1] + its_center[1])
-        pairs[(CANDIDATE + 2) * LANES + i] = ends[2] + 0.5 * (center[2] + its_center[2])
+        middle = scale(add_scaled(center, its_center, 1.0), 0.5)
+        put_vector(pairs, CANDIDATE, i, add_scaled(ends, middle, 1.0))
         pairs[SCORE * LANES + i] = 0.0 * half
 
 
@@ -199,10 +189,9 @@ def keep_best(pairs: Array, n: int) -> None:
         x, y, z = vector_at(pairs, CANDIDATE, i)
         a, b, c = vector_at(pairs, BEST + 1, i)
         score, best = pairs[SCORE * LANES + i], pairs[BEST * LANES + i]
+        chosen = where(better, x, a), where(better, y, b), where(better, z, c)
         pairs[BEST * LANES + i] = where(better, score, best)
-        pairs[(BEST + 1) * LANES + i] = where(better, x, a)
-        pairs[(BEST + 2) * LANES + i] = where(better, y, b)
-        pairs[(BEST + 3) * LANES + i] = where(better, z, c)
+        put_vector(pairs, BEST + 1, i, chosen)
 
 
 def agree(
@@ -213,9 +202,8 @@ def agree(
     for v in range(len(views)):
         view, at = view_of(views, v), IMAGE_ROWS * v * LANES
         for i in range(n):
-            x, y, z = vector_at(rows, START, i)
             u, w = image[at + i], image[at + LANES + i]
-            squared, depth = squared_error(u, w, view, (x, y, z, 1.0))
+            squared, depth = squared_error(u, w, view, point_at(rows, i, 1.0))
             near = (depth > 0.0) & (squared < limit)
             kept[v * LANES + i] = where(near, trust[v * LANES + i], 0.0)
 

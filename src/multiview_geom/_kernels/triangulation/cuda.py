@@ -11,25 +11,29 @@ import triton.language as tl
 from multiview_geom._kernels.algebra import (
     Symmetric,
     Vector,
-    about_origin,
     add_scaled,
+    add_symmetric,
+    dot,
+    scale,
+    subtract_from_diagonal,
+    unit_axes,
+)
+from multiview_geom._kernels.triangulation.algebra import (
+    about_origin,
     append_row,
     apply_transpose,
     characteristic_polynomial,
     columns_of,
-    dlt_equation,
-    dot,
+    equations,
+    is_minimum,
     least_squares_point,
     normal_terms,
     orthogonalize,
+    point_of_smallest,
     quotient_after,
     residuals_and_depth,
     shifted_move,
-    shortest_column,
     smallest_root,
-    subtract_from_diagonal,
-    uncertainty,
-    unit_axes,
 )
 from multiview_geom._kernels.triangulation.cpu import JACOBI_SWEEPS, ORTHOGONAL, SECOND_TRY, SINGLE
 from multiview_geom._kernels.triangulation.cpu_blocks import FEWEST_VIEWS
@@ -46,11 +50,9 @@ from multiview_geom._kernels.triangulation.cuda_blocks import (
 )
 from multiview_geom._kernels.triton_primitives import Lanes, Pointer, choose, some, store_vector
 
-LANES = 128
-SINGLE_STEPS, SINGLE_LEFT, SINGLE_SPREAD = SINGLE
-DOUBLE_STEPS, DOUBLE_LEFT, DOUBLE_SPREAD = SECOND_TRY
-# Steps of Laguerre's iteration.
-CLIMBS = 5
+SINGLE_STEPS, SINGLE_LEFT, SINGLE_LOST = SINGLE
+# Double precision always starts from the root, as the second try of the loops.
+DOUBLE_STEPS, DOUBLE_LEFT, DOUBLE_LOST = SECOND_TRY
 
 
 def triangulate(given: Given, points: Pointer, sizes: Sizes, shared: tl.constexpr) -> None:
@@ -83,11 +85,7 @@ def solve_in_double(seen: Sightings, inside: Lanes) -> tuple[Vector, Lanes]:
 
 
 def minimize(seen: Sightings, unit: Lanes) -> tuple[Vector, Lanes, Lanes]:
-    """Find points; tell which of them at least two views saw, and which are sure.
-
-    In double precision the quotient starts from the smallest root of the characteristic
-    polynomial, since Newton's iteration may leave it where the sightings disagree wildly.
-    """
+    """Find points; tell which of them at least two views saw, and which are sure."""
     wide: tl.constexpr = unit.dtype == tl.float64
     hessian, linear, count = normal_equations(seen, unit)
     start = least_squares_point(hessian, linear, 1.0)
@@ -95,10 +93,7 @@ def minimize(seen: Sightings, unit: Lanes) -> tuple[Vector, Lanes, Lanes]:
     start = add_scaled(start, origin_of(seen), 1.0)
     quotient = squared / (1 + dot(start, start))
     if wide:
-        d, c, b, a = characteristic_polynomial(hessian, start, squared)
-        quotient = quotient * 0
-        for _ in range(CLIMBS):
-            quotient = smallest_root(d, c, b, a, quotient)
+        quotient = smallest_root(characteristic_polynomial(hessian, start, squared))
     last = quotient
     for _ in tl.static_range(DOUBLE_STEPS if wide else SINGLE_STEPS):
         last = quotient
@@ -107,24 +102,21 @@ def minimize(seen: Sightings, unit: Lanes) -> tuple[Vector, Lanes, Lanes]:
     move = shifted_move(hessian, quotient, start, gradient, 1.0)
     point = add_scaled(start, move, 1.0)
     shifted = subtract_from_diagonal(hessian, quotient)
-    left, spread = uncertainty(shifted, last - quotient, move, point, 1.0)
-    sure = (left >= 0) & (left < (DOUBLE_LEFT if wide else SINGLE_LEFT))
-    sure = sure & (spread < (DOUBLE_SPREAD if wide else SINGLE_SPREAD))
+    limits = DOUBLE_LEFT if wide else SINGLE_LEFT, DOUBLE_LOST if wide else SINGLE_LOST
+    sure = is_minimum(shifted, quotient - last, move, point, limits, 1.0)
     return point, count >= FEWEST_VIEWS, sure
 
 
 def normal_equations(seen: Sightings, unit: Lanes) -> tuple[Symmetric, Vector, Lanes]:
     """Sum the normal_terms of the equations, B and b, and count the views that saw each point."""
     zero = unit * 0
-    first, second, linear, count = (zero, zero, zero), (zero, zero, zero), (zero, zero, zero), zero
+    hessian, linear, count = (zero, zero, zero, zero, zero, zero), (zero, zero, zero), zero
     for view in range(seen[1]):
-        u, v, w, known, (depth, across, down), _ = sighting(seen, view, unit)
-        a = normal_terms(dlt_equation(across, depth, u), dlt_equation(down, depth, v))
-        first = add_scaled(first, (a[0], a[1], a[2]), w)
-        second = add_scaled(second, (a[3], a[4], a[5]), w)
-        linear = add_scaled(linear, (a[6], a[7], a[8]), w)
+        u, v, w, known, rows, _ = sighting(seen, view, unit)
+        p, q = equations(u, v, rows)
+        squares, products = normal_terms(p, q)
+        hessian, linear = add_symmetric(hessian, squares, w), add_scaled(linear, products, w)
         count += tl.where(known, 1, 0)
-    hessian = first[0], first[1], first[2], second[0], second[1], second[2]
     return hessian, linear, count
 
 
@@ -148,17 +140,16 @@ def solve_from_factor(seen: Sightings, unit: Lanes) -> Vector:
     zero = unit * 0
     nothing = zero, zero, zero, zero
     factor = nothing, nothing, nothing, nothing
-    x, y, z = origin_of(seen)
+    shift = scale(origin_of(seen), -1)
     for view in range(seen[1]):
-        u, v, w, _, (depth, across, down), _ = sighting(seen, view, unit)
+        u, v, w, _, rows, _ = sighting(seen, view, unit)
+        p, q = equations(u, v, rows)
         root = tl.sqrt(w)
-        p, q = dlt_equation(across, depth, u), dlt_equation(down, depth, v)
-        factor = append_row(factor, about_origin(p, (-x, -y, -z), root))
-        factor = append_row(factor, about_origin(q, (-x, -y, -z), root))
+        factor = append_row(factor, about_origin(p, shift, root))
+        factor = append_row(factor, about_origin(q, shift, root))
     columns, axes = columns_of(factor), unit_axes(zero)
     sweep, skew = 0, some(zero == 0)
     while (sweep < JACOBI_SWEEPS) & skew:
         columns, axes, largest = orthogonalize(columns, axes)
         sweep, skew = sweep + 1, some(largest > ORTHOGONAL)
-    x, y, z, w = shortest_column(columns, axes)
-    return x / w, y / w, z / w
+    return point_of_smallest(columns, axes)

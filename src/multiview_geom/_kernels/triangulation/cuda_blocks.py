@@ -12,14 +12,16 @@ from multiview_geom._kernels.algebra import (
     Pair,
     Row,
     Vector,
+    combine4,
+    subtract_from_diagonal,
+    trace,
+)
+from multiview_geom._kernels.triangulation.algebra import (
     View,
     about_origin,
-    combine4,
     least_squares_point,
     normal_terms,
     principal_point,
-    subtract_from_diagonal,
-    trace,
 )
 from multiview_geom._kernels.triangulation.cpu_blocks import ORIGIN_PULL
 from multiview_geom._kernels.triton_primitives import Lanes, Pointer, items, store_vector
@@ -103,16 +105,19 @@ def usable_row(a: Row, usable: Lanes, size: Lanes) -> Row:
 
 def origin_and_scale(across: Row, down: Row, views: int) -> Row:
     """Return the point nearest to all optical axes, and what scales the rows to about one."""
-    a = normal_terms(across, down)
-    first = tl.sum(a[0], axis=0), tl.sum(a[1], axis=0), tl.sum(a[2], axis=0)
-    second = tl.sum(a[3], axis=0), tl.sum(a[4], axis=0), tl.sum(a[5], axis=0)
-    linear = tl.sum(a[6], axis=0), tl.sum(a[7], axis=0), tl.sum(a[8], axis=0)
-    hessian = first[0], first[1], first[2], second[0], second[1], second[2]
+    (a, b, c, d, e, f), linear = normal_terms(across, down)
+    (a, b, c), (d, e, f) = sum_lanes((a, b, c)), sum_lanes((d, e, f))
+    hessian, linear = (a, b, c, d, e, f), sum_lanes(linear)
     total = trace(hessian)
     safe = tl.where(total > 0, total, 1)
     pulled = subtract_from_diagonal(hessian, -ORIGIN_PULL * safe)
     x, y, z = least_squares_point(pulled, linear, 1.0)
     return x, y, z, tl.where(total > 0, tl.sqrt(views / safe), 1)
+
+
+def sum_lanes(a: Vector) -> Vector:
+    """Sum vectors over all lanes."""
+    return tl.sum(a[0], axis=0), tl.sum(a[1], axis=0), tl.sum(a[2], axis=0)
 
 
 def rig_of(table: Pointer, frame: Lanes, views: int, shared: tl.constexpr) -> Pointer:

@@ -1,6 +1,6 @@
 """The gradient of linear triangulation on a GPU: fused kernels, by Triton.
 
-The formulas are those of reference.py. Points whose Hessian is ill conditioned are done once more
+See `gradient_vector` for the formula. Points whose Hessian is ill conditioned are done once more
 in double precision.
 """
 
@@ -12,15 +12,14 @@ from multiview_geom._kernels.algebra import (
     Row,
     Vector,
     add_scaled,
-    adjugate,
     combine4,
-    determinant,
     dot,
-    multiply,
-    residuals_and_depth,
-    scale,
     subtract_from_diagonal,
-    trace,
+)
+from multiview_geom._kernels.triangulation.algebra import (
+    gradient_vector,
+    sighting_gradient,
+    view_gradient,
 )
 from multiview_geom._kernels.triangulation.cpu_blocks import FEWEST_VIEWS
 from multiview_geom._kernels.triangulation.cpu_gradient import DOUBLE_GRADIENT, SINGLE_GRADIENT
@@ -48,8 +47,8 @@ Gradients: TypeAlias = tuple[Pointer, Pointer, Pointer]
 """What to fill, contiguous: pixels; weights and vectors Z, which may be None."""
 Place: TypeAlias = tuple[Lanes, Lanes, int]
 """An item, where its first weight stands in contiguous memory, and the step between views."""
-Minimum: TypeAlias = tuple[Vector, Row, Lanes]
-"""A point about the origin, the vector Z of reference.py, and the largest weight."""
+Minimum: TypeAlias = tuple[tuple[Row, Row], Lanes]
+"""X and Z about the origin, and the largest weight."""
 
 
 def differentiate(
@@ -86,19 +85,13 @@ def minimum_at(
     hessian, _, count = normal_equations(seen, unit)
     _, squared = residuals(seen, unit, start)
     known = known & (count >= FEWEST_VIEWS)
+    upstream, _ = load_point(found[1], item, (unit * 0, unit * 0, unit * 0))
+    upstream = choose(known, upstream, (0.0, 0.0, 0.0))
     point = add_scaled(start, origin, 1.0)
-    length = 1 + dot(point, point)
-    shifted = subtract_from_diagonal(hessian, squared / length)
-    cofactors = adjugate(shifted)
-    det = determinant(shifted, cofactors)
-    sure = known & (det > 0) & (trace(shifted) * trace(cofactors) < limit * det)
-    zero = unit * 0
-    upstream, _ = load_point(found[1], item, (zero, zero, zero))
-    pull = scale(multiply(cofactors, upstream), 1 / tl.where(sure, det, 1))
-    pull = choose(sure, pull, (0.0, 0.0, 0.0))
-    last = dot(pull, point) / length
-    x, y, z = add_scaled(scale(start, last), pull, -1.0)
-    return (start, (x, y, z, last), unit), known & (sure == 0)
+    shifted = subtract_from_diagonal(hessian, squared / (1 + dot(point, point)))
+    test, sure = gradient_vector(shifted, start, point, upstream, limit, 1.0)
+    vectors = (start[0], start[1], start[2], 1.0), test
+    return (vectors, unit), known & (sure == 0)
 
 
 def load_point(pointer: Pointer, item: Lanes, origin: Vector) -> tuple[Vector, Lanes]:
@@ -114,21 +107,19 @@ def pull_back(
     seen: Sightings, minimum: Minimum, gradients: Gradients, place: Place, active: Lanes
 ) -> None:
     """Store the gradients in pixels and weights, and the vectors Z, of the active lanes."""
-    (x, y, z), (a, b, c, last), unit = minimum
+    vectors, unit = minimum
     of_pixels, of_weights, tests = gradients
     item, first, step = place
     for view in range(seen[1]):
         u, v, w, known, rows, _ = sighting(seen, view, unit)
-        r, s, depth = residuals_and_depth(u, v, rows, (x, y, z, 1.0))
-        t, q, test_depth = residuals_and_depth(u, v, rows, (a, b, c, last))
+        of_u, of_v, of_weight = sighting_gradient(u, v, w, rows, vectors)
         here = first + view * step
-        tl.store(of_pixels + 2 * here, w * (r * test_depth + t * depth), mask=active)
-        tl.store(of_pixels + 2 * here + 1, w * (s * test_depth + q * depth), mask=active)
+        tl.store(of_pixels + 2 * here, of_u, mask=active)
+        tl.store(of_pixels + 2 * here + 1, of_v, mask=active)
         if of_weights is not None:
-            of_weight = tl.where(known, r * t + s * q, 0) / unit
-            tl.store(of_weights + here, of_weight, mask=active)
+            tl.store(of_weights + here, tl.where(known, of_weight, 0) / unit, mask=active)
     if tests is not None:
-        store_row(tests + 4 * item, (a, b, c, last), active)
+        store_row(tests + 4 * item, vectors[1], active)
 
 
 def differentiate_rigs(
@@ -152,18 +143,13 @@ def differentiate_rigs(
         at = places(strides, item // per_frame, item % per_frame)
         seen = rig, views, images, strides, at
         u, v, w, _, rows, center = sighting(seen, view, largest_weight(seen, zero))
-        w, (x, y, z) = tl.where(inside, w, 0), origin_of(seen)
-        (a, b, c), _ = load_point(found[0], item, (x, y, z))
-        d, e, f, last = load_row(found[1] + 4 * item, inside)
-        r, s, _ = residuals_and_depth(u, v, rows, (a, b, c, 1.0))
-        t, q, _ = residuals_and_depth(u, v, rows, (d, e, f, last))
-        point = a + x, b + y, c + z, zero + 1
-        test = d + last * x, e + last * y, f + last * z, last
-        across = combine4(point, test, w * t, w * r)
-        down = combine4(point, test, w * q, w * s)
-        along = combine4(across, down, u + center[0], v + center[1])
-        of_across, of_down = combine4(of_across, across, 1, -1), combine4(of_down, down, 1, -1)
-        of_depth = combine4(of_depth, along, 1, 1)
+        origin = origin_of(seen)
+        (x, y, z), _ = load_point(found[0], item, origin)
+        vectors = (x, y, z, zero + 1), load_row(found[1] + 4 * item, inside)
+        pixel = u, v, tl.where(inside, w, 0)
+        across, down, depth = view_gradient(pixel, center, rows, origin, vectors)
+        of_across, of_down = combine4(of_across, across, 1, 1), combine4(of_down, down, 1, 1)
+        of_depth = combine4(of_depth, depth, 1, 1)
     factor = tl.load(rig + VIEW * views + 3)
     usable = tl.load(rig + VIEW * view) * 0 == 0
     out = sums + 12 * (chunk * views + view)

@@ -1,0 +1,65 @@
+"""Blocks of items on a processor, for the loops that Numba compiles.
+
+The numbers of a block lie in rows of LANES entries of one flat array, one item per lane, so that
+every loop over the lanes becomes vector instructions. For this the compiler must see that rows do
+not overlap, which is why the array is flat and LANES a constant, and that no index is negative,
+which is why none of these functions calls another one.
+"""
+
+from typing import Any, TypeAlias
+
+from multiview_geom._kernels.algebra import Row, Symmetric, Vector
+
+Array: TypeAlias = Any
+"""A NumPy array."""
+
+LANES = 128
+
+
+def clear(rows: Array, first: int, last: int) -> None:
+    """Set rows to zero."""
+    rows[first * LANES : last * LANES] = 0
+
+
+def vector_at(rows: Array, row: int, i: int) -> Vector:
+    """Return three rows at one lane."""
+    at = row * LANES + i
+    return rows[at], rows[at + LANES], rows[at + 2 * LANES]
+
+
+def put_vector(rows: Array, row: int, i: int, a: Vector) -> None:
+    """Set three rows at one lane."""
+    at = row * LANES + i
+    rows[at], rows[at + LANES], rows[at + 2 * LANES] = a
+
+
+def row_at(rows: Array, row: int, i: int) -> Row:
+    """Return four rows at one lane."""
+    at = row * LANES + i
+    return rows[at], rows[at + LANES], rows[at + 2 * LANES], rows[at + 3 * LANES]
+
+
+def put_row(rows: Array, row: int, i: int, a: Row) -> None:
+    """Set four rows at one lane."""
+    at = row * LANES + i
+    rows[at], rows[at + LANES], rows[at + 2 * LANES], rows[at + 3 * LANES] = a
+
+
+def symmetric_at(rows: Array, row: int, i: int) -> Symmetric:
+    """Return the symmetric 3x3 matrix in six rows at one lane."""
+    at = row * LANES + i
+    return (
+        rows[at],
+        rows[at + LANES],
+        rows[at + 2 * LANES],
+        rows[at + 3 * LANES],
+        rows[at + 4 * LANES],
+        rows[at + 5 * LANES],
+    )
+
+
+def put_symmetric(rows: Array, row: int, i: int, m: Symmetric) -> None:
+    """Set the symmetric 3x3 matrix in six rows at one lane."""
+    at = row * LANES + i
+    rows[at], rows[at + LANES], rows[at + 2 * LANES] = m[0], m[1], m[2]
+    rows[at + 3 * LANES], rows[at + 4 * LANES], rows[at + 5 * LANES] = m[3], m[4], m[5]

@@ -1,0 +1,102 @@
+"""Rigs with true depths, for reweighted and robust triangulation on a processor."""
+
+from math import nan, sqrt
+from typing import NamedTuple
+
+import numpy as np
+
+from multiview_geom._kernels.algebra import Number, Vector, cross, dot, scale
+from multiview_geom._kernels.numba_primitives import LANES, Array
+from multiview_geom._kernels.triangulation.cpu_blocks import largest_entry, workspace
+
+
+class MetricRig(NamedTuple):
+    """A rig whose depths are those of the given cameras, for points counted from an origin.
+
+    Attributes:
+        centers: Image centers: zeros for a view that can be used and NaN else.
+        views: Rows of the views, whose depths are positive in front.
+        inverses: The inverse of their left 3x3 parts, column by column.
+        places: Camera centers from the origin.
+        origin: The mean of the camera centers.
+    """
+
+    centers: Array
+    views: Array
+    inverses: Array
+    places: Array
+    origin: Array
+
+
+def metric_workspace(views: int) -> tuple[MetricRig, Array, Array, Array]:
+    """Allocate a rig, the image array of a block, its weights as given, and its rows."""
+    centers, rows_of_views, image, rows = workspace(views, np.zeros(1))
+    inverses, places = np.zeros((views, 3, 3)), np.zeros((views, 3))
+    rig = MetricRig(centers, rows_of_views, inverses, places, np.zeros(3))
+    return rig, image, np.empty(views * LANES), rows
+
+
+def prepare_metric_rig(rigs: Array, frame: int, rig: MetricRig) -> None:
+    """Fill in the rig of a frame, or of the one for all."""
+    origin, usable = rig.origin, 0
+    projections = rigs[min(frame, len(rigs) - 1)]
+    origin[:] = 0.0
+    for v in range(len(projections)):
+        known = invert_view(projections[v], rig.views[v], rig.inverses[v], rig.places[v])
+        rig.centers[v] = 0.0 if known else nan
+        usable += known
+        origin += rig.places[v]
+    origin /= max(usable, 1)
+    for v in range(len(projections)):
+        for row in rig.views[v]:
+            row[3] += dot(vector3(row), vector3(origin))
+        rig.places[v] -= origin
+
+
+def orientation(projection: Array) -> Number:
+    """Return the determinant of the left 3x3 part; zero if a number is not finite."""
+    if largest_entry(projection) < 0:
+        return 0.0
+    return dot(vector3(projection[0]), cross(vector3(projection[1]), vector3(projection[2])))
+
+
+def depth_scale(projection: Array, volume: float) -> float:
+    """Return the factor that makes the third row measure depth, positive in front."""
+    axis = vector3(projection[2])
+    return (1.0 if volume > 0 else -1.0) / sqrt(dot(axis, axis))
+
+
+def invert_view(projection: Array, view: Array, inverse: Array, place: Array) -> bool:
+    """Fill in a view; zeros, and False, if it is singular or a number is not finite."""
+    view[:], inverse[:], place[:] = 0.0, 0.0, 0.0
+    volume = orientation(projection)
+    if volume == 0.0:
+        return False
+    across, down, axis = vector3(projection[0]), vector3(projection[1]), vector3(projection[2])
+    factor = depth_scale(projection, volume)
+    columns = (cross(down, axis), cross(axis, across), cross(across, down))
+    for row in range(3):
+        for k in range(4):
+            view[(row + 1) % 3, k] = projection[row, k] * factor
+        column = scale(columns[row], 1.0 / (volume * factor))
+        inverse[row, 0], inverse[row, 1], inverse[row, 2] = column[0], column[1], column[2]
+        place -= inverse[row] * view[(row + 1) % 3, 3]
+    return True
+
+
+def vector3(a: Array) -> Vector:
+    """Return the first three entries of an array, in double precision."""
+    return float(a[0]), float(a[1]), float(a[2])
+
+
+def undo_scale(projections: Array, sums: Array) -> None:
+    """Turn the gradient in matrices whose third row measures depth into that in the given."""
+    for v in range(len(sums)):
+        volume = orientation(projections[v])
+        if volume == 0.0:
+            continue
+        sums[v] *= depth_scale(projections[v], volume)
+        axis = vector3(projections[v, 2])
+        along = (sums[v] * projections[v]).sum() / dot(axis, axis)
+        for k in range(3):
+            sums[v, 2, k] -= along * axis[k]
