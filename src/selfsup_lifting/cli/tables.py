@@ -173,6 +173,8 @@ def inspection_parts(found: Inspection | RigInspection) -> Iterator[Table | Text
         tenths = enumerate(found.confidence_histogram)
         steps = "  ".join(f"{tenth / 10:.1f}: {share:.0%}" for tenth, share in tenths)
         yield Text(f"confidence from  {steps}")
+        for name, agreement in found.agreement.items():
+            yield Text(f"{name}: {agreement.summary}")
     for warning in found.warnings:
         yield Text(f"warning: {warning}", style="yellow")
 

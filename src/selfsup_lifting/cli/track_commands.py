@@ -1,6 +1,7 @@
 """The commands that compute 3D tracks: predict and triangulate."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -188,7 +189,8 @@ def _triangulated(
             results.print(table)
         results.print(summary)
     expected = {"expected_error_mm": None} if disagree else {}
-    report = {**reconstruction.as_dict(), **expected, "warnings": warnings}
+    known = None if agreement is None else asdict(agreement)
+    report = {**reconstruction.as_dict(), **expected, "agreement": known, "warnings": warnings}
     return Triangulation(recording, reconstruction, summary, warnings), report
 
 

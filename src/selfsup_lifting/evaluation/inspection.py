@@ -63,6 +63,8 @@ class Inspection:
         units: The units of pixels, lengths and times, and the resulting sizes of rig and subject.
         camera_errors: For each camera of the first recording with several, how far it is from what
             the others saw [px].
+        agreement: How well the cameras of the first recordings agree, by recording; none for a
+            recording of one camera.
         truth: Whether there is 3D ground truth.
         warnings: What was guessed and what looks wrong, one sentence each.
         rig: A summary of the cameras of the first recording; lengths in meters.
@@ -83,6 +85,7 @@ class Inspection:
     people: Mapping[str, int]
     units: Mapping[str, str]
     camera_errors: Mapping[str, CameraErrors]
+    agreement: Mapping[str, Agreement]
     truth: bool
     warnings: tuple[str, ...]
     rig: tuple[CameraSummary, ...]
@@ -109,6 +112,11 @@ def inspect_results(
     """
     recordings = [result.recording for result in results]
     counts = [_count(recording, done) for recording in recordings]
+    agreements = [
+        camera_agreement(recording, thorough=at < MOST_EXAMINED)
+        for at, recording in enumerate(recordings)
+    ]
+    named = zip((one.name for one in recordings[:MOST_EXAMINED]), agreements, strict=False)
     first = recordings[0]
     return Inspection(
         reader=results[0].reader,
@@ -126,8 +134,9 @@ def inspect_results(
         people=_people(results),
         units=_units(recordings),
         camera_errors=next(filter(None, map(camera_errors, recordings)), {}),
+        agreement={name: one for name, one in named if one is not None},
         truth=any(one.truth is not None for one in recordings),
-        warnings=tuple(merged_notes(_all_warnings(results, counts))),
+        warnings=tuple(merged_notes(_all_warnings(results, counts, agreements))),
         rig=summarize_cameras(first.cameras),
     )
 
@@ -267,20 +276,19 @@ def _subject_size(points: Float[Tensor, "frames joints 3"]) -> float:
 
 
 def _all_warnings(
-    results: Sequence[ReadResult], counts: Sequence[_Counts]
+    results: Sequence[ReadResult],
+    counts: Sequence[_Counts],
+    agreements: Sequence[Agreement | None],
 ) -> list[tuple[str, list[str]]]:
-    """Return the warnings about each recording; the rig of the first ones is examined closely."""
-    pairs = enumerate(zip(results, counts, strict=True))
     return [
-        (one.recording.name, _warnings(one, counted, thorough=at < MOST_EXAMINED))
-        for at, (one, counted) in pairs
+        (one[0].recording.name, _warnings(*one))
+        for one in zip(results, counts, agreements, strict=True)
     ]
 
 
-def _warnings(result: ReadResult, counts: _Counts, *, thorough: bool) -> list[str]:
+def _warnings(result: ReadResult, counts: _Counts, agreement: Agreement | None) -> list[str]:
     recording = result.recording
     warnings = list(result.notes)
-    agreement = camera_agreement(recording, thorough=thorough)
     warnings += _warnings_about_cameras(recording, agreement)
     warnings += _warnings_about_gaps(recording, counts)
     if result.unscored:

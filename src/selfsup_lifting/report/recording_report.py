@@ -97,6 +97,7 @@ def save_inspection_report(
     lead = [paragraph(f"{found.format}: {len(found.rig)} cameras.", "lead")]
     if isinstance(found, Inspection):
         lead = [paragraph(_overview(found), "lead")]
+        lead += [paragraph(f"{name}: {one.summary}") for name, one in found.agreement.items()]
         sections += [Section(one.name, tuple(agreement_parts(one))) for one in shown]
         sections.append(Section("Detections", tuple(_detections(found))))
     drawing = "" if cameras is None else rig_figures(cameras, world_up(cameras))

@@ -192,6 +192,8 @@ def test_triangulate_knows_other_methods(
     report = printed(capsys)
     assert report["inlier_share"] == 1.0
     assert report["expected_error_mm"] < 0.1
+    assert report["agreement"]["median_px"] < 0.1
+    assert report["agreement"]["cause"] == ""
 
 
 def test_inspect_says_what_a_recording_is(
@@ -201,6 +203,10 @@ def test_inspect_says_what_a_recording_is(
     report = printed(capsys)
     assert (report["frames"], report["skeleton"], report["missing_share"]) == (20, "h36m17", 0.0)
     assert report.keys() >= {"format", "cameras", "warnings"}
+    (agreement,) = report["agreement"].values()
+    assert agreement["share"] < 0.01
+    main(["inspect", str(recording)])
+    assert "The cameras agree: before outliers are removed" in capsys.readouterr().out
 
 
 def test_inspect_says_what_a_calibration_is(
