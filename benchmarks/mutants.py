@@ -111,7 +111,7 @@ class Prepared:
 
 
 class Ordered(Prepared):
-    """A plugin of pytest that runs tests that failed before first, then the fastest.
+    """A plugin of pytest that runs tests that failed before first, then laws, then the fastest.
 
     Of the laws for all functions it leaves out those for functions that have other names.
     """
@@ -126,17 +126,21 @@ class Ordered(Prepared):
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         some = [item for item in items if not self._is_of_others(item.nodeid)]
         items[:] = sorted(some, key=lambda item: SECONDS.get(item.nodeid, 0.5))
-        items.sort(key=lambda item: item.nodeid not in self.first)
+        items.sort(key=lambda item: (item.nodeid not in self.first, not _is_law(item.nodeid)))
 
     def _is_of_others(self, test: str) -> bool:
-        file, _, case = test.partition("[")
-        law = any(file.startswith(f"{law}::") for law in LAWS)
-        return law and not self.others.isdisjoint(re.findall(r"\w+", case))
+        case = test.partition("[")[2]
+        return _is_law(test) and not self.others.isdisjoint(re.findall(r"\w+", case))
 
     def pytest_runtest_logreport(self, report: Any) -> None:  # noqa: ANN401 - pytest's own type
         self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
         self.by = report.nodeid if report.failed else self.by
         self.record.write_text(json.dumps([self.by, self.seconds]))
+
+
+def _is_law(test: str) -> bool:
+    """Tell whether a test is a law for all functions."""
+    return any(test.startswith(f"{law}::") for law in LAWS)
 
 
 def rows(changes: Iterator[tuple[Path, int]], minutes: float) -> Iterator[Row]:
