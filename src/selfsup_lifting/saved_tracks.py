@@ -60,7 +60,7 @@ def load_tracks(path: Path) -> SavedTracks:
         ReadError: If the file holds no tracks, or is damaged.
     """
     if path.suffix not in _READERS:
-        raise ReadError(f"{path}: 3D tracks are read from {', '.join(_READERS)}")
+        raise ReadError(f"{path}: 3D tracks are read from {', '.join(_READERS)} files")
     try:
         found = _READERS[path.suffix](path)
         if not found:

@@ -1,5 +1,6 @@
 """Laws of settings files."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,3 +101,21 @@ def test_what_cannot_be_meant_is_refused_by_name(tmp_path: Path, text: str, mess
     (tmp_path / "mine.toml").write_text(text)
     with pytest.raises(ValueError, match=message):
         load_settings(tmp_path / "mine.toml", Config())
+
+
+@pytest.mark.rejects
+def test_a_bound_that_is_not_kept_is_named() -> None:
+    with pytest.raises(ValueError, match=r"setting `learning_rate` must be above 0, got 0\.0"):
+        Config(learning_rate=0.0)
+
+
+def test_data_on_another_drive_are_named_without_their_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_path(*_: object) -> str:
+        raise ValueError("path is on mount 'D:', start on mount 'C:'")
+
+    monkeypatch.setattr(os.path, "relpath", no_path)
+    text = as_toml(Config(data=(str(tmp_path / "walk.npz"),)), tmp_path / "run")
+    assert 'data = [\n    "walk.npz",\n]' in text
+    assert str(tmp_path) not in text

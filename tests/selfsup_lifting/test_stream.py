@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from torch.testing import assert_close
 
-from multiview_geom import save_cameras
+from multiview_geom import camera_to_world, save_cameras
 from selfsup_lifting.cli import main
 from selfsup_lifting.cli.stream_command import _parsed
 from selfsup_lifting.config import LifterSettings
@@ -186,6 +186,11 @@ def test_predict_reads_and_writes_a_line_per_frame(
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{json.dumps(lines[2])}\n"))
     main([*command, "--coordinates", "world", "--refine"])
     assert json.loads(capsys.readouterr().out)["points"] != third["points"]
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{json.dumps(lines[2])}\n"))
+    main([*command, "--coordinates", "camera"])
+    placed = torch.tensor(json.loads(capsys.readouterr().out)["points"]).double()
+    world = camera_to_world(rig.camera_from_world[0], placed)
+    assert_close(world, torch.tensor(third["points"]).double(), atol=2e-4, rtol=0)
 
 
 @pytest.mark.parametrize("joint", ["[1, " + 400 * "9" + "]", "3", "[]", "{}", '["left", 2]'])

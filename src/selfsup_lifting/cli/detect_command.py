@@ -11,8 +11,10 @@ from selfsup_lifting.detection.videos import open_videos
 
 def detect(options: DetectOptions) -> None:
     """Detect people in videos, and write one table of tracks per camera."""
-    if not options.videos or options.most_people < 1:
-        raise ValueError("expected one video per camera, and at least one person")
+    if not options.videos:
+        raise ValueError("`detect` needs one video per camera, got none")
+    if options.most_people < 1:
+        raise ValueError(f"`most-people` must be at least 1, got {options.most_people}")
     videos = open_videos(options.videos)
     folders = [*dict.fromkeys(video.path.parent for video in videos)]
     detector = find_detector(options.model, folders, options.most_people)

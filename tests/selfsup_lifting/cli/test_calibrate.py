@@ -2,17 +2,20 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from multiview_geom import load_cameras, save_cameras
-from selfsup_lifting.cli import main
+from selfsup_lifting.cli import calibrate_command, main
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.read_settings import ReadSettings
+from selfsup_lifting.recording import save_recording
 from selfsup_lifting.run_files import read_commit
-from tests.selfsup_lifting.cli.test_cli import printed
+from tests.selfsup_lifting.cli.test_cli import printed, refused
 from tests.selfsup_lifting.files import layouts
+from tests.selfsup_lifting.strategies import Scene
 
 QUICK = ["calibrate", "synthetic", "--fps", "5"]
 
@@ -31,6 +34,8 @@ def test_it_writes_cameras_that_other_commands_read(
             str(tmp_path / "rig.h5"),
             "--picture",
             str(picture),
+            "--report",
+            str(tmp_path / "rig.html"),
             "--json",
         ]
     )
@@ -39,6 +44,9 @@ def test_it_writes_cameras_that_other_commands_read(
     assert report["per_camera"]["cam_2"]["before_px"] is None
     assert report["held_out_after_px"] < 3.5
     assert picture.stat().st_size > 10_000
+    page = (tmp_path / "rig.html").read_text()
+    assert "cam_4" in page
+    assert "Before:" not in page  # no poses were given
     # Human3.6M's files are in millimeters.
     meters, millimeters = load_cameras(rig).centers, load_cameras(tmp_path / "rig.h5").centers
     assert meters.mul(1000).sub(millimeters).abs().max() < 1e-6
@@ -53,6 +61,20 @@ def test_it_prints_errors_before_and_after_per_camera(capsys: pytest.CaptureFixt
     shown = capsys.readouterr()
     for part in ("cam_4", " -> ", "±", "scale from the given calibration", "nothing was saved"):
         assert part in shown.out
+
+
+@pytest.mark.rejects
+def test_a_training_needs_a_length_and_a_picture_is_a_png(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = SimpleNamespace(is_metric=False)
+    monkeypatch.setattr(calibrate_command, "calibrate_cameras", lambda *_: found)
+    save_recording(tmp_path / "scene.npz", Scene(views=2, frames=3).recording())
+    begun = ["train", "--data", str(tmp_path / "scene.npz"), "--calibrate", "intrinsics"]
+    said = refused([*begun, "--run", str(tmp_path / "run")], capsys)
+    assert "`calibrate` needs a length that gives the scale: --calibration.stature" in said
+    said = refused([*QUICK, "--picture", "rig.jpg"], capsys)
+    assert said.endswith("`picture` must be a .png file, got rig.jpg")
 
 
 def test_a_training_calibrates_its_cameras_and_keeps_them(

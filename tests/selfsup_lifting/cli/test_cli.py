@@ -1,13 +1,14 @@
 """Laws of the shell."""
 
 import json
+import logging
 import os
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import Field, fields
+from dataclasses import Field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,18 @@ import numpy as np
 import pytest
 import torch
 
-from selfsup_lifting.cli import main, track_commands
+from multiview_geom import save_cameras
+from selfsup_lifting.cli import commands, main, track_commands
+from selfsup_lifting.cli.commands import run as run_command
 from selfsup_lifting.cli.parsing import COMMANDS, parse_options
+from selfsup_lifting.cli.terminal import PlainFormatter
 from selfsup_lifting.config import Config
 from selfsup_lifting.evaluation import evaluate
+from selfsup_lifting.evaluation.ablation import Row
 from selfsup_lifting.files import read_results
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording, load_recording, save_recording
+from selfsup_lifting.safe_text import printable
 from tests.selfsup_lifting.files.sessions.test_capture import Session
 from tests.selfsup_lifting.strategies import Scene
 
@@ -378,6 +384,85 @@ def test_a_track_that_exists_is_left_alone(
     printed_report = refused(["predict", str(run), str(recording), "--out", str(out)], capsys)
     assert "--overwrite" in printed_report
     assert out.read_text() == "mine"
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        ("triangulate DATA --frames 5", "`frames` must be written first:end, as 80:100 or 80:, "
+         "got '5'"),
+        ("predict RUN -", "`predict` from standard input needs a calibration: --cameras FILE"),
+        ("detect --out x", "`detect` needs one video per camera, got none"),
+        ("detect a.mp4 --out x --most-people 0", "`most-people` must be at least 1, got 0"),
+        ("view DATA --out BUSY.png", "BUSY.png exists; --overwrite replaces it"),
+        ("view DATA --frames 5:5", "`frames` chooses no frame"),
+        ("view TRACKS --video a.mp4", "`video` needs a recording, whose cameras filmed the videos"),
+    ],
+)  # fmt: skip
+def test_what_a_command_cannot_do_is_said(
+    command: str, sentence: str, tmp_path: Path, run: Path, recording: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    (tmp_path / "BUSY.png").write_text("mine")
+    tracks = tmp_path / "tracks.csv"
+    if "TRACKS" in command:
+        main(["triangulate", str(recording), "--out", str(tracks)])
+    places = {"DATA": recording, "RUN": run, "TRACKS": tracks}
+    words = [str(places.get(word, word)) for word in command.split()]
+    words = [word.replace("BUSY", str(tmp_path / "BUSY")) for word in words]
+    assert refused(words, capsys).endswith(sentence)
+
+
+def test_view_and_export_describe_their_files_in_json(
+    tmp_path: Path, run: Path, recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page, web = tmp_path / "view.html", tmp_path / "web"
+    main(["view", str(recording), "--out", str(page), "--json"])
+    expected = {"files": [str(page)], "frames": 20, "bodies": ["triangulated", "truth"]}
+    assert printed(capsys) == expected
+    main(["export", str(run), "--web", str(web), "--json"])
+    report = printed(capsys)["web"]
+    assert report["path"] == str(web)
+    assert report["largest_difference_m"] < 1e-5
+
+
+def test_inspect_warns_of_a_rig(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rig = Scene(views=2).cameras().select([0, 0])
+    save_cameras(tmp_path / "rig.toml", replace(rig, names=("left", "right")))
+    main(["inspect", str(tmp_path / "rig.toml")])
+    assert "warning: " in capsys.readouterr().out
+
+
+@pytest.mark.rejects
+def test_only_the_options_of_a_command_are_run() -> None:
+    with pytest.raises(TypeError, match="expected the options of a command, got str"):
+        run_command("train")
+
+
+def test_a_stopped_ablation_names_the_command_that_continues_it(
+    recording: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = Row("L_in", (50.0, 52.0), (60.0, 61.0), (), {"input": 1.0}, 3.0)
+    monkeypatch.setattr(commands, "run_ablation", lambda *_, **__: [row])
+    main(["ablate", "--data", str(recording), "--seeds", "2"])
+    assert "L_in" in capsys.readouterr().out
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "run_ablation", stopped)
+    with pytest.raises(SystemExit) as ended:
+        main(["ablate", "--data", str(recording), "--run", "mine"])
+    assert ended.value.code == 130
+    said = "stopped by SIGINT; the same command continues the ablation in mine"
+    assert said in capsys.readouterr().err
+
+
+def test_a_warning_has_no_control_characters() -> None:
+    record = logging.makeLogRecord({"msg": "file %s", "args": ("\x1b[31mred\n",)})
+    assert PlainFormatter().format(record) == printable("file \x1b[31mred\n")
+    assert "\x1b" not in PlainFormatter().format(record)
 
 
 @pytest.mark.rejects

@@ -15,7 +15,7 @@ from scipy.stats import ttest_1samp
 from selfsup_lifting.cli import main
 from selfsup_lifting.cli.tables import ablation_cells
 from selfsup_lifting.config import Config, LifterSettings, LossSettings
-from selfsup_lifting.evaluation.ablation import ablate, interval, loss_steps, varied
+from selfsup_lifting.evaluation.ablation import _naming, ablate, interval, loss_steps, varied
 from selfsup_lifting.recipes import RECIPES
 from selfsup_lifting.recording import save_recording
 from tests.selfsup_lifting.strategies import Scene
@@ -181,3 +181,14 @@ def test_a_loss_without_weight_cannot_be_taken_up() -> None:
 def test_an_error_of_a_training_names_its_run(tiny: Config, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"learning_rate-1e9.seed-0: the training has diverged"):
         ablate(varied(tiny, "learning_rate=1e-3,1e9"), 1, tmp_path / "runs")
+
+
+def test_words_are_values_too() -> None:
+    variants = varied(Config(), "losses.labels=truth,triangulated")
+    assert [one.config.losses.labels.value for one in variants] == ["truth", "triangulated"]
+
+
+@pytest.mark.rejects
+def test_a_full_disk_names_the_run(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"seed-0: no space$"), _naming(tmp_path / "seed-0"):
+        raise OSError("no space")

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from multiprocessing import Pipe, current_process
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,15 @@ import pytest
 import torch
 
 from selfsup_lifting.config import Config
-from selfsup_lifting.evaluation.parallel import automatic_jobs, train_at_once
+from selfsup_lifting.evaluation.parallel import (
+    _received,
+    _result,
+    automatic_jobs,
+    train_at_once,
+)
 from selfsup_lifting.recording import save_recording
 from selfsup_lifting.run_files import LOCK_FILE, read_commit
-from selfsup_lifting.training.run_log import Progress
+from selfsup_lifting.training.run_log import Progress, no_progress
 from tests.selfsup_lifting.strategies import Scene
 
 RUNS = [(Config(seed=seed), Path(f"runs/variant/seed-{seed}")) for seed in range(3)]
@@ -101,3 +107,32 @@ def test_ctrl_c_stops_and_saves_all_of_them_and_the_same_command_continues(tmp_p
     assert '"losses.projection=1"' in finished.stdout
     for metrics in (tmp_path / "runs").rglob("metrics.jsonl"):
         assert len(metrics.read_text().splitlines()) == 100
+
+
+def fail(config: Config, run: Path, progress: Progress) -> Any:
+    raise (ValueError("expected frames, got none") if config.seed == 0 else IndexError("seventh"))
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("seed", "kind", "words"),
+    [
+        (0, ValueError, "^expected frames, got none$"),
+        (1, RuntimeError, "seed-1: Traceback.*seventh"),
+    ],
+)
+def test_the_error_of_a_training_reaches_the_first_process(
+    seed: int, kind: type[Exception], words: str
+) -> None:
+    message, (ours, theirs) = _result(fail, *RUNS[seed], no_progress), Pipe()
+    theirs.send(message)
+    with pytest.raises(kind, match=f"(?s){words}"):
+        _received(ours, current_process(), RUNS[seed][1])
+
+
+def test_a_training_whose_first_process_is_gone_ends() -> None:
+    def gone(*_: object) -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        _result(gone, *RUNS[0], no_progress)

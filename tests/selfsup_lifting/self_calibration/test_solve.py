@@ -1,17 +1,26 @@
 """Laws of calibration from people: the rig, its world, and what it refuses."""
 
 from dataclasses import replace
+from math import isnan
 
 import pytest
 import torch
 
-from multiview_geom import Cameras, align_rigs, rotation_to_vector, transform_cameras
+from multiview_geom import (
+    CalibratedRig,
+    Cameras,
+    align_rigs,
+    rotation_to_vector,
+    transform_cameras,
+)
 from selfsup_lifting.calibration_settings import CalibrationSettings, Start
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.self_calibration.body import bone_length, find_vertical, rightness, stature
-from selfsup_lifting.self_calibration.solve import calibrate_cameras
+from selfsup_lifting.self_calibration.measure import Tracks
+from selfsup_lifting.self_calibration.solve import _notes, calibrate_cameras
+from selfsup_lifting.self_calibration.world import in_room, known_scale
 
 UP = torch.tensor([0.0, 0.0, 1.0])
 
@@ -135,3 +144,60 @@ def test_what_does_not_calibrate_a_rig_is_refused(recordings: list[Recording]) -
     blind[:, 3] = torch.nan
     with pytest.raises(ValueError, match="got none in cam_4"):
         calibrate_cameras([replace(one, keypoints=blind)], CalibrationSettings(), Start.INTRINSICS)
+
+
+def renamed(one: Recording, *keep: str) -> Recording:
+    """Return a recording whose joints have other names, except some."""
+    names = [name if name in keep else f"part_{at}" for at, name in enumerate(one.skeleton.joints)]
+    skeleton = replace(one.skeleton, joints=tuple(names), mirrored=())
+    return replace(one, skeleton=skeleton)
+
+
+def test_feet_that_stand_show_the_ground() -> None:
+    walker = read_recordings(["synthetic"], ReadSettings())[0]
+    assert walker.truth is not None
+    places = [torch.tensor(place) for place in ([0.0, 0, 0], [3.0, 0, 0], [0.0, 3.0, 0])]
+    walks = torch.cat([walker.truth + place for place in places])
+    found = find_vertical(walker.skeleton, walks, walker.fps)
+    assert found is not None
+    assert found.source == "the places where the feet stood"
+    assert found.up @ UP > 0.9999
+
+
+def test_a_body_without_the_usual_names_has_no_size_vertical_or_front(
+    recordings: list[Recording],
+) -> None:
+    one = renamed(recordings[0])
+    assert one.truth is not None
+    assert isnan(stature(one.skeleton, one.truth))
+    assert find_vertical(one.skeleton, one.truth, one.fps) is None
+    assert isnan(rightness(one.skeleton, one.truth, UP))
+    trunk = renamed(recordings[0], *(f"{side}_{part}" for side in ("left", "right")
+                                     for part in ("hip", "shoulder")))  # fmt: skip
+    lying = find_vertical(trunk.skeleton, one.truth, one.fps)
+    assert lying is not None
+    assert lying.source == "the mean spine"
+    assert isnan(rightness(trunk.skeleton, one.truth, UP))
+    unseen = torch.full_like(one.truth, torch.nan)
+    assert find_vertical(recordings[0].skeleton, unseen, one.fps) is None
+
+
+def test_a_rig_that_saw_points_of_no_body_has_upright_cameras(recordings: list[Recording]) -> None:
+    one = renamed(recordings[0])
+    assert one.truth is not None
+    frames, views, joints = one.confidence.shape
+    rig = CalibratedRig(
+        one.cameras, one.truth.double(), inliers=one.confidence > 0, errors=one.confidence.double(),
+        covariance=torch.zeros(views, 6, 6).double(), parameters=("x",) * 6, noise_px=1.0,
+    )  # fmt: skip
+    moved, source = in_room(rig, one.skeleton, one.fps)
+    assert source == "the cameras, which are taken to be upright"
+    assert moved.points.shape == (frames, joints, 3)
+    turned = moved.cameras.camera_from_world[:, 1, :3].mean(dim=0)
+    assert turned / turned.norm() @ -UP.double() > 0.999
+    assert moved.points.flatten(0, 1).nanmedian(dim=0).values.norm() < 0.2
+    sentence = r"the rig must show the stature of 1\.7 m to have a scale, got nan"
+    with pytest.raises(ValueError, match=sentence):
+        known_scale(rig, one.skeleton, CalibrationSettings(stature=1.7), Start.INTRINSICS)
+    tracks = Tracks(one.cameras, one.skeleton, one.fps, one.keypoints, one.confidence)
+    assert _notes(rig, tracks) == []

@@ -1,5 +1,7 @@
 """Laws of runs that break: one sentence each, and nothing good is lost."""
 
+import errno
+import fcntl
 import io
 import json
 import signal
@@ -15,6 +17,7 @@ from safetensors.torch import save
 from selfsup_lifting.config import LifterSettings
 from selfsup_lifting.config_toml import load_config
 from selfsup_lifting.recording import Recording
+from selfsup_lifting.run_files import COMMIT_FILE, read_commit, read_committed
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from selfsup_lifting.training import loop as training
 from selfsup_lifting.training.checkpoint import (
@@ -25,7 +28,7 @@ from selfsup_lifting.training.checkpoint import (
 )
 from selfsup_lifting.training.loop import train, untrained_lifter
 from selfsup_lifting.training.model_selection import ModelSelection
-from selfsup_lifting.training.run_folder import planned_run
+from selfsup_lifting.training.run_folder import opened_run, planned_run
 from selfsup_lifting.training.stopping import Stopped
 from tests.selfsup_lifting.strategies import Scene
 from tests.selfsup_lifting.training.small_runs import (
@@ -247,3 +250,35 @@ def test_a_device_that_is_not_there_is_refused_before_any_work(
     with pytest.raises(ValueError, match="setting `device` must be one of auto, cpu"):
         planned_run(config, "paper").__enter__()
     assert contents(tmp_path / "run") == before
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("text", ["", "[]", '{"files": 5}', '{"files": {}, "epoch": 1}'])
+def test_a_checkpoint_file_that_is_none_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / COMMIT_FILE).write_text(text)
+    with pytest.raises(ValueError, match=r"checkpoint\.json is damaged: it cannot be parsed \("):
+        read_commit(tmp_path)
+
+
+@pytest.mark.rejects
+def test_a_file_that_a_run_never_had_is_named(tmp_path: Path) -> None:
+    saved_run(tmp_path / "run")
+    with pytest.raises(ValueError, match=r"run: this run has no outcome\.json"):
+        read_committed(tmp_path / "run", "outcome.json")
+    with (
+        pytest.raises(ValueError, match=r"there is no run folder .*nowhere"),
+        opened_run(tmp_path / "nowhere", resume=True),
+    ):
+        pass
+
+
+def test_a_file_system_without_locks_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with opened_run(tmp_path / "run", resume=False) as opened:
+        assert opened.folder == tmp_path / "run"
+    assert "has no lock (No locks available): do not start two trainings" in caplog.text

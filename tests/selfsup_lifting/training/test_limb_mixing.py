@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from multiview_geom import rotation_from_vector
-from selfsup_lifting.skeleton.skeletons import SKELETONS
+from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton
 from selfsup_lifting.training import limb_mixing
 from selfsup_lifting.training.limb_mixing import mix_limbs, upright_axes
 
@@ -75,3 +75,10 @@ def test_the_world_does_not_matter(
     up = torch.tensor([0.0, 0.0, 1.0]) @ turn.mT
     turned = mixed(poses() @ turn.mT, 0.5, up)
     assert_close(turned, mixed(poses(), 0.5) @ turn.mT, atol=1e-4, rtol=0)
+
+
+def test_poses_without_hips_are_kept() -> None:
+    arm = Skeleton("arm", ("shoulder", "hand"), (-1, 0), mirrored=(), root=(0,))
+    labels, known = torch.randn(5, 2, 3), torch.ones(5, 2, dtype=torch.bool)
+    up = torch.eye(3).expand(5, 3, 3)
+    assert mix_limbs(labels, known, up, arm, 1.0)[0] is labels

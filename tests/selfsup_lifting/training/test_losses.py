@@ -8,10 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.autograd import gradcheck
+from torch.nn.functional import huber_loss
+from torch.testing import assert_close
 
 from multiview_geom import ring_of_cameras, world_to_camera
 from selfsup_lifting.config import Norm
 from selfsup_lifting.training.losses import (
+    _norm,
     consistency_loss,
     input_triangulation_loss,
     output_triangulation_loss,
@@ -185,3 +188,9 @@ def test_where_nothing_counts_the_loss_and_its_gradient_are_zero() -> None:
     assert loss.item() == 0
     assert poses.grad is not None
     assert not poses.grad.any()
+
+
+def test_the_huber_norm_is_that_of_pytorch() -> None:
+    deviation = torch.linspace(-0.2, 0.2, 41).double()[:, None]
+    expected = huber_loss(deviation, torch.zeros_like(deviation), reduction="none", delta=0.05)
+    assert_close(_norm(deviation, Norm.HUBER, -1), expected[:, 0], atol=1e-15, rtol=0)

@@ -1,6 +1,7 @@
 """Laws of pages, pictures and videos: they show the scene, and need nothing else."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -21,11 +22,14 @@ from multiview_geom import to_homogeneous
 from selfsup_lifting.cli import main
 from selfsup_lifting.config import TriangulationSettings
 from selfsup_lifting.export import save_tracks
+from selfsup_lifting.read_errors import ReadError
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording, save_recording
+from selfsup_lifting.saved_tracks import holds_tracks, load_tracks
 from selfsup_lifting.upright import z_up
 from selfsup_lifting.viewer.page import as_plain, pack, save_page
-from selfsup_lifting.viewer.pictures import Picture, shown_frames
+from selfsup_lifting.viewer.pictures import Picture, save_picture, shown_frames
+from selfsup_lifting.viewer.saving import require_view
 from selfsup_lifting.viewer.scene import Scene as View
 from selfsup_lifting.viewer.scene import read_scene
 from tests.selfsup_lifting.strategies import Scene
@@ -186,3 +190,62 @@ def test_a_picture_of_points_at_one_place_has_a_size(tmp_path: Path) -> None:
     still = replace(recording, keypoints=torch.full_like(recording.keypoints, 100.0))
     save_recording(tmp_path / "still.npz", still)
     main(["view", str(tmp_path / "still.npz"), "--out", str(tmp_path / "still.png")])
+
+
+def test_undistorted_pixels_of_a_page_are_those_of_the_lens(tmp_path: Path) -> None:
+    recording = Scene(views=2, frames=3).recording()
+    lens = torch.tensor([[-0.1, 0.01, 0.0, 0.0]] * 2).to(recording.cameras.intrinsics)
+    recording = replace(recording, cameras=replace(recording.cameras, distortion=lens))
+    (tracks,) = as_plain(view_of(tmp_path, recording))["tracks"]
+    expected = recording.cameras.undistort(recording.keypoints.double()).pixels
+    found = unpacked(tracks["undistorted"])
+    assert_close(found, expected, rtol=0, atol=0.02, equal_nan=True)
+
+
+def test_a_scene_without_a_point_has_the_size_of_its_rig(tmp_path: Path) -> None:
+    recording = Scene(views=2, frames=3, missing=1.0).recording()
+    scene = view_of(tmp_path, replace(recording, truth=None))
+    low, high = scene.box()
+    centers = z_up(recording.cameras.centers.double(), scene.up)
+    assert (low <= centers.amin(dim=0) + 1e-6).all()
+    assert (high >= centers.amax(dim=0) - 1e-6).all()
+    alone = replace(scene, recordings=())
+    assert torch.equal(sum(alone.box()), torch.zeros(3).double())
+    save_picture(tmp_path / "dark.png", scene)
+    assert (tmp_path / "dark.png").stat().st_size > 2000
+
+
+@pytest.mark.parametrize(("coordinates", "up"), [("camera", "-y"), ("root", "-y")])
+def test_tracks_of_a_camera_are_shown_with_its_axes(
+    tmp_path: Path, coordinates: str, up: str
+) -> None:
+    recording, path = Scene(views=2, frames=3).recording(), tmp_path / "mine.npz"
+    save_tracks(
+        path, recording.truth, skeleton=recording.skeleton, fps=50.0, coordinates=coordinates
+    )
+    assert read_scene([str(path)], ReadSettings(), TriangulationSettings()).up == up
+
+
+@pytest.mark.rejects
+def test_a_video_without_ffmpeg_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    with pytest.raises(ValueError, match=r"a\.mp4: ffmpeg writes videos, and is not installed"):
+        require_view(Path("a.mp4"), overwrite=False)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        ("a.txt", "", "a.txt: 3D tracks are read from .npz, .csv files"),
+        ("a.csv", "frame,nose_x\n0,1\n", "a.csv: expected 3D tracks that this package wrote"),
+        ("a.csv", "# {\nframe,nose_x\n0,1\n", "a.csv is not 3D tracks, or is damaged: Expecting"),
+        ("a.npz", "text", "a.npz is not an npz file, or is damaged: File is not a zip file"),
+    ],
+)
+def test_what_holds_no_tracks_is_named(tmp_path: Path, name: str, text: str, sentence: str) -> None:
+    (tmp_path / name).write_text(text)
+    assert not holds_tracks(tmp_path / name)
+    with pytest.raises(ReadError) as refusal:
+        load_tracks(tmp_path / name)
+    assert str(refusal.value).removeprefix(f"{tmp_path}{os.sep}").startswith(sentence)
