@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from multiview_geom import ring_of_cameras, save_cameras
 from selfsup_lifting.cli import main
-from selfsup_lifting.detection import detect, mediapipe_pose
+from selfsup_lifting.detection import detect, mediapipe_pose, videos
 from selfsup_lifting.detection.mediapipe_pose import Detect, People, PoseDetector, find_detector
 from selfsup_lifting.detection.track_table import JOINTS
 from selfsup_lifting.detection.videos import open_videos
@@ -314,3 +314,18 @@ def test_a_blank_video_has_nobody(tmp_path: Path) -> None:
     blank = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     with detector.opened(FPS) as people:
         assert people(blank, 0) == []
+
+
+def test_pictures_after_the_end_of_a_video_are_none(films: list[Path]) -> None:
+    (video,) = open_videos(films[:1])
+    assert len([*video.pictures([0, FRAMES - 1, FRAMES + 50])]) == 2
+    assert len([*video.pictures([FRAMES])]) == 0
+
+
+@pytest.mark.rejects
+def test_without_opencv_the_sentence_says_what_to_install(
+    films: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(videos, "find_spec", lambda _: None)
+    with pytest.raises(ValueError, match=r"^videos are read with OpenCV: pip install 'multiview-"):
+        open_videos(films)

@@ -32,6 +32,7 @@ from selfsup_lifting.inference import lift
 from selfsup_lifting.pose_refinement import lift_parts
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
+from selfsup_lifting.skeleton.skeletons import SKELETONS
 from selfsup_lifting.training.lifter import Lifter
 from tests.selfsup_lifting.files.datasets.dataset_files import (
     Human36M,
@@ -39,6 +40,7 @@ from tests.selfsup_lifting.files.datasets.dataset_files import (
     Judged3DHP,
     Learned3DHP,
 )
+from tests.selfsup_lifting.strategies import Scene
 
 SMALL = ["--lifter.width", "16", "--lifter.blocks", "1", "--frames-per-batch", "32"]
 Array = NDArray[Any]
@@ -306,7 +308,6 @@ def test_a_lifter_of_one_benchmark_is_judged_on_another(
 
 def test_data_of_no_benchmark_have_a_table_too(tmp_path: Path) -> None:
     from selfsup_lifting.recording import save_recording
-    from tests.selfsup_lifting.strategies import Scene
 
     save_recording(tmp_path / "recording.npz", Scene(views=3, frames=9).recording())
     data = (str(tmp_path / "recording.npz"),)
@@ -346,3 +347,14 @@ def test_poses_without_truth_are_left_out(human36m: list[Recording]) -> None:
     truth[4] = torch.nan
     evaluation = evaluate_lifter(lifter_for(human36m), [replace(recording, truth=truth)])
     assert (evaluation.total.poses, evaluation.blind) == (14 * 4, 4)
+
+
+@pytest.mark.rejects
+def test_a_lifter_of_another_skeleton_says_how_to_map() -> None:
+    lifter = Lifter(SKELETONS["coco17"], LifterSettings(width=8, blocks=1)).eval()
+    sentence = (
+        r"^the lifter was trained on coco17 \(17 joints\), the recordings have h36m17 "
+        r"\(17 joints\); map them with --skeleton coco17$"
+    )
+    with pytest.raises(ValueError, match=sentence):
+        evaluate_lifter(lifter, [Scene(skeleton="h36m17").recording()])

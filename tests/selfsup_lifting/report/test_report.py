@@ -19,6 +19,7 @@ from selfsup_lifting.config_toml import setting_rows
 from selfsup_lifting.recording import save_recording
 from selfsup_lifting.report.calibration_report import save_calibration_report
 from selfsup_lifting.report.drawing import INK
+from selfsup_lifting.report.recording_parts import worst_and_best
 from selfsup_lifting.self_calibration.measure import CalibrationReport, CameraChange
 from tests.selfsup_lifting.strategies import Scene
 
@@ -241,3 +242,9 @@ def test_a_report_replaces_a_file_only_if_told(
                 main([command, str(recording), "--report", str(tmp_path / name)])
             assert sentence in capsys.readouterr().err
     assert (tmp_path / "old.html").read_text() == "mine"
+
+
+def test_where_no_error_is_known_no_frame_is_the_best() -> None:
+    assert worst_and_best(torch.full((3,), nan)) == {}
+    errors = torch.tensor([5.0, nan, 1.0, 3.0])
+    assert worst_and_best(errors) == {"best": 2, "median": 3, "worst": 0}

@@ -29,7 +29,7 @@ from selfsup_lifting.training.checkpoint import (
 from selfsup_lifting.training.loop import train, untrained_lifter
 from selfsup_lifting.training.model_selection import ModelSelection
 from selfsup_lifting.training.run_folder import opened_run, planned_run
-from selfsup_lifting.training.stopping import Stopped
+from selfsup_lifting.training.stopping import Stopped, stop_requests
 from tests.selfsup_lifting.strategies import Scene
 from tests.selfsup_lifting.training.small_runs import (
     TINY,
@@ -282,3 +282,12 @@ def test_a_file_system_without_locks_is_said(
     with opened_run(tmp_path / "run", resume=False) as opened:
         assert opened.folder == tmp_path / "run"
     assert "has no lock (No locks available): do not start two trainings" in caplog.text
+
+
+def test_a_second_ctrl_c_interrupts_at_once() -> None:
+    with stop_requests() as stop_request:
+        assert stop_request() is None
+        signal.raise_signal(signal.SIGINT)
+        assert stop_request() == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)

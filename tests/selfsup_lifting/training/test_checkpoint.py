@@ -11,7 +11,12 @@ from torch.testing import assert_close
 
 from selfsup_lifting.config import LifterSettings
 from selfsup_lifting.skeleton.skeletons import SKELETONS
-from selfsup_lifting.training.checkpoint import FORMAT, load_lifter, load_state
+from selfsup_lifting.training.checkpoint import (
+    FORMAT,
+    _require_weights_of,
+    load_lifter,
+    load_state,
+)
 from selfsup_lifting.training.lifter import Lifter
 from tests.selfsup_lifting.training.small_runs import saved_run
 
@@ -111,3 +116,11 @@ def test_a_network_that_is_not_in_the_file_takes_no_memory(tmp_path: Path) -> No
     save_file(weights, tmp_path / "huge.safetensors", metadata)
     with pytest.raises(ValueError, match=r"must have shape \(100000,.*got \(8,"):
         load_lifter(tmp_path / "huge.safetensors")
+
+
+@pytest.mark.rejects
+def test_weights_of_another_precision_are_named() -> None:
+    lifter = Lifter(SKELETONS["h36m17"], LifterSettings(width=8, blocks=1))
+    weights = {name: one.double() for name, one in lifter.state_dict().items()}
+    with pytest.raises(ValueError, match=r"must be torch\.float32, got torch\.float64"):
+        _require_weights_of(lifter, weights)

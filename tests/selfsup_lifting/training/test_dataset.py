@@ -109,3 +109,14 @@ def test_two_skeletons_are_refused() -> None:
 def test_supervision_needs_a_truth() -> None:
     with pytest.raises(ValueError, match="needs ground truth, scene 0 has none"):
         build_dataset([Scene().recording().without_truth()], Labels.TRUTH)
+
+
+@pytest.mark.rejects
+def test_no_recording_teaches_nothing() -> None:
+    with pytest.raises(ValueError, match=r"^there is no recording$"):
+        build_dataset([])
+
+
+def test_a_batch_is_described_by_the_recordings_that_are_in_it() -> None:
+    frames = build_dataset([Scene(frames=3).recording(), Scene(frames=3).recording()])
+    assert frames.describe(torch.tensor([4, 3]), ["walk", "run"]) == "frames 0, 1 of run"

@@ -1,0 +1,40 @@
+"""Laws of writing: a file is complete or not there, and the cause is said."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from selfsup_lifting.atomic_write import replacing, write_synced
+
+
+@pytest.mark.parametrize(
+    ("number", "cause"),
+    [
+        (errno.EIO, r"Input/output error$"),
+        (errno.ENOSPC, r"No space left on device \(\S+ MB are free there\)$"),
+    ],
+)
+def test_a_file_that_does_not_reach_the_disk_is_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, cause: str
+) -> None:
+    def fsync(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match=rf"a\.bin cannot be written: {cause}"):
+        write_synced(tmp_path / "a.bin", b"text")
+    (tmp_path / "b.txt").write_text("before")
+    refused = pytest.raises(OSError, match=rf"cannot be written: {cause}")
+    with refused, replacing(tmp_path / "b.txt") as temporary:
+        temporary.write_text("after")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"b.txt": "before"}
+
+
+def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("mine")
+    refused = pytest.raises(OSError, match=r"notes/a\.csv cannot be written: (Not a|File exists)")
+    with refused, replacing(tmp_path / "notes" / "a.csv"):
+        raise AssertionError
+    assert (tmp_path / "notes").read_text() == "mine"
