@@ -45,7 +45,7 @@ from mutmut.mutation.file_mutation import create_mutations
 SEED = 18
 PACKAGE, TESTS = Path("src/multiview_geom"), Path("tests/multiview_geom")
 WORK, REASONS = ROOT / "build" / "mutants", ROOT / "benchmarks" / "unnoticed_changes.toml"
-COMPILED = ("cpu", "cuda", "triton")
+COMPILED = ("cpu", "cuda", "numba", "triton")
 OPTIONS = ("-n0", "-q", "-p", "no:cacheprovider", "-m", "not slow and not gpu")
 OPTIONS += ("-k", "not compile and not export")  # they take seconds each
 # Names of cases that go through many modules.

@@ -20,6 +20,8 @@ Pair = tuple[Number, Number]
 Vector = tuple[Number, Number, Number]
 Row = tuple[Number, Number, Number, Number]
 Symmetric = tuple[Number, Number, Number, Number, Number, Number]
+Matrix = tuple[Vector, Vector, Vector]
+"""The rows of a 3x3 matrix."""
 Rows = tuple[Row, Row, Row, Row]
 
 

@@ -8,7 +8,7 @@ which is why none of these functions calls another one.
 
 from typing import Any, TypeAlias
 
-from multiview_geom._kernels.algebra import Row, Symmetric, Vector
+from multiview_geom._kernels.algebra import Matrix, Row, Symmetric, Vector
 
 Array: TypeAlias = Any
 """A NumPy array."""
@@ -63,3 +63,21 @@ def put_symmetric(rows: Array, row: int, i: int, m: Symmetric) -> None:
     at = row * LANES + i
     rows[at], rows[at + LANES], rows[at + 2 * LANES] = m[0], m[1], m[2]
     rows[at + 3 * LANES], rows[at + 4 * LANES], rows[at + 5 * LANES] = m[3], m[4], m[5]
+
+
+def matrix_at(rows: Array, row: int, i: int) -> Matrix:
+    """Return the 3x3 matrix in nine rows at one lane."""
+    at = row * LANES + i
+    return (
+        (rows[at], rows[at + LANES], rows[at + 2 * LANES]),
+        (rows[at + 3 * LANES], rows[at + 4 * LANES], rows[at + 5 * LANES]),
+        (rows[at + 6 * LANES], rows[at + 7 * LANES], rows[at + 8 * LANES]),
+    )
+
+
+def put_matrix(rows: Array, row: int, i: int, m: Matrix) -> None:
+    """Set the 3x3 matrix in nine rows at one lane."""
+    at = row * LANES + i
+    rows[at], rows[at + LANES], rows[at + 2 * LANES] = m[0]
+    rows[at + 3 * LANES], rows[at + 4 * LANES], rows[at + 5 * LANES] = m[1]
+    rows[at + 6 * LANES], rows[at + 7 * LANES], rows[at + 8 * LANES] = m[2]

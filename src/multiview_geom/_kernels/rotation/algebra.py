@@ -12,6 +12,7 @@ three axes depends on the gaps s1 + s2, s1 + s3 and s2 + s3.
 from torch import sqrt, where
 
 from multiview_geom._kernels.algebra import (
+    Matrix,
     Number,
     Pair,
     Row,
@@ -33,8 +34,6 @@ from multiview_geom._kernels.algebra import (
     turn4,
 )
 
-Matrix = tuple[Vector, Vector, Vector]
-"""The rows of a 3x3 matrix."""
 Symmetric4 = tuple[Number, Number, Number, Number, Number, Number, Number, Number, Number, Number]
 Axes = Rows
 TwoAxes = tuple[Row, Row]
@@ -177,6 +176,72 @@ def pseudo_inverse_times(m: Symmetric, a: Vector, tie: Number) -> Vector:
     of_one = where(full, 0, where(flat, 0, 1)) / 4
     result = scale(multiply(cofactors, a), of_three - 2 * of_two * of_two)
     return add_scaled(add_scaled(result, a, 2 * of_two), multiply(m, a), of_one - of_two)
+
+
+# The alignment of two sets of points. Its rotation is the nearest to the covariance.
+
+Moments = tuple[Matrix, Vector, Number]
+"""The covariance, the mean of the source, and the variance of the source."""
+MomentGradients = tuple[Matrix, Vector, Vector, Number]
+"""The gradients in the covariance, in the means of source and target, and in the variance."""
+
+
+def is_usable(a: Vector, b: Vector, weight: Number) -> Number:
+    """Tell whether a point of both sets is finite, and its weight finite and positive."""
+    zero = add_scaled(scale(a, 0), b, 0)
+    return (zero[0] + zero[1] + zero[2] + weight * 0 == 0) & (weight > 0)
+
+
+def best_scale(covariance: Matrix, rotation: Matrix, variance: Number) -> Number:
+    """Return the scale that goes with a rotation; one where the source has no size."""
+    (a, b, c), (x, y, z) = covariance, rotation
+    known, overlap = variance > 0, dot(a, x) + dot(b, y) + dot(c, z)
+    return where(known, overlap, 1) / where(known, variance, 1)
+
+
+def gradient_in_moments(
+    moments: Moments,
+    transform: tuple[Matrix, Number],
+    upstream: tuple[Matrix, Vector, Number],
+    scaled: Number,
+    tie: Number,
+) -> MomentGradients:
+    """Turn the gradient in a transform into that in the moments.
+
+    Args:
+        moments: The moments.
+        transform: The rotation and the scale.
+        upstream: The gradients in rotation, translation and scale.
+        scaled: Whether the scale was free, and the source has a size.
+        tie: As for `turn`.
+    """
+    (covariance, mean, variance), (rotation, factor) = moments, transform
+    (a, b, c), shift, of_scale = upstream
+    back = combine(rotation, shift)
+    pull = where(scaled, of_scale - dot(back, mean), 0) / where(scaled, variance, 1)
+    change = (
+        add_scaled(a, mean, -factor * shift[0]),
+        add_scaled(b, mean, -factor * shift[1]),
+        add_scaled(c, mean, -factor * shift[2]),
+    )
+    (a, b, c), (x, y, z) = turn(covariance, rotation, change, tie), rotation
+    change = add_scaled(a, x, pull), add_scaled(b, y, pull), add_scaled(c, z, pull)
+    return change, scale(back, -factor), shift, -pull * factor
+
+
+def gradient_in_points(
+    a: Vector, b: Vector, share: Number, gradients: MomentGradients
+) -> tuple[Vector, Vector, Number]:
+    """Turn the gradient in the moments into that in a pair of points and in its share of them.
+
+    Both points are counted from the means; the gradient in the share is that times all weights.
+    """
+    of_covariance, of_mean, shift, of_variance = gradients
+    of_target = add_scaled(combine(transpose(of_covariance), a), shift, 1)
+    of_share = dot(b, of_target) + dot(a, add_scaled(of_mean, a, of_variance))
+    of_source = add_scaled(combine(of_covariance, b), a, 2 * of_variance)
+    of_source = add_scaled(of_source, of_mean, 1)
+    return scale(of_source, share), scale(of_target, share), of_share
 
 
 # Where gaps are small the rotation is that of a quaternion, the lowest eigenvector of a symmetric

@@ -1,16 +1,20 @@
 """Rotations and small eigenvectors on a processor: fused loops, by Numba.
 
-As in `_kernels/triangulation/cpu.py`, the numbers of a block of matrices lie in rows of LANES
-entries of a scratch array, and all of them in double precision. Loops that compute run over all
-lanes, used or not, and stand in functions of their own: the compiler, which sees that no index is
-negative, makes vector instructions of them, and a result does not depend on its lane.
+All numbers of a block are in double precision. Loops that compute run over all lanes, used or not,
+and stand in functions of their own, so that a result does not depend on its lane.
 """
-
-from typing import Any, TypeAlias
 
 import numpy as np
 
-from multiview_geom._kernels.algebra import Row, Vector
+from multiview_geom._kernels.numba_primitives import (
+    LANES,
+    Array,
+    clear,
+    matrix_at,
+    put_matrix,
+    put_row,
+    row_at,
+)
 from multiview_geom._kernels.rotation.algebra import (
     DOUBLE_GAPS,
     DOUBLE_STEP,
@@ -18,7 +22,6 @@ from multiview_geom._kernels.rotation.algebra import (
     SINGLE_STEP,
     SWEEPS,
     Axes,
-    Matrix,
     Symmetric4,
     clear_rotation,
     horn_matrix,
@@ -31,18 +34,14 @@ from multiview_geom._kernels.rotation.algebra import (
     with_largest_positive,
 )
 
-Array: TypeAlias = Any
-"""A NumPy array."""
-
-LANES = 128
 # Lanes that Jacobi's method works on together.
 GROUP = 16
 FOUR = 4
 
-# Rows of the scratch array: a matrix (9), its rotation (9), a change of it (9), and whether the
+# Rows of a block: a matrix (9), its rotation (9), a change of it (9), and whether the
 # rotation is in doubt.
 ROTATION, CHANGE, DOUBT, ROWS = 9, 18, 27, 28
-# Rows of the scratch array of Jacobi's method: a symmetric 4x4 matrix (10), its axes (16), its
+# Rows of a block of Jacobi's method: a symmetric 4x4 matrix (10), its axes (16), its
 # size, and a vector (4).
 AXES, SIZE, CHANGE4, JACOBI_ROWS = 10, 26, 27, 31
 
@@ -63,47 +62,13 @@ def store(rows: Array, at: int, width: int, entries: Array, n: int) -> None:
             line[width * i] = row[i]
 
 
-def vector_at(rows: Array, row: int, i: int) -> Vector:
-    """Return three rows of the scratch array at one lane."""
-    return rows[row * LANES + i], rows[(row + 1) * LANES + i], rows[(row + 2) * LANES + i]
-
-
-def matrix_at(rows: Array, row: int, i: int) -> Matrix:
-    """Return the matrix that starts at a row."""
-    return vector_at(rows, row, i), vector_at(rows, row + 3, i), vector_at(rows, row + 6, i)
-
-
-def put_vector(rows: Array, row: int, i: int, a: Vector) -> None:
-    """Set three rows of the scratch array at one lane."""
-    rows[row * LANES + i] = a[0]
-    rows[(row + 1) * LANES + i] = a[1]
-    rows[(row + 2) * LANES + i] = a[2]
-
-
-def put_matrix(rows: Array, row: int, i: int, m: Matrix) -> None:
-    """Set the matrix that starts at a row."""
-    put_vector(rows, row, i, m[0])
-    put_vector(rows, row + 3, i, m[1])
-    put_vector(rows, row + 6, i, m[2])
-
-
-def row_at(rows: Array, row: int, i: int) -> Row:
-    """Return four rows of the scratch array at one lane."""
-    a, b, c = vector_at(rows, row, i)
-    return a, b, c, rows[(row + 3) * LANES + i]
-
-
-def put_row(rows: Array, row: int, i: int, a: Row) -> None:
-    """Set four rows of the scratch array at one lane."""
-    put_vector(rows, row, i, (a[0], a[1], a[2]))
-    rows[(row + 3) * LANES + i] = a[3]
-
-
 def form_at(rows: Array, i: int) -> Symmetric4:
     """Return the symmetric matrix of Jacobi's method."""
-    a, b, c, d = row_at(rows, 0, i)
-    e, f, g, h = row_at(rows, 4, i)
-    return a, b, c, d, e, f, g, h, rows[8 * LANES + i], rows[9 * LANES + i]
+    return (
+        *(rows[i], rows[LANES + i], rows[2 * LANES + i], rows[3 * LANES + i]),
+        *(rows[4 * LANES + i], rows[5 * LANES + i], rows[6 * LANES + i], rows[7 * LANES + i]),
+        *(rows[8 * LANES + i], rows[9 * LANES + i]),
+    )
 
 
 def put_form(rows: Array, i: int, m: Symmetric4) -> None:
@@ -142,7 +107,7 @@ def shrink(rows: Array) -> None:
 
 def diagonalize(rows: Array, n: int) -> None:
     """Turn n symmetric 4x4 matrices, of entries up to one, to their axes."""
-    rows[AXES * LANES : SIZE * LANES] = 0.0
+    clear(rows, AXES, SIZE)
     for k in range(FOUR):
         rows[(AXES + 5 * k) * LANES : (AXES + 5 * k + 1) * LANES] = 1.0
     for first in range(0, n, GROUP):
@@ -242,7 +207,7 @@ def turn_rotations(
 
 def load_symmetric(rows: Array, matrices: Array, size: int, n: int) -> None:
     """Load the symmetric parts of n matrices, shrunk; a fourth axis gets a large eigenvalue."""
-    rows[: AXES * LANES] = 0.0
+    clear(rows, 0, AXES)
     k = 0
     for a in range(FOUR):
         for b in range(a, FOUR):

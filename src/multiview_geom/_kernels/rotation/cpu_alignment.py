@@ -10,29 +10,33 @@ import numpy as np
 from torch import where
 
 from multiview_geom._kernels.algebra import Number, Vector, add_scaled, dot, scale
+from multiview_geom._kernels.numba_primitives import (
+    LANES,
+    Array,
+    clear,
+    matrix_at,
+    put_matrix,
+    put_vector,
+    vector_at,
+)
 from multiview_geom._kernels.rotation.algebra import (
     DOUBLE_GAPS,
     DOUBLE_STEP,
     SQUARED_ROUND_OFF,
-    combine,
-    transpose,
-    turn,
+    best_scale,
+    gradient_in_moments,
+    gradient_in_points,
+    is_usable,
 )
 from multiview_geom._kernels.rotation.cpu import (
     CHANGE,
-    LANES,
     ROTATION,
-    Array,
     empty_list,
     list_doubtful,
     load,
-    matrix_at,
-    put_matrix,
-    put_vector,
     rotate,
     solve_listed,
     store,
-    vector_at,
 )
 
 Sets: TypeAlias = tuple[
@@ -41,7 +45,7 @@ Sets: TypeAlias = tuple[
 """Source, target and weights, each as a flat array with its strides by set, point and coordinate;
 whether there are weights; and how many points a set has."""
 
-# Rows of the scratch array, after the covariance, the rotation, a change of it and the doubt: sum
+# Rows of a block, after the covariance, the rotation, a change of it and the doubt: sum
 # of the weights, means of both sets, variance of the source, its mean square, the scale; a point of
 # both sets and its weight; what the gradient needs beside.
 TOTAL, SOURCE_MEAN, TARGET_MEAN, VARIANCE, NOISE, SCALE = 28, 29, 32, 35, 36, 37
@@ -73,8 +77,7 @@ def leave_out_missing(rows: Array, n: int) -> None:
     for i in range(min(n, LANES)):
         a, b = vector_at(rows, SOURCE, i), vector_at(rows, TARGET, i)
         w = rows[WEIGHT * LANES + i]
-        zero = add_scaled(scale(a, 0.0), b, 0.0)
-        known = (zero[0] + zero[1] + zero[2] + w * 0.0 == 0.0) & (w > 0.0)
+        known = is_usable(a, b, w)
         rows[WEIGHT * LANES + i] = where(known, w, 0.0)
         put_vector(rows, SOURCE, i, choose(known, a))
         put_vector(rows, TARGET, i, choose(known, b))
@@ -83,11 +86,6 @@ def leave_out_missing(rows: Array, n: int) -> None:
 def choose(condition: Number, a: Vector) -> Vector:
     """Return a vector, or zero."""
     return where(condition, a[0], 0.0), where(condition, a[1], 0.0), where(condition, a[2], 0.0)
-
-
-def clear(rows: Array, first: int, last: int) -> None:
-    """Set rows to zero."""
-    rows[first * LANES : last * LANES] = 0.0
 
 
 def find_means(rows: Array, sets: Sets, first: int, n: int) -> None:
@@ -156,11 +154,8 @@ def add_to_moments(rows: Array, n: int) -> None:
 def find_scales(rows: Array, n: int) -> None:
     """Find the scales that go with the rotations; one where the source has no size."""
     for i in range(min(n, LANES)):
-        x, y, z = matrix_at(rows, ROTATION, i)
-        a, b, c = matrix_at(rows, 0, i)
-        variance, overlap = rows[VARIANCE * LANES + i], dot(a, x) + dot(b, y) + dot(c, z)
-        known = variance > 0.0
-        rows[SCALE * LANES + i] = where(known, overlap, 1.0) / where(known, variance, 1.0)
+        covariance, rotation = matrix_at(rows, 0, i), matrix_at(rows, ROTATION, i)
+        rows[SCALE * LANES + i] = best_scale(covariance, rotation, rows[VARIANCE * LANES + i])
 
 
 def find_translations(rows: Array, n: int) -> None:
@@ -249,37 +244,35 @@ def scatter(rows: Array, at: int, width: int, entries: Array, count: int, n: int
 def differentiate_moments(rows: Array, scaled: bool, tie: float, n: int) -> None:
     """Turn the gradient in the transform into that in means, covariance and variance."""
     for i in range(min(n, LANES)):
-        x, y, z = rotation = matrix_at(rows, ROTATION, i)
-        a, b, c = matrix_at(rows, CHANGE, i)
-        mean, shift = vector_at(rows, SOURCE_MEAN, i), vector_at(rows, OF_TARGET_MEAN, i)
-        factor, variance = rows[SCALE * LANES + i], rows[VARIANCE * LANES + i]
-        back = combine(rotation, shift)
-        put_vector(rows, OF_SOURCE_MEAN, i, scale(back, -factor))
-        known = scaled & (variance > 0.0)
-        pull = where(known, rows[OF_SCALE * LANES + i] - dot(back, mean), 0.0)
-        pull = pull / where(known, variance, 1.0)
-        rows[OF_VARIANCE * LANES + i] = -pull * factor
-        change = (
-            add_scaled(a, mean, -factor * shift[0]),
-            add_scaled(b, mean, -factor * shift[1]),
-            add_scaled(c, mean, -factor * shift[2]),
+        variance = rows[VARIANCE * LANES + i]
+        moments = matrix_at(rows, 0, i), vector_at(rows, SOURCE_MEAN, i), variance
+        transform = matrix_at(rows, ROTATION, i), rows[SCALE * LANES + i]
+        shift, of_scale = vector_at(rows, OF_TARGET_MEAN, i), rows[OF_SCALE * LANES + i]
+        change, of_mean, _, of_variance = gradient_in_moments(
+            moments,
+            transform,
+            (matrix_at(rows, CHANGE, i), shift, of_scale),
+            scaled & (variance > 0.0),
+            tie,
         )
-        a, b, c = turn(matrix_at(rows, 0, i), rotation, change, tie)
-        change = add_scaled(a, x, pull), add_scaled(b, y, pull), add_scaled(c, z, pull)
         put_matrix(rows, CHANGE, i, change)
+        put_vector(rows, OF_SOURCE_MEAN, i, of_mean)
+        rows[OF_VARIANCE * LANES + i] = of_variance
 
 
 def differentiate_points(rows: Array, n: int) -> None:
     """Turn the gradient in the moments into that in one point of both sets and its weight."""
     for i in range(min(n, LANES)):
+        gradients = (
+            matrix_at(rows, CHANGE, i),
+            vector_at(rows, OF_SOURCE_MEAN, i),
+            vector_at(rows, OF_TARGET_MEAN, i),
+            rows[OF_VARIANCE * LANES + i],
+        )
         a, b = vector_at(rows, SOURCE, i), vector_at(rows, TARGET, i)
-        share, total = rows[WEIGHT * LANES + i], rows[TOTAL * LANES + i]
-        change = matrix_at(rows, CHANGE, i)
-        of_mean, shift = vector_at(rows, OF_SOURCE_MEAN, i), vector_at(rows, OF_TARGET_MEAN, i)
-        of_variance = rows[OF_VARIANCE * LANES + i]
-        of_target = add_scaled(combine(transpose(change), a), shift, 1.0)
-        of_weight = dot(b, of_target) + dot(a, add_scaled(of_mean, a, of_variance))
-        rows[WEIGHT * LANES + i] = where(share > 0.0, of_weight, 0.0) / total
-        of_source = add_scaled(add_scaled(combine(change, b), a, 2.0 * of_variance), of_mean, 1.0)
-        put_vector(rows, SOURCE, i, scale(of_source, share))
-        put_vector(rows, TARGET, i, scale(of_target, share))
+        share = rows[WEIGHT * LANES + i]
+        of_source, of_target, of_share = gradient_in_points(a, b, share, gradients)
+        of_weight = where(share > 0.0, of_share, 0.0) / rows[TOTAL * LANES + i]
+        put_vector(rows, SOURCE, i, of_source)
+        put_vector(rows, TARGET, i, of_target)
+        rows[WEIGHT * LANES + i] = of_weight

@@ -8,24 +8,33 @@ from typing import TypeAlias
 
 import triton.language as tl
 
-from multiview_geom._kernels.algebra import Row, Vector, add_scaled, dot, scale, unit_axes
+from multiview_geom._kernels.algebra import (
+    Matrix,
+    Row,
+    Vector,
+    add_scaled,
+    dot,
+    scale,
+    unit_axes,
+)
 from multiview_geom._kernels.rotation.algebra import (
     DOUBLE_GAPS,
     DOUBLE_STEP,
     SQUARED_ROUND_OFF,
     SWEEPS,
     Axes,
-    Matrix,
     Symmetric4,
+    best_scale,
     clear_rotation,
-    combine,
+    gradient_in_moments,
+    gradient_in_points,
     horn_matrix,
+    is_usable,
     jacobi_sweep,
     largest_entry,
     lowest_axis,
     pseudo_inverse4_times,
     rotation_of,
-    transpose,
     turn,
     with_largest_positive,
 )
@@ -55,21 +64,17 @@ def load(pointer: Pointer, at: Lanes, inside: Lanes) -> Lanes:
     return tl.load(pointer + at, mask=inside, other=0).to(tl.float64)
 
 
-def load_vector(pointer: Pointer, at: Lanes, step: int, inside: Lanes) -> Vector:
+def load_vector(pointer: Pointer, at: Lanes, inside: Lanes) -> Vector:
     """Load three numbers of each item."""
-    return (
-        load(pointer, at, inside),
-        load(pointer, at + step, inside),
-        load(pointer, at + 2 * step, inside),
-    )
+    return load(pointer, at, inside), load(pointer, at + 1, inside), load(pointer, at + 2, inside)
 
 
 def load_matrix(pointer: Pointer, item: Lanes, inside: Lanes) -> Matrix:
     """Load a 3x3 matrix of each item."""
     return (
-        load_vector(pointer, 9 * item, 1, inside),
-        load_vector(pointer, 9 * item + 3, 1, inside),
-        load_vector(pointer, 9 * item + 6, 1, inside),
+        load_vector(pointer, 9 * item, inside),
+        load_vector(pointer, 9 * item + 3, inside),
+        load_vector(pointer, 9 * item + 6, inside),
     )
 
 
@@ -142,12 +147,11 @@ def load_points(
     source: Pointer, target: Pointer, weights: Pointer, at: Lanes, inside: Lanes
 ) -> tuple[Vector, Vector, Lanes]:
     """Load a point of both sets and its weight; what is missing becomes zero, of weight zero."""
-    a, b = load_vector(source, 3 * at, 1, inside), load_vector(target, 3 * at, 1, inside)
+    a, b = load_vector(source, 3 * at, inside), load_vector(target, 3 * at, inside)
     w = inside.to(tl.float64)
     if weights is not None:
         w = load(weights, at, inside)
-    zero = add_scaled(scale(a, 0), b, 0)
-    known = (zero[0] + zero[1] + zero[2] + w * 0 == 0) & (w > 0)
+    known = is_usable(a, b, w)
     nothing = w * 0, w * 0, w * 0
     return choose(known, a, nothing), choose(known, b, nothing), tl.where(known, w, 0)
 
@@ -195,9 +199,7 @@ def align(
     x, y, z = rotation_anywhere(covariance, inside, DOUBLE_GAPS, DOUBLE_STEP)
     factor = variance * 0 + 1
     if scaled:
-        overlap = dot(covariance[0], x) + dot(covariance[1], y) + dot(covariance[2], z)
-        known = variance > 0
-        factor = tl.where(known, overlap, 1) / tl.where(known, variance, 1)
+        factor = best_scale(covariance, (x, y, z), variance)
     # Scale and translation belong to what the caller gets, rounded to the dtype.
     kind = rotations.dtype.element_ty
     x, y, z = rounded(x, kind), rounded(y, kind), rounded(z, kind)
@@ -232,37 +234,26 @@ def differentiate(
     total, a_mean, b_mean, covariance, variance = find_moments(
         source, target, weights, item * points, inside, points
     )
-    rotation = load_matrix(transforms[0], item, inside)
-    factor, shift = load(transforms[2], item, inside), load_vector(upstream[1], 3 * item, 1, inside)
-    back = combine(rotation, shift)
-    pull = variance * 0
-    if scaled:
-        pull = load(upstream[2], item, inside) - dot(back, a_mean)
-        pull = tl.where(variance > 0, pull, 0) / tl.where(variance > 0, variance, 1)
-    x, y, z = load_matrix(upstream[0], item, inside)
-    change = (
-        add_scaled(x, a_mean, -factor * shift[0]),
-        add_scaled(y, a_mean, -factor * shift[1]),
-        add_scaled(z, a_mean, -factor * shift[2]),
+    moments = covariance, a_mean, variance
+    transform = load_matrix(transforms[0], item, inside), load(transforms[2], item, inside)
+    change, shift = (
+        load_matrix(upstream[0], item, inside),
+        load_vector(upstream[1], 3 * item, inside),
     )
-    x, y, z = turn(covariance, rotation, change, tie)
-    change = (
-        add_scaled(x, rotation[0], pull),
-        add_scaled(y, rotation[1], pull),
-        add_scaled(z, rotation[2], pull),
-    )
-    of_variance, of_mean = -pull * factor, scale(back, -factor)
+    back = change, shift, load(upstream[2], item, inside)
+    free = variance > 0
+    if not scaled:
+        free = variance < 0
+    of_moments = gradient_in_moments(moments, transform, back, free, tie)
     for point in range(points):
         at = item * points + point
         a, b, w = load_points(source, target, weights, at, inside)
         a, b, share = add_scaled(a, a_mean, -1), add_scaled(b, b_mean, -1), w / total
-        of_target = add_scaled(combine(transpose(change), a), shift, 1)
-        of_weight = dot(b, of_target) + dot(a, add_scaled(of_mean, a, of_variance))
-        of_source = add_scaled(add_scaled(combine(change, b), a, 2 * of_variance), of_mean, 1)
-        store_vector(gradients[0], 3 * at, scale(of_source, share), inside)
-        store_vector(gradients[1], 3 * at, scale(of_target, share), inside)
+        of_source, of_target, of_share = gradient_in_points(a, b, share, of_moments)
+        store_vector(gradients[0], 3 * at, of_source, inside)
+        store_vector(gradients[1], 3 * at, of_target, inside)
         if weights is not None:
-            tl.store(gradients[2] + at, tl.where(w > 0, of_weight, 0) / total, mask=inside)
+            tl.store(gradients[2] + at, tl.where(w > 0, of_share, 0) / total, mask=inside)
 
 
 def load_symmetric(
@@ -314,7 +305,7 @@ def turn_eigenvectors(
     item, inside = items(count, LANES)
     m, length = load_symmetric(matrices, item, inside, size)
     m, axes = diagonalize(m)
-    x, y, z = load_vector(changes, size * item, 1, inside)
+    x, y, z = load_vector(changes, size * item, inside)
     w = x * 0
     if size == FOUR:
         w = load(changes, size * item + 3, inside)
