@@ -182,6 +182,10 @@ def pseudo_inverse_times(m: Symmetric, a: Vector, tie: Number) -> Vector:
 
 Moments = tuple[Matrix, Vector, Number]
 """The covariance, the mean of the source, and the variance of the source."""
+Transform = tuple[Matrix, Number]
+"""The rotation and the scale."""
+TransformGradients = tuple[Matrix, Vector, Number]
+"""The gradients in rotation, translation and scale."""
 MomentGradients = tuple[Matrix, Vector, Vector, Number]
 """The gradients in the covariance, in the means of source and target, and in the variance."""
 
@@ -201,8 +205,8 @@ def best_scale(covariance: Matrix, rotation: Matrix, variance: Number) -> Number
 
 def gradient_in_moments(
     moments: Moments,
-    transform: tuple[Matrix, Number],
-    upstream: tuple[Matrix, Vector, Number],
+    transform: Transform,
+    upstream: TransformGradients,
     scaled: Number,
     tie: Number,
 ) -> MomentGradients:
@@ -210,8 +214,8 @@ def gradient_in_moments(
 
     Args:
         moments: The moments.
-        transform: The rotation and the scale.
-        upstream: The gradients in rotation, translation and scale.
+        transform: The transform.
+        upstream: The gradient in it.
         scaled: Whether the scale was free, and the source has a size.
         tie: As for `turn`.
     """

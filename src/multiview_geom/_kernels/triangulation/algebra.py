@@ -33,6 +33,8 @@ from multiview_geom._kernels.algebra import (
 View = tuple[Row, Row, Row]
 """The rows of a projection that give the depth, and depth times pixel coordinate across and down,
 with pixels counted from the image center."""
+Vectors = tuple[Row, Row]
+"""The homogeneous point X, and the vector Z that the gradient of every input is made of."""
 Polynomial = tuple[Number, Number, Number, Number]
 """The coefficients d, c, b and a of z^4 - a z^3 + b z^2 - c z + d."""
 
@@ -318,9 +320,7 @@ def gradient_vector(
     return (x, y, z, last), sure
 
 
-def sighting_gradient(
-    u: Number, v: Number, weight: Number, view: View, vectors: tuple[Row, Row]
-) -> Vector:
+def sighting_gradient(u: Number, v: Number, weight: Number, view: View, vectors: Vectors) -> Vector:
     """Return the gradient of Z^T A^T A X in a pixel and its weight, given X and Z."""
     r, s, depth = residuals_and_depth(u, v, view, vectors[0])
     p, q, test_depth = residuals_and_depth(u, v, view, vectors[1])
@@ -332,7 +332,7 @@ def sighting_gradient(
 
 
 def view_gradient(
-    sighting: Vector, center: Pair, view: View, origin: Vector, vectors: tuple[Row, Row]
+    sighting: Vector, center: Pair, view: View, origin: Vector, vectors: Vectors
 ) -> tuple[Row, Row, Row]:
     """Return the gradient of Z^T A^T A X in the rows of a projection: across, down, depth.
 
