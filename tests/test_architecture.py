@@ -5,10 +5,12 @@ import inspect
 import subprocess
 import sys
 
+import pytest
 from importlinter.cli import lint_imports
 
 import selfsup_lifting
 
+pytestmark = pytest.mark.processes
 HEAVY = ("kornia", "scipy", "numpy", "h5py", "matplotlib", "cv2", "tyro", "rich", "tensorboard")
 
 

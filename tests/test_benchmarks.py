@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+pytestmark = pytest.mark.processes
 ROOT = Path(__file__).parent.parent
 PAGES = [
     ROOT / "README.md",

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.processes
 PROGRAM = """
 import json, logging, os, random, sys, warnings
 import jaxtyping, numpy, torch

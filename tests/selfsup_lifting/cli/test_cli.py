@@ -304,6 +304,7 @@ def test_the_help_of_a_command_fits_a_screen_and_names_options_that_exist(
     assert sum(line.startswith(f"  selfsup-lifting {command} ") for line in lines) == 2
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(sys.platform != "linux", reason="the variable is that of GNU's OpenMP")
 @pytest.mark.parametrize(
     ("given", "expected"),

@@ -40,6 +40,7 @@ def die(config: Config, run: Path, progress: Progress) -> None:
     describe(config, run, progress)
 
 
+@pytest.mark.processes
 def test_each_training_has_a_process_and_a_share_of_the_threads() -> None:
     shown: list[tuple[str, int, int, str]] = []
     found = dict(train_at_once(describe, RUNS, 2, lambda *one: shown.append(one)))
@@ -55,6 +56,7 @@ def warn(config: Config, run: Path, progress: Progress) -> None:
     describe(config, run, progress)
 
 
+@pytest.mark.processes
 def test_what_several_trainings_warn_of_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     list(train_at_once(warn, RUNS, 2, lambda *_: None))
     assert caplog.messages == ["all trainings read this"]
