@@ -195,7 +195,7 @@ def _found(row: Row) -> Iterator[tuple[Path, int]]:
     for at, one in enumerate(mutations):
         words = " ".join(module.code_for_node(one.original_node).split())
         # To make every change of a module takes minutes.
-        near = len(before) >= LONGEST_CHANGE or words in before
+        near = len(before) >= LONGEST_CHANGE or words in before or before in words
         if near and _difference(module.code, _changed(module, one))[1] == row.change:
             yield path, at
             return

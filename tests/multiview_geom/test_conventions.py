@@ -177,6 +177,14 @@ def test_only_colmap_knows_lenses(convert: object) -> None:
 
 
 @pytest.mark.rejects
+def test_one_model_of_colmap_has_one_kind_of_lens() -> None:
+    k = torch.zeros(4, 4, dtype=torch.float64)
+    mixed = replace(oblong(Ring()), distortion=k, lens=(*[Lens.OPENCV] * 3, Lens.FISHEYE))
+    with pytest.raises(ValueError, match="`cameras` must have one lens model for one model of C"):
+        to_colmap(mixed)
+
+
+@pytest.mark.rejects
 def test_an_image_without_size_has_no_corners() -> None:
     with pytest.raises(ValueError, match="`cameras` must have an image size, got None"):
         to_pytorch3d(replace(Ring().cameras(), image_size=None))

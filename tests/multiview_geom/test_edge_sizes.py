@@ -165,6 +165,10 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
         lambda: mg.point_covariance(RIG.projections, torch.zeros(2, 3), sigma=-1.0),
         "`sigma` must be 0 or more, got -1.0",
     ),
+    "sizes that are not whole": (
+        lambda: mg.Cameras(RIG.intrinsics, RIG.camera_from_world, image_size=torch.ones(4, 2)),
+        "`image_size` must have an integer dtype, got torch.float32",
+    ),
     "weights of another dtype": (
         lambda: mg.point_covariance(
             RIG.projections, torch.zeros(2, 3), sigma=1.0, weights=ONES.long()

@@ -93,8 +93,8 @@ class FreeParameters:
         if CameraParameter.PRINCIPAL_POINT in self.kinds:
             identity = torch.eye(2, dtype=pixels.dtype, device=pixels.device)
             blocks.append(identity[:, None, None].expand(2, *pixels.shape[:-1], 2))
-        if CameraParameter.DISTORTION in self.kinds:
-            blocks.append(_by_distortion(cameras, local, self.coefficients))
+        if CameraParameter.DISTORTION in self.kinds and cameras.distortion is not None:
+            blocks.append(_by_distortion(cameras, cameras.distortion, local, self.coefficients))
         return Linearization(pixels.mT, _points_last(torch.cat(blocks, -1)), _points_last(by_point))
 
     def moved(self, cameras: Cameras, step: Float[Tensor, "views n"]) -> Cameras:
@@ -160,16 +160,16 @@ def _with_moved_poses(cameras: Cameras, step: Float[Tensor, "views 6"]) -> Camer
 
 
 def _by_distortion(
-    cameras: Cameras, local: Float[Tensor, "views points 3"], coefficients: tuple[int, ...]
+    cameras: Cameras,
+    lens: Float[Tensor, "views all"],
+    local: Float[Tensor, "views points 3"],
+    coefficients: tuple[int, ...],
 ) -> Float[Tensor, "2 views points n"]:
     """Differentiate the pixels by lens coefficients: a coefficient is shared by all points."""
 
     def project(distortion: Tensor) -> Tensor:
         return camera_point_pixels(replace(cameras, distortion=distortion), local)
 
-    lens = cameras.distortion
-    if lens is None:
-        raise ValueError("`distortion` of the cameras must be given where it is free, got None")
     axes = torch.eye(lens.shape[-1], dtype=lens.dtype, device=lens.device)[list(coefficients)]
     push = _push_forward(project, lens)
     return torch.stack([push(axis.expand_as(lens)) for axis in axes], dim=-1).movedim(2, 0)

@@ -69,8 +69,6 @@ def calibrate_focal_lengths(
         >>> torch.allclose(found.cameras.intrinsics, rig.intrinsics)
         True
     """
-    if cameras.image_size is None:
-        raise ValueError("`image_size` of the cameras must be known to find focal lengths")
     with torch.no_grad(), full_precision(pixels):
         tries = [_tried(with_focal_length(cameras, one), pixels, weights) for one in factors]
         placed = [found for found in tries if found is not None]

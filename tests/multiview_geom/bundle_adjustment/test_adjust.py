@@ -165,6 +165,9 @@ def test_what_cannot_be_adjusted_is_refused() -> None:
     blind[2] = torch.nan
     with pytest.raises(ValueError, match="got none in cam_3"):
         bundle_adjust(rig, blind)
+    batch = Cameras(rig.intrinsics[None], rig.camera_from_world[None])
+    with pytest.raises(ValueError, match=r"all frames share them, got \(1,\)"):
+        bundle_adjust(batch, pixels)
 
 
 def _away(truth: Cameras, free: set[CameraParameter], seed: int) -> Cameras:

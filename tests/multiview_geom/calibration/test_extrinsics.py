@@ -119,6 +119,15 @@ def test_what_does_not_determine_the_rig_is_refused(case: str, message: str) -> 
         calibrate_extrinsics(rig, pixels)
 
 
+@pytest.mark.rejects
+def test_cameras_that_disagree_by_more_than_the_threshold_are_refused() -> None:
+    truth = ring_of_cameras(4, 4.0, 1.0, dtype=torch.float64)
+    pixels = truth.project(cloud(50, 7)).pixels
+    said = r"within the threshold of 1\.0 px, got a noise of \d\.\d px: are they synchronized"
+    with pytest.raises(ValueError, match=said):
+        calibrate_extrinsics(truth, pixels + 2.0 * noise_like(pixels, 7), threshold=1.0)
+
+
 def _degenerate(case: str) -> tuple[Cameras, Tensor]:
     truth, points = ring_of_cameras(4, 4.0, 1.0, dtype=torch.float64), cloud(50, 7)
     scale = {"plane": [1.0, 1.0, 0.0], "line": [1.0, 0.0, 0.0]}.get(case, [1.0, 1.0, 1.0])
