@@ -78,9 +78,10 @@ def numba_functions(module: str) -> dict[str, Any]:
     names = {**_names_of(module), "sqrt": sqrt, "where": unwrap(_where)}
     with _cache_folder(numba) as keep:
         for name, function in list(names.items()):
-            if isinstance(function, FunctionType):
+            if _is_own(function):
                 copy = _copy(function, names)
-                # A call that stays a call would keep the loop around it from becoming vectors.
+                # A call that stays a call would keep the loop around it from becoming vectors;
+                # and only the module's own functions are called from Python.
                 inner = function.__module__ != module
                 options: dict[str, Any] = {"no_cfunc_wrapper": True, "no_cpython_wrapper": inner}
                 names[name] = numba.njit(
@@ -106,7 +107,7 @@ def triton_functions(module: str) -> dict[str, Any]:
 
     names = _names_of(module) | _names_of("multiview_geom._kernels.triton_primitives")
     for name, item in list(names.items()):
-        if isinstance(item, FunctionType):
+        if _is_own(item):
             copy, given = _copy(item, names), unwrap(item).__annotations__
             kept = {key: kind for key, kind in given.items() if kind is language.constexpr}
             copy.__annotations__ = kept
@@ -158,14 +159,22 @@ def launch_on_grid(
 
 
 def _names_of(module: str) -> dict[str, Any]:
-    """Return the names of a module of loops, and of the modules of algebra behind it."""
+    """Return the names of a module of loops, and of the modules that its functions come from.
+
+    All are compiled in one space of names, where those of the module itself come first: no function
+    from another module may use a name that means something else here.
+    """
     loops = vars(import_module(module))
-    used = {item.__module__ for item in loops.values() if isinstance(item, FunctionType)}
+    used = {item.__module__ for item in loops.values() if _is_own(item)}
     names: dict[str, Any] = {}
     for source in sorted(used - {module}):
-        if source.startswith(__package__):
-            names |= _names_of(source)
+        names |= _names_of(source)
     return names | loops
+
+
+def _is_own(item: object) -> bool:
+    """Tell whether something is a function of the kernels."""
+    return isinstance(item, FunctionType) and item.__module__.startswith(__package__)
 
 
 def _copy(function: FunctionType, names: dict[str, Any]) -> FunctionType:

@@ -6,6 +6,9 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from inspect import unwrap
 from pathlib import Path
 from threading import Event
 
@@ -36,6 +39,13 @@ from tests.multiview_geom.strategies import (
 from tests.multiview_geom.tolerances import POINT_ROUND_OFF, assert_close
 
 MANY, FEW = 20_000, 1_000
+
+KERNELS = "multiview_geom._kernels."
+LOOPS = (
+    *("triangulation.cpu", "triangulation.cpu_gradient", "triangulation.cpu_reweighted"),
+    *("triangulation.cpu_robust", "rotation.cpu", "rotation.cpu_alignment"),
+)
+TRITON = ("triangulation.cuda", "triangulation.cuda_gradient", "rotation.cuda")
 
 # How many times the error of the float32 decomposition that of a float32 point may be.
 ALLOWED = 4
@@ -298,3 +308,15 @@ def _by_engine_and_reference(engine: str, *inputs: Tensor) -> list[tuple[Tensor,
             gradients = torch.autograd.grad(points.nan_to_num().cos().sum(), leaves)
         results.append((points.detach(), *gradients))
     return results
+
+
+@pytest.mark.parametrize("module", [*LOOPS, *(TRITON if find_spec("triton") else ())])
+def test_functions_that_another_module_compiles_keep_the_meaning_of_their_names(
+    module: str,
+) -> None:
+    names = engines._names_of(KERNELS + module)
+    for function in filter(engines._is_own, names.values()):
+        own = vars(import_module(function.__module__))
+        used_here = own.keys() & set(unwrap(function).__code__.co_names)
+        for used in used_here - {"sqrt", "where"}:  # the engine replaces these two
+            assert names[used] is own[used], f"{function.__qualname__} uses {used}"

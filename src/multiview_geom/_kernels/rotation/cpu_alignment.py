@@ -50,7 +50,7 @@ whether there are weights; and how many points a set has."""
 # both sets and its weight; what the gradient needs beside.
 TOTAL, SOURCE_MEAN, TARGET_MEAN, VARIANCE, NOISE, SCALE = 28, 29, 32, 35, 36, 37
 SOURCE, TARGET, WEIGHT = 38, 41, 44
-OF_SOURCE_MEAN, OF_TARGET_MEAN, OF_VARIANCE, OF_SCALE, ROWS = 45, 48, 51, 52, 53
+OF_SOURCE_MEAN, OF_TARGET_MEAN, OF_VARIANCE, OF_SCALE, ALIGNMENT_ROWS = 45, 48, 51, 52, 53
 
 
 def load_points(rows: Array, sets: Sets, first: int, point: int, n: int) -> None:
@@ -176,7 +176,7 @@ def align(
 ) -> None:
     """Find rotations, translations and scales of a range of sets; of scale one unless `scaled`."""
     rotations, translations, scales = transforms
-    rows, listed = np.empty(ROWS * LANES), empty_list()
+    rows, listed = np.empty(ALIGNMENT_ROWS * LANES), empty_list()
     for start in range(first, last, LANES):
         n = min(LANES, last - start)
         find_moments(rows, sets, start, n)
@@ -210,7 +210,7 @@ def differentiate(
     Rotations, translations and scales come with what comes back for each; the gradients in source,
     target and weights are filled. All arrays are flat, and that of the weights may be empty.
     """
-    rows = np.empty(ROWS * LANES)
+    rows = np.empty(ALIGNMENT_ROWS * LANES)
     count = sets[7]
     of_source, of_target, of_weights = gradients
     for start in range(first, last, LANES):

@@ -323,10 +323,10 @@ def gradient_vector(
 def sighting_gradient(u: Number, v: Number, weight: Number, view: View, vectors: Vectors) -> Vector:
     """Return the gradient of Z^T A^T A X in a pixel and its weight, given X and Z."""
     r, s, depth = residuals_and_depth(u, v, view, vectors[0])
-    p, q, test_depth = residuals_and_depth(u, v, view, vectors[1])
+    p, q, z_depth = residuals_and_depth(u, v, view, vectors[1])
     return (
-        weight * (r * test_depth + p * depth),
-        weight * (s * test_depth + q * depth),
+        weight * (r * z_depth + p * depth),
+        weight * (s * z_depth + q * depth),
         r * p + s * q,
     )
 
@@ -346,9 +346,9 @@ def view_gradient(
     u, v, weight = sighting
     r, s, _ = residuals_and_depth(u, v, view, vectors[0])
     p, q, _ = residuals_and_depth(u, v, view, vectors[1])
-    point, test = from_world(vectors[0], origin), from_world(vectors[1], origin)
-    across = combine4(point, test, -weight * p, -weight * r)
-    down = combine4(point, test, -weight * q, -weight * s)
+    x, z = from_world(vectors[0], origin), from_world(vectors[1], origin)
+    across = combine4(x, z, -weight * p, -weight * r)
+    down = combine4(x, z, -weight * q, -weight * s)
     return across, down, combine4(across, down, -u - center[0], -v - center[1])
 
 

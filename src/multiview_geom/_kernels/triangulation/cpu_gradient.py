@@ -67,7 +67,7 @@ rig, in double precision; these two may be empty."""
 
 # Rows of a block that the backward pass uses otherwise: the upstream gradient (3), and the vector
 # Z (4).
-UPSTREAM, TEST = 6, 12
+UPSTREAM, Z = 6, 12
 
 # The condition of B - q up to which single precision is enough for a gradient, and up to which
 # double precision is; beyond, the point is not determined and passes no gradient.
@@ -231,8 +231,8 @@ def find_gradient_vectors(rows: Array, origin: Vector, limit: float, n: int) -> 
         point = add_scaled(start, origin, one)
         quotient = rows[SQUARED * LANES + i] / (one + dot(point, point))
         shifted = subtract_from_diagonal(symmetric_at(rows, HESSIAN, i), quotient)
-        test, sure = gradient_vector(shifted, start, point, upstream, limit, one)
-        put_row(rows, TEST, i, test)
+        z, sure = gradient_vector(shifted, start, point, upstream, limit, one)
+        put_row(rows, Z, i, z)
         rows[DOUBT * LANES + i] = where(sure, zero, one)
 
 
@@ -242,7 +242,7 @@ def pull_back(image: Array, rows: Array, views: Array, n: int) -> None:
     for v in range(len(views)):
         view, at = view_of(views, v), IMAGE_ROWS * v * LANES
         for i in range(n):
-            vectors = point_at(rows, i, one), row_at(rows, TEST, i)
+            vectors = point_at(rows, i, one), row_at(rows, Z, i)
             weight = image[at + 2 * LANES + i]
             of_u, of_v, of_weight = sighting_gradient(
                 image[at + i], image[at + LANES + i], weight, view, vectors
@@ -264,7 +264,7 @@ def pull_back_to_rig(
         at = IMAGE_ROWS * v * LANES
         for i in range(n):
             sighting = image[at + i], image[at + LANES + i], image[at + 2 * LANES + i]
-            vectors = point_at(rows, i, one), row_at(rows, TEST, i)
+            vectors = point_at(rows, i, one), row_at(rows, Z, i)
             gradient = view_gradient(sighting, center, view, origin, vectors)
             for row in range(3):
                 for k in range(4):

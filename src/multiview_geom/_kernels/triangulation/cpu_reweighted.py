@@ -49,10 +49,10 @@ from multiview_geom._kernels.triangulation.cpu_blocks import (
     view_of,
 )
 from multiview_geom._kernels.triangulation.cpu_gradient import (
-    TEST,
     UPSTREAM,
     Gradients,
     Upstream,
+    Z,
     equations_at_points,
     load_upstream,
     pull_back,
@@ -284,10 +284,10 @@ def step_back(image: Array, rows: Array, rig: MetricRig, sums: Array, n: int) ->
     Where the step did not move the point, the upstream gradient passes on as it is.
     """
     equations_at_points(image, rows, rig.views, n)
-    solve(rows, UPSTREAM, TEST, n)
+    solve(rows, UPSTREAM, Z, n)
     for i in range(n):
-        (a, b, c), passed = vector_at(rows, TEST, i), 1.0 - rows[KNOWN * LANES + i]
-        put_row(rows, TEST, i, (-a, -b, -c, 0.0))
+        (a, b, c), passed = vector_at(rows, Z, i), 1.0 - rows[KNOWN * LANES + i]
+        put_row(rows, Z, i, (-a, -b, -c, 0.0))
         put_vector(rows, UPSTREAM, i, scale(vector_at(rows, UPSTREAM, i), passed))
     if len(sums) > 0:
         pull_back_to_rig(image, rows, rig.centers, rig.views, vector3(rig.origin), sums, n)

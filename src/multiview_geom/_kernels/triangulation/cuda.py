@@ -38,7 +38,7 @@ from multiview_geom._kernels.triangulation.algebra import (
 from multiview_geom._kernels.triangulation.cpu import JACOBI_SWEEPS, ORTHOGONAL, SECOND_TRY, SINGLE
 from multiview_geom._kernels.triangulation.cpu_blocks import FEWEST_VIEWS
 from multiview_geom._kernels.triangulation.cuda_blocks import (
-    Given,
+    Inputs,
     Sightings,
     Sizes,
     lanes_of,
@@ -55,7 +55,7 @@ SINGLE_STEPS, SINGLE_LEFT, SINGLE_LOST = SINGLE
 DOUBLE_STEPS, DOUBLE_LEFT, DOUBLE_LOST = SECOND_TRY
 
 
-def triangulate(given: Given, points: Pointer, sizes: Sizes, shared: tl.constexpr) -> None:
+def triangulate(given: Inputs, points: Pointer, sizes: Sizes, shared: tl.constexpr) -> None:
     """Triangulate points; a rig stands once for all frames if `shared`, or once per frame."""
     tables, images, strides = given
     item, inside, frame, point = lanes_of(sizes)

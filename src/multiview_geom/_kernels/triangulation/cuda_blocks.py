@@ -32,7 +32,7 @@ Images: TypeAlias = tuple[Pointer, Pointer]
 """Pixels and weights, which may be None."""
 Strides: TypeAlias = tuple[int, ...]
 """Of the pixels by frame, view, point and coordinate; of the weights by frame, view and point."""
-Given: TypeAlias = tuple[Tables, Images, Strides]
+Inputs: TypeAlias = tuple[Tables, Images, Strides]
 Sizes: TypeAlias = tuple[int, int, int]
 """How many points there are in all frames, how many views, and how many points in a frame."""
 Sightings: TypeAlias = tuple[Pointer, int, Images, Strides, Pair]
@@ -145,9 +145,10 @@ def origin_of(seen: Sightings) -> Vector:
 
 def lanes_of(sizes: Sizes) -> tuple[Lanes, Lanes, Lanes, Lanes]:
     """Return items, which of them there are, their frames and points; past the end the last."""
-    item, inside = items(sizes[0], LANES)
-    item = tl.minimum(item, sizes[0] - 1)
-    return item, inside, item // sizes[2], item % sizes[2]
+    count, _, per_frame = sizes
+    item, inside = items(count, LANES)
+    item = tl.minimum(item, count - 1)
+    return item, inside, item // per_frame, item % per_frame
 
 
 def places(strides: Strides, frame: Lanes, point: Lanes) -> tuple[Lanes, Lanes]:

@@ -27,7 +27,7 @@ from multiview_geom._kernels.triangulation.cuda import normal_equations, residua
 from multiview_geom._kernels.triangulation.cuda_blocks import (
     LANES,
     VIEW,
-    Given,
+    Inputs,
     Sightings,
     Sizes,
     lanes_of,
@@ -52,7 +52,7 @@ Minimum: TypeAlias = tuple[tuple[Row, Row], Lanes]
 
 
 def differentiate(
-    given: Given, found: Found, gradients: Gradients, sizes: Sizes, shared: tl.constexpr
+    given: Inputs, found: Found, gradients: Gradients, sizes: Sizes, shared: tl.constexpr
 ) -> None:
     """Turn the gradient in points into that in pixels and weights, and into the vectors Z."""
     tables, images, strides = given
@@ -89,8 +89,8 @@ def minimum_at(
     upstream = choose(known, upstream, (0.0, 0.0, 0.0))
     point = add_scaled(start, origin, 1.0)
     shifted = subtract_from_diagonal(hessian, squared / (1 + dot(point, point)))
-    test, sure = gradient_vector(shifted, start, point, upstream, limit, 1.0)
-    vectors = (start[0], start[1], start[2], 1.0), test
+    z, sure = gradient_vector(shifted, start, point, upstream, limit, 1.0)
+    vectors = (start[0], start[1], start[2], 1.0), z
     return (vectors, unit), known & (sure == 0)
 
 
@@ -108,7 +108,7 @@ def pull_back(
 ) -> None:
     """Store the gradients in pixels and weights, and the vectors Z, of the active lanes."""
     vectors, unit = minimum
-    of_pixels, of_weights, tests = gradients
+    of_pixels, of_weights, z_vectors = gradients
     item, first, step = place
     for view in range(seen[1]):
         u, v, w, known, rows, _ = sighting(seen, view, unit)
@@ -118,12 +118,12 @@ def pull_back(
         tl.store(of_pixels + 2 * here + 1, of_v, mask=active)
         if of_weights is not None:
             tl.store(of_weights + here, tl.where(known, of_weight, 0) / unit, mask=active)
-    if tests is not None:
-        store_row(tests + 4 * item, vectors[1], active)
+    if z_vectors is not None:
+        store_row(z_vectors + 4 * item, vectors[1], active)
 
 
 def differentiate_rigs(
-    given: Given, found: Found, sums: Pointer, sizes: Sizes, step: int, shared: tl.constexpr
+    given: Inputs, found: Found, sums: Pointer, sizes: Sizes, step: int, shared: tl.constexpr
 ) -> None:
     """Sum the gradient in one view of a rig over `step` points, in double precision.
 

@@ -38,14 +38,14 @@ def pull_back_on_cuda(
     of_rig = torch.zeros_like(projections) if wanted[0] else None
     of_weights = pixels.new_empty(pixels.shape[:-1]) if wanted[2] else None
     points, gradient = outputs[0].contiguous(), gradients[0].contiguous()
-    tests = points.new_empty(*points.shape[:-1], 4, dtype=torch.float64) if wanted[0] else None
+    z = points.new_empty(*points.shape[:-1], 4, dtype=torch.float64) if wanted[0] else None
     if points.numel():
         given, sizes = _given(*inputs)
-        filled, limit = (of_pixels, of_weights, tests), _registers(pixels)
+        filled, limit = (of_pixels, of_weights, z), _registers(pixels)
         arguments = given, (points, gradient), filled, sizes, shared
         launch(BACKWARD, "differentiate", sizes[0], *arguments, registers=limit)
-        if tests is not None:
-            of_rig = _sum_over_points(given, (points, tests), sizes, shared=shared)
+        if z is not None:
+            of_rig = _sum_over_points(given, (points, z), sizes, shared=shared)
             of_rig = of_rig.to(projections.dtype)
     return of_rig, of_pixels, of_weights
 
