@@ -141,9 +141,10 @@ def _groups(lines: list[Row], *keys: str) -> dict[tuple[Any, ...], list[Row]]:
 
 
 def _by_seed(lines: list[Row], part: str) -> str:
-    """Return P-MPJPE and MPJPE of every seed."""
-    cells = (f"{line[f'{part}p_mpjpe_mm']:.1f} / {line[f'{part}mpjpe_mm']:.1f}" for line in lines)
-    return ", ".join(cells)
+    """Return P-MPJPE and MPJPE of every seed that was judged so."""
+    aligned, unaligned = (f"{part}{measure}" for measure in ("p_mpjpe_mm", "mpjpe_mm"))
+    known = [line for line in lines if aligned in line]
+    return ", ".join(f"{line[aligned]:.1f} / {line[unaligned]:.1f}" for line in known)
 
 
 def _errors(lines: list[Row], part: str) -> str:

@@ -95,7 +95,7 @@ def code_compat(config: Config) -> Config:
 
 
 def demo(config: Config) -> Config:
-    """Train a small network for less than a minute on two cores: enough to see that it learns."""
+    """Train a small network for about a minute on two cores: enough to see that it learns."""
     return replace(small(config), steps=400)
 
 

@@ -41,7 +41,7 @@ class TrainOptions(Options):
         settings: Every setting of the run.
         recipe: What the network learns from: robust, paper, pseudo-label, supervised; or for a
             published dataset: paper-h36m, paper-humaneva, code-compat.
-        preset: Size of the computation: demo (less than a minute on two cores; the default
+        preset: Size of the computation: demo (about a minute on two cores; the default
             without --data), small (one or two minutes), quick (some minutes; the default with
             --data) or full (as in the paper).
         noise_level: Errors of the simulated detector: mild, cpn-like or harsh; options such as

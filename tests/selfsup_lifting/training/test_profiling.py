@@ -22,6 +22,8 @@ def test_a_profile_names_every_part_and_changes_nothing(
     save_recording(tmp_path / "walk.npz", Scene(views=3, frames=20).recording())
     command = [
         "train",
+        "--recipe",
+        "paper",
         "--data",
         str(tmp_path / "walk.npz"),
         "--epochs",
