@@ -157,7 +157,7 @@ def load(
     A sighting that is missing gets weight zero at the center; weights are divided by the largest
     of their point.
     """
-    copy_sightings(image, sightings, centers, first, 0, n)
+    copy_sightings(image, sightings, centers, first, n)
     leave_out_missing(image, rows, len(centers), sightings.weighted, n)
 
 
@@ -166,19 +166,17 @@ def load_listed(
 ) -> None:
     """Load the sightings of n points that stand in a list."""
     for i in range(n):
-        copy_sightings(image, sightings, centers, listed[i], i, 1)
+        copy_sightings(image[i:], sightings, centers, listed[i], 1)
     leave_out_missing(image, rows, len(centers), sightings.weighted, n)
 
 
-def copy_sightings(
-    image: Array, sightings: Sightings, centers: Array, first: int, lane: int, n: int
-) -> None:
-    """Copy the sightings of n points in a row, to a lane and those behind it."""
+def copy_sightings(image: Array, sightings: Sightings, centers: Array, first: int, n: int) -> None:
+    """Copy the sightings of n points in a row, to the first lanes."""
     one, points = image.dtype.type(1), sightings.per_frame
     by_frame, by_view, by_point, by_axis = sightings.steps
     frame_step, view_step, point_step = sightings.weight_steps
     for v in range(len(centers)):
-        at, done = IMAGE_ROWS * v * LANES + lane, 0
+        at, done = IMAGE_ROWS * v * LANES, 0
         while done < n:
             # Slices, since an index of unknown sign would keep the loops from becoming vectors.
             frame, point = divmod(first + done, points)
