@@ -165,8 +165,18 @@ def load_listed(
     image: Array, rows: Array, sightings: Sightings, centers: Array, listed: Array, n: int
 ) -> None:
     """Load the sightings of n points that stand in a list."""
+    by_frame, by_view, by_point, by_axis = sightings.steps
+    frame_step, view_step, point_step = sightings.weight_steps
     for i in range(n):
-        copy_sightings(image[i:], sightings, centers, listed[i], 1)
+        frame, point = divmod(listed[i], sightings.per_frame)
+        for v in range(len(centers)):
+            at, base = IMAGE_ROWS * v * LANES + i, frame * by_frame + v * by_view + point * by_point
+            image[at] = sightings.pixels[base] - centers[v, 0]
+            image[at + LANES] = sightings.pixels[base + by_axis] - centers[v, 1]
+            image[at + 2 * LANES] = 1.0
+            if sightings.weighted:
+                base = frame * frame_step + v * view_step + point * point_step
+                image[at + 2 * LANES] = sightings.weights[base]
     leave_out_missing(image, rows, len(centers), sightings.weighted, n)
 
 
