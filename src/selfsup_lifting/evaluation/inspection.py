@@ -281,8 +281,8 @@ def _all_warnings(
     agreements: Sequence[Agreement | None],
 ) -> list[tuple[str, list[str]]]:
     return [
-        (one[0].recording.name, _warnings(*one))
-        for one in zip(results, counts, agreements, strict=True)
+        (result.recording.name, _warnings(result, counted, agreement))
+        for result, counted, agreement in zip(results, counts, agreements, strict=True)
     ]
 
 

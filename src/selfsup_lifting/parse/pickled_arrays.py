@@ -36,8 +36,10 @@ class Kind:
     dtype: np.dtype[Any]
 
     def complete(self, state: Any) -> None:  # noqa: ANN401 - any content of the pickle
-        """Set the byte order."""
-        _, order, *_ = state
+        """Set the byte order; fields, subarrays and dates are refused."""
+        _, order, *details = state
+        if any(detail is not None for detail in details[:3]):
+            raise UnpicklingError("an array of records is not allowed")
         if order in _BYTE_ORDERS:
             self.dtype = self.dtype.newbyteorder(order)
 

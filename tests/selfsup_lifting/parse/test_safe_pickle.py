@@ -132,6 +132,8 @@ def _array_program(shape: bytes, content: bytes) -> bytes:
         (b"cnumpy._core.numeric\n_frombuffer\n(S'x'\nS'f8'\n(I1\ntS'C'\ntR.",
          "an array without bytes"),
         (pickle.dumps(np.zeros(2, dtype=[("x", "f4")])), "an array of dtype V4 is not allowed"),
+        # A dtype of numbers whose state says that it has fields.
+        (b"cnumpy\ndtype\n(S'f8'\ntR(I3\nS'<'\nN(S'x'\ntNtb.", "an array of records"),
         (pickle.dumps(np.zeros(2, dtype="M8[D]")), "an array of dtype M8 is not allowed"),
         (b"}(]K\x01u.", "a key of type list is not allowed"),
         (b"Snose\n.", "a text without quotes is not allowed"),

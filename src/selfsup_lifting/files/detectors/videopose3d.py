@@ -63,11 +63,15 @@ def _view(
     numbers = _numbers(Place(path, name), positions)
     body = body_by_count(path, numbers.shape[1], declared)
     view = view_tracks(name, path, NAME, body, numbers[:, None])
-    sizes: Any = metadata.get("video_metadata")
-    try:
-        return replace(view, image_size=(int(sizes[name]["w"]), int(sizes[name]["h"])))
-    except (LookupError, TypeError, ValueError, OverflowError):
+    sizes = metadata.get("video_metadata")
+    size = sizes.get(name) if isinstance(sizes, dict) else None
+    if not isinstance(size, dict) or not {"w", "h"} <= size.keys():
         return view
+    try:
+        return replace(view, image_size=(int(size["w"]), int(size["h"])))
+    except (TypeError, ValueError, OverflowError):
+        place = Place(path, f"video_metadata/{name}")
+        raise place.expected("numbers for `w` and `h`", size) from None
 
 
 def _numbers(place: Place, positions: Any) -> Float[Tensor, "frames joints 3"]:  # noqa: ANN401 - any content of the pickle

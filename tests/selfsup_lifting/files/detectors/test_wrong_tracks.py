@@ -159,10 +159,9 @@ def test_a_camera_without_poses_keeps_its_number(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("size", "expected"),
-    [({"w": 640, "h": 480.0}, (640, 480)), ({"w": 640}, None), ({"w": None, "h": 1}, None),
-     ({"w": float("inf"), "h": 1}, None), (5, None)],
+    [({"w": 640, "h": 480.0}, (640, 480)), ({"w": 640}, None), (5, None)],
     ids=repr,
-)  # fmt: skip
+)
 def test_the_size_of_a_video_is_used_if_it_is_one(
     tmp_path: Path, size: Any, expected: tuple[int, int] | None
 ) -> None:
@@ -170,6 +169,15 @@ def test_the_size_of_a_video_is_used_if_it_is_one(
     (view,) = read_tracks(custom(tmp_path, [np.ones((2, 17, 2))], metadata), None)
     assert view.image_size == expected
     assert torch.equal(view.keypoints, torch.ones(2, 1, 17, 2))
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("width", [None, float("inf"), "wide"])
+def test_a_size_of_a_video_that_is_no_number_is_named(tmp_path: Path, width: Any) -> None:
+    metadata = {"layout_name": "coco", "video_metadata": {"video": {"w": width, "h": 1}}}
+    sentence = rf"video_metadata/video: expected numbers for `w` and `h`, got {{'w': {width!r}"
+    with pytest.raises(ReadError, match=sentence):
+        read_tracks(custom(tmp_path, [np.ones((2, 17, 2))], metadata), None)
 
 
 @pytest.mark.rejects
