@@ -1,16 +1,21 @@
 """The kernels of a GPU compile to machine code, also where there is no GPU."""
 
+import ast
 import os
 import subprocess
 import sys
 from importlib.util import find_spec
+from inspect import getsource
+from textwrap import dedent
 
 import pytest
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not find_spec("triton"), reason="needs Triton, which is made for Linux"),
-]
+from multiview_geom._kernels.engines import triton_functions
+
+pytestmark = pytest.mark.skipif(
+    not find_spec("triton"), reason="needs Triton, which is made for Linux"
+)
+MODULES = ["triangulation.cuda", "triangulation.cuda_gradient", "rotation.cuda"]
 
 COMPILE_ONLY = """
 import torch
@@ -68,6 +73,7 @@ KERNELS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("calls", "kernels"), KERNELS.items(), ids=["triangulation", "rotation"])
 def test_every_kernel_compiles_for_a_gpu(calls: str, kernels: set[str]) -> None:
     environment = {name: value for name, value in os.environ.items() if "TRITON" not in name}
@@ -77,3 +83,13 @@ def test_every_kernel_compiles_for_a_gpu(calls: str, kernels: set[str]) -> None:
     )
     assert ended.returncode == 0, ended.stderr
     assert set(ended.stdout.split()) == kernels
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_kernel_unpacks_a_tuple_in_a_tuple(module: str) -> None:
+    """Triton before 3.8 cannot compile `(a, b), c = ...`; older versions of torch bring it."""
+    for name, function in triton_functions(f"multiview_geom._kernels.{module}").items():
+        if hasattr(function, "fn"):
+            for node in ast.walk(ast.parse(dedent(getsource(function.fn)))):
+                if isinstance(node, ast.Tuple) and isinstance(node.ctx, ast.Store):
+                    assert not any(isinstance(each, ast.Tuple) for each in node.elts), name

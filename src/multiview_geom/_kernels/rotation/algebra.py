@@ -198,7 +198,8 @@ def is_usable(a: Vector, b: Vector, weight: Number) -> Number:
 
 def best_scale(covariance: Matrix, rotation: Matrix, variance: Number) -> Number:
     """Return the scale that goes with a rotation; one where the source has no size."""
-    (a, b, c), (x, y, z) = covariance, rotation
+    a, b, c = covariance
+    x, y, z = rotation
     known, overlap = variance > 0, dot(a, x) + dot(b, y) + dot(c, z)
     return where(known, overlap, 1) / where(known, variance, 1)
 
@@ -219,8 +220,11 @@ def gradient_in_moments(
         scaled: Whether the scale was free, and the source has a size.
         tie: As for `turn`.
     """
-    (covariance, mean, variance), (rotation, factor) = moments, transform
-    (a, b, c), shift, of_scale = upstream
+    covariance, mean, variance = moments
+    rotation, factor = transform
+    of_rotation, shift, of_scale = upstream
+    a, b, c = of_rotation
+    x, y, z = rotation
     back = combine(rotation, shift)
     pull = where(scaled, of_scale - dot(back, mean), 0) / where(scaled, variance, 1)
     change = (
@@ -228,7 +232,7 @@ def gradient_in_moments(
         add_scaled(b, mean, -factor * shift[1]),
         add_scaled(c, mean, -factor * shift[2]),
     )
-    (a, b, c), (x, y, z) = turn(covariance, rotation, change, tie), rotation
+    a, b, c = turn(covariance, rotation, change, tie)
     change = add_scaled(a, x, pull), add_scaled(b, y, pull), add_scaled(c, z, pull)
     return change, scale(back, -factor), shift, -pull * factor
 
@@ -301,23 +305,23 @@ def jacobi_sweep(m: Symmetric4, axes: Axes) -> tuple[Symmetric4, Axes]:
     """Make each pair of axes orthogonal under a matrix once; the matrix tends to be diagonal."""
     aa, ab, ac, ad, bb, bc, bd, cc, cd, dd = m
     a, b, c, d = axes
-    aa, bb, (ac, bc), (ad, bd), (a, b) = turn_pair(aa, ab, bb, (ac, bc), (ad, bd), (a, b))
+    aa, bb, ac, bc, ad, bd, a, b = turn_pair(aa, ab, bb, (ac, bc), (ad, bd), (a, b))
     ab = ab * 0
-    aa, cc, (ab, bc), (ad, cd), (a, c) = turn_pair(aa, ac, cc, (ab, bc), (ad, cd), (a, c))
+    aa, cc, ab, bc, ad, cd, a, c = turn_pair(aa, ac, cc, (ab, bc), (ad, cd), (a, c))
     ac = ac * 0
-    aa, dd, (ab, bd), (ac, cd), (a, d) = turn_pair(aa, ad, dd, (ab, bd), (ac, cd), (a, d))
+    aa, dd, ab, bd, ac, cd, a, d = turn_pair(aa, ad, dd, (ab, bd), (ac, cd), (a, d))
     ad = ad * 0
-    bb, cc, (ab, ac), (bd, cd), (b, c) = turn_pair(bb, bc, cc, (ab, ac), (bd, cd), (b, c))
+    bb, cc, ab, ac, bd, cd, b, c = turn_pair(bb, bc, cc, (ab, ac), (bd, cd), (b, c))
     bc = bc * 0
-    bb, dd, (ab, ad), (bc, cd), (b, d) = turn_pair(bb, bd, dd, (ab, ad), (bc, cd), (b, d))
+    bb, dd, ab, ad, bc, cd, b, d = turn_pair(bb, bd, dd, (ab, ad), (bc, cd), (b, d))
     bd = bd * 0
-    cc, dd, (ac, ad), (bc, bd), (c, d) = turn_pair(cc, cd, dd, (ac, ad), (bc, bd), (c, d))
+    cc, dd, ac, ad, bc, bd, c, d = turn_pair(cc, cd, dd, (ac, ad), (bc, bd), (c, d))
     return (aa, ab, ac, ad, bb, bc, bd, cc, cd * 0, dd), (a, b, c, d)
 
 
 def turn_pair(
     alpha: Number, gamma: Number, beta: Number, third: Pair, fourth: Pair, axes: TwoAxes
-) -> tuple[Number, Number, Pair, Pair, TwoAxes]:
+) -> tuple[Number, Number, Number, Number, Number, Number, Row, Row]:
     """Turn two axes of a symmetric matrix such that their mixed entry gamma becomes zero.
 
     Args:
@@ -334,13 +338,10 @@ def turn_pair(
     first, second = axes
     cosine, sine = jacobi(alpha, beta, gamma)
     moved = sine / cosine * gamma
-    return (
-        alpha - moved,
-        beta + moved,
-        turned(third[0], third[1], cosine, sine),
-        turned(fourth[0], fourth[1], cosine, sine),
-        turn4(first, second, cosine, sine),
-    )
+    first, second = turn4(first, second, cosine, sine)
+    a, b = turned(third[0], third[1], cosine, sine)
+    c, d = turned(fourth[0], fourth[1], cosine, sine)
+    return alpha - moved, beta + moved, a, b, c, d, first, second
 
 
 def turned(a: Number, b: Number, cosine: Number, sine: Number) -> Pair:

@@ -64,24 +64,25 @@ def triangulate(given: Inputs, points: Pointer, sizes: Sizes, shared: tl.constex
     if points.dtype.element_ty == tl.float32:
         seen = rig_of(tables[0], frame, views, shared), views, images, strides, at
         unit = largest_weight(seen, inside.to(tl.float32) * 0)
-        (x, y, z), enough, sure = minimize(seen, unit)
+        found, enough, sure = minimize(seen, unit)
         if some(inside & enough & (sure == 0)):
-            (a, b, c), _ = solve_in_double(wide, inside & (sure == 0))
-            a, b, c = a.to(tl.float32), b.to(tl.float32), c.to(tl.float32)
-            x, y, z = choose(sure, (x, y, z), (a, b, c))
+            again, _ = solve_in_double(wide, inside & (sure == 0))
+            x, y, z = again
+            again = x.to(tl.float32), y.to(tl.float32), z.to(tl.float32)
+            found = choose(sure, found, again)
     else:
-        (x, y, z), enough = solve_in_double(wide, inside)
+        found, enough = solve_in_double(wide, inside)
     nan: tl.constexpr = float("nan")
-    store_vector(points, 3 * item, choose(enough, (x, y, z), (nan, nan, nan)), inside)
+    store_vector(points, 3 * item, choose(enough, found, (nan, nan, nan)), inside)
 
 
 def solve_in_double(seen: Sightings, inside: Lanes) -> tuple[Vector, Lanes]:
     """Find points in double precision, and tell which of them at least two views saw."""
     unit = largest_weight(seen, inside.to(tl.float64) * 0)
-    (x, y, z), enough, sure = minimize(seen, unit)
+    found, enough, sure = minimize(seen, unit)
     if some(inside & enough & (sure == 0)):
-        x, y, z = choose(sure, (x, y, z), solve_from_factor(seen, unit))
-    return (x, y, z), enough
+        found = choose(sure, found, solve_from_factor(seen, unit))
+    return found, enough
 
 
 def minimize(seen: Sightings, unit: Lanes) -> tuple[Vector, Lanes, Lanes]:

@@ -105,8 +105,9 @@ def usable_row(a: Row, usable: Lanes, size: Lanes) -> Row:
 
 def origin_and_scale(across: Row, down: Row, views: int) -> Row:
     """Return the point nearest to all optical axes, and what scales the rows to about one."""
-    (a, b, c, d, e, f), linear = normal_terms(across, down)
-    (a, b, c), (d, e, f) = sum_lanes((a, b, c)), sum_lanes((d, e, f))
+    squares, linear = normal_terms(across, down)
+    a, b, c = sum_lanes((squares[0], squares[1], squares[2]))
+    d, e, f = sum_lanes((squares[3], squares[4], squares[5]))
     hessian, linear = (a, b, c, d, e, f), sum_lanes(linear)
     total = trace(hessian)
     safe = tl.where(total > 0, total, 1)
@@ -164,7 +165,9 @@ def sighting(
     A sighting that is missing has weight zero at the center. The rows and the center of the view
     come behind these.
     """
-    rig, _, (pixels, weights), strides, (first, first_weight) = seen
+    rig, _, images, strides, places_of_first = seen
+    pixels, weights = images
+    first, first_weight = places_of_first
     center, rows = view_of(rig, view)
     kind = center[0].dtype
     line = pixels + (first + view * strides[1])

@@ -144,8 +144,8 @@ def differentiate_rigs(
         seen = rig, views, images, strides, at
         u, v, w, _, rows, center = sighting(seen, view, largest_weight(seen, zero))
         origin = origin_of(seen)
-        (x, y, z), _ = load_point(found[0], item, origin)
-        vectors = (x, y, z, zero + 1), load_row(found[1] + 4 * item, inside)
+        start, _ = load_point(found[0], item, origin)
+        vectors = (start[0], start[1], start[2], zero + 1), load_row(found[1] + 4 * item, inside)
         pixel = u, v, tl.where(inside, w, 0)
         across, down, depth = view_gradient(pixel, center, rows, origin, vectors)
         of_across, of_down = combine4(of_across, across, 1, 1), combine4(of_down, down, 1, 1)
