@@ -46,8 +46,8 @@ def _record(name: str, place: FilePlace, values: dict[str, str]) -> CameraRecord
     rotation = rotation_from_quaternion(_row(place, values, "ORIENTATION", 4)[[*SCALAR_FIRST]])
     width, height = _row(place, values, "SENSOR_SIZE", 2).tolist()
     size = image_size(place.at("SENSOR_SIZE"), width, height)
-    if "PIXEL_ASPECT_RATIO" in values:
-        _require_square(place, _row(place, values, "PIXEL_ASPECT_RATIO", 1))
+    _require(place, values, "PIXEL_ASPECT_RATIO", 1.0, "square pixels")
+    _require(place, values, "SKEW", 0.0, "axes of the sensor at right angles")
     return CameraRecord(
         name=name,
         intrinsics=focal_matrix(float(focal), float(focal), *center.tolist()),
@@ -62,9 +62,12 @@ def _row(place: FilePlace, values: dict[str, str], key: str, count: int) -> Tens
     return parsed_numbers(place.at(key), attribute(place, values, key).split(), count)
 
 
-def _require_square(place: FilePlace, ratio: Tensor) -> None:
-    if float(ratio) != 1.0:
-        raise place.at("PIXEL_ASPECT_RATIO").expected("square pixels, 1", float(ratio))
+def _require(
+    place: FilePlace, values: dict[str, str], key: str, known: float, meaning: str
+) -> None:
+    """Refuse the other values of an attribute, whose meaning nothing public states."""
+    if key in values and (value := float(_row(place, values, key, 1))) != known:
+        raise place.at(key).expected(f"{meaning}, {known:g}", value)
 
 
 def _lens(

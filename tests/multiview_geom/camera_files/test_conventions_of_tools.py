@@ -382,6 +382,10 @@ BROKEN = {
         texts.VICON.replace('RATIO="1"', 'RATIO="1.2"', 1),
         "`Camera 2107343.PIXEL_ASPECT_RATIO`: expected square pixels, 1, got 1.2",
     ),
+    "vicon skew": (
+        texts.VICON.replace('SKEW="0"', 'SKEW="-0.01"', 1),
+        "`Camera 2107343.SKEW`: expected axes of the sensor at right angles, 0, got -0.01",
+    ),
     "vicon no focal length": (
         texts.VICON.replace("FOCAL_LENGTH", "FOCAL", 1),
         "`Camera 2107343`: expected the attribute `FOCAL_LENGTH`",
