@@ -27,7 +27,10 @@ MILLIMETERS = {"mm": 1.0, "millimeters": 1.0, "cm": 10.0, "m": 1000.0, "meters":
 
 def read(source: CameraSource) -> list[CameraRecord]:
     """Read the two cameras of the first variable that is such a pair."""
-    name, pair = next(iter(_pairs(source).items()))
+    pairs = _pairs(source)
+    if not pairs:
+        raise source.place.expected(f"a pair of cameras with `{CAMERAS[0]}`", "none")
+    name, pair = next(iter(pairs.items()))
     place = source.place.at(name)
     if isinstance(pair, Opaque):
         raise place.expected(

@@ -34,7 +34,8 @@ AXES = (1.0, -1.0, -1.0, 1.0)
 
 def read(source: CameraSource) -> list[CameraRecord]:
     """Read every frame; a frame is named by its file, or its path where names are not unique."""
-    place, frames = source.place.at("frames"), source.json["frames"]
+    place = source.place.at("frames")
+    frames = table(source.place, source.json, "frames")["frames"]
     if not isinstance(frames, list):
         raise place.expected("a list of frames", frames)
     shared = {key: value for key, value in source.json.items() if key != "frames"}

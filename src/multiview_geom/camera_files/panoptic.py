@@ -14,7 +14,8 @@ COEFFICIENTS = 5
 
 def read(source: CameraSource) -> list[CameraRecord]:
     """Read the list `cameras`."""
-    place, cameras = source.place.at("cameras"), source.json["cameras"]
+    place = source.place.at("cameras")
+    cameras = table(source.place, source.json, "cameras")["cameras"]
     if not isinstance(cameras, list):
         raise place.expected("a list of cameras", cameras)
     return [_record(place.at(count), camera) for count, camera in enumerate(cameras)]

@@ -77,6 +77,6 @@ FORMAT = CameraFormat(
     name="qualisys",
     title="Qualisys .qca.txt",
     unit="mm",
-    recognizes=lambda source: source.text.startswith("<") and "<w0>" not in source.text,
+    recognizes=lambda source: source.text.startswith("<") and "<calibration" in source.text,
     read=read,
 )

@@ -1,5 +1,6 @@
 """Laws of calibration files that are broken, or made to do harm."""
 
+import json
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from multiview_geom import (
     save_cameras,
 )
 from tests.multiview_geom.camera_files import calibration_texts as texts
+from tests.multiview_geom.camera_files import texts_of_tools as tools
 from tests.multiview_geom.camera_files.calibration_texts import (
     FILES,
     file_of,
@@ -41,6 +43,11 @@ SPOILT_TOML = {
     "half a pixel": ("1080,]", "1080.5,]", "`cam_0.size`: expected a width and a height in whole"),
     "negative size": ("1920", "-1920", "`cam_0.size`: expected a width and a height in whole"),
     "one size": ("size = [ 1920, 1080,]\n", "", "an image size for every camera or for none"),
+    "one coefficient": (
+        "[ -0.125, 0.0625, 0.001, -0.002, 0.01,]",
+        "0.1",
+        "`cam_0.distortions`: expected a list",
+    ),
     "fisheye in words": (" 0.01,]", ' 0.01,]\nfisheye = "no"', "`cam_0.fisheye`: expected true or"),
     "enormous": ("960.25", "1" + 400 * "0", "`cam_0.matrix`: expected numbers that float64 can"),
     "endless": ("960.25", 10_000 * "1", "expected a calibration in TOML"),
@@ -49,6 +56,7 @@ SPOILT_TOML = {
 }
 BROKEN = {
     "toml truncated": (texts.ANIPOSELIB[:200], "expected a calibration in TOML"),
+    "toml key of 33 parts": ("a." * 32 + "a = 1", "got a key has more than 32 parts"),
     "toml of a number": ("cam_0 = 1", "`cam_0`: expected a table, got 1"),
     "empty": ("", "expected at least one camera, got none"),
     "no subject": (texts.HUMAN36M_JSON.replace("S1", "S5"), "to be one of S5, S51, got `subject`"),
@@ -84,6 +92,14 @@ BROKEN = {
     "yaml sizes in words": (
         texts.OPENCV_RIG_YAML.replace("sizes: [ 2 ]", "sizes: [ two ]"),
         "sizes`: expected a finite number, got two",
+    ),
+    "yaml one size": (
+        texts.OPENCV_RIG_YAML.replace("sizes: [ 2 ]", "sizes: 2"),
+        "sizes`: expected a list of sizes, got 2",
+    ),
+    "yaml one number": (
+        texts.OPENCV_RIG_YAML.replace("data: [ 0, 0 ]", "data: 0"),
+        "data`: expected a list of numbers, got 0",
     ),
     "yaml nan": (texts.OPENCV_RIG_YAML.replace("1.0005e+03", ".Nan"), "`Ks`: expected a finite"),
     "yaml other names": (
@@ -262,6 +278,18 @@ def test_a_file_far_larger_than_a_calibration_is_not_read(tmp_path: Path) -> Non
     assert "expected at most 4194304 bytes, got 10000000000 bytes" in said_by(path)
 
 
+def test_more_cameras_than_any_rig_has_are_refused(tmp_path: Path) -> None:
+    camera = json.loads(tools.VOXELPOSE)["0"]
+    path = file_of(tmp_path, json.dumps({str(number): camera for number in range(2_001)}))
+    assert said_by(path) == ": expected at most 2000 cameras, got 2001"
+
+
+def test_a_folder_of_more_files_than_any_rig_has_is_refused(tmp_path: Path) -> None:
+    for number in range(2_001):
+        (tmp_path / f"C{number}.cal").touch()
+    assert said_by(tmp_path) == ": expected at most 2000 files, got more"
+
+
 def test_long_lines_of_2d_points_are_passed_over(tmp_path: Path) -> None:
     written(tmp_path, "colmap")
     path = tmp_path / "images.txt"
@@ -293,6 +321,14 @@ def test_a_hostile_h5_is_reported_in_one_sentence(
         group["k"], group["p"] = np.zeros((3, 1)), np.zeros((2, 1))
         spoil(group)
     assert "`subject1.camera1.R`: expected" in said_by(path)
+
+
+@pytest.mark.parametrize("link", [h5py.ExternalLink("/etc/hostname", "/"), h5py.SoftLink("/")])
+def test_a_group_of_an_h5_file_is_no_link(link: object, tmp_path: Path) -> None:
+    path = tmp_path / "cameras.h5"
+    with h5py.File(path, "w") as file:
+        file.create_group("subject1")["camera1"] = link
+    assert "`subject1.camera1`: expected a group of this file, got something else" in said_by(path)
 
 
 def test_a_truncated_h5_is_reported_in_one_sentence(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from multiview_geom import (
+    CameraFileError,
     CameraFormat,
     CameraRecord,
     Cameras,
@@ -25,6 +26,7 @@ from multiview_geom import (
 )
 from multiview_geom.camera_files import CAMERA_FORMATS, METERS_PER_UNIT
 from tests.multiview_geom.camera_files import calibration_texts as texts
+from tests.multiview_geom.camera_files import texts_of_tools as tools
 from tests.multiview_geom.camera_files.calibration_texts import FILES, file_of, subject_of, written
 from tests.multiview_geom.tolerances import ROUND_OFF, assert_close
 
@@ -92,6 +94,15 @@ def test_the_image_size_is_kept(form: str, tmp_path: Path) -> None:
     size = load_cameras(tmp_path / WRITABLE[form]).image_size
     assert size is not None
     assert torch.equal(size, rig.image_size)
+
+
+@pytest.mark.parametrize("form", ["toml", "opencv-yaml", "opencv-json", "easymocap"])
+def test_a_rig_without_image_sizes_is_kept(form: str, tmp_path: Path) -> None:
+    rig = replace(twelve_cameras(form), image_size=None)
+    save_cameras(tmp_path / WRITABLE[form], rig, format=form)
+    found = load_cameras(tmp_path / WRITABLE[form])
+    assert found.image_size is None
+    assert_same(found, rig)
 
 
 @every_text
@@ -184,6 +195,16 @@ def test_opencvs_single_camera_stands_at_the_origin(tmp_path: Path) -> None:
     assert rig.image_size is not None
     assert rig.image_size.tolist() == [[1280, 720]]
     assert_close(rig.camera_from_world[0], torch.eye(4).double(), atol=0)
+
+
+@pytest.mark.parametrize("key", ["R", "rvec"])
+def test_opencvs_single_camera_may_have_a_pose(key: str, tmp_path: Path) -> None:
+    row = "!!opencv-matrix\n   rows: 3\n   cols: 1\n   dt: d\n   data: "
+    pose = f"{key}: {row}[ 0.1, 0.2, 0.3 ]\ntvec: {row}[ -0.5, 0.25, 4. ]\n"
+    rig = load_cameras(file_of(tmp_path, texts.OPENCV_SINGLE_YAML + pose))
+    turn, _ = cv2.Rodrigues(np.array([0.1, 0.2, 0.3]))
+    assert_close(rig.camera_from_world[0, :3, :3], torch.from_numpy(turn), atol=ROUND_OFF)
+    assert rig.camera_from_world[0, :3, 3].tolist() == [-0.5, 0.25, 4.0]
 
 
 def test_opencvs_pair_has_its_first_camera_at_the_origin(tmp_path: Path) -> None:
@@ -289,6 +310,13 @@ def test_colmaps_views_stand_in_the_order_of_images(tmp_path: Path) -> None:
     assert coefficients(rig, 4)[2].tolist() == [-0.1, 0.0, 0.0, 0.0]
 
 
+def test_a_blank_line_between_colmaps_images_is_passed_over(tmp_path: Path) -> None:
+    written(tmp_path, "colmap")
+    rig, path = load_cameras(tmp_path), tmp_path / "images.txt"
+    path.write_text(path.read_text().replace("3 0.8 0", "\n3 0.8 0").replace("9 0 1", "\n\n9 0 1"))
+    assert_same(load_cameras(tmp_path), rig)
+
+
 def test_easymocaps_files_are_found_from_either(tmp_path: Path) -> None:
     written(tmp_path, "easymocap")
     rigs = [load_cameras(tmp_path / name) for name in ("", "intri.yml", "extri.yml")]
@@ -338,6 +366,23 @@ def test_every_format_has_its_own_name_and_a_known_unit() -> None:
 def test_a_format_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"`format` must be one of colmap, .* got 'x'"):
         read_camera_file(written(tmp_path, "toml"), format="x")
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("form", [form.name for form in CAMERA_FORMATS])
+def test_a_named_format_refuses_the_files_of_others(form: str, tmp_path: Path) -> None:
+    for text in ("", "{}", '{"frames": 3}', "%YAML:1.0\na: 1\n", "a = 1\n", "<a/>"):
+        path = file_of(tmp_path, text)
+        with pytest.raises((CameraFileError, FileNotFoundError), match=str(tmp_path)):
+            read_camera_file(path, format=form)
+    path.write_bytes(tools.matlab_file({"x": np.ones((2, 2))}))
+    with pytest.raises((CameraFileError, FileNotFoundError), match=str(tmp_path)):
+        read_camera_file(path, format=form)
+
+
+def test_nerfstudios_frames_are_a_list(tmp_path: Path) -> None:
+    with pytest.raises(CameraFileError, match="`frames`: expected a list of frames, got 3"):
+        read_camera_file(file_of(tmp_path, '{"frames": 3}'), format="nerfstudio")
 
 
 def test_the_real_captures_calibrations_agree(capture_folder: Path) -> None:

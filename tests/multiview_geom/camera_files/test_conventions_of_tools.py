@@ -3,6 +3,7 @@
 import shutil
 from contextlib import suppress
 from pathlib import Path
+from struct import pack
 
 import cv2
 import numpy as np
@@ -162,6 +163,13 @@ EXPECTED = {
 }
 
 
+def test_a_vector_may_be_a_matrix_of_one_row(tmp_path: Path) -> None:
+    columns = load_cameras(file_of(tmp_path, texts.VOXELPOSE))
+    rows = texts.VOXELPOSE.replace("[[-0.1], [0.02], [0.003]]", "[[-0.1, 0.02, 0.003]]")
+    rows = rows.replace("[[2500.5], [-3300.25], [1480.75]]", "[[2500.5, -3300.25, 1480.75]]")
+    assert load_cameras(file_of(tmp_path, rows)) == columns
+
+
 @pytest.mark.parametrize("form", EXPECTED)
 def test_cameras_see_what_their_convention_says(form: str, tmp_path: Path) -> None:
     by_convention, names, meters = EXPECTED[form]
@@ -266,6 +274,14 @@ BROKEN_MATLAB = {
     "five radial": (texts.dannce_file(RDistort=np.ones((1, 5))), "`RDistort`: expected 0 or 4 or"),
     "version 7.3": (b"MATLAB 7.3 MAT-file, Platform", "of version 5, as `save -v7` writes it, got"),
     "cut off": (texts.dannce_file()[:-9], "got a damaged one: it is cut off"),
+    "unknown kind": (
+        texts.dannce_file(compressed=False).replace(pack("<II", 9, 72), pack("<II", 99, 72), 1),
+        "got a damaged one: numbers have the unknown type 99",
+    ),
+    "other sizes": (
+        texts.dannce_file(compressed=False).replace(pack("<ii", 3, 3), pack("<ii", 3, 4), 1),
+        "got a damaged one: a matrix of (3, 4) has 9 numbers",
+    ),
     "a bomb": (texts.dannce_file(r=np.zeros((1000, 1000))), "expected the key `r`, got only K,"),
     "complete nonsense": (texts.dannce_file()[:128] + bytes(range(200)), "a damaged one"),
 }
@@ -328,6 +344,10 @@ BROKEN_STEREO = {
         "`stereoParams`: expected the key `TranslationOfCamera2`",
     ),
     "no rotation": (texts.stereo_file(RotationOfCamera2="x"), "`stereoParams.RotationOfCamera2`"),
+    "lens in words": (
+        texts.stereo_file(CameraParameters1=texts.stereo_camera(RadialDistortion="x")),
+        "`stereoParams.CameraParameters1.RadialDistortion`: expected numbers, got x",
+    ),
     "cut off": (texts.stereo_file(compressed=False)[:-9], "got a damaged one: it is cut off"),
     "another object": (texts.opaque_file(b"cameraParameters"), "expected a calibration"),
 }
