@@ -22,10 +22,10 @@ USUAL_RIG_M = (0.3, 30.0)
 
 
 class Rig(NamedTuple):
-    """Calibrated cameras, the file they were read from, and what was guessed in reading it."""
+    """Cameras, the file they were read from (none if assumed), and what was guessed."""
 
     cameras: Cameras
-    path: Path
+    path: Path | None
     notes: tuple[str, ...]
 
 

@@ -42,28 +42,33 @@ class Source:
             "human36m", "humaneva" or "mpi_inf_3dhp"; None for all other data.
         markers: The name of each joint, and its name in the files; empty if the files number the
             joints.
+        calibration: The file or folder with the cameras; None if they came with the keypoints.
     """
 
     format: str = "native"
     path: Path | None = None
     dataset: str | None = None
     markers: tuple[tuple[str, str], ...] = ()
+    calibration: Path | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain strings and lists, for files."""
-        path = None if self.path is None else str(self.path)
-        markers = [list(pair) for pair in self.markers]
+        paths = {"path": self.path, "calibration": self.calibration}
         return {
-            "format": self.format, "path": path, "dataset": self.dataset, "markers": markers
-        }  # fmt: skip
+            "format": self.format,
+            "dataset": self.dataset,
+            "markers": [list(pair) for pair in self.markers],
+            **{key: None if path is None else str(path) for key, path in paths.items()},
+        }
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "Source":
         """Build the source that `as_dict` wrote."""
-        path = plain.get("path")
         known = str(plain.get("format", cls.format))
         markers = tuple((str(joint), str(name)) for joint, name in plain.get("markers", ()))
-        return cls(known, None if path is None else Path(path), plain.get("dataset"), markers)
+        found = (plain.get(key) for key in ("path", "calibration"))
+        path, calibration = (None if one is None else Path(one) for one in found)
+        return cls(known, path, plain.get("dataset"), markers, calibration)
 
 
 @dataclass(frozen=True)
@@ -239,6 +244,12 @@ def change_parts(
     return replace(
         changed, keypoints=keypoints, confidence=confidence, truth=truth[0] if truth else None
     )
+
+
+def calibrations_of(recordings: Sequence[Recording]) -> tuple[str, ...]:
+    """Name the files or folders with the cameras of recordings, each once."""
+    found = [one.source.calibration for one in recordings]
+    return tuple(sorted({str(path) for path in found if path is not None}))
 
 
 def save_recording(path: Path, recording: Recording) -> None:

@@ -45,7 +45,8 @@ def test_a_recording_without_truth_survives_its_file(tmp_path: Path) -> None:
 
 
 def test_what_a_recording_was_read_from_survives_its_file(tmp_path: Path) -> None:
-    source = Source("OpenPose", Path("session/pose"), "human36m")
+    markers, calibration = (("nose", "Nose"),), Path("session/calib.toml")
+    source = Source("OpenPose", Path("session/pose"), "human36m", markers, calibration)
     save_recording(tmp_path / "recording.npz", replace(Scene().recording(), source=source))
     assert load_recording(tmp_path / "recording.npz").source == source
 

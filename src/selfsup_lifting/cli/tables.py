@@ -182,10 +182,12 @@ def inspection_parts(found: Inspection | RigInspection) -> Iterator[Table | Text
 def _overview(found: Inspection) -> str:
     rates = " and ".join(f"{fps:g}" for fps in found.fps)
     sizes = ", ".join(f"{what} in {unit}" for what, unit in found.units.items())
+    calibrations = "".join(f"calibration: {path}\n" for path in found.calibrations)
     return (
         f"{found.format}, read as {found.reader}: {found.counted}, {found.frames} "
         f"frames at {rates} per second, {len(found.cameras)} cameras, {len(found.joints)} joints "
         f"({found.skeleton}), {'with' if found.truth else 'without'} ground truth\n"
+        f"{calibrations}"
         f"{sizes}\n{found.missing_share:.1%} of the detections are missing"
     )
 

@@ -26,7 +26,7 @@ from selfsup_lifting.mapped import release_pages
 from selfsup_lifting.read_errors import listed
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.reader import ReadResult, merged_notes
-from selfsup_lifting.recording import Recording
+from selfsup_lifting.recording import Recording, calibrations_of
 from selfsup_lifting.triangulate import triangulate_recording
 
 HISTOGRAM_BINS = 10
@@ -49,6 +49,8 @@ class Inspection:
     Attributes:
         reader: The reader of the source.
         format: The program or dataset that wrote the files.
+        calibrations: The files or folders with the cameras, given or found; none where they came
+            with the keypoints.
         takes: The names of the recordings.
         cameras: The names of the cameras, with width and height of their images [px].
         frames: Total number of frames.
@@ -72,6 +74,7 @@ class Inspection:
 
     reader: str
     format: str
+    calibrations: tuple[str, ...]
     takes: tuple[str, ...]
     cameras: Mapping[str, tuple[int, int]]
     frames: int
@@ -121,6 +124,7 @@ def inspect_results(
     return Inspection(
         reader=results[0].reader,
         format=" and ".join(sorted({one.source.format for one in recordings})),
+        calibrations=calibrations_of(recordings),
         takes=tuple(one.name for one in recordings),
         cameras=_cameras(recordings),
         frames=sum(one.frame_count for one in recordings),

@@ -36,7 +36,9 @@ def _read(path: Path, settings: ReadSettings) -> list[ReadResult]:
 
 def _filmed_by(recording: Recording, rig: Rig) -> ReadResult:
     """Give a recording other cameras; its truth, if any, is moved to their world."""
-    filmed = replace(recording, cameras=selected(rig, recording.cameras.names).cameras)
+    source = replace(recording.source, calibration=rig.path)
+    cameras = selected(rig, recording.cameras.names).cameras
+    filmed = replace(recording, cameras=cameras, source=source)
     if recording.truth is None:
         return ReadResult(filmed, notes=rig.notes)
     some = slice(None, None, 1 + filmed.frame_count // FRAMES_TO_ALIGN)

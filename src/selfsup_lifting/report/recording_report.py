@@ -12,7 +12,7 @@ from torch import Tensor
 from multiview_geom import Cameras, CameraSummary, summarize_cameras
 from selfsup_lifting.evaluation.evaluate import nan_to_none
 from selfsup_lifting.evaluation.inspection import PLAIN, Inspection, RigInspection
-from selfsup_lifting.recording import Recording
+from selfsup_lifting.recording import Recording, calibrations_of
 from selfsup_lifting.report.page import Section, figures, paragraph, save_report, table
 from selfsup_lifting.report.recording_parts import (
     Panel,
@@ -68,6 +68,7 @@ def save_triangulation_report(
     sections.append(settings_section(note, *settings))
     sections.append(reproduction_section([command]))
     lead = [paragraph(f"{one.recording.name}: {one.summary}", "lead") for one in found]
+    lead += _calibrations([one.recording for one in found])
     data = {one.recording.name: one.reconstruction.as_dict() for one in found}
     title = f"Triangulation of {found[0].recording.name}"
     save_report(path, title, lead, sections, nan_to_none({"recordings": data}))
@@ -97,6 +98,7 @@ def save_inspection_report(
     lead = [paragraph(f"{found.format}: {len(found.rig)} cameras.", "lead")]
     if isinstance(found, Inspection):
         lead = [paragraph(_overview(found), "lead")]
+        lead += _calibrations(recordings)
         lead += [paragraph(f"{name}: {one.summary}") for name, one in found.agreement.items()]
         sections += [Section(one.name, tuple(agreement_parts(one))) for one in shown]
         sections.append(Section("Detections", tuple(_detections(found))))
@@ -105,6 +107,10 @@ def save_inspection_report(
     sections.append(reproduction_section([command]))
     title = f"Inspection of {recordings[0].name}" if recordings else "Inspection of a calibration"
     save_report(path, title, lead, sections, nan_to_none({"inspection": asdict(found)}))
+
+
+def _calibrations(recordings: Sequence[Recording]) -> list[str]:
+    return [paragraph(f"Calibration: {path}") for path in calibrations_of(recordings)]
 
 
 def _overview(found: Inspection) -> str:

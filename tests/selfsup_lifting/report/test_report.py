@@ -21,6 +21,7 @@ from selfsup_lifting.report.calibration_report import save_calibration_report
 from selfsup_lifting.report.drawing import INK
 from selfsup_lifting.report.recording_parts import worst_and_best
 from selfsup_lifting.self_calibration.measure import CalibrationReport, CameraChange
+from tests.selfsup_lifting.files.layouts import WRITERS, write_session
 from tests.selfsup_lifting.strategies import Scene
 
 LARGEST = 5_000_000
@@ -204,6 +205,22 @@ def test_the_report_of_an_inspection_shows_what_is_missing(tmp_path: Path, recor
         assert len(page.row("cam_1")) == 3 or figures == 2
     shares = json.loads(Page(tmp_path / "recording.html").json)["inspection"]["missing_per_joint"]
     assert Page(tmp_path / "recording.html").row("left_knee")[1] == f"{shares['left_knee']:.1%}"
+
+
+def test_a_calibration_that_was_found_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recording = Scene(views=2, frames=5, skeleton="coco17").recording()
+    write_session(tmp_path / "session", recording, WRITERS["mmpose"])
+    save_recording(tmp_path / "native.npz", recording)
+    monkeypatch.chdir(tmp_path)
+    main(["inspect", "session", "--report", "inspect.html"])
+    assert "\ncalibration: session/calibration.toml\n" in capsys.readouterr().out
+    main(["triangulate", "session", "--report", "points.html"])
+    for report in ("inspect.html", "points.html"):
+        assert "<p>Calibration: session/calibration.toml</p>" in Path(report).read_text()
+    main(["inspect", "native.npz"])
+    assert "calibration:" not in capsys.readouterr().out
 
 
 def test_the_report_of_a_calibration_shows_what_changed(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from multiview_geom import Cameras
 from selfsup_lifting.association import everybody, largest_person, one_person
+from selfsup_lifting.calibration import Rig
 from selfsup_lifting.files.tracks.person_frames import frame_range
 from selfsup_lifting.files.tracks.view_tracks import Scale, ViewTracks
 from selfsup_lifting.read_errors import Place, ReadError
@@ -24,7 +25,7 @@ USUAL_FPS = 60.0
 
 def assemble(
     name: str,
-    cameras: Cameras,
+    rig: Rig,
     views: Sequence[ViewTracks],
     settings: ReadSettings,
     *,
@@ -35,11 +36,11 @@ def assemble(
 
     Args:
         name: The name of the recording and of its subject.
-        cameras: The cameras.
+        rig: The cameras.
         views: The tracks of each camera, in the order of the cameras.
         settings: Which person to use if there are several.
         fps: Frames per second of the project, if known [1/s].
-        notes: Notes to which those of the views are added.
+        notes: Notes to which those of the cameras and of the views are added.
 
     Returns:
         The recording of one person, or those of all if the settings say so.
@@ -48,12 +49,12 @@ def assemble(
         ReadError: If the cameras differ in their skeleton or their frames, lack the person, or
             have joints of unknown skeleton.
     """
-    views = _with_known_skeleton(views)
+    cameras, views = rig.cameras, _with_known_skeleton(views)
     _require_one_skeleton(views)
     aligned = _same_frames([_in_pixels(view, cameras, at) for at, view in enumerate(views)])
     keypoints, confidence = _stacked(aligned)
     persons = _persons(aligned, cameras, keypoints, settings)
-    notes = [*notes, *_note_on_fractions(name, views)]
+    notes = [*rig.notes, *notes, *_note_on_fractions(name, views)]
     notes += chain.from_iterable(view.notes for view in aligned)
     stated = (fps, *(view.fps for view in aligned), settings.source_fps)
     rates = [one for one in stated if one is not None and LOWEST_FPS <= one <= HIGHEST_FPS]
@@ -63,7 +64,7 @@ def assemble(
         notes.append(f"{name}: {guess}; --source-fps overrules this")
     path, paths = views[0].source, {view.source for view in views}
     place = path if len(paths) == 1 else path.parent
-    source = Source(aligned[0].format, place, markers=aligned[0].markers)
+    source = Source(aligned[0].format, place, None, aligned[0].markers, rig.path)
     counts = confidence.amax(dim=-1).gt(0).sum(dim=2).amax(dim=0).tolist()
     people = dict(zip(cameras.names, counts, strict=True))
     notes += _note_on_people(name, people, settings)

@@ -129,8 +129,7 @@ class _Session:
         notes: Sequence[str],
     ) -> list[ReadResult]:
         name = f"{self.project.folder.resolve().name} {rest}".rstrip()
-        notes, fps = [*rig.notes, *notes], self.project.fps
-        results = assemble(name, rig.cameras, views, settings, fps=fps, notes=notes)
+        results = assemble(name, rig, views, settings, fps=self.project.fps, notes=notes)
         return [self.project.without_face(result, settings) for result in results]
 
     def _by_recording(

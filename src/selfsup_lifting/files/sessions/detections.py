@@ -47,8 +47,7 @@ def _read(path: Path, settings: ReadSettings) -> list[ReadResult]:
         parts = [_one_camera(view, rig, settings, project.fps, declared) for view in views]
         results = [result for part in parts for result in part]
     else:
-        name, cameras = path.stem, rig.cameras
-        results = assemble(name, cameras, ordered, settings, fps=project.fps, notes=rig.notes)
+        results = assemble(path.stem, rig, ordered, settings, fps=project.fps)
     return [project.without_face(result, settings) for result in results]
 
 
@@ -75,10 +74,10 @@ def _one_camera(
 ) -> list[ReadResult]:
     if rig is None:
         size, note = _assumed_size(view)
-        camera = _assumed_camera(view.camera, size)
-        return assemble(view.camera, camera, [view], settings, fps=fps, notes=[note])
+        assumed = Rig(_assumed_camera(view.camera, size), None, (note,))
+        return assemble(view.camera, assumed, [view], settings, fps=fps)
     camera = rig.cameras.select([_camera_of(view, rig, settings, declared)])
-    return assemble(view.camera, camera, [view], settings, fps=fps, notes=rig.notes)
+    return assemble(view.camera, rig._replace(cameras=camera), [view], settings, fps=fps)
 
 
 def _camera_of(

@@ -102,7 +102,11 @@ def find_rig(settings: ReadSettings, *folders: Path) -> Rig | None:
         ReadError: If several calibrations are equally near, or it cannot be read.
     """
     path = settings.cameras or next(filter(None, map(find_calibration, folders)), None)
-    return None if path is None else load_rig(path, unit=settings.unit)
+    if path is None:
+        return None
+    here = Path.cwd()
+    named = path.relative_to(here) if path.is_relative_to(here) else path
+    return load_rig(named, unit=settings.unit)
 
 
 def find_calibration(folder: Path) -> Path | None:
