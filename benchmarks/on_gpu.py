@@ -107,8 +107,9 @@ def command_of(part: str, *, rehearse: bool) -> list[str]:
     """Return the command that runs a part."""
     if part == "tests":
         tests = "tests/multiview_geom/kernels/test_accelerators.py"
-        alone = ["-o", "addopts=--import-mode=importlib"]  # one process on the GPU
-        return ["-m", "pytest", "-q", "-p", "no:cacheprovider", *alone, tests]
+        plain = ["-o", "addopts=--import-mode=importlib", "-p", "no:cacheprovider"]
+        shared = ["-p", "no:benchmark", "-n", "8"]  # most of the time goes into compiling
+        return ["-m", "pytest", "-q", *plain, *shared, tests]
     if part in {"losses", "training_step", "schedule"}:
         end = ["--device", "cpu", "--quick"] if rehearse else ["--device", "cuda"]
         return [f"benchmarks/{part}.py", *end]

@@ -1,6 +1,7 @@
 """Checks of arguments: each raises a ValueError with one sentence."""
 
 from contextlib import AbstractContextManager, nullcontext
+from itertools import zip_longest
 
 import torch
 from torch import Tensor
@@ -32,15 +33,12 @@ def require_cameras(name: str, value: object) -> None:
 def require_trailing_shape(name: str, tensor: Tensor, *trailing: int | str) -> None:
     """Refuse a tensor whose last axes do not have these sizes; a word stands for any size."""
     require_tensor(name, tensor)
-    shape = tuple(tensor.shape)
-    last = shape[len(shape) - len(trailing) :]
-    fits = len(shape) >= len(trailing) and all(
-        isinstance(expected, str) or expected == size
-        for expected, size in zip(trailing, last, strict=True)
-    )
-    if not fits:
-        expected = ", ".join(str(size) for size in trailing)
-        raise ValueError(f"`{name}` must have shape (..., {expected}), got {_format_shape(shape)}")
+    last = tensor.shape[-len(trailing) :]
+    for expected, size in zip_longest(trailing, last):
+        if size is None or not (isinstance(expected, str) or expected == size):
+            sizes = ", ".join(str(size) for size in trailing)
+            got = _format_shape(tensor.shape)
+            raise ValueError(f"`{name}` must have shape (..., {sizes}), got {got}")
 
 
 def require_same_size(axis: str, **sizes: int) -> None:
@@ -58,8 +56,10 @@ def broadcast_axes(**leading: torch.Size) -> tuple[int, ...]:
 
     `torch.broadcast_shapes` would make `torch.export` take a dynamic size for a constant.
     """
-    count = max(len(axes) for axes in leading.values())
-    padded = ((1,) * (count - len(axes)) + tuple(axes) for axes in leading.values())
+    longest = max(leading.values(), key=len)
+    if all(axes == longest or not axes for axes in leading.values()):
+        return tuple(longest)
+    padded = ((1,) * (len(longest) - len(axes)) + tuple(axes) for axes in leading.values())
     shared = []
     for sizes in zip(*padded, strict=True):
         long = [size for size in sizes if size != 1]

@@ -6,6 +6,7 @@ forward derivatives and what `torch.func` asks for inside a compiler come from t
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any, TypeAlias
 
 import torch
@@ -149,10 +150,14 @@ def differentiable(kernel: Kernel) -> Callable[..., Outputs]:
             split = tuple(each.unflatten(0, (size, len(each) // size)) for each in call(*merged))
             return split, (0,) * len(split)
 
+    # Otherwise torch reads the signature anew in every call.
+    Step.forward.__signature__ = signature(Step.forward)  # type: ignore[attr-defined]
+
     def call(*inputs: Given) -> Outputs:
-        if not engines.is_traced():
-            return Step.apply(*inputs)  # type: ignore[no-any-return, no-untyped-call]
-        find = kernel.in_transform if engines.is_transformed() else kernel.as_operator
+        if engines.is_traced():
+            find = kernel.in_transform if engines.is_transformed() else kernel.as_operator
+        else:
+            find = Step.apply if engines.is_differentiated(inputs) else kernel.compute
         return find(*inputs)
 
     _register(kernel, Step)

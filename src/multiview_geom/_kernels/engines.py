@@ -1,10 +1,10 @@
 """Which engine computes: the only place that asks for device, dtype, compiler or gradient mode."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha256
 from importlib import import_module
 from importlib.util import find_spec
@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 Engine = Literal["traced", "numba", "triton", "reference"]
 
@@ -25,6 +26,12 @@ POINTS_PER_THREAD = 4_096
 # Ranges per thread. A thread whose core does other work takes fewer of them; torch's own threads
 # keep their cores busy for milliseconds after each of its operations.
 PIECES_PER_THREAD = 8
+
+# Threads of a GPU that work in step.
+WARP = 32
+
+# What the algebra is written in, for Triton.
+PRIMITIVES = "multiview_geom._kernels.triton_primitives"
 
 # Products and sums may be fused, and zero has no sign; NaN and infinity keep their meaning.
 FAST_MATH = {"contract", "nsz", "arcp"}
@@ -49,6 +56,14 @@ def is_traced() -> bool:
 def is_transformed() -> bool:
     """Tell whether a transform of `torch.func` is under way."""
     return bool(torch._C._are_functorch_transforms_active())  # noqa: SLF001 - torch has no public name
+
+
+def is_differentiated(inputs: Iterable[object]) -> bool:
+    """Tell whether a derivative in the inputs may be wanted, or a transform maps them."""
+    if is_transformed() or forward_ad._current_level >= 0:  # noqa: SLF001 - torch has no public name
+        return True
+    wanted = any(isinstance(each, Tensor) and each.requires_grad for each in inputs)
+    return wanted and torch.is_grad_enabled()
 
 
 def is_recording() -> bool:
@@ -105,7 +120,7 @@ def triton_functions(module: str) -> dict[str, Any]:
     import triton
     from triton import language
 
-    names = _names_of(module) | _names_of("multiview_geom._kernels.triton_primitives")
+    names = _names_of(module) | _names_of(PRIMITIVES)
     for name, item in list(names.items()):
         if _is_own(item):
             copy, given = _copy(item, names), unwrap(item).__annotations__
@@ -113,10 +128,17 @@ def triton_functions(module: str) -> dict[str, Any]:
             copy.__annotations__ = kept
             names[name] = triton.jit(copy)
         elif isinstance(item, int | float):
-            names[name] = language.constexpr(item)
+            names[name] = triton_constant(item)
         elif item is not language and not name.startswith("__"):
             names[name] = None
     return names
+
+
+@lru_cache(maxsize=None, typed=True)  # 1 and 1.0 are two constants
+def triton_constant(number: float) -> Any:  # noqa: ANN401 - Triton's own type
+    """Return a number that a kernel is compiled for, also where it stands in a tuple."""
+    constant = import_module(PRIMITIVES).Constant
+    return constant(number)
 
 
 def launch(
@@ -129,7 +151,7 @@ def launch(
     """Run a kernel of Triton on so many items; see `launch_on_grid`."""
     lanes = triton_functions(module)["LANES"].value
     grid = (-(-count // lanes),)
-    launch_on_grid(module, kernel, grid, *arguments, registers=registers)
+    launch_on_grid(module, kernel, grid, *arguments, registers=registers, warps=lanes // WARP)
 
 
 def launch_on_grid(
@@ -138,6 +160,7 @@ def launch_on_grid(
     grid: tuple[int, ...],
     *arguments: Any,  # noqa: ANN401 - tensors and numbers
     registers: int | None = None,
+    warps: int = 4,
 ) -> None:
     """Run programs of a kernel of Triton on the device of its first tensor.
 
@@ -147,6 +170,7 @@ def launch_on_grid(
         grid: How many programs there are along each axis.
         arguments: Tensors, numbers, and tuples of these; a tensor first.
         registers: How many registers a thread may have.
+        warps: How many warps share a program.
     """
     first = arguments[0]
     while isinstance(first, tuple):
@@ -155,7 +179,7 @@ def launch_on_grid(
         compiled = triton_functions(module)[kernel]
         with torch.cuda.device_of(first):
             # Fused products and sums are no longer the default from Triton 3.10 on.
-            compiled[grid](*arguments, enable_fp_fusion=True, maxnreg=registers)
+            compiled[grid](*arguments, enable_fp_fusion=True, maxnreg=registers, num_warps=warps)
 
 
 def _names_of(module: str) -> dict[str, Any]:

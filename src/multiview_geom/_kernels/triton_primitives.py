@@ -11,6 +11,19 @@ Lanes: TypeAlias = Any
 """One number per lane."""
 
 
+class Constant(tl.constexpr):  # type: ignore[misc]
+    """A number that a kernel is compiled for.
+
+    In every call Triton compares all of them with those at the time of compilation.
+    """
+
+    __hash__ = tl.constexpr.__hash__
+
+    def __ne__(self, other: Any) -> bool:  # noqa: ANN401 - a number or another constant
+        """Compare without the objects that Triton makes for it: a tenth of a call."""
+        return bool(self.value != getattr(other, "value", other))
+
+
 def sqrt(a: Lanes) -> Lanes:
     """Return the square root."""
     return tl.sqrt(a)

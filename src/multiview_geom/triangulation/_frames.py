@@ -71,7 +71,9 @@ def in_frames(
             _as_frames(pixels, batch, 3),
             None if weights is None else _as_frames(weights, batch, 2),
         )
-    return found.reshape(*batch, *found.shape[1:]).to(pixels.dtype)
+    if len(batch) != 1:
+        found = found.reshape(*batch, *found.shape[1:])
+    return found if found.dtype == pixels.dtype else found.to(pixels.dtype)
 
 
 def _as_frames(
@@ -82,4 +84,6 @@ def _as_frames(
     own = tensor.shape[-trailing:]
     if shared and prod(tensor.shape[:-trailing]) == 1:
         return tensor.reshape(1, *own)
-    return tensor.expand(*batch, *own).reshape(prod(batch), *own)
+    if tensor.shape[:-trailing] != batch:
+        tensor = tensor.expand(*batch, *own)
+    return tensor if len(batch) == 1 else tensor.reshape(prod(batch), *own)

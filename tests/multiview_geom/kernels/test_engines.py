@@ -26,6 +26,7 @@ from multiview_geom import (
     triangulate_iterative,
 )
 from multiview_geom._kernels import engines
+from multiview_geom._kernels.triangulation import cuda_launch
 from tests.multiview_geom.kernels.engine_choice import computed_by, every_engine, interpreted
 from tests.multiview_geom.strategies import (
     Cloud,
@@ -111,6 +112,22 @@ def test_a_rig_may_change_with_every_frame(
     pixels = scene.pixels().expand(len(scales), -1, -1, -1)
     for one, other in zip(*_by_engine_and_reference(engine, rigs, pixels), strict=True):
         assert_close(one, other, atol=POINT_ROUND_OFF)
+
+
+@pytest.mark.skipif(not find_spec("triton"), reason="needs Triton")
+@interpreted
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_rig_prepared_once_or_by_each_program_gives_the_same_points(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = Hard(views=9, wild_share=0.1)  # more views than kernels are compiled for
+    projections, pixels, weights = (each.to(dtype) for each in scene.inputs(70))
+    found = []
+    for most in 0, 70:
+        monkeypatch.setattr(cuda_launch, "POINTS_WITHOUT_PREPARATION", most)
+        with computed_by("triton"):
+            found.append(triangulate_dlt(projections, pixels, weights=weights))
+    assert torch.equal(*found)
 
 
 @every_engine

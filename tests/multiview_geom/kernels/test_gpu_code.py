@@ -42,10 +42,10 @@ from multiview_geom import triangulate_dlt
 from multiview_geom._kernels import engines
 
 engines.choose_engine = lambda _: "triton"
-for dtype, rigs, weighted in (torch.float32, (), True), (torch.float64, (2,), False):
-    projections = torch.zeros(*rigs, 3, 3, 4, dtype=dtype, requires_grad=True)
-    pixels = torch.zeros(2, 3, 5, 2, dtype=dtype, requires_grad=True)
-    weights = pixels[..., 0] if weighted else None
+for dtype, rigs, views in (torch.float32, (), 3), (torch.float64, (2,), 9):  # 9 views in a loop
+    projections = torch.zeros(*rigs, views, 3, 4, dtype=dtype, requires_grad=True)
+    pixels = torch.zeros(2, views, 5, 2, dtype=dtype, requires_grad=True)
+    weights = None if rigs else pixels[..., 0]
     triangulate_dlt(projections, pixels, weights=weights).sum().backward()
 """
 

@@ -38,6 +38,8 @@ from multiview_geom._kernels.triangulation.algebra import (
 from multiview_geom._kernels.triangulation.cpu import JACOBI_SWEEPS, ORTHOGONAL, SECOND_TRY, SINGLE
 from multiview_geom._kernels.triangulation.cpu_blocks import FEWEST_VIEWS
 from multiview_geom._kernels.triangulation.cuda_blocks import (
+    ORIGIN,
+    VIEW,
     Inputs,
     Sightings,
     Sizes,
@@ -45,6 +47,7 @@ from multiview_geom._kernels.triangulation.cuda_blocks import (
     largest_weight,
     origin_of,
     places,
+    prepare_rig,
     rig_of,
     sighting,
 )
@@ -55,9 +58,24 @@ SINGLE_STEPS, SINGLE_LEFT, SINGLE_LOST = SINGLE
 DOUBLE_STEPS, DOUBLE_LEFT, DOUBLE_LOST = SECOND_TRY
 
 
-def triangulate(given: Inputs, points: Pointer, sizes: Sizes, shared: tl.constexpr) -> None:
-    """Triangulate points; a rig stands once for all frames if `shared`, or once per frame."""
+def triangulate(
+    given: Inputs,
+    points: Pointer,
+    projections: Pointer,
+    sizes: Sizes,
+    shared: tl.constexpr,
+    width: tl.constexpr,
+) -> None:
+    """Triangulate points; a rig stands once for all frames if `shared`, or once per frame.
+
+    If `width` is not zero, so many lanes first prepare the one rig, for this program alone.
+    """
     tables, images, strides = given
+    if width:
+        own = tl.program_id(0) * (VIEW * sizes[1] + ORIGIN)
+        tables = tables[0] + own, tables[1] + own
+        prepare_rig(projections, tables, 0, sizes[1], width)
+        tl.debug_barrier()
     item, inside, frame, point = lanes_of(sizes)
     views, at = sizes[1], places(strides, frame, point)
     wide = rig_of(tables[1], frame, views, shared), views, images, strides, at

@@ -1,7 +1,8 @@
 """Blocks of points on a GPU: the rig prepared, sightings loaded; by Triton.
 
-Rigs are prepared by a kernel of their own, in double precision, into tables of plain numbers: of a
-view VIEW of them, its image center first, and behind the views the origin and the scale of rows.
+Rigs are prepared in double precision into tables of plain numbers: of a view VIEW of them, its
+image center first, and behind the views the origin and the scale of rows. A kernel of its own does
+that; for few points each program does, since a launch would take longer.
 """
 
 from typing import TypeAlias
@@ -38,13 +39,21 @@ Sizes: TypeAlias = tuple[int, int, int]
 Sightings: TypeAlias = tuple[Pointer, int, Images, Strides, Pair]
 """The rig of each lane, how many views it has, and where each lane finds its pixels and weights."""
 
-LANES = 128
+# A program is one warp: its points wait for no other's second try.
+LANES = 32
 VIEW, ORIGIN = 14, 4
 
 
 def prepare_rigs(projections: Pointer, tables: Tables, views: int, width: tl.constexpr) -> None:
-    """Prepare one rig per program, as `cpu_blocks.prepare_rig` does; each lane has a view."""
-    rig, view = tl.program_id(0).to(tl.int64), tl.arange(0, width)
+    """Prepare one rig per program."""
+    prepare_rig(projections, tables, tl.program_id(0).to(tl.int64), views, width)
+
+
+def prepare_rig(
+    projections: Pointer, tables: Tables, rig: int, views: int, width: tl.constexpr
+) -> None:
+    """Prepare a rig, as `cpu_blocks.prepare_rig` does; each of `width` lanes has a view."""
+    view = tl.arange(0, width)
     here = view < views
     line = projections + 12 * (rig * views + view)
     across, down, depth = load_row(line, here), load_row(line + 4, here), load_row(line + 8, here)
@@ -113,7 +122,7 @@ def origin_and_scale(across: Row, down: Row, views: int) -> Row:
     safe = tl.where(total > 0, total, 1)
     pulled = subtract_from_diagonal(hessian, -ORIGIN_PULL * safe)
     x, y, z = least_squares_point(pulled, linear, 1.0)
-    return x, y, z, tl.where(total > 0, tl.sqrt(views / safe), 1)
+    return x, y, z, tl.where(total > 0, 1 / tl.sqrt(safe / views), 1)
 
 
 def sum_lanes(a: Vector) -> Vector:

@@ -6,7 +6,12 @@ import torch
 from torch import Tensor
 
 from multiview_geom._kernels.differentiable import Inputs, Outputs, Wanted
-from multiview_geom._kernels.engines import launch, launch_on_grid, triton_functions
+from multiview_geom._kernels.engines import (
+    launch,
+    launch_on_grid,
+    triton_constant,
+    triton_functions,
+)
 
 FORWARD = "multiview_geom._kernels.triangulation.cuda"
 BACKWARD = "multiview_geom._kernels.triangulation.cuda_gradient"
@@ -15,17 +20,27 @@ BACKWARD = "multiview_geom._kernels.triangulation.cuda_gradient"
 CHUNK = 1_024
 # Registers of a thread in single precision: what goes beyond is needed in double precision only,
 # and would keep half of a GPU's threads from running at the same time.
-REGISTERS = 96
+REGISTERS = 80
+# Up to so many views, kernels are compiled for their number, without loops.
+VIEWS_WITHOUT_LOOP = 8
+# Up to so many points, which a GPU computes all at once, each program prepares the one rig itself.
+POINTS_WITHOUT_PREPARATION = 16_384
 
 
 def triangulate_on_cuda(projections: Tensor, pixels: Tensor, weights: Tensor | None) -> Outputs:
     """Triangulate; a rig is given once, or once per frame."""
-    frames, _, points, _ = pixels.shape
+    frames, views, points, _ = pixels.shape
     found, shared = pixels.new_empty(frames, points, 3), len(projections) == 1
     if found.numel():
-        given, sizes = _given(projections, pixels, weights)
-        limit = _registers(pixels)
-        launch(FORWARD, "triangulate", sizes[0], given, found, sizes, shared, registers=limit)
+        rigs, width = projections.contiguous(), 0
+        if shared and frames * points <= POINTS_WITHOUT_PREPARATION:
+            width = _width(views)
+            given, sizes = _given(-(-frames * points // _lanes()), pixels, weights)
+        else:
+            given, sizes = _given(len(rigs), pixels, weights)
+            _prepare(rigs, given[0])
+        arguments = given, found, rigs, sizes, shared, width
+        launch(FORWARD, "triangulate", sizes[0], *arguments, registers=_registers(pixels))
     return (found,)
 
 
@@ -33,14 +48,15 @@ def pull_back_on_cuda(
     inputs: Inputs, outputs: Outputs, gradients: Outputs, wanted: Wanted
 ) -> Inputs:
     """Return the gradients in projections, pixels and weights; None for what is not wanted."""
-    projections, pixels, _ = inputs
+    projections, pixels, weights = inputs
     of_pixels, shared = pixels.new_empty(pixels.shape), len(projections) == 1
     of_rig = torch.zeros_like(projections) if wanted[0] else None
     of_weights = pixels.new_empty(pixels.shape[:-1]) if wanted[2] else None
     points, gradient = outputs[0].contiguous(), gradients[0].contiguous()
     z = points.new_empty(*points.shape[:-1], 4, dtype=torch.float64) if wanted[0] else None
     if points.numel():
-        given, sizes = _given(*inputs)
+        given, sizes = _given(len(projections), pixels, weights)
+        _prepare(projections.contiguous(), given[0])
         filled, limit = (of_pixels, of_weights, z), _registers(pixels)
         arguments = given, (points, gradient), filled, sizes, shared
         launch(BACKWARD, "differentiate", sizes[0], *arguments, registers=limit)
@@ -58,24 +74,37 @@ def _sum_over_points(
     shared: bool,
 ) -> Tensor:
     """Return the gradient in the rigs; the sums do not depend on the order of the programs."""
-    step = CHUNK if shared else sizes[2]
-    sums = found[1].new_empty(-(-sizes[0] // step), sizes[1], 3, 4)
+    step, views = CHUNK if shared else sizes[2], given[1][0].shape[1]
+    sums = found[1].new_empty(-(-sizes[0] // step), views, 3, 4)
     grid = tuple(sums.shape[:2])
     launch_on_grid(BACKWARD, "differentiate_rigs", grid, given, found, sums, sizes, step, shared)
     return sums.sum(dim=0, keepdim=True) if shared else sums
 
 
-def _given(projections: Tensor, pixels: Tensor, weights: Tensor | None) -> tuple[Any, Any]:
-    """Prepare the rigs; return what all kernels read, and the sizes."""
+def _given(rigs: int, pixels: Tensor, weights: Tensor | None) -> tuple[Any, Any]:
+    """Return what all kernels read, with tables for rigs that are to be prepared; and the sizes."""
     frames, views, points, _ = pixels.shape
     constants = triton_functions(FORWARD)
     size = constants["VIEW"].value * views + constants["ORIGIN"].value
-    wide = pixels.new_empty(len(projections), size, dtype=torch.float64)
+    wide = pixels.new_empty(rigs, size, dtype=torch.float64)
     tables = wide if pixels.dtype == wide.dtype else pixels.new_empty(wide.shape), wide
-    rigs, width = projections.contiguous(), 1 << max(views - 1, 0).bit_length()
-    launch_on_grid(FORWARD, "prepare_rigs", (len(rigs),), rigs, tables, views, width)
     strides = (*pixels.stride(), *((0, 0, 0) if weights is None else weights.stride()))
-    return (tables, (pixels, weights), strides), (frames * points, views, points)
+    count = triton_constant(views) if views <= VIEWS_WITHOUT_LOOP else views
+    return (tables, (pixels, weights), strides), (frames * points, count, points)
+
+
+def _prepare(rigs: Tensor, tables: tuple[Tensor, Tensor]) -> None:
+    count, views = rigs.shape[:2]
+    launch_on_grid(FORWARD, "prepare_rigs", (count,), rigs, tables, views, _width(views))
+
+
+def _lanes() -> int:
+    return int(triton_functions(FORWARD)["LANES"].value)
+
+
+def _width(views: int) -> int:
+    """Return the power of two that is not less."""
+    return 1 << max(views - 1, 0).bit_length()
 
 
 def _registers(tensor: Tensor) -> int | None:
