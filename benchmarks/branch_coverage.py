@@ -2,9 +2,9 @@
 
 Each package is measured by its own tests, with the random examples of CI, and its result is saved
 before the next one begins. A line counts as missing if no test executes it, a branch if no test
-goes that way. Processes that tests start count too. The loops that Numba and Triton compile are
-left out: what executes them is no Python. Tests that need a GPU or files that are not published
-are skipped.
+goes that way. Processes that tests start count too. What a compiler executes instead of Python is
+left out, as `pyproject.toml` lists it. Tests that need a GPU or files that are not published are
+skipped.
 
     python benchmarks/branch_coverage.py [--packages multiview_geom] [--processes 2]
 """
@@ -25,7 +25,6 @@ TESTS = {
     "multiview_geom": ("tests/multiview_geom", "src/multiview_geom"),
     "selfsup_lifting": ("tests/selfsup_lifting", "src/selfsup_lifting", "docs", "README.md"),
 }
-COMPILED = ("cpu", "cuda", "triton")
 
 
 @dataclass(frozen=True)
@@ -59,18 +58,14 @@ def measured(package: str, profile: str, processes: int) -> Row:
 
 
 def _row(package: str, files: dict[str, dict[str, Any]]) -> Row:
-    python = {
-        name.partition("src/")[2]: file
-        for name, file in files.items()
-        if f"{package}/" in name and not Path(name).stem.startswith(COMPILED)
-    }
-    sums = [file["summary"] for file in python.values()]
+    own = {name.partition("src/")[2]: file for name, file in files.items() if f"{package}/" in name}
+    sums = [file["summary"] for file in own.values()]
     return Row(
         package,
         sum(one["num_statements"] for one in sums),
         sum(one["num_branches"] for one in sums),
         *(
-            {name: file[kind] for name, file in python.items() if file[kind]}
+            {name: file[kind] for name, file in own.items() if file[kind]}
             for kind in ("missing_lines", "missing_branches")
         ),
         commit(),

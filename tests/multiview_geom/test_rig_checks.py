@@ -102,6 +102,12 @@ def test_a_principal_point_outside_the_image_is_found() -> None:
     assert (CameraIssueKind.PRINCIPAL_POINT, ("cam_4",)) in issues_of(rig)
 
 
+def test_without_an_image_no_principal_point_is_outside() -> None:
+    rig = with_image()
+    rig.intrinsics[3, 0, 2] = 2500.0
+    assert issues_of(replace(rig, image_size=None)) == []
+
+
 def test_a_focal_length_that_is_not_positive_is_found() -> None:
     rig = Ring().cameras()
     rig.intrinsics[0, 1, 1] *= -1

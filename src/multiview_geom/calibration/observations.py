@@ -135,13 +135,14 @@ class Observations:
         """Estimate the standard deviation of the noise in a pixel coordinate [px].
 
         The median of the residuals of all detections is used, outliers too. A point that n views
-        saw has 2 n coordinates and 3 unknowns: its residuals are smaller than the noise.
+        saw has 2 n coordinates and 3 unknowns: its residuals are smaller than the noise. Without
+        any residual the noise is infinite: the cameras agree on nothing.
         """
         seen = (self.trust > 0) & residuals.isfinite()
         views = seen.sum(dim=0)
         squared = (residuals.square() / (1 - 1.5 / views.clamp(min=2)))[seen]
         if not len(squared):
-            return torch.nan
+            return torch.inf
         return max(float((squared.median() / MEDIAN_OF_SQUARES).sqrt()), LEAST_NOISE_PX)
 
 

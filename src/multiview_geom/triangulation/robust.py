@@ -31,8 +31,6 @@ from multiview_geom.triangulation._sightings import (
 from multiview_geom.triangulation.iterative import solve_reweighted, triangulate_iterative
 
 LOOPS = "multiview_geom._kernels.triangulation.cpu_robust"
-SHARED = 3
-"""Number of axes of the projections if all frames share one rig."""
 STEPS = 2
 """Number of reweighted solves with the final inliers."""
 BLOCK = 2**20
@@ -154,17 +152,12 @@ def _best_candidates(
     threshold: float,
     max_pairs: int,
 ) -> Float[Tensor, "*#batch points 3"]:
-    """Find the best candidate of each point; if all frames share one rig, frames become points."""
+    """Find the best candidate of each point."""
     shape = torch.broadcast_shapes(seen.pixels.shape[:-1], seen.trust.shape)
     if seen.projections.shape[-3] < FEWEST_VIEWS:
         return seen.pixels.new_full((*shape[:-2], shape[-1], 3), torch.nan)
-    image, trust = seen.pixels.expand(*shape, 2), seen.trust.expand(shape)
-    if seen.projections.ndim > SHARED:
-        whole = seen._replace(pixels=image, trust=trust)
-        return _best_in_blocks(whole, threshold, max_pairs)
-    image, trust = image.movedim(-3, 0).flatten(1, -2), trust.movedim(-2, 0).flatten(1)
-    best = _best_in_blocks(seen._replace(pixels=image, trust=trust), threshold, max_pairs)
-    return best.reshape(*shape[:-2], shape[-1], 3)
+    whole = seen._replace(pixels=seen.pixels.expand(*shape, 2), trust=seen.trust.expand(shape))
+    return _best_in_blocks(whole, threshold, max_pairs)
 
 
 def _best_in_blocks(

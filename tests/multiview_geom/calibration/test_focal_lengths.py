@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from multiview_geom import calibrate_focal_lengths, ring_of_cameras
+from multiview_geom import Cameras, calibrate_focal_lengths, ring_of_cameras, rotation_from_vector
 from tests.multiview_geom.bundle_adjustment.scenes import cloud, deviation, noise_like
 
 
@@ -31,3 +31,9 @@ def test_image_sizes_are_needed_and_some_focal_length_must_do() -> None:
     mixed = torch.stack([pixels[view].roll(9 * view, dims=0) for view in range(3)])
     with pytest.raises(ValueError, match="must place all cameras, got none"):
         calibrate_focal_lengths(rig, mixed, factors=(1.0,))
+    turns = rotation_from_vector(torch.tensor([[0.0, 0.1 * view, 0.0] for view in range(3)]))
+    one_place = Cameras.from_krt(rig.intrinsics, turns.double(), torch.zeros(3, 3).double())
+    turned = replace(rig, camera_from_world=one_place.camera_from_world)
+    before = cloud(100, 4) + torch.tensor([0.0, 0.0, 4.0])
+    with pytest.raises(ValueError, match="must place all cameras, got none"):
+        calibrate_focal_lengths(turned, turned.project(before).pixels, factors=(1.0,))

@@ -1,5 +1,7 @@
 """Laws of the repair of a calibration."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -22,6 +24,24 @@ def test_a_moved_camera_and_wrong_focal_lengths_are_repaired_in_spite_of_outlier
     assert 0.9 < found.noise_px < 1.1
     assert not found.inliers[wrong].any()
     assert found.parameters[-1] == "log_focal"
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("case", ["away", "one place", "disjoint", "blind", "no points"])
+def test_cameras_that_agree_on_nothing_are_named(case: str) -> None:
+    rig = ring_of_cameras(3, 4.0, 1.0, dtype=torch.float64)
+    pixels, poses = rig.project(cloud(30, 3)).pixels, rig.camera_from_world
+    apart = torch.eye(3).bool().repeat_interleave(10, dim=1)[..., None]
+    behind = torch.tensor([-1.0, 1.0, -1.0, 1.0]).double().diag()
+    start, seen = {
+        "away": (behind @ poses, pixels),
+        "one place": (poses[:1].repeat(3, 1, 1), pixels),
+        "disjoint": (poses, torch.where(apart, pixels, torch.nan)),
+        "blind": (poses, pixels * torch.nan),
+        "no points": (poses, pixels[:, :0]),
+    }[case]
+    with pytest.raises(ValueError, match="6 points, got fewer in cam_1, cam_2, cam_3: are the"):
+        refine_calibration(replace(rig, camera_from_world=start), seen)
 
 
 @pytest.mark.rejects

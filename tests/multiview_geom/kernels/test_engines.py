@@ -20,14 +20,22 @@ from torch import Tensor
 
 from multiview_geom import (
     Cameras,
+    point_depths,
     project_points,
+    ring_of_cameras,
     triangulate_dlt,
     triangulate_dlt_svd,
     triangulate_iterative,
 )
 from multiview_geom._kernels import engines
 from multiview_geom._kernels.triangulation import cuda_launch
-from tests.multiview_geom.kernels.engine_choice import computed_by, every_engine, interpreted
+from multiview_geom._kernels.triangulation.algebra import squared_error
+from tests.multiview_geom.kernels.engine_choice import (
+    ENGINES,
+    computed_by,
+    every_engine,
+    interpreted,
+)
 from tests.multiview_geom.strategies import (
     Cloud,
     Fan,
@@ -99,6 +107,34 @@ def test_the_loops_agree_with_the_reference(engine: str, scene: Sightings, weigh
     leaves = (scene.projections(), scene.pixels(), scene.trust())[: 2 + weighted]
     for one, other in zip(*_by_engine_and_reference(engine, *leaves), strict=True):
         assert_close(one, other, atol=POINT_ROUND_OFF)
+
+
+@pytest.mark.parametrize("engine", [*ENGINES, "reference"])
+@interpreted
+@pytest.mark.parametrize(("frames", "views", "points"), [(2, 3, 0), (0, 3, 4), (2, 0, 4)])
+def test_nothing_to_triangulate_is_no_fault(
+    engine: str, frames: int, views: int, points: int
+) -> None:
+    rig = ring_of_cameras(views or 1, 4.0, 1.0, dtype=torch.float64).projections[:views]
+    rig, pixels = rig.requires_grad_(), torch.ones(frames, views, points, 2).double()
+    with computed_by(engine):
+        found = triangulate_dlt(rig, pixels)
+        (slope,) = torch.autograd.grad(found.sum(), rig)
+    assert found.shape == (frames, points, 3)
+    assert found.isnan().all()
+    assert torch.equal(slope, torch.zeros_like(rig))
+
+
+def test_the_squared_error_of_the_loops_is_that_of_a_projection() -> None:
+    rig, points = Ring(views=2).cameras().projections, Cloud(((0.1, 0.2, 0.3),) * 2).points()
+    off = project_points(rig, points) + torch.tensor([3.0, -4.0])
+    across, down, depth = rig[1].tolist()
+    last = torch.ones(2, dtype=torch.float64)
+    row = points[:, 0], points[:, 1], points[:, 2], last
+    view = tuple(depth), tuple(across), tuple(down)
+    squared, ahead = squared_error(off[1, :, 0], off[1, :, 1], view, row)
+    assert_close(squared, 25.0 * last, atol=1e-9)
+    assert_close(ahead, point_depths(rig, points)[1], atol=1e-12)
 
 
 @every_engine

@@ -260,6 +260,8 @@ def test_pixels_for_cameras_must_be_tensors_of_their_views(name: str) -> None:
     triangulate, rig = WITH_CAMERAS[name], SCENE.rig.cameras().select(slice(2))
     with pytest.raises(ValueError, match=r"`pixels` must be a tensor, got numpy\.ndarray: convert"):
         triangulate(rig, np.zeros((2, 4, 2)))
+    with pytest.raises(ValueError, match=r"`pixels` must be a tensor, got list: convert it with"):
+        triangulate(rig, [[[0.0, 0.0]] * 4] * 2)
     with pytest.raises(ValueError, match=r"`pixels` must have a floating dtype, got torch\.int64"):
         triangulate(rig, torch.zeros(2, 4, 2, dtype=torch.int64))
     with pytest.raises(

@@ -27,9 +27,7 @@ KERNEL_SIZE = 3
 
 
 def nearest_rotation(matrices: Tensor) -> Tensor:
-    """Find the nearest rotations of square matrices, one per item."""
-    if matrices.shape[-1] != KERNEL_SIZE:
-        return reference.nearest_rotation(matrices)
+    """Find the nearest rotations of 3x3 matrices, one per item."""
     return _rotation_kernel(matrices)[0]
 
 
