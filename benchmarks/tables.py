@@ -313,7 +313,7 @@ def survivors(rows: list[Row]) -> list[list[str]]:
 def coverage(rows: list[Row]) -> list[list[str]]:
     """Show the share of statements and branches that the tests execute, and where others are."""
     head = ["package", "statements", "branches", "executed", "lines and branches not executed"]
-    body = [head, ["---", "--:", "--:", "--:", "---"]]
+    body = [[*head, "tests that failed"], ["---", "--:", "--:", "--:", "---", "---"]]
     for row in rows:
         found = row["missing"] | row["missing_branches"]
         counts = {
@@ -325,7 +325,8 @@ def coverage(rows: list[Row]) -> list[list[str]]:
         if counts:
             share = min(share, 0.9999)  # never rounded up to all
         numbers = (f"{row['statements']:,}", f"{row['branches']:,}", f"{share:.2%}")
-        body.append([f"`{row['package']}`", *numbers, where or "none"])
+        failed = ", ".join(f"`{name}`" for name in row["failed"])
+        body.append([f"`{row['package']}`", *numbers, where or "none", failed or "none"])
     return body
 
 
