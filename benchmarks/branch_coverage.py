@@ -31,7 +31,7 @@ TESTS = {
 
 @dataclass(frozen=True)
 class Row:
-    """One package: its statements and branches, those not executed by file, and tests that failed."""
+    """One package: statements and branches, those not executed by file, and tests that failed."""
 
     package: str
     statements: int
