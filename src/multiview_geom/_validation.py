@@ -56,10 +56,11 @@ def broadcast_axes(**leading: torch.Size) -> tuple[int, ...]:
 
     `torch.broadcast_shapes` would make `torch.export` take a dynamic size for a constant.
     """
-    longest = max(leading.values(), key=len)
-    if all(axes == longest or not axes for axes in leading.values()):
-        return tuple(longest)
-    padded = ((1,) * (len(longest) - len(axes)) + tuple(axes) for axes in leading.values())
+    given = [tuple(axes) for axes in leading.values() if len(axes)]
+    if len(given) < 2:  # noqa: PLR2004 - nothing to compare
+        return given[0] if given else ()
+    count = max(len(axes) for axes in given)
+    padded = ((1,) * (count - len(axes)) + axes for axes in given)
     shared = []
     for sizes in zip(*padded, strict=True):
         long = [size for size in sizes if size != 1]
