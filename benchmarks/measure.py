@@ -199,7 +199,12 @@ def results_folder(*, draft: bool = False) -> Path:
 
 @cache
 def commit() -> str:
-    """Return the commit of the code, with "-dirty" after it if files have uncommitted changes."""
+    """Return the commit of the code, with "-dirty" after it if files have uncommitted changes.
+
+    The variable MEASURED_COMMIT says it for a copy of the code, whose history may be another.
+    """
+    if COMMIT in os.environ:
+        return os.environ[COMMIT]
     try:
         described = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--exclude=*"],
@@ -209,8 +214,8 @@ def commit() -> str:
             cwd=ROOT,
         )
     except FileNotFoundError:
-        return os.environ.get(COMMIT, "")
-    return described.stdout.strip() or os.environ.get(COMMIT, "")
+        return ""
+    return described.stdout.strip()
 
 
 def own_version() -> str:

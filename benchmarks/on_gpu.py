@@ -68,12 +68,12 @@ MEASURED: dict[str, Callable[[Suite], Iterable[object]]] = {
 INTERPRETED: dict[str, Engine] = {"numba": "triton"}
 # How long each part may take [s].
 LIMITS = {
-    "tests": 110.0,
-    "triangulation": 110.0,
-    "rotation": 80.0,
-    "training_step": 100.0,
+    "tests": 90.0,
+    "triangulation": 90.0,
+    "rotation": 60.0,
+    "training_step": 70.0,
     "losses": 70.0,
-    "schedule": 100.0,
+    "schedule": 120.0,
 }
 
 

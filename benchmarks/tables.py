@@ -133,7 +133,8 @@ def training_step(rows: list[Row]) -> list[list[str]]:
         share = row["milliseconds"] / whole[kind(row)]
         taken = f"{row['milliseconds']:,.1f} ± {row['spread'] / 2:,.1f}"
         rate = f"{row['frames_per_second']:,.0f}" if row["part"] in WHOLE else ""
-        name = f"`{row['preset']}` ({row['width']} wide, {row['frames']:,} frames)"
+        numbers = ", TF32" if row["tf32"] else ""
+        name = f"`{row['preset']}` ({row['width']} wide, {row['frames']:,} frames{numbers})"
         body.append([name, str(row["threads"]), row["part"], taken, f"{share:.1%}", rate])
     return body
 
