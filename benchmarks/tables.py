@@ -314,7 +314,8 @@ def survivors(rows: list[Row]) -> list[list[str]]:
 def coverage(rows: list[Row]) -> list[list[str]]:
     """Show the share of statements and branches that the tests execute, and where others are."""
     head = ["package", "statements", "branches", "executed", "lines and branches not executed"]
-    body = [[*head, "tests that failed"], ["---", "--:", "--:", "--:", "---", "---"]]
+    head += ["tests that failed", "commit"]
+    body = [head, ["---", "--:", "--:", "--:", "---", "---", "---"]]
     for row in rows:
         found = row["missing"] | row["missing_branches"]
         counts = {
@@ -327,7 +328,8 @@ def coverage(rows: list[Row]) -> list[list[str]]:
             share = min(share, 0.9999)  # never rounded up to all
         numbers = (f"{row['statements']:,}", f"{row['branches']:,}", f"{share:.2%}")
         failed = ", ".join(f"`{name}`" for name in row["failed"])
-        body.append([f"`{row['package']}`", *numbers, where or "none", failed or "none"])
+        ends = (where or "none", failed or "none", row["commit"])
+        body.append([f"`{row['package']}`", *numbers, *ends])
     return body
 
 
