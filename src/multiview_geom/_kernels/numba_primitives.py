@@ -21,6 +21,12 @@ def clear(rows: Array, first: int, last: int) -> None:
     rows[first * LANES : last * LANES] = 0
 
 
+def copy_rows(source: Array, first: int, last: int, target: Array, at: int) -> None:
+    """Copy rows of one array to another; Numba takes much longer to compile `a[i:j] = b[k:l]`."""
+    for i in range((last - first) * LANES):
+        target[at * LANES + i] = source[first * LANES + i]
+
+
 def vector_at(rows: Array, row: int, i: int) -> Vector:
     """Return three rows at one lane."""
     at = row * LANES + i

@@ -133,24 +133,23 @@ def rotate(rows: Array, least_gaps: float, longest_step: float) -> None:
 
 
 def list_doubtful(
-    rows: Array, n: int, first: int, listed: tuple[Array, Array], count: int, rotations: Array
-) -> int:
-    """Add the doubtful of n matrices to a list, which is solved when full; return its length."""
+    rows: Array, n: int, first: int, listed: tuple[Array, Array], rotations: Array
+) -> None:
+    """Add the doubtful of n matrices to a list, which is solved when full."""
     forms, places = listed
     for i in range(n):
         if rows[DOUBT * LANES + i] != 0.0:
-            if count == LANES:
-                solve_listed(listed, count, rotations)
-                count = 0
+            if places[LANES] == LANES:
+                solve_listed(listed, rotations)
+            count = places[LANES]
             put_form(forms, count, horn_matrix(matrix_at(rows, 0, i)))
-            places[count] = first + i
-            count += 1
-    return count
+            places[count], places[LANES] = first + i, count + 1
 
 
-def solve_listed(listed: tuple[Array, Array], count: int, rotations: Array) -> None:
-    """Find the rotations of a list of doubtful matrices, and write them to their places."""
+def solve_listed(listed: tuple[Array, Array], rotations: Array) -> None:
+    """Find the rotations of a list of doubtful matrices, write them to their places, empty it."""
     forms, places = listed
+    count, places[LANES] = places[LANES], 0
     if count == 0:
         return
     shrink(forms)
@@ -164,13 +163,13 @@ def solve_listed(listed: tuple[Array, Array], count: int, rotations: Array) -> N
 
 
 def empty_list() -> tuple[Array, Array]:
-    """Return room for a block of doubtful matrices, and for their places."""
-    return np.ones(JACOBI_ROWS * LANES), np.empty(LANES, np.int64)
+    """Return room for a block of doubtful matrices; for their places, and how many they are."""
+    return np.ones(JACOBI_ROWS * LANES), np.zeros(LANES + 1, np.int64)
 
 
 def nearest_rotations(matrices: Array, first: int, last: int, rotations: Array) -> None:
     """Find the nearest rotations of a range of matrices; all arrays are flat."""
-    rows, listed, count = np.empty(ROWS * LANES), empty_list(), 0
+    rows, listed = np.empty(ROWS * LANES), empty_list()
     double = matrices.itemsize == rows.itemsize
     least_gaps = DOUBLE_GAPS if double else SINGLE_GAPS
     longest_step = DOUBLE_STEP if double else SINGLE_STEP
@@ -179,8 +178,8 @@ def nearest_rotations(matrices: Array, first: int, last: int, rotations: Array) 
         load(rows, 0, 9, matrices[9 * start :], n)
         rotate(rows, least_gaps, longest_step)
         store(rows, ROTATION, 9, rotations[9 * start :], n)
-        count = list_doubtful(rows, n, start, listed, count, rotations)
-    solve_listed(listed, count, rotations)
+        list_doubtful(rows, n, start, listed, rotations)
+    solve_listed(listed, rotations)
 
 
 def turn_lanes(rows: Array, tie: float) -> None:

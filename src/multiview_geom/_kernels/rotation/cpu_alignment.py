@@ -182,7 +182,8 @@ def align(
         find_moments(rows, sets, start, n)
         rotate(rows, DOUBLE_GAPS, DOUBLE_STEP)
         store(rows, ROTATION, 9, rotations[9 * start :], n)
-        solve_listed(listed, list_doubtful(rows, n, start, listed, 0, rotations), rotations)
+        list_doubtful(rows, n, start, listed, rotations)
+        solve_listed(listed, rotations)
         # Scale and translation belong to what the caller gets, rounded to the dtype.
         load(rows, ROTATION, 9, rotations[9 * start :], n)
         if scaled:

@@ -92,19 +92,21 @@ def prepare_rig(rigs: Array, frame: int, centers: Array, views: Array) -> Rig:
     origin = least_squares_point(pulled, linear, 1.0)
     factor = sqrt(len(projections) / total)
     for v in range(len(projections)):
-        for row in views[v]:
-            row[3] += dot((row[0], row[1], row[2]), origin)
-            row *= factor  # noqa: PLW2901 - a row of the array
+        for k in range(3):
+            a, b, c, d = row4(views[v, k])
+            d += dot((a, b, c), origin)
+            put_row4(views[v, k], (a * factor, b * factor, c * factor, d * factor))
     return centers, views, (origin[0], origin[1], origin[2], factor / size)
 
 
 def largest_entry(projection: Array) -> float:
     """Return the largest absolute entry of a projection; -1 if one is not finite."""
     largest = 0.0
-    for entry in projection.flat:
-        if not isfinite(entry):
-            return -1.0
-        largest = max(largest, abs(entry))
+    for row in range(3):
+        for k in range(4):
+            if not isfinite(projection[row, k]):
+                return -1.0
+            largest = max(largest, abs(projection[row, k]))
     return largest
 
 
@@ -124,6 +126,11 @@ def center_view(projection: Array, size: float, center: Array, view: Array) -> N
 def row4(a: Array) -> Row:
     """Return the four entries of an array."""
     return a[0], a[1], a[2], a[3]
+
+
+def put_row4(a: Array, row: Row) -> None:
+    """Set the four entries of an array."""
+    a[0], a[1], a[2], a[3] = row
 
 
 def view_of(views: Array, v: int) -> View:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from multiview_geom._kernels.algebra import Number, Vector, cross, dot, scale
+from multiview_geom._kernels.algebra import Number, Vector, add_scaled, cross, dot, scale
 from multiview_geom._kernels.numba_primitives import LANES, Array
 from multiview_geom._kernels.triangulation.cpu_blocks import largest_entry, workspace
 
@@ -38,19 +38,21 @@ def metric_workspace(views: int) -> tuple[MetricRig, Array, Array, Array]:
 
 def prepare_metric_rig(rigs: Array, frame: int, rig: MetricRig) -> None:
     """Fill in the rig of a frame, or of the one for all."""
-    origin, usable = rig.origin, 0
+    total, usable = (0.0, 0.0, 0.0), 0
     projections = rigs[min(frame, len(rigs) - 1)]
-    origin[:] = 0.0
     for v in range(len(projections)):
         known = invert_view(projections[v], rig.views[v], rig.inverses[v], rig.places[v])
-        rig.centers[v] = 0.0 if known else nan
+        rig.centers[v, 0] = rig.centers[v, 1] = 0.0 if known else nan
         usable += known
-        origin += rig.places[v]
-    origin /= max(usable, 1)
+        total = add_scaled(total, vector3(rig.places[v]), 1.0)
+    count = max(usable, 1)
+    origin = total[0] / count, total[1] / count, total[2] / count
+    rig.origin[0], rig.origin[1], rig.origin[2] = origin
     for v in range(len(projections)):
-        for row in rig.views[v]:
-            row[3] += dot(vector3(row), vector3(origin))
-        rig.places[v] -= origin
+        view, place = rig.views[v], rig.places[v]
+        for k in range(3):
+            view[k, 3] += dot(vector3(view[k]), origin)
+            place[k] -= origin[k]
 
 
 def orientation(projection: Array) -> Number:
@@ -80,7 +82,8 @@ def invert_view(projection: Array, view: Array, inverse: Array, place: Array) ->
             view[(row + 1) % 3, k] = projection[row, k] * factor
         column = scale(columns[row], 1.0 / (volume * factor))
         inverse[row, 0], inverse[row, 1], inverse[row, 2] = column[0], column[1], column[2]
-        place -= inverse[row] * view[(row + 1) % 3, 3]
+        for k in range(3):
+            place[k] -= inverse[row, k] * view[(row + 1) % 3, 3]
     return True
 
 

@@ -27,6 +27,7 @@ from multiview_geom._kernels.numba_primitives import (
     LANES,
     Array,
     clear,
+    copy_rows,
     put_row,
     put_vector,
     symmetric_at,
@@ -120,8 +121,8 @@ def start_at_origin(
 ) -> None:
     """Copy the weights of points that at least two camera centers saw; start at the origin."""
     for v in range(len(rig.views)):
-        at = (IMAGE_ROWS * v + 2) * LANES
-        trust[v * LANES : (v + 1) * LANES] = image[at : at + LANES]
+        weight = IMAGE_ROWS * v + 2
+        copy_rows(image, weight, weight + 1, trust, v)
     keep_fixed(trust, rows, rig, given, n)
     clear(rows, START, START + 3)
 

@@ -17,7 +17,14 @@ from multiview_geom._kernels.algebra import (
     sqrt,
     where,
 )
-from multiview_geom._kernels.numba_primitives import LANES, Array, put_row, put_vector, vector_at
+from multiview_geom._kernels.numba_primitives import (
+    LANES,
+    Array,
+    copy_rows,
+    put_row,
+    put_vector,
+    vector_at,
+)
 from multiview_geom._kernels.triangulation.algebra import squared_error
 from multiview_geom._kernels.triangulation.cpu_blocks import (
     IMAGE_ROWS,
@@ -67,7 +74,7 @@ def select_inliers(
     (threshold, per_view, given), views, points = settings, rigs.shape[1], sightings.per_frame
     rig, image, trust, rows = metric_workspace(views)
     rays, pairs = np.empty(RAY_ROWS * views * LANES), np.empty(PAIR_ROWS * LANES)
-    kept = trust.copy()
+    kept = np.empty(views * LANES)
     widths, partners = np.empty((views // 2, LANES)), np.empty((per_view, LANES), np.int64)
     for start in range(begin, last, chunk):
         prepare_metric_rig(rigs, start // points, rig)
@@ -86,7 +93,7 @@ def select_inliers(
                     find_candidates(rays, rig, v, pairs, n)
                     score_candidates(image, trust, rig.views, pairs, threshold * threshold, n)
                     keep_best(pairs, n)
-            rows[START * LANES : (START + 3) * LANES] = pairs[(BEST + 1) * LANES :]
+            copy_rows(pairs, BEST + 1, BEST + 4, rows, START)
             for widening in WIDENINGS:
                 agree(image, trust, kept, rows, rig.views, widening * threshold, n)
                 reweighted_step(image, kept, rows, rig.views, True, n)  # noqa: FBT003
