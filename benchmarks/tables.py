@@ -315,7 +315,7 @@ def coverage(rows: list[Row]) -> list[list[str]]:
     """Show the share of statements and branches that the tests execute, and where others are."""
     head = ["package", "statements", "branches", "executed", "lines and branches not executed"]
     head += ["tests that failed", "commit"]
-    body = [head, ["---", "--:", "--:", "--:", "---", "---", "---"]]
+    body = [head, ["---", "--:", "--:", "--:", "---", "--:", "---"]]
     for row in rows:
         found = row["missing"] | row["missing_branches"]
         counts = {
@@ -327,8 +327,7 @@ def coverage(rows: list[Row]) -> list[list[str]]:
         if counts:
             share = min(share, 0.9999)  # never rounded up to all
         numbers = (f"{row['statements']:,}", f"{row['branches']:,}", f"{share:.2%}")
-        failed = ", ".join(f"`{name}`" for name in row["failed"])
-        ends = (where or "none", failed or "none", row["commit"])
+        ends = (where or "none", f"{len(row['failed'])}", row["commit"])
         body.append([f"`{row['package']}`", *numbers, *ends])
     return body
 
