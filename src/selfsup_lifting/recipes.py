@@ -37,7 +37,7 @@ def supervised(config: Config) -> Config:
 def robust(config: Config) -> Config:
     """Learn robust labels from real and virtual cameras, with L_in alone of the losses.
 
-    docs/study.md compares the whole recipe with `paper`, not each of its settings.
+    docs/study.md compares it with `paper`, and tells what each of its settings gains.
     """
     return replace(
         config,
