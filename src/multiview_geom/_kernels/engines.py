@@ -135,7 +135,7 @@ def triton_functions(module: str) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=None, typed=True)  # 1 and 1.0 are two constants
-def triton_constant(number: float) -> Any:  # noqa: ANN401 - Triton's own type
+def triton_constant(number: float | int) -> Any:  # noqa: ANN401 - Triton's own type
     """Return a number that a kernel is compiled for, also where it stands in a tuple."""
     constant = import_module(PRIMITIVES).Constant
     return constant(number)

@@ -69,7 +69,7 @@ def pull_back_on_cuda(
 def _sum_over_points(
     given: Any,  # noqa: ANN401 - nested tuples of tensors and numbers
     found: tuple[Tensor, Tensor],
-    sizes: tuple[int, int, int],
+    sizes: Any,  # noqa: ANN401 - numbers, of which one may be a constant of Triton
     *,
     shared: bool,
 ) -> Tensor:
