@@ -27,9 +27,6 @@ POINTS_PER_THREAD = 4_096
 # keep their cores busy for milliseconds after each of its operations.
 PIECES_PER_THREAD = 8
 
-# Threads of a GPU that work in step.
-WARP = 32
-
 # What the algebra is written in, for Triton.
 PRIMITIVES = "multiview_geom._kernels.triton_primitives"
 
@@ -151,7 +148,7 @@ def launch(
     """Run a kernel of Triton on so many items; see `launch_on_grid`."""
     lanes = triton_functions(module)["LANES"].value
     grid = (-(-count // lanes),)
-    launch_on_grid(module, kernel, grid, *arguments, registers=registers, warps=lanes // WARP)
+    launch_on_grid(module, kernel, grid, *arguments, registers=registers)
 
 
 def launch_on_grid(
@@ -160,7 +157,6 @@ def launch_on_grid(
     grid: tuple[int, ...],
     *arguments: Any,  # noqa: ANN401 - tensors and numbers
     registers: int | None = None,
-    warps: int = 4,
 ) -> None:
     """Run programs of a kernel of Triton on the device of its first tensor.
 
@@ -170,7 +166,6 @@ def launch_on_grid(
         grid: How many programs there are along each axis.
         arguments: Tensors, numbers, and tuples of these; a tensor first.
         registers: How many registers a thread may have.
-        warps: How many warps share a program.
     """
     first = arguments[0]
     while isinstance(first, tuple):
@@ -179,7 +174,7 @@ def launch_on_grid(
         compiled = triton_functions(module)[kernel]
         with torch.cuda.device_of(first):
             # Fused products and sums are no longer the default from Triton 3.10 on.
-            compiled[grid](*arguments, enable_fp_fusion=True, maxnreg=registers, num_warps=warps)
+            compiled[grid](*arguments, enable_fp_fusion=True, maxnreg=registers)
 
 
 def _names_of(module: str) -> dict[str, Any]:

@@ -39,8 +39,7 @@ Sizes: TypeAlias = tuple[int, int, int]
 Sightings: TypeAlias = tuple[Pointer, int, Images, Strides, Pair]
 """The rig of each lane, how many views it has, and where each lane finds its pixels and weights."""
 
-# A program is one warp: its points wait for no other's second try.
-LANES = 32
+LANES = 128
 VIEW, ORIGIN = 14, 4
 
 

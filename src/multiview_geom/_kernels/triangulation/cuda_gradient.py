@@ -25,6 +25,7 @@ from multiview_geom._kernels.triangulation.cpu_blocks import FEWEST_VIEWS
 from multiview_geom._kernels.triangulation.cpu_gradient import DOUBLE_GRADIENT, SINGLE_GRADIENT
 from multiview_geom._kernels.triangulation.cuda import normal_equations, residuals
 from multiview_geom._kernels.triangulation.cuda_blocks import (
+    LANES,
     VIEW,
     Inputs,
     Sightings,
@@ -39,8 +40,6 @@ from multiview_geom._kernels.triangulation.cuda_blocks import (
     store_row,
 )
 from multiview_geom._kernels.triton_primitives import Lanes, Pointer, choose, some
-
-LANES_OF_SUM = 128
 
 Found: TypeAlias = tuple[Pointer, Pointer]
 """The points, and the gradient that comes back for them; or their vectors Z."""
@@ -133,11 +132,11 @@ def differentiate_rigs(
     tables, images, strides = given
     count, views, per_frame = sizes
     chunk, view = tl.program_id(0).to(tl.int64), tl.program_id(1)
-    rig, zero = rig_of(tables[1], chunk, views, shared), tl.zeros((LANES_OF_SUM,), tl.float64)
+    rig, zero = rig_of(tables[1], chunk, views, shared), tl.zeros((LANES,), tl.float64)
     nothing = zero, zero, zero, zero
     of_across, of_down, of_depth = nothing, nothing, nothing
-    for first in range(0, step, LANES_OF_SUM):
-        lane = first + tl.arange(0, LANES_OF_SUM)
+    for first in range(0, step, LANES):
+        lane = first + tl.arange(0, LANES)
         item = chunk * step + lane
         inside = (lane < step) & (item < count)
         item = tl.minimum(item, count - 1)
