@@ -98,14 +98,16 @@ def suite(name: str) -> Suite:
 
 
 def answer(name: str, rows: Callable[[Suite], Iterable[object]]) -> None:
-    """Print each row when it is measured, then save all rows."""
+    """Print each row when it is measured, and save all so far: a time limit may end the process."""
     asked = suite(name)
     found = []
     for row in rows(asked):
         print(row, flush=True)
         found.append(row)
+        if not asked.quick:
+            asked.save(found)
     if not asked.quick:
-        print(asked.save(found))
+        print(asked.path)
 
 
 def measure(call: Callable[[], object], runs: int) -> Timing:

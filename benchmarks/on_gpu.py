@@ -158,7 +158,7 @@ def main() -> int:
     """Read the command line, and run all parts or one."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rehearse", action="store_true", help="run it tiny, without a GPU")
-    parser.add_argument("--commit", help="the commit that is measured, where git cannot tell")
+    parser.add_argument("--commit", help="the commit of a copy of the code")
     parser.add_argument("--part", choices=list(MEASURED), help="measure this part alone")
     options = parser.parse_args()
     if options.commit:

@@ -130,6 +130,7 @@ def variants(config: Config, preset: str) -> Iterator[Config]:
     yield replace(config, compile=Compile.OFF, tf32=False)
     if config.device == "cuda" and preset == "full":
         yield replace(config, compile=Compile.OFF, tf32=True)
+        yield replace(config, compile=Compile.ON, tf32=True)
 
 
 def rows(asked: Suite) -> Iterator[Row]:
