@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multiview_geom._kernels.engines import wide_dtype
+from multiview_geom._kernels.engines import is_traced, is_transformed, wide_dtype
 from multiview_geom._kernels.rotation.autograd import nearest_rotation
 from multiview_geom._validation import (
     broadcast_axes,
@@ -94,7 +94,9 @@ def solve_pnp(
         weights=given.shape[:-1],
     )
     with torch.no_grad(), full_precision(pixels):
-        pose = _solve(*(each.to(wide_dtype(each)) for each in (intrinsics, points, pixels, given)))
+        # A compiler would unroll all steps, which takes minutes.
+        solve = _solve_as_operator if is_traced() and not is_transformed() else _solve
+        pose = solve(*(each.to(wide_dtype(each)) for each in (intrinsics, points, pixels, given)))
     return pose.to(pixels.dtype)
 
 
@@ -177,6 +179,23 @@ def _solve(
     shift = size[..., 0] * pose[..., :3, 3] - product(rotation, center.mT)[..., 0]
     known = fixed & (cost < torch.inf)
     return torch.where(known[..., None, None], rigid_transform(rotation, shift), torch.nan)
+
+
+@torch.library.custom_op("multiview_geom::solve_pnp", mutates_args=())
+def _solve_as_operator(
+    intrinsics: Tensor, points: Tensor, pixels: Tensor, weights: Tensor
+) -> Tensor:
+    """Do what `_solve` does, as one node of a traced graph."""
+    return _solve(intrinsics, points, pixels, weights).contiguous()
+
+
+@_solve_as_operator.register_fake
+def _pose_of(intrinsics: Tensor, points: Tensor, pixels: Tensor, weights: Tensor) -> Tensor:
+    """Return a pose of the right shape."""
+    batch = torch.broadcast_shapes(
+        intrinsics.shape[:-2], points.shape[:-2], pixels.shape[:-2], weights.shape[:-1]
+    )
+    return pixels.new_empty(*batch, 4, 4)
 
 
 def _best(problem: _Problem) -> tuple[Float[Tensor, "*batch 4 4"], Float[Tensor, "*batch"]]:

@@ -7,12 +7,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-SAMPLES = 512
-"""Samples of a profile and of its inverse; the error falls with their square."""
-MIN_DISTANCE_TO_FOLD = 1 / 64
-"""Guesses stay this far from the fold, where Newton's method needs a derivative above zero."""
-TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-11}
-"""Largest residual of a valid inverse, distorted again [focal lengths]."""
+from multiview_geom._kernels.lens.algebra import at_fold_of, distance_to_fold
+from multiview_geom._kernels.lens.table import SAMPLES
 
 
 class Profile(NamedTuple):
@@ -91,26 +87,9 @@ def find_first_fold(
     return fold, torch.where(grows_again, profile(middle).ideal, torch.inf)
 
 
-def initial_ratio(
-    inverse: RadialInverse, squared: Float[Tensor, "*#batch views points"]
-) -> Float[Tensor, "*#batch views points"]:
-    """Guess the quotient ideal / distorted at squared distorted radii."""
-    distance = _distance_to_fold(squared, inverse.fold_radius).clamp(min=MIN_DISTANCE_TO_FOLD)
-    position = distance.nan_to_num() * (SAMPLES - 1)
-    left = position.long().clamp(max=SAMPLES - 2)
-    ratios = inverse.ratios.expand(*left.shape[:-1], SAMPLES)
-    lower, upper = ratios.gather(-1, left), ratios.gather(-1, left + 1)
-    return lower + (position - left) * (upper - lower)
-
-
 def _distance_to_fold(squared: Tensor, fold_radius: Tensor) -> Tensor:
-    """Map squared radii to a measure that is one at the center and zero at the fold.
-
-    The inverse is a smooth function of this measure, also at the fold, where it grows as a square
-    root of the radius. If the fold is far away, or infinite, most samples are still in the image.
-    """
-    at_fold = 1 - 1 / (1 + fold_radius.square())
-    return (1 - (1 - 1 / (1 + squared)) / at_fold).clamp(min=0).sqrt()
+    distance: Tensor = distance_to_fold(squared, at_fold_of(fold_radius, 1), 1)
+    return distance.clamp(min=0).sqrt()
 
 
 def _steps(like: Tensor) -> Tensor:

@@ -7,14 +7,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from multiview_geom._kernels.lens.reference import TOLERANCE, initial_ratio
 from multiview_geom._validation import for_computation, require_trailing_shape
 from multiview_geom.homogeneous import to_homogeneous
 from multiview_geom.lenses._fold import (
-    TOLERANCE,
     Profile,
     RadialInverse,
     find_first_fold,
-    initial_ratio,
     invert_radial_profile,
 )
 from multiview_geom.lenses._image_plane import (
@@ -247,7 +246,7 @@ def _find_root(
     lens: tuple[Tensor, ...], inverse: RadialInverse, squared: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Find the quotient of angle and radius, and whether the angle is before the fold."""
-    ratio = initial_ratio(inverse, squared)
+    ratio = initial_ratio(inverse.ratios, inverse.fold_radius, squared)
     for _ in range(NEWTON_STEPS):
         ratio = _newton_step(lens, ratio, squared)
     factor, derivative = _radial_factor(lens, squared * ratio.square())

@@ -1,23 +1,36 @@
 """OpenCV's polynomial lens with 4 to 14 coefficients: distort, undistort, project, unproject."""
 
 from functools import partial
-from math import radians
+from math import prod, radians
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from multiview_geom._kernels.lens.algebra import (
+    MAX_RADIUS,
+    distorted,
+    jacobian,
+    keeps_orientation,
+    radial_terms,
+    transfer,
+)
+from multiview_geom._kernels.lens.autograd import undistort
+from multiview_geom._kernels.lens.reference import (
+    entries_of,
+    group_coefficients,
+    is_rational,
+    limits_of,
+    rows_of,
+    tilt_homography,
+    untilt_homography,
+)
 from multiview_geom._validation import for_computation, require_trailing_shape
 from multiview_geom.homogeneous import from_homogeneous, to_homogeneous
-from multiview_geom.lenses._fold import (
-    TOLERANCE,
-    RadialInverse,
-    find_first_fold,
-    initial_ratio,
-    invert_radial_profile,
-)
+from multiview_geom.lenses._fold import find_first_fold, invert_radial_profile
 from multiview_geom.lenses._image_plane import (
     MaskedPoints,
+    UsableLens,
     apply_intrinsics,
     apply_inverse_intrinsics,
     from_pixels,
@@ -29,16 +42,8 @@ from multiview_geom.lenses._image_plane import (
 )
 from multiview_geom.lenses._point_blocks import solve_points
 from multiview_geom.lenses._polynomial_map import (
-    Coefficients,
-    apply_tilt,
-    checked_newton_step,
-    distort,
     first_pole,
-    group_coefficients,
-    keeps_orientation,
-    newton_step,
     radial_profile,
-    remove_tilt,
     without_cancelled_pole,
 )
 from multiview_geom.validity import ValidDirections, ValidPixels
@@ -46,12 +51,6 @@ from multiview_geom.validity import ValidDirections, ValidPixels
 COEFFICIENT_COUNTS = (4, 5, 8, 12, 14)
 MAX_ANGLE = radians(89.9)
 """Largest angle from the axis at which folds are searched."""
-MAX_RADIUS = 1e4
-"""Points farther from the axis [focal lengths] are numerically at 90 degrees: powers overflow."""
-NEWTON_STEPS = 5
-"""Newton steps from the first guess; two more are recorded by autograd."""
-STEPS_NEAR_POLES = 12
-"""Further Newton steps, which see poles that are nearly cancelled."""
 
 
 def distort_pixels(
@@ -91,11 +90,11 @@ def distort_pixels(
     """
     _require_lens(intrinsics, distortion, pixels)
     K, k, known = usable_lens(intrinsics, distortion)
-    ideal, lens = for_computation(pixels), group_coefficients(k)
+    ideal = for_computation(pixels)
 
     def distort_block(block: Tensor) -> tuple[Tensor]:
         finite, u, v = split_coordinates(block)
-        near, x, y = _distort(lens, *apply_inverse_intrinsics(K, u, v))
+        near, x, y = _distort(k, *apply_inverse_intrinsics(K, u, v))
         return (join_coordinates(finite & near & known, *apply_intrinsics(K, x, y)),)
 
     (distorted,) = solve_points(distort_block, ideal, shared_lenses=_is_shared(K, k[..., None]))
@@ -133,19 +132,8 @@ def undistort_pixels(
                  [ nan,  nan]]]), valid=tensor([[ True, False]]))
     """
     _require_lens(intrinsics, distortion, pixels)
-    K, k, known = usable_lens(intrinsics, distortion)
-    distorted = for_computation(pixels)
-    inverse = _invert_radial_part(k)
-
-    def undistort_block(block: Tensor) -> tuple[Tensor, Tensor]:
-        finite, u, v = split_coordinates(block)
-        found, x, y = _undistort(k, inverse, *apply_inverse_intrinsics(K, u, v))
-        valid = finite & found & known
-        return join_coordinates(valid, *apply_intrinsics(K, x, y)), valid
-
-    shared = _is_shared(K, k[..., None])
-    ideal, valid = solve_points(undistort_block, distorted, shared_lenses=shared)
-    return ValidPixels(ideal.to(pixels.dtype), valid)
+    lenses = usable_lens(intrinsics, distortion)
+    return _undistorted(lenses, for_computation(pixels), pixels.dtype)
 
 
 def project_camera_points(
@@ -169,7 +157,7 @@ def project_camera_points(
     ideal = from_homogeneous(camera_points)
     valid = known & (camera_points[..., 2] > 0) & _is_before_fold(k, ideal)
     finite, x, y = split_coordinates(ideal)
-    near, x, y = _distort(group_coefficients(k), x, y)
+    near, x, y = _distort(k, x, y)
     distorted = join_coordinates(finite & near & known, x, y)
     return ValidPixels(to_pixels(K, distorted).to(points.dtype), valid)
 
@@ -194,7 +182,10 @@ def unproject_pixels(
     points = from_pixels(K, for_computation(pixels))
     valid = points.isfinite().all(dim=-1)
     if distortion is not None:
-        points, valid = _undistort_image_points(k, points)
+        identity = UsableLens(
+            torch.eye(3, dtype=k.dtype, device=k.device).expand(*k.shape[:-1], 3, 3), k, known
+        )
+        points, valid = _undistorted(identity, points, points.dtype)
     valid = valid & known
     # Double `where`: NaN in the branch not taken would turn its gradient into NaN.
     forward = to_homogeneous(torch.where(valid[..., None], points, 0.0))
@@ -227,22 +218,64 @@ def _is_before_fold(
     _, beyond = find_first_fold(partial(radial_profile, smooth), widest)
     beyond = torch.minimum(beyond, first_pole(smooth, widest))
     x, y = points.unbind(dim=-1)
-    return keeps_orientation(lens, x, y) & (x.square() + y.square() < beyond.square())
+    terms = radial_terms(lens, x, y, 1)
+    limits = limits_of(points.dtype, rational=is_rational(distortion))
+    clear: Tensor = keeps_orientation(jacobian(lens, x, y, terms), terms, limits)
+    return clear & (x.square() + y.square() < beyond.square())
 
 
-def _undistort_image_points(
-    distortion: Float[Tensor, "*#batch views coefficients"],
-    points: Float[Tensor, "*#batch views points 2"],
+def _undistorted(
+    lenses: UsableLens, pixels: Float[Tensor, "*#batch views points 2"], dtype: torch.dtype
 ) -> ValidPixels:
-    inverse = _invert_radial_part(distortion)
+    """Undistort by the kernel, which takes all axes before those of views and points as one."""
+    K, k, known = lenses
+    table = _table(K.detach(), k.detach(), known)
+    batch = torch.broadcast_shapes(pixels.shape[:-3], table.shape[:-2])
+    inputs = (_per_frame(each, batch, axes) for each, axes in ((K, 3), (k, 2), (table, 2)))
+    every = pixels.expand(*batch, *pixels.shape[-3:])
+    ideal = undistort(every.reshape(prod(batch), *pixels.shape[-3:]), *inputs).view(every.shape)
+    return ValidPixels(ideal.to(dtype), ~ideal[..., 0].isnan())
 
-    def undistort_block(block: Tensor) -> tuple[Tensor, Tensor]:
-        finite, distorted_x, distorted_y = split_coordinates(block)
-        found, x, y = _undistort(distortion, inverse, distorted_x, distorted_y)
-        return join_coordinates(finite & found, x, y), finite & found
 
-    shared = _is_shared(distortion[..., None])
-    return ValidPixels(*solve_points(undistort_block, points, shared_lenses=shared))
+def _per_frame(tensor: Tensor, batch: torch.Size, axes: int) -> Tensor:
+    """Give a tensor one axis of frames: of size one for what all frames share."""
+    own = tensor.shape[-axes:]
+    if tensor.ndim == axes:
+        return tensor[None]
+    return tensor.expand(*batch, *own).reshape(prod(batch), *own)
+
+
+def _table(
+    K: Float[Tensor, "*#batch views 3 3"],
+    k: Float[Tensor, "*#batch views coefficients"],
+    known: Bool[Tensor, "*#batch views 1"],
+) -> Float[Tensor, "*batch views numbers"]:
+    """Return all numbers of each lens in a row, as `_kernels.lens.table` describes it."""
+    lens, widest = group_coefficients(k), k.new_tensor(MAX_ANGLE)
+    smooth = without_cancelled_pole(lens, widest)
+    inverse = invert_radial_profile(partial(radial_profile, smooth), widest)
+    beyond = torch.minimum(inverse.beyond_fold, first_pole(smooth, widest))
+    untilt = untilt_homography(k)
+    if untilt is None:
+        untilt = torch.eye(3, dtype=k.dtype, device=k.device)
+    zeros = (torch.zeros_like(lens[0][0]),) * 8
+    denominators = (zeros[:6] if each[1] is None else each[1] for each in (lens, smooth))
+    radial_and_smooth = (
+        entry
+        for each, denominator in zip((lens, smooth), denominators, strict=True)
+        for entry in (*each[0], *denominator)
+    )
+    camera = (torch.where(known, entry, torch.nan) for entry in entries_of(K))
+    parts = [
+        *camera,
+        *untilt.flatten(-2).split(1, dim=-1),
+        *radial_and_smooth,
+        *lens[2],
+        *(lens[3] or zeros),
+        *(inverse.fold_radius, inverse.ideal_fold, beyond, inverse.ratios),
+    ]
+    batch = torch.broadcast_shapes(*(part.shape[:-1] for part in parts))
+    return torch.cat([part.expand(*batch, part.shape[-1]) for part in parts], dim=-1)
 
 
 def _is_shared(*matrices: Float[Tensor, "*_ _ _ _"]) -> bool:
@@ -250,54 +283,15 @@ def _is_shared(*matrices: Float[Tensor, "*_ _ _ _"]) -> bool:
     return all(matrix.ndim == 3 for matrix in matrices)  # noqa: PLR2004 - views, rows, columns
 
 
-def _distort(lens: Coefficients, x: Tensor, y: Tensor) -> MaskedPoints:
+def _distort(k: Float[Tensor, "*#batch views coefficients"], x: Tensor, y: Tensor) -> MaskedPoints:
     """Distort points that are not numerically at 90 degrees."""
     near, x, y = _keep_near(x, y)
-    return MaskedPoints(near, *apply_tilt(lens, *distort(lens, x, y)))
+    lens, tilt = group_coefficients(k), tilt_homography(k)
+    x, y = distorted(lens, x, y, radial_terms(lens, x, y, 1))
+    return MaskedPoints(near, *((x, y) if tilt is None else transfer(rows_of(tilt), x, y)))
 
 
 def _keep_near(x: Tensor, y: Tensor) -> MaskedPoints:
     near = (x.abs() <= MAX_RADIUS) & (y.abs() <= MAX_RADIUS)
     # Double `where`, with `join_coordinates`.
     return MaskedPoints(near, torch.where(near, x, 0.0), torch.where(near, y, 0.0))
-
-
-def _invert_radial_part(distortion: Float[Tensor, "*batch views coefficients"]) -> RadialInverse:
-    widest = distortion.new_tensor(MAX_ANGLE)
-    lens = without_cancelled_pole(group_coefficients(distortion.detach()), widest)
-    inverse = invert_radial_profile(partial(radial_profile, lens), widest)
-    beyond = torch.minimum(inverse.beyond_fold, first_pole(lens, widest))
-    return inverse._replace(beyond_fold=beyond)
-
-
-def _undistort(
-    distortion: Tensor, inverse: RadialInverse, distorted_x: Tensor, distorted_y: Tensor
-) -> MaskedPoints:
-    lens = group_coefficients(distortion)
-    near, u, v = _keep_near(*remove_tilt(lens, distorted_x, distorted_y))
-    with torch.no_grad():
-        constants = group_coefficients(distortion.detach())
-        x, y = _find_root(constants, inverse, u.detach(), v.detach())
-    # Two more Newton steps are recorded: first and second derivatives are those of the inverse.
-    x, y = newton_step(lens, x, y, u, v)
-    x, y, residual, unfolded = checked_newton_step(lens, x, y, u, v)
-    converged = residual <= TOLERANCE[residual.dtype] * (1 + u.abs() + v.abs())
-    before_fold = x * x + y * y < inverse.beyond_fold.square()
-    return MaskedPoints(near & converged & unfolded & before_fold, x, y)
-
-
-def _find_root(
-    lens: Coefficients, inverse: RadialInverse, u: Tensor, v: Tensor
-) -> tuple[Tensor, Tensor]:
-    ratio = initial_ratio(inverse, u.square() + v.square())
-    x, y = u * ratio, v * ratio
-    smooth = without_cancelled_pole(lens, u.new_tensor(MAX_ANGLE))
-    for _ in range(NEWTON_STEPS):
-        x, y = newton_step(smooth, x, y, u, v)
-        if lens.denominator:
-            # A step across a pole would not come back; from the fold, Newton's method does.
-            inside = (inverse.ideal_fold / (x * x + y * y).sqrt()).clamp(max=1.0)
-            x, y = x * inside, y * inside
-    for _ in range(STEPS_NEAR_POLES if lens.denominator else 0):
-        x, y = newton_step(lens, x, y, u, v)
-    return x, y

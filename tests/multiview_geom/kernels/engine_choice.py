@@ -24,7 +24,7 @@ def interpreted(test: Test) -> Test:
     NumPy, which it uses, warns where lanes that are not used divide by zero.
     """
     if getattr(test, "is_hypothesis_test", False):
-        test = settings(max_examples=max(3, settings.default.max_examples // 4))(test)
+        test = settings(max_examples=max(3, settings.default.max_examples // 8))(test)
     return pytest.mark.filterwarnings("ignore::RuntimeWarning")(test)
 
 

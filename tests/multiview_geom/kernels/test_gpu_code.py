@@ -15,7 +15,7 @@ from multiview_geom._kernels.engines import triton_functions
 pytestmark = pytest.mark.skipif(
     not find_spec("triton"), reason="needs Triton, which is made for Linux"
 )
-MODULES = ["triangulation.cuda", "triangulation.cuda_gradient", "rotation.cuda"]
+MODULES = ["triangulation.cuda", "triangulation.cuda_gradient", "rotation.cuda", "lens.cuda"]
 
 COMPILE_ONLY = """
 import torch
@@ -64,17 +64,31 @@ for found in (
     found.sum().backward()
 """
 
+LENS = """
+from multiview_geom import undistort_pixels
+from multiview_geom._kernels import engines
+
+engines.choose_engine = lambda _: "triton"
+for dtype, count in (torch.float32, 5), (torch.float64, 14):
+    K, k = torch.eye(3, dtype=dtype).expand(2, 3, 3), torch.zeros(2, count, dtype=dtype)
+    pixels = torch.zeros(3, 2, 5, 2, dtype=dtype, requires_grad=True)
+    undistort_pixels(K, k, pixels).pixels.sum().backward()
+"""
+
 KERNELS = {
     TRIANGULATION: {"prepare_rigs", "triangulate", "differentiate", "differentiate_rigs"},
     ROTATION: {
         *("nearest_rotations", "turn_rotations", "align", "differentiate"),
         *("smallest_eigenvectors", "turn_eigenvectors"),
     },
+    LENS: {"undistort", "differentiate"},
 }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("calls", "kernels"), KERNELS.items(), ids=["triangulation", "rotation"])
+@pytest.mark.parametrize(
+    ("calls", "kernels"), KERNELS.items(), ids=["triangulation", "rotation", "lens"]
+)
 def test_every_kernel_compiles_for_a_gpu(calls: str, kernels: set[str]) -> None:
     environment = {name: value for name, value in os.environ.items() if "TRITON" not in name}
     command = [sys.executable, "-W", "error", "-c", COMPILE_ONLY + calls]

@@ -1,0 +1,1 @@
+"""OpenCV's polynomial lens, and its inverse."""
