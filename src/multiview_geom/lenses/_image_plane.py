@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from multiview_geom._kernels.lens.algebra import image_point, pixel_of
+from multiview_geom._kernels.lens.reference import entries_of
 from multiview_geom._validation import (
     broadcast_axes,
     for_computation,
@@ -103,13 +105,9 @@ def to_pixels(
 
 def apply_inverse_intrinsics(intrinsics: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     """Apply the inverse of an upper triangular K with last row 0, 0, 1."""
-    K = intrinsics[..., None, :, :]
-    y = (v - K[..., 1, 2]) / K[..., 1, 1]
-    return (u - K[..., 0, 2] - K[..., 0, 1] * y) / K[..., 0, 0], y
+    return image_point(entries_of(intrinsics), u, v)
 
 
 def apply_intrinsics(intrinsics: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Apply an upper triangular K with last row 0, 0, 1."""
-    K = intrinsics[..., None, :, :]
-    u = K[..., 0, 0] * x + K[..., 0, 1] * y + K[..., 0, 2]
-    return u, K[..., 1, 1] * y + K[..., 1, 2]
+    return pixel_of(entries_of(intrinsics), x, y)

@@ -259,17 +259,12 @@ def _table(
     if untilt is None:
         untilt = torch.eye(3, dtype=k.dtype, device=k.device)
     zeros = (torch.zeros_like(lens[0][0]),) * 8
-    denominators = (zeros[:6] if each[1] is None else each[1] for each in (lens, smooth))
-    radial_and_smooth = (
-        entry
-        for each, denominator in zip((lens, smooth), denominators, strict=True)
-        for entry in (*each[0], *denominator)
-    )
     camera = (torch.where(known, entry, torch.nan) for entry in entries_of(K))
     parts = [
         *camera,
         *untilt.flatten(-2).split(1, dim=-1),
-        *radial_and_smooth,
+        *(*lens[0], *(lens[1] or zeros[:6])),
+        *(*smooth[0], *(smooth[1] or zeros[:6])),
         *lens[2],
         *(lens[3] or zeros),
         *(inverse.fold_radius, inverse.ideal_fold, beyond, inverse.ratios),
