@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -15,10 +15,18 @@ from multiview_geom._kernels.lens.reference import (
     untilt_homography,
 )
 from tests.multiview_geom.kernels.engine_choice import computed_by, every_engine, interpreted
-from tests.multiview_geom.lenses.drawn_lenses import BARREL, HUMAN36M_LIKE, Glass, glasses, known
+from tests.multiview_geom.lenses.drawn_lenses import (
+    BARREL,
+    HUMAN36M_LIKE,
+    PRISM,
+    Glass,
+    glasses,
+    known,
+)
 from tests.multiview_geom.tolerances import assert_close
 
 MANY = 20_000
+TILTED = Glass((*PRISM.coefficients, 0.03, -0.02))
 
 
 def value_and_gradients(glass: Glass, pixels: Tensor) -> list[Tensor]:
@@ -40,6 +48,8 @@ def agree(found: list[Tensor], expected: list[Tensor]) -> None:
 @every_engine
 @interpreted
 @given(glass=glasses)
+@example(glass=PRISM)
+@example(glass=TILTED)
 def test_the_loops_agree_with_the_reference(engine: str, glass: Glass) -> None:
     pixels = glass.pixels(across=12)
     with computed_by(engine):
@@ -95,6 +105,8 @@ def test_the_number_of_threads_does_not_matter(seed: int) -> None:
 
 
 @given(glass=glasses)
+@example(glass=PRISM)
+@example(glass=TILTED)
 def test_the_gradient_in_a_pixel_is_that_of_the_inverse(glass: Glass) -> None:
     pixels = glass.pixels(across=5).requires_grad_()
     K, k = glass.intrinsics(), glass.distortion()
