@@ -66,7 +66,8 @@ def table(place: FilePlace, value: object, *keys: str) -> dict[str, object]:
         raise place.expected("a table", value)
     for key in keys:
         if key not in value:
-            raise place.expected(f"the key `{key}`", f"only {', '.join(map(str, value)) or 'none'}")
+            got = f"only {', '.join(map(str, value))}" if value else "no keys"
+            raise place.expected(f"the key `{key}`", got)
     return value
 
 

@@ -380,6 +380,12 @@ def test_a_named_format_refuses_the_files_of_others(form: str, tmp_path: Path) -
         read_camera_file(path, format=form)
 
 
+@pytest.mark.rejects
+def test_a_file_without_keys_is_said_to_have_none(tmp_path: Path) -> None:
+    with pytest.raises(CameraFileError, match="expected the key `cameras`, got no keys"):
+        read_camera_file(file_of(tmp_path, "<a/>"), format="panoptic")
+
+
 def test_nerfstudios_frames_are_a_list(tmp_path: Path) -> None:
     with pytest.raises(CameraFileError, match="`frames`: expected a list of frames, got 3"):
         read_camera_file(file_of(tmp_path, '{"frames": 3}'), format="nerfstudio")
