@@ -16,6 +16,8 @@ SAME_POSITION = 1e-3
 """Distance between cameras, as a share of the size of the rig, below which they coincide."""
 UNIT_RATIO = 100.0
 """Ratio of translations above which units differ; meters to millimeters is 1000."""
+MOST_STRETCHED = 100.0
+"""Largest ratio of the focal lengths of one camera, and of the skew and a focal length."""
 FOLD_SAMPLES = 65
 """Samples per side of the image at which a lens is checked."""
 
@@ -175,6 +177,12 @@ def _focal_lengths(rig: Cameras) -> Iterator[CameraIssue]:
     for name, K in zip(rig.names, rig.intrinsics, strict=True):
         if min(K[0, 0], K[1, 1]) <= 0:
             problem = f"focal lengths {K[0, 0]:g} and {K[1, 1]:g} px are not positive"
+            yield _issue(CameraIssueKind.FOCAL_LENGTH, name, problem)
+        elif not MOST_STRETCHED * K[:2, :2].diag().min() > K[:2, :2].abs().max():
+            problem = (
+                f"focal lengths {K[0, 0]:g} and {K[1, 1]:g} px and skew {K[0, 1]:g} px do not fit "
+                "together"
+            )
             yield _issue(CameraIssueKind.FOCAL_LENGTH, name, problem)
 
 

@@ -183,19 +183,26 @@ def _reprojection_error(
     cameras: Cameras, detections: Detections, one: int, other: int
 ) -> Float[Tensor, "frames people people"]:
     projections = cameras.projections[[one, other]].float()
-    frames, _, people, joints, _ = detections.keypoints.shape
-    shape = (frames, people, people, joints, 2)
-    left = detections.keypoints[:, one, :, None].expand(shape)
-    right = detections.keypoints[:, other, None, :].expand(shape)
+    present, people = detections.present, detections.keypoints.shape[2]
+    error_of = torch.full((len(present), people, people), torch.inf)
+    # A crowd in one frame must not cost as much as one in all frames.
+    frame, first, second = (present[:, one, :, None] & present[:, other, None]).nonzero().T
+    left, right = (
+        detections.keypoints[frame, one, first],
+        detections.keypoints[frame, other, second],
+    )
     pixels = torch.stack([left, right], dim=-3)
     points = triangulate_dlt(projections, pixels)
     image = torch.einsum("vij,...nj->...vni", projections[:, :, :3], points)
     image = image + projections[:, None, :, 3]
     error = _length(image[..., :2] / image[..., 2:] - pixels).mean(dim=-2)
     common = error.isfinite().sum(dim=-1)
-    size = (detections.sizes[:, one, :, None] * detections.sizes[:, other, None, :]).sqrt()
+    sizes = detections.sizes
+    size = (sizes[frame, one, first] * sizes[frame, other, second]).sqrt()
     relative = error.nanmedian(dim=-1).values / size.clamp(min=1)
-    return torch.where(common >= FEWEST_COMMON_JOINTS, relative, torch.inf).nan_to_num(torch.inf)
+    known = torch.where(common >= FEWEST_COMMON_JOINTS, relative, torch.inf).nan_to_num(torch.inf)
+    error_of[frame, first, second] = known
+    return error_of
 
 
 def _best_matches(

@@ -9,6 +9,26 @@ from errno import EDQUOT, ENOSPC
 from pathlib import Path
 
 
+def require_target(path: Path, *, overwrite: bool) -> None:
+    """Refuse the name of a file that cannot be written, before any work is done.
+
+    Args:
+        path: The file to write.
+        overwrite: Whether it may replace a file.
+
+    Raises:
+        FileExistsError: If the file exists and may not be replaced.
+        ValueError: If a folder, a pipe or a device has this name, or it is in no folder that can be
+            written to.
+    """
+    _require_file(path)
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists; --overwrite replaces it")
+    parent = next(folder for folder in path.absolute().parents if folder.exists())
+    if not (parent.is_dir() and os.access(parent, os.W_OK)):
+        raise ValueError(f"{path} cannot be written: {parent} is no folder to write to")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path; when the block ends without an error, it is renamed to the real one.
@@ -21,10 +41,17 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Raises:
         OSError: If the file cannot be written.
+        ValueError: If a folder, a pipe or a device has the name of the file.
     """
+    _require_file(path)
     temporary = _temporary_file(path)
     try:
-        yield temporary
+        try:
+            yield temporary
+        except OSError as error:
+            if error.errno is None or error.filename is not None:
+                raise
+            raise OSError(f"{path} cannot be written: {_cause(path, error)}") from error
         _set_default_permissions(temporary)
         sync_file(temporary)
         replace_file(temporary, path)
@@ -63,6 +90,16 @@ def sync_folder(folder: Path) -> None:
     """Wait until the names in a folder are on the disk, where the system can do so."""
     if hasattr(os, "O_DIRECTORY"):
         _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _require_file(path: Path) -> None:
+    """Refuse a folder, and a pipe or a device, which would become a file."""
+    if path.is_dir():
+        raise ValueError(f"{path} cannot be written: it is a folder; expected the name of a file")
+    if path.exists() and not path.is_file():
+        raise ValueError(
+            f"{path} cannot be written: it is a pipe or a device; expected the name of a file"
+        )
 
 
 def _sync(path: Path, flags: int) -> None:

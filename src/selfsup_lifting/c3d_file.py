@@ -1,5 +1,6 @@
 """Write markers as C3D, the binary format of motion capture, with the library ezc3d."""
 
+import struct
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,11 +9,16 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from selfsup_lifting.read_errors import Place
+
 # The format counts frames in 16 bits.
 MOST_FRAMES = 65_535
 # The group of the parameters that only this package writes.
 GROUP = "LIFTING"
 MILLIMETERS = 1000.0
+# The size of a block, the second byte of a file, and the mark of a processor that writes the first
+# byte of a number first.
+BLOCK, C3D_MARK, BIG_ENDIAN = 512, 0x50, b"\x56"
 
 
 def require_ezc3d(path: Path) -> None:
@@ -20,6 +26,36 @@ def require_ezc3d(path: Path) -> None:
     if find_spec("ezc3d") is None:
         raise ValueError(
             f"{path}: C3D files need the library ezc3d: pip install 'multiview-geom[c3d]'"
+        )
+
+
+def require_whole_c3d(path: Path) -> None:
+    """Refuse a file that ends before its parameters or its frames do: ezc3d may never end on it.
+
+    Raises:
+        ReadError: If the file is shorter than its header and its list of parameters say.
+    """
+    content = path.read_bytes()
+    if len(content) < BLOCK or content[1] != C3D_MARK:
+        raise Place(path).error("expected a C3D file, which begins with a header of 512 bytes")
+    start = BLOCK * (content[0] - 1)
+    order = ">" if content[start + 3 : start + 4] == BIG_ENDIAN else "<"
+    at, step = start + 4, 1
+    while step:  # a name and the distance to the next; a name or a distance of 0 is the end
+        name = struct.unpack_from("b", content, at)[0] if at + 2 <= len(content) else None
+        end = at + 2 + abs(name or 0)
+        if name is None or end + 2 > len(content):
+            raise Place(path).error("the file ends before its parameters do: it was cut off")
+        step = struct.unpack_from(f"{order}H", content, end)[0] if name else 0
+        at = end + step
+    points, analog, first, last = struct.unpack_from(f"{order}4H", content, 2)
+    scale, data = struct.unpack_from(f"{order}fH", content, 12)
+    bytes_each = 4 if scale < 0 else 2
+    needed = BLOCK * (data - 1) + max(0, last - first + 1) * (4 * points + analog) * bytes_each
+    if needed > len(content):
+        raise Place(path).error(
+            f"expected {needed} bytes for its frames {first} to {last}, got {len(content)}: it was "
+            "cut off"
         )
 
 

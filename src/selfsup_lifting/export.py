@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import isfinite
@@ -13,7 +12,7 @@ import torch
 from jaxtyping import Float, Num
 from torch import Tensor
 
-from selfsup_lifting.atomic_write import replacing
+from selfsup_lifting.atomic_write import replacing, require_target
 from selfsup_lifting.bvh_file import write_bvh
 from selfsup_lifting.c3d_file import require_ezc3d, write_c3d
 from selfsup_lifting.gltf_file import write_gltf
@@ -151,11 +150,7 @@ def require_writable(path: Path, *, overwrite: bool = False) -> None:
         )
     if path.suffix == ".c3d":
         require_ezc3d(path)
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists; --overwrite replaces it")
-    parent = next(folder for folder in path.absolute().parents if folder.exists())
-    if not (parent.is_dir() and os.access(parent, os.W_OK)):
-        raise ValueError(f"{path} cannot be written: {parent} is no folder to write to")
+    require_target(path, overwrite=overwrite)
 
 
 def _write_npz(path: Path, tracks: _Tracks, _: str) -> None:

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from selfsup_lifting.c3d_file import require_ezc3d
+from selfsup_lifting.c3d_file import require_ezc3d, require_whole_c3d
 from selfsup_lifting.parse.text import read_text
 from selfsup_lifting.read_errors import Place
 from selfsup_lifting.read_settings import HIGHEST_FPS, LOWEST_FPS
@@ -75,6 +75,13 @@ def _load_trc(path: Path) -> SavedTracks:
     meters = _meters(place, "Units", header.get("Units", ""))
     names = [name.strip() for name in lines[3][2:] if name.strip()]
     rows = [line for line in lines[TRC_HEADER:] if any(cell.strip() for cell in line)]
+    for key, count in (("NumFrames", len(rows)), ("NumMarkers", len(names))):
+        stated = header.get(key, "").strip()
+        if stated and _number(place, stated) > count:
+            raise place.error(
+                f"expected {stated} as in the header ({key}), got {count}; the file is cut short "
+                "or was edited"
+            )
     numbers = [_trc_row(place, row, 3 * len(names)) for row in rows]
     fps = _number(place, header.get("DataRate", ""))
     return _of_markers(path, numbers, names, meters, fps, "y")
@@ -100,6 +107,7 @@ def _number(place: Place, cell: str) -> float:
 
 def _load_c3d(path: Path) -> SavedTracks:
     require_ezc3d(path)
+    require_whole_c3d(path)
     import ezc3d
 
     try:
@@ -128,7 +136,10 @@ def _load_bvh(path: Path) -> SavedTracks:
     names, parents, points = _joints_and_ends(motion)
     meters = meters_per_unit_of(path, points)
     sides = mirrored_by_name([plain_joint(name) for name in names])
-    skeleton = Skeleton(path.stem, names, parents, sides, (0,))
+    try:
+        skeleton = Skeleton(path.stem, names, parents, sides, (0,))
+    except ValueError as error:
+        raise Place(path).error(f"its joints are no skeleton: {error}") from None
     return SavedTracks(points * meters, skeleton, motion.fps, WORLD, "y")
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
-from math import inf, nan
+from math import nan
 from pathlib import Path
 
 from selfsup_lifting.config_fields import LARGEST, Bounded, documented, group, setting
@@ -22,6 +22,8 @@ class People(Enum):
 
 # Frame rates outside of these limits are damaged [1/s].
 LOWEST_FPS, HIGHEST_FPS = 1e-6, 1e6
+# No rig is measured in smaller or larger units [m].
+SHORTEST_UNIT, LONGEST_UNIT = 1e-6, 1e6
 METERS_PER_UNIT = {"m": 1.0, "cm": 0.01, "mm": 0.001, "inch": 0.0254}
 
 
@@ -41,9 +43,12 @@ def meters_per_unit(unit: str) -> float:
         length = float(unit)
     except ValueError:
         length = nan
-    if not 0 < length < inf:
+    if not SHORTEST_UNIT <= length <= LONGEST_UNIT:
         known = ", ".join(METERS_PER_UNIT)
-        raise ValueError(f"`unit` must be {known} or a number of meters above 0, got {unit!r}")
+        raise ValueError(
+            f"`unit` must be {known} or a number of meters from {SHORTEST_UNIT:g} to "
+            f"{LONGEST_UNIT:g}, got {unit!r}"
+        )
     return length
 
 

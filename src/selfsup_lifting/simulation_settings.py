@@ -5,19 +5,30 @@ from dataclasses import dataclass
 
 from selfsup_lifting.config_fields import Bounded, documented, setting
 
+# The time and the memory grow with the number of pairs.
+MOST_CAMERAS = 256
+# No room is so large [m].
+FARTHEST = 1e6
+
 
 @documented
 @dataclass(frozen=True)
 class RigSettings(Bounded):
     """The simulated rig that films motion capture: cameras in a ring around the room."""
 
-    views: int = setting(4, "Number of cameras", least=2)
+    views: int = setting(4, "Number of cameras", least=2, most=MOST_CAMERAS)
     radius: float = setting(
-        4.5, "Distance of the cameras from the room's center", unit="m", above=0
+        4.5, "Distance of the cameras from the room's center", unit="m", above=0, most=FARTHEST
     )
-    height: float = setting(1.5, "Height of the cameras above the floor", unit="m")
+    height: float = setting(
+        1.5, "Height of the cameras above the floor", unit="m", least=-FARTHEST, most=FARTHEST
+    )
     target_height: float = setting(
-        0.9, "Height of the point above the room's center that all cameras look at", unit="m"
+        0.9,
+        "Height of the point above the room's center that all cameras look at",
+        unit="m",
+        least=-FARTHEST,
+        most=FARTHEST,
     )
     focal_length: float = setting(
         1145.0, "Focal length; the default is Human3.6M's", unit="px", above=0

@@ -13,6 +13,9 @@ from selfsup_lifting.gap_filling import fill_track_gaps
 from selfsup_lifting.mapped import new_tensor, release_pages
 from selfsup_lifting.smoothing_settings import ORDER, SmoothingSettings
 
+# Below this share of the frame rate, the coefficients of the filter are lost in round-off.
+LOWEST_CUTOFF = 1e-5
+
 
 def smooth_tracks(
     tracks: Float[Tensor, "frames joints 3"], fps: float, settings: SmoothingSettings
@@ -66,9 +69,16 @@ def _smoothed(
 
 def require_cutoff_below_nyquist(fps: float, cutoff_hz: float | None) -> None:
     """Raise a ValueError if a cutoff frequency is not below half the frame rate."""
-    if cutoff_hz is not None and not cutoff_hz < fps / 2:
+    if cutoff_hz is None:
+        return
+    if not cutoff_hz < fps / 2:
         raise ValueError(
             f"`cutoff_hz` must be below half the frame rate of {fps:g} per s, got {cutoff_hz:g}"
+        )
+    if not cutoff_hz > LOWEST_CUTOFF * fps:
+        raise ValueError(
+            f"`cutoff_hz` must be above {LOWEST_CUTOFF:g} of the frame rate of {fps:g} per s, got "
+            f"{cutoff_hz:g}"
         )
 
 

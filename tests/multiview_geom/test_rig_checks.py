@@ -114,6 +114,17 @@ def test_a_focal_length_that_is_not_positive_is_found() -> None:
     assert issues_of(rig) == [(CameraIssueKind.FOCAL_LENGTH, ("cam_1",))]
 
 
+def test_focal_lengths_that_do_not_fit_together_are_found() -> None:
+    rig = Ring().cameras()
+    rig.intrinsics[0, 0, 0] = 1e-300
+    rig.intrinsics[1, 0, 1] = 1e9
+    kind = CameraIssueKind.FOCAL_LENGTH
+    assert [one for one in issues_of(rig) if one[0] is kind] == [
+        (kind, ("cam_1",)),
+        (kind, ("cam_2",)),
+    ]
+
+
 def test_cameras_at_one_place_are_found() -> None:
     rig = Ring().cameras().select([0, 1, 1])
     assert issues_of(replace(rig, names=("a", "b", "c"))) == [

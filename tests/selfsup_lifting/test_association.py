@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from multiview_geom import Cameras, ring_of_cameras
+from multiview_geom import Cameras, ring_of_cameras, triangulate_dlt
 from selfsup_lifting import association
 from selfsup_lifting.association import everybody, largest_person, one_person
 from selfsup_lifting.files import read_recordings, read_results
@@ -213,3 +213,24 @@ def test_all_people_become_recordings(tmp_path: Path) -> None:
     names = [result.recording.name for result in results]
     assert names == [f"{tmp_path.name} person 1", f"{tmp_path.name} person 2"]
     assert "several people in cam1, cam2; each becomes a recording" in results[0].notes[-1]
+
+
+def test_a_crowd_in_one_frame_is_compared_in_that_frame_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    count = 0
+
+    def counted(projections: Tensor, pixels: Tensor) -> Tensor:
+        nonlocal count
+        count += len(pixels)
+        return triangulate_dlt(projections, pixels)
+
+    monkeypatch.setattr(association, "triangulate_dlt", counted)
+    room = Room(views=2, frames=10, bystander_views=0)
+    keypoints, person = room.seen()
+    own = keypoints.take_along_dim(person[:, :, None, None, None], dim=2)
+    crowd = torch.full((10, 2, 50, *own.shape[3:]), torch.nan)
+    crowd[:, :, :1] = own
+    crowd[4, 0] = own[4, 0]
+    one_person(room.cameras(), crowd)
+    assert count == 9 + 50

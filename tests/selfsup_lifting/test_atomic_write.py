@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from selfsup_lifting.atomic_write import replacing, write_synced
+from selfsup_lifting.atomic_write import replacing, require_target, write_synced
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,23 @@ def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
     with refused, replacing(tmp_path / "notes" / "a.csv"):
         raise AssertionError
     assert (tmp_path / "notes").read_text() == "mine"
+
+
+def test_a_folder_a_pipe_and_a_device_are_never_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "folder.csv").mkdir()
+    for path, what in ((tmp_path / "pipe.csv", "a pipe"), (tmp_path / "folder.csv", "a folder")):
+        with pytest.raises(ValueError, match=f"cannot be written: it is {what}"):
+            require_target(path, overwrite=True)
+        with pytest.raises(ValueError, match=f"cannot be written: it is {what}"), replacing(path):
+            raise AssertionError
+    assert (tmp_path / "pipe.csv").is_fifo()
+    with pytest.raises(ValueError, match="/dev/null cannot be written: it is a pipe or a device"):
+        require_target(Path("/dev/null"), overwrite=True)
+
+
+def test_a_file_that_a_library_cannot_write_is_named(tmp_path: Path) -> None:
+    refused = pytest.raises(OSError, match=r"a\.npz cannot be written: File too large$")
+    with refused, replacing(tmp_path / "a.npz"):
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    assert not list(tmp_path.iterdir())

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from torch.testing import assert_close
 
+from selfsup_lifting.c3d_file import require_whole_c3d
 from selfsup_lifting.cli import main
 from selfsup_lifting.config import TriangulationSettings
 from selfsup_lifting.export import save_tracks
@@ -189,3 +190,35 @@ def test_a_damaged_file_of_motion_is_refused_or_read(
     damage.inflict(path)
     with suppress(ReadError):
         assert load_motion(path).points.dim() == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "key"), [(("2\t3\tmm", "9\t3\tmm"), "NumFrames"), (("2\t3", "2\t4"), "NumMarkers")]
+)
+def test_markers_that_were_cut_off_are_refused(
+    tmp_path: Path, change: tuple[str, str], key: str
+) -> None:
+    path = tmp_path / "plate.trc"
+    path.write_text(MARKERS.replace(*change, 1))
+    with pytest.raises(ReadError, match=rf"as in the header \({key}\), got .* is cut short"):
+        load_motion(path)
+
+
+@pytest.mark.parametrize("length", [100, 700, -1000])
+def test_a_c3d_file_that_was_cut_off_is_refused_before_ezc3d_reads_it(
+    tmp_path: Path, length: int
+) -> None:
+    pytest.importorskip("ezc3d")
+    path = saved(tmp_path / "whole.c3d")
+    assert len(load_motion(path).points) == RECORDING.frame_count
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(ReadError, match=r"cut off|expected a C3D file, which begins"):
+        require_whole_c3d(path)
+
+
+def test_a_joint_twice_is_refused_with_the_file(tmp_path: Path) -> None:
+    path = saved(tmp_path / "twice.bvh")
+    names = [line.split()[1] for line in path.read_text().splitlines() if "JOINT" in line]
+    path.write_text(path.read_text().replace(f"JOINT {names[1]}\n", f"JOINT {names[0]}\n"))
+    with pytest.raises(ReadError, match=r"twice\.bvh: its joints are no skeleton: .* twice"):
+        load_motion(path)

@@ -193,7 +193,20 @@ def test_predict_reads_and_writes_a_line_per_frame(
     assert_close(world, torch.tensor(third["points"]).double(), atol=2e-4, rtol=0)
 
 
-@pytest.mark.parametrize("joint", ["[1, " + 400 * "9" + "]", "3", "[]", "{}", '["left", 2]'])
+@pytest.mark.parametrize(
+    "joint",
+    [
+        "[1, " + 400 * "9" + "]",
+        "3",
+        "[]",
+        "{}",
+        '["left", 2]',
+        '["1", 2]',
+        "[true, false]",
+        "[1, 2, -3]",
+        "[1, 2, 1, 1]",
+    ],
+)
 def test_a_line_without_pixels_is_one_sentence(joint: str) -> None:
     with pytest.raises(ValueError, match="expected an object with `keypoints`, a list of 1 joints"):
         _parsed(f'{{"keypoints": [{joint}]}}', 0, 1)

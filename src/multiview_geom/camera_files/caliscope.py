@@ -14,8 +14,7 @@ from multiview_geom.camera_files.format import CameraFormat, CameraSource
 from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.camera_files.records import CameraRecord
 from multiview_geom.camera_files.toml_fields import coefficients_at, lens_at, size_at
-from multiview_geom.camera_files.values import numbers, table
-from multiview_geom.rotations import rotation_from_vector
+from multiview_geom.camera_files.values import numbers, rotation_vector, table
 
 NUMBERS = ("cam_id", "port")
 """Keys of a camera's number: today's and the older one."""
@@ -68,7 +67,7 @@ def _record(place: FilePlace, key: str, camera: dict[str, object]) -> CameraReco
 def _rotation(place: FilePlace, values: object) -> Tensor:
     if isinstance(values, list) and values and isinstance(values[0], list):
         return numbers(place, values, 3, 3)
-    return rotation_from_vector(numbers(place, values, 3))
+    return rotation_vector(place, numbers(place, values, 3))
 
 
 def _recognizes(source: CameraSource) -> bool:

@@ -15,10 +15,10 @@ from multiview_geom.camera_files.opencv_nodes import (
 )
 from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.camera_files.records import CameraRecord
-from multiview_geom.camera_files.values import image_size, number, table
+from multiview_geom.camera_files.values import image_size, number, rotation_vector, table
 from multiview_geom.cameras import Cameras
 from multiview_geom.lenses.lens import Lens
-from multiview_geom.rotations import rotation_from_vector, rotation_to_vector
+from multiview_geom.rotations import rotation_to_vector
 
 INTRINSICS, EXTRINSICS = "intri.yml", "extri.yml"
 
@@ -72,7 +72,7 @@ def _record(
     return CameraRecord(
         name=name,
         intrinsics=matrix(lenses.at(K), intrinsics[K], 3, 3),
-        rotation=rotation_from_vector(matrix(poses.at(R), extrinsics[R], 3)),
+        rotation=rotation_vector(poses.at(R), matrix(poses.at(R), extrinsics[R], 3)),
         translation=matrix(poses.at(T), extrinsics[T], 3),
         distortion=() if k is None else lens_coefficients(lenses.at(k), intrinsics[k]),
         image_size=image_size(lenses.at(width), *sides) if sized else None,

@@ -10,7 +10,7 @@ from torch import Tensor
 from multiview_geom.camera_files.format import CameraFormat, CameraSource
 from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.camera_files.records import CameraRecord, focal_matrix
-from multiview_geom.camera_files.values import image_size, parsed_numbers, table
+from multiview_geom.camera_files.values import image_size, parsed_numbers, table, transform
 from multiview_geom.lenses.lens import Lens
 
 LENSES = {"radtan": Lens.OPENCV, "equidistant": Lens.FISHEYE, "none": Lens.OPENCV}
@@ -21,12 +21,14 @@ def read(source: CameraSource) -> list[CameraRecord]:
     """Read the cameras in the order of the chain, named `cam0`, `cam1`, ..."""
     pose = torch.eye(4, dtype=torch.float64)
     records: list[CameraRecord] = []
-    for key, value in source.yaml.items():
+    for count, (key, value) in enumerate(source.yaml.items()):
         place = source.place.at(key)
+        if key != f"cam{count}":  # each pose is that from the camera before it
+            raise place.expected(f"the camera cam{count}", key)
         camera = table(place, value, "camera_model", "intrinsics", "resolution")
         if records:
             table(place, camera, POSE)
-            pose = _numbers(place.at(POSE), camera[POSE], 4, 4) @ pose
+            pose = transform(place.at(POSE), _numbers(place.at(POSE), camera[POSE], 4, 4)) @ pose
         records.append(_record(place, key, camera, pose))
     return records
 

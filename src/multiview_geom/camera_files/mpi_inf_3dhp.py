@@ -7,7 +7,7 @@ import torch
 from multiview_geom.camera_files.format import CameraFormat, CameraSource
 from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.camera_files.records import CameraRecord
-from multiview_geom.camera_files.values import image_size, number, parsed_numbers, table
+from multiview_geom.camera_files.values import image_size, number, parsed_numbers, table, transform
 from multiview_geom.cameras import Cameras
 
 HEADER = "Skeletool Camera Calibration File"
@@ -57,7 +57,8 @@ def _record(place: FilePlace, camera: dict[str, object]) -> CameraRecord:
     table(place, camera, "size", "intrinsic", "extrinsic")
     rows = {key: words for key, words in camera.items() if isinstance(words, list)}
     width, height = parsed_numbers(place.at("size"), rows["size"], 2).tolist()
-    pose = parsed_numbers(place.at("extrinsic"), rows["extrinsic"], 4, 4)
+    at = place.at("extrinsic")
+    pose = transform(at, parsed_numbers(at, rows["extrinsic"], 4, 4))
     if any(number(place.at("radial"), word) for word in rows.get("radial", [])):
         raise place.at("radial").expected("0, a lens without distortion", rows["radial"])
     return CameraRecord(

@@ -12,7 +12,7 @@ from torch import Tensor
 from multiview_geom.camera_files.format import CameraFormat, CameraSource
 from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.camera_files.records import CameraRecord, focal_matrix
-from multiview_geom.camera_files.values import image_size, number, numbers, table, text
+from multiview_geom.camera_files.values import image_size, number, numbers, table, text, transform
 from multiview_geom.conventions import HALF_PIXEL
 from multiview_geom.lenses.lens import Lens
 from multiview_geom.transforms import invert_transform
@@ -70,7 +70,7 @@ def _record(place: FilePlace, name: str, frame: dict[str, object]) -> CameraReco
 
 
 def _camera_to_world(place: FilePlace, frame: dict[str, object]) -> Tensor:
-    pose = numbers(place, frame["transform_matrix"], 4, 4)
+    pose = transform(place, numbers(place, frame["transform_matrix"], 4, 4))
     return pose * pose.new_tensor(AXES)
 
 

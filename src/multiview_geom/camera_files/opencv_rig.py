@@ -19,7 +19,14 @@ from multiview_geom.camera_files.opencv_nodes import (
 )
 from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.camera_files.records import CameraRecord
-from multiview_geom.camera_files.values import coefficients, image_size, number, table, text
+from multiview_geom.camera_files.values import (
+    coefficients,
+    image_size,
+    number,
+    rotation_vector,
+    table,
+    text,
+)
 from multiview_geom.cameras import Cameras
 from multiview_geom.lenses.lens import FISHEYE_COEFFICIENTS, Lens
 from multiview_geom.rotations import rotation_from_vector, rotation_to_vector
@@ -104,7 +111,7 @@ def _rig(place: FilePlace, tree: Tree) -> list[CameraRecord]:
         CameraRecord(
             name=name,
             intrinsics=K,
-            rotation=rotation_from_vector(rvec),
+            rotation=rotation_vector(place, rvec),
             translation=t,
             distortion=_row(place.at("distortions"), k.tolist(), lens),
             image_size=_size(place, size),
@@ -175,5 +182,5 @@ def _single(place: FilePlace, tree: Tree, K: str, D: str) -> CameraRecord:
 def _rotation(place: FilePlace, node: object) -> Tensor:
     """Read a rotation: a matrix or a rotation vector."""
     if len(matrix_values(place, node)) == 3:  # noqa: PLR2004
-        return rotation_from_vector(matrix(place, node, 3))
+        return rotation_vector(place, matrix(place, node, 3))
     return matrix(place, node, 3, 3)

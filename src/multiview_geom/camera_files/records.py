@@ -72,7 +72,9 @@ def rig_from_records(place: FilePlace, records: Sequence[CameraRecord]) -> Camer
 
 
 def _require_encodable(place: FilePlace, name: str) -> None:
-    """Refuse names with half of a surrogate pair, which no file and no figure can show."""
+    """Refuse blank names, and half of a surrogate pair, which no file and no figure can show."""
+    if not name.strip():
+        raise place.expected("a name for every camera", f"a blank one, {name!a}")
     if any("\ud800" <= character <= "\udfff" for character in name):
         raise place.expected("names of cameras in Unicode", ascii(name))
 

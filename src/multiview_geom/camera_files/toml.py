@@ -9,10 +9,10 @@ from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.camera_files.records import CameraRecord
 from multiview_geom.camera_files.toml_fields import coefficients_at, lens_at, size_at
 from multiview_geom.camera_files.toml_text import parse_toml
-from multiview_geom.camera_files.values import numbers, table, text
+from multiview_geom.camera_files.values import numbers, rotation_vector, table, text
 from multiview_geom.cameras import Cameras
 from multiview_geom.lenses.lens import FISHEYE_COEFFICIENTS, Lens
-from multiview_geom.rotations import rotation_from_vector, rotation_to_vector
+from multiview_geom.rotations import rotation_to_vector
 
 NO_CAMERA = ("metadata", "capture_volume", "charuco", "checkerboard")
 """Tables that are no cameras."""
@@ -67,7 +67,9 @@ def _record(
     return CameraRecord(
         name=text(place.at("name"), camera["name"]) if named_inside else key,
         intrinsics=numbers(place.at("matrix"), camera["matrix"], 3, 3),
-        rotation=rotation_from_vector(numbers(place.at("rotation"), camera["rotation"], 3)),
+        rotation=rotation_vector(
+            place.at("rotation"), numbers(place.at("rotation"), camera["rotation"], 3)
+        ),
         translation=numbers(place.at("translation"), camera["translation"], 3),
         distortion=coefficients_at(place, camera, lens),
         image_size=size_at(place, camera),

@@ -1,7 +1,7 @@
 """Values of calibration files, checked: numbers, texts, tables, image sizes, coefficients."""
 
 from collections.abc import Sequence
-from math import isfinite, prod
+from math import isfinite, pi, prod
 from typing import TypeGuard
 
 import torch
@@ -10,7 +10,11 @@ from torch import Tensor
 from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.lenses.lens import Lens
 from multiview_geom.lenses.polynomial import COEFFICIENT_COUNTS
+from multiview_geom.rotations import rotation_from_vector
 
+LARGEST_ANGLE = 4 * pi
+"""Two turns: no calibration has a longer rotation vector [rad]."""
+ROUND_OFF = 1e-6
 MOST_PIXELS = 1_000_000
 """Largest width or height of an image [px]."""
 
@@ -94,6 +98,22 @@ def coefficients(place: FilePlace, row: Sequence[float], lens: Lens) -> tuple[fl
     if len(row) not in counts:
         raise place.expected(f"{' or '.join(map(str, counts))} coefficients", f"{len(row)} of them")
     return tuple(row)
+
+
+def rotation_vector(place: FilePlace, vector: Tensor) -> Tensor:
+    """Return the rotation of a vector in radians; refuse one in degrees, of several turns."""
+    angle = float(vector.norm())
+    if not angle <= LARGEST_ANGLE:
+        raise place.expected("a rotation vector in radians", f"one of {angle:g} (degrees?)")
+    return rotation_from_vector(vector)
+
+
+def transform(place: FilePlace, matrix: Tensor) -> Tensor:
+    """Return a 4 x 4 matrix; refuse one whose last row is not 0, 0, 0, 1."""
+    last = matrix[3]
+    if not torch.allclose(last, last.new_tensor([0.0, 0.0, 0.0, 1.0]), atol=ROUND_OFF):
+        raise place.expected("the last row 0, 0, 0, 1", last.tolist())
+    return matrix
 
 
 def _is_nested(values: object, shape: tuple[int, ...]) -> TypeGuard[list[float]]:

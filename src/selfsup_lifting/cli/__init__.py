@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
+from pathlib import Path
 from signal import SIGINT
 
 from selfsup_lifting.cli.parsing import COMMANDS, COMPLETION, PROGRAM, parse_options
@@ -13,6 +14,8 @@ from selfsup_lifting.safe_text import printable
 
 # The exit status after a signal is this plus its number, as in a shell.
 WRONG_INPUT, SIGNALLED = 2, 128
+# The number of the signal of a pipe that nobody reads; Windows does not name it.
+SIGPIPE = 13
 # A thread that waits for others sleeps after so many checks: tens of microseconds. With the usual
 # number of GNU's OpenMP, milliseconds, waiting takes most of the time of a busy machine.
 SPINS = "10000"
@@ -27,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(stream, TextIOWrapper):  # a terminal of ASCII shows other letters as escapes
             stream.reconfigure(errors="backslashreplace")
     try:
+        _require_working_folder()
         _require_command(arguments)
         options = parse_options(arguments or ["--help"])
         _wait_asleep()
@@ -37,13 +41,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if logging.lastResort is not None:
             logging.lastResort.setFormatter(PlainFormatter())
         run(options)
+    except BrokenPipeError:  # as `| head -1` does: nobody reads further, so nothing is said
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(SIGNALLED + SIGPIPE)
     except (ValueError, OSError) as error:
         details = getattr(error, "details", "")
-        lines = [f"{PROGRAM}: {_shortened(str(error))}", *filter(None, [details])]
+        lines = [f"{PROGRAM}: {_shortened(_sentence(error))}", *filter(None, [details])]
         sys.stderr.write(printable("\n".join(lines)) + "\n")
         sys.exit(WRONG_INPUT)
     except KeyboardInterrupt as stopped:
         sys.exit(SIGNALLED + getattr(stopped, "number", SIGINT))
+
+
+def _require_working_folder() -> None:
+    """Refuse a working folder that was deleted: libraries fail there with other sentences."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise ValueError("the working folder was deleted; change to another one") from None
+
+
+def _sentence(error: ValueError | OSError) -> str:
+    """Describe an error; one of the operating system by its file and its cause."""
+    if not (isinstance(error, OSError) and error.strerror):
+        return str(error)
+    if not error.filename:  # as of standard output on a full disk
+        return f"the system refused to read or to write: {error.strerror}"
+    if isinstance(error, IsADirectoryError):
+        return f"{error.filename} is a folder; expected a file"
+    return f"{error.filename}: {error.strerror}"
 
 
 def _wait_asleep() -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from rich.table import Table
 
 from multiview_geom import Cameras, read_camera_file, save_cameras
+from selfsup_lifting.atomic_write import require_target
 from selfsup_lifting.calibration_settings import CalibrationSettings, Start
 from selfsup_lifting.cli.options import CalibrateOptions, TrainOptions
 from selfsup_lifting.cli.output import (
@@ -44,6 +45,7 @@ def calibrate(options: CalibrateOptions) -> None:
     report = calibrate_cameras(recordings, options.calibration, options.start)
     for path, unit in zip(options.out, units, strict=True):
         written = report.cameras.scaled(1 / unit if report.is_metric else 1.0)
+        path.parent.mkdir(parents=True, exist_ok=True)
         save_cameras(path, written, format=options.format)
         messages.print(f"wrote {path}")
     before = given if options.start is Start.CALIBRATION else None
@@ -150,8 +152,7 @@ def _require_new(options: CalibrateOptions) -> None:
         raise ValueError(f"`picture` must be a .png file, got {options.picture}")
     require_report(options.report, overwrite=options.overwrite)
     for path in (*options.out, *filter(None, [options.picture])):
-        if path.exists() and not options.overwrite:
-            raise FileExistsError(f"{path} exists; --overwrite replaces it")
+        require_target(path, overwrite=options.overwrite)
 
 
 def _unit_of(path: Path, format: str | None, cameras: Cameras) -> float:

@@ -8,6 +8,7 @@ from functools import singledispatch
 from pathlib import Path
 
 from selfsup_lifting.agreement import require_agreement
+from selfsup_lifting.atomic_write import require_target
 from selfsup_lifting.cli.calibrate_command import calibrate, training_data
 from selfsup_lifting.cli.detect_command import detect
 from selfsup_lifting.cli.options import (
@@ -22,6 +23,7 @@ from selfsup_lifting.cli.output import frames_of, messages, part_progress, print
 from selfsup_lifting.cli.parsing import default_preset
 from selfsup_lifting.cli.progress import show_progress, show_several
 from selfsup_lifting.cli.reading_progress import read_recordings
+from selfsup_lifting.cli.saving import require_no_detections
 from selfsup_lifting.cli.tables import (
     ablation_tables,
     error_table,
@@ -165,6 +167,7 @@ def evaluate(options: EvaluateOptions) -> None:
     """Evaluate a run on its held-out recordings or on other data."""
     for path in options.out:
         require_table(path, overwrite=options.overwrite)
+        require_no_detections(path)
     weights = choose({"last": WEIGHTS_FILE, "best": BEST_FILE}, options.weights, "weights")
     lifter, config = load_lifter(options.run / weights), load_config(options.run)
     recordings = read_recordings(options.data or config.data, options.read, config.read)
@@ -194,9 +197,13 @@ def export(options: ExportOptions) -> None:
     wanted = {name: (path, write) for name, (path, write) in writers.items() if path is not None}
     if not wanted:
         raise ValueError("`export` needs something to write: --onnx model.onnx or --web page/")
+    if options.onnx is not None and options.onnx.suffix != ".onnx":
+        raise ValueError(
+            f"{options.onnx}: a model is written as .onnx, not {options.onnx.suffix!r}"
+        )
     for path, _ in wanted.values():
-        if path.exists() and not options.overwrite:
-            raise FileExistsError(f"{path} exists; --overwrite replaces it")
+        if not (path is options.web and options.overwrite and path.is_dir()):
+            require_target(path, overwrite=options.overwrite)
     lifter, report = load_lifter(options.run), {}
     for name, (path, write) in wanted.items():
         difference = write(lifter, path)

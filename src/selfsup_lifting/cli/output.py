@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from selfsup_lifting.atomic_write import require_target
 from selfsup_lifting.cli.options import frame_slice
 from selfsup_lifting.cli.parsing import PROGRAM
 from selfsup_lifting.cli.progress import show_progress
@@ -59,5 +60,4 @@ def require_report(path: Path | None, *, overwrite: bool) -> None:
         return
     if path.suffix != ".html":
         raise ValueError(f"{path}: a report is written as .html, not {path.suffix!r}")
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists; --overwrite replaces it")
+    require_target(path, overwrite=overwrite)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from selfsup_lifting.cli.options import PredictOptions, TrackOptions
 from selfsup_lifting.export import require_writable, save_tracks
+from selfsup_lifting.files import holds_recordings
 from selfsup_lifting.point_quality import PointQuality
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.skeleton.marker_names import MarkerNames, marker_names
@@ -22,8 +23,18 @@ def require_outputs(options: TrackOptions) -> None:
     """Refuse files that cannot be written, before any work is done."""
     for place, path in enumerate(options.out):
         require_writable(path, overwrite=options.overwrite)
+        require_no_detections(path)
         if path in options.out[:place]:
             raise ValueError(f"`out` names {path} twice")
+
+
+def require_no_detections(path: Path) -> None:
+    """Refuse to replace a file that recordings can be read from: it is no result."""
+    if path.is_file() and holds_recordings(path):
+        raise FileExistsError(
+            f"{path} holds detections or a recording, and --overwrite replaces results only: name "
+            "another file"
+        )
 
 
 def outputs_of(

@@ -20,6 +20,10 @@ from selfsup_lifting.training.checkpoint import load_lifter
 
 STANDARD_INPUT = "-"
 PLACE = "standard input, line"
+# A joint is u, v, and perhaps its confidence.
+JOINT_LENGTHS = (2, 3)
+# What is shown of a wrong one.
+LONGEST_JOINT = 60
 # Digits of a coordinate: a tenth of a millimeter.
 DIGITS = 4
 
@@ -28,6 +32,8 @@ DIGITS = 4
 def predict_stream(options: PredictOptions) -> None:
     """Lift every frame as it is read; each line names the joints that were not detected."""
     choose(AXES, options.coordinates, "coordinates")
+    if sys.stdin is None:
+        raise ValueError("`predict` from standard input needs one that is open, got a closed one")
     lifter, camera = load_lifter(options.run), _camera(options)
     stream = PoseStream(lifter, camera, refine=options.refine)
     torch.set_num_threads(1)
@@ -83,6 +89,9 @@ def _parsed(line: str, number: int, joints: int) -> tuple[Tensor, Tensor]:
 def _joint(joint: Any) -> tuple[float, float, float]:  # noqa: ANN401 - any JSON
     if joint is None:
         return torch.nan, torch.nan, 0.0
+    plain = isinstance(joint, list) and all(type(one) in {int, float} for one in joint)
+    if not plain or len(joint) not in JOINT_LENGTHS or not all(one >= 0 for one in joint[2:]):
+        raise ValueError(f"got the joint {str(joint)[:LONGEST_JOINT]}")
     u, v, *rest = joint
     return float(u), float(v), float(rest[0]) if rest else 1.0
 

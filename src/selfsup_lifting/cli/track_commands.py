@@ -198,13 +198,25 @@ def _reconstructed(options: TriangulateOptions, recording: Recording) -> Reconst
     """Triangulate one recording, with the progress of a long one."""
     with part_progress(recording.part_count, "part") as done:
         reconstruction = reconstruct(recording, options.triangulation, done=done)
-    if reconstruction.total.sightings == 0:
+    if reconstruction.total.sightings > 0:
+        return reconstruction
+    if any(map(_is_seen_twice, recording.parts())):
         raise ValueError(
-            f"no joint of {recording.name} is seen by two cameras in any frame; likely causes: a "
-            "confidence threshold above all scores, cameras that are not synchronized, or nobody "
-            "in view"
+            f"no joint of {recording.name} has a point in front of the cameras that detected it, "
+            "though two cameras detected some; likely causes: cameras at one position, inverted "
+            "extrinsics, or a calibration of other cameras; `inspect` says more"
         )
-    return reconstruction
+    raise ValueError(
+        f"no joint of {recording.name} is seen by two cameras in any frame; likely causes: a "
+        "confidence threshold above all scores, cameras that are not synchronized, or nobody in "
+        "view"
+    )
+
+
+def _is_seen_twice(part: Recording) -> bool:
+    """Return whether two cameras detected one joint in one frame."""
+    seen = part.keypoints.isfinite().all(dim=-1) & (part.confidence > 0)
+    return bool((seen.sum(dim=1) > 1).any())
 
 
 def _print_reports(reports: Mapping[str, Mapping[str, Any]]) -> None:

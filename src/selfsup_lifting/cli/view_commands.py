@@ -100,9 +100,5 @@ def _inspected(
             in_meters = file.cameras.scaled(meters_per_unit(file.unit or "m"))
             unread_files = [other for other in others if other not in files]
             return inspect_calibration(file, unread_files), [], in_meters
-        except ValueError as invalid:
-            if isinstance(unread, UnrecognizedError):
-                raise unread from None
-            raise ReadError(
-                f"{unread}; nor is it a valid calibration: {invalid}", unread.details
-            ) from None
+        except ValueError:
+            raise unread from None

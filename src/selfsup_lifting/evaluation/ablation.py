@@ -44,6 +44,8 @@ PUBLISHED: Mapping[str, float] = {"L_in": 68.0, "+ L_proj": 65.3, "+ L_con": 63.
 
 # Short names of settings for `--vary`.
 ALIASES: Mapping[str, str] = {"cameras": "cameras_learned"}
+# What names files or machines, not the training.
+PLACES = ("run", "overwrite")
 SWITCHES: Mapping[str, bool] = {"on": True, "off": False}
 
 
@@ -284,6 +286,8 @@ def _recipe(config: Config, value: str) -> Config:
 def _setting(name: str) -> Callable[[Config, str], Config]:
     """Return a function that sets the setting of this command-line name."""
     path = ALIASES.get(name, name).replace("-", "_").split(".")
+    if path[0] in PLACES:
+        raise ValueError(f"`vary` compares settings of a training, got the place `{name}`")
     if not hasattr(Config(), path[0]):
         if not hasattr(Config().read, path[0]):
             known = [one.removeprefix("read.") for one in setting_names(Config())]

@@ -6,7 +6,7 @@ from math import isnan
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from multiview_geom import (
@@ -32,6 +32,10 @@ from selfsup_lifting.triangulate import triangulate_recording
 HISTOGRAM_BINS = 10
 # A camera that detects a smaller share of the joints gets a warning.
 LEAST_SEEN_SHARE = 0.5
+# A camera with a larger share of odd detections is named.
+LEAST_ODD_SHARE = 0.01
+# What some programs write instead of a missing joint.
+CODES = (0.0, -1.0)
 # Usual limits of the size of a subject that is no person [m].
 SUBJECT_SIZE_M = (0.02, 5.0)
 # Without the removal of outliers, which would hide what is wrong.
@@ -197,6 +201,9 @@ class _Counts:
         histogram: The detections in each tenth of the confidence.
         known: The detections with a confidence.
         certain: Those of them with the confidence 1.
+        outside: The detections of each view that are further outside of its picture than the
+            picture is large.
+        coded: The detections of each view at (0, 0) or (-1, -1).
     """
 
     frames: int
@@ -204,6 +211,8 @@ class _Counts:
     histogram: Float[Tensor, "tenths"]
     known: int
     certain: int
+    outside: Int[Tensor, "views"]
+    coded: Int[Tensor, "views"]
 
 
 def _count(recording: Recording, done: Callable[[], None]) -> _Counts:
@@ -211,15 +220,26 @@ def _count(recording: Recording, done: Callable[[], None]) -> _Counts:
     missing = torch.zeros(recording.confidence.shape[1:], dtype=torch.long)
     histogram = torch.zeros(HISTOGRAM_BINS, dtype=torch.float64)
     known = certain = 0
+    outside, coded = torch.zeros(2, len(missing), dtype=torch.long)
     for part in recording.parts():
         scores = part.confidence[part.confidence > 0]
         missing += (~part.keypoints.isfinite().all(dim=-1)).sum(dim=0)
         histogram += torch.histc(scores, bins=HISTOGRAM_BINS, min=0.0, max=1.0)
         known += len(scores)
         certain += int((scores == 1).sum())
+        outside += _far_outside(part).sum(dim=(0, 2))
+        coded += sum((part.keypoints == code).all(dim=-1).sum(dim=(0, 2)) for code in CODES)
         release_pages()
         done()
-    return _Counts(recording.frame_count, missing, histogram, known, certain)
+    return _Counts(recording.frame_count, missing, histogram, known, certain, outside, coded)
+
+
+def _far_outside(part: Recording) -> Bool[Tensor, "frames views joints"]:
+    """Return which detections are further outside of the picture than the picture is large."""
+    if part.cameras.image_size is None:
+        return torch.zeros_like(part.confidence, dtype=torch.bool)
+    size = part.cameras.image_size[:, None].to(part.keypoints)
+    return ((part.keypoints < -size) | (part.keypoints > 2 * size)).any(dim=-1)
 
 
 def _missing_share(counts: Sequence[_Counts]) -> float:
@@ -295,6 +315,7 @@ def _warnings(result: ReadResult, counts: _Counts, agreement: Agreement | None) 
     warnings = list(result.notes)
     warnings += _warnings_about_cameras(recording, agreement)
     warnings += _warnings_about_gaps(recording, counts)
+    warnings += _warnings_about_places(recording, counts)
     if result.unscored:
         points = f"{result.unscored} points have" if result.unscored > 1 else "1 point has"
         warnings.append(f"{recording.name}: {points} no score, and each counts as certain")
@@ -321,6 +342,22 @@ def _warnings_about_gaps(recording: Recording, counts: _Counts) -> Iterator[str]
     names = ", ".join(joint for joint, unseen in zip(joints, never, strict=True) if unseen)
     if names:
         yield f"{recording.name}: no camera ever detects {names}"
+
+
+def _warnings_about_places(recording: Recording, counts: _Counts) -> Iterator[str]:
+    """Say which cameras have detections where no detector puts any."""
+    possible = counts.frames * len(recording.skeleton.joints)
+    kinds = (
+        (counts.outside, "far outside of the picture: coordinates in another unit, or codes"),
+        (counts.coded, "at (0, 0) or (-1, -1): codes of some programs"),
+    )
+    for at, name in enumerate(recording.cameras.names):
+        for found, where in kinds:
+            if int(found[at]) > LEAST_ODD_SHARE * possible:
+                yield (
+                    f"{recording.name}: camera {name} has {int(found[at])} detections {where} for "
+                    "missing joints?"
+                )
 
 
 def warnings_about_geometry(recording: Recording, agreement: Agreement | None) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from math import isnan
 from pathlib import Path
 
-from selfsup_lifting.atomic_write import replacing
+from selfsup_lifting.atomic_write import replacing, require_target
 from selfsup_lifting.evaluation.evaluate import Evaluation, nan_to_none
 from selfsup_lifting.safe_text import for_latex, for_spreadsheet, on_one_line
 
@@ -46,8 +46,7 @@ def require_table(path: Path, *, overwrite: bool = False) -> None:
     """Refuse a file that tables cannot be written to, before any work is done."""
     if path.suffix not in WRITERS:
         raise ValueError(f"{path}: tables are written as {', '.join(WRITERS)}")
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists; --overwrite replaces it")
+    require_target(path, overwrite=overwrite)
 
 
 def format_number(number: float) -> str:

@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from multiview_geom import Lens
+from multiview_geom import CameraSource, Lens
+from multiview_geom.camera_files import CAMERA_FORMATS
 from selfsup_lifting.calibration import calibration_file
 from selfsup_lifting.files import native
 from selfsup_lifting.files.datasets import human36m, humaneva, mpi_inf_3dhp
@@ -90,6 +91,11 @@ def read_results(source: str, settings: ReadSettings) -> list[ReadResult]:
     return results
 
 
+def holds_recordings(path: Path) -> bool:
+    """Return whether a file holds detections, or a recording that this package saved."""
+    return any(READERS[name].recognizes(path) for name in ("native", "detections"))
+
+
 def _read(source: str, settings: ReadSettings) -> list[ReadResult]:
     reader, path = _find_reader(source)
     results = reader.read(path, settings)
@@ -124,12 +130,29 @@ def _find_reader(source: str) -> tuple[Reader, Path]:
     for reader in READERS.values():
         if reader.recognizes(path):
             return reader, path
+    damaged = _damaged_calibration(path)
+    if damaged is not None:
+        raise UnrecognizedError(str(damaged))
     raise UnrecognizedError(
         f"{path}: no reader recognizes it; if it has 2D detections, name their kind, such as "
-        f"`openpose:{path}` (one of {', '.join(READERS)})"
+        f"`detections:{path}` (one of {', '.join(READERS)})"
         + (_unrecognized_tracks(path) if path.is_dir() else _as_calibration(path))
         + _videos(path)
     )
+
+
+def _damaged_calibration(path: Path) -> ValueError | OSError | None:
+    """Return the error of a file or folder that is a calibration, but a damaged one."""
+    is_known = False
+    try:
+        source = CameraSource(path)
+        # Any text may begin like TOML.
+        formats = [one for one in CAMERA_FORMATS if one.name != "toml" or path.suffix == ".toml"]
+        is_known = any(one.recognizes(source) for one in formats)
+        calibration_file(path)
+    except (ValueError, OSError) as error:
+        return error if is_known else None
+    return None
 
 
 def _as_calibration(path: Path) -> str:
@@ -162,8 +185,8 @@ def _videos(path: Path) -> str:
 
 
 def _existing(path: str) -> Path:
-    if not Path(path).exists():
-        raise ReadError(f"there is no file or folder {path}")
+    if not path or not Path(path).exists():  # a blank path would be the working folder
+        raise ReadError(f"there is no file or folder {path or repr(path)}")
     if not (Path(path).is_file() or Path(path).is_dir()):
         raise ReadError(f"{path} is a pipe or a device; expected a file or a folder")
     return Path(path)

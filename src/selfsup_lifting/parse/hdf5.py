@@ -63,7 +63,8 @@ def array_at(group: Any, name: str) -> Any:  # noqa: ANN401 - h5py is untyped
     if array.dtype.kind == "c":
         raise place.error("expected real numbers, got complex ones")
     require_unpackable(place.path, array.size * array.dtype.itemsize, f"`{name}`")
-    return array[()]
+    values = array[()]
+    return values.astype(array.dtype.newbyteorder("=")) if array.dtype.kind in "fiu" else values
 
 
 def _is_own(group: Any, name: str) -> bool:  # noqa: ANN401 - h5py is untyped

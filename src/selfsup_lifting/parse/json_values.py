@@ -68,8 +68,9 @@ def numbers_at(place: Place, values: object, *shape: int, per_joint: int = 0) ->
             wrong one.
     """
     what = f"{' x '.join('n' if size < 0 else str(size) for size in shape)} numbers"
-    tensor = _tensor(values)
-    if tensor is None:  # nulls are rare, and replacing them is slow
+    holds_truths = isinstance(values, list) and _holds_truths(values)  # true is no 1
+    tensor = None if holds_truths else _tensor(values)
+    if tensor is None and not holds_truths:  # nulls are rare, and replacing them is slow
         tensor = _tensor(_without_null(values))
     if tensor is None:
         _require_numbers(place, values, per_joint)
@@ -113,9 +114,18 @@ def _odd_one(values: object) -> tuple[tuple[int, ...], object]:
         return (), values
     for at, value in enumerate(values):
         steps, odd = _odd_one(value)
-        if steps or not isinstance(value, int | float | list | tuple | None):
+        is_number = isinstance(value, int | float | list | tuple | None)
+        if steps or not is_number or isinstance(value, bool):
             return (at, *steps), odd
     return (), None
+
+
+def _holds_truths(values: list[Any]) -> bool:
+    """Return whether nested lists hold a true or a false, which torch takes for numbers."""
+    kinds = set(map(type, values))
+    return bool in kinds or (
+        list in kinds and any(_holds_truths(one) for one in values if isinstance(one, list))
+    )
 
 
 def _tensor(values: object) -> Tensor | None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import StringIO
 from typing import TYPE_CHECKING, Any
+from warnings import catch_warnings, filterwarnings
 
 from selfsup_lifting.page_template import page_text
 
@@ -42,7 +43,10 @@ def drawn(width: float, height: float, caption: str, into: list[str]) -> Iterato
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure
         file = StringIO()
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+        with catch_warnings():
+            # Names may have letters that this font lacks: the browser has others.
+            filterwarnings("ignore", "Glyph .* missing from font|constrained_layout not applied")
+            figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     size = f"width: {PIXELS_PER_INCH * width:.0f}px"
     shown = f"<figcaption>{page_text(caption)}</figcaption>"
     into.append(f'<figure style="{size}">{_inline(file.getvalue(), caption)}{shown}</figure>')

@@ -24,7 +24,7 @@ from selfsup_lifting.self_calibration.measure import (
     median,
     reprojection,
 )
-from selfsup_lifting.self_calibration.world import in_room, known_scale
+from selfsup_lifting.self_calibration.world import in_room, known_scale, require_lengths
 
 PARAMETERS = {
     Free.FOCAL: CameraParameter.FOCAL,
@@ -68,6 +68,7 @@ def calibrate_cameras(
         (True, True)
     """
     tracks = _joined(recordings)
+    require_lengths(settings, tracks.skeleton.joints, tracks.cameras.names)
     _require_motion(tracks)
     held_out = torch.arange(len(tracks.pixels)) % settings.held_out_every == 0
     fitted, others = tracks.frames(~held_out), tracks.frames(held_out)

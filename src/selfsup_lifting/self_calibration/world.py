@@ -27,11 +27,9 @@ def known_scale(
     """Return the factor that makes the rig metric, and what it was found from.
 
     Raises:
-        ValueError: If the settings name several lengths, or a length that the rig does not show.
+        ValueError: If the rig does not show the length.
     """
-    given = [one for one in (settings.stature, settings.bone, settings.distance) if one is not None]
-    if len(given) > 1:
-        raise ValueError("one of `stature`, `bone` and `distance` must give the scale, got several")
+    require_lengths(settings, skeleton.joints, rig.cameras.names)
     if settings.stature is not None:
         measured, known = stature(skeleton, rig.points), settings.stature
         what = f"the stature of {known:g} m"
@@ -50,6 +48,24 @@ def known_scale(
     if not measured > 0:
         raise ValueError(f"the rig must show {what} to have a scale, got {measured:g}")
     return Scale(known / measured, what)
+
+
+def require_lengths(
+    settings: CalibrationSettings, joints: tuple[str, ...], cameras: tuple[str, ...]
+) -> None:
+    """Refuse lengths that cannot give the scale, before any work is done.
+
+    Raises:
+        ValueError: If there are several, or one is not written `one-other=meters` with two that are
+            known.
+    """
+    given = [one for one in (settings.stature, settings.bone, settings.distance) if one is not None]
+    if len(given) > 1:
+        raise ValueError("one of `stature`, `bone` and `distance` must give the scale, got several")
+    if settings.bone is not None:
+        _length("bone", settings.bone, joints)
+    if settings.distance is not None:
+        _length("distance", settings.distance, cameras)
 
 
 def in_room(rig: CalibratedRig, skeleton: Skeleton, fps: float) -> tuple[CalibratedRig, str]:
@@ -102,9 +118,11 @@ def _length(option: str, text: str, known: tuple[str, ...]) -> tuple[tuple[str, 
     names, equals, number = text.partition("=")
     pairs = [(one, names[len(one) + 1 :]) for one in known if names.startswith(f"{one}-")]
     pairs = [(one, other) for one, other in pairs if other in known]
-    if not equals or len(pairs) != 1 or not re.fullmatch(r"\d*\.?\d+", number):
+    pairs = [(one, other) for one, other in pairs if one != other]
+    is_number = re.fullmatch(r"\d*\.?\d+", number)
+    if not (equals and len(pairs) == 1 and is_number and float(number) > 0):
         raise ValueError(
-            f"`{option}` must be written one-other=meters with two of {', '.join(known)}, got "
-            f"{text!r}"
+            f"`{option}` must be written one-other=meters, above 0, with two of "
+            f"{', '.join(known)}, got {text!r}"
         )
     return pairs[0], float(number)

@@ -165,10 +165,10 @@ def body_by_names(
         one; and the index of each of its joints in the file.
 
     Raises:
-        ReadError: If the file lacks a joint of the declared skeleton, or has too many joints.
+        ReadError: If the file lacks a joint of the declared skeleton, or has no joint, too many or
+            such as no skeleton has.
     """
-    if len(names) > MOST_JOINTS:
-        raise Place(source).error(f"expected at most {MOST_JOINTS} joints, got {len(names)}")
+    _require_names(source, names)
     plain = [plain_joint(name) for name in names]
     if declared is not None:
         lacking = [joint for joint in declared.joints if plain_joint(joint) not in plain]
@@ -183,8 +183,20 @@ def body_by_names(
             return _named_body(skeleton, names, skeleton.joints)
     root = _root(plain, numbers)
     parents = _spanning_tree(root, names, links)
-    skeleton = Skeleton(source.stem, tuple(names), parents, mirrored_by_name(plain), root)
+    try:
+        skeleton = Skeleton(source.stem, tuple(names), parents, mirrored_by_name(plain), root)
+    except ValueError as error:
+        raise Place(source).error(f"its joints are no skeleton: {error}") from None
     return Body(skeleton, tuple(range(len(names))), names=tuple(names))
+
+
+def _require_names(source: Path, names: Sequence[str]) -> None:
+    if not names:
+        raise Place(source).error("expected at least one joint, got none")
+    if len(names) > MOST_JOINTS:
+        raise Place(source).error(f"expected at most {MOST_JOINTS} joints, got {len(names)}")
+    if not all(name.strip() for name in names):
+        raise Place(source).error("expected a name for every joint, got a blank one")
 
 
 def _named_body(skeleton: Skeleton, names: Sequence[str], wanted: Iterable[str]) -> Body:

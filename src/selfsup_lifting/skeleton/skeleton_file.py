@@ -82,6 +82,8 @@ def _require_keys(plain: Mapping[str, Any]) -> None:
     _require_list("root", plain["root"], "names", _is_name)
     _require_list("bones", plain["bones"] or [], "pairs of names", _is_pair)
     _require_list("mirrored", plain.get("mirrored") or [], "pairs of names", _is_pair)
+    if not all(joint.strip() for joint in plain["joints"]):
+        raise ValueError("`joints` must name every joint, got a blank name")
     twice = sorted(joint for joint, times in Counter(plain["joints"]).items() if times > 1)
     if twice:
         raise ValueError(f"`joints` must name each joint once, got {', '.join(twice)} twice")

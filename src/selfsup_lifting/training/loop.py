@@ -190,7 +190,17 @@ def _virtual_cameras(
 
 
 def first_cameras(recordings: Sequence[Recording], count: int | None) -> list[Recording]:
-    """Return each recording with its first cameras only; with all of them if no count is given."""
+    """Return each recording with its first cameras only; with all of them if no count is given.
+
+    Raises:
+        ValueError: If a recording has fewer cameras.
+    """
+    for one in recordings:
+        if count is not None and count > one.cameras.views:
+            raise ValueError(
+                f"setting `cameras_learned` must be at most the {one.cameras.views} cameras of "
+                f"{one.name}, got {count}"
+            )
     return [
         one if count is None else one.select_views(one.cameras.names[:count]) for one in recordings
     ]

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from selfsup_lifting.atomic_write import require_target
 from selfsup_lifting.viewer.page import save_page
 from selfsup_lifting.viewer.pictures import (
     require_ffmpeg,
@@ -20,8 +21,7 @@ def require_view(path: Path, *, overwrite: bool) -> None:
     """Refuse a file that cannot be written, before any work is done."""
     if path.suffix not in KINDS:
         raise ValueError(f"{path}: views are written as {', '.join(KINDS)}, not {path.suffix!r}")
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists; --overwrite replaces it")
+    require_target(path, overwrite=overwrite)
     require_ffmpeg(path)
     if path.suffix == ".rrd":
         require_rerun(path)

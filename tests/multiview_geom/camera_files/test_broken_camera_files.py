@@ -40,6 +40,12 @@ SPOILT_TOML = {
     "two names": ('"right"', '"left"', "expected names that differ, got left, left"),
     "number as name": ('"right"', "2", "`cam_1.name`: expected text, got 2"),
     "six coefficients": ("0.01,]", "0.01, 0.0,]", "`cam_0.distortions`: expected 0 or 4 or 5"),
+    "degrees": (
+        "0.1, 0.2, 0.3,",
+        "40.0, 20.0, 3.0,",
+        "`cam_0.rotation`: expected a rotation vector",
+    ),
+    "blank name": ('"right"', '" "', "expected a name for every camera, got a blank one, ' '"),
     "half a pixel": ("1080,]", "1080.5,]", "`cam_0.size`: expected a width and a height in whole"),
     "negative size": ("1920", "-1920", "`cam_0.size`: expected a width and a height in whole"),
     "one size": ("size = [ 1920, 1080,]\n", "", "an image size for every camera or for none"),
@@ -345,3 +351,23 @@ def test_a_folder_without_cameras_is_reported(tmp_path: Path) -> None:
 def test_no_file_is_no_calibration(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         load_cameras(tmp_path / "none.toml")
+
+
+def test_the_last_row_of_a_transform_is_0_0_0_1(tmp_path: Path) -> None:
+    pose = np.diag([1, 1, 1, 7]).tolist()
+    frames = [{"file_path": "a.png", "transform_matrix": pose}]
+    lens = {"fl_x": 9, "fl_y": 9, "cx": 4, "cy": 4, "w": 9, "h": 9}
+    (tmp_path / "transforms.json").write_text(json.dumps({**lens, "frames": frames}))
+    sentence = r"`frames\.0\.transform_matrix`: expected the last row 0, 0, 0, 1, got \[0"
+    with pytest.raises(CameraFileError, match=sentence):
+        load_cameras(tmp_path / "transforms.json")
+
+
+def test_a_chain_without_one_of_its_cameras_is_refused(tmp_path: Path) -> None:
+    camera = (
+        "\n  camera_model: pinhole\n  intrinsics: [9, 9, 4, 4]\n  resolution: [9, 9]\n"
+        "  T_cn_cnm1: [[1, 0, 0, 1], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]\n"
+    )
+    (tmp_path / "camchain.yaml").write_text(f"cam0:{camera}cam2:{camera}")
+    with pytest.raises(CameraFileError, match="`cam2`: expected the camera cam1, got cam2"):
+        load_cameras(tmp_path / "camchain.yaml")

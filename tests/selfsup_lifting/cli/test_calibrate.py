@@ -23,7 +23,7 @@ QUICK = ["calibrate", "synthetic", "--fps", "5"]
 def test_it_writes_cameras_that_other_commands_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rig, picture = tmp_path / "rig.toml", tmp_path / "rig.png"
+    rig, picture = tmp_path / "new" / "rig.toml", tmp_path / "rig.png"
     start = ["--start", "intrinsics", "--bone", "left_hip-left_knee=0.45"]
     main(
         [

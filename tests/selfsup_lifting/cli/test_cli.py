@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -398,6 +399,22 @@ def test_a_track_that_exists_is_left_alone(
         ("detect a.mp4 --out x --most-people 0", "`most-people` must be at least 1, got 0"),
         ("view DATA --out BUSY.png", "BUSY.png exists; --overwrite replaces it"),
         ("view DATA --frames 5:5", "`frames` chooses no frame"),
+        ("export RUN --onnx model.bin", "model.bin: a model is written as .onnx, not '.bin'"),
+        ("export RUN --onnx /dev/full", "/dev/full: a model is written as .onnx, not ''"),
+        ("export RUN --web /dev/null --overwrite", "/dev/null cannot be written: it is a pipe or "
+         "a device; expected the name of a file"),
+        ("triangulate DATA --out HERE.csv --overwrite", "HERE.csv cannot be written: it is a "
+         "folder"),
+        ("triangulate DATA --out DATA --overwrite", "holds detections or a recording, and "
+         "--overwrite replaces results only: name another file"),
+        ("triangulate DATA --cutoff-hz 1e-300", "`cutoff_hz` must be above 1e-05 of the frame "
+         "rate"),
+        ("triangulate DATA --unit 1e-300", "a number of meters from 1e-06 to 1e+06, got '1e-300'"),
+        ("calibrate DATA --bone left_hip-left_knee=0", "one-other=meters, above 0, with two of"),
+        ("calibrate DATA --distance cam_1-cam_1=3", "one-other=meters, above 0, with two of"),
+        ("train --config .", ". is a folder; expected a file"),
+        ("ablate --vary run=a,b", "`vary` compares settings of a training, got the place `run`"),
+        ("train --data DATA --cameras-learned 9", "must be at most the 3 cameras of"),
         ("view TRACKS --video a.mp4", "`video` needs a recording, whose cameras filmed the videos"),
     ],
 )  # fmt: skip
@@ -406,13 +423,14 @@ def test_what_a_command_cannot_do_is_said(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     (tmp_path / "BUSY.png").write_text("mine")
+    (tmp_path / "HERE.csv").mkdir()
     tracks = tmp_path / "tracks.csv"
     if "TRACKS" in command:
         main(["triangulate", str(recording), "--out", str(tracks)])
     places = {"DATA": recording, "RUN": run, "TRACKS": tracks}
     words = [str(places.get(word, word)) for word in command.split()]
-    words = [word.replace("BUSY", str(tmp_path / "BUSY")) for word in words]
-    assert refused(words, capsys).endswith(sentence)
+    words = [re.sub("^(BUSY|HERE)", lambda found: str(tmp_path / found[0]), word) for word in words]
+    assert sentence in refused(words, capsys)
 
 
 def test_view_and_export_describe_their_files_in_json(
@@ -495,6 +513,14 @@ def test_a_recording_in_which_nothing_is_seen_twice_is_reported(
 ) -> None:
     save_recording(tmp_path / "dark.npz", Scene(views=3, frames=4, missing=1.0).recording())
     assert "seen by two cameras" in refused(["triangulate", str(tmp_path / "dark.npz")], capsys)
+    seen = Scene(views=3, frames=4).recording()
+    poses = seen.cameras.camera_from_world.clone()
+    poses[:, :3, 3] = 0.0
+    one_place = replace(seen, cameras=replace(seen.cameras, camera_from_world=poses))
+    save_recording(tmp_path / "place.npz", one_place)
+    said = refused(["triangulate", str(tmp_path / "place.npz")], capsys)
+    assert "has a point in front of the cameras that detected it" in said
+    assert "cameras at one position" in said
 
 
 def test_what_no_number_is_known_of_is_null(
@@ -678,3 +704,71 @@ def test_the_share_of_detections_below_the_least_confidence_is_said(recording: P
     (result,) = read_results(str(recording), ReadSettings(min_confidence=0.6))
     (note,) = result.notes
     assert re.search(r"\d% of the detections have a confidence below 0.6 and count as", note)
+
+
+@pytest.mark.rejects
+def test_detections_are_not_replaced_by_results(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = Session().write(tmp_path / "project")
+    table = tmp_path / "tracks.csv"
+    table.write_text("frame,a_x,a_y\n0,1,2\n")
+    before = table.read_text()
+    said = refused(["triangulate", str(project), "--overwrite", "--out", str(table)], capsys)
+    assert "holds detections or a recording" in said
+    assert table.read_text() == before
+
+
+@pytest.mark.rejects
+def test_a_working_folder_that_was_deleted_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert "the working folder was deleted" in refused(["inspect", "."], capsys)
+
+
+@pytest.mark.rejects
+def test_an_error_of_the_system_names_file_and_cause(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said(*cause: object) -> str:
+        def fail(_: object) -> None:
+            raise OSError(*cause)
+
+        monkeypatch.setattr(commands, "run", fail)
+        return refused(["inspect", "x"], capsys)
+
+    assert said(13, "Permission denied", "there.csv").endswith(": there.csv: Permission denied")
+    assert said(28, "No space left on device").endswith("to write: No space left on device")
+
+
+@pytest.mark.rejects
+def test_a_stream_that_is_closed_is_said(
+    tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_cameras(tmp_path / "rig.toml", Scene(views=1).recording().cameras)
+    monkeypatch.setattr("sys.stdin", None)
+    command = ["predict", str(run), "-", "--cameras", str(tmp_path / "rig.toml")]
+    assert "needs one that is open, got a closed one" in refused(command, capsys)
+
+
+@pytest.mark.processes
+def test_nothing_is_said_when_nobody_reads_further(tmp_path: Path, run: Path) -> None:
+    save_cameras(tmp_path / "rig.toml", Scene(views=1).recording().cameras)
+    code = f"""
+import sys
+from selfsup_lifting.cli import main
+main(["predict", {str(run)!r}, "-", "--cameras", {str(tmp_path / "rig.toml")!r}])
+"""
+    joints = len(Scene(views=1).recording().skeleton.joints)
+    line = json.dumps({"keypoints": [[500.0, 400.0, 0.9]] * joints}) + "\n"
+    python = f"{sys.executable} -c {shlex.quote(code)}"
+    ended = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {python} < {tmp_path / 'lines'} | head -n 1"],
+        input="", capture_output=True, text=True, check=False,
+    ) if (tmp_path / "lines").write_text(2000 * line) else None  # fmt: skip
+    assert ended is not None
+    assert ended.returncode == 128 + 13
+    assert ended.stderr == ""

@@ -137,3 +137,17 @@ def test_a_file_without_scores_is_noticed(tmp_path: Path) -> None:
     recording = Scene(views=2, frames=10).recording()
     certain = replace(recording, confidence=torch.ones_like(recording.confidence))
     assert "every confidence is 1" in warnings_about(tmp_path, certain)
+
+
+@pytest.mark.parametrize(
+    ("place", "where"),
+    [(-1.0, "at (0, 0) or (-1, -1)"), (0.0, "at (0, 0) or (-1, -1)"), (1e15, "far outside of the")],
+)
+def test_detections_where_no_detector_puts_any_are_named(
+    tmp_path: Path, place: float, where: str
+) -> None:
+    recording = Scene(views=3, frames=20).recording()
+    recording.keypoints[:, 1, 4] = place
+    said = warnings_about(tmp_path, recording)
+    assert f"camera cam_2 has 20 detections {where}" in said
+    assert "camera cam_1 has" not in said

@@ -4,7 +4,7 @@ import csv
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
@@ -15,7 +15,7 @@ import pytest
 from scipy.io import savemat
 
 from selfsup_lifting.cli.view_commands import _inspected
-from selfsup_lifting.files import read_recordings
+from selfsup_lifting.files import read_recordings, read_results
 from selfsup_lifting.parse.folders import entries
 from selfsup_lifting.parse.hdf5_heaps import require_sound_heaps
 from selfsup_lifting.parse.matlab import matlab_variable
@@ -23,6 +23,7 @@ from selfsup_lifting.parse.npz import load_npy
 from selfsup_lifting.read_errors import ReadError
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import save_recording
+from selfsup_lifting.skeleton.skeleton_file import find_skeleton
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from tests.selfsup_lifting.files.layouts import WRITERS, write_session
 from tests.selfsup_lifting.strategies import Scene
@@ -261,3 +262,189 @@ def test_a_recording_without_frames_is_refused(tmp_path: Path) -> None:
     empty = replace(recording.frames(slice(0, 0)), name="empty")
     save_recording(tmp_path / "x.npz", empty)
     refused(tmp_path / "x.npz", "the recording 'empty' has no frames")
+
+
+def refused_layout(tmp_path: Path, layout: str, change: Callable[[str], str], match: str) -> None:
+    """Change the text of the first camera's file, and expect a sentence."""
+    folder = session(tmp_path, layout)
+    file = next(path for path in sorted(folder.iterdir()) if path.suffix != ".toml")
+    file.write_text(change(file.read_text()))
+    refused(folder, match)
+
+
+def test_a_truth_is_no_coordinate(tmp_path: Path) -> None:
+    def with_truth(text: str) -> str:
+        frames = json.loads(text)
+        frames[1]["instances"][0]["keypoints"][2][0] = True
+        return json.dumps(frames)
+
+    refused_layout(tmp_path, "mmpose", with_truth, "joint 2: expected a number, got True")
+
+
+def noted(folder: Path) -> list[str]:
+    return [note for result in read_results(str(folder), ReadSettings()) for note in result.notes]
+
+
+def test_points_with_a_negative_confidence_are_said_to_be_missing(tmp_path: Path) -> None:
+    folder = session(tmp_path, "mmpose")
+    file = next(folder.glob("*.json"))
+    frames = json.loads(file.read_text())
+    frames[1]["instances"][0]["keypoint_scores"][2] = -0.9
+    file.write_text(json.dumps(frames))
+    assert any("1 points have a negative confidence: missing" in note for note in noted(folder))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "note"),
+    [
+        ([33.0, 33.0], "the frame rate is 0.0303 per s, usually 1 to 10000; likely cause: times"),
+        ([1 / 30, 1 / 25], "different frame rates are stated, 25, 30 per s; 30 is taken"),
+    ],
+)
+def test_times_in_another_unit_and_different_rates_are_noted(
+    tmp_path: Path, seconds: list[float], note: str
+) -> None:
+    folder = session(tmp_path, "plain_csv")
+    for file, step in zip(sorted(folder.glob("*.csv")), seconds, strict=True):
+        with file.open() as stream:
+            header, *rows = [row for row in csv.reader(stream) if not row[0].startswith("#")]
+        if "time" in header:
+            at = header.index("time")
+            header, *rows = [row[:at] + row[at + 1 :] for row in (header, *rows)]
+        rows = [[*row, str(step * number)] for number, row in enumerate(rows)]
+        with file.open("w", newline="") as stream:
+            csv.writer(stream).writerows([[*header, "time"], *rows])
+    assert any(note in one for one in noted(folder))
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        ("frame,camera,a_x,a_y\n0,,1,2\n", "row 2: expected the name of a camera"),
+        ("frame,_x,_y\n0,1,2\n", "expected a name for every joint, got a blank one"),
+        (
+            "frame,left_a_x,left_a_y,LEFT_A_x,LEFT_A_y,right_a_x,right_a_y\n0,1,2,3,4,5,6\n",
+            r"\.csv: its joints are no skeleton: .* left_a, right_a twice",
+        ),
+        (
+            "scorer,n,n,n\nbodyparts,a,a,a\ncoords,x,y,likelihood\n",
+            "expected rows below the header",
+        ),
+        (
+            "sync_index,port,point_id,img_loc_x,img_loc_y\n0,1,2,3,4\n0,1,2,300,400\n",
+            "frame 0, camera cam_1: the file contains point 2 twice",
+        ),
+    ],
+)
+def test_what_a_table_cannot_mean_is_refused(tmp_path: Path, table: str, sentence: str) -> None:
+    (tmp_path / "tracks.csv").write_text(table)
+    refused(tmp_path / "tracks.csv", sentence)
+
+
+def test_an_analysis_of_sleap_may_have_any_byte_order_but_not_no_joint(tmp_path: Path) -> None:
+    file = tmp_path / "cam_1.h5"
+
+    def write(nodes: int, dtype: str) -> None:
+        with h5py.File(file, "w") as stream:
+            stream["tracks"] = np.full((1, 2, nodes, 3), 300, dtype)
+            stream["node_names"] = np.array([f"node {at}" for at in range(nodes)], "S9")
+
+    write(4, ">f4")
+    (recording,) = read_recordings([str(file)], ReadSettings())
+    assert (recording.keypoints == 300).all()
+    write(0, "<f4")
+    refused(file, "expected at least one joint, got none")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "sentence"),
+    [
+        ({"num_joints": 16}, "`num_joints` is 16, but the poses have 17 joints"),
+        (
+            {"video_metadata": {"v": {"w": 0, "h": -5}}},
+            "expected numbers for `w` and `h`, got {'w': 0",
+        ),
+    ],
+)
+def test_metadata_that_contradict_the_poses_are_refused(
+    tmp_path: Path, metadata: dict[str, object], sentence: str
+) -> None:
+    positions = np.array({"v": {"custom": [np.full((3, 17, 2), 300.0)]}}, dtype=object)
+    file = tmp_path / "data_2d_custom_me.npz"
+    np.savez(file, positions_2d=positions, metadata=np.array(metadata, dtype=object))
+    refused(file, sentence)
+
+
+def test_a_word_among_the_numbers_of_a_label_is_shown(tmp_path: Path) -> None:
+    folder = session(tmp_path, "ultralytics")
+    file = sorted(folder.rglob("*.txt"))[0]
+    line = file.read_text().replace(".", ",", 1)
+    file.write_text(line)
+    refused(folder, "line 1: expected numbers, got '0 ")
+
+
+def test_the_camera_of_one_track_is_not_named_for_a_folder_or_wrongly(tmp_path: Path) -> None:
+    folder = session(tmp_path, "mmpose")
+    settings = ReadSettings(filmed_by="nosuch")
+    with pytest.raises(ReadError, match="`filmed_by` names the camera of a single 2D track"):
+        read_recordings([str(folder)], settings)
+    with pytest.raises(ReadError, match="`filmed_by` must be one of cam_1, cam_2, got 'nosuch'"):
+        read_recordings([str(next(folder.glob("*.json")))], settings)
+
+
+def test_a_copy_of_a_file_is_named_as_another_recording(tmp_path: Path) -> None:
+    folder = session(tmp_path, "mmpose")
+    file = sorted(folder.glob("*.json"))[0]
+    (folder / f"{file.stem} (7).json").write_text(file.read_text())
+    refused(folder, r"by its name, .* \(7\)\.json is of another recording, '.*7'")
+
+
+def test_two_names_of_one_camera_in_a_table_are_shown(tmp_path: Path) -> None:
+    folder = session(tmp_path, "plain_csv")
+    for file in folder.glob("*.csv"):
+        file.unlink()
+    rows = [f"{frame},{name},1,2" for name in ("cam_1", "CAM_1") for frame in range(2)]
+    (folder / "all.csv").write_text("\n".join(["frame,camera,a_x,a_y", *rows]))
+    refused(folder, "cam_1 and CAM_1 are both cam_1")
+
+
+def test_a_camera_without_a_letter_is_found_by_its_whole_name(tmp_path: Path) -> None:
+    folder = session(tmp_path, "mmpose")
+    file = sorted(folder.glob("*.json"))[0]
+    file.rename(folder / "\N{MOVIE CAMERA}.json")
+    calibration = folder / "calibration.toml"
+    text = calibration.read_text(encoding="utf-8").replace('"cam_1"', '"\N{MOVIE CAMERA}"')
+    calibration.write_text(text, encoding="utf-8")
+    (recording,) = read_recordings([str(folder)], ReadSettings())
+    assert recording.cameras.names[0] == "\N{MOVIE CAMERA}"
+
+
+def test_a_blank_path_is_not_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(session(tmp_path, "mmpose"))
+    with pytest.raises(ReadError, match="there is no file or folder ''"):
+        read_recordings([""], ReadSettings())
+
+
+def test_a_damaged_calibration_is_not_taken_for_unknown_detections(tmp_path: Path) -> None:
+    file = tmp_path / "calibration.toml"
+    file.write_text('[cam_0]\nmatrix = "x"\nrotation = [0.0]\ntranslation = [0.0]\n')
+    with pytest.raises(ReadError) as error:
+        _inspected(str(file), ReadSettings())
+    assert str(error.value).startswith(f"{file}: `cam_0.matrix`: expected 3 x 3 finite numbers")
+    (tmp_path / "cameras.txt").write_text("1 PINHOLE 9 9 9 9 4 4\n")
+    (tmp_path / "images.txt").write_text("1 0 0 0 0 0 0 0 1 a.png\n\n")
+    file.unlink()
+    with pytest.raises(ReadError, match=r"images\.txt: `line 1`: expected a quaternion"):
+        _inspected(str(tmp_path), ReadSettings())
+    (tmp_path / "table.csv").write_text("frame;nose\n1;2\n")
+    with pytest.raises(ReadError, match=r"such as `detections:.*\(one of .*detections"):
+        _inspected(str(tmp_path / "table.csv"), ReadSettings())
+
+
+def test_a_skeleton_file_has_no_blank_joint(tmp_path: Path) -> None:
+    file = tmp_path / "paw.toml"
+    file.write_text('joints = ["a", " "]\nbones = []\nroot = ["a"]\n')
+    with pytest.raises(ValueError, match=r"paw\.toml: `joints` must name every joint, got a blank"):
+        find_skeleton(str(file))

@@ -5,6 +5,7 @@ points of hands and face, which follow in the same table, are left out. Missing 
 and no point has a score.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter
@@ -92,6 +93,10 @@ def _view(
     known = [point for point in points if point.number < numbers.shape[2]]
     rows = torch.tensor([point.frame - frames.start for point in known], dtype=torch.long)
     joints = torch.tensor([point.number for point in known], dtype=torch.long)
+    for point, times in Counter((point.frame, point.number) for point in known).items():
+        if times > 1:
+            place = Place(path, frame=point[0], camera=camera)
+            raise place.error(f"the file contains point {point[1]} twice")
     numbers[rows, 0, joints, :2] = torch.tensor([point.pixel for point in known]).reshape(-1, 2)
     view = view_tracks(camera, path, NAME, body, numbers, first_frame=frames.start)
     return replace(view, fps=_frame_rate(points))

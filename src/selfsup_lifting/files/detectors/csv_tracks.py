@@ -99,7 +99,11 @@ def _rows(path: Path) -> list[_Row]:
     _require_header(path, header)
     if len(rows) == 1:
         raise Place(path).error("expected rows below the header, got none")
-    return [_Row(place, dict(zip(header, cells, strict=True))) for place, cells in rows[1:]]
+    found = [_Row(place, dict(zip(header, cells, strict=True))) for place, cells in rows[1:]]
+    for row in found:
+        if not row.cells.get("camera", path.stem).strip():
+            raise row.place.expected("the name of a camera", row.cells["camera"])
+    return found
 
 
 def _joints(header: Mapping[str, str] | Sequence[str]) -> tuple[str, ...]:

@@ -138,6 +138,8 @@ def _require_columns(path: Path, columns: Sequence[Column]) -> None:
 
 
 def _require_rows(path: Path, table: Table) -> None:
+    if not len(table.frames):
+        raise Place(path).error("expected rows below the header, got none")
     shape = (len(table.frames), len(table.columns))
     if table.values.shape != shape or not table.frames:
         raise Place(path).error(

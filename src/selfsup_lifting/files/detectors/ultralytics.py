@@ -97,8 +97,8 @@ def _person(place: Place, line: str, frame: int, joints: int) -> PersonFrame:
         )
     try:
         numbers = [float(word) for word in words]
-    except ValueError as error:
-        raise place.expected("numbers", str(error)) from None
+    except ValueError:
+        raise place.expected("numbers", line) from None
     end = BEFORE + width * joints
     after = words[end:]
     identity = after[-1] if after and after[-1].isdigit() else None

@@ -61,6 +61,12 @@ def _view(
     metadata: dict[str, Any],
 ) -> ViewTracks:
     numbers = _numbers(Place(path, name), positions)
+    joints = metadata.get("num_joints", numbers.shape[1])
+    if joints != numbers.shape[1]:
+        place = Place(path, name)
+        raise place.error(
+            f"`num_joints` is {joints!r}, but the poses have {numbers.shape[1]} joints"
+        )
     body = body_by_count(path, numbers.shape[1], declared)
     view = view_tracks(name, path, NAME, body, numbers[:, None])
     sizes = metadata.get("video_metadata")
@@ -68,10 +74,12 @@ def _view(
     if not isinstance(size, dict) or not {"w", "h"} <= size.keys():
         return view
     try:
-        return replace(view, image_size=(int(size["w"]), int(size["h"])))
+        width, height = int(size["w"]), int(size["h"])
     except (TypeError, ValueError, OverflowError):
-        place = Place(path, f"video_metadata/{name}")
-        raise place.expected("numbers for `w` and `h`", size) from None
+        width = height = 0
+    if min(width, height) < 1:
+        raise Place(path, f"video_metadata/{name}").expected("numbers for `w` and `h`", size)
+    return replace(view, image_size=(width, height))
 
 
 def _numbers(place: Place, positions: Any) -> Float[Tensor, "frames joints 3"]:  # noqa: ANN401 - any content of the pickle

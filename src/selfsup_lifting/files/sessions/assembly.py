@@ -21,6 +21,8 @@ from selfsup_lifting.skeleton.infer import skeleton_by_anatomy
 
 # The frame rate of files that do not state one [1/s].
 USUAL_FPS = 60.0
+# Frame rates of cameras that film motion, slow motion included [1/s].
+USUAL_RATES = (1.0, 10_000.0)
 
 
 def assemble(
@@ -59,6 +61,7 @@ def assemble(
     stated = (fps, *(view.fps for view in aligned), settings.source_fps)
     rates = [one for one in stated if one is not None and LOWEST_FPS <= one <= HIGHEST_FPS]
     rate = next(iter(rates), USUAL_FPS)
+    notes += _notes_on_rates(name, [one for one in stated if one is not None])
     if not rates:
         guess = f"the frame rate is unknown; taken as {rate:g} per s"
         notes.append(f"{name}: {guess}; --source-fps overrules this")
@@ -80,6 +83,22 @@ def assemble(
         )  # fmt: skip
         results.append(ReadResult(recording, people, unscored, tuple(notes)))
     return results
+
+
+def _notes_on_rates(name: str, stated: Sequence[float]) -> Iterator[str]:
+    """Yield what looks wrong with the frame rates that the files and the user state."""
+    different = sorted({f"{rate:.3g}" for rate in stated}, key=float)
+    if len(different) > 1:
+        yield (
+            f"{name}: different frame rates are stated, {', '.join(different)} per s; "
+            f"{stated[0]:.3g} is taken, and frames of the same number are taken to be simultaneous"
+        )
+    low, high = USUAL_RATES
+    if stated and not low <= stated[0] <= high:
+        yield (
+            f"{name}: the frame rate is {stated[0]:.3g} per s, usually {low:g} to {high:g}; likely "
+            "cause: times in another unit than seconds"
+        )
 
 
 def _with_known_skeleton(views: Sequence[ViewTracks]) -> list[ViewTracks]:

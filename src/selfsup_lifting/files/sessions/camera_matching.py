@@ -40,6 +40,8 @@ def match_camera(
     if file in declared:
         return declared[file], ""
     names = [name for name in names if name not in declared.values()]
+    if file in names:  # also one without a word, such as an emoji
+        return file, ""
     return _by_pattern(names, file, pattern) or _by_words(names, file)
 
 

@@ -73,6 +73,11 @@ class _Session:
 
     def read(self, settings: ReadSettings) -> list[ReadResult]:
         """Read every recording of the session."""
+        if settings.filmed_by is not None:
+            raise Place(self.folder).error(
+                "`filmed_by` names the camera of a single 2D track; in a folder, the names of the "
+                "files say their cameras, and --map pairs them"
+            )
         skeleton = settings.detected_skeleton or self.project.skeleton
         sources, notes = preferred(sources_of(self.folder))
         notes += other_folders(self.folder)
@@ -147,11 +152,16 @@ class _Session:
             self._require_cameras(everything, lost)
         if sorted(camera for camera, _ in everything) == sorted(self.rig.cameras.names):
             return {"": dict(everything)}
-        for group in groups.values():
-            self._require_cameras(group, [])
+        for rest, group in groups.items():
+            self._require_cameras(group, [], rest if len(groups) > 1 else None)
         return {rest: dict(group) for rest, group in groups.items()}
 
-    def _require_cameras(self, found: Sequence[tuple[str, Source]], lost: Sequence[Source]) -> None:
+    def _require_cameras(
+        self,
+        found: Sequence[tuple[str, Source]],
+        lost: Sequence[Source],
+        recording: str | None = None,
+    ) -> None:
         """Refuse detections and a calibration with different cameras; the message lists them."""
         counts = Counter(camera for camera, _ in found)
         lacking = [name for name in self.rig.cameras.names if name not in counts]
@@ -161,6 +171,9 @@ class _Session:
             parts = [f"with several detections: {_listed(found, twice)}"] if twice else []
             unread = _unread_sources(self.folder, lacking)
             parts += [f"{name} is in no known format" for name in unread]
+            if recording is not None:
+                files = listed(source.path.name for _, source in found)
+                parts.append(f"by its name, {files} is of another recording, {recording!r}")
             raise self._different_cameras(lacking, names, parts)
 
     def _different_cameras(
@@ -192,16 +205,20 @@ class _Session:
 
     def _by_camera(self, views: Sequence[ViewTracks]) -> dict[str, ViewTracks]:
         """Return the views of a table by their camera; refuse an unknown camera, or one twice."""
-        names, found = self.rig.cameras.names, {}
-        lost = []
+        names = self.rig.cameras.names
+        found: dict[str, ViewTracks] = {}
+        lost, twice = [], []
         for view in views:
             match = match_camera(names, view.camera, declared=self.declared)
             if match is None:
                 lost.append(view.camera)
+            elif match[0] in found:
+                twice.append(f"{found[match[0]].camera} and {view.camera} are both {match[0]}")
             else:
                 found[match[0]] = view
         if len(found) < len(views):
-            raise self._different_cameras([name for name in names if name not in found], lost)
+            lacking = [name for name in names if name not in found]
+            raise self._different_cameras(lacking, lost, twice)
         return found
 
 

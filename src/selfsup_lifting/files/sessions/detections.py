@@ -12,7 +12,7 @@ from selfsup_lifting.files.sessions.assembly import assemble
 from selfsup_lifting.files.sessions.camera_matching import declared_cameras, match_camera
 from selfsup_lifting.files.sessions.project import Project, find_rig
 from selfsup_lifting.files.tracks.view_tracks import Scale, ViewTracks
-from selfsup_lifting.read_errors import Place
+from selfsup_lifting.read_errors import Place, ReadError
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.reader import Reader, ReadResult
 
@@ -85,7 +85,11 @@ def _camera_of(
 ) -> str:
     """Return the camera of a track: the declared one, the one of the same name, or the only one."""
     names = rig.cameras.names
-    if settings.filmed_by is not None and settings.filmed_by in names:
+    if settings.filmed_by is not None:
+        if settings.filmed_by not in names:
+            raise ReadError(
+                f"`filmed_by` must be one of {', '.join(names)}, got {settings.filmed_by!r}"
+            )
         return settings.filmed_by
     name = view.source.name if view.source.name in declared else view.camera
     match = match_camera(names, name, None, declared)

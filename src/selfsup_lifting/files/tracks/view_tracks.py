@@ -149,7 +149,8 @@ def view_tracks(  # noqa: PLR0913 - one argument for each thing in a file
         notes: Notes to which those about the confidences are added.
 
     Returns:
-        The tracks. A joint is missing if its confidence is zero or a coordinate is not finite. A
+        The tracks. A joint is missing if its confidence is not above zero or a coordinate is not
+        finite. A
         finite joint whose confidence is NaN has no score, and counts as certain. Confidences above
         one are divided by a typical largest confidence. Coordinates of at most one are recognized
         as fractions of the image size.
@@ -165,6 +166,9 @@ def view_tracks(  # noqa: PLR0913 - one argument for each thing in a file
     seen = scored | unscored
     keypoints = torch.where(seen[..., None], keypoints, torch.nan)
     confidence = torch.where(scored, confidence, 0.0)
+    negative = int((located & (numbers[..., 2] < 0)).sum())
+    if negative:
+        notes = (*notes, f"{source}: {negative} points have a negative confidence: missing")
     largest = _largest_confidence(confidence)
     if largest > 1:
         notes = (*notes, f"{source}: confidences up to {largest:.3g} were divided by {largest:.3g}")
