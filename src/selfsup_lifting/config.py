@@ -149,6 +149,11 @@ class LossSettings(Bounded):
         Labels.TRIANGULATED, "Target of L_in; truth makes the training supervised",
         "paper: triangulated",
     )  # fmt: skip
+    equal_bones: bool = setting(
+        False, "Correct the labels so that each subject's bones keep their lengths, the same left "
+        "and right",
+        "ours: no; not in the paper",
+    )  # fmt: skip
     input_norm: Norm = setting(
         Norm.SQUARED_L2, "Norm of L_in and L_out", "paper: probably squared L2"
     )

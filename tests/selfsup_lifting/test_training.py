@@ -46,6 +46,19 @@ def test_the_truth_never_reaches_a_self_supervised_recipe(tmp_path: Path, recipe
     assert torch.equal(weights(with_truth), weights(without))
 
 
+def test_equal_bones_change_the_training_without_the_truth(tmp_path: Path) -> None:
+    config = replace(TINY, epochs=1, losses=replace(TINY.losses, equal_bones=True))
+    blind = [replace(one, truth=None) for one in recordings()]
+    trained = [
+        weights(train(settings, some, tmp_path / str(place)))
+        for place, (settings, some) in enumerate(
+            [(config, recordings()), (config, blind), (replace(TINY, epochs=1), recordings())]
+        )
+    ]
+    assert torch.equal(trained[0], trained[1])
+    assert not torch.equal(trained[0], trained[2])
+
+
 def test_the_truth_reaches_the_supervised_recipe(tmp_path: Path) -> None:
     config = RECIPES["supervised"](TINY)
     other = [replace(recording, truth=2 * recording.truth) for recording in recordings()]

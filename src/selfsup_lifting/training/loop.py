@@ -29,6 +29,7 @@ from selfsup_lifting.training.distributed import (
     process_count,
     start_alike,
 )
+from selfsup_lifting.training.equal_bones import with_equal_bones
 from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.model_selection import ModelSelection
 from selfsup_lifting.training.run_folder import opened_run
@@ -97,6 +98,9 @@ def train(  # noqa: PLR0913 - what to learn from, where to save, and what to sho
     ellipsoids = EllipsoidSize(config, selection.training, device)
     recordings = ellipsoids.training
     dataset = build_dataset(recordings, config.losses.labels, config.triangulation)
+    if config.losses.equal_bones:
+        subjects = [one.subject for one in recordings]
+        dataset = with_equal_bones(dataset, subjects, common_skeleton(recordings))
     cameras = _virtual_cameras(config, dataset, recordings, device)
     dataset = dataset.to(device)
     lifter = untrained_lifter(common_skeleton(recordings), config).to(device).train()
