@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
@@ -28,10 +28,14 @@ LAYOUTS = sorted(WRITERS)
 
 
 def filmed(layout: str, scene: Scene) -> Recording:
-    """Film a scene as a layout can tell it: without scores where it has none."""
+    """Film a scene as a layout can tell it: without scores, or joints beyond the picture."""
     recording = replace(scene, skeleton=BODIES[layout]).recording()
     recording.confidence[0, :, 0] = 1.0
     recording.keypoints[0, :, 0] = recording.keypoints[0, :, 0].nan_to_num(500.0)
+    if layout == "mediapipe":
+        size = recording.cameras.image_size[:, None]
+        outside = ((recording.keypoints < 0) | (recording.keypoints > size)).any(dim=-1)
+        recording.keypoints[outside], recording.confidence[outside] = torch.nan, 0.0
     if layout in WITHOUT_SCORES:
         return replace(recording, confidence=(recording.confidence > 0).float())
     return recording
@@ -47,6 +51,7 @@ scenes = st.builds(
 
 
 @given(layout_names, scenes)
+@example("mediapipe", Scene(views=2, frames=4, seed=2, missing=0.0))  # a joint beyond the picture
 def test_a_session_reads_as_it_was_filmed(
     tmp_path_factory: pytest.TempPathFactory, layout: str, scene: Scene
 ) -> None:
