@@ -203,6 +203,7 @@ REAL_FAULTS: dict[str, Callable[[Recording], Recording]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cause", REAL_FAULTS)
 def test_the_cause_is_found_in_the_real_capture(capture_folder: Path, cause: str) -> None:
     (recording,) = read_recordings([str(capture_folder)], ReadSettings())

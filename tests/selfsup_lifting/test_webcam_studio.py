@@ -38,6 +38,7 @@ def layout(request: pytest.FixtureRequest, tmp_path: Path, webcam_folder: Path) 
     return home
 
 
+@pytest.mark.slow
 def test_the_recording_has_the_residuals_of_its_readme(layout: Path) -> None:
     (recording,) = read_recordings([str(layout)], ReadSettings())
     assert (recording.skeleton.name, recording.frame_count) == ("blazepose33", 267)
@@ -47,6 +48,7 @@ def test_the_recording_has_the_residuals_of_its_readme(layout: Path) -> None:
         assert found[name].p90_px == pytest.approx(p90, abs=WITHIN_PX)
 
 
+@pytest.mark.slow
 def test_the_recording_is_inspected_and_triangulated_as_it_is(
     layout: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

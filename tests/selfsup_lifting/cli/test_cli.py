@@ -559,6 +559,7 @@ def test_errors_of_a_simulated_detector_need_simulated_detections(
     assert "the detections of all recordings are real: leave out --noise-level" in said
 
 
+@pytest.mark.slow
 def test_a_lifter_of_simulated_detections_lifts_real_ones(tmp_path: Path, recording: Path) -> None:
     run = str(tmp_path / "run")
     main(["train", "--noise-level", "harsh", "--fps", "1", "--epochs", "1", "--run", run, *SMALL])
