@@ -278,7 +278,6 @@ def test_a_folder_with_a_calibration_alone_can_be_inspected(
         ("clip.mp4", b"\x00\x00\x00\x20ftypisom" + bytes(64), "a video (MP4 or MOV)"),
         ("poses.pkl", b"\x80\x04\x95" + bytes(64), "a Python pickle: its pickle is damaged"),
         ("poses.mat", b"MATLAB 5.0 MAT-file" + bytes(64), "a MATLAB file"),
-        ("rig.toml", b"[cam_0]\nname = 'a'\n", "`cam_0`: expected the key `matrix`"),
     ],
 )
 def test_what_a_file_without_detections_looks_like_is_said(
@@ -290,6 +289,16 @@ def test_what_a_file_without_detections_looks_like_is_said(
         sentence = refused([command, str(path)], capsys)
         assert kind in sentence
         assert sentence.count("nor is it a valid calibration") == 1
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("command", ["triangulate", "inspect"])
+def test_a_damaged_calibration_given_as_data_is_called_no_more_than_that(
+    tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "rig.toml").write_text("[cam_0]\nname = 'a'\n")
+    sentence = refused([command, str(tmp_path / "rig.toml")], capsys)
+    assert sentence.endswith("rig.toml: `cam_0`: expected the key `matrix`, got only name")
 
 
 @pytest.mark.rejects

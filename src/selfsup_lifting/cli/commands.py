@@ -201,9 +201,11 @@ def export(options: ExportOptions) -> None:
         raise ValueError(
             f"{options.onnx}: a model is written as .onnx, not {options.onnx.suffix!r}"
         )
-    for path, _ in wanted.values():
-        if not (path is options.web and options.overwrite and path.is_dir()):
+    for name, (path, _) in wanted.items():
+        if name != "web" or not path.is_dir():
             require_target(path, overwrite=options.overwrite)
+        elif not options.overwrite:
+            raise FileExistsError(f"{path} exists; --overwrite replaces it")
     lifter, report = load_lifter(options.run), {}
     for name, (path, write) in wanted.items():
         difference = write(lifter, path)
