@@ -36,7 +36,7 @@ def require_whole_c3d(path: Path) -> None:
         ReadError: If the file is shorter than its header and its list of parameters say.
     """
     content = path.read_bytes()
-    if len(content) < BLOCK or content[1] != C3D_MARK:
+    if len(content) < BLOCK or content[1] != C3D_MARK or content[0] <= 1:
         raise Place(path).error("expected a C3D file, which begins with a header of 512 bytes")
     start = BLOCK * (content[0] - 1)
     order = ">" if content[start + 3 : start + 4] == BIG_ENDIAN else "<"

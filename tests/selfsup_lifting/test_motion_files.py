@@ -222,3 +222,14 @@ def test_a_joint_twice_is_refused_with_the_file(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace(f"JOINT {names[1]}\n", f"JOINT {names[0]}\n"))
     with pytest.raises(ReadError, match=r"twice\.bvh: its joints are no skeleton: .* twice"):
         load_motion(path)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_c3d_file_whose_parameters_lie_in_its_header_is_refused(
+    tmp_path: Path, first: int
+) -> None:
+    path = tmp_path / "walk.c3d"
+    path.write_bytes(bytes([first, 0x50]) + b"\xff" * 510)
+    with pytest.raises(ReadError, match="expected a C3D file, which begins with a header"):
+        require_whole_c3d(path)
