@@ -82,8 +82,10 @@ def read_commit(run: Path) -> Commit:
         plain = json.loads(content)
         files = {name: Content(**one) for name, one in plain["files"].items()}
         found = Commit(plain["epoch"], plain["step"], files)
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
-        raise ValueError(f"{path} is damaged: it cannot be parsed ({error}); {CAUSES}") from None
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        raise ValueError(
+            f"{path} is damaged: expected JSON with `epoch`, `step` and `files`; {CAUSES}"
+        ) from None
     if found.as_text().encode() != content:
         raise ValueError(f"{path} is damaged: it does not match its own hash; {CAUSES}")
     return found

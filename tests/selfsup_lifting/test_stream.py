@@ -213,6 +213,35 @@ def test_a_line_without_pixels_is_one_sentence(joint: str) -> None:
 
 
 @pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("line", "got"),
+    [
+        ("", r"got no JSON, or a part of it: Expecting value"),
+        ('{"keypoints": [[1', r"got no JSON, or a part of it: Expecting"),
+        (100_000 * "[", r"got no JSON, or a part of it: .*recursion"),
+        ("null", "got null$"),
+        ("[1]", r"got \[1\]$"),
+        ('{"keypoint": []}', r'got \{"keypoint": \[\]\}$'),
+        ('{"keypoints": [[1, 2]], "people": []}', "got .*people"),
+        ('{"people": 3}', r'got \{"people": 3\}$'),
+        ('{"people": [null]}', "got null$"),
+        ('{"keypoints": {}}', r'got \{"keypoints": \{\}\}$'),
+        ('{"keypoints": [[1, 2], [1, 2]]}', "got 2 joints: "),
+        ('{"keypoints": [[1e300, 2]]}', r"got the joint \[1e\+300, 2\], which is too large"),
+    ],
+)
+def test_what_came_instead_of_a_frame_is_said(line: str, got: str) -> None:
+    with pytest.raises(ValueError, match=f"line 7: expected an object .* such lists; {got}"):
+        _parsed(line, 7, 1)
+
+
+def test_a_byte_order_mark_before_the_first_frame_is_passed_over() -> None:
+    pixels, confidence = _parsed('\ufeff{"keypoints": [[1, 2], null]}\n', 1, 2)
+    assert pixels[0, 0].tolist() == [1.0, 2.0]
+    assert confidence.tolist() == [[1.0, 0.0]]
+
+
+@pytest.mark.rejects
 def test_a_stream_is_of_one_camera() -> None:
     recording = Scene(views=2).recording()
     with pytest.raises(ValueError, match="`camera` must have one view, got cam_1, cam_2"):

@@ -1,5 +1,6 @@
 """Which engine computes: the only place that asks for device, dtype, compiler or gradient mode."""
 
+import logging
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -17,6 +18,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+
+_log = logging.getLogger(__name__)
 
 Engine = Literal["traced", "numba", "triton", "reference"]
 
@@ -38,7 +41,7 @@ def choose_engine(tensor: Tensor) -> Engine:
     """Choose what computes on a tensor."""
     if torch.compiler.is_compiling() or type(tensor) not in (Tensor, torch.nn.Parameter):
         return "traced"
-    if tensor.device.type == "cpu" and _has("numba"):
+    if tensor.device.type == "cpu" and _has("numba") and not _is_compiling_switched_off():
         return "numba"
     if tensor.device.type == "cuda" and _has("triton"):
         return "triton"
@@ -76,6 +79,11 @@ def wide_dtype(tensor: Tensor) -> torch.dtype:
 @cache
 def _has(package: str) -> bool:
     return find_spec(package) is not None
+
+
+def _is_compiling_switched_off() -> bool:
+    """Tell whether Numba is to leave loops to Python, which divides by zero with an error."""
+    return os.environ.get("NUMBA_DISABLE_JIT", "0") not in {"", "0"}
 
 
 @cache
@@ -218,8 +226,8 @@ class _cache_folder:  # noqa: N801 - used as a function
         self.config, self.before = numba.config, numba.config.CACHE_DIR
         sources = sorted(Path(__file__).parent.rglob("*.py"))
         text = b"".join(source.read_bytes() for source in sources)
-        home = Path(os.environ.get("XDG_CACHE_HOME", "") or Path("~/.cache").expanduser())
-        self.folder = home / "multiview_geom" / sha256(text).hexdigest()[:16]
+        caches = Path(os.environ.get("XDG_CACHE_HOME", "") or _home() / ".cache")
+        self.folder = caches / "multiview_geom" / sha256(text).hexdigest()[:16]
 
     def __enter__(self) -> bool:
         with suppress(OSError, RuntimeError):
@@ -227,10 +235,30 @@ class _cache_folder:  # noqa: N801 - used as a function
         usable = os.access(self.folder, os.W_OK)
         if usable:
             self.config.CACHE_DIR = str(self.folder)
+        else:
+            _warn_of_compiling(self.folder)
         return usable
 
     def __exit__(self, *_: object) -> None:
         self.config.CACHE_DIR = self.before
+
+
+def _home() -> Path:
+    """Return the user's folder; a user without one, as in a container, can keep nothing."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path(os.devnull)
+
+
+@cache
+def _warn_of_compiling(folder: Path) -> None:
+    """Say once why this process, and every other one, is slow."""
+    _log.warning(
+        "%s cannot be written: loops are compiled in every process, which takes up to a minute; "
+        "set XDG_CACHE_HOME to a folder that can be written",
+        folder,
+    )
 
 
 def flat(tensor: Tensor) -> tuple[Any, tuple[int, ...]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from signal import SIGINT
 
 from selfsup_lifting.cli.parsing import COMMANDS, COMPLETION, PROGRAM, parse_options
+from selfsup_lifting.cli.standard_error import forgive_a_full_disk
 from selfsup_lifting.safe_text import printable
 
 # The exit status after a signal is this plus its number, as in a shell.
@@ -19,6 +20,8 @@ SIGPIPE = 13
 # A thread that waits for others sleeps after so many checks: tens of microseconds. With the usual
 # number of GNU's OpenMP, milliseconds, waiting takes most of the time of a busy machine.
 SPINS = "10000"
+# What tools that build packages set.
+BUILD_DATE = "SOURCE_DATE_EPOCH"
 # Of a longer sentence, as one with thousands of names, this much from its beginning and its end.
 LONGEST_BEGINNING, LONGEST_ENDING = 1500, 300
 
@@ -26,14 +29,17 @@ LONGEST_BEGINNING, LONGEST_ENDING = 1500, 300
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; wrong input ends it with one sentence on stderr and exit status 2."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    forgive_a_full_disk()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a terminal of ASCII shows other letters as escapes
             stream.reconfigure(errors="backslashreplace")
     try:
         _require_working_folder()
+        _require_date()
         _require_command(arguments)
         options = parse_options(arguments or ["--help"])
         _wait_asleep()
+        os.environ["MPLBACKEND"] = "agg"  # pictures are written to files only
         # These import torch, which --help does not need.
         from selfsup_lifting.cli.commands import run
         from selfsup_lifting.cli.terminal import PlainFormatter
@@ -59,6 +65,16 @@ def _require_working_folder() -> None:
         Path.cwd()
     except FileNotFoundError:
         raise ValueError("the working folder was deleted; change to another one") from None
+
+
+def _require_date() -> None:
+    """Refuse an environment with a date that NumPy and matplotlib end on, in their own words."""
+    date = os.environ.get(BUILD_DATE, "0")
+    if not (date.isascii() and date.isdigit()):
+        raise ValueError(
+            f"the environment variable {BUILD_DATE} must be a whole number of seconds since 1970, "
+            f"got {date!r}"
+        )
 
 
 def _sentence(error: ValueError | OSError) -> str:

@@ -1,8 +1,9 @@
 """`predict RUN -`: a JSON object per frame in, a JSON object per frame out, without delay."""
 
 import json
+import math
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -15,6 +16,8 @@ from selfsup_lifting.cli.options import PredictOptions, choose
 from selfsup_lifting.evaluation.evaluate import nan_to_none
 from selfsup_lifting.export import AXES, standard_deviations
 from selfsup_lifting.inference import placed_in_camera
+from selfsup_lifting.parse.json_values import LARGEST_NUMBER
+from selfsup_lifting.safe_text import printable
 from selfsup_lifting.stream import PoseStream, StreamedPose
 from selfsup_lifting.training.checkpoint import load_lifter
 
@@ -22,8 +25,10 @@ STANDARD_INPUT = "-"
 PLACE = "standard input, line"
 # A joint is u, v, and perhaps its confidence.
 JOINT_LENGTHS = (2, 3)
-# What is shown of a wrong one.
-LONGEST_JOINT = 60
+# Characters that are shown of a wrong value.
+LONGEST_SHOWN = 60
+# PowerShell begins its output with it.
+BYTE_ORDER_MARK = "\ufeff"
 # Digits of a coordinate: a tenth of a millimeter.
 DIGITS = 4
 
@@ -73,17 +78,35 @@ def _camera(options: PredictOptions) -> Cameras:
 def _parsed(line: str, number: int, joints: int) -> tuple[Tensor, Tensor]:
     """Read the people of a frame: their pixels, and the confidences of their joints."""
     try:
-        found: Mapping[str, Any] = json.loads(line)
-        listed = found["people"] if "people" in found else [found["keypoints"]]
-        rows = [_joint(joint) for person in listed for joint in person]
-        values = torch.tensor(rows).reshape(len(listed), joints, 3)
-    except (ValueError, TypeError, LookupError, RuntimeError, OverflowError) as error:
+        people = _people(line, joints)
+        rows = [_joint(joint) for person in people for joint in person]
+    except ValueError as error:
         raise ValueError(
             f"{PLACE} {number}: expected an object with `keypoints`, a list of {joints} joints "
-            f"[u, v] or [u, v, confidence] or null, or with `people`, a list of such lists "
-            f"({type(error).__name__}: {error})"
+            f"[u, v] or [u, v, confidence] or null, or with `people`, a list of such lists; {error}"
         ) from None
+    values = torch.tensor(rows).reshape(len(people), joints, 3)
     return values[..., :2], values[..., 2]
+
+
+def _people(line: str, joints: int) -> list[list[Any]]:
+    """Return the joints of each person, not yet checked; a ValueError says what came instead."""
+    try:
+        found = json.loads(line.removeprefix(BYTE_ORDER_MARK))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"got no JSON, or a part of it: {error}") from None
+    match found:
+        case {"keypoints": list(person)} if "people" not in found:
+            people = [person]
+        case {"people": list(people)} if "keypoints" not in found:
+            pass
+        case _:
+            raise ValueError(f"got {_shown(found)}")
+    for person in people:
+        if not isinstance(person, list) or len(person) != joints:
+            count = f"{len(person)} joints: " if isinstance(person, list) else ""
+            raise ValueError(f"got {count}{_shown(person)}")
+    return people
 
 
 def _joint(joint: Any) -> tuple[float, float, float]:  # noqa: ANN401 - any JSON
@@ -91,9 +114,15 @@ def _joint(joint: Any) -> tuple[float, float, float]:  # noqa: ANN401 - any JSON
         return torch.nan, torch.nan, 0.0
     plain = isinstance(joint, list) and all(type(one) in {int, float} for one in joint)
     if not plain or len(joint) not in JOINT_LENGTHS or not all(one >= 0 for one in joint[2:]):
-        raise ValueError(f"got the joint {str(joint)[:LONGEST_JOINT]}")
-    u, v, *rest = joint
-    return float(u), float(v), float(rest[0]) if rest else 1.0
+        raise ValueError(f"got the joint {_shown(joint)}")
+    if any(LARGEST_NUMBER < abs(one) < math.inf for one in joint):
+        raise ValueError(f"got the joint {_shown(joint)}, which is too large to be true")
+    u, v, *rest = map(float, joint)
+    return u, v, rest[0] if rest else 1.0
+
+
+def _shown(value: object) -> str:
+    return printable(json.dumps(value)[:LONGEST_SHOWN])
 
 
 def _placed(coordinates: str, pose: StreamedPose, camera: Cameras) -> Float[Tensor, "joints 3"]:

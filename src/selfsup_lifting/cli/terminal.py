@@ -9,12 +9,17 @@ from rich.segment import Segment
 
 from selfsup_lifting.safe_text import printable
 
+# Characters in a line of a terminal of unknown width.
+USUAL_WIDTH = 80
+
 
 class Terminal(Console):
     """A console without markup, on which text has no control characters."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the options of rich's console
         super().__init__(highlight=False, markup=False, **options)
+        if not self.width:  # rich prints nothing if the environment's COLUMNS is 0
+            self.width = USUAL_WIDTH
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None

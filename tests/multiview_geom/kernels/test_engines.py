@@ -373,3 +373,26 @@ def test_functions_that_another_module_compiles_keep_the_meaning_of_their_names(
         used_here = own.keys() & set(unwrap(function).__code__.co_names)
         for used in used_here - {"sqrt", "where"}:  # the engine replaces these two
             assert names[used] is own[used], f"{function.__qualname__} uses {used}"
+
+
+@pytest.mark.skipif(find_spec("numba") is None, reason="nothing is compiled")
+@pytest.mark.parametrize("caches", [os.devnull, ""])
+def test_compiling_without_a_folder_that_can_be_written_is_said_once(
+    caches: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", caches)
+    monkeypatch.setattr(Path, "home", no_home)
+    engines._warn_of_compiling.cache_clear()
+    for _ in range(2):
+        with engines._cache_folder(import_module("numba")) as keep:
+            assert not keep
+    (said,) = caplog.messages
+    assert said.endswith("set XDG_CACHE_HOME to a folder that can be written")
+
+
+def test_without_numbas_compiler_the_reference_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    assert engines.choose_engine(torch.zeros(1)) == "reference"

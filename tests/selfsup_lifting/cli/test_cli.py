@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import Field, fields, replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ import torch
 from multiview_geom import save_cameras
 from selfsup_lifting.cli import commands, main, track_commands
 from selfsup_lifting.cli.commands import run as run_command
+from selfsup_lifting.cli.output import messages
 from selfsup_lifting.cli.parsing import COMMANDS, parse_options
-from selfsup_lifting.cli.terminal import PlainFormatter
+from selfsup_lifting.cli.terminal import PlainFormatter, Terminal
 from selfsup_lifting.config import Config
 from selfsup_lifting.evaluation import evaluate
 from selfsup_lifting.evaluation.ablation import Row
@@ -728,6 +730,46 @@ def test_a_working_folder_that_was_deleted_is_named(
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
     assert "the working folder was deleted" in refused(["inspect", "."], capsys)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("date", ["abc", "", "-1", "\u0661"])
+def test_a_date_of_the_environment_that_is_none_is_named(
+    date: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", date)
+    assert f"seconds since 1970, got {date!r}" in refused(["inspect", "."], capsys)
+
+
+def test_a_backend_of_matplotlib_that_is_none_ends_no_report(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MPLBACKEND", "screen")
+    refused(["inspect", "nowhere"], capsys)
+    assert os.environ["MPLBACKEND"] == "agg"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_below_standard_error_ends_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Path("/dev/full").open("w", buffering=1) as full:
+        monkeypatch.setattr("sys.stderr", full)
+        monkeypatch.setattr("sys.__stderr__", full)
+        with pytest.raises(SystemExit) as ended:
+            main(["inspect", "nowhere"])
+        messages.print("more")
+        assert sys.stderr is not full
+        sys.stderr.write("even more\n")
+    assert ended.value.code == 2
+
+
+@pytest.mark.parametrize("columns", ["0", "00"])
+def test_a_terminal_without_width_shows_everything(
+    columns: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    shown = StringIO()
+    Terminal(file=shown).print("left knee")
+    assert shown.getvalue() == "left knee\n"
 
 
 @pytest.mark.rejects

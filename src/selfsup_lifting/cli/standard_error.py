@@ -1,0 +1,31 @@
+"""Standard error, on which a full disk ends no work."""
+
+import sys
+from io import BufferedWriter, FileIO, TextIOWrapper
+from typing import Any
+
+
+class _LossyFile(FileIO):
+    """A file that takes what the system refuses, as on a full disk: nobody else could be told."""
+
+    def write(self, content: Any, /) -> int:  # noqa: ANN401 - bytes in any container
+        """Write, and return how many bytes were taken."""
+        try:
+            return super().write(content)
+        except BrokenPipeError:  # nobody reads further, and a command ends
+            raise
+        except OSError:
+            return memoryview(content).nbytes
+
+
+def forgive_a_full_disk() -> None:
+    """Let messages be lost that cannot be written; results and exit statuses are kept."""
+    stream = sys.stderr
+    if stream is not sys.__stderr__ or not isinstance(stream, TextIOWrapper):
+        return
+    written: object = stream.buffer  # without a buffer if PYTHONUNBUFFERED is set
+    if type(getattr(written, "raw", written)) is FileIO:  # no console of Windows
+        file = BufferedWriter(_LossyFile(stream.fileno(), "wb", closefd=False))
+        sys.stderr = TextIOWrapper(
+            file, stream.encoding, stream.errors, line_buffering=True, write_through=True
+        )
