@@ -108,7 +108,8 @@ def command_of(part: str, *, rehearse: bool) -> list[str]:
     if part == "tests":
         tests = "tests/multiview_geom/kernels/test_accelerators.py"
         plain = ["-o", "addopts=--import-mode=importlib", "-p", "no:cacheprovider"]
-        shared = ["-p", "no:benchmark", "-n", "8"]  # most of the time goes into compiling
+        # Most of the time goes into compiling; a rehearsal compiles nothing.
+        shared = ["-p", "no:benchmark", "-n", "0" if rehearse else "8"]
         return ["-m", "pytest", "-q", *plain, *shared, tests]
     if part in {"losses", "training_step", "schedule"}:
         end = ["--device", "cpu", "--quick"] if rehearse else ["--device", "cuda"]

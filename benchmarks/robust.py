@@ -111,21 +111,21 @@ def wrong(count: int) -> Table:
     return table
 
 
-def pairs(count: int) -> Table:
+def pairs(count: int, runs: int) -> Table:
     """Measure the time for several numbers of view pairs."""
     columns = ("us / point", "ns / pair and view", "median [mm]")
     table = Table(f"Pairs tried: {count} points, 30 % wrong, float32, one thread", columns)
     for views, limits in ((16, (16, 32, 64, 128)), (64, (64, 128, 256, 512, 1024, 2048))):
         scene = filmed(views, count, 0.3, torch.float32)
         for limit in limits:
-            seconds, points = timed(scene, max_pairs=limit)
+            seconds, points = timed(scene, limit, runs)
             each = 1e9 * seconds / (count * limit * views)
             row = [1e6 * seconds / count, each, median_mm(points, scene)]
             table.rows[f"{views} cameras, {limit} pairs"] = row
     return table
 
 
-def timed(scene: Scene, max_pairs: int = 128) -> tuple[float, Tensor]:
+def timed(scene: Scene, max_pairs: int, runs: int) -> tuple[float, Tensor]:
     """Return the median time [s], and the points."""
     solve = partial(
         triangulate_robust,
@@ -134,7 +134,7 @@ def timed(scene: Scene, max_pairs: int = 128) -> tuple[float, Tensor]:
         threshold=4 * NOISE_PX,
         max_pairs=max_pairs,
     )
-    return measure(solve, RUNS).median, solve().points
+    return measure(solve, runs).median, solve().points
 
 
 def beside_aniposelib(python: Path, count: int) -> Table:
@@ -206,7 +206,8 @@ def main() -> None:
     options = parser.parse_args()
     count = 500 if options.quick else options.points
     torch.set_num_threads(1)
-    tables = [clean(count), wrong(count), pairs(count // 10)]
+    runs = 1 if options.quick else RUNS
+    tables = [clean(count), wrong(count), pairs(count // 10, runs)]
     for peer, (compare, share) in PEERS.items():
         python = getattr(options, peer.replace("-", "_"))
         if python is None:

@@ -16,9 +16,31 @@ settings.register_profile("ci", settings.get_profile("ci"), max_examples=20, dea
 settings.register_profile("nightly", max_examples=2000, deadline=None, print_blob=True)
 # The shape-checked run asks what every annotation says, which few examples tell.
 settings.register_profile("shapes", max_examples=3, deadline=None, derandomize=True)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "dev"))
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "dev")
+settings.load_profile(PROFILE)
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+# The fixtures of the folders in it.
+RECORDED = {"capture_folder", "mocap_folder", "webcam_folder", "operating_room_folder"}
+
+
+@pytest.hookimpl(trylast=True)  # after -m and -k
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In the shape-checked run, leave out what calls the same functions once more.
+
+    These are long recordings, and all parameters of a test but the first and the last ones. A case
+    of the contract is another function, so each is kept.
+    """
+    if PROFILE != "shapes":
+        return
+    alike: dict[tuple[object, ...], list[pytest.Item]] = {}
+    for item in items:
+        if isinstance(item, pytest.Function) and RECORDED.isdisjoint(item.fixturenames):
+            case = item.callspec.params.get("case") if hasattr(item, "callspec") else None
+            alike.setdefault((item.path, item.originalname, case), []).append(item)
+    kept = {item for group in alike.values() for item in (group[0], group[-1])}
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = [item for item in items if item in kept]
 
 
 @pytest.fixture

@@ -35,7 +35,6 @@ PAGES = [
         ("procrustes", "solver='ours'"),
         ("projection", "way='ours'"),
         ("latency", "way='onnxruntime'"),
-        ("schedule", "schedule_steps=2000"),
     ],
 )
 def test_a_quick_run_ends_well(script: str, row: str) -> None:

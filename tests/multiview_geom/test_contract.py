@@ -11,12 +11,13 @@ from inspect import signature
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
 import multiview_geom as mg
 from tests.multiview_geom.strategies import UP, Cloud, Ring, Sightings, sightings
+from tests.profiles import at_most
 
 Arguments = dict[str, Tensor]
 
@@ -507,7 +508,7 @@ def test_autocast_changes_nothing(case: Case) -> None:
 
 
 @differentiable
-@settings(max_examples=5)
+@at_most(5)
 @given(scene=sightings)
 def test_the_gradient_is_the_slope(case: Case, scene: Sightings) -> None:
     assert gradcheck(_floating(case), _leaves(case, scene), atol=1e-4, rtol=1e-4)

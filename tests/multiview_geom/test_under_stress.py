@@ -28,7 +28,7 @@ from tests.multiview_geom.test_contract import (
     every_case,
 )
 
-EXAMPLES = {"nightly": 100_000, "shapes": 10}.get(os.environ.get("HYPOTHESIS_PROFILE", ""), 25)
+EXAMPLES = {"nightly": 100_000, "shapes": 3}.get(os.environ.get("HYPOTHESIS_PROFILE", ""), 25)
 # Points of any dimension, and a case that makes its matrix symmetric first.
 ANY_LAST_AXIS = {
     "to_homogeneous", "from_homogeneous", "generalized_procrustes", "smallest_eigenvector",

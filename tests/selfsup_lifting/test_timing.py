@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
@@ -15,6 +15,7 @@ from selfsup_lifting.files import read_results
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording, save_recording
 from selfsup_lifting.timing import _pairs, camera_delays, in_step, synchronized
+from tests.profiles import at_most
 
 # How far an estimate may be off, with the usual noise of a detector [frames].
 CLOSE = 0.1
@@ -27,7 +28,7 @@ def filmed(views: int) -> Recording:
     return recording.select_views(recording.cameras.names[:views])
 
 
-@settings(max_examples=10)
+@at_most(10)
 @given(
     st.lists(st.floats(-6.0, 6.0), min_size=2, max_size=4),
 )

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -20,13 +20,14 @@ from multiview_geom import (
 from tests.multiview_geom.bundle_adjustment.scenes import cloud, deviation, noise_like, with_lens
 from tests.multiview_geom.strategies import Rig, Ring, Staircase, numbers
 from tests.multiview_geom.tolerances import assert_close
+from tests.profiles import at_most
 
 EXACT = 1e-6
 RIGS = st.builds(Ring, views=st.integers(2, 5), radius=numbers(3, 5), height=numbers(0, 2))
 RIGS |= st.just(Staircase())
 
 
-@settings(max_examples=8)  # each takes about a second
+@at_most(8)  # each takes about a second
 @given(RIGS.filter(lambda rig: rig != Ring(views=2)), st.booleans(), st.integers(0, 2**16))
 def test_exact_pixels_give_the_true_rig(rig: Rig, fisheye: bool, seed: int) -> None:  # noqa: FBT001 - drawn
     truth = with_lens(_not_opposite(rig.cameras()), fisheye=fisheye)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
@@ -37,6 +37,7 @@ from tests.multiview_geom.strategies import (
     weights,
 )
 from tests.multiview_geom.tolerances import assert_close
+from tests.profiles import at_most
 
 Loss = LinearLoss | HuberLoss | CauchyLoss
 
@@ -49,7 +50,7 @@ SCENE = Sightings(
 )
 
 losses = st.sampled_from([LinearLoss(), HuberLoss(2.0), CauchyLoss(5.0)])
-few = settings(max_examples=6)
+few = at_most(6)
 """Every drawn scene is an optimisation."""
 
 ring_sightings = st.builds(Sightings, rig=rings, cloud=clouds(), noise=noises, weights=weights)
