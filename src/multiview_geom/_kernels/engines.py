@@ -100,16 +100,17 @@ def numba_functions(module: str) -> dict[str, Any]:
         for name, function in list(names.items()):
             if _is_own(function):
                 copy = _copy(function, names)
-                # A call that stays a call would keep the loop around it from becoming vectors;
-                # and only the module's own functions are called from Python.
+                # Arithmetic becomes part of the loop around it, which must become vectors; loops
+                # stay functions of their own. Python calls only the module's own functions.
                 inner = function.__module__ != module
+                arithmetic = not function.__module__.rpartition(".")[2].startswith("cpu")
                 options: dict[str, Any] = {"no_cfunc_wrapper": True, "no_cpython_wrapper": inner}
                 names[name] = numba.njit(
                     nogil=True,
                     fastmath=FAST_MATH,
                     error_model="numpy",
                     cache=keep,
-                    forceinline=inner,
+                    forceinline=arithmetic,
                     **options,
                 )(copy)
     return names
