@@ -16,8 +16,10 @@ SAME_POSITION = 1e-3
 """Distance between cameras, as a share of the size of the rig, below which they coincide."""
 UNIT_RATIO = 100.0
 """Ratio of translations above which units differ; meters to millimeters is 1000."""
-MOST_STRETCHED = 100.0
+MOST_STRETCHED = 5.0
 """Largest ratio of the focal lengths of one camera, and of the skew and a focal length."""
+SHORTEST_FOCAL = 0.1
+"""Least focal length, as a share of the width of the image; a fisheye of 180 degrees has 0.32."""
 FOLD_SAMPLES = 65
 """Samples per side of the image at which a lens is checked."""
 
@@ -174,7 +176,8 @@ def _rotations(rig: Cameras) -> Iterator[CameraIssue]:
 
 
 def _focal_lengths(rig: Cameras) -> Iterator[CameraIssue]:
-    for name, K in zip(rig.names, rig.intrinsics, strict=True):
+    widths = [0] * rig.views if rig.image_size is None else rig.image_size[:, 0].tolist()
+    for name, K, width in zip(rig.names, rig.intrinsics, widths, strict=True):
         if min(K[0, 0], K[1, 1]) <= 0:
             problem = f"focal lengths {K[0, 0]:g} and {K[1, 1]:g} px are not positive"
             yield _issue(CameraIssueKind.FOCAL_LENGTH, name, problem)
@@ -183,6 +186,9 @@ def _focal_lengths(rig: Cameras) -> Iterator[CameraIssue]:
                 f"focal lengths {K[0, 0]:g} and {K[1, 1]:g} px and skew {K[0, 1]:g} px do not fit "
                 "together"
             )
+            yield _issue(CameraIssueKind.FOCAL_LENGTH, name, problem)
+        elif K[0, 0] < SHORTEST_FOCAL * width:
+            problem = f"a focal length of {K[0, 0]:g} px in an image {width} px wide: millimeters?"
             yield _issue(CameraIssueKind.FOCAL_LENGTH, name, problem)
 
 

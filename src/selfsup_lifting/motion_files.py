@@ -69,8 +69,12 @@ def load_motion(path: Path) -> SavedTracks:
 def _load_trc(path: Path) -> SavedTracks:
     lines = [line.split("\t") for line in read_text(path).splitlines()]
     place = Place(path)
-    if len(lines) < TRC_HEADER or not lines[0][0].startswith("PathFileType"):
+    if not lines or not lines[0][0].startswith("PathFileType"):
         raise place.error("expected a TRC file, which begins with PathFileType")
+    if len(lines) < TRC_HEADER:
+        raise place.error(
+            f"expected {TRC_HEADER} lines of header, got {len(lines)}; the file is cut short"
+        )
     header = dict(zip(map(str.strip, lines[1]), lines[2], strict=False))
     meters = _meters(place, "Units", header.get("Units", ""))
     names = [name.strip() for name in lines[3][2:] if name.strip()]
@@ -94,6 +98,11 @@ def _meters(place: Place, key: str, unit: str) -> float:
 
 
 def _trc_row(place: Place, row: Sequence[str], count: int) -> list[float]:
+    known = len("\t".join(row).rstrip("\t").split("\t")) - 2
+    if known > 0 and known % 3 and known < count:
+        raise place.error(
+            f"expected 3 numbers per marker, got {known} in a row; the file is cut short"
+        )
     cells = [*row[2:], *[""] * count][:count]
     return [_number(place, cell) if cell.strip() else torch.nan for cell in cells]
 

@@ -12,10 +12,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from selfsup_lifting.parse.npz import load_npz
+from selfsup_lifting.parse.text import beginning
 from selfsup_lifting.parse.unpacking import require_written
 from selfsup_lifting.read_errors import Place, ReadError
 from selfsup_lifting.skeleton.skeletons import Skeleton
 
+# What a table of tracks begins with: its description in JSON.
+DESCRIPTION = "# {"
 # The errors that reading a damaged file can raise.
 DAMAGE = (OSError, KeyError, TypeError, ValueError)
 
@@ -40,11 +43,14 @@ class SavedTracks:
 
 
 def holds_tracks(path: Path) -> bool:
-    """Return whether a file holds 3D tracks that `save_tracks` wrote as NPZ or CSV."""
+    """Return whether a file holds 3D tracks that `save_tracks` wrote as NPZ or CSV.
+
+    A damaged table that begins as theirs does holds some too: reading it says what is wrong.
+    """
     try:
         return path.is_file() and path.suffix in _READERS and _READERS[path.suffix](path) != {}
     except DAMAGE:
-        return False
+        return path.suffix == ".csv" and beginning(path, ".csv").startswith(DESCRIPTION)
 
 
 def load_tracks(path: Path) -> SavedTracks:
@@ -87,7 +93,7 @@ def _read_csv(path: Path) -> dict[str, Any]:
     require_written(path)
     with path.open(encoding="utf-8") as file:
         first = file.readline()
-        if not first.startswith("# {"):
+        if not first.startswith(DESCRIPTION):
             return {}
         names = next(csv.reader([file.readline()]))
         positions = [at for at, name in enumerate(names) if name.endswith(("_x", "_y", "_z"))]

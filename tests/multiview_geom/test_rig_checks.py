@@ -125,6 +125,16 @@ def test_focal_lengths_that_do_not_fit_together_are_found() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("x", "y", "kinds"), [(8.0, 8.0, 1), (1145.0, 114.5, 1), (320.0, 320.0, 0)]
+)
+def test_focal_lengths_in_another_unit_are_found(x: float, y: float, kinds: int) -> None:
+    rig = Ring().cameras()
+    rig.intrinsics[0, 0, 0], rig.intrinsics[0, 1, 1] = x, y
+    found = [names for kind, names in issues_of(rig) if kind is CameraIssueKind.FOCAL_LENGTH]
+    assert found == [("cam_1",)] * kinds
+
+
 def test_cameras_at_one_place_are_found() -> None:
     rig = Ring().cameras().select([0, 1, 1])
     assert issues_of(replace(rig, names=("a", "b", "c"))) == [

@@ -67,6 +67,19 @@ def test_a_row_may_end_early(tmp_path: Path) -> None:
     assert points[3, 1:].isnan().all()
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (MARKERS + "3\t0.02\t0\t12", "expected 3 numbers per marker, got 2 in a row"),
+        (MARKERS[:60], "lines of header"),
+    ],
+)
+def test_a_file_that_is_cut_short_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "plate.trc").write_text(text)
+    with pytest.raises(ReadError, match=f"plate.trc: .*{said}.*; the file is cut short"):
+        load_motion(tmp_path / "plate.trc")
+
+
 @pytest.mark.parametrize("rate", ["1e-320", "1e308", "nan", "-30"])
 def test_a_rate_that_no_camera_has_is_refused(tmp_path: Path, rate: str) -> None:
     (tmp_path / "plate.trc").write_text(MARKERS.replace("100.00", rate))

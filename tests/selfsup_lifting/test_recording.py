@@ -198,3 +198,22 @@ def test_a_pickled_file_is_refused(tmp_path: Path) -> None:
     np.savez(path, description=np.array({"format": 1}, dtype=object))
     with pytest.raises(ReadError, match="is not a recording"):
         load_recording(path)
+
+
+def test_numbers_in_another_byte_order_are_read(tmp_path: Path) -> None:
+    save_recording(tmp_path / "recording.npz", Scene().recording())
+    with np.load(tmp_path / "recording.npz") as file:
+        arrays = {**file, "keypoints": file["keypoints"].astype(">f4")}
+    np.savez(tmp_path / "other.npz", **arrays)
+    assert_close(load_recording(tmp_path / "other.npz").keypoints, Scene().recording().keypoints)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("kind", [str, object])
+def test_an_array_without_numbers_is_named(tmp_path: Path, kind: type) -> None:
+    save_recording(tmp_path / "recording.npz", Scene().recording())
+    with np.load(tmp_path / "recording.npz") as file:
+        arrays = {**file, "keypoints": file["keypoints"].astype(kind)}
+    np.savez(tmp_path / "other.npz", **arrays)
+    with pytest.raises(ReadError, match=r"other\.npz, keypoints: expected an array of numbers"):
+        load_recording(tmp_path / "other.npz")

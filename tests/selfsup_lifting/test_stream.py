@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ from hypothesis import given
 from torch.testing import assert_close
 
 from multiview_geom import camera_to_world, save_cameras
-from selfsup_lifting.cli import main
-from selfsup_lifting.cli.stream_command import _parsed
-from selfsup_lifting.config import LifterSettings
+from selfsup_lifting.cli import main, stream_command
+from selfsup_lifting.cli.options import PredictOptions
+from selfsup_lifting.cli.stream_command import _parsed, predict_stream
+from selfsup_lifting.config import Config, LifterSettings
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.inference import lift, lift_covariances
 from selfsup_lifting.pose_refinement import measure_body, refine_poses
@@ -233,6 +235,17 @@ def test_a_line_without_pixels_is_one_sentence(joint: str) -> None:
 def test_what_came_instead_of_a_frame_is_said(line: str, got: str) -> None:
     with pytest.raises(ValueError, match=f"line 7: expected an object .* such lists; {got}"):
         _parsed(line, 7, 1)
+
+
+@pytest.mark.rejects
+def test_options_that_change_nothing_in_a_stream_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_command, "load_config", lambda _: Config())
+    read = replace(ReadSettings(), cameras=tmp_path / "rig.toml", fps=10.0)
+    options = PredictOptions(run=tmp_path, keypoints="-", out=(tmp_path / "p.csv",), read=read)
+    with pytest.raises(ValueError, match="beside it, `out` and `fps` cannot be given"):
+        predict_stream(options)
 
 
 def test_a_byte_order_mark_before_the_first_frame_is_passed_over() -> None:

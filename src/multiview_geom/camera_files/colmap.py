@@ -80,8 +80,18 @@ def _pose_lines(path: Path) -> Iterator[tuple[FilePlace, str]]:
         if is_pose_line:
             images += 1
             yield place, line
+        elif len(words := line.split(maxsplit=IMAGE)) >= IMAGE and not _is_number(words[IMAGE - 1]):
+            raise place.expected("the 2D points of an image in every second line", line)
         require_few_images(place, images)
         is_pose_line = not is_pose_line
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _lens(place: FilePlace, words: list[str]) -> ColmapLens:

@@ -7,11 +7,10 @@ import torch
 from torch import Tensor
 
 from multiview_geom.camera_files.place import FilePlace
-from multiview_geom.camera_files.records import CameraRecord
+from multiview_geom.camera_files.records import CameraRecord, rotation_of_quaternion
 from multiview_geom.camera_files.values import image_size
 from multiview_geom.conventions import COLMAP_PARAMETERS, ColmapCameras, from_colmap
 from multiview_geom.lenses.lens import Lens
-from multiview_geom.rotations import rotation_from_quaternion
 
 MOST_IMAGES = 10_000
 
@@ -46,9 +45,8 @@ def colmap_lens(
 
 def colmap_view(place: FilePlace, name: str, pose: Tensor, lens: ColmapLens) -> CameraRecord:
     """Return a view from quaternion and translation, seven numbers."""
-    if not pose[:4].any():
-        raise place.expected("a quaternion that is not zero", pose[:4].tolist())
-    return CameraRecord(name, lens[0], rotation_from_quaternion(pose[:4]), pose[4:], *lens[1:])
+    rotation = rotation_of_quaternion(place, pose[:4])
+    return CameraRecord(name, lens[0], rotation, pose[4:], *lens[1:])
 
 
 def require_few_images(place: FilePlace, images: int) -> None:

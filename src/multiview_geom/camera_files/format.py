@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from zipfile import is_zipfile
 
-from multiview_geom.camera_files.file_kinds import LONGEST_SIGNATURE, UTF_16, binary_kind
+from multiview_geom.camera_files.file_kinds import LONGEST_SIGNATURE, UTF_16, ZIP, binary_kind
 from multiview_geom.camera_files.opencv_nodes import parse_yaml
 from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.camera_files.records import CameraRecord
@@ -153,7 +154,8 @@ def read_text(path: Path) -> str:
         start = file.read(LONGEST_SIGNATURE)
     kind, encoding = binary_kind(start), _encoding(start)
     if kind is not None:
-        raise FilePlace(path).expected("a calibration", kind)
+        cut_off = " that is cut off" if start.startswith(ZIP) and not is_zipfile(path) else ""
+        raise FilePlace(path).expected("a calibration", kind + cut_off)
     size = path.stat().st_size
     if size > LARGEST_FILE:
         raise FilePlace(path).expected(f"at most {LARGEST_FILE} bytes", f"{size} bytes")

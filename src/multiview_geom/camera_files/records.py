@@ -9,6 +9,7 @@ from torch import Tensor
 from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.cameras import Cameras
 from multiview_geom.lenses.lens import Lens
+from multiview_geom.rotations import rotation_from_quaternion
 
 ROUND_OFF = 1e-6
 LARGEST = 1e15
@@ -37,6 +38,13 @@ class CameraRecord:
 def focal_matrix(fx: float, fy: float, cx: float, cy: float, skew: float = 0.0) -> Tensor:
     """Build K from focal lengths, principal point and skew [px]."""
     return torch.tensor([[fx, skew, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]], dtype=torch.float64)
+
+
+def rotation_of_quaternion(place: FilePlace, quaternion: Tensor) -> Tensor:
+    """Return the rotation matrix of a quaternion w, x, y, z, which may have any length but zero."""
+    if not quaternion.any():
+        raise place.expected("a quaternion that is not zero", quaternion.tolist())
+    return rotation_from_quaternion(quaternion)
 
 
 def five_coefficients(cameras: Cameras) -> Tensor:

@@ -33,6 +33,7 @@ def read(source: CameraSource) -> list[CameraRecord]:
     """Read the camera of the file, with the name inside."""
     place, tree = source.place, source.yaml
     table(place, tree, "camera_matrix", "image_width", "image_height")
+    _require_whole_pictures(place, tree)
     lens = _lens(place.at("distortion_model"), tree.get("distortion_model", "plumb_bob"))
     sides = [number(place.at(key), tree[key]) for key in ("image_width", "image_height")]
     rotation, translation = _pose(place, tree)
@@ -46,6 +47,19 @@ def read(source: CameraSource) -> list[CameraRecord]:
         lens=lens,
     )
     return [record]
+
+
+def _require_whole_pictures(place: FilePlace, tree: dict[str, object]) -> None:
+    """Refuse pictures that are smaller than those of the calibration; 0 stands for their size."""
+    for key in ("binning_x", "binning_y"):
+        if number(place.at(key), tree.get(key, 0)) > 1:
+            raise place.at(key).expected("pictures of the calibrated size", f"binning {tree[key]}")
+    region = tree.get("roi", {})
+    whole = {"x_offset": 0, "y_offset": 0, "width": tree["image_width"]}
+    for key, usual in {**whole, "height": tree["image_height"]}.items():
+        found = region.get(key, 0) if isinstance(region, dict) else 0
+        if number(place.at("roi").at(key), found) and found != usual:
+            raise place.at("roi").at(key).expected("whole pictures", found)
 
 
 def _lens(place: FilePlace, model: object) -> Lens:

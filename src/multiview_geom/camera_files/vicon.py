@@ -13,11 +13,10 @@ from torch import Tensor
 
 from multiview_geom.camera_files.format import CameraFormat, CameraSource
 from multiview_geom.camera_files.place import FilePlace
-from multiview_geom.camera_files.records import CameraRecord, focal_matrix
+from multiview_geom.camera_files.records import CameraRecord, focal_matrix, rotation_of_quaternion
 from multiview_geom.camera_files.values import image_size, parsed_numbers
 from multiview_geom.camera_files.xml_elements import attribute, camera_elements
 from multiview_geom.lenses.polynomial import distort_pixels
-from multiview_geom.rotations import rotation_from_quaternion
 
 FRAME, MODEL = "KeyFrames/KeyFrame", "Vicon3Parameter"
 SCALAR_FIRST = (3, 0, 1, 2)
@@ -43,7 +42,9 @@ def _record(name: str, place: FilePlace, values: dict[str, str]) -> CameraRecord
         _row(place, values, "FOCAL_LENGTH", 1),
         _row(place, values, "PRINCIPAL_POINT", 2),
     )
-    rotation = rotation_from_quaternion(_row(place, values, "ORIENTATION", 4)[[*SCALAR_FIRST]])
+    rotation = rotation_of_quaternion(
+        place.at("ORIENTATION"), _row(place, values, "ORIENTATION", 4)[[*SCALAR_FIRST]]
+    )
     width, height = _row(place, values, "SENSOR_SIZE", 2).tolist()
     size = image_size(place.at("SENSOR_SIZE"), width, height)
     _require(place, values, "PIXEL_ASPECT_RATIO", 1.0, "square pixels")

@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _require_working_folder()
         _require_date()
         _require_command(arguments)
+        _require_no_blank(arguments)
         options = parse_options(arguments or ["--help"])
         _wait_asleep()
         os.environ["MPLBACKEND"] = "agg"  # pictures are written to files only
@@ -75,6 +76,16 @@ def _require_date() -> None:
             f"the environment variable {BUILD_DATE} must be a whole number of seconds since 1970, "
             f"got {date!r}"
         )
+
+
+def _require_no_blank(arguments: Sequence[str]) -> None:
+    """Refuse arguments without text: a blank path would be the working folder."""
+    for place, argument in enumerate(arguments):
+        if not argument.strip() or (argument.startswith("--") and argument.endswith("=")):
+            before = " ".join(arguments[max(0, place - 1) : place + 1]).strip()
+            raise ValueError(
+                f"nothing is written after {before}; likely cause: a shell variable that is not set"
+            )
 
 
 def _sentence(error: ValueError | OSError) -> str:

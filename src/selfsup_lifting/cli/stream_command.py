@@ -4,6 +4,7 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from multiview_geom import Cameras, camera_to_world
 from selfsup_lifting.calibration import load_rig
 from selfsup_lifting.cli.options import PredictOptions, choose
+from selfsup_lifting.config_toml import load_config
 from selfsup_lifting.evaluation.evaluate import nan_to_none
 from selfsup_lifting.export import AXES, standard_deviations
 from selfsup_lifting.inference import placed_in_camera
@@ -39,6 +41,7 @@ def predict_stream(options: PredictOptions) -> None:
     choose(AXES, options.coordinates, "coordinates")
     if sys.stdin is None:
         raise ValueError("`predict` from standard input needs one that is open, got a closed one")
+    _require_used(options)
     lifter, camera = load_lifter(options.run), _camera(options)
     stream = PoseStream(lifter, camera, refine=options.refine)
     torch.set_num_threads(1)
@@ -65,6 +68,29 @@ def answers(
             deviations = standard_deviations(pose.covariance).double().round(decimals=DIGITS)
             answer["sigma"] = nan_to_none(deviations.tolist())
         yield json.dumps(answer)
+
+
+def _require_used(options: PredictOptions) -> None:
+    """Refuse options that change nothing in a stream, such as a file to write."""
+    usual = replace(
+        PredictOptions(run=options.run, keypoints=options.keypoints), view=options.view,
+        coordinates=options.coordinates, refine=options.refine, json=options.json,
+        read=options.read,
+    )  # fmt: skip
+    read = load_config(options.run).read
+    camera = {name: getattr(options.read, name) for name in ("cameras", "unit", "filmed_by")}
+    unused = [*_differing(options, usual), *_differing(options.read, replace(read, **camera))]
+    if unused:
+        raise ValueError(
+            "a stream is lifted frame by frame to standard output; beside it, "
+            f"{' and '.join(f'`{name}`' for name in unused)} cannot be given"
+        )
+
+
+def _differing(one: Any, other: Any) -> Iterator[str]:  # noqa: ANN401 - two dataclasses
+    """Yield the names of the fields in which two dataclasses of one kind differ."""
+    names = (field.name for field in fields(one))
+    return (name for name in names if getattr(one, name) != getattr(other, name))
 
 
 def _camera(options: PredictOptions) -> Cameras:

@@ -39,7 +39,7 @@ from selfsup_lifting.recording import Recording
 from selfsup_lifting.report.recording_report import save_inspection_report
 from selfsup_lifting.viewer.pictures import shown_frames
 from selfsup_lifting.viewer.saving import about_view, require_view, save_view
-from selfsup_lifting.viewer.scene import notes_on_videos, read_scene, with_videos
+from selfsup_lifting.viewer.scene import notes_on_scene, read_scene, with_videos
 
 
 def inspect(options: InspectOptions) -> None:
@@ -67,7 +67,7 @@ def view(options: ViewOptions) -> None:
             frames=frame_slice(options.frames), up=options.up,
         )  # fmt: skip
     scene = with_videos(scene, options.video, options.read.map)
-    for note in notes_on_videos(scene):
+    for note in notes_on_scene(scene):
         messages.print(f"warning: {note}")
     for path in outputs:
         images = len(shown_frames(path, scene))

@@ -1,5 +1,6 @@
 """The pictures of videos, read one after the other with OpenCV."""
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from selfsup_lifting.read_errors import Place
+
+_log = logging.getLogger(__name__)
 
 INSTALL = "pip install 'multiview-geom[detect]'"
 
@@ -41,10 +44,15 @@ class Video:
         following = 0
         with _opened(self.path) as capture:
             for frame in frames:
-                if not all(capture.grab() for _ in range(frame - following)):
-                    return
+                skipped = all(capture.grab() for _ in range(frame - following))
                 good, picture = capture.read()
-                if not good:
+                if not (skipped and good):
+                    if frame < self.frame_count:
+                        _log.warning(
+                            "%s has %d frames by its header, but frame %d cannot be read: the file "
+                            "is damaged or cut off, and no new picture follows",
+                            self.path, self.frame_count, frame,
+                        )  # fmt: skip
                     return
                 following = frame + 1
                 yield cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)

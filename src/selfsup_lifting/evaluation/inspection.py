@@ -34,6 +34,11 @@ HISTOGRAM_BINS = 10
 LEAST_SEEN_SHARE = 0.5
 # A camera with a larger share of odd detections is named.
 LEAST_ODD_SHARE = 0.01
+# Detections that equal those of the frame before: a share that is too large for a camera, and for
+# one joint. Detectors that round to whole pixels repeat some.
+LEAST_REPEATED, MOST_REPEATED = 0.05, 0.5
+# Simulated and real detectors place few joints outside of the picture.
+MOST_BEYOND = 0.1
 # What some programs write instead of a missing joint.
 CODES = (0.0, -1.0)
 # Usual limits of the size of a subject that is no person [m].
@@ -204,6 +209,10 @@ class _Counts:
         outside: The detections of each view that are further outside of its picture than the
             picture is large.
         coded: The detections of each view at (0, 0) or (-1, -1).
+        beyond: The detections of each view outside of its picture, near or far.
+        unscaled: The confidences below 0 or above 1.
+        repeated: The detections of each joint in each view that are exactly those of the frame
+            before.
     """
 
     frames: int
@@ -213,33 +222,44 @@ class _Counts:
     certain: int
     outside: Int[Tensor, "views"]
     coded: Int[Tensor, "views"]
+    beyond: Int[Tensor, "views"]
+    unscaled: int
+    repeated: Int[Tensor, "views joints"]
 
 
 def _count(recording: Recording, done: Callable[[], None]) -> _Counts:
     """Count the detections of a recording in one pass, part by part."""
-    missing = torch.zeros(recording.confidence.shape[1:], dtype=torch.long)
+    missing, repeated = torch.zeros(2, *recording.confidence.shape[1:], dtype=torch.long)
     histogram = torch.zeros(HISTOGRAM_BINS, dtype=torch.float64)
-    known = certain = 0
-    outside, coded = torch.zeros(2, len(missing), dtype=torch.long)
+    known = certain = unscaled = 0
+    outside, coded, beyond = torch.zeros(3, len(missing), dtype=torch.long)
     for part in recording.parts():
         scores = part.confidence[part.confidence > 0]
         missing += (~part.keypoints.isfinite().all(dim=-1)).sum(dim=0)
         histogram += torch.histc(scores, bins=HISTOGRAM_BINS, min=0.0, max=1.0)
         known += len(scores)
         certain += int((scores == 1).sum())
-        outside += _far_outside(part).sum(dim=(0, 2))
+        unscaled += int(((part.confidence < 0) | (part.confidence > 1)).sum())
+        outside += _outside(part, times=1.0).sum(dim=(0, 2))
+        beyond += _outside(part, times=0.0).sum(dim=(0, 2))
+        same = part.keypoints[1:] == part.keypoints[:-1]  # False of NaN
+        repeated += same.all(dim=-1).sum(dim=0)
         coded += sum((part.keypoints == code).all(dim=-1).sum(dim=(0, 2)) for code in CODES)
         release_pages()
         done()
-    return _Counts(recording.frame_count, missing, histogram, known, certain, outside, coded)
+    return _Counts(
+        recording.frame_count, missing, histogram, known, certain, outside, coded, beyond, unscaled,
+        repeated,
+    )  # fmt: skip
 
 
-def _far_outside(part: Recording) -> Bool[Tensor, "frames views joints"]:
-    """Return which detections are further outside of the picture than the picture is large."""
+def _outside(part: Recording, *, times: float) -> Bool[Tensor, "frames views joints"]:
+    """Return which detections are further outside of the picture than so many times its size."""
     if part.cameras.image_size is None:
         return torch.zeros_like(part.confidence, dtype=torch.bool)
     size = part.cameras.image_size[:, None].to(part.keypoints)
-    return ((part.keypoints < -size) | (part.keypoints > 2 * size)).any(dim=-1)
+    low, high = -times * size - 0.5, (1 + times) * size - 0.5
+    return ((part.keypoints < low) | (part.keypoints > high)).any(dim=-1)
 
 
 def _missing_share(counts: Sequence[_Counts]) -> float:
@@ -316,9 +336,12 @@ def _warnings(result: ReadResult, counts: _Counts, agreement: Agreement | None) 
     warnings += _warnings_about_cameras(recording, agreement)
     warnings += _warnings_about_gaps(recording, counts)
     warnings += _warnings_about_places(recording, counts)
+    warnings += _warnings_about_repetition(recording, counts)
     if result.unscored:
         points = f"{result.unscored} points have" if result.unscored > 1 else "1 point has"
         warnings.append(f"{recording.name}: {points} no score, and each counts as certain")
+    elif counts.unscaled:
+        warnings.append(f"{recording.name}: {counts.unscaled} confidences are not from 0 to 1")
     elif 0 < counts.known == counts.certain:
         warnings.append(f"{recording.name}: every confidence is 1; the scores may be lost")
     return warnings + warnings_about_geometry(recording, agreement)
@@ -351,13 +374,44 @@ def _warnings_about_places(recording: Recording, counts: _Counts) -> Iterator[st
         (counts.outside, "far outside of the picture: coordinates in another unit, or codes"),
         (counts.coded, "at (0, 0) or (-1, -1): codes of some programs"),
     )
+    sizes = _cameras([recording])
     for at, name in enumerate(recording.cameras.names):
+        share = int(counts.beyond[at]) / max(1, possible - int(counts.missing[at].sum()))
+        if share > MOST_BEYOND:
+            width, height = sizes[name]
+            yield (
+                f"{recording.name}: camera {name} has {share:.0%} of its detections outside of its "
+                f"picture of {width} x {height} px: has the video another size, or are width and "
+                "height exchanged?"
+            )
         for found, where in kinds:
             if int(found[at]) > LEAST_ODD_SHARE * possible:
                 yield (
                     f"{recording.name}: camera {name} has {int(found[at])} detections {where} for "
                     "missing joints?"
                 )
+
+
+def _warnings_about_repetition(recording: Recording, counts: _Counts) -> Iterator[str]:
+    """Say which cameras show the same pixels again and again, as no moving person does."""
+    seen = (counts.frames - counts.missing).clamp(min=1)
+    shares = counts.repeated / seen
+    for name, share, found in zip(
+        recording.cameras.names, (counts.repeated.sum(dim=1) / seen.sum(dim=1)).tolist(), shares,
+        strict=True,
+    ):  # fmt: skip
+        joints = recording.skeleton.joints
+        still = [joints[at] for at in (found > MOST_REPEATED).nonzero().flatten().tolist()]
+        if still and len(still) < len(joints):
+            yield (
+                f"{recording.name}: camera {name} has {listed(still)} at exactly the same place in "
+                "most frames: does the detector guess?"
+            )
+        elif share > LEAST_REPEATED:
+            yield (
+                f"{recording.name}: camera {name} repeats {share:.0%} of its detections exactly in "
+                "the next frame: did the video or the detector stop, or has it fewer frames?"
+            )
 
 
 def warnings_about_geometry(recording: Recording, agreement: Agreement | None) -> list[str]:

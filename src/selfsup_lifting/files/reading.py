@@ -64,12 +64,23 @@ def read_recordings(
         >>> recordings[0].fps, recordings[0].cameras.names
         (10.0, ('cam_1', 'cam_2', 'cam_3', 'cam_4'))
     """
+    _require_once(sources)
     results = [result for source in sources or ["synthetic"] for result in _read(source, settings)]
     for note in merged_notes([(result.recording.name, result.notes) for result in results]):
         _log.warning("%s", note)
     recordings = [result.recording for result in results]
     require_use_of_noise(recordings, settings.noise, usual.noise)
     return recordings
+
+
+def _require_once(sources: Sequence[str]) -> None:
+    """Refuse a source that is named twice, also in two ways: its frames would count twice."""
+    places: dict[Path, str] = {}
+    for source in sources:
+        place = Path(source).resolve()
+        if place in places:
+            raise ReadError(f"{source} is given twice, also as {places[place]}")
+        places[place] = source
 
 
 def read_results(source: str, settings: ReadSettings) -> list[ReadResult]:
@@ -223,6 +234,11 @@ def _prepared(result: ReadResult, settings: ReadSettings, reader: str) -> ReadRe
     if settings.sync:
         recording, told = in_step(recording)
         notes.append(f"{recording.name}: {told}")
+    if settings.fps is not None and settings.fps > recording.fps:
+        notes.append(
+            f"{recording.name}: `fps` {settings.fps:g} is above the frame rate of "
+            f"{recording.fps:g} per s, which is kept"
+        )
     recording = _changed(recording, settings)
     return replace(result, recording=recording, notes=tuple(notes), reader=reader)
 

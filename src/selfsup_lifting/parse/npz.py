@@ -89,7 +89,12 @@ def map_npz(path: Path, *names: str) -> dict[str, Tensor]:
                 if tensor is not None:
                     tensors[each.filename.removesuffix(".npy")] = tensor
     others = load_npz(path, *(name for name in names if name not in tensors))
-    return tensors | {name: torch.from_numpy(array) for name, array in others.items()}
+    for name, array in others.items():
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiubc":
+            kind = array.dtype if isinstance(array, np.ndarray) else "objects"
+            raise Place(path, name).error(f"expected an array of numbers, got {kind}")
+        tensors[name] = torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
+    return tensors
 
 
 @contextmanager

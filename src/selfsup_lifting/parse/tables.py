@@ -26,12 +26,12 @@ class Row(NamedTuple):
 def first_cells(path: Path) -> list[str]:
     """Return the cells of the first row of a table; empty if the file can be none."""
     lines = beginning(path, *SUFFIXES, characters=BEGINNING).splitlines()
-    line = next((line for line in lines if line.strip() and not line.startswith("#")), "")
+    line = next(filter(_has_cells, lines), "")
     return _cells([line])[0] if line else []
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Read the rows of a table, without empty lines and lines that begin with #.
+    """Read the rows of a table, without empty lines and lines that begin with # or `sep=`.
 
     The separator is the one that is most frequent in the first row. Between semicolons or tabs, a
     comma inside a number is a decimal comma.
@@ -40,7 +40,7 @@ def read_rows(path: Path) -> list[Row]:
         ReadError: If a row has more or fewer cells than the first, or a cell is too long.
     """
     numbered = enumerate(read_text(path).splitlines(), start=1)
-    lines = {at: line for at, line in numbered if line.strip() and not line.startswith("#")}
+    lines = {at: line for at, line in numbered if _has_cells(line)}
     places = [Place(path, f"row {number}") for number in lines]
     try:
         rows = [Row(*row) for row in zip(places, _cells([*lines.values()]), strict=False)]
@@ -50,6 +50,11 @@ def read_rows(path: Path) -> list[Row]:
         if len(cells) != len(rows[0].cells):
             raise place.error(f"expected {len(rows[0].cells)} cells, got {len(cells)}")
     return rows
+
+
+def _has_cells(line: str) -> bool:
+    """Return whether a line is one of the table: not blank, no remark, no `sep=;` for Excel."""
+    return bool(line.strip()) and not line.startswith(("#", "sep="))
 
 
 def number_in(cell: str) -> float:

@@ -134,6 +134,11 @@ def build_dataset(
     skeleton = common_skeleton(recordings)
     frames = usable_frames(recordings, labels, triangulation)
     if len(frames) == 0:
+        if all(recording.cameras.views == 1 for recording in recordings):
+            raise ValueError(
+                f"training needs two cameras or more that see the same person; "
+                f"{recordings[0].name} has one"
+            )
         names = ", ".join(recording.name for recording in recordings)
         root = " and ".join(skeleton.joints[joint] for joint in skeleton.root)
         raise ValueError(

@@ -70,6 +70,12 @@ def _names(recording: Recording) -> set[str]:
 
 def _split_in_time(recordings: Sequence[Recording]) -> Split:
     counts = [one.frame_count - round(HELD_OUT_SHARE * one.frame_count) for one in recordings]
+    if sum(counts) == sum(one.frame_count for one in recordings):
+        frames = max(one.frame_count for one in recordings)
+        raise ValueError(
+            f"the last {HELD_OUT_SHARE:.0%} of a recording are held out for the error, which "
+            f"needs more frames than the {frames} of {recordings[0].name}"
+        )
     pairs = list(zip(recordings, counts, strict=True))
     held_out = [one.frames(slice(count, None)) for one, count in pairs]
     held = sum(one.frame_count for one in held_out)

@@ -177,7 +177,18 @@ def with_videos(scene: Scene, paths: Sequence[Path], pairs: Sequence[str] = ()) 
     return replace(scene, videos=videos)
 
 
-def notes_on_videos(scene: Scene) -> Iterator[str]:
+def notes_on_scene(scene: Scene) -> Iterator[str]:
+    """Yield a sentence for each body without a point, and for each video that does not fit."""
+    for body in scene.bodies:
+        if not body.points.isfinite().any():
+            yield (
+                f"no point of {body.name} is known in any of these frames; likely causes: no joint "
+                "is seen by two cameras, or a file of empty cells"
+            )
+    yield from _notes_on_videos(scene)
+
+
+def _notes_on_videos(scene: Scene) -> Iterator[str]:
     """Yield a sentence for each video that ends early, or whose pictures have another size."""
     if scene.cameras is None:
         return

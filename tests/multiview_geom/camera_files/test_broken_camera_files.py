@@ -197,6 +197,14 @@ BROKEN = {
         texts.ROS_CAMERA_INFO.replace("319.5", "wide"),
         "`camera_matrix`: expected a finite number, got wide",
     ),
+    "ros binning": (
+        texts.ROS_CAMERA_INFO + "binning_x: 2\n",
+        "`binning_x`: expected pictures of the calibrated size, got binning 2",
+    ),
+    "ros region": (
+        texts.ROS_CAMERA_INFO + "roi:\n  x_offset: 100\n  width: 0\n",
+        "`roi.x_offset`: expected whole pictures, got 100",
+    ),
     "ros singular projection": (
         texts.ROS_CAMERA_INFO + texts.ROS_RECTIFIED.replace("400.0", "0.0"),
         "`projection_matrix`: expected a matrix that can be inverted",
@@ -240,6 +248,7 @@ def test_a_broken_file_is_reported_in_one_sentence(text: str, said: str, tmp_pat
             "`left view.png.rotation`: expected numbers below 1e+15, got nan",
         ),
         ("images.txt", " left view.png", "", "`line 5`: expected an image: id, quaternion"),
+        ("images.txt", "409.5 549.25 -1 27.5 753.25 12\n", "", "`line 6`: expected the 2D points"),
     ],
 )
 def test_a_broken_colmap_model_is_reported_in_one_sentence(

@@ -1,5 +1,6 @@
 """Cameras see what the convention of their tool says, computed by OpenCV from the numbers."""
 
+import re
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -405,6 +406,10 @@ BROKEN = {
     "vicon skew": (
         texts.VICON.replace('SKEW="0"', 'SKEW="-0.01"', 1),
         "`Camera 2107343.SKEW`: expected axes of the sensor at right angles, 0, got -0.01",
+    ),
+    "vicon no rotation": (
+        re.sub(r'ORIENTATION="[^"]*"', 'ORIENTATION="0 0 0 0"', texts.VICON),
+        "`Camera 2107343.ORIENTATION`: expected a quaternion that is not zero",
     ),
     "vicon no focal length": (
         texts.VICON.replace("FOCAL_LENGTH", "FOCAL", 1),

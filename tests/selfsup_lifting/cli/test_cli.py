@@ -741,6 +741,29 @@ def test_a_date_of_the_environment_that_is_none_is_named(
     assert f"seconds since 1970, got {date!r}" in refused(["inspect", "."], capsys)
 
 
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("command", "after"),
+    [
+        (["view", "x", "--out", ""], "--out"),
+        (["view", "x", "--out="], "x --out="),
+        (["view", " "], "view"),
+    ],
+)
+def test_an_argument_without_text_is_refused(
+    command: list[str], after: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refused(command, capsys)
+    assert f"nothing is written after {after}; likely cause: a shell variable" in said
+
+
+@pytest.mark.rejects
+def test_a_training_needs_two_cameras(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_recording(tmp_path / "one.npz", Scene(views=1, frames=10).recording())
+    command = ["train", "--data", str(tmp_path / "one.npz"), "--run", str(tmp_path / "run"), *SMALL]
+    assert "training needs two cameras or more that see" in refused(command, capsys)
+
+
 def test_a_backend_of_matplotlib_that_is_none_ends_no_report(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -151,3 +151,30 @@ def test_detections_where_no_detector_puts_any_are_named(
     said = warnings_about(tmp_path, recording)
     assert f"camera cam_2 has 20 detections {where}" in said
     assert "camera cam_1 has" not in said
+
+
+def test_a_camera_or_a_joint_that_froze_is_named(tmp_path: Path) -> None:
+    recording = Scene(views=3, frames=20).recording()
+    recording.keypoints[10:, 1] = recording.keypoints[10, 1]
+    recording.keypoints[:, 2, 4] = 500.0
+    said = warnings_about(tmp_path, recording)
+    assert "camera cam_2 repeats 45% of its detections exactly in the next frame" in said
+    joint = recording.skeleton.joints[4]
+    assert f"camera cam_3 has {joint} at exactly the same place in most frames" in said
+    assert "cam_1" not in said
+
+
+def test_a_picture_that_does_not_hold_the_detections_is_named(tmp_path: Path) -> None:
+    recording = Scene(views=3, frames=20).recording()
+    cameras = replace(
+        recording.cameras, image_size=torch.tensor([[100, 1000]] + [[1000, 1000]] * 2)
+    )
+    said = warnings_about(tmp_path, replace(recording, cameras=cameras))
+    assert "of its detections outside of its picture of 100 x 1000 px" in said
+    assert "camera cam_2" not in said
+
+
+def test_confidences_of_another_scale_are_noticed(tmp_path: Path) -> None:
+    recording = Scene(views=2, frames=10).recording()
+    percent = replace(recording, confidence=100 * recording.confidence)
+    assert "confidences are not from 0 to 1" in warnings_about(tmp_path, percent)

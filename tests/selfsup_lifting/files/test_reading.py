@@ -22,6 +22,21 @@ from tests.selfsup_lifting.strategies import Scene
 TAKE = Scene(views=2, frames=20, skeleton="coco17", missing=0.2).recording()
 
 
+@pytest.mark.rejects
+def test_a_recording_is_not_read_twice(tmp_path: Path) -> None:
+    save_recording(tmp_path / "take.npz", TAKE)
+    twice = [str(tmp_path / "take.npz"), str(tmp_path / "a" / ".." / "take.npz")]
+    with pytest.raises(ReadError, match="is given twice, also as"):
+        read_recordings(twice, ReadSettings())
+
+
+def test_a_frame_rate_above_that_of_the_recording_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert read(tmp_path, ReadSettings(fps=1000.0)).frame_count == TAKE.frame_count
+    assert any("1000 is above the frame rate of" in note for note in caplog.messages)
+
+
 def read(folder: Path, settings: ReadSettings) -> Recording:
     save_recording(folder / "recording.npz", TAKE)
     (recording,) = read_recordings([str(folder / "recording.npz")], settings)

@@ -39,6 +39,12 @@ def test_a_name_that_is_nothing_is_refused() -> None:
 
 
 @pytest.mark.rejects
+def test_a_recording_of_two_frames_has_none_to_hold_out() -> None:
+    with pytest.raises(ValueError, match="which needs more frames than the 2 of S1 walking"):
+        hold_out([recording("S1", frames=2)])
+
+
+@pytest.mark.rejects
 def test_something_must_be_left_to_learn_from() -> None:
     with pytest.raises(ValueError, match="leaves no training data"):
         hold_out([recording("S1")], ["S1"])

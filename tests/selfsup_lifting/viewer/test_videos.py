@@ -11,12 +11,13 @@ from PIL import Image
 from multiview_geom import ring_of_cameras
 from selfsup_lifting.cli import main
 from selfsup_lifting.config import TriangulationSettings
+from selfsup_lifting.detection.videos import open_videos
 from selfsup_lifting.read_errors import ReadError
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording, save_recording
 from selfsup_lifting.viewer.pictures import Picture
 from selfsup_lifting.viewer.scene import Scene as View
-from selfsup_lifting.viewer.scene import notes_on_videos, read_scene, with_videos
+from selfsup_lifting.viewer.scene import notes_on_scene, read_scene, with_videos
 from tests.selfsup_lifting.cli.test_cli import refused
 from tests.selfsup_lifting.detection.test_detect import AWAY, FRAMES, HEIGHT, WIDTH, film, spot
 from tests.selfsup_lifting.strategies import Scene
@@ -94,11 +95,11 @@ def test_a_video_of_no_camera_is_named(tmp_path: Path, capsys: pytest.CaptureFix
 def test_a_video_of_another_size_is_said(tmp_path: Path) -> None:
     video = film(tmp_path / "cam_1.mp4", 0)
     scene = view_of(tmp_path)
-    assert [*notes_on_videos(with_videos(scene, [video]))] == []
+    assert [*notes_on_scene(with_videos(scene, [video]))] == []
     (recording,) = scene.recordings
     cameras = recording.cameras.resized((2 * WIDTH, 2 * HEIGHT))
     larger = replace(scene, recordings=(replace(recording, cameras=cameras),))
-    (note,) = notes_on_videos(with_videos(larger, [video]))
+    (note,) = notes_on_scene(with_videos(larger, [video]))
     assert f"pictures of {WIDTH} x {HEIGHT} px, but cam_1 of {2 * WIDTH} x {2 * HEIGHT} px" in note
 
 
@@ -108,3 +109,14 @@ def test_two_videos_of_one_camera_are_named(tmp_path: Path) -> None:
     videos = [film(tmp_path / name, 0) for name in ("cam1.mp4", "cam_01.mp4")]
     with pytest.raises(ReadError, match=r"one video of cam_1, got cam1\.mp4 and cam_01\.mp4"):
         with_videos(view_of(tmp_path), videos)
+
+
+@pytest.mark.usefixtures("recording")
+def test_a_video_whose_end_is_damaged_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (video,) = open_videos([film(tmp_path / "cam_1.mp4", 0)])
+    longer = replace(video, frame_count=video.frame_count + 5)
+    assert len([*longer.pictures(range(longer.frame_count))]) == FRAMES
+    (said,) = caplog.messages
+    assert f"but frame {FRAMES} cannot be read" in said

@@ -31,7 +31,7 @@ from selfsup_lifting.viewer.page import as_plain, pack, save_page
 from selfsup_lifting.viewer.pictures import Picture, save_picture, shown_frames
 from selfsup_lifting.viewer.saving import require_view
 from selfsup_lifting.viewer.scene import Scene as View
-from selfsup_lifting.viewer.scene import read_scene
+from selfsup_lifting.viewer.scene import notes_on_scene, read_scene
 from tests.selfsup_lifting.strategies import Scene
 
 CHROMIUM = shutil.which("chromium")
@@ -211,6 +211,7 @@ def test_a_scene_without_a_point_has_the_size_of_its_rig(tmp_path: Path) -> None
     assert (high >= centers.amax(dim=0) - 1e-6).all()
     alone = replace(scene, recordings=())
     assert torch.equal(sum(alone.box()), torch.zeros(3).double())
+    assert [note[:33] for note in notes_on_scene(scene)] == ["no point of triangulated is known"]
     save_picture(tmp_path / "dark.png", scene)
     assert (tmp_path / "dark.png").stat().st_size > 2000
 
@@ -245,7 +246,7 @@ def test_a_video_without_ffmpeg_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
 )
 def test_what_holds_no_tracks_is_named(tmp_path: Path, name: str, text: str, sentence: str) -> None:
     (tmp_path / name).write_text(text)
-    assert not holds_tracks(tmp_path / name)
+    assert holds_tracks(tmp_path / name) == text.startswith("# {")  # what view reads and refuses
     with pytest.raises(ReadError) as refusal:
         load_tracks(tmp_path / name)
     assert str(refusal.value).removeprefix(f"{tmp_path}{os.sep}").startswith(sentence)

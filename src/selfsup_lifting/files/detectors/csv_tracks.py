@@ -11,6 +11,7 @@ also has `<joint>_z` contains 3D points and is not read.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import isnan
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,7 +91,9 @@ def _view(
     view = view_tracks(
         camera, path, NAME, body, numbers, first_frame=frames.start, people=names, notes=notes
     )
-    return replace(view, fps=_frame_rate(rows), every_frame=False)
+    first = min(rows, key=_Row.frame).number("time")
+    first_time = None if isnan(first) else first
+    return replace(view, fps=_frame_rate(rows), first_time=first_time, every_frame=False)
 
 
 def _rows(path: Path) -> list[_Row]:

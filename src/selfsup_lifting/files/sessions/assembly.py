@@ -23,6 +23,8 @@ from selfsup_lifting.skeleton.infer import skeleton_by_anatomy
 USUAL_FPS = 60.0
 # Frame rates of cameras that film motion, slow motion included [1/s].
 USUAL_RATES = (1.0, 10_000.0)
+# Frames of one number may be apart by this share of a frame without a note.
+MOST_APART = 0.25
 
 
 def assemble(
@@ -62,6 +64,7 @@ def assemble(
     rates = [one for one in stated if one is not None and LOWEST_FPS <= one <= HIGHEST_FPS]
     rate = next(iter(rates), USUAL_FPS)
     notes += _notes_on_rates(name, [one for one in stated if one is not None])
+    notes += _note_on_times(name, views, rate)
     if not rates:
         guess = f"the frame rate is unknown; taken as {rate:g} per s"
         notes.append(f"{name}: {guess}; --source-fps overrules this")
@@ -85,6 +88,18 @@ def assemble(
     return results
 
 
+def _note_on_times(name: str, views: Sequence[ViewTracks], rate: float) -> Iterator[str]:
+    """Yield a note if the times of the files say that frames are not simultaneous."""
+    known = [view for view in views if view.first_time is not None]
+    starts = [(view.first_time or 0.0) - view.first_frame / rate for view in known]
+    apart = max(starts, default=0.0) - min(starts, default=0.0)
+    if apart > MOST_APART / rate:
+        yield (
+            f"{name}: by their times, frames of the same number are up to {apart:.4g} s apart; "
+            "they are taken to be simultaneous"
+        )
+
+
 def _notes_on_rates(name: str, stated: Sequence[float]) -> Iterator[str]:
     """Yield what looks wrong with the frame rates that the files and the user state."""
     different = sorted({f"{rate:.3g}" for rate in stated}, key=float)
@@ -104,7 +119,8 @@ def _notes_on_rates(name: str, stated: Sequence[float]) -> Iterator[str]:
 def _with_known_skeleton(views: Sequence[ViewTracks]) -> list[ViewTracks]:
     """Choose between skeletons with equally many joints, by the anatomy in all views together."""
     uncertain = [view for view in views if view.candidates]
-    if not uncertain:
+    counts = {len(view.skeleton.joints) for view in views}
+    if not uncertain or len(counts) > 1:  # views with other joints are refused later
         return list(views)
     candidates = uncertain[0].candidates
     parts = [torch.cat([one.keypoints, one.confidence[..., None]], dim=-1) for one in uncertain]

@@ -44,6 +44,7 @@ class ViewTracks:
         people: The name of each person, if people keep their index in all frames; else empty.
         image_size: Width and height of the image [px], if the file has them.
         fps: Frames per second [1/s], if the file has them.
+        first_time: The time of the first frame [s], if the file has it.
         every_frame: Whether the file contains all frames, also those without a person.
         whole_span: Whether the file contains at least the first and the last frame.
         frame_files: The numbers of the frames that have a file of their own; empty if one file
@@ -66,6 +67,7 @@ class ViewTracks:
     people: tuple[str, ...] = ()
     image_size: tuple[int, int] | None = None
     fps: float | None = None
+    first_time: float | None = None
     every_frame: bool = True
     whole_span: bool = True
     frame_files: tuple[int, ...] = ()

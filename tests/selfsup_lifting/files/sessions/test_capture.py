@@ -18,6 +18,7 @@ from selfsup_lifting.files import ReadError, read_recordings, read_results
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.skeleton.skeletons import SKELETONS
+from tests.selfsup_lifting.files.layouts import WRITERS, write_session
 from tests.selfsup_lifting.strategies import Scene
 
 
@@ -319,6 +320,32 @@ def test_one_camera_with_another_skeleton_is_refused(tmp_path: Path) -> None:
         file.write_text(json.dumps({"people": [{"pose_keypoints_2d": [1.0, 2.0, 0.5] * 18}]}))
     with pytest.raises(ReadError, match=r"camera cam02_json has the skeleton 'coco18'"):
         read_recordings([str(project)], ReadSettings())
+
+
+@pytest.mark.rejects
+def test_cameras_with_17_and_25_joints_are_refused(tmp_path: Path) -> None:
+    people = Scene(views=2, frames=3, skeleton="coco17").recording()
+    session = write_session(tmp_path / "session", people, WRITERS["mmpose"])
+    frames = [{"frame_id": 0, "instances": [{"keypoints": 25 * [[1.0, 2.0]]}]}]
+    file = next(file for file in session.iterdir() if file.name.startswith("cam2"))
+    file.write_text(json.dumps(frames))
+    with pytest.raises(ReadError, match="use one detector model for all cameras"):
+        read_recordings([str(session)], ReadSettings())
+
+
+@pytest.mark.parametrize(("late", "said"), [(3600.0, "3600"), (0.01, "0.01"), (0.0, "")])
+def test_times_that_differ_between_cameras_are_said(tmp_path: Path, late: float, said: str) -> None:
+    people = Scene(views=2, frames=3).recording()
+    session = write_session(tmp_path / "session", people, WRITERS["plain_csv"])
+    table = session / "cam2.csv"
+    remark, header, *rows = table.read_text().splitlines()
+    cells = [row.split(",", 2) for row in rows]
+    late_rows = [f"{frame},{float(time) + late},{rest}" for frame, time, rest in cells]
+    table.write_text("\n".join([remark, header, *late_rows]))
+    (result,) = read_results(str(session), ReadSettings())
+    notes = [note for note in result.notes if "by their times" in note]
+    assert len(notes) == bool(said)
+    assert all(f"up to {said} s apart" in note for note in notes)
 
 
 @pytest.mark.rejects
