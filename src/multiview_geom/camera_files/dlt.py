@@ -16,11 +16,13 @@ from multiview_geom.camera_files.values import parsed_numbers
 from multiview_geom.projection import decompose_projections
 
 COEFFICIENTS = 11
+SEPARATORS = (";", "\t", ",")
+"""What is between the numbers of a row, where it is not blanks."""
 
 
 def read(source: CameraSource) -> list[CameraRecord]:
     """Read every column; cameras have no names in the file."""
-    lines = [line.split(",") for line in source.text.splitlines() if line.strip()]
+    lines = [_words(line) for line in source.text.splitlines() if line.strip()]
     if len(lines) != COEFFICIENTS:
         raise source.place.expected(f"{COEFFICIENTS} rows of coefficients", f"{len(lines)} of them")
     columns = torch.stack(
@@ -34,6 +36,12 @@ def read(source: CameraSource) -> list[CameraRecord]:
     return [
         _record(source.place.at(name), name, row) for name, row in zip(names, columns, strict=True)
     ]
+
+
+def _words(line: str) -> list[str]:
+    """Split a row; between semicolons or tabs, a comma is a decimal comma."""
+    separator = next((one for one in SEPARATORS if one in line), None)
+    return line.split(",") if separator == "," else line.replace(",", ".").split(separator)
 
 
 def _record(place: FilePlace, name: str, row: Tensor) -> CameraRecord:
@@ -50,8 +58,10 @@ def _record(place: FilePlace, name: str, row: Tensor) -> CameraRecord:
 
 def _recognizes(source: CameraSource) -> bool:
     numeric = source.text[:1] != "" and source.text[0] in "+-.0123456789"
-    has_commas = "," in source.text.partition("\n")[0]
-    return numeric and (has_commas or len(source.text.split()) == COEFFICIENTS)
+    first, suffix = source.text.partition("\n")[0], source.path.suffix.lower()
+    is_table = suffix == ".csv" or any(one in first for one in SEPARATORS)
+    is_table |= len(source.text.split()) == COEFFICIENTS
+    return numeric and is_table and suffix != ".cal"  # HumanEva's numbers
 
 
 FORMAT = CameraFormat(

@@ -97,8 +97,11 @@ def _inspected(
         others = unrecognized_tracks(place) if place.is_dir() else []
         try:
             file = calibration_file(files[0] if len(files) == 1 else place)
-            in_meters = file.cameras.scaled(meters_per_unit(file.unit or "m"))
-            unread_files = [other for other in others if other not in files]
-            return inspect_calibration(file, unread_files), [], in_meters
         except ValueError:
             raise unread from None
+        if read.cameras is not None:
+            told = f"{path} is a calibration; `cameras` cannot be given beside it"
+            raise ReadError(told) from None
+        in_meters = file.cameras.scaled(meters_per_unit(file.unit or "m"))
+        unread_files = [other for other in others if other not in files]
+        return inspect_calibration(file, unread_files), [], in_meters

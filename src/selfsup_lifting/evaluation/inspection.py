@@ -27,6 +27,8 @@ from selfsup_lifting.read_errors import listed
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.reader import ReadResult, merged_notes
 from selfsup_lifting.recording import Recording, calibrations_of
+from selfsup_lifting.skeleton.infer import USUAL, body_by_count, skeleton_by_anatomy
+from selfsup_lifting.skeleton.skeletons import SKELETONS
 from selfsup_lifting.triangulate import triangulate_recording
 
 HISTOGRAM_BINS = 10
@@ -337,6 +339,7 @@ def _warnings(result: ReadResult, counts: _Counts, agreement: Agreement | None) 
     warnings += _warnings_about_gaps(recording, counts)
     warnings += _warnings_about_places(recording, counts)
     warnings += _warnings_about_repetition(recording, counts)
+    warnings += _warnings_about_skeleton(recording)
     if result.unscored:
         points = f"{result.unscored} points have" if result.unscored > 1 else "1 point has"
         warnings.append(f"{recording.name}: {points} no score, and each counts as certain")
@@ -390,6 +393,21 @@ def _warnings_about_places(recording: Recording, counts: _Counts) -> Iterator[st
                     f"{recording.name}: camera {name} has {int(found[at])} detections {where} for "
                     "missing joints?"
                 )
+
+
+def _warnings_about_skeleton(recording: Recording) -> Iterator[str]:
+    """Say if joints that were declared to be COCO's are those of another skeleton, by anatomy."""
+    if recording.skeleton != SKELETONS[USUAL]:
+        return
+    part = _some_frames(recording)
+    people = torch.cat([part.keypoints, part.confidence[..., None]], dim=-1).flatten(0, 1)
+    count = len(recording.skeleton.joints)
+    fits = skeleton_by_anatomy(people, body_by_count(Path(), count, None).candidates)
+    if fits is not None and fits != recording.skeleton:
+        yield (
+            f"{recording.name}: the joints between others fit {fits.name} much better than "
+            f"{recording.skeleton.name}: --detected-skeleton {fits.name} corrects it"
+        )
 
 
 def _warnings_about_repetition(recording: Recording, counts: _Counts) -> Iterator[str]:

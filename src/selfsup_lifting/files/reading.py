@@ -135,6 +135,8 @@ def _find_reader(source: str) -> tuple[Reader, Path]:
     kind, colon, rest = source.partition(":")
     if source == "synthetic":
         return READERS[source], Path()
+    if kind == "synthetic" and colon:
+        raise ReadError(f"{source}: the synthetic recordings come with the package, in no folder")
     if colon and kind in READERS:
         return READERS[kind], _existing(rest)
     path = _existing(source)

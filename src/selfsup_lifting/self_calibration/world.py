@@ -46,7 +46,10 @@ def known_scale(
     else:
         return Scale(1.0, "nothing: it is free", is_metric=False)
     if not measured > 0:
-        raise ValueError(f"the rig must show {what} to have a scale, got {measured:g}")
+        raise ValueError(
+            f"the rig must show {what} to have a scale, got {measured:g}; likely cause: joints "
+            "that two cameras never detect together"
+        )
     return Scale(known / measured, what)
 
 

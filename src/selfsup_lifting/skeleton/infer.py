@@ -21,7 +21,7 @@ _BY_COUNT: Mapping[int, tuple[str, ...]] = {
     133: ("coco17",), 135: ("body25b",), 136: ("halpe26",),
 }  # fmt: skip
 # Most detectors write this skeleton: another one with as many joints must fit much better.
-_USUAL = "coco17"
+USUAL = "coco17"
 # A joint between two others is at most this far from their middle [body heights].
 _PLAUSIBLE = 0.08
 # How much better another skeleton than the usual one must fit.
@@ -130,14 +130,14 @@ def skeleton_by_anatomy(
     errors = torch.stack(
         [_midpoint_error(people, SKELETONS[name], _MIDDLES[name]) for name in candidates], dim=1
     )
-    usual = SKELETONS[_USUAL] if _USUAL in candidates else None
+    usual = SKELETONS[USUAL] if USUAL in candidates else None
     comparable = errors[errors.isfinite().all(dim=1)]
     if not len(comparable):
         return usual
     error = dict(zip(candidates, comparable.median(dim=0).values.tolist(), strict=True))
     best, second = sorted(candidates, key=error.__getitem__)[:2]
     if usual is not None:
-        much_better = error[best] < min(_PLAUSIBLE, _MUCH_BETTER * error[_USUAL])
+        much_better = error[best] < min(_PLAUSIBLE, _MUCH_BETTER * error[USUAL])
         return SKELETONS[best] if much_better else usual
     return None if error[best] == error[second] else SKELETONS[best]
 

@@ -509,3 +509,22 @@ def test_a_broken_binary_model_is_reported_in_one_sentence(
     content[at : at + len(new)] = new
     (tmp_path / name).write_bytes(content)
     assert said in said_by(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("separator", "point"), [(";", "."), (";", ","), ("\t", "."), ("\t", ","), ("  ", ".")]
+)
+def test_a_table_of_dlt_coefficients_may_be_saved_by_a_spreadsheet(
+    tmp_path: Path, separator: str, point: str
+) -> None:
+    plain, saved = tmp_path / "plain.csv", tmp_path / "saved.csv"
+    plain.write_text(texts.DLT)
+    saved.write_text(texts.DLT.replace(",", separator).replace(".", point))
+    assert load_cameras(saved) == load_cameras(plain)
+
+
+def test_a_broken_humaneva_file_is_not_taken_for_dlt_coefficients(tmp_path: Path) -> None:
+    path = tmp_path / "C1.cal"
+    path.write_text("1,5\n2,5\n")
+    with pytest.raises(CameraFileError, match="expected 22 numbers, got 2 of them"):
+        load_cameras(path)

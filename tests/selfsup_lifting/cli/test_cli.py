@@ -222,8 +222,11 @@ def test_inspect_says_what_a_calibration_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project = Session().write(tmp_path / "session")
-    main(["inspect", str(project / "calibration" / "Calib.toml")])
+    command = ["inspect", str(project / "calibration" / "Calib.toml")]
+    main(command)
     assert "cam_03" in capsys.readouterr().out
+    said = refused([*command, "--cameras", "other.toml"], capsys)
+    assert "Calib.toml is a calibration; `cameras` cannot be given beside it" in said
 
 
 def test_a_run_goes_on(run: Path, recording: Path, capsys: pytest.CaptureFixture[str]) -> None:

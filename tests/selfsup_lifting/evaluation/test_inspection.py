@@ -8,8 +8,10 @@ import torch
 
 from multiview_geom import rigid_transform
 from selfsup_lifting.evaluation.inspection import inspect_source
+from selfsup_lifting.files import read_recordings
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording, save_recording
+from selfsup_lifting.skeleton.skeletons import SKELETONS
 from tests.selfsup_lifting.strategies import Scene
 
 
@@ -178,3 +180,11 @@ def test_confidences_of_another_scale_are_noticed(tmp_path: Path) -> None:
     recording = Scene(views=2, frames=10).recording()
     percent = replace(recording, confidence=100 * recording.confidence)
     assert "confidences are not from 0 to 1" in warnings_about(tmp_path, percent)
+
+
+def test_joints_that_are_not_those_declared_are_named(tmp_path: Path) -> None:
+    walk = read_recordings(["synthetic"], ReadSettings())[0].frames(slice(0, 10))
+    wrong = replace(walk.select_views(["cam_1", "cam_2"]), skeleton=SKELETONS["coco17"])
+    assert "--detected-skeleton h36m17 corrects it" in warnings_about(tmp_path, wrong)
+    right = Scene(views=2, frames=10, skeleton="coco17").recording()
+    assert "corrects it" not in warnings_about(tmp_path, right)

@@ -30,6 +30,12 @@ def test_a_recording_is_not_read_twice(tmp_path: Path) -> None:
         read_recordings(twice, ReadSettings())
 
 
+@pytest.mark.rejects
+def test_the_synthetic_recordings_are_in_no_folder() -> None:
+    with pytest.raises(ReadError, match=r"synthetic:\.: the synthetic recordings come with"):
+        read_recordings(["synthetic:."], ReadSettings())
+
+
 def test_a_frame_rate_above_that_of_the_recording_is_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
