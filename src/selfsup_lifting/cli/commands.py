@@ -4,7 +4,8 @@ import shlex
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import singledispatch
+from functools import partial, singledispatch
+from itertools import chain
 from pathlib import Path
 
 from selfsup_lifting.agreement import require_agreement
@@ -43,6 +44,7 @@ from selfsup_lifting.evaluation.evaluate import (
     summarize,
 )
 from selfsup_lifting.evaluation.held_out import held_out_scores
+from selfsup_lifting.evaluation.inspection import warnings_about_geometry
 from selfsup_lifting.evaluation.published_tables import evaluate_for, split_for
 from selfsup_lifting.evaluation.table_files import require_table, save_tables
 from selfsup_lifting.onnx_export import export_onnx
@@ -91,7 +93,8 @@ def _train_in(folder: Path, options: TrainOptions) -> None:
     if options.profile and process_count() > 1:
         raise ValueError("`profile` needs a training in one process, got several of torchrun")
     config, recordings, files = training_data(options, folder)
-    for sentence in require_agreement(recordings, config.most_disagreement):
+    odd = map(partial(warnings_about_geometry, agreement=None), recordings)
+    for sentence in chain(require_agreement(recordings, config.most_disagreement), *odd):
         messages.print(sentence)
     split = split_for(config, recordings)
     messages.print("\n".join([*_opening(options), split.summary]))

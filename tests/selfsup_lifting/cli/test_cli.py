@@ -767,6 +767,17 @@ def test_a_training_needs_two_cameras(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "training needs two cameras or more that see" in refused(command, capsys)
 
 
+def test_a_training_with_a_person_of_no_size_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recording = Scene(views=2, frames=10).recording()
+    recording.keypoints[:] = recording.keypoints[:, :, :1]
+    save_recording(tmp_path / "point.npz", recording)
+    data, run = str(tmp_path / "point.npz"), str(tmp_path / "run")
+    said = refused(["train", "--data", data, "--run", run, "--hold-out", "nobody", *SMALL], capsys)
+    assert "the person is 0 m across, usually 0.5 to 3 m" in said.replace("\n", " ")
+
+
 def test_a_backend_of_matplotlib_that_is_none_ends_no_report(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
