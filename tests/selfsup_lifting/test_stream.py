@@ -229,6 +229,7 @@ def test_a_line_without_pixels_is_one_sentence(joint: str) -> None:
         ('{"people": [null]}', "got null$"),
         ('{"keypoints": {}}', r'got \{"keypoints": \{\}\}$'),
         ('{"keypoints": [[1, 2], [1, 2]]}', "got 2 joints: "),
+        ('{"keypoints": [[1, 2, 95]]}', r"got the joint .*, whose confidence is not from 0 to 1"),
         ('{"keypoints": [[1e300, 2]]}', r"got the joint \[1e\+300, 2\], which is too large"),
     ],
 )

@@ -17,6 +17,7 @@ from selfsup_lifting.cli.options import PredictOptions, choose
 from selfsup_lifting.config_toml import load_config
 from selfsup_lifting.evaluation.evaluate import nan_to_none
 from selfsup_lifting.export import AXES, standard_deviations
+from selfsup_lifting.files.tracks.view_tracks import LARGEST_CONFIDENCE
 from selfsup_lifting.inference import placed_in_camera
 from selfsup_lifting.parse.json_values import LARGEST_NUMBER
 from selfsup_lifting.safe_text import printable
@@ -144,7 +145,9 @@ def _joint(joint: Any) -> tuple[float, float, float]:  # noqa: ANN401 - any JSON
     if any(LARGEST_NUMBER < abs(one) < math.inf for one in joint):
         raise ValueError(f"got the joint {_shown(joint)}, which is too large to be true")
     u, v, *rest = map(float, joint)
-    return u, v, rest[0] if rest else 1.0
+    if any(one > LARGEST_CONFIDENCE for one in rest):
+        raise ValueError(f"got the joint {_shown(joint)}, whose confidence is not from 0 to 1")
+    return u, v, min(rest[0], 1.0) if rest else 1.0
 
 
 def _shown(value: object) -> str:
