@@ -149,7 +149,7 @@ def _find_reader(source: str) -> tuple[Reader, Path]:
     raise UnrecognizedError(
         f"{path}: no reader recognizes it; if it has 2D detections, name their kind, such as "
         f"`detections:{path}` (one of {', '.join(READERS)})"
-        + (_unrecognized_tracks(path) if path.is_dir() else _as_calibration(path))
+        + ((path.is_dir() and _unrecognized_tracks(path)) or _as_calibration(path))
         + _videos(path)
     )
 

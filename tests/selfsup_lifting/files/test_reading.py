@@ -31,6 +31,13 @@ def test_a_recording_is_not_read_twice(tmp_path: Path) -> None:
 
 
 @pytest.mark.rejects
+def test_a_calibration_without_its_second_file_is_told_which_it_needs(tmp_path: Path) -> None:
+    (tmp_path / "extri.yml").write_text("%YAML:1.0\n---\nnames: []\n")
+    with pytest.raises(ReadError, match=r"nor is it a valid .* or intri\.yml and extri\.yml, or"):
+        read_recordings([str(tmp_path)], ReadSettings())
+
+
+@pytest.mark.rejects
 def test_the_synthetic_recordings_are_in_no_folder() -> None:
     with pytest.raises(ReadError, match=r"synthetic:\.: the synthetic recordings come with"):
         read_recordings(["synthetic:."], ReadSettings())
