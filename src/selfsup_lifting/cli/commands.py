@@ -44,7 +44,7 @@ from selfsup_lifting.evaluation.evaluate import (
     summarize,
 )
 from selfsup_lifting.evaluation.held_out import held_out_scores
-from selfsup_lifting.evaluation.inspection import warnings_about_geometry
+from selfsup_lifting.evaluation.inspection_warnings import warnings_about_geometry
 from selfsup_lifting.evaluation.published_tables import evaluate_for, split_for
 from selfsup_lifting.evaluation.table_files import require_table, save_tables
 from selfsup_lifting.onnx_export import export_onnx

@@ -39,9 +39,7 @@ from selfsup_lifting.evaluation.evaluate import (
     Evaluation,
     evaluate_lifter,
 )
-from selfsup_lifting.evaluation.inspection import (
-    warnings_about_geometry,
-)
+from selfsup_lifting.evaluation.inspection_warnings import warnings_about_geometry
 from selfsup_lifting.export import AXES
 from selfsup_lifting.files.reading import USUAL
 from selfsup_lifting.inference import lift_covariances, placed_in_camera

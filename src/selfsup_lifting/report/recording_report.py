@@ -11,7 +11,8 @@ from torch import Tensor
 
 from multiview_geom import Cameras, CameraSummary, summarize_cameras
 from selfsup_lifting.evaluation.evaluate import nan_to_none
-from selfsup_lifting.evaluation.inspection import PLAIN, Inspection, RigInspection
+from selfsup_lifting.evaluation.inspection import Inspection, RigInspection
+from selfsup_lifting.evaluation.inspection_warnings import PLAIN
 from selfsup_lifting.recording import Recording, calibrations_of
 from selfsup_lifting.report.page import Section, figures, paragraph, save_report, table
 from selfsup_lifting.report.recording_parts import (

@@ -1,0 +1,204 @@
+"""What looks wrong in a recording, one sentence each."""
+
+from collections.abc import Iterator
+from math import isnan
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from multiview_geom import CameraIssueKind, check_cameras, world_to_camera
+from selfsup_lifting.agreement import Agreement
+from selfsup_lifting.config import Method, TriangulationSettings
+from selfsup_lifting.evaluation.detection_counts import DetectionCounts
+from selfsup_lifting.evaluation.subject_size import PERSON_SIZE_M, is_person
+from selfsup_lifting.read_errors import listed
+from selfsup_lifting.reader import ReadResult
+from selfsup_lifting.recording import Recording
+from selfsup_lifting.skeleton.infer import USUAL, body_by_count, skeleton_by_anatomy
+from selfsup_lifting.skeleton.skeletons import SKELETONS
+from selfsup_lifting.triangulate import triangulate_recording
+
+# A camera that detects a smaller share of the joints gets a warning.
+LEAST_SEEN_SHARE = 0.5
+# A camera with a larger share of odd detections is named.
+LEAST_ODD_SHARE = 0.01
+# Detections that equal those of the frame before: a share that is too large for a camera, and for
+# one joint. Detectors that round to whole pixels repeat some.
+LEAST_REPEATED, MOST_REPEATED = 0.05, 0.5
+# Simulated and real detectors place few joints outside of the picture.
+MOST_BEYOND = 0.1
+# Usual limits of the size of a subject that is no person [m].
+SUBJECT_SIZE_M = (0.02, 5.0)
+# Without the removal of outliers, which would hide what is wrong.
+PLAIN = TriangulationSettings(method=Method.DLT)
+# Number of frames that are checked: bounds the time for long recordings.
+MOST_FRAMES = 500
+
+
+def warnings_of(
+    result: ReadResult, counts: DetectionCounts, agreement: Agreement | None
+) -> list[str]:
+    """Say what looks wrong in a recording, and what was guessed when it was read."""
+    recording = result.recording
+    warnings = list(result.notes)
+    warnings += _warnings_about_cameras(recording, agreement)
+    warnings += _warnings_about_gaps(recording, counts)
+    warnings += _warnings_about_places(recording, counts)
+    warnings += _warnings_about_repetition(recording, counts)
+    warnings += _warnings_about_skeleton(recording)
+    if result.unscored:
+        points = f"{result.unscored} points have" if result.unscored > 1 else "1 point has"
+        warnings.append(f"{recording.name}: {points} no score, and each counts as certain")
+    elif counts.unscaled:
+        warnings.append(f"{recording.name}: {counts.unscaled} confidences are not from 0 to 1")
+    elif 0 < counts.known == counts.certain:
+        warnings.append(f"{recording.name}: every confidence is 1; the scores may be lost")
+    return warnings + warnings_about_geometry(recording, agreement)
+
+
+def _warnings_about_cameras(recording: Recording, agreement: Agreement | None) -> Iterator[str]:
+    """Say what looks wrong in the calibration; cameras that agree have one unit of length."""
+    agree = agreement is not None and not agreement.is_bad
+    for issue in check_cameras(recording.cameras):
+        if not (agree and issue.kind is CameraIssueKind.UNIT_MISMATCH):
+            yield issue.message
+
+
+def _warnings_about_gaps(recording: Recording, counts: DetectionCounts) -> Iterator[str]:
+    joints = recording.skeleton.joints
+    for name, missing in zip(recording.cameras.names, counts.missing, strict=True):
+        share = int(missing.sum()) / max(1, counts.frames * len(joints))
+        if share > 1 - LEAST_SEEN_SHARE:
+            yield f"{recording.name}: camera {name} misses {share:.0%} of all joints"
+    never = (counts.missing == counts.frames).all(dim=0).tolist()
+    names = ", ".join(joint for joint, unseen in zip(joints, never, strict=True) if unseen)
+    if names:
+        yield f"{recording.name}: no camera ever detects {names}"
+
+
+def _warnings_about_places(recording: Recording, counts: DetectionCounts) -> Iterator[str]:
+    """Say which cameras have detections where no detector puts any."""
+    possible = counts.frames * len(recording.skeleton.joints)
+    kinds = (
+        (counts.outside, "far outside of the picture: coordinates in another unit, or codes"),
+        (counts.coded, "at (0, 0) or (-1, -1): codes of some programs"),
+    )
+    sizes = recording.cameras.image_size
+    for at, name in enumerate(recording.cameras.names):
+        share = int(counts.beyond[at]) / max(1, possible - int(counts.missing[at].sum()))
+        if share > MOST_BEYOND and sizes is not None:
+            width, height = sizes[at].tolist()
+            yield (
+                f"{recording.name}: camera {name} has {share:.0%} of its detections outside of its "
+                f"picture of {width} x {height} px: has the video another size, or are width and "
+                "height exchanged?"
+            )
+        for found, where in kinds:
+            if int(found[at]) > LEAST_ODD_SHARE * possible:
+                yield (
+                    f"{recording.name}: camera {name} has {int(found[at])} detections {where} for "
+                    "missing joints?"
+                )
+
+
+def _warnings_about_skeleton(recording: Recording) -> Iterator[str]:
+    """Say if joints that were declared to be COCO's are those of another skeleton, by anatomy."""
+    if recording.skeleton != SKELETONS[USUAL]:
+        return
+    part = _some_frames(recording)
+    people = torch.cat([part.keypoints, part.confidence[..., None]], dim=-1).flatten(0, 1)
+    count = len(recording.skeleton.joints)
+    fits = skeleton_by_anatomy(people, body_by_count(Path(), count, None).candidates)
+    if fits is not None and fits != recording.skeleton:
+        yield (
+            f"{recording.name}: the joints between others fit {fits.name} much better than "
+            f"{recording.skeleton.name}: --detected-skeleton {fits.name} corrects it"
+        )
+
+
+def _warnings_about_repetition(recording: Recording, counts: DetectionCounts) -> Iterator[str]:
+    """Say which cameras show the same pixels again and again, as no moving person does."""
+    seen = (counts.frames - counts.missing).clamp(min=1)
+    shares = counts.repeated / seen
+    for name, share, found in zip(
+        recording.cameras.names, (counts.repeated.sum(dim=1) / seen.sum(dim=1)).tolist(), shares,
+        strict=True,
+    ):  # fmt: skip
+        joints = recording.skeleton.joints
+        still = [joints[at] for at in (found > MOST_REPEATED).nonzero().flatten().tolist()]
+        if still and len(still) < len(joints):
+            yield (
+                f"{recording.name}: camera {name} has {listed(still)} at exactly the same place in "
+                "most frames: does the detector guess?"
+            )
+        elif share > LEAST_REPEATED:
+            yield (
+                f"{recording.name}: camera {name} repeats {share:.0%} of its detections exactly in "
+                "the next frame: did the video or the detector stop, or has it fewer frames?"
+            )
+
+
+def warnings_about_geometry(recording: Recording, agreement: Agreement | None) -> list[str]:
+    """Say what looks wrong with the size of the subject and the poses of several cameras.
+
+    Args:
+        recording: Any recording.
+        agreement: How well its cameras agree.
+
+    Returns:
+        One sentence for each thing that looks wrong; none for one camera.
+    """
+    if recording.cameras.views < 2:  # noqa: PLR2004 - one camera fixes no size
+        return []
+    some = _some_frames(recording)
+    points = triangulate_recording(some, PLAIN).points
+    warnings = _warnings_about_size(recording, _diagonal(points))
+    if _share_behind(some, points) > LEAST_SEEN_SHARE:
+        warnings.append(
+            f"{recording.name}: most points are behind a camera that detected them; are the "
+            "extrinsics inverted?"
+        )
+    if agreement is not None and not agreement.is_sound:
+        warnings.append(agreement.sentence(recording.name))
+    return warnings
+
+
+def _warnings_about_size(recording: Recording, size: float) -> list[str]:
+    """Compare the subject with a usual one, which shows a wrong unit of length."""
+    person = is_person(recording.skeleton)
+    low, high = PERSON_SIZE_M if person else SUBJECT_SIZE_M
+    if low <= size <= high or isnan(size):  # without any point, other warnings say so
+        return []
+    subject = "person" if person else "subject"
+    usual = f"usually {low:g} to {high:g} m; the calibration does not fit the detections"
+    return [
+        f"{recording.name}: the {subject} is {size:.3g} m across, {usual}, or its lengths are in "
+        "another unit: --unit names it"
+    ]
+
+
+def _share_behind(recording: Recording, points: Float[Tensor, "frames joints 3"]) -> float:
+    depths = world_to_camera(recording.cameras.camera_from_world, points)[..., 2]
+    seen = recording.keypoints.isfinite().all(dim=-1)
+    known = depths[seen & depths.isfinite()]
+    return float((known < 0).float().mean()) if len(known) else 0.0
+
+
+def _some_frames(recording: Recording) -> Recording:
+    """Return a limited number of frames, spread over the recording."""
+    return recording.frames(slice(None, None, max(1, recording.frame_count // MOST_FRAMES)))
+
+
+def subject_diagonal(recording: Recording) -> float:
+    """Return the diagonal of the subject's bounding box, median over some frames [m]."""
+    return _diagonal(triangulate_recording(_some_frames(recording), PLAIN).points)
+
+
+def _diagonal(points: Float[Tensor, "frames joints 3"]) -> float:
+    low = points.nan_to_num(torch.inf, torch.inf, torch.inf).amin(dim=1)
+    high = points.nan_to_num(-torch.inf, -torch.inf, -torch.inf).amax(dim=1)
+    size = (high - low).norm(dim=-1)
+    known = size[size.isfinite()]
+    return float(known.median()) if len(known) else torch.nan
