@@ -18,6 +18,9 @@ LARGEST_CONFIDENCE = 1.05
 # On another scale, this quantile of the confidences becomes one.
 TYPICAL_LARGEST = 0.99
 
+# By this share of its size, a joint that is detected may be outside of the picture.
+BEYOND = 0.1
+
 
 class Scale(Enum):
     """The unit of the coordinates in a file."""
@@ -213,4 +216,4 @@ def _scale(
             "expected pixels as in other frames, got coordinates between -1 and 1; "
             "the file mixes two scales"
         )
-    return Scale.PLUS_MINUS_ONE if (keypoints < 0).any() else Scale.ZERO_TO_ONE
+    return Scale.PLUS_MINUS_ONE if (keypoints < -BEYOND).any() else Scale.ZERO_TO_ONE

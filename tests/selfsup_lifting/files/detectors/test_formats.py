@@ -52,6 +52,7 @@ scenes = st.builds(
 
 @given(layout_names, scenes)
 @example("mediapipe", Scene(views=2, frames=4, seed=2, missing=0.0))  # a joint beyond the picture
+@example("openpose_in_shares", Scene(views=2, frames=3, seed=300, missing=0.0))  # and here
 def test_a_session_reads_as_it_was_filmed(
     tmp_path_factory: pytest.TempPathFactory, layout: str, scene: Scene
 ) -> None:
