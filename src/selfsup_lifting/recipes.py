@@ -46,7 +46,7 @@ def robust(config: Config) -> Config:
         losses=replace(
             config.losses,
             projection=0.0, consistency=0.0, output=0.0,
-            input_norm=Norm.L1, partial_views=True,
+            input_norm=Norm.L1, partial_views=True, equal_bones=True,
         ),
         triangulation=replace(config.triangulation, method=Method.ROBUST, weighted=True),
         augmentation=AugmentationSettings(mirror=True, hidden_share=0.05, virtual_share=0.5),
