@@ -12,7 +12,7 @@ if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
 settings.register_profile("dev", max_examples=25, deadline=None)
-settings.register_profile("ci", settings.get_profile("ci"), max_examples=20, deadline=None)
+settings.register_profile("ci", settings.get_profile("ci"), max_examples=15, deadline=None)
 settings.register_profile("nightly", max_examples=2000, deadline=None, print_blob=True)
 # The shape-checked run asks what every annotation says, which few examples tell.
 settings.register_profile("shapes", max_examples=3, deadline=None, derandomize=True)

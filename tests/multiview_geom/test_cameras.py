@@ -30,6 +30,7 @@ from tests.multiview_geom.lenses.drawn_lenses import (
 )
 from tests.multiview_geom.strategies import Cloud, Ring, clouds, rings
 from tests.multiview_geom.tolerances import PIXEL_ROUND_OFF, ROUND_OFF, assert_close
+from tests.profiles import at_most
 
 AS_OPENCV_PX = 1e-8
 
@@ -391,6 +392,7 @@ def test_a_rig_has_as_many_lenses_as_views() -> None:
         replace(rig, distortion=k, lens=(Lens.OPENCV, Lens.FISHEYE) * rig.views)
 
 
+@at_most(6)
 @given(ring=rings, glass=glasses, fisheye=fisheyes)
 def test_a_mixed_rig_is_refined_through_the_lens_of_each_view(
     ring: Ring, glass: Glass, fisheye: Glass

@@ -31,6 +31,7 @@ from tests.multiview_geom.bundle_adjustment.scenes import (
 )
 from tests.multiview_geom.strategies import Rig, Ring, Staircase, numbers
 from tests.multiview_geom.tolerances import assert_close
+from tests.profiles import at_most
 
 POSES, FOCAL = CameraParameter.EXTRINSICS, CameraParameter.FOCAL
 PRINCIPAL, LENS = CameraParameter.PRINCIPAL_POINT, CameraParameter.DISTORTION
@@ -43,6 +44,7 @@ FOUR = st.builds(Ring, views=st.integers(4, 5), radius=numbers(3, 5), height=num
 FOUR |= st.just(Staircase())
 
 
+@at_most(8)
 @given(FOUR, st.sampled_from(SUBSETS), st.booleans(), st.integers(0, 2**16))
 def test_exact_pixels_give_the_true_parameters(
     rig: Rig,
