@@ -57,6 +57,11 @@ def clips(data: str, read: ReadSettings) -> tuple[list[Recording], list[Recordin
     return split.training, split.held_out
 
 
+def of_styles(training: list[Recording], styles: Sequence[str]) -> list[Recording]:
+    """Return the clips of some styles; all of them if none is named."""
+    return hold_out(training, styles).held_out if styles else training
+
+
 def drawn_rig(number: int) -> Cameras:
     """Draw cameras at 3 to 8 m and 0.4 to 3.2 m height; each one frames the body differently."""
     draw = torch.Generator().manual_seed(1000 + number)
@@ -86,9 +91,11 @@ def filmed(recording: Recording, number: int, read: ReadSettings) -> Recording:
     return replace(recording, cameras=rig, keypoints=seen.keypoints, confidence=seen.confidence)
 
 
-def measured(config: Config, data: str, run: Path, *, refined: bool) -> dict[str, float]:
+def measured(
+    config: Config, data: str, run: Path, *, styles: Sequence[str] = (), refined: bool
+) -> dict[str, float]:
     """Train once; return the errors [mm] and the processor time of the training [s]."""
-    training, _ = clips(data, config.read)
+    training = of_styles(clips(data, config.read)[0], styles)
     started = time.process_time()
     lifter = train(config, training, run, resume=has_commit(run))
     seconds = time.process_time() - started
@@ -179,6 +186,7 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--set", nargs="*", default=[], help="changes of all recipes")
     parser.add_argument("--each", nargs="*", default=[], help="changes, each in a training alone")
+    parser.add_argument("--styles", nargs="*", default=[], help="learn from clips of these alone")
     parser.add_argument("--lifted-alone", action="store_true", help="judge no refined poses")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
@@ -186,7 +194,8 @@ def main() -> None:
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     changes = [options.set, *([*options.set, one] for one in options.each)]
     for seed, recipe, some in product(seeds, options.recipes, changes):
-        key = {"recipe": recipe, "set": some, "seed": seed}
+        alone = [f"clips={','.join(options.styles)}"] if options.styles else []
+        key = {"recipe": recipe, "set": [*some, *alone], "seed": seed}
         key |= {"preset": options.preset, "noise": options.noise}
         done = map(json.loads, options.out.read_text().splitlines())
         if any(key == {name: row[name] for name in key} for row in done):
@@ -194,7 +203,9 @@ def main() -> None:
         config = settings(recipe, options.preset, options.noise, some, seed)
         name = "--".join(re.sub(r"[^\w.=-]+", "_", str(part)) for part in key.values())
         run = options.out.with_suffix("") / name
-        errors = measured(config, options.data, run, refined=not options.lifted_alone)
+        errors = measured(
+            config, options.data, run, styles=options.styles, refined=not options.lifted_alone
+        )
         row = {**key, **errors}
         with options.out.open("a") as file:
             file.write(json.dumps(row) + "\n")
