@@ -4,7 +4,7 @@ Collects their lines, and the table of `detector_noise.py`, in one result file; 
 `python benchmarks/tables.py` writes the tables of docs/study.md.
 
     python benchmarks/study.py --recipes runs/recipes.jsonl --ablation runs/ablation.jsonl \
-        --real runs/real.jsonl --noise noise.json
+        --data runs/data.jsonl --real runs/real.jsonl --noise noise.json
 """
 
 import argparse
@@ -30,7 +30,7 @@ class Part:
 
 def parts(options: argparse.Namespace) -> Iterator[Part]:
     """Read the files that were given."""
-    for script in ("recipes", "ablation", "real"):
+    for script in ("recipes", "ablation", "data", "real"):
         lines = [
             json.loads(line)
             for path in getattr(options, script)
@@ -46,6 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--recipes", type=Path, nargs="+", required=True)
     parser.add_argument("--ablation", type=Path, nargs="+", required=True)
+    parser.add_argument("--data", type=Path, nargs="+", required=True)
     parser.add_argument("--real", type=Path, nargs="+", required=True)
     parser.add_argument("--noise", type=Path, required=True)
     saved = Suite("study", "cpu", THREADS, quick=False).save(parts(parser.parse_args()))

@@ -58,10 +58,20 @@ def against_paper(rows: list[Row]) -> list[list[str]]:
 
 def ablation(rows: list[Row]) -> list[list[str]]:
     """Show by how much the errors of a recipe grow where one of its settings changes."""
-    groups = _groups(_lines(rows, "ablation"), "recipe", "set")
+    return _changes(_lines(rows, "ablation"), _lines(rows, "ablation"))
+
+
+def data(rows: list[Row]) -> list[list[str]]:
+    """Show by how much the errors of a recipe grow with other cameras or fewer motions."""
+    return _changes(_lines(rows, "data"), _lines(rows, "ablation"))
+
+
+def _changes(changed: list[Row], whole: list[Row]) -> list[list[str]]:
+    """Compare trainings with a change with those of the whole recipe."""
+    base = _groups(whole, "recipe", "set")
     body = [["change", "seeds", *MEASURES], ["---", *["--:"] * 5]]
-    for (recipe, changes), lines in groups.items():
-        differences = _differences(lines, groups[recipe, ()])
+    for (recipe, changes), lines in _groups(changed, "recipe", "set").items():
+        differences = _differences(lines, base[recipe, ()])
         if changes:
             cells = [_percent(some) for some in differences]
             body.append([", ".join(changes), str(len(differences[0])), *cells])

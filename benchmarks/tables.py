@@ -16,6 +16,7 @@ from typing import Any
 from study_tables import (
     ablation,
     against_paper,
+    data,
     detectors,
     ellipsoids,
     in_short,
@@ -357,6 +358,7 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], list[list[str]]]]] = {
     "recipes in short": ("study", in_short),
     "against paper": ("study", against_paper),
     "ablation": ("study", ablation),
+    "cameras and data": ("study", data),
     "ellipsoids": ("study", ellipsoids),
     "real people": ("study", real_people),
     "detectors": ("study", detectors),
