@@ -5,7 +5,7 @@ day 4 against the 3D annotations of people: shoulders, elbows and wrists. Sessio
 cameras (webcam-studio, capture-balancing, or your own, such as Shelf or Campus): two cameras that
 are neighbors in the list make the labels of the first two thirds of the frames; in the last third,
 each of them is lifted alone, and compared with the triangulation of the cameras that made no label.
-No setting was chosen on a test part: the recipes are those of the simulation.
+The recipes are those of the simulation.
 
     python benchmarks/real_truth.py ../shared/data --seeds 3 --out runs/real.jsonl
 """
