@@ -94,16 +94,20 @@ def numba_functions(module: str) -> dict[str, Any]:
     user's cache folder; without one, every process compiles anew.
     """
     import numba
+    import numpy as np
 
     names = {**_names_of(module), "sqrt": sqrt, "where": unwrap(_where)}
     with _cache_folder(numba) as keep:
-        for name, function in list(names.items()):
-            if _is_own(function):
-                copy = _copy(function, names)
+        for name, item in list(names.items()):
+            if type(item) is int:
+                # Numba would compile each function anew for each number that it is called with.
+                names[name] = np.int64(item)
+            elif _is_own(item):
+                copy = _copy(item, names)
                 # Arithmetic becomes part of the loop around it, which must become vectors; loops
                 # stay functions of their own. Python calls only the module's own functions.
-                inner = function.__module__ != module
-                arithmetic = not function.__module__.rpartition(".")[2].startswith("cpu")
+                inner = item.__module__ != module
+                arithmetic = not item.__module__.rpartition(".")[2].startswith("cpu")
                 options: dict[str, Any] = {"no_cfunc_wrapper": True, "no_cpython_wrapper": inner}
                 names[name] = numba.njit(
                     nogil=True,
