@@ -228,16 +228,10 @@ class _cache_folder:  # noqa: N801 - used as a function
     """
 
     def __init__(self, numba: ModuleType) -> None:
-        self.config, self.before = numba.config, numba.config.CACHE_DIR
-        sources = sorted(Path(__file__).parent.rglob("*.py"))
-        text = b"".join(source.read_bytes() for source in sources)
-        caches = Path(os.environ.get("XDG_CACHE_HOME", "") or _home() / ".cache")
-        self.folder = caches / "multiview_geom" / sha256(text).hexdigest()[:16]
+        self.config, self.before, self.folder = numba.config, numba.config.CACHE_DIR, _kept_loops()
 
     def __enter__(self) -> bool:
-        with suppress(OSError, RuntimeError):
-            self.folder.mkdir(parents=True, exist_ok=True)
-        usable = os.access(self.folder, os.W_OK)
+        usable = _is_writable(self.folder)
         if usable:
             self.config.CACHE_DIR = str(self.folder)
         else:
@@ -246,6 +240,29 @@ class _cache_folder:  # noqa: N801 - used as a function
 
     def __exit__(self, *_: object) -> None:
         self.config.CACHE_DIR = self.before
+
+
+def _kept_loops() -> Path:
+    """Return the folder of what Numba made of these sources."""
+    sources = sorted(Path(__file__).parent.rglob("*.py"))
+    text = b"".join(source.read_bytes() for source in sources)
+    caches = Path(os.environ.get("XDG_CACHE_HOME", "") or _home() / ".cache")
+    return caches / "multiview_geom" / sha256(text).hexdigest()[:16]
+
+
+def _is_writable(folder: Path) -> bool:
+    """Tell whether a folder can be written, and create it."""
+    with suppress(OSError, RuntimeError):
+        folder.mkdir(parents=True, exist_ok=True)
+    return os.access(folder, os.W_OK)
+
+
+def is_first_use() -> bool:
+    """Tell whether loops will be compiled and kept, and none has been so far."""
+    if not _has("numba") or _is_compiling_switched_off():
+        return False
+    folder = _kept_loops()
+    return _is_writable(folder) and not any(folder.iterdir())
 
 
 def _home() -> Path:

@@ -12,6 +12,7 @@ from selfsup_lifting.agreement import require_agreement
 from selfsup_lifting.atomic_write import require_target
 from selfsup_lifting.cli.calibrate_command import calibrate, training_data
 from selfsup_lifting.cli.detect_command import detect
+from selfsup_lifting.cli.first_use import alignment_compiled_meanwhile
 from selfsup_lifting.cli.options import (
     AblateOptions,
     EvaluateOptions,
@@ -92,10 +93,11 @@ def _train_in(folder: Path, options: TrainOptions) -> None:
     """Train in a run folder, and print the errors before and after."""
     if options.profile and process_count() > 1:
         raise ValueError("`profile` needs a training in one process, got several of torchrun")
-    config, recordings, files = training_data(options, folder)
-    odd = map(partial(warnings_about_geometry, agreement=None), recordings)
-    for sentence in chain(require_agreement(recordings, config.most_disagreement), *odd):
-        messages.print(sentence)
+    with alignment_compiled_meanwhile():
+        config, recordings, files = training_data(options, folder)
+        odd = map(partial(warnings_about_geometry, agreement=None), recordings)
+        for sentence in chain(require_agreement(recordings, config.most_disagreement), *odd):
+            messages.print(sentence)
     split = split_for(config, recordings)
     messages.print("\n".join([*_opening(options), split.summary]))
     if config.lifter.uncertainty:
