@@ -242,12 +242,13 @@ def _standing(
     if len(soles) <= 2 * step:
         return soles[:0, 0]
     speed = (soles[2 * step :] - soles[: -2 * step]).norm(dim=-1) * fps / (2 * step)
-    return soles[step:-step][speed < slowest]
+    places = soles[step:-step][speed < slowest]
+    return places[places.isfinite().all(dim=-1)]
 
 
 def _ground_normal(places: Float[Tensor, "places 3"], least: float) -> Float[Tensor, "3"] | None:
     """Fit a plane to places in two rounds, the second without those that are far from it."""
-    kept = places = places[places.isfinite().all(dim=-1)]
+    kept = places
     for _ in range(2):
         if len(kept) < FEWEST_STANDING:
             return None

@@ -164,6 +164,20 @@ def test_feet_that_stand_show_the_ground() -> None:
     assert found.up @ UP > 0.9999
 
 
+def test_feet_that_are_missing_where_they_stand_are_no_ground(
+    recordings: list[Recording],
+) -> None:
+    one = recordings[0]
+    assert one.truth is not None
+    quarter = round(one.fps / 4)  # of a second
+    still = one.truth[:1].expand(2 * quarter + 1, -1, -1).clone()
+    soles = [place for place, name in enumerate(one.skeleton.joints) if name.endswith("ankle")]
+    still[quarter, soles] = torch.nan
+    found = find_vertical(one.skeleton, still, one.fps)
+    assert found is not None
+    assert found.ground.isfinite().all()
+
+
 def test_a_body_without_the_usual_names_has_no_size_vertical_or_front(
     recordings: list[Recording],
 ) -> None:
