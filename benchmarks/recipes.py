@@ -5,6 +5,9 @@ cameras on a ring, and judged on the kept clips: filmed by the same ring, and by
 distances, heights, focal lengths and aims. One line of JSON per training; a training that the file
 already holds is not run again.
 
+To choose a setting, `--judged-styles` judges on other styles, which are then not learned from
+either; the kept clips have no part in it.
+
     python benchmarks/recipes.py --data mocap:../shared/data/mocap-bvh --recipes paper robust \
         --preset quick --seeds 3 --noise cpn-like --out runs/recipes.jsonl
 """
@@ -14,7 +17,7 @@ import json
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
@@ -50,16 +53,29 @@ JUDGED = slice(None, None, 3)
 IMAGE = 1000
 
 
+@dataclass(frozen=True)
+class Clips:
+    """Which clips a recipe learns from, and which it is judged on.
+
+    Attributes:
+        data: The motion-capture clips.
+        learned: The styles to learn from; all that are not kept or judged if none is named.
+        judged: The styles to judge on; without any, the kept ones.
+    """
+
+    data: str
+    learned: tuple[str, ...] = ()
+    judged: tuple[str, ...] = ()
+
+
 @lru_cache(maxsize=1)
-def clips(data: str, read: ReadSettings) -> tuple[list[Recording], list[Recording]]:
-    """Return the clips to learn from, and the kept ones."""
-    split = hold_out(read_recordings([data], read), KEPT_STYLES)
-    return split.training, split.held_out
-
-
-def of_styles(training: list[Recording], styles: Sequence[str]) -> list[Recording]:
-    """Return the clips of some styles; all of them if none is named."""
-    return hold_out(training, styles).held_out if styles else training
+def divided(clips: Clips, read: ReadSettings) -> tuple[list[Recording], list[Recording]]:
+    """Return the clips to learn from, and those to judge on."""
+    split = hold_out(read_recordings([clips.data], read), KEPT_STYLES)
+    if clips.judged:
+        split = hold_out(split.training, clips.judged)
+    learned = hold_out(split.training, clips.learned).held_out if clips.learned else split.training
+    return learned, split.held_out
 
 
 def drawn_rig(number: int) -> Cameras:
@@ -91,20 +107,19 @@ def filmed(recording: Recording, number: int, read: ReadSettings) -> Recording:
     return replace(recording, cameras=rig, keypoints=seen.keypoints, confidence=seen.confidence)
 
 
-def measured(
-    config: Config, data: str, run: Path, *, styles: Sequence[str] = (), refined: bool
-) -> dict[str, float]:
+def measured(config: Config, clips: Clips, run: Path, *, refined: bool) -> dict[str, float]:
     """Train once; return the errors [mm] and the processor time of the training [s]."""
-    training = of_styles(clips(data, config.read)[0], styles)
+    training, kept = divided(clips, config.read)
     started = time.process_time()
     lifter = train(config, training, run, resume=has_commit(run))
     seconds = time.process_time() - started
-    return {**judged(lifter, config, data, refined=refined), "seconds": seconds}
+    return {**judged(lifter, config, kept, refined=refined), "seconds": seconds}
 
 
-def judged(lifter: Lifter, config: Config, data: str, *, refined: bool) -> dict[str, float]:
+def judged(
+    lifter: Lifter, config: Config, kept: list[Recording], *, refined: bool
+) -> dict[str, float]:
     """Return the errors on the kept clips [mm]: same rig, unseen rigs, refined poses, streams."""
-    _, kept = clips(data, config.read)
     some = [one.frames(JUDGED) for one in kept]
     unseen = [filmed(one, number, config.read) for number in range(RIGS) for one in some]
     totals = {
@@ -187,26 +202,28 @@ def main() -> None:
     parser.add_argument("--set", nargs="*", default=[], help="changes of all recipes")
     parser.add_argument("--each", nargs="*", default=[], help="changes, each in a training alone")
     parser.add_argument("--styles", nargs="*", default=[], help="learn from clips of these alone")
+    parser.add_argument(
+        "--judged-styles", nargs="*", default=[], help="judge on these, and do not learn from them"
+    )
     parser.add_argument("--lifted-alone", action="store_true", help="judge no refined poses")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     options.out.touch()
     seeds = range(options.first_seed, options.first_seed + options.seeds)
+    clips = Clips(options.data, tuple(options.styles), tuple(options.judged_styles))
     changes = [options.set, *([*options.set, one] for one in options.each)]
     for seed, recipe, some in product(seeds, options.recipes, changes):
         alone = [f"clips={','.join(options.styles)}"] if options.styles else []
         key = {"recipe": recipe, "set": [*some, *alone], "seed": seed}
         key |= {"preset": options.preset, "noise": options.noise}
+        key |= {"judged": options.judged_styles} if options.judged_styles else {}
         done = map(json.loads, options.out.read_text().splitlines())
-        if any(key == {name: row[name] for name in key} for row in done):
+        if any(key == {name: row.get(name) for name in key} for row in done):
             continue
         config = settings(recipe, options.preset, options.noise, some, seed)
         name = "--".join(re.sub(r"[^\w.=-]+", "_", str(part)) for part in key.values())
         run = options.out.with_suffix("") / name
-        errors = measured(
-            config, options.data, run, styles=options.styles, refined=not options.lifted_alone
-        )
-        row = {**key, **errors}
+        row = {**key, **measured(config, clips, run, refined=not options.lifted_alone)}
         with options.out.open("a") as file:
             file.write(json.dumps(row) + "\n")
         print(json.dumps(row), flush=True)

@@ -7,12 +7,19 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+
+from selfsup_lifting.config import Config
+from selfsup_lifting.files import read_recordings
+from selfsup_lifting.read_settings import ReadSettings
+from selfsup_lifting.recipes import robust
+from selfsup_lifting.simulation_settings import NOISE_LEVELS
 
 pytestmark = pytest.mark.processes
 ROOT = Path(__file__).parent.parent
@@ -103,6 +110,25 @@ def test_the_operating_room_has_the_errors_of_its_readme(operating_room_folder: 
     assert medians == pytest.approx([36.5, 45.6, 61.5, 68.7], abs=0.3)
     shares = [float(share) for share in re.findall(r"([\d.]+)%", ended.stdout)]
     assert min(shares) > 95.0
+
+
+def test_each_trial_of_the_recipe_changes_what_is_learned(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    trials = runpy.run_path(str(ROOT / "benchmarks" / "trials.py"))["TRIALS"]
+    config = robust(Config(epochs=2, frames_per_batch=16))
+    config = replace(config, lifter=replace(config.lifter, width=8, blocks=1))
+    # A detector with gaps, so that not all labels are equally sure.
+    read = ReadSettings(fps=10.0, noise=NOISE_LEVELS["harsh"])
+    recordings = [one.frames(slice(0, 40)) for one in read_recordings(["synthetic"], read)[:2]]
+    learned = {}
+    for name, train in trials.items():
+        lifter = train(config, recordings, tmp_path / f"run {name}")
+        learned[name] = torch.cat([one.flatten() for one in lifter.parameters()])
+        assert learned[name].isfinite().all()
+    for name, weights in learned.items():
+        assert name == "" or not torch.equal(weights, learned[""]), name
 
 
 PEER = """
