@@ -22,7 +22,7 @@ def alignment_compiled_meanwhile() -> Iterator[None]:
     kept for the others. Does nothing if loops were compiled before. If the process fails, the
     evaluation compiles the alignment itself.
     """
-    if not is_first_use():
+    if not (sys.executable and is_first_use()):  # an embedded Python may not know where it is
         yield
         return
     command, silent = [sys.executable, "-P", "-c", ALIGN], subprocess.DEVNULL

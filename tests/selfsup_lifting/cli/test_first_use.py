@@ -1,5 +1,6 @@
 """The first training on a computer compiles its last loop in a second process."""
 
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -69,7 +70,17 @@ def test_nothing_is_started_where_loops_were_compiled(
     engines.is_first_use()
     (folder,) = no_loops.glob("multiview_geom/*")
     (folder / "loop.nbi").touch()
-    monkeypatch.setattr(first_use, "sys", None)
+    monkeypatch.setattr(first_use, "subprocess", None)
+    with first_use.alignment_compiled_meanwhile():
+        pass
+
+
+@pytest.mark.usefixtures("no_loops")
+def test_nothing_is_started_where_the_interpreter_is_unknown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "executable", "")
+    monkeypatch.setattr(first_use, "subprocess", None)
     with first_use.alignment_compiled_meanwhile():
         pass
 
