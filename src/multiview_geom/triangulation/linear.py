@@ -77,7 +77,7 @@ def triangulate_dlt_svd(
 
     Note:
         The gradient is that of `torch.linalg.svd`: NaN if two singular values are equal, and for
-        detections of weight zero.
+        detections of weight zero. A detection whose equations overflow counts as missing.
 
     Reference:
         Hartley and Zisserman, Multiple View Geometry (2nd ed.), sec. 12.2.
@@ -101,10 +101,12 @@ def _by_singular_values(
 ) -> Float[Tensor, "frames points 3"]:
     seen = pixels.isfinite().all(dim=-1)
     trust = seen.to(pixels.dtype) if weights is None else torch.where(seen, weights, 0.0)
-    enough = (trust > 0).sum(dim=-2) >= FEWEST_VIEWS
     rows = projections[:, :, None]
     image = torch.where(seen[..., None], pixels, 0.0)[..., None]
     equations = trust.sqrt()[..., None, None] * (image * rows[..., 2:, :] - rows[..., :2, :])
+    finite = equations.isfinite().flatten(-2).all(dim=-1)
+    equations = torch.where(finite[..., None, None], equations, 0.0)
+    enough = (finite & (trust > 0)).sum(dim=-2) >= FEWEST_VIEWS
     _, _, right = torch.linalg.svd(equations.transpose(1, 2).flatten(2, 3), full_matrices=False)
     points = from_homogeneous(right[..., -1, :])
     return torch.where(enough[..., None], points, torch.nan)

@@ -210,6 +210,14 @@ def test_a_view_without_a_calibration_is_absent(scene: Sightings) -> None:
     assert projections.grad.isfinite().all()
 
 
+def test_a_pixel_whose_equations_overflow_is_absent_for_the_reference_too() -> None:
+    rig, points = Ring(views=4, height=1.5), Cloud(((0.1, 0.2, 0.3), (-0.4, 0.3, 0.1))).points()
+    pixels = project_points(rig.cameras().projections, points)
+    pixels[0, 0] = 1e308
+    found = triangulate_dlt_svd(rig.cameras().projections, pixels)
+    assert_close(found, points, atol=POINT_ROUND_OFF)
+
+
 @given(sightings)
 def test_what_comes_back_for_a_lost_point_reaches_nobody(scene: Sightings) -> None:
     bad = torch.full_like(scene.pixels()[:, :1], torch.nan)
