@@ -1,7 +1,7 @@
 """One function per command: read the data, do the work, print the results."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial, singledispatch
@@ -60,7 +60,7 @@ from selfsup_lifting.training.loop import train as train_lifter
 from selfsup_lifting.training.loop import untrained_lifter
 from selfsup_lifting.training.profiling import TRACE_FILE, profile_steps
 from selfsup_lifting.training.run_folder import planned_run
-from selfsup_lifting.training.splits import hold_out
+from selfsup_lifting.training.splits import Split, hold_out
 from selfsup_lifting.training.step import TrainingStep
 from selfsup_lifting.training.stopping import Stopped
 from selfsup_lifting.web_page.export import export_web
@@ -94,25 +94,15 @@ def _train_in(folder: Path, options: TrainOptions) -> None:
     if options.profile and process_count() > 1:
         raise ValueError("`profile` needs a training in one process, got several of torchrun")
     with alignment_compiled_meanwhile():
-        config, recordings, files = training_data(options, folder)
-        odd = map(partial(warnings_about_geometry, agreement=None), recordings)
-        for sentence in chain(require_agreement(recordings, config.most_disagreement), *odd):
-            messages.print(sentence)
-    split = split_for(config, recordings)
-    messages.print("\n".join([*_opening(options), split.summary]))
-    if config.lifter.uncertainty:
-        inner = hold_out(split.training, config.uncertainty_on, "uncertainty_on")
-        messages.print(f"for the size of the ellipsoids, {inner.summary}")
-    done = read_commit(folder).epoch if options.resume is not None else 0
-    if config.epochs is not None and 0 < config.epochs <= done:
-        messages.print(f"{folder} has {done} epochs: --epochs {config.epochs} adds none")
-    untrained = untrained_lifter(split.training[0].skeleton, config).eval()
+        config, split, files = _checked_data(options, folder)
+        untrained = untrained_lifter(split.training[0].skeleton, config).eval()
+        scores = held_out_scores(config, split.held_out)
     before = evaluate_lifter(untrained, split.held_out)
     resume = options.resume is not None
     try:
         lifter = train_lifter(
             config, split.training, folder,
-            resume=resume, progress=show_progress, scores=held_out_scores(config, split.held_out),
+            resume=resume, progress=show_progress, scores=scores,
             files=files, prepare=_profiled if options.profile else lambda *_: {},
         )  # fmt: skip
     except (KeyboardInterrupt, ValueError, OSError) as error:
@@ -129,6 +119,23 @@ def _train_in(folder: Path, options: TrainOptions) -> None:
     results.print(error_table("Errors on the held-out recordings", rows))
     results.print(evaluation_summary(after))
     results.print(f"run folder: {folder}; report: {report}", soft_wrap=True)
+
+
+def _checked_data(options: TrainOptions, folder: Path) -> tuple[Config, Split, Mapping[str, bytes]]:
+    """Return settings, data and further files of a training; print what it begins with."""
+    config, recordings, files = training_data(options, folder)
+    odd = map(partial(warnings_about_geometry, agreement=None), recordings)
+    for sentence in chain(require_agreement(recordings, config.most_disagreement), *odd):
+        messages.print(sentence)
+    split = split_for(config, recordings)
+    messages.print("\n".join([*_opening(options), split.summary]))
+    if config.lifter.uncertainty:
+        inner = hold_out(split.training, config.uncertainty_on, "uncertainty_on")
+        messages.print(f"for the size of the ellipsoids, {inner.summary}")
+    done = read_commit(folder).epoch if options.resume is not None else 0
+    if config.epochs is not None and 0 < config.epochs <= done:
+        messages.print(f"{folder} has {done} epochs: --epochs {config.epochs} adds none")
+    return config, split, files
 
 
 def _profiled(step: TrainingStep, dataset: Frames) -> dict[str, bytes]:
