@@ -1,4 +1,4 @@
-"""Which engine computes: the only place that asks for device, dtype, compiler or gradient mode."""
+"""Which engine computes: the only place that asks for device, compiler or gradient mode."""
 
 import logging
 import os
@@ -38,8 +38,11 @@ FAST_MATH = {"contract", "nsz", "arcp"}
 
 
 def choose_engine(tensor: Tensor) -> Engine:
-    """Choose what computes on a tensor."""
-    if torch.compiler.is_compiling() or type(tensor) not in (Tensor, torch.nn.Parameter):
+    """Choose what computes on a tensor, the first input of a kernel.
+
+    Subclasses of tensors, and tensors without memory, see one operator, as compilers do.
+    """
+    if is_traced() or type(tensor) not in (Tensor, torch.nn.Parameter):
         return "traced"
     if tensor.device.type == "cpu" and _has("numba") and not _is_compiling_switched_off():
         return "numba"
@@ -63,7 +66,7 @@ def is_differentiated(inputs: Iterable[object]) -> bool:
     if is_transformed() or forward_ad._current_level >= 0:  # noqa: SLF001 - torch has no public name
         return True
     wanted = any(isinstance(each, Tensor) and each.requires_grad for each in inputs)
-    return wanted and torch.is_grad_enabled()
+    return wanted and is_recording()
 
 
 def is_recording() -> bool:
@@ -228,7 +231,8 @@ class _cache_folder:  # noqa: N801 - used as a function
     """
 
     def __init__(self, numba: ModuleType) -> None:
-        self.config, self.before, self.folder = numba.config, numba.config.CACHE_DIR, _kept_loops()
+        self.config, self.before = numba.config, numba.config.CACHE_DIR
+        self.folder = _loops_folder()
 
     def __enter__(self) -> bool:
         usable = _is_writable(self.folder)
@@ -242,7 +246,7 @@ class _cache_folder:  # noqa: N801 - used as a function
         self.config.CACHE_DIR = self.before
 
 
-def _kept_loops() -> Path:
+def _loops_folder() -> Path:
     """Return the folder of what Numba made of these sources."""
     sources = sorted(Path(__file__).parent.rglob("*.py"))
     text = b"".join(source.read_bytes() for source in sources)
@@ -261,7 +265,7 @@ def is_first_use() -> bool:
     """Tell whether loops will be compiled and kept, and none has been so far."""
     if not _has("numba") or _is_compiling_switched_off():
         return False
-    folder = _kept_loops()
+    folder = _loops_folder()
     return _is_writable(folder) and not any(folder.iterdir())
 
 

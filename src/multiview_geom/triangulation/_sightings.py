@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from multiview_geom._kernels.engines import wide_dtype
+from multiview_geom._kernels.triangulation.algebra import FEWEST_VIEWS
 from multiview_geom._validation import (
     broadcast_axes,
     for_computation,
@@ -18,7 +19,6 @@ from multiview_geom._validation import (
 from multiview_geom._vectors import determinant
 from multiview_geom.projection import camera_centers
 
-FEWEST_VIEWS = 2
 SAME_PLACE = 16.0
 """Squared baselines below this many round-offs of the squared length count as zero."""
 SAME_CENTER = 4096.0

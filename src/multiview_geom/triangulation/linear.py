@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from multiview_geom._kernels.triangulation.algebra import FEWEST_VIEWS
 from multiview_geom._kernels.triangulation.autograd import linear_triangulation
-from multiview_geom._kernels.triangulation.reference import FEWEST_VIEWS
 from multiview_geom.cameras import Cameras
 from multiview_geom.homogeneous import from_homogeneous
 from multiview_geom.triangulation._frames import by_cameras, in_frames

@@ -10,6 +10,7 @@ from torch import Tensor
 from multiview_geom._kernels import engines
 from multiview_geom._kernels.differentiable import Given, Kernel, Outputs, differentiable
 from multiview_geom._kernels.triangulation import cpu_launch
+from multiview_geom._kernels.triangulation.algebra import FEWEST_VIEWS
 from multiview_geom._kernels.triangulation.cpu_robust import WIDENINGS
 from multiview_geom._validation import require_at_least, require_positive
 from multiview_geom.cameras import Cameras
@@ -20,7 +21,6 @@ from multiview_geom.projection import (
 )
 from multiview_geom.triangulation._frames import by_cameras, in_frames
 from multiview_geom.triangulation._sightings import (
-    FEWEST_VIEWS,
     Sightings,
     given_round_off,
     image_columns,

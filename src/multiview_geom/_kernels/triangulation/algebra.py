@@ -38,6 +38,9 @@ Vectors = tuple[Row, Row]
 Polynomial = tuple[Number, Number, Number, Number]
 """The coefficients d, c, b and a of z^4 - a z^3 + b z^2 - c z + d."""
 
+# A point that fewer views saw is NaN.
+FEWEST_VIEWS = 2
+
 
 def principal_point(depth: Row, axis: Row) -> Number:
     """Return the image coordinate of the optical axis; zero for a camera without one."""
@@ -121,7 +124,7 @@ def apply_transpose(u: Number, v: Number, view: View, residuals: Pair) -> Vector
 def shifted_move(
     hessian: Symmetric, quotient: Number, start: Vector, gradient: Vector, one: Number
 ) -> Vector:
-    """Return the move from the start that a quotient asks for."""
+    """Return the move that a quotient asks for, from a start counted from the world's origin."""
     shifted = subtract_from_diagonal(hessian, quotient)
     cofactors = adjugate(shifted)
     right = add_scaled(scale(start, quotient), gradient, -one)
@@ -131,7 +134,10 @@ def shifted_move(
 def quotient_after(
     hessian: Symmetric, start: Vector, gradient: Vector, squared: Number, move: Vector, one: Number
 ) -> Number:
-    """Return the quotient after a move from where |A X|^2 is `squared`."""
+    """Return the quotient after a move from a start, counted from the world's origin.
+
+    `gradient` is B x0 + b, and `squared` is |A X0|^2, at this start.
+    """
     there = add_scaled(start, move, one)
     change = dot(move, multiply(hessian, move)) + (one + one) * dot(move, gradient)
     return (squared + change) / (one + dot(there, there))
@@ -170,7 +176,9 @@ def is_minimum(
 def characteristic_polynomial(hessian: Symmetric, start: Vector, squared: Number) -> Polynomial:
     """Return the characteristic polynomial of A^T A.
 
-    In the basis of (x0, 1) and the three axes, with B x0 = -b, its off-diagonal block is zero.
+    `start` is the least-squares point x0, counted from the world's origin, and `squared` is
+    |A X0|^2. In the basis of (x0, 1) and the three axes, with B x0 = -b, the matrix has an
+    off-diagonal block of zero.
     """
     cofactors = adjugate(hessian)
     volume, area, total = determinant(hessian, cofactors), trace(cofactors), trace(hessian)
@@ -200,7 +208,7 @@ def laguerre_step(polynomial: Polynomial, root: Number) -> Number:
     Reference:
         Parlett, Laguerre's method applied to the matrix eigenvalue problem, 1964.
     """
-    constant, linear, quadratic, cubic = polynomial
+    constant, linear, quadratic, cubic = polynomial  # d, c, b, a
     value = constant - root * (linear - root * (quadratic - root * (cubic - root)))
     value = where(value > 0, value, value * 0)
     minus_slope = linear - root * (2 * quadratic - root * (3 * cubic - 4 * root))
@@ -217,7 +225,10 @@ def laguerre_step(polynomial: Polynomial, root: Number) -> Number:
 
 
 def about_origin(a: Row, origin: Vector, factor: Number) -> Row:
-    """Return a row for points that are counted from an origin, times a factor."""
+    """Return a row for points that are counted from an origin, times a factor.
+
+    With the origin's negative, a row for such points becomes one for the world's again.
+    """
     last = a[3] + dot((a[0], a[1], a[2]), origin)
     return a[0] * factor, a[1] * factor, a[2] * factor, last * factor
 

@@ -30,6 +30,7 @@ from multiview_geom._kernels.numba_primitives import (
     vector_at,
 )
 from multiview_geom._kernels.triangulation.algebra import (
+    FEWEST_VIEWS,
     about_origin,
     append_row,
     apply_transpose,
@@ -48,7 +49,6 @@ from multiview_geom._kernels.triangulation.algebra import (
 )
 from multiview_geom._kernels.triangulation.cpu_blocks import (
     DOUBT,
-    FEWEST_VIEWS,
     GRADIENT,
     HESSIAN,
     IMAGE_ROWS,

@@ -16,6 +16,7 @@ from multiview_geom._kernels.algebra import (
 )
 from multiview_geom._kernels.numba_primitives import LANES, Array, clear
 from multiview_geom._kernels.triangulation.algebra import (
+    FEWEST_VIEWS,
     View,
     least_squares_point,
     normal_terms,
@@ -55,10 +56,9 @@ ROWS = 21
 # Rows of the image array, per view: across, down, weight.
 IMAGE_ROWS = 3
 
-# How far the origin is drawn towards the world's, relative to the trace: parallel axes are near
-# to each other everywhere.
+# How far the origin is drawn towards the world's, relative to the trace: without it, parallel axes
+# leave it undetermined along them.
 ORIGIN_PULL = 1e-5
-FEWEST_VIEWS = 2
 # Strides of pixels that lie side by side.
 SIDE_BY_SIDE = (2, 1)
 
@@ -237,7 +237,6 @@ def leave_out_missing(image: Array, rows: Array, views: int, weighted: bool, n: 
     """Give weight zero to what is missing, count the views, divide by the largest weight."""
     one, zero = image.dtype.type(1), image.dtype.type(0)
     clear(rows, SEEN, SEEN + 1)
-    rows[UNIT * LANES : (UNIT + 1) * LANES] = one
     for v in range(views):
         at = IMAGE_ROWS * v * LANES
         for i in range(n):
@@ -250,6 +249,8 @@ def leave_out_missing(image: Array, rows: Array, views: int, weighted: bool, n: 
             rows[SEEN * LANES + i] += where(known, one, zero)
     if weighted:
         divide_by_largest(image, rows, views, n)
+    else:
+        rows[UNIT * LANES : (UNIT + 1) * LANES] = one
 
 
 def divide_by_largest(image: Array, rows: Array, views: int, n: int) -> None:

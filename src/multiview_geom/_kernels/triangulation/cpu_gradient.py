@@ -30,6 +30,7 @@ from multiview_geom._kernels.numba_primitives import (
     vector_at,
 )
 from multiview_geom._kernels.triangulation.algebra import (
+    FEWEST_VIEWS,
     equations,
     gradient_vector,
     normal_terms,
@@ -38,9 +39,10 @@ from multiview_geom._kernels.triangulation.algebra import (
 )
 from multiview_geom._kernels.triangulation.cpu_blocks import (
     DOUBT,
-    FEWEST_VIEWS,
+    GRADIENT,
     HESSIAN,
     IMAGE_ROWS,
+    LINEAR,
     SEEN,
     SQUARED,
     START,
@@ -66,8 +68,8 @@ Gradients: TypeAlias = tuple[Array, Array, Array]
 rig, in double precision; these two may be empty."""
 
 # Rows of a block that the backward pass uses otherwise: the upstream gradient (3), and the vector
-# Z (4).
-UPSTREAM, Z = 6, 12
+# Z (4), which also takes the place of the squared residual: that is read before.
+UPSTREAM, Z = LINEAR, GRADIENT
 
 # The condition of B - q up to which single precision is enough for a gradient, and up to which
 # double precision is; beyond, the point is not determined and passes no gradient.

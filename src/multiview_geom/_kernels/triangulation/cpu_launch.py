@@ -41,6 +41,7 @@ def run_again(
     start, given = engines.numba_functions(module)[loop], _arguments(*inputs)
     points, chunk = _sizes(*inputs)
 
+    # Ranges of points, as in `run`: so no two threads add to the gradient's sum of one chunk.
     def work(first: int, last: int) -> None:
         low, high = np.searchsorted(listed, (first, last))
         start(*given, (low, high, chunk), listed, *rest)

@@ -33,10 +33,10 @@ from multiview_geom._kernels.numba_primitives import (
     symmetric_at,
     vector_at,
 )
+from multiview_geom._kernels.triangulation.algebra import FEWEST_VIEWS
 from multiview_geom._kernels.triangulation.cpu import residuals
 from multiview_geom._kernels.triangulation.cpu_blocks import (
     DOUBT,
-    FEWEST_VIEWS,
     GRADIENT,
     HESSIAN,
     IMAGE_ROWS,

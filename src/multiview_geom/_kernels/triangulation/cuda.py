@@ -19,6 +19,7 @@ from multiview_geom._kernels.algebra import (
     unit_axes,
 )
 from multiview_geom._kernels.triangulation.algebra import (
+    FEWEST_VIEWS,
     about_origin,
     append_row,
     apply_transpose,
@@ -36,7 +37,6 @@ from multiview_geom._kernels.triangulation.algebra import (
     smallest_root,
 )
 from multiview_geom._kernels.triangulation.cpu import JACOBI_SWEEPS, ORTHOGONAL, SECOND_TRY, SINGLE
-from multiview_geom._kernels.triangulation.cpu_blocks import FEWEST_VIEWS
 from multiview_geom._kernels.triangulation.cuda_blocks import (
     ORIGIN,
     VIEW,

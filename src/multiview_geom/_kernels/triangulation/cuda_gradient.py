@@ -17,11 +17,11 @@ from multiview_geom._kernels.algebra import (
     subtract_from_diagonal,
 )
 from multiview_geom._kernels.triangulation.algebra import (
+    FEWEST_VIEWS,
     gradient_vector,
     sighting_gradient,
     view_gradient,
 )
-from multiview_geom._kernels.triangulation.cpu_blocks import FEWEST_VIEWS
 from multiview_geom._kernels.triangulation.cpu_gradient import DOUBLE_GRADIENT, SINGLE_GRADIENT
 from multiview_geom._kernels.triangulation.cuda import normal_equations, residuals
 from multiview_geom._kernels.triangulation.cuda_blocks import (

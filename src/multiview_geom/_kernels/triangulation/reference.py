@@ -14,9 +14,8 @@ from torch import Tensor
 
 from multiview_geom._kernels.algebra import adjugate, determinant, multiply, trace
 from multiview_geom._kernels.engines import wide_dtype
+from multiview_geom._kernels.triangulation.algebra import FEWEST_VIEWS
 from multiview_geom.homogeneous import from_homogeneous, to_homogeneous
-
-FEWEST_VIEWS = 2
 
 # The condition of B - q beyond which a point is not determined and passes no gradient.
 LARGEST_CONDITION = 1e14
