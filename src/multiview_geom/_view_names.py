@@ -23,7 +23,7 @@ def view_numbers(names: Sequence[str], views: Views) -> list[int]:
     """Return the numbers of the selected views, counted from zero.
 
     Raises:
-        ValueError: If there is no such view, or a mask has another length.
+        ValueError: If there is no such view, several have the name, or a mask has another length.
     """
     if isinstance(views, slice):
         return list(range(len(names)))[views]
@@ -38,6 +38,8 @@ def view_numbers(names: Sequence[str], views: Views) -> list[int]:
 
 def _view_number(names: Sequence[str], view: str | int) -> int:
     if view in names:
+        if names.count(view) > 1:
+            raise ValueError(f"`views` must name one view, got {view!r}, the name of several")
         return names.index(view)
     if isinstance(view, int) and -len(names) <= view < len(names):
         return view % len(names)

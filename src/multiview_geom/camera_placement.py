@@ -12,6 +12,7 @@ from multiview_geom._validation import (
     product,
     require_at_least,
     require_floating,
+    require_positive,
     require_trailing_shape,
 )
 from multiview_geom._vectors import replace_missing, unit
@@ -85,7 +86,7 @@ def ring_of_cameras(  # noqa: PLR0913 - all but the first three are options
         The rig, with names cam_1, cam_2, ...
 
     Raises:
-        ValueError: If `views` is below one.
+        ValueError: If `views` is below one, or `radius` is not positive.
 
     Example:
         >>> ring_of_cameras(4, radius=4.0, height=1.0).centers.round(decimals=3) + 0.0
@@ -95,6 +96,7 @@ def ring_of_cameras(  # noqa: PLR0913 - all but the first three are options
                 [ 0., -4.,  1.]])
     """
     require_at_least("views", views, 1)
+    require_positive("radius", radius)
     angles = torch.arange(views, dtype=torch.float64) * (tau / views)
     level = torch.full_like(angles, height)
     position = torch.stack([radius * angles.cos(), radius * angles.sin(), level], dim=-1)

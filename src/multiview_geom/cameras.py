@@ -15,6 +15,7 @@ from multiview_geom._validation import (
     product,
     require_floating,
     require_integers,
+    require_positive,
     require_same_size,
     require_trailing_shape,
 )
@@ -293,7 +294,12 @@ class Cameras:
         )
 
     def scaled(self, factor: float) -> "Cameras":
-        """Return the rig in another unit of length: all camera positions times a factor."""
+        """Return the rig in another unit of length: all camera positions times a factor.
+
+        Raises:
+            ValueError: If the factor is not positive.
+        """
+        require_positive("factor", factor)
         R, t = self.camera_from_world[..., :3, :3], self.camera_from_world[..., :3, 3]
         return replace(self, camera_from_world=rigid_transform(R, factor * t))
 
@@ -301,15 +307,21 @@ class Cameras:
         """Return the rig of the same pictures, resized to a width and height [px].
 
         Raises:
-            ValueError: If the rig has no image size.
+            ValueError: If the rig has no image size, or the new one is not positive.
         """
+        _require_picture(image_size)
         if self.image_size is None:
             raise ValueError("`image_size` of the cameras must be known to resize pictures")
         scale = for_computation(self.intrinsics).new_tensor(image_size) / self.image_size
         return self._with_picture(scale, (scale - 1) / 2, image_size)
 
     def cropped(self, left: int, top: int, image_size: tuple[int, int]) -> "Cameras":
-        """Return the rig of the same pictures, cropped: first column, first row, size [px]."""
+        """Return the rig of the same pictures, cropped: first column, first row, size [px].
+
+        Raises:
+            ValueError: If the size is not positive.
+        """
+        _require_picture(image_size)
         shift = -for_computation(self.intrinsics).new_tensor([left, top])
         return self._with_picture(torch.ones_like(shift), shift, image_size)
 
@@ -389,6 +401,11 @@ class Cameras:
         size = torch.tensor(image_size, device=K.device).expand(*K.shape[:-2], 2)
         intrinsics = torch.cat([rows, K[..., 2:, :]], dim=-2).to(self.intrinsics.dtype)
         return replace(self, intrinsics=intrinsics, image_size=size)
+
+
+def _require_picture(image_size: tuple[int, int]) -> None:
+    for side in image_size:
+        require_positive("image_size", side)
 
 
 register_pytree(Cameras, static=("names", "lens"))

@@ -178,7 +178,10 @@ def _rotations(rig: Cameras) -> Iterator[CameraIssue]:
 def _focal_lengths(rig: Cameras) -> Iterator[CameraIssue]:
     widths = [0] * rig.views if rig.image_size is None else rig.image_size[:, 0].tolist()
     for name, K, width in zip(rig.names, rig.intrinsics, widths, strict=True):
-        if min(K[0, 0], K[1, 1]) <= 0:
+        if (K[2] - K.new_tensor([0.0, 0.0, 1.0])).abs().max() > 1e-6 * K.abs().max():
+            problem = f"the last row of K is {K[2].tolist()}, expected 0, 0, 1: is it transposed?"
+            yield _issue(CameraIssueKind.FOCAL_LENGTH, name, problem)
+        elif min(K[0, 0], K[1, 1]) <= 0:
             problem = f"focal lengths {K[0, 0]:g} and {K[1, 1]:g} px are not positive"
             yield _issue(CameraIssueKind.FOCAL_LENGTH, name, problem)
         elif not MOST_STRETCHED * K[:2, :2].diag().min() > K[:2, :2].abs().max():

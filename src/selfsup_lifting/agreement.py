@@ -13,7 +13,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multiview_geom import Lens, invert_transform, triangulate_dlt
+from multiview_geom import (
+    Lens,
+    invert_transform,
+    point_depths,
+    rigid_transform,
+    triangulate_dlt,
+)
 from selfsup_lifting.moved_camera import moved_camera
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.timing import in_step
@@ -169,11 +175,17 @@ def _likeliest(recording: Recording, sample: Recording) -> tuple[float, str]:
 
 def _trials(recording: Recording, sample: Recording) -> Iterator[tuple[float, str]]:
     """Yield the error that undoing each cause leaves, and the cause."""
-    names = sample.cameras.names
+    names, pose = sample.cameras.names, sample.cameras.camera_from_world
+    rigs = [(replace(sample.cameras, camera_from_world=one), cause) for one, cause in _poses(pose)]
+    poses = [(_median_error(replace(sample, cameras=rig)), cause) for rig, cause in rigs]
+    # Exchanged cameras of a symmetric rig may explain mirrored axes too, but not points behind.
+    is_behind = _is_behind(sample)
+    yield from poses if is_behind else ()
     for order, cause in _exchanges(names):
         yield _median_error(_exchanged(sample, order)), cause
     for cause, trial in _changed_pictures(sample):
         yield _median_error(trial), cause
+    yield from () if is_behind else poses
     yield from _subtle(recording, sample)
 
 
@@ -195,7 +207,7 @@ def _subtle(recording: Recording, sample: Recording) -> Iterator[tuple[float, st
 
 
 def _changed_pictures(sample: Recording) -> Iterator[tuple[str, Recording]]:
-    """Yield recordings in which something is undone that was done to the pictures or the poses."""
+    """Yield recordings in which something is undone that was done to the pictures."""
     cameras = sample.cameras
     everybody = range(cameras.views)
     for views in (everybody, *([view] for view in everybody)):
@@ -211,10 +223,32 @@ def _changed_pictures(sample: Recording) -> Iterator[tuple[str, Recording]]:
     if cameras.distortion is not None:
         pinholes = replace(cameras, distortion=None, lens=Lens.OPENCV)
         yield "the lens distortion was removed already", replace(sample, cameras=pinholes)
-    inverted = replace(cameras, camera_from_world=invert_transform(cameras.camera_from_world))
-    yield "the extrinsics are inverted (camera to world)", replace(sample, cameras=inverted)
     trial = _with(sample, _from_focal_lengths(sample), everybody)
     yield "the coordinates are in focal lengths, not in fractions of the image size", trial
+
+
+def _poses(
+    poses: Float[Tensor, "views 4 4"],
+) -> Iterator[tuple[Float[Tensor, "views 4 4"], str]]:
+    """Yield the poses that files in other conventions mean, and the convention."""
+    inverse, flip = invert_transform(poses), poses.new_tensor([1.0, -1.0, -1.0, 1.0]).diag()
+    inverted = "the extrinsics are inverted (camera to world)"
+    axes = "the axes of the cameras are those of OpenGL (y up, z backward)"
+    yield inverse, inverted
+    yield flip @ poses, axes
+    yield flip @ inverse, f"{inverted}, and {axes}"
+    R, center = poses[:, :3, :3], poses[:, :3, 3]
+    moved = rigid_transform(R, -(R @ center[..., None])[..., 0])
+    yield moved, "the translations are the positions of the cameras"
+    yield rigid_transform(R.mT, center), "the rotations are transposed"
+
+
+def _is_behind(sample: Recording) -> bool:
+    """Return whether most points are behind the cameras that detected them."""
+    points = triangulate_dlt(sample.cameras.projections, ideal_pixels(sample))
+    depths = point_depths(sample.cameras.projections, points)
+    seen = depths[depths.isfinite() & (sample.confidence > 0)]
+    return len(seen) > 0 and bool(seen.median() < 0)
 
 
 def _image_size(sample: Recording) -> Float[Tensor, "views 1 2"]:
@@ -263,7 +297,13 @@ def _exchanges(names: Sequence[str]) -> Iterator[tuple[tuple[int, ...], str]]:
 
 
 def _without_one(sample: Recording) -> Iterator[tuple[float, str]]:
-    """Yield the error without the camera that alone disagrees, if there is one."""
+    """Yield the error without the camera that alone disagrees, and the cause, if there is one."""
+    for error, name in odd_camera(sample):
+        yield error, f"camera {name} looks wrong: it was moved, or its file belongs elsewhere"
+
+
+def odd_camera(sample: Recording) -> Iterator[tuple[float, str]]:
+    """Yield the camera that alone disagrees, after the error without it, if there is one [px]."""
     names = sample.cameras.names
     if len(names) < 3:  # noqa: PLR2004 - one camera agrees with itself
         return
@@ -275,8 +315,7 @@ def _without_one(sample: Recording) -> Iterator[tuple[float, str]]:
     }
     ranked = sorted(errors, key=errors.__getitem__)
     if errors[ranked[0]] < CLEARLY_LOWER * errors[ranked[1]]:
-        cause = f"camera {ranked[0]} looks wrong: it was moved, or its file belongs elsewhere"
-        yield errors[ranked[0]], cause
+        yield errors[ranked[0]], ranked[0]
 
 
 def _freedom(views: int) -> float:

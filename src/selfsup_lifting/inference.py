@@ -1,6 +1,7 @@
 """Lift the 2D tracks of single views to 3D."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 
 import torch
@@ -86,18 +87,42 @@ def _in_chunks(
     keypoints: Float[Tensor, "frames views joints 2"],
     confidence: Float[Tensor, "frames views joints"] | None,
 ) -> Float[Tensor, "frames views joints *values"]:
-    """Evaluate a method of a network for every pose, in parts that bound the memory."""
+    """Evaluate a method of a network for every pose, in parts that bound the memory.
+
+    A network that is being trained is evaluated too, and stays as it is.
+    """
+    shape = (len(keypoints), cameras.views, len(lifter.skeleton.joints))
+    _require_shape("keypoints", keypoints, (*shape, 2))
+    if confidence is not None:
+        _require_shape("confidence", confidence, shape)
     device = next(lifter.parameters()).device
     rows = max(1, CHUNK // max(1, keypoints.shape[1]))
-    return torch.cat(
-        [
+    with _in_evaluation(lifter):
+        parts = [
             _evaluated(
                 network, device, cameras, part,
                 None if confidence is None else confidence[first:][:rows],
             )
             for first, part in zip(count(0, rows), keypoints.split(rows), strict=False)
-        ]
-    )  # fmt: skip
+        ]  # fmt: skip
+    return torch.cat(parts)
+
+
+def _require_shape(name: str, tensor: Tensor, expected: tuple[int, ...]) -> None:
+    if not isinstance(tensor, Tensor) or tuple(tensor.shape) != expected:
+        got = tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
+        raise ValueError(f"`{name}` must be a tensor of shape {expected}, got {got}")
+
+
+@contextmanager
+def _in_evaluation(lifter: Lifter) -> Iterator[None]:
+    """Evaluate without dropout and without a change of the statistics of the network."""
+    was_training = lifter.training
+    lifter.eval()
+    try:
+        yield
+    finally:
+        lifter.train(was_training)
 
 
 def _evaluated(

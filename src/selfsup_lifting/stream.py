@@ -18,6 +18,8 @@ from selfsup_lifting.training.lifter import Lifter
 MOST_FRAMES = 300
 # A person who is farther from where the followed one was than so many sizes is somebody else.
 FARTHEST_SIZES = 1.0
+# The most frames for which what is not detected may be held: years.
+MOST_HELD = 10**9
 
 
 class StreamedPose(NamedTuple):
@@ -69,7 +71,7 @@ class PoseStream:
         skeleton: The joints of the poses.
 
     Raises:
-        ValueError: If the rig has several cameras.
+        ValueError: If the rig has several cameras, or `hold` is negative.
 
     Example:
         >>> from selfsup_lifting import ReadSettings, read_recordings
@@ -88,6 +90,8 @@ class PoseStream:
     ) -> None:
         if camera.views != 1:
             raise ValueError(f"`camera` must have one view, got {', '.join(camera.names)}")
+        if not 0 <= hold <= MOST_HELD:
+            raise ValueError(f"`hold` must be 0 to {MOST_HELD} frames, got {hold}")
         self.skeleton, self._one_pose, self._hold = lifter.skeleton, OnePose(lifter), hold
         self._lifter = self._one_pose.lifter
         self._normalized = LensTable(camera)
@@ -111,7 +115,17 @@ class PoseStream:
 
         Returns:
             The pose of the followed person.
+
+        Raises:
+            ValueError: If a shape is another one.
         """
+        joints = len(self.skeleton.joints)
+        if not isinstance(people, Tensor) or people.shape[1:] != (joints, 2):
+            got = tuple(people.shape) if isinstance(people, Tensor) else type(people).__name__
+            raise ValueError(f"`people` must be a tensor of shape (people, {joints}, 2), got {got}")
+        if confidence is not None and confidence.shape != people.shape[:2]:
+            expected, got = tuple(people.shape[:2]), tuple(confidence.shape)
+            raise ValueError(f"`confidence` must have shape {expected}, got {got}")
         found = people.numpy(force=True)
         seen = np.isfinite(found).all(axis=-1)
         given = seen if confidence is None else np.where(seen, confidence.numpy(force=True), 0.0)

@@ -401,3 +401,18 @@ def test_a_mixed_rig_is_refined_through_the_lens_of_each_view(
     pixels = rig.project(point).pixels
     refined = refine_points(rig, point + 0.001, pixels)
     assert_close(refined.points, point, atol=1e-8)
+
+
+@pytest.mark.rejects
+def test_sizes_and_factors_are_positive_and_a_name_selects_one_view() -> None:
+    rig = ring_of_cameras(2, radius=4.0, height=1.0)
+    with pytest.raises(ValueError, match="`factor` must be positive, got -1"):
+        rig.scaled(-1.0)
+    with pytest.raises(ValueError, match="`image_size` must be positive, got 0"):
+        rig.resized((0, 5))
+    with pytest.raises(ValueError, match="`image_size` must be positive, got -5"):
+        rig.cropped(0, 0, (5, -5))
+    with pytest.raises(
+        ValueError, match="`views` must name one view, got 'a', the name of several"
+    ):
+        replace(rig, names=("a", "a")).select(["a"])

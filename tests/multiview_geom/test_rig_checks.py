@@ -174,3 +174,9 @@ def test_a_batch_of_rigs_is_refused() -> None:
     batch = Cameras(rig.intrinsics[None], rig.camera_from_world[None])
     with pytest.raises(ValueError, match="`cameras` must have no batch axes"):
         check_cameras(batch)
+
+
+def test_a_transposed_matrix_is_found() -> None:
+    rig = ring_of_cameras(2, radius=4.0, height=1.0)
+    issues = check_cameras(replace(rig, intrinsics=rig.intrinsics.mT.contiguous()))
+    assert "the last row of K is" in issues[0].message

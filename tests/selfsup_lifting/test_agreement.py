@@ -211,3 +211,15 @@ def test_the_cause_is_found_in_the_real_capture(capture_folder: Path, cause: str
     agreement = found(REAL_FAULTS[cause](recording))
     assert cause in agreement.cause
     assert agreement.share > Config().most_disagreement
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_poses_of_opengl_and_positions_in_place_of_translations_are_found(*, behind: bool) -> None:
+    recording = filmed(3).frames(slice(0, 40))
+    pose = recording.cameras.camera_from_world
+    flip = torch.diag(pose.new_tensor([1.0, -1.0, -1.0, 1.0]))
+    placed = pose.clone()
+    placed[:, :3, 3] = recording.cameras.centers
+    poses, cause = (flip @ pose, "OpenGL") if behind else (placed, "positions of the cameras")
+    cameras = replace(recording.cameras, camera_from_world=poses)
+    assert cause in found(replace(recording, cameras=cameras)).cause

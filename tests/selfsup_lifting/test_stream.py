@@ -13,7 +13,7 @@ from torch.testing import assert_close
 from multiview_geom import camera_to_world, save_cameras
 from selfsup_lifting.cli import main, stream_command
 from selfsup_lifting.cli.options import PredictOptions
-from selfsup_lifting.cli.stream_command import _parsed, predict_stream
+from selfsup_lifting.cli.stream_command import _parsed, answers, predict_stream
 from selfsup_lifting.config import Config, LifterSettings
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.inference import lift, lift_covariances
@@ -211,7 +211,7 @@ def test_predict_reads_and_writes_a_line_per_frame(
 )
 def test_a_line_without_pixels_is_one_sentence(joint: str) -> None:
     with pytest.raises(ValueError, match="expected an object with `keypoints`, a list of 1 joints"):
-        _parsed(f'{{"keypoints": [{joint}]}}', 0, 1)
+        _parsed(f'{{"keypoints": [{joint}]}}', 0, 1, set())
 
 
 @pytest.mark.rejects
@@ -235,7 +235,7 @@ def test_a_line_without_pixels_is_one_sentence(joint: str) -> None:
 )
 def test_what_came_instead_of_a_frame_is_said(line: str, got: str) -> None:
     with pytest.raises(ValueError, match=f"line 7: expected an object .* such lists; {got}"):
-        _parsed(line, 7, 1)
+        _parsed(line, 7, 1, set())
 
 
 @pytest.mark.rejects
@@ -250,7 +250,7 @@ def test_options_that_change_nothing_in_a_stream_are_refused(
 
 
 def test_a_byte_order_mark_before_the_first_frame_is_passed_over() -> None:
-    pixels, confidence = _parsed('\ufeff{"keypoints": [[1, 2], null]}\n', 1, 2)
+    pixels, confidence = _parsed('\ufeff{"keypoints": [[1, 2], null]}\n', 1, 2, set())
     assert pixels[0, 0].tolist() == [1.0, 2.0]
     assert confidence.tolist() == [[1.0, 0.0]]
 
@@ -260,3 +260,49 @@ def test_a_stream_is_of_one_camera() -> None:
     recording = Scene(views=2).recording()
     with pytest.raises(ValueError, match="`camera` must have one view, got cam_1, cam_2"):
         PoseStream(lifter_of(recording), recording.cameras)
+
+
+def answered(*lines: str) -> list[str]:
+    single = walking(1)
+    stream = PoseStream(lifter_of(single), single.cameras)
+    return list(answers(lines, stream, single.cameras, "root"))
+
+
+def test_keys_that_are_not_read_are_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    line = json.dumps({"keypoints": [[500.0 + at, 400.0] for at in range(17)], "camera": "cam_2"})
+    assert len(answered(line, line)) == 2
+    assert [one.getMessage() for one in caplog.records] == [
+        "standard input, line 1: not read: camera"
+    ]
+
+
+@pytest.mark.rejects
+def test_fractions_and_keys_that_appear_twice_are_refused() -> None:
+    with pytest.raises(ValueError, match="expected pixels, got coordinates between -1 and 1"):
+        answered(json.dumps({"keypoints": [[0.5, 0.4]] * 17}))
+    with pytest.raises(ValueError, match="the key 'keypoints' appears twice"):
+        answered('{"keypoints": [], "keypoints": []}')
+
+
+def test_a_lifter_that_is_being_trained_lifts_as_an_evaluated_one() -> None:
+    single = walking(3)
+    lifter = Lifter(single.skeleton, LifterSettings(width=8, blocks=1, dropout=0.5))
+    expected = lift(lifter.eval(), single.cameras, single.keypoints)
+    before = {name: one.clone() for name, one in lifter.state_dict().items()}
+    assert_close(lift(lifter.train(), single.cameras, single.keypoints), expected, equal_nan=True)
+    assert lifter.training
+    assert all(torch.equal(one, before[name]) for name, one in lifter.state_dict().items())
+
+
+@pytest.mark.rejects
+def test_shapes_of_poses_are_checked() -> None:
+    single = walking(2)
+    lifter = lifter_of(single)
+    with pytest.raises(ValueError, match=r"`keypoints` must be a tensor of shape \(2, 1, 17, 2\)"):
+        lift(lifter, single.cameras, single.keypoints[:, :, :5])
+    with pytest.raises(ValueError, match=r"`confidence` must be a tensor of shape \(2, 1, 17\)"):
+        lift(lifter, single.cameras, single.keypoints, torch.ones(3))
+    with pytest.raises(ValueError, match="`hold` must be 0 to"):
+        PoseStream(lifter, single.cameras, hold=-1)
+    with pytest.raises(ValueError, match=r"`people` must be a tensor of shape \(people, 17, 2\)"):
+        PoseStream(lifter, single.cameras).step(torch.zeros(1, 5, 2))

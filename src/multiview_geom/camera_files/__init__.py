@@ -234,6 +234,10 @@ def _recognized(source: CameraSource) -> CameraFormat:
         if format.recognizes(source):
             return format
     if not source.is_folder:
+        for files in (known.files.split(" and ") for known in CAMERA_FORMATS):
+            absent = [one for one in files if not (source.path.parent / one).is_file()]
+            if source.path.name in files and absent:
+                raise source.place.expected(f"{' and '.join(absent)} beside it", "no such file")
         raise source.place.expected("a calibration", text_kind(source.text))
     folders = [format.files for format in CAMERA_FORMATS if format.files]
     raise source.place.expected(f"a folder with {', or '.join(folders)}", "none of them")

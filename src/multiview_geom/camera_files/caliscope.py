@@ -25,7 +25,9 @@ def read(source: CameraSource) -> list[CameraRecord]:
     tables = list(_tables(source))
     placed = [(place, key, camera) for place, key, camera in tables if _is_placed(camera)]
     if tables and not placed:
-        raise source.place.expected("a camera with `rotation` and `translation`", "none")
+        ignored = sum(camera.get("ignore") is True for _, _, camera in tables)
+        got = f"none; `ignore` is true of {ignored} cameras" if ignored else "none"
+        raise source.place.expected("a camera with `rotation` and `translation`", got)
     return [_record(place, key, camera) for place, key, camera in placed]
 
 

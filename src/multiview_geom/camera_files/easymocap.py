@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from multiview_geom.camera_files.format import CameraFormat, CameraSource, read_text
 from multiview_geom.camera_files.opencv_nodes import (
@@ -21,6 +22,8 @@ from multiview_geom.lenses.lens import Lens
 from multiview_geom.rotations import rotation_to_vector
 
 INTRINSICS, EXTRINSICS = "intri.yml", "extri.yml"
+SAME_ROTATION = 0.01
+"""Entries of one rotation, written twice and rounded, differ by less."""
 
 
 def read(source: CameraSource) -> list[CameraRecord]:
@@ -67,16 +70,27 @@ def _record(
     table(lenses, intrinsics, K)
     table(poses, extrinsics, R, T)
     k = next((key for key in (f"dist_{name}", f"D_{name}") if key in intrinsics), None)
+    rotation = rotation_vector(poses.at(R), matrix(poses.at(R), extrinsics[R], 3))
+    _require_same_rotation(poses.at(f"Rot_{name}"), extrinsics.get(f"Rot_{name}"), rotation)
     sized = width in intrinsics and height in intrinsics
     sides = [number(lenses.at(key), intrinsics[key]) for key in (width, height) if sized]
     return CameraRecord(
         name=name,
         intrinsics=matrix(lenses.at(K), intrinsics[K], 3, 3),
-        rotation=rotation_vector(poses.at(R), matrix(poses.at(R), extrinsics[R], 3)),
+        rotation=rotation,
         translation=matrix(poses.at(T), extrinsics[T], 3),
         distortion=() if k is None else lens_coefficients(lenses.at(k), intrinsics[k]),
         image_size=image_size(lenses.at(width), *sides) if sized else None,
     )
+
+
+def _require_same_rotation(place: FilePlace, node: object, rotation: Tensor) -> None:
+    """Refuse a rotation matrix that contradicts the rotation vector beside it."""
+    if node is None:
+        return
+    apart = (matrix(place, node, 3, 3) - rotation).abs().max().item()
+    if not apart < SAME_ROTATION:
+        raise place.expected("the rotation of the vector R_ beside it", f"one {apart:.2g} from it")
 
 
 FORMAT = CameraFormat(

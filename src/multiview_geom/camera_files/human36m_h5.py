@@ -102,11 +102,24 @@ def _array(place: FilePlace, group: "h5py.Group", name: str, size: int | None) -
     return parsed_numbers(place, member[()].flatten().tolist(), member.size)
 
 
+def _recognizes(source: CameraSource) -> bool:
+    """Recognize groups of subjects, or none of another name; a damaged file is reported."""
+    import h5py
+
+    if not source.is_hdf5:
+        return False
+    try:
+        with h5py.File(source.path, "r") as file:
+            return bool(_in_order(file, "subject")) or not len(file)
+    except (OSError, RuntimeError):
+        return True
+
+
 FORMAT = CameraFormat(
     name="human36m-h5",
     title="Human3.6M cameras.h5",
     unit="mm",
-    recognizes=lambda source: source.is_hdf5,
+    recognizes=_recognizes,
     read=read,
     write=write,
     suffixes=(".h5",),

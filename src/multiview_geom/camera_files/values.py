@@ -80,8 +80,13 @@ def one_of(place: FilePlace, name: str, known: Sequence[str], wanted: str | None
     if wanted is None and len(known) == 1:
         return known[0]
     if wanted is None or wanted not in known:
-        got = f"no `{name}`" if wanted is None else f"`{name}` {wanted!r}"
-        raise place.expected(f"`{name}` to be one of {', '.join(known) or 'none'}", got)
+        if not known:
+            raise place.expected(f"cameras of a {name}", "none")
+        if wanted is None:
+            several = f"those of {', '.join(known)}: `load_cameras` reads those of one"
+            raise place.expected(f"the cameras of one {name}", several)
+        got = f"`{name}` {wanted!r}"
+        raise place.expected(f"`{name}` to be one of {', '.join(known)}", got)
     return wanted
 
 

@@ -198,7 +198,9 @@ def _summary(report: CalibrationReport, *, saved: bool) -> Iterator[str]:
         f"scale from {report.scale}; vertical from {report.vertical}; noise of a detection "
         f"{report.noise_px:.1f} px; largest error in {report.worst}"
     )
-    if report.is_metric:
+    if report.is_metric and isnan(report.stature):
+        yield "no person's legs, trunk and arms are seen: there is no stature to check the scale"
+    elif report.is_metric:
         yield f"the person is about {report.stature:.2f} m tall, by legs, trunk and arms"
     else:
         yield "the unit of length is unknown: --stature, --bone or --distance gives it"

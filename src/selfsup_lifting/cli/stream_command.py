@@ -1,6 +1,7 @@
 """`predict RUN -`: a JSON object per frame in, a JSON object per frame out, without delay."""
 
 import json
+import logging
 import math
 import sys
 from collections.abc import Iterable, Iterator
@@ -19,7 +20,8 @@ from selfsup_lifting.evaluation.evaluate import nan_to_none
 from selfsup_lifting.export import AXES, standard_deviations
 from selfsup_lifting.files.tracks.view_tracks import LARGEST_CONFIDENCE
 from selfsup_lifting.inference import placed_in_camera
-from selfsup_lifting.parse.json_values import LARGEST_NUMBER
+from selfsup_lifting.parse.json_values import LARGEST_NUMBER, distinct_keys
+from selfsup_lifting.read_errors import listed
 from selfsup_lifting.safe_text import printable
 from selfsup_lifting.stream import PoseStream, StreamedPose
 from selfsup_lifting.training.checkpoint import load_lifter
@@ -34,6 +36,10 @@ LONGEST_SHOWN = 60
 BYTE_ORDER_MARK = "\ufeff"
 # Digits of a coordinate: a tenth of a millimeter.
 DIGITS = 4
+# What a line may have; `frame`, which the answer has too, is counted, not read.
+READ_KEYS = {"keypoints", "people"}
+
+_log = logging.getLogger(__name__)
 
 
 @torch.inference_mode()
@@ -56,8 +62,9 @@ def answers(
 ) -> Iterator[str]:
     """Answer each line, which has the people of a frame, with the pose of the followed person."""
     joints = stream.skeleton.joints
+    unread: set[str] = set()
     for number, line in enumerate(lines):
-        people, confidence = _parsed(line, number + 1, len(joints))
+        people, confidence = _parsed(line, number + 1, len(joints), unread)
         pose = stream.step(people, confidence)
         points = _placed(coordinates, pose, camera)
         held = [name for name, one in zip(joints, pose.held.tolist(), strict=True) if one]
@@ -102,10 +109,13 @@ def _camera(options: PredictOptions) -> Cameras:
     return rig.select([options.view or options.read.filmed_by or rig.names[0]])
 
 
-def _parsed(line: str, number: int, joints: int) -> tuple[Tensor, Tensor]:
-    """Read the people of a frame: their pixels, and the confidences of their joints."""
+def _parsed(line: str, number: int, joints: int, unread: set[str]) -> tuple[Tensor, Tensor]:
+    """Read the people of a frame: their pixels, and the confidences of their joints.
+
+    Keys that are not read are added to `unread`, and a warning names those that are new there.
+    """
     try:
-        people = _people(line, joints)
+        people, others = _people(line, joints)
         rows = [_joint(joint) for person in people for joint in person]
     except ValueError as error:
         raise ValueError(
@@ -113,13 +123,31 @@ def _parsed(line: str, number: int, joints: int) -> tuple[Tensor, Tensor]:
             f"[u, v] or [u, v, confidence] or null, or with `people`, a list of such lists; {error}"
         ) from None
     values = torch.tensor(rows).reshape(len(people), joints, 3)
+    _require_pixels(values, number)
+    if others - unread:
+        _log.warning("%s %d: not read: %s", PLACE, number, listed(sorted(others - unread)))
+        unread |= others
     return values[..., :2], values[..., 2]
 
 
-def _people(line: str, joints: int) -> list[list[Any]]:
-    """Return the joints of each person, not yet checked; a ValueError says what came instead."""
+def _require_pixels(values: Float[Tensor, "people joints 3"], number: int) -> None:
+    """Refuse a person within one pixel: coordinates that are fractions of the image size."""
+    seen = values[..., :2].isfinite().all(dim=-1) & (values[..., 2] > 0)
+    reach = torch.where(seen[..., None], values[..., :2].abs(), 0.0).amax(dim=(-2, -1))
+    if ((seen.sum(dim=-1) > 1) & (reach <= 1)).any():
+        raise ValueError(
+            f"{PLACE} {number}: expected pixels, got coordinates between -1 and 1; likely cause: "
+            "fractions of the image size"
+        )
+
+
+def _people(line: str, joints: int) -> tuple[list[list[Any]], set[str]]:
+    """Return the joints of each person, not yet checked, and the keys beside them.
+
+    A ValueError says what came instead.
+    """
     try:
-        found = json.loads(line.removeprefix(BYTE_ORDER_MARK))
+        found = json.loads(line.removeprefix(BYTE_ORDER_MARK), object_pairs_hook=distinct_keys)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"got no JSON, or a part of it: {error}") from None
     match found:
@@ -133,7 +161,7 @@ def _people(line: str, joints: int) -> list[list[Any]]:
         if not isinstance(person, list) or len(person) != joints:
             count = f"{len(person)} joints: " if isinstance(person, list) else ""
             raise ValueError(f"got {count}{_shown(person)}")
-    return people
+    return people, {printable(key[:LONGEST_SHOWN]) for key in found} - READ_KEYS
 
 
 def _joint(joint: Any) -> tuple[float, float, float]:  # noqa: ANN401 - any JSON

@@ -17,7 +17,7 @@ from selfsup_lifting.evaluation.detection_counts import (
 )
 from selfsup_lifting.evaluation.inspection_warnings import subject_diagonal, warnings_of
 from selfsup_lifting.files import read_results
-from selfsup_lifting.read_errors import listed
+from selfsup_lifting.files.other_kinds import named_with_format
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.reader import ReadResult, merged_notes
 from selfsup_lifting.recording import Recording, calibrations_of
@@ -162,7 +162,7 @@ def inspect_calibration(file: CameraFile, unread: Sequence[Path] = ()) -> RigIns
     """
     issues = [issue.message for issue in check_cameras(file.cameras)]
     if unread:
-        issues.append(f"not read: {listed(one.name for one in unread)}: in no known format")
+        issues.append(f"not read: {named_with_format(unread)}")
     summary = summarize_cameras(file.cameras)
     return RigInspection(file.format.title, file.unit, summary, tuple(issues))
 

@@ -1,6 +1,7 @@
 """What looks wrong in a recording, one sentence each."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from math import isnan
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom import CameraIssueKind, check_cameras, world_to_camera
-from selfsup_lifting.agreement import Agreement
+from selfsup_lifting.agreement import LARGEST_SHARE, ROUND_OFF_PX, Agreement, odd_camera
 from selfsup_lifting.config import Method, TriangulationSettings
 from selfsup_lifting.evaluation.detection_counts import DetectionCounts
 from selfsup_lifting.evaluation.subject_size import PERSON_SIZE_M, is_person
@@ -18,7 +19,7 @@ from selfsup_lifting.reader import ReadResult
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.skeleton.infer import USUAL, body_by_count, skeleton_by_anatomy
 from selfsup_lifting.skeleton.skeletons import SKELETONS
-from selfsup_lifting.triangulate import triangulate_recording
+from selfsup_lifting.triangulate import reprojection_errors, triangulate_recording
 
 # A camera that detects a smaller share of the joints gets a warning.
 LEAST_SEEN_SHARE = 0.5
@@ -33,6 +34,9 @@ MOST_BEYOND = 0.1
 SUBJECT_SIZE_M = (0.02, 5.0)
 # Without the removal of outliers, which would hide what is wrong.
 PLAIN = TriangulationSettings(method=Method.DLT)
+# So much larger than the median of all frames is the error of a frame in which something is
+# wrong, and so many of them are no accident.
+MUCH_LARGER, LEAST_WRONG_SHARE = 3.0, 0.1
 # Number of frames that are checked: bounds the time for long recordings.
 MOST_FRAMES = 500
 
@@ -162,7 +166,36 @@ def warnings_about_geometry(recording: Recording, agreement: Agreement | None) -
         )
     if agreement is not None and not agreement.is_sound:
         warnings.append(agreement.sentence(recording.name))
+    elif agreement is not None:
+        warnings += _warnings_about_times(recording, some, points, agreement)
     return warnings
+
+
+def _warnings_about_times(
+    recording: Recording,
+    some: Recording,
+    points: Float[Tensor, "frames joints 3"],
+    agreement: Agreement,
+) -> list[str]:
+    """Say if cameras that agree most of the time do not in many other frames."""
+    errors = reprojection_errors(some, points)
+    typical = errors.flatten(1).nanmedian(dim=1).values
+    size = agreement.median_px / agreement.share if agreement.share > 0 else 0.0
+    limit = max(LARGEST_SHARE * size, ROUND_OFF_PX, MUCH_LARGER * agreement.median_px)
+    wrong = typical > limit
+    share = float(wrong.sum() / typical.isfinite().sum().clamp(min=1))
+    if share < LEAST_WRONG_SHARE:
+        return []
+    step = recording.frame_count // max(1, some.frame_count)
+    first = int(wrong.nonzero()[0]) * max(1, step)
+    part = replace(
+        some, keypoints=some.keypoints[wrong], confidence=some.confidence[wrong], truth=None
+    )
+    alone = "".join(f", camera {name} alone" for _, name in odd_camera(part))
+    return [
+        f"{recording.name}: in {share:.0%} of the frames the cameras disagree, first in frame "
+        f"{first}{alone}: does a camera follow another person there, or did it move?"
+    ]
 
 
 def _warnings_about_size(recording: Recording, size: float) -> list[str]:

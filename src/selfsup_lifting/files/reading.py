@@ -10,11 +10,12 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from multiview_geom import CameraSource, Lens
+from multiview_geom import CameraFile, CameraSource, Lens
 from multiview_geom.camera_files import CAMERA_FORMATS
 from selfsup_lifting.calibration import calibration_file
 from selfsup_lifting.files import native
 from selfsup_lifting.files.datasets import human36m, humaneva, mpi_inf_3dhp
+from selfsup_lifting.files.other_kinds import LAYOUT, UNKNOWN, format_of, named_with_format
 from selfsup_lifting.files.sessions import capture, detections
 from selfsup_lifting.files.sessions.layout import unrecognized_tracks
 from selfsup_lifting.gap_filling import fill_gaps
@@ -23,7 +24,7 @@ from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.reader import Reader, ReadResult, merged_notes
 from selfsup_lifting.recording import Recording, change_parts
 from selfsup_lifting.simulation import motion_capture, stick_figure
-from selfsup_lifting.simulation.detector_noise import require_use_of_noise
+from selfsup_lifting.simulation.detector_noise import require_use_of_simulation
 from selfsup_lifting.skeleton.skeleton_file import find_skeleton
 from selfsup_lifting.timing import in_step
 
@@ -42,7 +43,7 @@ _log = logging.getLogger(__name__)
 
 
 def read_recordings(
-    sources: Sequence[str], settings: ReadSettings, usual: ReadSettings = USUAL
+    sources: Sequence[str | Path], settings: ReadSettings, usual: ReadSettings = USUAL
 ) -> list[Recording]:
     """Read every recording of the sources, and log the notes about them.
 
@@ -57,19 +58,22 @@ def read_recordings(
 
     Raises:
         ReadError: If something cannot be read; the message says where and the likely cause.
-        ValueError: If errors of simulated detections are asked for, but all detections are real.
+        ValueError: If a simulated rig or its errors are described, but nothing is simulated.
 
     Example:
         >>> recordings = read_recordings(["synthetic"], ReadSettings(fps=10.0))
         >>> recordings[0].fps, recordings[0].cameras.names
         (10.0, ('cam_1', 'cam_2', 'cam_3', 'cam_4'))
     """
-    _require_once(sources)
-    results = [result for source in sources or ["synthetic"] for result in _read(source, settings)]
+    if isinstance(sources, str | Path):
+        raise ReadError(f"`sources` must be a list of files or folders, got {str(sources)!r} alone")
+    paths = [str(source) for source in sources]
+    _require_once(paths)
+    results = [result for source in paths or ["synthetic"] for result in _read(source, settings)]
     for note in merged_notes([(result.recording.name, result.notes) for result in results]):
         _log.warning("%s", note)
     recordings = [result.recording for result in results]
-    require_use_of_noise(recordings, settings.noise, usual.noise)
+    require_use_of_simulation(recordings, settings, usual)
     return recordings
 
 
@@ -95,10 +99,10 @@ def read_results(source: str, settings: ReadSettings) -> list[ReadResult]:
 
     Raises:
         ReadError: If something cannot be read.
-        ValueError: If errors of simulated detections are asked for, but all detections are real.
+        ValueError: If a simulated rig or its errors are described, but nothing is simulated.
     """
     results = _read(source, settings)
-    require_use_of_noise([result.recording for result in results], settings.noise, USUAL.noise)
+    require_use_of_simulation([result.recording for result in results], settings, USUAL)
     return results
 
 
@@ -143,13 +147,15 @@ def _find_reader(source: str) -> tuple[Reader, Path]:
     for reader in READERS.values():
         if reader.recognizes(path):
             return reader, path
-    damaged = _damaged_calibration(path)
-    if damaged is not None:
+    damaged, rig, kind = _damaged_calibration(path), _calibration_of(path), format_of(path)
+    if damaged is not None and (kind == UNKNOWN or LAYOUT in kind):  # any table may be a rig's
         raise UnrecognizedError(str(damaged))
+    if isinstance(rig, Exception) and kind != UNKNOWN:
+        raise UnrecognizedError(f"{path}: {kind}{_videos(path)}")
     raise UnrecognizedError(
         f"{path}: no reader recognizes it; if it has 2D detections, name their kind, such as "
         f"`detections:{path}` (one of {', '.join(READERS)})"
-        + ((path.is_dir() and _unrecognized_tracks(path)) or _as_calibration(path))
+        + ((path.is_dir() and _unrecognized_tracks(path)) or _about_rig(rig))
         + _videos(path)
     )
 
@@ -168,20 +174,25 @@ def _damaged_calibration(path: Path) -> ValueError | OSError | None:
     return None
 
 
-def _as_calibration(path: Path) -> str:
-    """Return the part of a message that says what a file without detections is."""
+def _calibration_of(path: Path) -> CameraFile | ValueError | OSError:
+    """Read a file without detections as a calibration; return the error if it is none."""
     try:
-        file = calibration_file(path)
+        return calibration_file(path)
     except (ValueError, OSError) as error:
-        return f"; nor is it a valid calibration: {error}"
-    return f"; it is a calibration ({file.format.title}) without detections"
+        return error
+
+
+def _about_rig(rig: CameraFile | ValueError | OSError) -> str:
+    """Return the part of a message that says what a file without detections is."""
+    if isinstance(rig, Exception):
+        return f"; nor is it a valid calibration: {rig}"
+    return f"; it is a calibration ({rig.format.title}) without detections"
 
 
 def _unrecognized_tracks(path: Path) -> str:
     """Return the part of a message that names files whose suffix suggests 2D tracks."""
     files = unrecognized_tracks(path)
-    names = listed(file.name for file in files)
-    return f"; {names}: in no known format" if files else ""
+    return f"; {named_with_format(files)}" if files else ""
 
 
 def _videos(path: Path) -> str:

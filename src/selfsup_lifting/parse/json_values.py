@@ -1,7 +1,7 @@
 """Values of JSON files, checked for their type and shape."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,16 @@ def load_json(path: Path) -> Any:  # noqa: ANN401 - any JSON value
         raise
     except (ValueError, RecursionError) as error:
         raise Place(path).damaged("a JSON file", error) from None
+
+
+def distinct_keys(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON, for `json.loads`; a ValueError names a key that appears twice."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r} appears twice")
+    return content
 
 
 def list_at(place: Place, value: object) -> list[Any]:

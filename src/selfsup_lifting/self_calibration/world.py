@@ -47,8 +47,8 @@ def known_scale(
         return Scale(1.0, "nothing: it is free", is_metric=False)
     if not measured > 0:
         raise ValueError(
-            f"the rig must show {what} to have a scale, got {measured:g}; likely cause: joints "
-            "that two cameras never detect together"
+            f"the rig must show {what} to have a scale, got {measured:g}; likely causes: joints "
+            "that two cameras never detect together, or, for a stature, points that are no person's"
         )
     return Scale(known / measured, what)
 

@@ -151,6 +151,10 @@ class _Hierarchy:
         if self._next() != "HIERARCHY" or self._next() != "ROOT":
             raise self._error("expected HIERARCHY and ROOT")
         self._read_joint(-1)
+        more = next(self.words, None)
+        if more is not None:
+            self.line = more[0]
+            raise self._error(f"expected MOTION after one skeleton, got {more[1]}: several people?")
         return tuple(self.joints)
 
     def _read_joint(self, parent: int) -> None:

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor
 
 from multiview_geom import Cameras
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.simulation.body_errors import (
     drift,
@@ -131,21 +132,29 @@ def has_simulated(recordings: Sequence[Recording]) -> bool:
     return any(one.source.format in SIMULATED for one in recordings)
 
 
-def require_use_of_noise(
-    recordings: Sequence[Recording], noise: NoiseSettings, usual: NoiseSettings
+def require_use_of_simulation(
+    recordings: Sequence[Recording], read: ReadSettings, usual: ReadSettings
 ) -> None:
-    """Raise a ValueError if errors of a simulated detector are set, but no detection is simulated.
+    """Raise a ValueError if a simulation is described, but nothing is simulated by it.
 
     Args:
         recordings: The recordings.
-        noise: The settings that they were read with.
+        read: The settings that they were read with.
         usual: The settings that nobody asked for.
     """
-    if noise != usual and not has_simulated(recordings):
+    is_simulated = has_simulated(recordings)
+    if read.noise != usual.noise and not is_simulated:
         raise ValueError(
             "`noise` sets the errors of simulated detections, but the detections of all recordings "
             "are real: leave out --noise-level and --noise"
         )
+    if read.rig != usual.rig and not is_simulated:
+        raise ValueError(
+            "`rig` describes the cameras of simulated recordings, but all recordings are real: "
+            "leave out --rig"
+        )
+    if read.rig != usual.rig and read.cameras is not None:
+        raise ValueError("`rig` describes simulated cameras, which `cameras` replaces: name one")
 
 
 def generator_for(seed: int, name: str) -> Generator:

@@ -160,8 +160,8 @@ def human_joints(clip: Path, motion: Motion) -> Float[Tensor, "frames joints 3"]
     if missing:
         names = ", ".join(joint.name for joint in motion.joints)
         raise Place(clip).error(
-            f"no joint for {', '.join(missing)} among {names}; describe a body that is not human "
-            "with --detected-skeleton FILE.toml"
+            f"no joint for {', '.join(missing)} among {names}; motion capture names them as Neck "
+            "and Head; describe another body with --detected-skeleton FILE.toml"
         )
     stacked = torch.stack([one for one in found.values() if one is not None], dim=1)
     return _z_up(stacked * meters)

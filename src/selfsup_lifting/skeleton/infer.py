@@ -113,6 +113,11 @@ def body_by_count(source: Path, count: int, declared: Skeleton | None) -> Body:
     return Body(skeleton, tuple(range(len(skeleton.joints))), candidates)
 
 
+def skeletons_of_count(count: int) -> tuple[str, ...]:
+    """Return the names of the built-in skeletons with so many joints, the usual one first."""
+    return tuple(name for name in _BY_COUNT.get(count, ()) if len(SKELETONS[name].joints) == count)
+
+
 def skeleton_by_anatomy(
     people: Float[Tensor, "people joints 3"], candidates: Sequence[str]
 ) -> Skeleton | None:

@@ -9,6 +9,8 @@ from selfsup_lifting.recording import Recording
 
 # A recording that is split in time keeps its last share for evaluation.
 HELD_OUT_SHARE = 0.2
+# The setting that is split off first; the others choose from what is left.
+FIRST_SPLIT = "hold_out"
 
 
 class Split(NamedTuple):
@@ -20,7 +22,7 @@ class Split(NamedTuple):
 
 
 def hold_out(
-    recordings: Sequence[Recording], names: Sequence[str] = (), setting: str = "hold_out"
+    recordings: Sequence[Recording], names: Sequence[str] = (), setting: str = FIRST_SPLIT
 ) -> Split:
     """Hold some recordings out of the training.
 
@@ -54,9 +56,10 @@ def hold_out(
 def _require_known(names: Sequence[str], recordings: Sequence[Recording], setting: str) -> None:
     unknown = set(names).difference(*map(_names, recordings))
     if unknown:
+        left = "" if setting == FIRST_SPLIT else " that is left to learn from"
         raise ValueError(
-            f"`{setting}` names {min(unknown)!r}, which is no subject, action or recording; "
-            f"subjects are {', '.join(_subjects(recordings))}"
+            f"`{setting}` names {min(unknown)!r}, which is no subject, action or recording{left}; "
+            f"subjects{' left' if left else ''} are {', '.join(_subjects(recordings))}"
         )
 
 

@@ -380,3 +380,32 @@ def test_a_chain_without_one_of_its_cameras_is_refused(tmp_path: Path) -> None:
     (tmp_path / "camchain.yaml").write_text(f"cam0:{camera}cam2:{camera}")
     with pytest.raises(CameraFileError, match="`cam2`: expected the camera cam1, got cam2"):
         load_cameras(tmp_path / "camchain.yaml")
+
+
+def test_a_rotation_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
+    save_cameras(tmp_path, ring_of_cameras(2, radius=4.0, height=1.0), format="easymocap")
+    text = (tmp_path / "extri.yml").read_text()
+    (tmp_path / "extri.yml").write_text(
+        text.replace("Rot_cam_2", "Rot_x").replace("Rot_cam_1", "Rot_cam_2")
+    )
+    assert "`Rot_cam_2`: expected the rotation of the vector R_ beside it" in said_by(tmp_path)
+
+
+def test_one_of_two_files_says_which_is_absent(tmp_path: Path) -> None:
+    path = tmp_path / "cameras.txt"
+    path.write_text("# Camera list\n1 PINHOLE 1000 1000 1000 1000 500 500\n")
+    assert "expected images.txt beside it" in said_by(path)
+
+
+def test_an_hdf5_file_without_subjects_is_no_calibration(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.slp", "w") as file:
+        file["frames"] = np.zeros(3)
+    assert "expected a calibration" in said_by(tmp_path / "a.slp")
+
+
+def test_cameras_that_are_all_ignored_are_said_to_be(tmp_path: Path) -> None:
+    text = (
+        "[cameras.0]\nmatrix = []\nrotation = [0, 0, 0]\ntranslation = [0, 0, 0]\nignore = true\n"
+    )
+    (tmp_path / "camera_array.toml").write_text(text)
+    assert "`ignore` is true of 1 cameras" in said_by(tmp_path / "camera_array.toml")

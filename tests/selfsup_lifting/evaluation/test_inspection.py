@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from multiview_geom import rigid_transform
+from selfsup_lifting.agreement import camera_agreement
 from selfsup_lifting.evaluation.inspection import inspect_source
+from selfsup_lifting.evaluation.inspection_warnings import warnings_about_geometry
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording, save_recording
@@ -188,3 +190,16 @@ def test_joints_that_are_not_those_declared_are_named(tmp_path: Path) -> None:
     assert "--detected-skeleton h36m17 corrects it" in warnings_about(tmp_path, wrong)
     right = Scene(views=2, frames=10, skeleton="coco17").recording()
     assert "corrects it" not in warnings_about(tmp_path, right)
+
+
+def test_frames_in_which_cameras_disagree_are_said() -> None:
+    recording = Scene(views=3, frames=20).recording()
+    keypoints = recording.keypoints.clone()
+    keypoints[14:, 1] += 300.0
+    agreement = camera_agreement(recording)
+    assert warnings_about_geometry(recording, agreement) == []
+    (warning,) = warnings_about_geometry(replace(recording, keypoints=keypoints), agreement)
+    assert (
+        "in 30% of the frames the cameras disagree, first in frame 14, camera cam_2 alone"
+        in warning
+    )

@@ -439,7 +439,7 @@ def test_a_damaged_calibration_is_not_taken_for_unknown_detections(tmp_path: Pat
     with pytest.raises(ReadError, match=r"images\.txt: `line 1`: expected a quaternion"):
         _inspected(str(tmp_path), ReadSettings())
     (tmp_path / "table.csv").write_text("frame;nose\n1;2\n")
-    with pytest.raises(ReadError, match=r"such as `detections:.*\(one of .*detections"):
+    with pytest.raises(ReadError, match=r"in no known format .*got frame, nose"):
         _inspected(str(tmp_path / "table.csv"), ReadSettings())
 
 

@@ -13,6 +13,7 @@ from selfsup_lifting.files.tracks.view_tracks import Scale, view_tracks
 from selfsup_lifting.gap_filling import fill_gaps
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording, save_recording
+from selfsup_lifting.simulation_settings import RigSettings
 from selfsup_lifting.skeleton.infer import Body
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from tests.selfsup_lifting.files import layouts
@@ -223,3 +224,12 @@ def test_a_reader_that_finds_nothing_says_so(tmp_path: Path) -> None:
 def test_impossible_settings_are_refused(setting: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"setting `{setting}` must be"):
         replace(ReadSettings(), **{setting: value})
+
+
+@pytest.mark.rejects
+def test_a_simulated_rig_of_real_recordings_is_refused(tmp_path: Path) -> None:
+    save_recording(tmp_path / "a.npz", Scene(views=2, frames=2).recording())
+    with pytest.raises(ValueError, match="`rig` describes the cameras of simulated recordings"):
+        read_recordings([tmp_path / "a.npz"], ReadSettings(rig=RigSettings(views=3)))
+    with pytest.raises(ReadError, match="`sources` must be a list of files or folders, got 'a'"):
+        read_recordings("a", ReadSettings())

@@ -112,7 +112,7 @@ UNREADABLE: dict[str, Callable[[Path], None]] = {
 def test_a_camera_file_that_nobody_can_read_is_named(tmp_path: Path, kind: str) -> None:
     folder = session(tmp_path)
     UNREADABLE[kind](folder / "cam2.csv")
-    sentence = r"without detections: cam_2; .*; cam2\.csv is in no known format$"
+    sentence = r"without detections: cam_2; .*; cam2\.csv is in no known format( \(.*\))?$"
     with pytest.raises(ReadError, match=sentence):
         read_recordings([str(folder)], ReadSettings())
 
@@ -205,3 +205,40 @@ def test_a_folder_called_like_a_file_ends_in_a_sentence(
     message = capsys.readouterr().err
     assert name in "".join(message.split())
     assert "Errno" not in message
+
+
+OTHER_KINDS = {
+    "a.csv": ("frame,nose_x,nose_y,nose_z\n0,1,2,3\n", "3D points"),
+    "b.csv": (",sync_index,point_id,x_coord,y_coord,z_coord\n0,0,0,1,2,3\n", "3D points"),
+    "c.csv": ("scorer,me,me,me\nbodyparts,a,a,a\ncoords,x,y,z\n0,1,2,3\n", "3D points"),
+    "d.csv": ("track,frame_idx,instance.score,nose.x\n,0,1,2\n", "a table of SLEAP"),
+    "e.csv": ("frame,joint,x,y\n0,nose,1,2\n", "a row per joint; expected `frame`"),
+    "f.csv": ("frame,x_nose,y_nose\n0,1,2\n", "expected `frame`.*, got frame, x_nose"),
+    "g.json": ('{"images": [{"file_name": "a"}], "annotations": []}', "annotations of COCO"),
+    "h.slp": ("", "a project of SLEAP"),
+    "i.trc": ("PathFileType", "3D points.*; `view` shows them"),
+}
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("name", OTHER_KINDS)
+def test_what_a_file_of_another_kind_is_is_said(tmp_path: Path, name: str) -> None:
+    text, kind = OTHER_KINDS[name]
+    (tmp_path / name).write_text(text)
+    for source in (str(tmp_path / name), str(tmp_path)):
+        with pytest.raises(ReadError, match=rf"in no known format \({kind}"):
+            read_recordings([source], ReadSettings())
+        if name.endswith(".trc"):  # results may lie beside detections
+            return
+
+
+@pytest.mark.rejects
+def test_labels_without_joints_and_the_folder_of_a_training_are_named(tmp_path: Path) -> None:
+    labels = tmp_path / "cam_1" / "labels"
+    labels.mkdir(parents=True)
+    (labels / "cam_1_1.txt").write_text("0 0.5 0.5 0.2 0.5\n")
+    with pytest.raises(ReadError, match="labels of Ultralytics without 17 keypoints"):
+        read_recordings([str(tmp_path)], ReadSettings())
+    (tmp_path / "checkpoint.json").write_text("{}")
+    with pytest.raises(ReadError, match="the folder of a training, not data"):
+        read_recordings([str(tmp_path)], ReadSettings())

@@ -250,3 +250,12 @@ def test_the_real_clips_are_read_whole(mocap_folder: Path) -> None:
     thigh = (truth[:, 4] - truth[:, 5]).norm(dim=-1)
     assert_close(thigh, torch.full_like(thigh, 0.3908), rtol=0, atol=2e-4)
     assert truth[..., 2].min() > 0
+
+
+@pytest.mark.rejects
+def test_a_file_of_two_people_is_named(tmp_path: Path) -> None:
+    text = actor()
+    root = text[text.index("ROOT") : text.index("MOTION")]
+    (tmp_path / "a.bvh").write_text(text.replace("MOTION", f"{root}MOTION", 1))
+    with pytest.raises(ReadError, match="expected MOTION after one skeleton, got ROOT: several"):
+        load_bvh(tmp_path / "a.bvh")

@@ -48,3 +48,8 @@ def test_a_recording_of_two_frames_has_none_to_hold_out() -> None:
 def test_something_must_be_left_to_learn_from() -> None:
     with pytest.raises(ValueError, match="leaves no training data"):
         hold_out([recording("S1")], ["S1"])
+
+
+def test_a_name_that_another_setting_took_is_not_left() -> None:
+    with pytest.raises(ValueError, match=r"`select_on` names 'S9', .* that is left to learn from"):
+        hold_out([recording("S1"), recording("S2")], ["S9"], "select_on")

@@ -18,6 +18,7 @@ from selfsup_lifting.files.detectors import (
     ultralytics,
     videopose3d,
 )
+from selfsup_lifting.files.other_kinds import UNKNOWN, format_of
 from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, ViewTracks
 from selfsup_lifting.read_errors import Place
 from selfsup_lifting.skeleton.skeleton_file import find_skeleton
@@ -51,7 +52,8 @@ def read_tracks(path: Path, declared: str | None) -> list[ViewTracks]:
     format = find_format(path)
     if format is None:
         known = ", ".join(format.name for format in FORMATS)
-        raise Place(path).error(f"in no known format of 2D tracks; known are {known}")
+        about = format_of(path).replace(UNKNOWN, f"{UNKNOWN} of 2D tracks", 1)
+        raise Place(path).error(f"{about}; known are {known}")
     views = format.read(path, None if declared is None else find_skeleton(declared))
     if not views or any(view.frame_count == 0 for view in views):
         raise Place(path).error("expected at least one frame, got none")

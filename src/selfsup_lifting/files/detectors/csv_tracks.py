@@ -1,18 +1,21 @@
 """A plain CSV table of 2D tracks: one row per frame and person.
 
 The header has `frame` and, for every joint, `<joint>_x`, `<joint>_y` and optionally
-`<joint>_confidence`. The columns `camera`, `person` and `time` [s] are optional. An empty cell is
-missing; a joint without confidence is certain. Cells are separated by commas, semicolons or tabs.
-Lines that begin with # are comments. Rows of frames without a person may be left out, except the
-first and the last frame: the cameras of a recording must cover equally many frames. A table that
-also has `<joint>_z` contains 3D points and is not read.
+`<joint>_confidence`, which other programs call `_score`, `_likelihood` or `_conf`. The columns
+`camera`, `person` and `time` [s] are optional. An empty cell is missing; a joint without confidence
+is certain. Cells are separated by commas, semicolons or tabs. Lines that begin with # are comments.
+Rows of frames without a person may be left out, except the first and the last frame: the cameras of
+a recording must cover equally many frames. A table that also has `<joint>_z` contains 3D points and
+is not read.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from math import isnan
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 import torch
@@ -26,11 +29,16 @@ from selfsup_lifting.files.tracks.person_frames import (
 from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, ViewTracks, view_tracks
 from selfsup_lifting.parse.json_values import LARGEST_NUMBER
 from selfsup_lifting.parse.tables import first_cells, number_in, read_rows
-from selfsup_lifting.read_errors import Place
+from selfsup_lifting.read_errors import Place, listed
 from selfsup_lifting.skeleton.infer import body_by_names
 from selfsup_lifting.skeleton.skeletons import Skeleton
 
 NAME = "CSV"
+# What other programs call the confidence of a joint.
+CONFIDENCES = ("confidence", "score", "likelihood", "conf")
+PLAIN_COLUMNS = ("frame", "camera", "person", "time")
+# Between frames, the time usually advances by the same; a step so much longer lacks frames.
+LONG_STEP = 1.5
 
 
 def _recognizes(path: Path) -> bool:
@@ -87,7 +95,10 @@ def _view(
     frames = frame_range(path, present)
     numbers, names = arrange_people(path, people, frames)
     body = body_by_names(path, joints, declared=declared, numbers=numbers)
-    notes = skipped_frames_note(path, present)
+    notes = (
+        *skipped_frames_note(path, present), *_note_on_columns(path, joints, rows[0].cells),
+        *_note_on_lost_frames(path, camera, rows),
+    )  # fmt: skip
     view = view_tracks(
         camera, path, NAME, body, numbers, first_frame=frames.start, people=names, notes=notes
     )
@@ -113,11 +124,49 @@ def _joints(header: Mapping[str, str] | Sequence[str]) -> tuple[str, ...]:
     return tuple(name.removesuffix("_x") for name in header if name.endswith("_x"))
 
 
+def _score_of(joint: str, cells: Mapping[str, str]) -> str:
+    """Return the column of a joint's confidence; that of no confidence is absent too."""
+    columns = [f"{joint}_{name}" for name in CONFIDENCES]
+    return next((column for column in columns if column in cells), columns[0])
+
+
+def _note_on_columns(path: Path, joints: Sequence[str], cells: Mapping[str, str]) -> Iterator[str]:
+    """Yield a note on columns of the joints that are not read."""
+    read = {f"{joint}_{axis}" for joint in joints for axis in "xy"}
+    read |= {_score_of(joint, cells) for joint in joints} | {*PLAIN_COLUMNS}
+    starts = tuple(f"{joint}_" for joint in joints)
+    unread = [name for name in cells if name not in read and name.startswith(starts)]
+    if unread:
+        yield f"{path}: columns that are not read: {listed(unread)}"
+
+
+def _note_on_lost_frames(path: Path, camera: str, rows: Sequence[_Row]) -> Iterator[str]:
+    """Yield a note if the time jumps between two frames: the camera lost those between them."""
+    times = {row.frame(): row.number("time") for row in rows}
+    timed = sorted((frame, time) for frame, time in times.items() if not isnan(time))
+    steps = [
+        ((later - time) / (after - frame), frame)
+        for (frame, time), (after, later) in pairwise(timed)
+    ]
+    usual = median([step for step, _ in steps]) if steps else 0.0
+    long = [(step, frame) for step, frame in steps if usual > 0 and step > LONG_STEP * usual]
+    if long:
+        step, frame = long[0]
+        lost = sum(round(one / usual) - 1 for one, _ in long)
+        yield (
+            f"{path}: camera {camera} lost about {lost} frames: after frame {frame}, the time "
+            f"advances by {step:.4g} s, usually by {usual:.4g} s; frames of the same number are "
+            "not simultaneous from there on"
+        )
+
+
 def _require_header(path: Path, header: Sequence[str]) -> None:
     needed = ["frame", *(f"{joint}_y" for joint in _joints(header))]
     wrong = [f"{name} is lacking" for name in needed if name not in header]
     counts = Counter(filter(None, header))
     wrong += [f"{name} appears twice" for name, times in sorted(counts.items()) if times > 1]
+    blank = [joint for joint in _joints(header) if joint != joint.strip()]
+    wrong += [f"{joint!r} begins or ends with a blank" for joint in blank]
     wrong += ["no column ends in _x"] if len(needed) == 1 else []
     if wrong:
         raise Place(path).error(
@@ -127,9 +176,10 @@ def _require_header(path: Path, header: Sequence[str]) -> None:
 
 
 def _person(row: _Row, joints: Sequence[str]) -> PersonFrame:
+    scores = [_score_of(one, row.cells) for one in joints]
     numbers = [
-        [row.number(f"{one}_x"), row.number(f"{one}_y"), row.number(f"{one}_confidence")]
-        for one in joints
+        [row.number(f"{one}_x"), row.number(f"{one}_y"), row.number(score)]
+        for one, score in zip(joints, scores, strict=True)
     ]
     return PersonFrame(row.frame(), torch.tensor(numbers), row.cells.get("person") or None)
 

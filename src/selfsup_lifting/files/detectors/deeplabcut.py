@@ -1,7 +1,9 @@
 """DeepLabCut: a table of x, y and likelihood, as HDF5 of pandas or as CSV."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +21,8 @@ from selfsup_lifting.files.tracks.person_frames import (
 from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, ViewTracks, view_tracks
 from selfsup_lifting.parse.hdf5 import array_at, is_hdf5_with, members, open_hdf5, text_of
 from selfsup_lifting.parse.safe_pickle import unpickle
-from selfsup_lifting.parse.tables import SUFFIXES, first_cells, number_in, read_rows
+from selfsup_lifting.parse.tables import BEGINNING, SUFFIXES, first_cells, number_in, read_rows
+from selfsup_lifting.parse.text import beginning
 from selfsup_lifting.read_errors import Place
 from selfsup_lifting.skeleton.infer import body_by_names
 from selfsup_lifting.skeleton.skeletons import Skeleton
@@ -34,17 +37,21 @@ Column = tuple[str, ...]
 
 
 class Table(NamedTuple):
-    """The rows of a file: their frame numbers, the names of the columns, and the values."""
+    """The rows of a file: their frame numbers, the names of the columns, and the values.
+
+    The rows of a file of labels are the pictures that a person labeled.
+    """
 
     frames: list[int]
     columns: list[Column]
     values: NDArray[np.float64]
+    is_labeled: bool = False
 
 
 def _recognizes(path: Path) -> bool:
     """Recognize an HDF5 file of pandas, or a table whose first row begins with "scorer"."""
     if path.suffix in SUFFIXES:
-        return first_cells(path)[:1] == ["scorer"]
+        return first_cells(path)[:1] == ["scorer"] and not _is_in_space(path)
     return is_hdf5_with(path, lambda file: any(map(_is_pandas, members(file).values())))
 
 
@@ -63,12 +70,11 @@ def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     numbers, first_frame = _by_frame(path, table.frames, _numbers(table, animals or [""], parts))
     body = body_by_names(path, parts, declared=declared, numbers=numbers)
     notes = skipped_frames_note(path, table.frames)
-    return [
-        view_tracks(
-            path.stem, path, NAME, body, numbers,
-            first_frame=first_frame, people=animals, notes=notes,
-        )
-    ]  # fmt: skip
+    view = view_tracks(
+        path.stem, path, NAME, body, numbers, first_frame=first_frame, people=animals, notes=notes
+    )
+    every = not table.is_labeled
+    return [replace(view, every_frame=every, whole_span=every)]
 
 
 FORMAT = DetectorFormat("deeplabcut", _recognizes, _read)
@@ -127,7 +133,15 @@ def _distinct(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def _is_in_space(path: Path) -> bool:
+    """Return whether a table has a third coordinate: points of several cameras together."""
+    header = beginning(path, *SUFFIXES, characters=BEGINNING).splitlines()[:MULTI_LEVELS]
+    return any(re.match(r"coords[,;\t].*[,;\t]z([,;\t]|$)", line) for line in header)
+
+
 def _require_columns(path: Path, columns: Sequence[Column]) -> None:
+    if any(column[-1] == "z" for column in columns):
+        raise Place(path).error("expected x, y and likelihood of a camera, got 3D points (x, y, z)")
     if not columns or len({len(column) for column in columns}) > 1:
         raise Place(path).error("expected columns with 3 or 4 header rows, as DeepLabCut writes")
     if len(columns[0]) not in {SINGLE_LEVELS, MULTI_LEVELS}:
@@ -158,7 +172,8 @@ def _read_csv(path: Path) -> Table:
     frames = [_frame(row.place, row.cells[index - 1]) for row in body]
     values = [[_number(row.place, cell) for cell in row.cells[index:]] for row in body]
     shape = (len(frames), len(columns))
-    return Table(frames, columns, np.array(values, dtype=np.float64).reshape(shape))
+    is_labeled = any(not row.cells[index - 1].isdigit() for row in body)
+    return Table(frames, columns, np.array(values, dtype=np.float64).reshape(shape), is_labeled)
 
 
 def _frame(place: Place, cell: str) -> int:
@@ -193,15 +208,17 @@ def _read_table(path: Path, group: Any) -> Table:  # noqa: ANN401 - h5py is unty
         columns += [tuple(map(str, column)) for column in unpickle(pickled, Place(path))]
     values = np.concatenate([rows[block].reshape(len(rows), -1) for block in blocks], axis=1)
     frames = [_frame_of(path, frame) for frame in rows["index"]]
-    return Table(frames, columns, values.astype(np.float64))
+    return Table(frames, columns, values.astype(np.float64), rows["index"].dtype.kind not in "iu")
 
 
 def _read_fixed(path: Path, group: Any) -> Table:  # noqa: ANN401 - h5py is untyped
     """Read pandas' layout "fixed": arrays of names, and of indices into them."""
     names = _index(group, "block0_items")
     values = np.asarray(array_at(group, "block0_values"), dtype=np.float64)
-    frames = [_frame_of(path, row[-1]) for row in _index(group, "axis1")]
-    return Table(frames, [tuple(map(text_of, name)) for name in names], values)
+    rows = [row[-1] for row in _index(group, "axis1")]
+    frames = [_frame_of(path, row) for row in rows]
+    columns = [tuple(map(text_of, name)) for name in names]
+    return Table(frames, columns, values, any(isinstance(row, bytes | str) for row in rows))
 
 
 def _index(group: Any, name: str) -> list[tuple[Any, ...]]:  # noqa: ANN401 - h5py is untyped

@@ -59,7 +59,8 @@ def _numbers(file: Path) -> Float[Tensor, "cameras frames joints 3"]:
     array = load_npy(file)
     if array.ndim != AXES or array.shape[-1] not in {2, 3} or array.dtype.kind not in "fiu":
         raise Place(file).expected("cameras x frames x points x 2 or 3 numbers", array)
-    points = torch.from_numpy(array[:, :, :BODY, :2].astype(np.float32))
+    with np.errstate(over="ignore", invalid="ignore"):  # beyond single precision is infinite
+        points = torch.from_numpy(array[:, :, :BODY, :2].astype(np.float32))
     return torch.cat([points, torch.full_like(points[..., :1], torch.nan)], dim=-1)
 
 

@@ -8,9 +8,10 @@ left out, and so are points that MediaPipe guesses outside of the picture.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -38,6 +39,10 @@ NAME = "MediaPipe"
 PEOPLE = ("pose_landmarks", "poseLandmarks", "landmarks")
 FRAME = ("frame", "frame_index", "frameIndex")
 MARKS = tuple(json.dumps(name) for name in PEOPLE)
+# MediaPipe guesses points outside of the picture, but not so far [picture widths].
+FARTHEST = 10.0
+# Left and right hip among the 33 landmarks; their middle is the origin of the world landmarks.
+HIPS, SAME_PLACE = (23, 24), 1e-2
 
 
 def _recognizes(path: Path) -> bool:
@@ -54,6 +59,8 @@ def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     found = [_frame(place.at(at), at, entry) for at, entry in enumerate(entries)]
     require_distinct_frames(path, [frame for frame, _ in found])
     people = [PersonFrame(frame, person) for frame, persons in found for person in persons]
+    _require_shares(path, people)
+    people = [replace(one, numbers=_inside(one.numbers)) for one in people]
     body = declared or SKELETONS["blazepose33"]
     view = tracks_of_people(path, NAME, people, [frame for frame, _ in found], body)
     return [replace(view, scale=Scale.SHARES)]
@@ -88,6 +95,26 @@ def _person(place: Place, person: object) -> Float[Tensor, "joints 3"]:
     for at, landmark in enumerate(list_at(place, person)):
         point = object_at(place.at(at), landmark)
         rows.append([point.get("x"), point.get("y"), point.get("visibility")])
-    numbers = numbers_at(place, rows, -1, 3, per_joint=1)
+    return numbers_at(place, rows, -1, 3, per_joint=1)
+
+
+def _require_shares(path: Path, people: Sequence[PersonFrame]) -> None:
+    """Refuse pixels, and world landmarks, whose origin is the middle of the hips."""
+    known = (one.numbers[:, :2].abs() for one in people if len(one.numbers))
+    reach = [float(numbers.nan_to_num().max()) for numbers in known]
+    if reach and median(reach) > FARTHEST:
+        got = f"coordinates up to {max(reach):.4g}: pixels"
+        raise Place(path).error(f"expected shares of width and height, got {got}")
+    hips = [
+        one.numbers[list(HIPS), :2].mean(dim=0) for one in people if len(one.numbers) > max(HIPS)
+    ]
+    if hips and float(torch.stack(hips).abs().amax(dim=1).median()) < SAME_PLACE:
+        raise Place(path).error(
+            "expected shares of width and height, got hips around zero: world landmarks in meters"
+        )
+
+
+def _inside(numbers: Float[Tensor, "joints 3"]) -> Float[Tensor, "joints 3"]:
+    """Leave out the points that MediaPipe guesses outside of the picture."""
     outside = ((numbers[:, :2] < 0) | (numbers[:, :2] > 1)).any(dim=1, keepdim=True)
     return torch.where(outside, torch.nan, numbers)

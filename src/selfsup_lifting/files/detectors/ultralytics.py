@@ -7,6 +7,7 @@ no file, and those of several videos may lie in one folder.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,13 +63,19 @@ def _is_person(line: str) -> bool:
     except ValueError:
         return False
     box = numbers[1:BEFORE]
-    return _width(len(numbers), JOINTS) is not None and all(0 <= side <= 1 for side in box)
+    return _width(line.split(), JOINTS) is not None and all(0 <= side <= 1 for side in box)
 
 
-def _width(count: int, joints: int) -> int | None:
-    """Return how many numbers a joint has in a line of so many words; None if it does not fit."""
-    extra = {width: count - BEFORE - width * joints for width in (2, 3)}
-    return next((width for width, rest in extra.items() if 0 <= rest <= MOST_AFTER), None)
+def _width(words: Sequence[str], joints: int) -> int | None:
+    """Return how many numbers a joint has in a line; None if the line does not fit.
+
+    Of two words after the joints, the second is the number of a person: otherwise they are joints
+    of another skeleton.
+    """
+    extra = {width: len(words) - BEFORE - width * joints for width in (2, 3)}
+    fits = [width for width, rest in extra.items() if 0 <= rest <= MOST_AFTER]
+    numbered = (width for width in fits if extra[width] < MOST_AFTER or words[-1].isdigit())
+    return next(numbered, None)
 
 
 def _view(path: Path, name: str, files: dict[int, Path], declared: Skeleton | None) -> ViewTracks:
@@ -90,7 +97,7 @@ def _people(file: Path, frame: int, joints: int) -> list[PersonFrame]:
 
 def _person(place: Place, line: str, frame: int, joints: int) -> PersonFrame:
     words = line.split()
-    width = _width(len(words), joints)
+    width = _width(words, joints)
     if width is None:
         raise place.expected(
             f"class, box and {joints} joints of 2 or 3 numbers", f"{len(words)} words"

@@ -17,7 +17,7 @@ from selfsup_lifting.read_errors import Place, ReadError
 from selfsup_lifting.read_settings import HIGHEST_FPS, LOWEST_FPS, People, ReadSettings
 from selfsup_lifting.reader import ReadResult
 from selfsup_lifting.recording import Recording, Source
-from selfsup_lifting.skeleton.infer import skeleton_by_anatomy
+from selfsup_lifting.skeleton.infer import skeleton_by_anatomy, skeletons_of_count
 
 # The frame rate of files that do not state one [1/s].
 USUAL_FPS = 60.0
@@ -139,6 +139,23 @@ def _with_known_skeleton(views: Sequence[ViewTracks]) -> list[ViewTracks]:
     first, *others = (
         replace(view, skeleton=skeleton, candidates=()) if view.candidates else view
         for view in views
+    )
+    return [replace(first, notes=(*first.notes, note)), *others]
+
+
+def with_note_on_skeleton(views: Sequence[ViewTracks], stated: str) -> list[ViewTracks]:
+    """Add a note if the joints look like another skeleton than the one that a project states."""
+    first, *others = views
+    candidates = skeletons_of_count(len(first.skeleton.joints))
+    if first.skeleton.name not in candidates or len(candidates) == 1 or first.markers:
+        return [first, *others]
+    parts = [torch.cat([one.keypoints, one.confidence[..., None]], dim=-1) for one in views]
+    found = skeleton_by_anatomy(torch.cat([part.flatten(0, 1) for part in parts]), candidates)
+    if found is None or found.name == first.skeleton.name:
+        return [first, *others]
+    note = (
+        f"{first.source.parent}: the project's Config.toml states {stated}, but by the joints "
+        f"between others, these are those of {found.name}; --detected-skeleton overrules it"
     )
     return [replace(first, notes=(*first.notes, note)), *others]
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from selfsup_lifting.calibration import Rig
 from selfsup_lifting.files.detectors import find_format, read_tracks
-from selfsup_lifting.files.sessions.assembly import assemble
+from selfsup_lifting.files.other_kinds import format_of
+from selfsup_lifting.files.sessions.assembly import assemble, with_note_on_skeleton
 from selfsup_lifting.files.sessions.camera_matching import (
     best_guesses,
     declared_cameras,
@@ -78,14 +79,27 @@ class _Session:
                 "`filmed_by` names the camera of a single 2D track; in a folder, the names of the "
                 "files say their cameras, and --map pairs them"
             )
-        skeleton = settings.detected_skeleton or self.project.skeleton
         sources, notes = preferred(sources_of(self.folder))
         notes += other_folders(self.folder)
         return [
             result
-            for rest, rig, views in self._recordings(sources, skeleton)
+            for rest, rig, views in self._views(sources, settings)
             for result in self._assembled(rest, rig, views, settings, notes)
         ]
+
+    def _views(
+        self, sources: Sequence[Source], settings: ReadSettings
+    ) -> list[tuple[str, Rig, list[ViewTracks]]]:
+        """Return the recordings with the skeleton of the settings, or else of the project."""
+        stated = self.project.skeleton
+        if settings.detected_skeleton is not None or stated is None:
+            return self._recordings(sources, settings.detected_skeleton)
+        try:
+            found = self._recordings(sources, stated)
+        except ReadError as error:
+            told = f"{error}; `pose_model` of the project's Config.toml is {stated}"
+            raise ReadError(told, error.details) from None
+        return [(rest, rig, with_note_on_skeleton(views, stated)) for rest, rig, views in found]
 
     def _recordings(
         self, sources: Sequence[Source], skeleton: str | None
@@ -170,7 +184,7 @@ class _Session:
         if lacking or lost or twice:
             parts = [f"with several detections: {_listed(found, twice)}"] if twice else []
             unread = _unread_sources(self.folder, lacking)
-            parts += [f"{name} is in no known format" for name in unread]
+            parts += [f"{one.name} is {format_of(one)}" for one in unread]
             if recording is not None:
                 files = listed(source.path.name for _, source in found)
                 parts.append(f"by its name, {files} is of another recording, {recording!r}")
@@ -258,10 +272,10 @@ def _listed(found: Sequence[tuple[str, Source]], twice: Sequence[str]) -> str:
     return "; ".join(f"{camera} ({files})" for camera, files in names.items())
 
 
-def _unread_sources(folder: Path, cameras: Sequence[str]) -> list[str]:
-    """Name the files and folders in no known format that could be of the given cameras."""
+def _unread_sources(folder: Path, cameras: Sequence[str]) -> list[Path]:
+    """List the files and folders in no known format that could be of the given cameras."""
     unread = [
         *unrecognized_tracks(folder),
         *(one for one in folders_in(folder) if find_format(one) is None),
     ]
-    return [one.name for one in unread if match_camera(cameras, Source(one).plain_name) is not None]
+    return [one for one in unread if match_camera(cameras, Source(one).plain_name) is not None]

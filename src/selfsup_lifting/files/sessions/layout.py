@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from selfsup_lifting.files.detectors import find_format
+from selfsup_lifting.files.other_kinds import UNKNOWN, format_of
 from selfsup_lifting.files.sessions.camera_matching import match_camera, words_of
 from selfsup_lifting.files.sessions.project import DETECTIONS, find_rig
 from selfsup_lifting.parse.folders import entries, folders_in
@@ -15,9 +16,10 @@ from selfsup_lifting.read_settings import ReadSettings
 # How many folders below the given one a folder of detections may be.
 DEEPEST = 4
 # Suffixes of files with detections: in a message, other files are not named.
-TRACK_SUFFIXES = frozenset({".json", ".csv", ".tsv", ".h5", ".hdf5", ".npz", ".npy"})
+TRACK_SUFFIXES = frozenset({".json", ".csv", ".tsv", ".h5", ".hdf5", ".npz", ".npy", ".slp"})
 # If a detector wrote the same tracks in several formats, the first of these is read.
 PREFERRED_SUFFIXES = (".h5", ".hdf5", ".npz", ".json", ".csv", ".tsv", ".txt")
+LABELS = "labels"
 _FILTERED = re.compile(r"(?i)[_-]?filtered$")
 
 
@@ -119,9 +121,12 @@ def preferred(sources: Sequence[Source]) -> tuple[list[Source], tuple[str, ...]]
 
 
 def unrecognized_tracks(folder: Path) -> list[Path]:
-    """List the files in no known format whose suffix suggests 2D tracks."""
+    """List files and folders `labels` in no known format that seem to have 2D tracks."""
     files = [path for path in entries(folder) if path.suffix.lower() in TRACK_SUFFIXES]
-    return [path for path in files if path.is_file() and find_format(path) is None]
+    unread = [path for path in files if path.is_file() and find_format(path) is None]
+    inside = [one for folder in folders_in(folder) for one in (folder, folder / LABELS)]
+    labels = [one for one in inside if one.is_dir() and find_format(one) is None]
+    return unread + [one for one in labels if one.name == LABELS and format_of(one) != UNKNOWN]
 
 
 def _rank(source: Source) -> tuple[bool, int]:

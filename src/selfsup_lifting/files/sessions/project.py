@@ -36,6 +36,10 @@ SUFFIXES = (
 )  # fmt: skip
 # How many folders above the detections their configuration and calibration may be.
 HIGHEST_PARENT = 3
+# What makes matching a regular expression slow: repeats, and more so of groups with a choice.
+MOST_REPEATS, LONGEST_SHOWN = 4, 60
+_REPEAT = re.compile(r"(?<!\\)(?:[*+]|\{\d*,\d*\})")
+_NESTED_REPEAT = re.compile(r"[*+}|][^()]*\)+(?:[*+]|\{\d*,\d*\})")
 
 
 @dataclass(frozen=True)
@@ -70,13 +74,24 @@ class Project:
 
     @property
     def camera_pattern(self) -> str | None:
-        """Anipose's regular expression for camera names; None if there is no valid one."""
+        """Anipose's regular expression for camera names; None if there is no valid one.
+
+        Raises:
+            ReadError: If matching it could take forever.
+        """
         pattern = self._value("triangulation", "cam_regex")
         try:
             re.compile(pattern)
-        except (re.error, TypeError):
+        except (re.error, TypeError, OverflowError, RecursionError):
             return None
-        return pattern if isinstance(pattern, str) else None
+        if not isinstance(pattern, str):
+            return None
+        if _NESTED_REPEAT.search(pattern) or len(_REPEAT.findall(pattern)) > MOST_REPEATS:
+            raise Place(self.folder).error(
+                f"expected `cam_regex` of config.toml without repeats in repeats, such as "
+                f"-cam([A-Z]+)$, got {pattern[:LONGEST_SHOWN]!r}, which could take forever"
+            )
+        return pattern
 
     @property
     def skeleton(self) -> str | None:
@@ -101,10 +116,10 @@ def find_rig(settings: ReadSettings, *folders: Path) -> Rig | None:
     Raises:
         ReadError: If several calibrations are equally near, or it cannot be read.
     """
-    path = settings.cameras or next(filter(None, map(find_calibration, folders)), None)
-    if path is None:
+    found = settings.cameras or next(filter(None, map(find_calibration, folders)), None)
+    if found is None:
         return None
-    here = Path.cwd()
+    path, here = Path(found), Path.cwd()  # a script may name the file by a text
     named = path.relative_to(here) if path.is_relative_to(here) else path
     return load_rig(named, unit=settings.unit)
 

@@ -195,3 +195,64 @@ def test_a_size_of_a_video_that_is_no_number_is_named(tmp_path: Path, width: Any
 def test_wrong_poses_of_a_video_are_named(tmp_path: Path, cameras: Any, sentence: str) -> None:
     with pytest.raises(ReadError, match=rf"data_2d_custom_a\.npz(, |: ){sentence}$"):
         read_tracks(custom(tmp_path, cameras, {}), "coco17")
+
+
+def test_the_confidence_has_the_name_that_other_programs_give_it(tmp_path: Path) -> None:
+    for name in ("confidence", "score", "likelihood", "conf"):
+        view = read(tmp_path, "a.csv", f"frame,nose_x,nose_y,nose_{name}\n0,1,2,0.25\n")
+        assert view.confidence.item() == 0.25
+    view = read(tmp_path, "a.csv", "frame,nose_x,nose_y,nose_p,note\n0,1,2,0.25,good\n")
+    assert view.notes == (f"{tmp_path / 'a.csv'}: columns that are not read: nose_p",)
+
+
+def test_a_table_says_after_which_frame_its_camera_lost_others(tmp_path: Path) -> None:
+    times = [0.0, 0.1, 0.2, 0.5, 0.6]
+    rows = "".join(f"{frame},{time},1,2\n" for frame, time in enumerate(times))
+    view = read(tmp_path, "a.csv", f"frame,time,nose_x,nose_y\n{rows}")
+    assert len(view.notes) == 1
+    assert (
+        "camera a lost about 2 frames: after frame 2, the time advances by 0.3 s" in view.notes[0]
+    )
+
+
+@pytest.mark.rejects
+def test_joints_that_differ_by_blanks_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ReadError, match="'nose ' begins or ends with a blank"):
+        read(tmp_path, "a.csv", "frame,nose_x,nose_y,nose _x,nose _y\n0,1,2,3,4\n")
+
+
+def landmarks(x: float, hips: float) -> list[dict[str, Any]]:
+    place = [hips if at in (23, 24) else x for at in range(33)]
+    return [{"landmarks": [[{"x": one, "y": one, "visibility": 1.0} for one in place]]}]
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("x", "hips", "got"), [(600.0, 500.0, "up to 600: pixels"), (0.3, 0.0, "world landmarks")]
+)
+def test_landmarks_in_another_unit_are_refused(
+    tmp_path: Path, x: float, hips: float, got: str
+) -> None:
+    with pytest.raises(ReadError, match=f"expected shares of width and height, got .*{got}"):
+        read(tmp_path, "a.json", landmarks(x, hips))
+    assert read(tmp_path, "a.json", landmarks(0.3, 1.4)).keypoints[0, 0, 0].isfinite().all()
+
+
+@pytest.mark.rejects
+def test_twelve_joints_of_three_numbers_are_not_seventeen_of_two(tmp_path: Path) -> None:
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    (labels / "a_1.txt").write_text(" ".join(["0"] + ["0.5"] * 40))
+    with pytest.raises(ReadError, match="labels of Ultralytics without 17 keypoints"):
+        read_tracks(labels, None)
+    (labels / "a_1.txt").write_text(" ".join(["0"] + ["0.5"] * 39 + ["7"]))
+    assert read_tracks(labels, None)[0].frame_count == 1
+
+
+def test_labeled_pictures_of_two_cameras_have_frames_of_their_own(tmp_path: Path) -> None:
+    text = DLC.format("nose", "nose", "x", "y")
+    for name, frames in {"a": (1, 7), "b": (3, 9)}.items():
+        rows = "".join(f"labeled-data/{name}/img{frame}.png,1,2\n" for frame in frames)
+        view = read(tmp_path, f"{name}.csv", text + rows)
+        assert (view.first_frame, view.last_frame) == frames
+        assert not view.whole_span

@@ -10,9 +10,12 @@ from torch.testing import assert_close
 
 from multiview_geom import save_cameras
 from selfsup_lifting.files import ReadError, read_recordings, read_results
-from selfsup_lifting.files.sessions.project import find_calibration
+from selfsup_lifting.files.sessions.assembly import with_note_on_skeleton
+from selfsup_lifting.files.sessions.project import Project, find_calibration
+from selfsup_lifting.files.tracks.view_tracks import ViewTracks
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
+from selfsup_lifting.skeleton.skeletons import SKELETONS
 from tests.selfsup_lifting.files import layouts
 from tests.selfsup_lifting.files.layouts import save_calibration
 from tests.selfsup_lifting.strategies import Scene
@@ -215,3 +218,32 @@ def test_a_calibration_folder_of_several_files_is_one_calibration(
     save_cameras(folder / "calibration", rig, format=form)
     (read,) = read_recordings([str(folder)], ReadSettings())
     assert_close(read.cameras.projections, rig.projections, rtol=0, atol=1e-3)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("pattern", ["(a+)+$", "((a|aa)+)+x([A-Z])$", "a*a*a*a*a*b"])
+def test_a_pattern_that_could_take_forever_is_refused(tmp_path: Path, pattern: str) -> None:
+    (tmp_path / "config.toml").write_text(f"[triangulation]\ncam_regex = '{pattern}'\n")
+    with pytest.raises(ReadError, match=r"expected `cam_regex` of config.toml without repeats in"):
+        _ = Project.of(tmp_path).camera_pattern
+    (tmp_path / "config.toml").write_text("[triangulation]\ncam_regex = '.*-cam([A-Z]+)(_.*)?$'\n")
+    assert Project.of(tmp_path).camera_pattern == ".*-cam([A-Z]+)(_.*)?$"
+
+
+def test_a_pose_model_that_the_joints_contradict_is_said(tmp_path: Path) -> None:
+    recording = Scene(views=2, frames=4, skeleton="body25b").recording()
+    nose = recording.keypoints[:, :, SKELETONS["body25b"].joints.index("left_eye")]
+    keypoints = recording.keypoints.clone()
+    for name in ("nose", "right_eye"):
+        keypoints[:, :, SKELETONS["body25b"].joints.index(name)] = nose
+    views = [
+        ViewTracks(
+            f"cam_{view}", tmp_path / "pose", "OpenPose", SKELETONS["body25"], 0,
+            keypoints[:, view, None], recording.confidence[:, view, None],
+        )
+        for view in range(2)
+    ]  # fmt: skip
+    first, _ = with_note_on_skeleton(views, "body25")
+    assert "states body25, but by the joints between others, these are those of body25b" in (
+        "".join(first.notes)
+    )

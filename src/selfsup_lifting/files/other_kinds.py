@@ -1,0 +1,95 @@
+"""What a file is that no detector's format recognizes, for the sentence that refuses it."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from selfsup_lifting.parse.folders import entries
+from selfsup_lifting.parse.tables import SUFFIXES, first_cells
+from selfsup_lifting.parse.text import beginning
+from selfsup_lifting.read_errors import listed
+from selfsup_lifting.saved_tracks import holds_tracks
+
+UNKNOWN = "in no known format"
+POINTS = "3D points, not the detections of a camera"
+LAYOUT = "expected `frame`, <joint>_x and <joint>_y"
+BY_SUFFIX = {
+    ".trc": f"{POINTS}; `view` shows them",
+    ".c3d": f"{POINTS}; `view` shows them",
+    ".glb": "a model in glTF, which is written and not read",
+    ".gltf": "a model in glTF, which is written and not read",
+    ".vrm": "a model in glTF, which is written and not read",
+    ".slp": "a project of SLEAP: export its analysis as HDF5",
+    ".fbx": "a scene in FBX: convert its motion to BVH",
+    ".asf": "motion capture in ASF/AMC: convert it to BVH",
+    ".amc": "motion capture in ASF/AMC: convert it to BVH",
+    ".mot": "a table of OpenSim",
+    ".sto": "a table of OpenSim",
+    ".onnx": "a network in ONNX",
+    ".npy": "a NumPy array; of those of FreeMoCap, mediapipe*2dData*.npy is read",
+}
+# Columns of a table with one row per joint, in words that programs and people use.
+JOINT_COLUMNS = frozenset({"joint", "keypoint", "bodypart", "marker", "landmark", "part"})
+# Class and box before what else a line of Ultralytics has.
+BOX = 5
+
+
+def format_of(path: Path) -> str:
+    """Return "in no known format", and what a file or folder is, if that can be told.
+
+    Example:
+        >>> format_of(Path("session.slp"))
+        'in no known format (a project of SLEAP: export its analysis as HDF5)'
+    """
+    kind = _kind(path)
+    return f"{UNKNOWN} ({kind})" if kind else UNKNOWN
+
+
+def named_with_format(paths: Sequence[Path]) -> str:
+    """Return the names of files in no known format, those of a kind together."""
+    kinds: dict[str, list[str]] = {}
+    for path in paths:
+        name = f"{path.parent.name}/{path.name}" if path.is_dir() else path.name
+        kinds.setdefault(format_of(path), []).append(name)
+    return "; ".join(f"{listed(names)}: {kind}" for kind, names in kinds.items())
+
+
+def _kind(path: Path) -> str:
+    """Return what a file or folder is; empty if it cannot be told."""
+    if path.is_dir():
+        return _kind_of_folder(path)
+    if path.suffix.lower() in BY_SUFFIX:
+        return BY_SUFFIX[path.suffix.lower()]
+    if holds_tracks(path):
+        return f"{POINTS}; `view` shows them"
+    start = beginning(path, ".json")
+    if '"annotations"' in start or ('"images"' in start and '"file_name"' in start):
+        return "annotations of COCO; a list of results is read"
+    return _kind_of_table(first_cells(path)) if path.suffix.lower() in SUFFIXES else ""
+
+
+def _kind_of_table(names: Sequence[str]) -> str:
+    if {f"{name.removesuffix('_x')}_z" for name in names if name.endswith("_x")} & {*names}:
+        return POINTS
+    if {"x_coord", "y_coord", "z_coord"} <= {*names} or names[:1] == ["scorer"]:
+        return POINTS
+    if "instance.score" in names:
+        return "a table of SLEAP: export its analysis as HDF5"
+    if {"x", "y"} <= {*names} and JOINT_COLUMNS & {*names}:
+        return f"a row per joint; {LAYOUT} in one row per frame"
+    return f"{LAYOUT}, got {listed(names)}" if len(names) > 1 else ""
+
+
+def _kind_of_folder(folder: Path) -> str:
+    if (folder / "checkpoint.json").is_file():
+        return "the folder of a training, not data"
+    texts = [file for file in entries(folder) if file.suffix == ".txt"]
+    line = beginning(texts[0], ".txt").partition("\n")[0] if texts else ""
+    numbers = line.split()
+    shares = [word for word in numbers[1:BOX] if re.fullmatch(r"0?\.\d+|0|1(\.0+)?", word)]
+    if len(shares) < BOX - 1 or not numbers[0].isdigit():
+        return ""
+    return (
+        "labels of Ultralytics without 17 keypoints: of boxes, outlines or another skeleton, which "
+        "--detected-skeleton names"
+    )
