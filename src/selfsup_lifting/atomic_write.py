@@ -1,12 +1,21 @@
 """Write files completely or not at all, also if the process is killed or the disk is full."""
 
+import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from errno import EDQUOT, ENOSPC
 from pathlib import Path
+
+# The commit mark of a training: it names the other files.
+COMMIT_FILE = "checkpoint.json"
+# The page about a training, which is written after its last checkpoint.
+REPORT_FILE = "report.html"
+# `https:/host/file`, as `Path` writes it, `C:\\file` and `~/file`.
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|[A-Za-z]:\\|~[^/]*(/|$)")
 
 
 def require_target(path: Path, *, overwrite: bool) -> None:
@@ -17,11 +26,17 @@ def require_target(path: Path, *, overwrite: bool) -> None:
         overwrite: Whether it may replace a file.
 
     Raises:
-        FileExistsError: If the file exists and may not be replaced.
-        ValueError: If a folder, a pipe or a device has this name, or it is in no folder that can be
-            written to.
+        FileExistsError: If the file exists and may not be replaced, or belongs to a training.
+        ValueError: If a folder, a pipe or a device has this name, it is in no folder that can be
+            written to, or it is an address of the network or of another system.
     """
     _require_file(path)
+    _require_place(path)
+    if path.exists() and path.name in _files_of_run(path.parent):
+        raise FileExistsError(
+            f"{path} is a file of the training in {path.parent}, and --overwrite replaces results "
+            "only: name another file"
+        )
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; --overwrite replaces it")
     parent = next(folder for folder in path.absolute().parents if folder.exists())
@@ -100,6 +115,24 @@ def _require_file(path: Path) -> None:
         raise ValueError(
             f"{path} cannot be written: it is a pipe or a device; expected the name of a file"
         )
+
+
+def _require_place(path: Path) -> None:
+    """Refuse an address that is no place on this computer: it would name a folder in this one."""
+    if _ADDRESS.match(str(path)) and os.sep == "/":
+        raise ValueError(
+            f"{path} cannot be written: expected a path on this computer, got an address or a name "
+            "that the shell did not expand"
+        )
+
+
+def _files_of_run(folder: Path) -> set[str]:
+    """Return the names of the files that a training in a folder consists of; empty without one."""
+    try:
+        files = json.loads((folder / COMMIT_FILE).read_bytes())["files"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return set()
+    return {COMMIT_FILE, REPORT_FILE, *files}
 
 
 def _sync(path: Path, flags: int) -> None:

@@ -14,9 +14,14 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from selfsup_lifting.atomic_write import replace_file, sync_file, sync_folder, write_synced
+from selfsup_lifting.atomic_write import (
+    COMMIT_FILE,
+    replace_file,
+    sync_file,
+    sync_folder,
+    write_synced,
+)
 
-COMMIT_FILE = "checkpoint.json"
 NEXT = ".next"
 FORMAT = "selfsup-lifting run 1"
 

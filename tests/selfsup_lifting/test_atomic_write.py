@@ -58,3 +58,19 @@ def test_a_file_that_a_library_cannot_write_is_named(tmp_path: Path) -> None:
     with refused, replacing(tmp_path / "a.npz"):
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
     assert not list(tmp_path.iterdir())
+
+
+def test_the_files_of_a_training_are_never_replaced_by_results(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.json").write_text('{"files": {"config.toml": {}}}')
+    for name in ("checkpoint.json", "config.toml", "report.html"):
+        (tmp_path / name).touch()
+        with pytest.raises(FileExistsError, match="is a file of the training in"):
+            require_target(tmp_path / name, overwrite=True)
+    (tmp_path / "poses.csv").touch()
+    require_target(tmp_path / "poses.csv", overwrite=True)
+
+
+@pytest.mark.parametrize("name", ["https://a.org/p.csv", "s3://b/p.csv", "~/p.csv", "C:\\p.csv"])
+def test_an_address_is_no_file(name: str) -> None:
+    with pytest.raises(ValueError, match="expected a path on this computer"):
+        require_target(Path(name), overwrite=False)

@@ -3,6 +3,7 @@
 import difflib
 import logging
 import os
+import re
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
@@ -22,6 +23,7 @@ SIGPIPE = 13
 SPINS = "10000"
 # What tools that build packages set.
 BUILD_DATE = "SOURCE_DATE_EPOCH"
+NUMBA_THREADS = "NUMBA_NUM_THREADS"
 # Of a longer sentence, as one with thousands of names, this much from its beginning and its end.
 LONGEST_BEGINNING, LONGEST_ENDING = 1500, 300
 
@@ -36,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         _require_working_folder()
         _require_date()
+        _require_threads()
         _require_command(arguments)
         _require_no_blank(arguments)
         options = parse_options(arguments or ["--help"])
@@ -75,6 +78,15 @@ def _require_date() -> None:
         raise ValueError(
             f"the environment variable {BUILD_DATE} must be a whole number of seconds since 1970, "
             f"got {date!r}"
+        )
+
+
+def _require_threads() -> None:
+    """Refuse an environment without a thread for Numba, which would say so in its own words."""
+    threads = os.environ.get(NUMBA_THREADS, "1").strip()
+    if re.fullmatch(r"-\d+|0+", threads):
+        raise ValueError(
+            f"the environment variable {NUMBA_THREADS} must be 1 or more, got {threads!r}"
         )
 
 

@@ -55,7 +55,12 @@ from selfsup_lifting.run_files import has_commit, read_commit
 from selfsup_lifting.training.checkpoint import BEST_FILE, WEIGHTS_FILE, load_lifter
 from selfsup_lifting.training.dataset import Frames
 from selfsup_lifting.training.devices import training_device
-from selfsup_lifting.training.distributed import is_first, launcher, process_count
+from selfsup_lifting.training.distributed import (
+    is_first,
+    launcher,
+    process_count,
+    require_torchrun,
+)
 from selfsup_lifting.training.loop import train as train_lifter
 from selfsup_lifting.training.loop import untrained_lifter
 from selfsup_lifting.training.profiling import TRACE_FILE, profile_steps
@@ -91,6 +96,7 @@ def train(options: TrainOptions) -> None:
 
 def _train_in(folder: Path, options: TrainOptions) -> None:
     """Train in a run folder, and print the errors before and after."""
+    require_torchrun()
     if options.profile and process_count() > 1:
         raise ValueError("`profile` needs a training in one process, got several of torchrun")
     with alignment_compiled_meanwhile():

@@ -18,6 +18,7 @@ from selfsup_lifting.cli.output import (
     part_progress,
     print_json,
     require_report,
+    require_used_threshold,
     results,
 )
 from selfsup_lifting.cli.reading_progress import reading
@@ -58,6 +59,7 @@ def inspect(options: InspectOptions) -> None:
 
 def view(options: ViewOptions) -> None:
     """Write pages, pictures and videos that show recordings and 3D tracks."""
+    require_used_threshold(options.triangulation)
     outputs = options.out or (Path(f"{Path(options.paths[0]).stem or 'view'}.html"),)
     for path in outputs:
         require_view(path, overwrite=options.overwrite)

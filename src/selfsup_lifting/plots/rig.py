@@ -12,6 +12,7 @@ from multiview_geom import Cameras, camera_to_world, to_homogeneous
 from selfsup_lifting.atomic_write import replacing
 from selfsup_lifting.plots.colors import GRAY, series_color
 from selfsup_lifting.plots.poses import fit_box
+from selfsup_lifting.plots.style import plain_style
 from selfsup_lifting.upright import z_up
 
 if TYPE_CHECKING:
@@ -175,10 +176,10 @@ def save_rigs_from_above(path: Path, after: Cameras, before: Cameras | None = No
     from matplotlib.figure import Figure
 
     rigs = {"before": before, "after": after} if before is not None else {"from above": after}
-    figure = Figure(figsize=(5 * len(rigs), 5), layout="constrained")
-    for axes, (title, rig) in zip(
-        figure.subplots(1, len(rigs), squeeze=False)[0], rigs.items(), strict=True
-    ):
-        draw_rig_from_above(axes, rig).set_title(title)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=100)
+    with plain_style():
+        figure = Figure(figsize=(5 * len(rigs), 5), layout="constrained")
+        every_axes = figure.subplots(1, len(rigs), squeeze=False)[0]
+        for axes, (title, rig) in zip(every_axes, rigs.items(), strict=True):
+            draw_rig_from_above(axes, rig).set_title(title)
+        with replacing(path) as temporary:
+            figure.savefig(temporary, dpi=100)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from warnings import catch_warnings, filterwarnings
 
 from selfsup_lifting.page_template import page_text
+from selfsup_lifting.plots.style import plain_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,7 +40,7 @@ def drawn(width: float, height: float, caption: str, into: list[str]) -> Iterato
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(STYLE):
+    with plain_style(), mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure
         file = StringIO()

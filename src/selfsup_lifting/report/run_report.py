@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom import transform_points
+from selfsup_lifting.atomic_write import REPORT_FILE
 from selfsup_lifting.config import Config
 from selfsup_lifting.config_toml import CONFIG_FILE, load_config
 from selfsup_lifting.evaluation.evaluate import (
@@ -46,8 +47,6 @@ from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.losses import rotation_part
 from selfsup_lifting.training.run_log import METRICS_FILE
 from selfsup_lifting.triangulate import reprojection_errors, triangulate_recording
-
-REPORT_FILE = "report.html"
 
 # One line of metrics.jsonl.
 Row = Mapping[str, Any]

@@ -48,6 +48,7 @@ class State:
         optimizer: The state of the optimizer.
         random: The states of each process's random number generators.
         log: What the log has recorded of the unfinished epoch.
+        data: The fingerprint of the training data; empty if it is not known.
     """
 
     epoch: int
@@ -55,6 +56,7 @@ class State:
     optimizer: dict[str, Any]
     random: list[dict[str, Tensor]]
     log: dict[str, Any]
+    data: str = ""
 
     def as_bytes(self) -> bytes:
         """Return the content of state.pt, which loads with `weights_only=True`."""
@@ -108,7 +110,7 @@ def saved_number(run: Path, name: str) -> float:
         return float(_metadata(read_committed(run, BEST_FILE))[name])
 
 
-def load_lifter(run: Path) -> Lifter:
+def load_lifter(run: Path | str) -> Lifter:
     """Load a trained lifter.
 
     Args:
@@ -131,6 +133,7 @@ def load_lifter(run: Path) -> Lifter:
         >>> lifter.settings.width
         8
     """
+    run = Path(run)
     path = run / WEIGHTS_FILE if run.suffix != Path(WEIGHTS_FILE).suffix else run
     content = _weights_file(path)
     with naming_damaged_file(path):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from hashlib import sha256
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -147,6 +148,26 @@ def build_dataset(
             "is too high"
         )
     return frames
+
+
+def fingerprint(recordings: Sequence[Recording]) -> str:
+    """Return a hash of what a training learns from, which tells other data, not their truth.
+
+    It depends on the number of frames, the cameras and the sums of all detections, so that it is
+    the same on every machine.
+    """
+    content = sha256()
+    for one in recordings:
+        sums = [
+            total
+            for part in one.parts()
+            for total in (part.keypoints.double().nansum(), part.confidence.double().sum())
+        ]
+        rig = one.cameras.projections.double().flatten()
+        numbers = [f"{number:.4g}" for number in (*rig.tolist(), *map(float, sums))]
+        names = (one.name, str(one.frame_count), *one.cameras.names, *one.skeleton.joints)
+        content.update(" ".join([*names, *numbers]).encode())
+    return content.hexdigest()
 
 
 def common_skeleton(recordings: Sequence[Recording]) -> Skeleton:

@@ -14,6 +14,9 @@ Object = TypeVar("Object")
 
 # The distance between the seeds of two processes; a prime that is no multiple of EPOCH_SEEDS.
 PROCESS_SEEDS, ALL_SEEDS = 1_000_000_007, 2**63
+# The variables that torchrun sets.
+NUMBERS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+ADDRESS = ("MASTER_ADDR", "MASTER_PORT")
 
 _counts_all = False
 
@@ -21,6 +24,25 @@ _counts_all = False
 def process_count() -> int:
     """Return the number of processes of this training: as torchrun set it, else 1."""
     return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def require_torchrun() -> None:
+    """Refuse variables of torchrun that are incomplete: the processes would wait for each other.
+
+    Raises:
+        ValueError: With the variables, if they are not all set, or RANK is not below WORLD_SIZE.
+    """
+    found = {name: os.environ.get(name, "") for name in (*NUMBERS, *ADDRESS)}
+    if found["WORLD_SIZE"] in {"", "1"} and found["RANK"] in {"", "0"}:
+        return
+    rank, count, *_ = numbers = [found[name] for name in NUMBERS]
+    whole = all(number.isascii() and number.isdigit() for number in numbers)
+    if not (whole and all(found.values()) and int(rank) < int(count)):
+        values = ", ".join(f"{name}={value}" for name, value in found.items())
+        raise ValueError(
+            f"torchrun sets RANK below WORLD_SIZE, and all of these variables, got {values}; "
+            "likely cause: they are left from another program: unset RANK and WORLD_SIZE"
+        )
 
 
 def is_first() -> bool:

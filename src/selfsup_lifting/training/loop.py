@@ -17,6 +17,7 @@ from selfsup_lifting.training.dataset import (
     batch_count,
     build_dataset,
     common_skeleton,
+    fingerprint,
 )
 from selfsup_lifting.training.devices import training_device
 from selfsup_lifting.training.distributed import (
@@ -48,7 +49,7 @@ EPOCH_SEEDS = 1_000_003
 def train(  # noqa: PLR0913 - what to learn from, where to save, and what to show
     config: Config,
     recordings: Sequence[Recording],
-    run: Path,
+    run: Path | str,
     *,
     resume: bool = False,
     progress: Progress = no_progress,
@@ -93,7 +94,7 @@ def train(  # noqa: PLR0913 - what to learn from, where to save, and what to sho
         >>> len(lifter.skeleton.joints)
         17
     """
-    device = own_device(training_device(config.device))
+    device, run = own_device(training_device(config.device)), Path(run)
     selection = ModelSelection(config, first_cameras(recordings, config.cameras_learned), device)
     ellipsoids = EllipsoidSize(config, selection.training, device)
     recordings = ellipsoids.training
@@ -115,8 +116,9 @@ def train(  # noqa: PLR0913 - what to learn from, where to save, and what to sho
         closing(RunLog(folder.folder)) as log,
     ):
         checkpoints = Checkpoints(
-            folder, config, lifter, optimizer, selection, log, stop_request, files
-        )
+            folder, config, lifter, optimizer, selection, log, stop_request, files,
+            data=fingerprint(recordings),
+        )  # fmt: skip
         state = checkpoints.restore() if resume else None
         start_alike(lifter)
         epochs = epoch_count(config, len(dataset))

@@ -1,5 +1,6 @@
 """Save a training: every minute, at its end, and when it is asked to stop."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
@@ -25,6 +26,8 @@ from selfsup_lifting.training.run_folder import OpenRun
 from selfsup_lifting.training.run_log import METRICS_FILE, RunLog
 from selfsup_lifting.training.stopping import Stopped
 
+_log = logging.getLogger(__name__)
+
 # A crash loses at most this much work [s].
 SAVE_EVERY = 60.0
 
@@ -42,6 +45,7 @@ class Checkpoints:
         log: The metrics.
         stop_request: Returns the signal that asks to stop, if there is one.
         files: Other files of the run, by name.
+        data: The fingerprint of the training data.
     """
 
     run: OpenRun
@@ -52,6 +56,7 @@ class Checkpoints:
     log: RunLog
     stop_request: Callable[[], int | None]
     files: Mapping[str, bytes]
+    data: str = ""
     _saved: float = field(default_factory=monotonic)
 
     def restore(self) -> State:
@@ -59,6 +64,11 @@ class Checkpoints:
         folder = self.run.folder
         state = from_first(lambda: load_state(folder, self.lifter))
         metrics = from_first(lambda: read_committed(folder, METRICS_FILE))
+        if is_first() and state.data not in {"", self.data}:
+            _log.warning(
+                "%s: the training data, or how they are read, are others than those that this run "
+                "learned from; it continues with the new ones", folder,
+            )  # fmt: skip
         if is_first():
             self.selection.resume(folder)
         self.log.restore(state, metrics, next(self.lifter.parameters()).device)
@@ -94,7 +104,8 @@ class Checkpoints:
         self._saved = monotonic()
         if not is_first():
             return
-        state = State(self.log.done, step, self.optimizer.state_dict(), random, self.log.state())
+        optimizer, log = self.optimizer.state_dict(), self.log.state()
+        state = State(self.log.done, step, optimizer, random, log, self.data)
         contents = {
             WEIGHTS_FILE: lifter_bytes(self.lifter, self.config),
             CONFIG_FILE: as_toml(self.config, self.run.folder).encode(),

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import CalledProcessError
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -67,11 +68,30 @@ def save_animation(path: Path, scene: Scene, *, done: Callable[[], None] = lambd
     require_ffmpeg(path)
     frames = shown_frames(path, scene)
     picture, writer = Picture(scene, frames), _writer(path, scene.fps / frames.step)
-    with replacing(path) as temporary, writer.saving(picture.figure, str(temporary), DPI):
-        for frame in frames:
-            picture.show(frame)
-            writer.grab_frame()
-            done()
+    with replacing(path) as temporary:
+        try:
+            with writer.saving(picture.figure, str(temporary), DPI):
+                for frame in frames:
+                    picture.show(frame)
+                    writer.grab_frame()
+                    done()
+        except (CalledProcessError, BrokenPipeError, PermissionError) as error:
+            if path.suffix != ".mp4":
+                raise
+            raise OSError(f"{path} cannot be written: ffmpeg failed: {_cause(error)}") from error
+        if temporary.stat().st_size == 0:
+            raise OSError(f"{path} cannot be written: ffmpeg wrote nothing")
+
+
+def _cause(error: CalledProcessError | OSError) -> str:
+    """Return the last line of what ffmpeg said, or how it ended."""
+    said = error.stderr if isinstance(error, CalledProcessError) else None
+    text = said.decode(errors="replace") if isinstance(said, bytes) else said
+    if text and text.strip():
+        return text.strip().splitlines()[-1]
+    if isinstance(error, CalledProcessError):
+        return f"it ended with the status {error.returncode}"
+    return str(error.strerror)
 
 
 def require_ffmpeg(path: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from selfsup_lifting.atomic_write import require_target
+from selfsup_lifting.plots.style import plain_style
 from selfsup_lifting.viewer.page import save_page
 from selfsup_lifting.viewer.pictures import (
     require_ffmpeg,
@@ -41,12 +42,12 @@ def save_view(path: Path, scene: Scene, *, done: Callable[[], None] = lambda: No
     if path.suffix == ".html":
         save_page(path, scene)
         done()
-    elif path.suffix == ".png":
-        save_picture(path, scene, done=done)
     elif path.suffix == ".rrd":
         save_rerun(path, scene, done=done)
     else:
-        save_animation(path, scene, done=done)
+        save = save_picture if path.suffix == ".png" else save_animation
+        with plain_style():
+            save(path, scene, done=done)
 
 
 def about_view(path: Path, scene: Scene) -> str:

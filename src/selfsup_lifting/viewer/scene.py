@@ -28,6 +28,11 @@ TRUTH, TRIANGULATED = "truth", "triangulated"
 INNER = (0.01, 0.99)
 # Size of the box where nothing is known [m].
 NO_SIZE = 1.0
+# Rates that differ by less are one, rounded: 29.97 and 30 frames per second.
+SAME_RATE = 0.02
+# A person has these joints, and is so large [m]; of one person, no body is so much larger.
+PERSON = {"left_shoulder", "right_shoulder", "left_ankle", "right_ankle"}
+PERSON_SIZES, LARGEST_RATIO = (0.3, 3.5), 3.0
 
 
 @dataclass(frozen=True)
@@ -38,11 +43,13 @@ class Body:
         name: What the legend says.
         skeleton: Its joints and bones.
         points: The joints [m]; NaN where unknown.
+        fps: The frame rate that its own file states [1/s].
     """
 
     name: str
     skeleton: Skeleton
     points: Float[Tensor, "frames joints 3"]
+    fps: float | None = None
 
     def projected(self, cameras: Cameras) -> Float[Tensor, "frames views joints 2"]:
         """Project the joints into every view; NaN where the camera cannot see them, or nearly."""
@@ -132,7 +139,8 @@ def read_scene(
     rates = [*(one.fps for one in recordings), *(one.fps for one in saved.values())]
     recordings = [one.frames(frames) for one in recordings]
     tracks = [
-        Body(Path(path).stem, one.skeleton, one.points[frames]) for path, one in saved.items()
+        Body(Path(path).stem, one.skeleton, one.points[frames], one.fps)
+        for path, one in saved.items()
     ]
     bodies = (*_bodies_of(recordings, triangulation), *tracks)
     title, first = (recordings or tracks)[0].name, frames.indices(lengths[0])[0]
@@ -178,8 +186,23 @@ def with_videos(scene: Scene, paths: Sequence[Path], pairs: Sequence[str] = ()) 
 
 
 def notes_on_scene(scene: Scene) -> Iterator[str]:
-    """Yield a sentence for each body without a point, and for each video that does not fit."""
+    """Yield a sentence for each body, and for each video, that does not fit."""
+    people = [size for body in scene.bodies if (size := _size_of_person(body)) is not None]
     for body in scene.bodies:
+        if body.fps is not None and abs(body.fps / scene.fps - 1) > SAME_RATE:
+            yield (
+                f"{body.name} has {body.fps:g} frames per second, and {scene.fps:g} are shown: "
+                "frames of the same number are shown together"
+            )
+        size, usual = _size_of_person(body), min(people, default=0.0)
+        if size is not None and not PERSON_SIZES[0] <= size <= PERSON_SIZES[1]:
+            low, high = PERSON_SIZES
+            yield (
+                f"the person of {body.name} is {size:.3g} m across, usually {low:g} to {high:g} m: "
+                "most likely its file is in another unit than it says"
+            )
+        elif size is not None and size > LARGEST_RATIO * usual:
+            yield f"{body.name} is {size / usual:.3g} times as large as the smallest body"
         if not body.points.isfinite().any():
             yield (
                 f"no point of {body.name} is known in any of these frames; likely causes: no joint "
@@ -188,8 +211,19 @@ def notes_on_scene(scene: Scene) -> Iterator[str]:
     yield from _notes_on_videos(scene)
 
 
+def _size_of_person(body: Body) -> float | None:
+    """Return the median diagonal of a person's box [m]; None if this is no person, or unknown."""
+    if not {*body.skeleton.joints} >= PERSON:
+        return None
+    low = body.points.nan_to_num(torch.inf, torch.inf, torch.inf).amin(dim=1)
+    high = body.points.nan_to_num(-torch.inf, -torch.inf, -torch.inf).amax(dim=1)
+    size = (high - low).norm(dim=-1)
+    known = size[size.isfinite() & (size > 0)]
+    return float(known.median()) if len(known) else None
+
+
 def _notes_on_videos(scene: Scene) -> Iterator[str]:
-    """Yield a sentence for each video that ends early, or whose pictures have another size."""
+    """Yield a sentence for each video that ends early, or has another rate or size."""
     if scene.cameras is None:
         return
     end, names = scene.first + scene.frame_count, scene.cameras.names
@@ -199,6 +233,12 @@ def _notes_on_videos(scene: Scene) -> Iterator[str]:
             yield (
                 f"{video.path} has {video.frame_count} frames, and frame {end - 1} of the "
                 "recording is shown: after the end of the video, no new picture follows"
+            )
+        if video.fps > 0 and abs(video.fps / scene.fps - 1) > SAME_RATE:
+            yield (
+                f"{video.path} has {video.fps:g} frames per second, the recording {scene.fps:g}: "
+                "frames of the same number are shown together, so they are simultaneous only if "
+                "one of the two rates is wrong"
             )
         if [*video.image_size] != sizes[camera]:
             yield (

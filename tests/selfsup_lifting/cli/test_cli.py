@@ -852,3 +852,22 @@ main(["predict", {str(run)!r}, "-", "--cameras", {str(tmp_path / "rig.toml")!r}]
     assert ended is not None
     assert ended.returncode == 128 + 13
     assert ended.stderr == ""
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("threads", ["0", "-2", " 00 "])
+def test_an_environment_without_a_thread_for_numba_is_named(
+    threads: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NUMBA_NUM_THREADS", threads)
+    said = refused(["inspect", "."], capsys)
+    assert f"NUMBA_NUM_THREADS must be 1 or more, got {threads.strip()!r}" in said
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("command", ["triangulate", "view"])
+def test_a_threshold_beside_a_method_that_removes_nothing_is_refused(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refused([command, "nowhere", "--method", "dlt", "--threshold-px", "9"], capsys)
+    assert "`threshold_px` removes outliers, which `method` dlt does not" in said

@@ -1,6 +1,7 @@
 """Laws of checkpoints."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,9 @@ from selfsup_lifting.training.checkpoint import (
     load_state,
 )
 from selfsup_lifting.training.lifter import Lifter
-from tests.selfsup_lifting.training.small_runs import saved_run
+from selfsup_lifting.training.loop import train
+from tests.selfsup_lifting.strategies import Scene
+from tests.selfsup_lifting.training.small_runs import TINY, saved_run
 
 EVERY_SETTING = LifterSettings(
     width=8, blocks=1, confidence_input=True, turn_to_root=True, average_mirrored=True,
@@ -124,3 +127,14 @@ def test_weights_of_another_precision_are_named() -> None:
     weights = {name: one.double() for name, one in lifter.state_dict().items()}
     with pytest.raises(ValueError, match=r"must be torch\.float32, got torch\.float64"):
         _require_weights_of(lifter, weights)
+
+
+def test_other_data_are_said_when_a_training_continues(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recording = Scene(views=2, frames=8).recording().without_truth()
+    train(replace(TINY, epochs=1), [recording], str(tmp_path / "run"))
+    train(replace(TINY, epochs=2), [recording], tmp_path / "run", resume=True)
+    assert not caplog.messages
+    train(replace(TINY, epochs=3), [recording.frames(slice(0, 6))], tmp_path / "run", resume=True)
+    assert "are others than those that this run learned from" in caplog.text

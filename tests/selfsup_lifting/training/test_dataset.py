@@ -8,7 +8,7 @@ from hypothesis import given
 
 from multiview_geom import world_to_camera
 from selfsup_lifting.config import Labels, Method, TriangulationSettings
-from selfsup_lifting.training.dataset import build_dataset, usable_views
+from selfsup_lifting.training.dataset import build_dataset, fingerprint, usable_views
 from selfsup_lifting.training.losses import rotation_part
 from selfsup_lifting.triangulate import triangulate_recording
 from tests.selfsup_lifting.strategies import Scene, scenes
@@ -120,3 +120,13 @@ def test_no_recording_teaches_nothing() -> None:
 def test_a_batch_is_described_by_the_recordings_that_are_in_it() -> None:
     frames = build_dataset([Scene(frames=3).recording(), Scene(frames=3).recording()])
     assert frames.describe(torch.tensor([4, 3]), ["walk", "run"]) == "frames 0, 1 of run"
+
+
+def test_the_fingerprint_tells_other_data_but_not_their_truth() -> None:
+    recording = Scene(views=2, frames=6).recording()
+    same = fingerprint([recording])
+    assert fingerprint([recording.without_truth()]) == same
+    assert fingerprint([recording.frames(slice(0, 5))]) != same
+    assert fingerprint([replace(recording, keypoints=recording.keypoints + 1.0)]) != same
+    moved = recording.cameras.scaled(1.1)
+    assert fingerprint([replace(recording, cameras=moved)]) != same

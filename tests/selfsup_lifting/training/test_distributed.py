@@ -16,7 +16,7 @@ from selfsup_lifting.evaluation.published_tables import split_for
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.recording import save_recording
 from selfsup_lifting.run_files import require_undamaged
-from selfsup_lifting.training.distributed import launcher, own_part, own_share
+from selfsup_lifting.training.distributed import launcher, own_part, own_share, require_torchrun
 from selfsup_lifting.training.loop import train
 from selfsup_lifting.training.synced_batchnorm import SyncedBatchNorm, with_synced_batchnorm
 from tests.selfsup_lifting.strategies import Scene
@@ -108,3 +108,16 @@ def test_the_command_that_continues_starts_as_many_processes(
     assert launcher() == "torchrun --standalone --nproc-per-node 4 -m -- selfsup_lifting"
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     assert "--nnodes 2" in launcher()
+
+
+@pytest.mark.parametrize("rank", ["5", "abc", ""])
+def test_variables_that_another_program_left_are_named(
+    monkeypatch: pytest.MonkeyPatch, rank: str
+) -> None:
+    values = {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
+    for name, value in (values | {"MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}).items():
+        monkeypatch.setenv(name, value)
+    require_torchrun()
+    monkeypatch.setenv("RANK", rank)
+    with pytest.raises(ValueError, match=f"RANK={rank}, WORLD_SIZE=2, .* left from another"):
+        require_torchrun()

@@ -94,7 +94,7 @@ def test_a_video_of_no_camera_is_named(tmp_path: Path, capsys: pytest.CaptureFix
 @pytest.mark.usefixtures("recording")
 def test_a_video_of_another_size_is_said(tmp_path: Path) -> None:
     video = film(tmp_path / "cam_1.mp4", 0)
-    scene = view_of(tmp_path)
+    scene = replace(view_of(tmp_path), fps=open_videos([video])[0].fps)
     assert [*notes_on_scene(with_videos(scene, [video]))] == []
     (recording,) = scene.recordings
     cameras = recording.cameras.resized((2 * WIDTH, 2 * HEIGHT))
@@ -120,3 +120,10 @@ def test_a_video_whose_end_is_damaged_is_said(
     assert len([*longer.pictures(range(longer.frame_count))]) == FRAMES
     (said,) = caplog.messages
     assert f"but frame {FRAMES} cannot be read" in said
+
+
+@pytest.mark.usefixtures("recording")
+def test_a_video_of_another_rate_is_said(tmp_path: Path) -> None:
+    video = film(tmp_path / "cam_1.mp4", 0)
+    (note,) = notes_on_scene(with_videos(view_of(tmp_path), [video]))
+    assert "cam_1.mp4 has 10 frames per second, the recording 50: frames of the same" in note

@@ -9,6 +9,7 @@ from base64 import b64decode
 from dataclasses import replace
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
@@ -29,7 +30,7 @@ from selfsup_lifting.saved_tracks import holds_tracks, load_tracks
 from selfsup_lifting.upright import z_up
 from selfsup_lifting.viewer.page import as_plain, pack, save_page
 from selfsup_lifting.viewer.pictures import Picture, save_picture, shown_frames
-from selfsup_lifting.viewer.saving import require_view
+from selfsup_lifting.viewer.saving import require_view, save_view
 from selfsup_lifting.viewer.scene import Scene as View
 from selfsup_lifting.viewer.scene import notes_on_scene, read_scene
 from tests.selfsup_lifting.strategies import Scene
@@ -250,3 +251,53 @@ def test_what_holds_no_tracks_is_named(tmp_path: Path, name: str, text: str, sen
     with pytest.raises(ReadError) as refusal:
         load_tracks(tmp_path / name)
     assert str(refusal.value).removeprefix(f"{tmp_path}{os.sep}").startswith(sentence)
+
+
+def saved(path: Path, points: Tensor, fps: float) -> str:
+    person = Scene(views=2, skeleton="h36m17").recording().skeleton
+    save_tracks(path, points, skeleton=person, fps=fps, coordinates="world")
+    return str(path)
+
+
+def test_tracks_of_other_rates_and_units_are_said(tmp_path: Path) -> None:
+    points = Scene(views=2, frames=4, skeleton="h36m17").recording().truth
+    points = points / (points.amax(dim=1) - points.amin(dim=1)).norm(dim=-1).median()
+    paths = [
+        saved(tmp_path / "a.npz", 2 * points, 30.0), saved(tmp_path / "b.npz", 2 * points, 60.0),
+        saved(tmp_path / "c.npz", 1700 * points, 30.0), saved(tmp_path / "d.npz", points / 2, 30.0),
+    ]  # fmt: skip
+    scene = read_scene(paths, ReadSettings(), TriangulationSettings())
+    notes = [*notes_on_scene(scene)]
+    assert [note.split(":")[0] for note in notes] == [
+        "a is 4 times as large as the smallest body",
+        "b has 60 frames per second, and 30 are shown",
+        "b is 4 times as large as the smallest body",
+        "the person of c is 1.7e+03 m across, usually 0.3 to 3.5 m",
+    ]
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("program", "cause"),
+    [
+        ("echo 'no encoder' >&2; exit 1", "ffmpeg failed: no encoder"),
+        ("exit 3", "ffmpeg failed: it ended with the status 3"),
+        ("cat > /dev/null", "ffmpeg wrote nothing"),
+    ],
+)
+def test_an_ffmpeg_that_fails_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, cause: str
+) -> None:
+    (tmp_path / "ffmpeg").write_text(f"#!/bin/sh\n{program}\n")
+    (tmp_path / "ffmpeg").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    scene = view_of(tmp_path, Scene(views=2, frames=2).recording())
+    with pytest.raises(OSError, match=rf"a\.mp4 cannot be written: {cause}"):
+        save_view(tmp_path / "a.mp4", scene)
+    assert not (tmp_path / "a.mp4").exists()
+
+
+def test_a_picture_needs_no_latex_that_a_user_set(tmp_path: Path) -> None:
+    with mpl.rc_context({"text.usetex": True}):
+        save_view(tmp_path / "a.png", view_of(tmp_path, Scene(views=2, frames=1).recording()))
+    assert (tmp_path / "a.png").stat().st_size > 2000
