@@ -69,10 +69,9 @@ def _kind(path: Path) -> str:
 
 
 def _kind_of_table(names: Sequence[str]) -> str:
-    if {f"{name.removesuffix('_x')}_z" for name in names if name.endswith("_x")} & {*names}:
-        return POINTS
-    if {"x_coord", "y_coord", "z_coord"} <= {*names} or names[:1] == ["scorer"]:
-        return POINTS
+    deep = {f"{name.removesuffix('_x')}_z" for name in names if name.endswith("_x")} & {*names}
+    if deep or {"x_coord", "y_coord", "z_coord"} <= {*names} or names[:1] == ["scorer"]:
+        return f"{POINTS}; `view` reads the tables of this package, TRC, C3D and BVH"
     if "instance.score" in names:
         return "a table of SLEAP: export its analysis as HDF5"
     if {"x", "y"} <= {*names} and JOINT_COLUMNS & {*names}:

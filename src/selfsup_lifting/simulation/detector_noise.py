@@ -135,7 +135,7 @@ def has_simulated(recordings: Sequence[Recording]) -> bool:
 def require_use_of_simulation(
     recordings: Sequence[Recording], read: ReadSettings, usual: ReadSettings
 ) -> None:
-    """Raise a ValueError if a simulation is described, but nothing is simulated by it.
+    """Raise a ValueError if a simulation is described, but nothing is simulated, or vice versa.
 
     Args:
         recordings: The recordings.
@@ -153,6 +153,17 @@ def require_use_of_simulation(
             "`rig` describes the cameras of simulated recordings, but all recordings are real: "
             "leave out --rig"
         )
+    if read.simulation_seed != usual.simulation_seed and not is_simulated:
+        raise ValueError(
+            "`simulation_seed` draws simulated detections, but all are real: leave it out"
+        )
+    is_real = any(one.source.format not in SIMULATED for one in recordings)
+    for name in ("person", "filmed_by", "map"):
+        if getattr(read, name) != getattr(usual, name) and not is_real:
+            raise ValueError(
+                f"`{name}` chooses among the detections in files, but all are simulated: leave it "
+                "out"
+            )
     if read.rig != usual.rig and read.cameras is not None:
         raise ValueError("`rig` describes simulated cameras, which `cameras` replaces: name one")
 

@@ -231,5 +231,9 @@ def test_a_simulated_rig_of_real_recordings_is_refused(tmp_path: Path) -> None:
     save_recording(tmp_path / "a.npz", Scene(views=2, frames=2).recording())
     with pytest.raises(ValueError, match="`rig` describes the cameras of simulated recordings"):
         read_recordings([tmp_path / "a.npz"], ReadSettings(rig=RigSettings(views=3)))
+    with pytest.raises(ValueError, match="`simulation_seed` draws simulated detections"):
+        read_recordings([tmp_path / "a.npz"], ReadSettings(simulation_seed=3))
+    with pytest.raises(ValueError, match="`person` chooses among the detections in files"):
+        read_recordings(["synthetic"], ReadSettings(person="5"))
     with pytest.raises(ReadError, match="`sources` must be a list of files or folders, got 'a'"):
         read_recordings("a", ReadSettings())
