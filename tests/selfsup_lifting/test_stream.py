@@ -276,6 +276,10 @@ def test_keys_that_are_not_read_are_named_once(caplog: pytest.LogCaptureFixture)
     ]
 
 
+def test_a_person_of_zeros_does_not_end_a_stream() -> None:
+    assert len(answered(json.dumps({"keypoints": [[0.0, 0.0]] * 17}))) == 1
+
+
 @pytest.mark.rejects
 def test_fractions_and_keys_that_appear_twice_are_refused() -> None:
     with pytest.raises(ValueError, match="expected pixels, got coordinates between -1 and 1"):

@@ -134,7 +134,8 @@ def _require_pixels(values: Float[Tensor, "people joints 3"], number: int) -> No
     """Refuse a person within one pixel: coordinates that are fractions of the image size."""
     seen = values[..., :2].isfinite().all(dim=-1) & (values[..., 2] > 0)
     reach = torch.where(seen[..., None], values[..., :2].abs(), 0.0).amax(dim=(-2, -1))
-    if ((seen.sum(dim=-1) > 1) & (reach <= 1)).any():
+    # Some detectors give zeros for a person that they did not find.
+    if ((seen.sum(dim=-1) > 1) & (reach > 0) & (reach <= 1)).any():
         raise ValueError(
             f"{PLACE} {number}: expected pixels, got coordinates between -1 and 1; likely cause: "
             "fractions of the image size"
