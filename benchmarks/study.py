@@ -1,10 +1,11 @@
-"""What do the trainings of `recipes.py` and `real_truth.py` show together?
+"""What do the trainings of `recipes.py`, `trials.py` and `real_truth.py` show together?
 
 Collects their lines, and the table of `detector_noise.py`, in one result file; then
 `python benchmarks/tables.py` writes the tables of docs/study.md.
 
-    python benchmarks/study.py --recipes runs/recipes.jsonl --ablation runs/ablation.jsonl \
-        --data runs/data.jsonl --real runs/real.jsonl --noise noise.json
+    python benchmarks/study.py --recipes runs/recipes.jsonl --chosen runs/chosen.jsonl \
+        --ablation runs/ablation.jsonl --trials runs/trials.jsonl --data runs/data.jsonl \
+        --real runs/real.jsonl --noise noise.json
 """
 
 import argparse
@@ -18,6 +19,8 @@ from measure import Suite
 
 # A training is done in one thread.
 THREADS = 1
+# What the files of lines show.
+SCRIPTS = ("recipes", "chosen", "ablation", "trials", "data", "real")
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Part:
 
 def parts(options: argparse.Namespace) -> Iterator[Part]:
     """Read the files that were given."""
-    for script in ("recipes", "ablation", "data", "real"):
+    for script in SCRIPTS:
         lines = [
             json.loads(line)
             for path in getattr(options, script)
@@ -44,10 +47,8 @@ def parts(options: argparse.Namespace) -> Iterator[Part]:
 def main() -> None:
     """Collect and save."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--recipes", type=Path, nargs="+", required=True)
-    parser.add_argument("--ablation", type=Path, nargs="+", required=True)
-    parser.add_argument("--data", type=Path, nargs="+", required=True)
-    parser.add_argument("--real", type=Path, nargs="+", required=True)
+    for script in SCRIPTS:
+        parser.add_argument(f"--{script}", type=Path, nargs="+", required=True)
     parser.add_argument("--noise", type=Path, required=True)
     saved = Suite("study", "cpu", THREADS, quick=False).save(parts(parser.parse_args()))
     print(f"saved as {saved}")

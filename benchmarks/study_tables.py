@@ -56,9 +56,19 @@ def against_paper(rows: list[Row]) -> list[list[str]]:
     return body
 
 
+def chosen(rows: list[Row]) -> list[list[str]]:
+    """Show what settings change on the clips by which they were chosen."""
+    return _changes(_lines(rows, "chosen"), _lines(rows, "chosen"))
+
+
 def ablation(rows: list[Row]) -> list[list[str]]:
     """Show by how much the errors of a recipe grow where one of its settings changes."""
     return _changes(_lines(rows, "ablation"), _lines(rows, "ablation"))
+
+
+def trials(rows: list[Row]) -> list[list[str]]:
+    """Show by how much the errors of a recipe change with what was tried and left out."""
+    return _changes(_lines(rows, "trials"), _lines(rows, "trials"))
 
 
 def data(rows: list[Row]) -> list[list[str]]:

@@ -16,12 +16,14 @@ from typing import Any
 from study_tables import (
     ablation,
     against_paper,
+    chosen,
     data,
     detectors,
     ellipsoids,
     in_short,
     real_people,
     recipes,
+    trials,
 )
 
 ROOT = Path(__file__).parent.parent
@@ -357,7 +359,9 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], list[list[str]]]]] = {
     "recipes": ("study", recipes),
     "recipes in short": ("study", in_short),
     "against paper": ("study", against_paper),
+    "chosen": ("study", chosen),
     "ablation": ("study", ablation),
+    "trials": ("study", trials),
     "cameras and data": ("study", data),
     "ellipsoids": ("study", ellipsoids),
     "real people": ("study", real_people),
