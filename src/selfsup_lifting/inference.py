@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom import Cameras
+from selfsup_lifting.files.tracks.view_tracks import LARGEST_CONFIDENCE
 from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.triangulate import normalized_image
 
@@ -28,11 +29,14 @@ def lift(
         lifter: A trained network in evaluation mode.
         cameras: The views' calibration; the extrinsics are not used.
         keypoints: Detections, with lens distortion [px]; NaN where missing.
-        confidence: The detector's confidence; 1 by default.
+        confidence: The detector's confidence, from 0 to 1; 1 by default.
 
     Returns:
         The joints relative to the root, in each camera's axes [m]; NaN for a frame without any
         detection in the view.
+
+    Raises:
+        ValueError: If a shape does not fit, or a confidence is above one.
 
     Example:
         >>> from selfsup_lifting import ReadSettings, read_recordings
@@ -95,6 +99,9 @@ def _in_chunks(
     _require_shape("keypoints", keypoints, (*shape, 2))
     if confidence is not None:
         _require_shape("confidence", confidence, shape)
+        if (confidence > LARGEST_CONFIDENCE).any():
+            largest = float(confidence[confidence > LARGEST_CONFIDENCE].max())
+            raise ValueError(f"`confidence` must be from 0 to 1, got up to {largest:g}")
     device = next(lifter.parameters()).device
     rows = max(1, CHUNK // max(1, keypoints.shape[1]))
     with _in_evaluation(lifter):

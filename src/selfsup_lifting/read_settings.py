@@ -138,3 +138,5 @@ class ReadSettings(Bounded):
         super().__post_init__()
         if self.unit is not None:
             meters_per_unit(self.unit)
+        if self.fps_phase and self.fps is None:
+            raise ValueError("`fps_phase` chooses among the frames that `fps` thins out: set `fps`")

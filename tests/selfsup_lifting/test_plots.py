@@ -202,3 +202,14 @@ def test_the_size_of_an_image_is_twice_the_principal_point_where_it_is_unknown()
     assert torch.equal(image_sizes(rig), expected)
     known = replace(rig, image_size=torch.tensor([[640, 480]] * 2))
     assert image_sizes(known).tolist() == [[640.0, 480.0]] * 2
+
+
+@pytest.mark.rejects
+def test_another_number_of_joints_is_refused() -> None:
+    human36m = SKELETONS["h36m17"]
+    with pytest.raises(ValueError, match="expected the 17 joints of h36m17, got 5"):
+        draw_keypoints(Figure().add_subplot(), torch.zeros(5, 2), human36m)
+    with pytest.raises(ValueError, match="expected the 17 joints of h36m17, got 5"):
+        draw_skeleton(Figure().add_subplot(projection="3d"), torch.zeros(5, 3), human36m)
+    with pytest.raises(ValueError, match="expected errors of 2 joints, got 3"):
+        draw_joint_errors(Figure().add_subplot(), torch.zeros(4, 3), ["hip", "knee"])

@@ -71,6 +71,8 @@ def draw_joint_errors(
         >>> [float(bar.get_width()) for bar in axes.patches]
         [20.0, 60.0]
     """
+    if errors_mm.shape[-1] != len(joints):
+        raise ValueError(f"expected errors of {len(joints)} joints, got {errors_mm.shape[-1]}")
     means = errors_mm.flatten(0, -2).nanmean(dim=0)
     axes.barh(range(len(joints)), means.nan_to_num(0.0).tolist(), color=BLUE)
     axes.set_yticks(range(len(joints)), labels=joints)

@@ -124,6 +124,10 @@ def bones_by_side(
     points: Float[Tensor, "joints d"], skeleton: Skeleton
 ) -> dict[str, Float[Tensor, "_ends d"]]:
     """Join the bones of each side to one line: start, end, NaN, start, end, NaN."""
+    if len(points) != len(skeleton.joints):
+        raise ValueError(
+            f"expected the {len(skeleton.joints)} joints of {skeleton.name}, got {len(points)}"
+        )
     lines = {}
     for side in BONE_COLORS:
         ends = bone_ends(points, [bone for bone in drawn_bones(skeleton) if bone.side == side])

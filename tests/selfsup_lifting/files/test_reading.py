@@ -237,3 +237,9 @@ def test_a_simulated_rig_of_real_recordings_is_refused(tmp_path: Path) -> None:
         read_recordings(["synthetic"], ReadSettings(person="5"))
     with pytest.raises(ReadError, match="`sources` must be a list of files or folders, got 'a'"):
         read_recordings("a", ReadSettings())
+
+
+@pytest.mark.rejects
+def test_the_first_frame_of_a_rate_needs_a_rate() -> None:
+    with pytest.raises(ValueError, match="`fps_phase` chooses among the frames that `fps` thins"):
+        ReadSettings(fps_phase=2)
