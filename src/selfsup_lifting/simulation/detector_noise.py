@@ -164,6 +164,12 @@ def require_use_of_simulation(
                 f"`{name}` chooses among the detections in files, but all are simulated: leave it "
                 "out"
             )
+    is_drawn = {one.source.format for one in recordings} == {"synthetic"}
+    if read.detected_skeleton != usual.detected_skeleton and is_drawn:
+        raise ValueError(
+            "`detected_skeleton` names the joints in files, but all recordings are synthetic: "
+            "leave it out; --skeleton chooses the joints of recordings"
+        )
     if read.rig != usual.rig and read.cameras is not None:
         raise ValueError("`rig` describes simulated cameras, which `cameras` replaces: name one")
 

@@ -564,6 +564,13 @@ def test_errors_of_a_simulated_detector_need_simulated_detections(
     assert "the detections of all recordings are real: leave out --noise-level" in said
 
 
+def test_filled_gaps_need_a_file_that_has_none(
+    recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refused(["triangulate", str(recording), "--fill", "--out", "track.csv"], capsys)
+    assert "`fill` leaves no gaps in .trc, .bvh and .glb files, and `out` names none" in said
+
+
 @pytest.mark.slow
 def test_a_lifter_of_simulated_detections_lifts_real_ones(tmp_path: Path, recording: Path) -> None:
     run = str(tmp_path / "run")

@@ -235,6 +235,8 @@ def test_a_simulated_rig_of_real_recordings_is_refused(tmp_path: Path) -> None:
         read_recordings([tmp_path / "a.npz"], ReadSettings(simulation_seed=3))
     with pytest.raises(ValueError, match="`person` chooses among the detections in files"):
         read_recordings(["synthetic"], ReadSettings(person="5"))
+    with pytest.raises(ValueError, match="`detected_skeleton` names the joints in files"):
+        read_recordings(["synthetic"], ReadSettings(detected_skeleton="coco17"))
     with pytest.raises(ReadError, match="`sources` must be a list of files or folders, got 'a'"):
         read_recordings("a", ReadSettings())
 
