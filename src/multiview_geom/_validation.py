@@ -96,7 +96,7 @@ def _require_same(name: str, what: str, found: object, first: str, expected: obj
         raise ValueError(f"`{name}` must have the {what} of `{first}` ({expected}), got {found}")
 
 
-def require_positive(name: str, number: float) -> None:
+def require_positive(name: str, number: float | int) -> None:
     """Refuse zero, negative numbers and NaN."""
     if not number > 0:
         raise ValueError(f"`{name}` must be positive, got {number}")
