@@ -96,9 +96,9 @@ def train(options: TrainOptions) -> None:
 
 def _train_in(folder: Path, options: TrainOptions) -> None:
     """Train in a run folder, and print the errors before and after."""
-    require_torchrun()
     if options.profile and process_count() > 1:
         raise ValueError("`profile` needs a training in one process, got several of torchrun")
+    require_torchrun()
     with alignment_compiled_meanwhile():
         config, split, files = _checked_data(options, folder)
         untrained = untrained_lifter(split.training[0].skeleton, config).eval()
