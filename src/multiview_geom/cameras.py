@@ -309,7 +309,6 @@ class Cameras:
         Raises:
             ValueError: If the rig has no image size, or the new one is not positive.
         """
-        _require_picture(image_size)
         if self.image_size is None:
             raise ValueError("`image_size` of the cameras must be known to resize pictures")
         scale = for_computation(self.intrinsics).new_tensor(image_size) / self.image_size
@@ -321,7 +320,6 @@ class Cameras:
         Raises:
             ValueError: If the size is not positive.
         """
-        _require_picture(image_size)
         shift = -for_computation(self.intrinsics).new_tensor([left, top])
         return self._with_picture(torch.ones_like(shift), shift, image_size)
 
@@ -396,16 +394,13 @@ class Cameras:
 
     def _with_picture(self, scale: Tensor, shift: Tensor, image_size: tuple[int, int]) -> "Cameras":
         """Return the rig whose pixels are those of this one, scaled and shifted."""
+        for side in image_size:
+            require_positive("image_size", side)
         K = for_computation(self.intrinsics)
         rows = scale[..., None] * K[..., :2, :] + shift[..., None] * K[..., 2:, :]
         size = torch.tensor(image_size, device=K.device).expand(*K.shape[:-2], 2)
         intrinsics = torch.cat([rows, K[..., 2:, :]], dim=-2).to(self.intrinsics.dtype)
         return replace(self, intrinsics=intrinsics, image_size=size)
-
-
-def _require_picture(image_size: tuple[int, int]) -> None:
-    for side in image_size:
-        require_positive("image_size", side)
 
 
 register_pytree(Cameras, static=("names", "lens"))

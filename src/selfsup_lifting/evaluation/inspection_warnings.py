@@ -13,7 +13,7 @@ from multiview_geom import CameraIssueKind, check_cameras, world_to_camera
 from selfsup_lifting.agreement import LARGEST_SHARE, ROUND_OFF_PX, Agreement, odd_camera
 from selfsup_lifting.config import Method, TriangulationSettings
 from selfsup_lifting.evaluation.detection_counts import DetectionCounts
-from selfsup_lifting.evaluation.subject_size import PERSON_SIZE_M, is_person
+from selfsup_lifting.evaluation.subject_size import PERSON_SIZE_M, diagonal, is_person
 from selfsup_lifting.read_errors import listed
 from selfsup_lifting.reader import ReadResult
 from selfsup_lifting.recording import Recording
@@ -158,7 +158,7 @@ def warnings_about_geometry(recording: Recording, agreement: Agreement | None) -
         return []
     some = _some_frames(recording)
     points = triangulate_recording(some, PLAIN).points
-    warnings = _warnings_about_size(recording, _diagonal(points))
+    warnings = _warnings_about_size(recording, diagonal(points))
     if _share_behind(some, points) > LEAST_SEEN_SHARE:
         warnings.append(
             f"{recording.name}: most points are behind a camera that detected them; are the "
@@ -226,12 +226,4 @@ def _some_frames(recording: Recording) -> Recording:
 
 def subject_diagonal(recording: Recording) -> float:
     """Return the diagonal of the subject's bounding box, median over some frames [m]."""
-    return _diagonal(triangulate_recording(_some_frames(recording), PLAIN).points)
-
-
-def _diagonal(points: Float[Tensor, "frames joints 3"]) -> float:
-    low = points.nan_to_num(torch.inf, torch.inf, torch.inf).amin(dim=1)
-    high = points.nan_to_num(-torch.inf, -torch.inf, -torch.inf).amax(dim=1)
-    size = (high - low).norm(dim=-1)
-    known = size[size.isfinite()]
-    return float(known.median()) if len(known) else torch.nan
+    return diagonal(triangulate_recording(_some_frames(recording), PLAIN).points)

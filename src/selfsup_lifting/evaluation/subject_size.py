@@ -23,6 +23,22 @@ def is_person(skeleton: Skeleton) -> bool:
     return {*PERSON} <= {*skeleton.joints}
 
 
+def diagonal(points: Float[Tensor, "frames joints 3"]) -> float:
+    """Return the diagonal of a subject's bounding box, median over the frames.
+
+    Args:
+        points: The joints [any unit]; NaN where unknown.
+
+    Returns:
+        The diagonal, in the same unit; NaN if no joint is known.
+    """
+    low = points.nan_to_num(torch.inf, torch.inf, torch.inf).amin(dim=1)
+    high = points.nan_to_num(-torch.inf, -torch.inf, -torch.inf).amax(dim=1)
+    size = (high - low).norm(dim=-1)
+    known = size[size.isfinite()]
+    return float(known.median()) if len(known) else torch.nan
+
+
 def extent(points: Float[Tensor, "frames joints 3"]) -> float:
     """Return the largest distance between two joints, median over the frames.
 

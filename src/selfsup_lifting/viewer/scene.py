@@ -11,6 +11,7 @@ from torch import Tensor
 from multiview_geom import Cameras
 from selfsup_lifting.config import TriangulationSettings
 from selfsup_lifting.detection.videos import Video, open_videos
+from selfsup_lifting.evaluation.subject_size import PERSON_SIZE_M, diagonal, is_person
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.files.sessions.camera_matching import declared_cameras, match_camera
 from selfsup_lifting.motion_files import holds_motion, load_motion
@@ -30,9 +31,8 @@ INNER = (0.01, 0.99)
 NO_SIZE = 1.0
 # Rates that differ by less are one, rounded: 29.97 and 30 frames per second.
 SAME_RATE = 0.02
-# A person has these joints, and is so large [m]; of one person, no body is so much larger.
-PERSON = {"left_shoulder", "right_shoulder", "left_ankle", "right_ankle"}
-PERSON_SIZES, LARGEST_RATIO = (0.3, 3.5), 3.0
+# Of one person, no body is so much larger than another.
+LARGEST_RATIO = 3.0
 
 
 @dataclass(frozen=True)
@@ -188,6 +188,7 @@ def with_videos(scene: Scene, paths: Sequence[Path], pairs: Sequence[str] = ()) 
 def notes_on_scene(scene: Scene) -> Iterator[str]:
     """Yield a sentence for each body, and for each video, that does not fit."""
     people = [size for body in scene.bodies if (size := _size_of_person(body)) is not None]
+    low, high = PERSON_SIZE_M
     for body in scene.bodies:
         if body.fps is not None and abs(body.fps / scene.fps - 1) > SAME_RATE:
             yield (
@@ -195,8 +196,7 @@ def notes_on_scene(scene: Scene) -> Iterator[str]:
                 "frames of the same number are shown together"
             )
         size, usual = _size_of_person(body), min(people, default=0.0)
-        if size is not None and not PERSON_SIZES[0] <= size <= PERSON_SIZES[1]:
-            low, high = PERSON_SIZES
+        if size is not None and not low <= size <= high:
             yield (
                 f"the person of {body.name} is {size:.3g} m across, usually {low:g} to {high:g} m: "
                 "most likely its file is in another unit than it says"
@@ -213,13 +213,8 @@ def notes_on_scene(scene: Scene) -> Iterator[str]:
 
 def _size_of_person(body: Body) -> float | None:
     """Return the median diagonal of a person's box [m]; None if this is no person, or unknown."""
-    if not {*body.skeleton.joints} >= PERSON:
-        return None
-    low = body.points.nan_to_num(torch.inf, torch.inf, torch.inf).amin(dim=1)
-    high = body.points.nan_to_num(-torch.inf, -torch.inf, -torch.inf).amax(dim=1)
-    size = (high - low).norm(dim=-1)
-    known = size[size.isfinite() & (size > 0)]
-    return float(known.median()) if len(known) else None
+    size = diagonal(body.points) if is_person(body.skeleton) else 0.0
+    return size if size > 0 else None
 
 
 def _notes_on_videos(scene: Scene) -> Iterator[str]:
