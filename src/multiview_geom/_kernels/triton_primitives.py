@@ -45,6 +45,16 @@ def items(count: int, lanes: tl.constexpr) -> tuple[Lanes, Lanes]:
     return item, item < count
 
 
+def load(pointer: Pointer, at: Lanes, inside: Lanes) -> Lanes:
+    """Load a number of each item, as double precision; zero outside."""
+    return tl.load(pointer + at, mask=inside, other=0).to(tl.float64)
+
+
+def load_vector(pointer: Pointer, at: Lanes, inside: Lanes) -> Vector:
+    """Load three numbers of each item."""
+    return load(pointer, at, inside), load(pointer, at + 1, inside), load(pointer, at + 2, inside)
+
+
 def choose(condition: Lanes, chosen: Vector, other: Vector) -> Vector:
     """Return one of two vectors."""
     return (

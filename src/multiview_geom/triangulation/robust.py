@@ -8,10 +8,20 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from multiview_geom._kernels import engines
-from multiview_geom._kernels.differentiable import Given, Kernel, Outputs, differentiable
+from multiview_geom._kernels.differentiable import (
+    Given,
+    Inputs,
+    Kernel,
+    Outputs,
+    differentiable,
+)
 from multiview_geom._kernels.triangulation import cpu_launch
 from multiview_geom._kernels.triangulation.algebra import FEWEST_VIEWS
 from multiview_geom._kernels.triangulation.cpu_robust import WIDENINGS
+from multiview_geom._kernels.triangulation.cuda_launch import (
+    MOST_VIEWS,
+    select_inliers_on_cuda,
+)
 from multiview_geom._validation import require_at_least, require_positive
 from multiview_geom.cameras import Cameras
 from multiview_geom.projection import (
@@ -261,6 +271,19 @@ def _in_loops(*inputs: Given) -> Outputs:
     return (found,)
 
 
+def _on_cuda(*inputs: Given) -> Outputs:
+    projections, pixels, weights, threshold, max_pairs = inputs
+    views = pixels.shape[1]
+    if views > MOST_VIEWS:
+        return _reference(*inputs)
+    settings = threshold, _pairs_per_view(views, max_pairs), given_round_off(pixels)
+    return select_inliers_on_cuda(projections, pixels, weights, settings)
+
+
+def _without_gradient(inputs: Inputs, *_: object) -> Inputs:
+    return (None,) * len(inputs)
+
+
 def _pairs_per_view(views: int, max_pairs: int) -> int:
     return min(max(max_pairs // max(views, 1), 1), views // 2)
 
@@ -272,7 +295,10 @@ _inlier_kernel = differentiable(
         outputs=1,
         reference=_reference,
         shapes=lambda _, pixels, *__: (pixels.shape[:-1],),
-        compiled={"numba": (_in_loops, lambda inputs, *_: (None,) * len(inputs))},
+        compiled={
+            "numba": (_in_loops, _without_gradient),
+            "triton": (_on_cuda, _without_gradient),
+        },
         shared=(0,),
     )
 )

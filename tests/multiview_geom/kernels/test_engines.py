@@ -54,7 +54,10 @@ LOOPS = (
     *("triangulation.cpu", "triangulation.cpu_gradient", "triangulation.cpu_reweighted"),
     *("triangulation.cpu_robust", "rotation.cpu", "rotation.cpu_alignment"),
 )
-TRITON = ("triangulation.cuda", "triangulation.cuda_gradient", "rotation.cuda")
+TRITON = (
+    *("triangulation.cuda", "triangulation.cuda_gradient", "triangulation.cuda_reweighted"),
+    *("triangulation.cuda_robust", "rotation.cuda"),
+)
 
 # How many times the error of the float32 decomposition that of a float32 point may be.
 ALLOWED = 4

@@ -15,7 +15,10 @@ from multiview_geom._kernels.engines import triton_functions
 pytestmark = pytest.mark.skipif(
     not find_spec("triton"), reason="needs Triton, which is made for Linux"
 )
-MODULES = ["triangulation.cuda", "triangulation.cuda_gradient", "rotation.cuda", "lens.cuda"]
+MODULES = [
+    *("triangulation.cuda", "triangulation.cuda_gradient", "triangulation.cuda_reweighted"),
+    *("triangulation.cuda_robust", "rotation.cuda", "lens.cuda"),
+]
 
 COMPILE_ONLY = """
 import torch
@@ -49,6 +52,17 @@ for dtype, rigs, views in (torch.float32, (), 3), (torch.float64, (2,), 9):  # 9
     triangulate_dlt(projections, pixels, weights=weights).sum().backward()
 """
 
+REWEIGHTED = """
+from multiview_geom import triangulate_iterative, triangulate_robust
+from multiview_geom._kernels import engines
+
+engines.choose_engine = lambda _: "triton"
+projections = torch.zeros(3, 3, 4, requires_grad=True)
+pixels = torch.zeros(2, 3, 5, 2, requires_grad=True)
+triangulate_iterative(projections, pixels, weights=pixels[..., 0]).sum().backward()
+triangulate_robust(projections.detach(), pixels.detach(), threshold=5.0)
+"""
+
 ROTATION = """
 import multiview_geom as geometry
 from multiview_geom._kernels import engines
@@ -77,6 +91,10 @@ for dtype, count in (torch.float32, 5), (torch.float64, 14):
 
 KERNELS = {
     TRIANGULATION: {"prepare_rigs", "triangulate", "differentiate", "differentiate_rigs"},
+    REWEIGHTED: {
+        *("prepare_metric_rigs", "triangulate_reweighted", "differentiate_reweighted"),
+        *("differentiate_metric_rigs", "select_inliers"),
+    },
     ROTATION: {
         *("nearest_rotations", "turn_rotations", "align", "differentiate"),
         *("smallest_eigenvectors", "turn_eigenvectors"),
@@ -87,7 +105,7 @@ KERNELS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("calls", "kernels"), KERNELS.items(), ids=["triangulation", "rotation", "lens"]
+    ("calls", "kernels"), KERNELS.items(), ids=["triangulation", "reweighted", "rotation", "lens"]
 )
 def test_every_kernel_compiles_for_a_gpu(calls: str, kernels: set[str]) -> None:
     environment = {name: value for name, value in os.environ.items() if "TRITON" not in name}

@@ -1,4 +1,4 @@
-"""Laws of the loops that reweight and that select inliers: they agree with tensor operations."""
+"""Laws of the engines that reweight and that select inliers: they agree with tensor operations."""
 
 import pytest
 import torch
@@ -7,69 +7,90 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from multiview_geom import (
+    RobustPoints,
     project_points,
     ring_of_cameras,
     triangulate_iterative,
     triangulate_robust,
 )
-from multiview_geom._kernels import engines
+from multiview_geom.triangulation import robust
+from tests.multiview_geom.kernels.engine_choice import computed_by, every_engine, interpreted
 from tests.multiview_geom.strategies import Sightings, sightings
 from tests.multiview_geom.tolerances import POINT_ROUND_OFF, assert_close
 
 THRESHOLD = 8.0
 
 
+@every_engine
+@interpreted
 @given(scene=sightings, weighted=st.booleans(), steps=st.integers(0, 3))
-def test_the_loops_agree_with_tensor_operations(
+def test_it_agrees_with_tensor_operations(
+    engine: str,
     scene: Sightings,
     weighted: bool,  # noqa: FBT001 - drawn
     steps: int,
 ) -> None:
-    found = _points_and_gradients(scene, weighted=weighted, steps=steps)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engines, "choose_engine", lambda _: "reference")
+    with computed_by(engine):
+        found = _points_and_gradients(scene, weighted=weighted, steps=steps)
+    with computed_by("reference"):
         by_tensors = _points_and_gradients(scene, weighted=weighted, steps=steps)
     for one, other in zip(found, by_tensors, strict=True):
         assert_close(one, other, atol=POINT_ROUND_OFF)
 
 
-@pytest.mark.parametrize("steps", [0, 1, 3])
-def test_gradients_through_depths_agree_for_large_residuals(steps: int) -> None:
-    given = _with_outliers(4)
+@every_engine
+@interpreted
+@pytest.mark.parametrize("steps", [0, 2])
+def test_gradients_through_depths_agree_for_large_residuals(engine: str, steps: int) -> None:
+    given = _with_outliers(4, points=300 if engine == "numba" else 100)
 
-    def gradients() -> tuple[Tensor, ...]:
+    def gradients(engine: str) -> tuple[Tensor, ...]:
         rig, pixels, weights = (each.clone().requires_grad_() for each in given)
-        points = triangulate_iterative(rig, pixels, weights=weights, steps=steps)
-        return torch.autograd.grad(points.nan_to_num().cos().sum(), (rig, pixels, weights))
+        with computed_by(engine):
+            points = triangulate_iterative(rig, pixels, weights=weights, steps=steps)
+            return torch.autograd.grad(points.nan_to_num().cos().sum(), (rig, pixels, weights))
 
-    found = gradients()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engines, "choose_engine", lambda _: "reference")
-        by_tensors = gradients()
-    for one, other in zip(found, by_tensors, strict=True):
+    for one, other in zip(gradients(engine), gradients("reference"), strict=True):
         assert torch.allclose(one, other, rtol=1e-8, atol=1e-9 * float(other.abs().max()))
 
 
+@every_engine
+@interpreted
 @pytest.mark.parametrize(("views", "max_pairs"), [(2, 1), (3, 128), (6, 128), (8, 16), (20, 40)])
-def test_the_loops_select_the_same_inliers(views: int, max_pairs: int) -> None:
-    rig, pixels, weights = _with_outliers(views)
-    found = triangulate_robust(
-        rig, pixels, weights=weights, threshold=THRESHOLD, max_pairs=max_pairs
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engines, "choose_engine", lambda _: "reference")
-        by_tensors = triangulate_robust(
-            rig, pixels, weights=weights, threshold=THRESHOLD, max_pairs=max_pairs
-        )
+def test_the_same_inliers_are_selected(engine: str, views: int, max_pairs: int) -> None:
+    if engine == "triton" and views > 8:
+        pytest.skip("the interpreter takes a minute; fewer views choose their partners too")
+    rig, pixels, weights = _with_outliers(views, points=300 if engine == "numba" else 100)
+
+    def select(engine: str) -> RobustPoints:
+        with computed_by(engine):
+            return triangulate_robust(
+                rig, pixels, weights=weights, threshold=THRESHOLD, max_pairs=max_pairs
+            )
+
+    found, by_tensors = select(engine), select("reference")
+    assert by_tensors.inliers.any()
     assert torch.equal(found.inliers, by_tensors.inliers)
     assert_close(found.points, by_tensors.points, atol=POINT_ROUND_OFF)
 
 
-def test_a_rig_for_each_frame_gives_what_each_alone_gives() -> None:
-    rig, pixels, weights = _with_outliers(5)
-    rigs = torch.stack([rig, rig * torch.tensor([2.0, -1.0, 1.0, 3.0, 1.0])[:, None, None]])
-    both = triangulate_robust(rigs, pixels, weights=weights, threshold=THRESHOLD)
-    alone = triangulate_robust(rig, pixels, weights=weights, threshold=THRESHOLD)
+def test_a_gpu_leaves_very_many_views_to_tensor_operations() -> None:
+    rig, pixels, weights = _with_outliers(130, points=5)
+    rigs, frames, trusts = rig[None], pixels[None], weights[None]
+    with computed_by("triton"):
+        (found,) = robust._inlier_kernel(rigs, frames, trusts, THRESHOLD, 1)
+    assert torch.equal(found, robust._reference(rigs, frames, trusts, THRESHOLD, 1)[0])
+    assert found.any()
+
+
+@every_engine
+@interpreted
+def test_a_rig_for_each_frame_gives_what_each_alone_gives(engine: str) -> None:
+    rig, pixels, weights = _with_outliers(4, points=60)
+    rigs = torch.stack([rig, rig * torch.tensor([2.0, -1.0, 1.0, 3.0])[:, None, None]])
+    with computed_by(engine):
+        both = triangulate_robust(rigs, pixels, weights=weights, threshold=THRESHOLD)
+        alone = triangulate_robust(rig, pixels, weights=weights, threshold=THRESHOLD)
     assert torch.equal(both.inliers[0], alone.inliers)
     assert torch.equal(both.inliers[1], alone.inliers)
     assert_close(both.points[1], alone.points, atol=POINT_ROUND_OFF)

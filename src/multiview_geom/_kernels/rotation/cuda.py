@@ -43,6 +43,8 @@ from multiview_geom._kernels.triton_primitives import (
     Pointer,
     choose,
     items,
+    load,
+    load_vector,
     some,
     store_vector,
 )
@@ -57,16 +59,6 @@ SizesAndTie: TypeAlias = tuple[int, int, float]
 
 LANES = 128
 FOUR = 4
-
-
-def load(pointer: Pointer, at: Lanes, inside: Lanes) -> Lanes:
-    """Load a number of each item, as double precision; zero outside."""
-    return tl.load(pointer + at, mask=inside, other=0).to(tl.float64)
-
-
-def load_vector(pointer: Pointer, at: Lanes, inside: Lanes) -> Vector:
-    """Load three numbers of each item."""
-    return load(pointer, at, inside), load(pointer, at + 1, inside), load(pointer, at + 2, inside)
 
 
 def load_matrix(pointer: Pointer, item: Lanes, inside: Lanes) -> Matrix:

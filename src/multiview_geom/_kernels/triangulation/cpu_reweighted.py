@@ -14,13 +14,9 @@ import numpy as np
 from multiview_geom._kernels.algebra import (
     Number,
     add_scaled,
-    adjugate,
-    determinant,
     dot,
     dot4,
-    multiply,
     scale,
-    trace,
     where,
 )
 from multiview_geom._kernels.numba_primitives import (
@@ -33,7 +29,12 @@ from multiview_geom._kernels.numba_primitives import (
     symmetric_at,
     vector_at,
 )
-from multiview_geom._kernels.triangulation.algebra import FEWEST_VIEWS
+from multiview_geom._kernels.triangulation.algebra import (
+    depth_gradient,
+    inverse_square,
+    inverse_times,
+    is_fixed,
+)
 from multiview_geom._kernels.triangulation.cpu import residuals
 from multiview_geom._kernels.triangulation.cpu_blocks import (
     DOUBT,
@@ -71,12 +72,6 @@ from multiview_geom._kernels.triangulation.cpu_metric_rig import (
 Settings: TypeAlias = tuple[int, float]
 """How many steps to reweight, and the round-off of the arguments as they were given."""
 
-# Squared baselines below this many round-offs of the squared length count as zero, or below this
-# many squared round-offs, as the arguments were given, of the coordinates of the camera centers.
-SAME_PLACE, SAME_CENTER = 16.0, 4096.0
-# Determinants below this many round-offs count as zero, if the mean of the diagonal is one.
-PARALLEL = 16.0
-ROUND_OFF = 2.0**-52
 # Rows that tell whether a point is in front of a camera that saw it, and whether it is unique.
 FACED, KNOWN = LAST, DOUBT
 # Sums over the cameras that saw a point, in rows that B takes later: places, their squares, squares
@@ -142,14 +137,9 @@ def keep_fixed(trust: Array, rows: Array, rig: MetricRig, given: float, n: int) 
             rows[CENTERS_SQUARED * LANES + i] += seen * center_squared
             rows[COUNT * LANES + i] += seen
     for i in range(n):
-        count = rows[COUNT * LANES + i]
-        share = 1.0 / where(count > 0.0, count, 1.0)
-        mean = scale(vector_at(rows, PLACES, i), share)
-        squared = rows[PLACES_SQUARED * LANES + i] * share
-        nothing = SAME_PLACE * ROUND_OFF * squared
-        nothing += SAME_CENTER * given * given * rows[CENTERS_SQUARED * LANES + i] * share
-        fixed = (count >= FEWEST_VIEWS) & (squared - dot(mean, mean) > nothing)
-        rows[SEEN * LANES + i] = where(fixed, count, 0.0)
+        count, places = rows[COUNT * LANES + i], vector_at(rows, PLACES, i)
+        squares = rows[PLACES_SQUARED * LANES + i], rows[CENTERS_SQUARED * LANES + i]
+        rows[SEEN * LANES + i] = where(is_fixed(count, places, squares, given), count, 0.0)
     for v in range(len(rig.places)):
         for i in range(n):
             trust[v * LANES + i] *= where(rows[SEEN * LANES + i] > 0.0, 1.0, 0.0)
@@ -179,24 +169,12 @@ def divide_weights(
             image[at + i] = trust[v * LANES + i] * inverse_square(depth, by_depth)
 
 
-def inverse_square(depth: Number, by_depth: Number) -> Number:
-    """Return 1 / depth^2, and zero in the plane of a camera center; one unless `by_depth`."""
-    squared = where(by_depth, depth * depth, 1.0)
-    return where(squared > 0.0, 1.0, 0.0) / where(squared > 0.0, squared, 1.0)
-
-
 def solve(rows: Array, right: int, solution: int, n: int) -> None:
     """Multiply the vectors in three rows with the inverse of B; zero where it is not positive."""
     for i in range(n):
-        hessian = symmetric_at(rows, HESSIAN, i)
-        mean = trace(hessian) / 3.0
-        cofactors = adjugate(hessian)
-        volume = determinant(hessian, cofactors)
-        positive = (hessian[0] > 0.0) & (cofactors[5] > 0.0)
-        positive &= volume > PARALLEL * ROUND_OFF * mean * mean * mean
-        inverse = where(positive, 1.0, 0.0) / where(positive, volume, 1.0)
-        move = scale(multiply(cofactors, vector_at(rows, right, i)), inverse)
-        put_vector(rows, solution, i, move)
+        hessian, right_side = symmetric_at(rows, HESSIAN, i), vector_at(rows, right, i)
+        solved, positive = inverse_times(hessian, right_side)
+        put_vector(rows, solution, i, solved)
         rows[KNOWN * LANES + i] = where(positive, 1.0, 0.0)
 
 
@@ -316,8 +294,8 @@ def add_gradients(
             back[at + i] += image[at + i]
             back[at + LANES + i] += image[at + LANES + i]
             back[at + 2 * LANES + i] += of_share * inverse
-            of_share *= rows[UNIT * LANES + i] * trust[v * LANES + i]
-            of_depth = where(by_depth, -2.0 * of_share * inverse * inverse * depth, 0.0)
+            weight = rows[UNIT * LANES + i] * trust[v * LANES + i]
+            of_depth = depth_gradient(of_share, weight, depth, inverse, by_depth)
             upstream = add_scaled(vector_at(rows, UPSTREAM, i), axis, of_depth)
             put_vector(rows, UPSTREAM, i, upstream)
             if len(sums) > 0:

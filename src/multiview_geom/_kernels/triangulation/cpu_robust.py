@@ -9,14 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from multiview_geom._kernels.algebra import (
-    add_scaled,
-    cross,
-    dot,
-    scale,
-    sqrt,
-    where,
-)
+from multiview_geom._kernels.algebra import where
 from multiview_geom._kernels.numba_primitives import (
     LANES,
     Array,
@@ -25,7 +18,12 @@ from multiview_geom._kernels.numba_primitives import (
     put_vector,
     vector_at,
 )
-from multiview_geom._kernels.triangulation.algebra import squared_error
+from multiview_geom._kernels.triangulation.algebra import (
+    agreement,
+    midpoint,
+    ray_through,
+    squared_sine,
+)
 from multiview_geom._kernels.triangulation.cpu_blocks import (
     IMAGE_ROWS,
     START,
@@ -109,11 +107,8 @@ def find_rays(image: Array, trust: Array, rays: Array, rig: MetricRig, n: int) -
         a, b, c = vector3(columns[0]), vector3(columns[1]), vector3(columns[2])
         at = IMAGE_ROWS * v * LANES
         for i in range(n):
-            ray = add_scaled(add_scaled(c, a, image[at + i]), b, image[at + LANES + i])
-            squared = dot(ray, ray)
-            ray = scale(ray, 1.0 / sqrt(where(squared > 0.0, squared, 1.0)))
-            weight = trust[v * LANES + i]
-            put_row(rays, RAY_ROWS * v, i, (ray[0], ray[1], ray[2], weight))
+            x, y, z = ray_through(image[at + i], image[at + LANES + i], (a, b, c))
+            put_row(rays, RAY_ROWS * v, i, (x, y, z, trust[v * LANES + i]))
 
 
 def choose_partners(rays: Array, v: int, widths: Array, partners: Array, n: int) -> None:
@@ -142,9 +137,9 @@ def find_widths(rays: Array, v: int, partner: int, widths: Array, n: int) -> Non
     """Find the squared sines of the angles between two rays; -1 where one is missing."""
     own, other = rays[RAY_ROWS * v * LANES :], rays[RAY_ROWS * partner * LANES :]
     for i in range(n):
-        normal = cross(vector_at(own, 0, i), vector_at(other, 0, i))
+        sine = squared_sine(vector_at(own, 0, i), vector_at(other, 0, i))
         both = (own[3 * LANES + i] > 0.0) & (other[3 * LANES + i] > 0.0)
-        widths[i] = where(both, dot(normal, normal), -1.0)
+        widths[i] = where(both, sine, -1.0)
 
 
 def load_partner(rays: Array, rig: MetricRig, partners: Array, pairs: Array, n: int) -> None:
@@ -158,21 +153,15 @@ def load_partner(rays: Array, rig: MetricRig, partners: Array, pairs: Array, n: 
 
 
 def find_candidates(rays: Array, rig: MetricRig, v: int, pairs: Array, n: int) -> None:
-    """Find the points halfway between two rays; NaN where one is missing."""
+    """Find the points halfway between two rays, with a score of NaN where there is none."""
     center, own = vector3(rig.places[v]), rays[RAY_ROWS * v * LANES :]
     for i in range(n):
         ray, other = vector_at(own, 0, i), vector_at(pairs, 0, i)
         its_center = vector_at(pairs, CENTER, i)
-        between, normal = add_scaled(its_center, center, -1.0), cross(ray, other)
-        squared_sine = dot(normal, normal)
-        both = (own[3 * LANES + i] > 0.0) & (pairs[3 * LANES + i] > 0.0) & (squared_sine > 0.0)
-        half = 0.5 / where(both, squared_sine, nan)
-        reach = dot(cross(between, other), normal) * half
-        its_reach = dot(cross(between, ray), normal) * half
-        ends = add_scaled(scale(ray, reach), other, its_reach)
-        middle = scale(add_scaled(center, its_center, 1.0), 0.5)
-        put_vector(pairs, CANDIDATE, i, add_scaled(ends, middle, 1.0))
-        pairs[SCORE * LANES + i] = 0.0 * half
+        both = (own[3 * LANES + i] > 0.0) & (pairs[3 * LANES + i] > 0.0)
+        candidate = midpoint(center, ray, its_center, other)
+        put_vector(pairs, CANDIDATE, i, candidate)
+        pairs[SCORE * LANES + i] = where(both, 0.0 * candidate[0], nan)
 
 
 def score_candidates(
@@ -184,9 +173,8 @@ def score_candidates(
         for i in range(n):
             x, y, z = vector_at(pairs, CANDIDATE, i)
             u, w = image[at + i], image[at + LANES + i]
-            squared, depth = squared_error(u, w, view, (x, y, z, 1.0))
-            near = (depth > 0.0) & (squared < limit)
-            pairs[SCORE * LANES + i] += trust[v * LANES + i] * where(near, squared, limit)
+            truncated, _ = agreement(u, w, view, (x, y, z, 1.0), limit)
+            pairs[SCORE * LANES + i] += trust[v * LANES + i] * truncated
 
 
 def keep_best(pairs: Array, n: int) -> None:
@@ -210,8 +198,7 @@ def agree(
         view, at = view_of(views, v), IMAGE_ROWS * v * LANES
         for i in range(n):
             u, w = image[at + i], image[at + LANES + i]
-            squared, depth = squared_error(u, w, view, point_at(rows, i, 1.0))
-            near = (depth > 0.0) & (squared < limit)
+            _, near = agreement(u, w, view, point_at(rows, i, 1.0), limit)
             kept[v * LANES + i] = where(near, trust[v * LANES + i], 0.0)
 
 

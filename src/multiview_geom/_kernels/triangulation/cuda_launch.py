@@ -12,9 +12,13 @@ from multiview_geom._kernels.engines import (
     triton_constant,
     triton_functions,
 )
+from multiview_geom._kernels.triangulation.cpu_robust import WIDENINGS
 
 FORWARD = "multiview_geom._kernels.triangulation.cuda"
 BACKWARD = "multiview_geom._kernels.triangulation.cuda_gradient"
+REWEIGHTED = "multiview_geom._kernels.triangulation.cuda_reweighted"
+ROBUST = "multiview_geom._kernels.triangulation.cuda_robust"
+CONTIGUOUS = torch.contiguous_format
 
 # How many points make one partial sum of the gradient in a rig that all frames share.
 CHUNK = 1_024
@@ -23,6 +27,8 @@ CHUNK = 1_024
 REGISTERS = 80
 # Up to so many views, kernels are compiled for their number, without loops.
 VIEWS_WITHOUT_LOOP = 8
+# The kernel that selects inliers remembers the partners of a view in the bits of one number.
+MOST_VIEWS = 126
 # Up to so many points, which a GPU computes all at once, each program prepares the one rig itself.
 POINTS_WITHOUT_PREPARATION = 16_384
 
@@ -64,6 +70,94 @@ def pull_back_on_cuda(
             of_rig = _sum_over_points(given, (points, z), sizes, shared=shared)
             of_rig = of_rig.to(projections.dtype)
     return of_rig, of_pixels, of_weights
+
+
+def triangulate_reweighted_on_cuda(
+    projections: Tensor, pixels: Tensor, weights: Tensor | None, steps: int, round_off: float
+) -> Outputs:
+    """Triangulate with so many reweighted solves; a rig is given once, or once per frame."""
+    frames, _, points, _ = pixels.shape
+    found, shared = pixels.new_empty(frames, points, 3), len(projections) == 1
+    if found.numel():
+        given, sizes = _metric(projections, pixels, weights)
+        arguments = given, found, sizes, (steps, round_off), shared
+        launch(REWEIGHTED, "triangulate_reweighted", sizes[0], *arguments)
+    return (found,)
+
+
+def pull_back_reweighted_on_cuda(
+    inputs: Inputs, outputs: Outputs, gradients: Outputs, wanted: Wanted, round_off: float
+) -> Inputs:
+    """Return the gradients in projections, pixels and weights; None for what is not wanted."""
+    projections, pixels, weights, steps = inputs
+    of_pixels, shared = torch.zeros_like(pixels, memory_format=CONTIGUOUS), len(projections) == 1
+    of_weights = pixels.new_zeros(pixels.shape[:-1]) if wanted[2] else None
+    of_rig = torch.zeros_like(projections) if wanted[0] else None
+    points, gradient = outputs[0].contiguous(), gradients[0].contiguous()
+    if points.numel():
+        given, sizes = _metric(projections, pixels, weights)
+        settings, states = (steps, round_off), None
+        if wanted[0]:
+            state = triton_functions(REWEIGHTED)["STATE"].value
+            states = points.new_empty(steps + 1, sizes[0], state, dtype=torch.float64)
+        arguments = given, (points, gradient), (of_pixels, of_weights, states), sizes, settings
+        launch(REWEIGHTED, "differentiate_reweighted", sizes[0], *arguments, shared)
+        if states is not None:
+            step = CHUNK if shared else sizes[2]
+            sums = states.new_empty(-(-sizes[0] // step), *projections.shape[1:])
+            grid, chunks = (
+                tuple(sums.shape[:2]),
+                (given, states, sums, sizes, (steps, step), shared),
+            )
+            launch_on_grid(REWEIGHTED, "differentiate_metric_rigs", grid, *chunks)
+            sums = sums.sum(dim=0, keepdim=True) if shared else sums
+            of_rig = _undo_scale(projections.to(sums.dtype), sums).to(projections.dtype)
+    return of_rig, of_pixels, of_weights, None
+
+
+def select_inliers_on_cuda(
+    projections: Tensor, pixels: Tensor, weights: Tensor | None, settings: tuple[float, int, float]
+) -> Outputs:
+    """Tell which sightings agree; a rig is given once, or once per frame.
+
+    The settings are the threshold, how many pairs of views to try for each view, and the round-off
+    of the arguments as they were given.
+    """
+    found, shared = pixels.new_empty(pixels.shape[:-1]), len(projections) == 1
+    if found.numel():
+        given, sizes = _metric(projections, pixels, weights)
+        threshold, *others = settings
+        # Triton takes numbers in single precision.
+        high = float(torch.tensor(threshold, dtype=torch.float32))
+        widenings = tuple(map(triton_constant, WIDENINGS))
+        arguments = given, found, sizes, ((high, threshold - high), *others), widenings, shared
+        launch(ROBUST, "select_inliers", sizes[0], *arguments)
+    return (found,)
+
+
+def _metric(projections: Tensor, pixels: Tensor, weights: Tensor | None) -> tuple[Any, Any]:
+    """Return what the kernels for rigs with true depths read, with the rigs prepared; the sizes."""
+    (tables, images, strides), sizes = _given(len(projections), pixels, weights)
+    count, views = projections.shape[:2]
+    frames = tables[1].new_empty(count, views, triton_functions(REWEIGHTED)["FRAME"].value)
+    tables = tables[1], frames
+    arguments = projections.contiguous(), tables, views, _width(views)
+    launch_on_grid(REWEIGHTED, "prepare_metric_rigs", (count,), *arguments)
+    return (tables, images, strides), sizes
+
+
+def _undo_scale(projections: Tensor, gradient: Tensor) -> Tensor:
+    """Turn the gradient in matrices whose third row measures depth into that in the given."""
+    volume = torch.linalg.det(projections[..., :3])
+    axis = projections[..., 2, :3]
+    length = axis.norm(dim=-1)
+    usable = (volume != 0) & projections.isfinite().flatten(-2).all(dim=-1)
+    factor = torch.where(usable, volume.sign() / length, 0.0)
+    gradient = gradient * factor[..., None, None]
+    along = torch.where(usable, (gradient * projections).sum(dim=(-2, -1)) / length.square(), 0.0)
+    moved = torch.where(usable[..., None], along[..., None] * axis, 0.0)
+    gradient[..., 2, :3] -= moved
+    return gradient
 
 
 def _sum_over_points(

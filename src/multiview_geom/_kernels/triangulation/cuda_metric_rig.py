@@ -1,0 +1,125 @@
+"""Rigs with true depths on a GPU, for reweighted and robust triangulation; by Triton.
+
+All in double precision. The table of a rig is laid out as for linear triangulation, with image
+centers of zero, or NaN for a view that cannot be used. Another table has FRAME numbers of each
+view: the inverse of its left 3x3 part, column by column, and the camera center.
+"""
+
+from typing import Any, TypeAlias
+
+import triton.language as tl
+
+from multiview_geom._kernels.algebra import Row, Vector, add_scaled, cross, dot, scale
+from multiview_geom._kernels.triangulation.algebra import about_origin, agreement, is_fixed
+from multiview_geom._kernels.triangulation.cuda_blocks import (
+    ORIGIN,
+    VIEW,
+    Sightings,
+    Tables,
+    largest_weight,
+    length_of,
+    load_row,
+    origin_of,
+    sighting,
+    store_row,
+    sum_lanes,
+    usable_row,
+)
+from multiview_geom._kernels.triton_primitives import Lanes, Pointer, store_vector
+
+Metric: TypeAlias = tuple[Sightings, Pointer]
+"""What each lane sees, and where the inverses and centers of its views stand."""
+Limit: TypeAlias = Any
+"""A largest squared reprojection error, or None."""
+
+FRAME, CENTER = 12, 9
+
+
+def prepare_metric_rigs(
+    projections: Pointer, tables: Tables, views: int, width: tl.constexpr
+) -> None:
+    """Prepare one rig per program, as `cpu_metric_rig` does; each of `width` lanes has a view."""
+    rig, view = tl.program_id(0).to(tl.int64), tl.arange(0, width)
+    here = view < views
+    line = projections + 12 * (rig * views + view)
+    across, down, depth = load_row(line, here), load_row(line + 4, here), load_row(line + 8, here)
+    a, b, c = first_three(across), first_three(down), first_three(depth)
+    volume = dot(a, cross(b, c))
+    finite = (length_of(across) + length_of(down) + length_of(depth)) * 0 == 0
+    usable = here & finite & (volume != 0)
+    length = tl.sqrt(tl.where(usable, dot(c, c), 1))
+    size = tl.where(volume > 0, length, -length)
+    across, down = usable_row(across, usable, size), usable_row(down, usable, size)
+    depth = usable_row(depth, usable, size)
+    a, b, c = first_three(across), first_three(down), first_three(depth)
+    share = 1 / tl.where(usable, dot(a, cross(b, c)), 1)
+    first, second = scale(cross(b, c), share), scale(cross(c, a), share)
+    third = scale(cross(a, b), share)
+    place = add_scaled(scale(first, -across[3]), second, -down[3])
+    place = add_scaled(place, third, -depth[3])
+    count = tl.maximum(tl.sum(usable.to(tl.float64), axis=0), 1)
+    x, y, z = scale(sum_lanes(place), 1 / count)
+    place = add_scaled(place, (x, y, z), -1)
+    line = tables[0] + rig * (VIEW * views + ORIGIN)
+    end = line + VIEW * views
+    tl.store(end, x)
+    tl.store(end + 1, y)
+    tl.store(end + 2, z)
+    line += VIEW * view
+    tl.store(line, tl.where(usable, 0, float("nan")), mask=here)
+    tl.store(line + 1, tl.where(usable, 0, float("nan")), mask=here)
+    store_row(line + 2, about_origin(depth, (x, y, z), 1), here)
+    store_row(line + 6, about_origin(across, (x, y, z), 1), here)
+    store_row(line + 10, about_origin(down, (x, y, z), 1), here)
+    line = tables[1] + FRAME * (rig * views + view)
+    store_vector(line, 0, first, here)
+    store_vector(line, 3, second, here)
+    store_vector(line, 6, third, here)
+    store_vector(line, CENTER, place, here)
+
+
+def first_three(a: Row) -> Vector:
+    """Return the first three entries of a row."""
+    return a[0], a[1], a[2]
+
+
+def rigs_of(
+    tables: Tables, frame: Lanes, views: int, shared: tl.constexpr
+) -> tuple[Pointer, Pointer]:
+    """Return where both tables of the rig of each lane stand; the same for all if shared."""
+    rig, frames = tables
+    if not shared:
+        rig += frame * (VIEW * views + ORIGIN)
+        frames += frame * (FRAME * views)
+    return rig, frames
+
+
+def vector_of(frames: Pointer, view: Lanes, at: tl.constexpr) -> Vector:
+    """Load three of the numbers of a view, from one on."""
+    line = frames + FRAME * view + at
+    return tl.load(line), tl.load(line + 1), tl.load(line + 2)
+
+
+def unit_of(seen: Metric, zero: Lanes, given: float) -> Lanes:
+    """Return what divides the weights of each point: their largest, or infinity if not fixed."""
+    unit = largest_weight(seen[0], zero)
+    fixed = fixed_by(seen, unit, (unit, unit, unit), None, given)
+    return tl.where(fixed, unit, float("inf"))
+
+
+def fixed_by(seen: Metric, unit: Lanes, point: Vector, limit: Limit, given: float) -> Lanes:
+    """Tell which points two centers saw, within a squared reprojection error if there is one."""
+    zero, origin = unit * 0, origin_of(seen[0])
+    sums, squared, centers_squared, count = (zero, zero, zero), zero, zero, zero
+    for view in range(seen[0][1]):
+        u, v, w, _, rows, _ = sighting(seen[0], view, unit)
+        sees = w > 0
+        if limit is not None:
+            x = point[0], point[1], point[2], 1.0
+            sees = sees & agreement(u, v, rows, x, limit)[1]
+        one = tl.where(sees, 1.0, 0.0)
+        place = vector_of(seen[1], view, CENTER)
+        center = add_scaled(place, origin, 1)
+        sums, squared = add_scaled(sums, place, one), squared + one * dot(place, place)
+        centers_squared, count = centers_squared + one * dot(center, center), count + one
+    return is_fixed(count, sums, (squared, centers_squared), given)
