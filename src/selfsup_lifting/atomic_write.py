@@ -15,6 +15,8 @@ COMMIT_FILE = "checkpoint.json"
 # The page about a training, which is written after its last checkpoint.
 REPORT_FILE = "report.html"
 # `https:/host/file`, as `Path` writes it, `C:\\file` and `~/file`.
+# `a.csv,b.trc`: the end of a file's name before a comma.
+_SEVERAL = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}[,;]")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|[A-Za-z]:\\|~[^/]*(/|$)")
 
 
@@ -28,10 +30,16 @@ def require_target(path: Path, *, overwrite: bool) -> None:
     Raises:
         FileExistsError: If the file exists and may not be replaced, or belongs to a training.
         ValueError: If a folder, a pipe or a device has this name, it is in no folder that can be
-            written to, or it is an address of the network or of another system.
+            written to, or it is an address of the network or of another system, or several names
+            with commas between them.
     """
     _require_file(path)
     _require_place(path)
+    if _SEVERAL.search(path.name):
+        raise ValueError(
+            f"{path}: expected the name of one file, got several with commas between them; write "
+            "blanks: --out a.csv b.trc"
+        )
     if path.exists() and path.name in _files_of_run(path.parent):
         raise FileExistsError(
             f"{path} is a file of the training in {path.parent}, and --overwrite replaces results "

@@ -8,14 +8,14 @@ describes complete files, wherever the writer is killed: they have their names, 
 """
 
 import json
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from selfsup_lifting.atomic_write import (
     COMMIT_FILE,
+    REPORT_FILE,
     replace_file,
     sync_file,
     sync_folder,
@@ -135,7 +135,7 @@ def commit_files(
 
     Args:
         run: The run folder.
-        last: The checkpoint whose other files are kept; None removes all other files.
+        last: The checkpoint whose other files are kept; None removes the files of an older run.
         new: The new epoch and step, and those new files that are already written.
         contents: The new files to write, by name.
 
@@ -146,6 +146,7 @@ def commit_files(
         OSError: If a file cannot be written; the last checkpoint stays valid.
     """
     kept = last.files if last else {}
+    older = read_commit(run).files if last is None and has_commit(run) else {}
     measured = {name: Content.of(content) for name, content in contents.items()}
     changed = [name for name in measured if measured[name] != kept.get(name)]
     commit = Commit(new.epoch, new.step, {**kept, **new.files, **measured})
@@ -155,7 +156,7 @@ def commit_files(
     for name in changed:
         replace_file(run / f"{name}{NEXT}", run / name)
     if last is None:
-        _delete_others(run, commit)
+        _delete_older(run, {*older, REPORT_FILE} - {*commit.files})
     sync_folder(run)
     return commit
 
@@ -206,11 +207,10 @@ def _write_next(run: Path, contents: Mapping[str, bytes | str]) -> None:
         raise
 
 
-def _delete_others(run: Path, commit: Commit) -> None:
-    """Delete what is left of an older run in this folder."""
-    for path in run.iterdir():
-        if path.name not in {*commit.files, COMMIT_FILE, LOCK_FILE}:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+def _delete_older(run: Path, names: Collection[str]) -> None:
+    """Delete the files of an older run in this folder; a user's files beside them stay."""
+    for name in names:
+        (run / name).unlink(missing_ok=True)
 
 
 def _committed_part(path: Path, expected: Content) -> bytes | None:

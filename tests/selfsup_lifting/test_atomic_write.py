@@ -74,3 +74,10 @@ def test_the_files_of_a_training_are_never_replaced_by_results(tmp_path: Path) -
 def test_an_address_is_no_file(name: str) -> None:
     with pytest.raises(ValueError, match="expected a path on this computer"):
         require_target(Path(name), overwrite=False)
+
+
+@pytest.mark.parametrize("name", ["a.csv,b.trc", "a.csv;b.trc"])
+def test_several_names_between_commas_are_no_file(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match="expected the name of one file, got several"):
+        require_target(tmp_path / name, overwrite=True)
+    require_target(tmp_path / "v1.25,walk.csv", overwrite=True)

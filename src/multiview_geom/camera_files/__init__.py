@@ -221,7 +221,7 @@ def save_cameras(
     if cameras.intrinsics.ndim != 3:  # noqa: PLR2004 - views and K
         shape = tuple(cameras.intrinsics.shape)
         raise ValueError(f"`cameras` must have no batch axes to be written, got K of {shape}")
-    chosen = _of_suffix(path) if format is None else _named(format)
+    chosen = format_of_suffix(path) if format is None else _named(format)
     if chosen is None or chosen.write is None:
         known = ", ".join(known.name for known in CAMERA_FORMATS if known.write)
         raise ValueError(f"`format` must be one of {known} to write {path.name!r}, got {format!r}")
@@ -243,7 +243,8 @@ def _recognized(source: CameraSource) -> CameraFormat:
     raise source.place.expected(f"a folder with {', or '.join(folders)}", "none of them")
 
 
-def _of_suffix(path: Path) -> CameraFormat | None:
+def format_of_suffix(path: Path) -> CameraFormat | None:
+    """Return the format that is written to files with the suffix of this one; None if none is."""
     suffix = path.suffix.lower()
     return next((format for format in CAMERA_FORMATS if suffix in format.suffixes), None)
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from rich.table import Table
 
 from multiview_geom import Cameras, read_camera_file, save_cameras
+from multiview_geom.camera_files import format_of_suffix
 from selfsup_lifting.atomic_write import require_target
 from selfsup_lifting.calibration_settings import CalibrationSettings, Start
 from selfsup_lifting.cli.options import CalibrateOptions, TrainOptions
@@ -153,6 +154,13 @@ def _require_new(options: CalibrateOptions) -> None:
     require_report(options.report, overwrite=options.overwrite)
     for path in (*options.out, *filter(None, [options.picture])):
         require_target(path, overwrite=options.overwrite)
+    for path in options.out if options.format is not None else ():
+        own = format_of_suffix(path)
+        if own is not None and own.name != options.format:
+            raise ValueError(
+                f"`format` {options.format} contradicts the name {path}, which is that of "
+                f"{own.title}: leave `format` out, or name another file or folder"
+            )
 
 
 def _unit_of(path: Path, format: str | None, cameras: Cameras) -> float:

@@ -1,8 +1,10 @@
 """How the command line is parsed to the options of a command."""
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -76,6 +78,7 @@ def parse_options(arguments: Sequence[str]) -> Options:
         sys.stdout.write(short_help(PROGRAM, name, COMMANDS[name]))
         sys.exit(0)
     rest = ["--help" if one == ALL_OPTIONS else one for one in rest]
+    _require_once(rest)
     if name in {"train", "ablate"}:
         kind = TrainOptions if name == "train" else AblateOptions
         settings = _settings_before_options(kind, name, rest)
@@ -90,6 +93,21 @@ def parse_options(arguments: Sequence[str]) -> Options:
             read = replace(read, cameras=None, unit=None)
         return _parse(name, rest, replace(options, read=read))
     return options
+
+
+def _require_once(arguments: Sequence[str]) -> None:
+    """Refuse an option that is given twice, also as `--no-...`: only the last would count."""
+    places = takewhile(lambda one: one != "--", arguments)
+    written = [one.partition("=")[0] for one in places if one.startswith("--")]
+    names = [re.sub(r"(^--|\.)no-", r"\1", one.replace("_", "-")) for one in written]
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            first = written[names.index(name)]
+            also = "" if first == written[place] else f", also as {first}"
+            raise ValueError(
+                f"{written[place]} is given twice{also}, and the last would count alone; several "
+                "values are written after one another: --out a.csv b.trc"
+            )
 
 
 def default_preset(command: str, *, with_data: bool) -> str:

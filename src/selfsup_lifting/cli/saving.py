@@ -57,7 +57,11 @@ def outputs_of(
         require_cutoff_below_nyquist(recording.fps, options.smoothing.cutoff_hz)
     if len(recordings) == 1:
         return [(recordings[0], options.out)]
-    names = [re.sub(r"[^\w.-]+", "_", recording.name) for recording in recordings]
+    plain = [re.sub(r"[^\w.-]+", "_", recording.name) for recording in recordings]
+    counts = [plain[:place].count(name) + 1 for place, name in enumerate(plain)]
+    names = [
+        name if count == 1 else f"{name}_{count}" for name, count in zip(plain, counts, strict=True)
+    ]
     files = [
         tuple(path.with_name(f"{path.stem}-{name}{path.suffix}") for path in options.out)
         for name in names

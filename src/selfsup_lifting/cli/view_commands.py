@@ -60,6 +60,11 @@ def inspect(options: InspectOptions) -> None:
 def view(options: ViewOptions) -> None:
     """Write pages, pictures and videos that show recordings and 3D tracks."""
     require_used_threshold(options.triangulation)
+    if not options.paths:
+        raise ValueError(
+            "`view` needs a recording or a 3D track, got none; likely cause: an option that takes "
+            "several values, such as --video, took it: write it first"
+        )
     outputs = options.out or (Path(f"{Path(options.paths[0]).stem or 'view'}.html"),)
     for path in outputs:
         require_view(path, overwrite=options.overwrite)

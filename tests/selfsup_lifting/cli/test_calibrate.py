@@ -9,6 +9,7 @@ import torch
 
 from multiview_geom import load_cameras, save_cameras
 from selfsup_lifting.cli import calibrate_command, main
+from selfsup_lifting.cli.parsing import parse_options
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import save_recording
@@ -120,3 +121,11 @@ def test_a_training_refuses_cameras_that_it_cannot_calibrate(
     with pytest.raises(SystemExit):
         main(["train", *given])
     assert sentence in capsys.readouterr().err
+
+
+def test_a_format_that_contradicts_the_name_of_the_file_is_refused(tmp_path: Path) -> None:
+    options = parse_options(
+        ["calibrate", "x", "--format", "colmap", "--out", str(tmp_path / "rig.toml")]
+    )
+    with pytest.raises(ValueError, match="`format` colmap contradicts the name"):
+        calibrate_command.calibrate(options)

@@ -23,7 +23,9 @@ from selfsup_lifting.cli import commands, main, track_commands
 from selfsup_lifting.cli.commands import run as run_command
 from selfsup_lifting.cli.output import messages
 from selfsup_lifting.cli.parsing import COMMANDS, parse_options
+from selfsup_lifting.cli.saving import outputs_of
 from selfsup_lifting.cli.terminal import PlainFormatter, Terminal
+from selfsup_lifting.cli.view_commands import view
 from selfsup_lifting.config import Config
 from selfsup_lifting.evaluation import evaluate
 from selfsup_lifting.evaluation.ablation import Row
@@ -878,3 +880,29 @@ def test_a_threshold_beside_a_method_that_removes_nothing_is_refused(
 ) -> None:
     said = refused([command, "nowhere", "--method", "dlt", "--threshold-px", "9"], capsys)
     assert "`threshold_px` removes outliers, which `method` dlt does not" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["triangulate", "x", "--out", "a.csv", "--out", "b.trc"], "--out is given twice"),
+        (["train", "--data", "a", "--data=b"], "--data is given twice"),
+        (["predict", "r", "x", "--sync", "--no-sync"], "--no-sync is given twice, also as --sync"),
+    ],
+)
+def test_an_option_that_is_given_twice_is_refused(arguments: list[str], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        parse_options(arguments)
+
+
+def test_a_view_needs_something_to_show() -> None:
+    with pytest.raises(ValueError, match="`view` needs a recording or a 3D track, got none"):
+        view(parse_options(["view", "--video", "v.mp4"]))
+
+
+def test_recordings_of_one_name_get_files_of_their_own() -> None:
+    options = parse_options(["triangulate", "x", "--out", "p.csv"])
+    recording = Scene(views=2, frames=3).recording()
+    named = [replace(recording, name=name) for name in ("mon walk", "mon_walk", "mon walk")]
+    files = [path.name for _, paths in outputs_of(options, named) for path in paths]
+    assert files == ["p-mon_walk.csv", "p-mon_walk_2.csv", "p-mon_walk_3.csv"]

@@ -58,12 +58,15 @@ def test_a_lifter_can_be_compared_where_its_training_device_is_not() -> None:
     assert {str(weights.device) for weights in lifter.parameters()} == {"cpu"}
 
 
-def test_an_older_run_is_replaced_whole(tmp_path: Path) -> None:
+def test_an_older_run_is_replaced_whole_but_not_what_a_user_put_beside_it(tmp_path: Path) -> None:
     train(TINY, recordings(), tmp_path / "run")
-    (tmp_path / "run" / "notes.txt").write_text("of the older run")
+    (tmp_path / "run" / "report.html").write_text("of the older run")
+    (tmp_path / "run" / "session").mkdir()
+    (tmp_path / "run" / "session" / "cam1.json").write_text("years of work")
     train(replace(TINY, epochs=1), recordings(), tmp_path / "run")
     assert load_config(tmp_path / "run").epochs == 1
-    assert not (tmp_path / "run" / "notes.txt").exists()
+    assert not (tmp_path / "run" / "report.html").exists()
+    assert (tmp_path / "run" / "session" / "cam1.json").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 

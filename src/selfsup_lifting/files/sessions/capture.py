@@ -46,7 +46,10 @@ def _read(path: Path, settings: ReadSettings) -> list[ReadResult]:
         raise Place(path).error(
             "expected a folder with detections, one file or folder per camera, got none"
         )
-    return [result for folder in folders for result in _Session.of(folder, settings).read(settings)]
+    sessions = [_Session.of(folder, settings) for folder in folders]
+    names = _distinct_names([session.project.folder.resolve() for session in sessions])
+    named = [replace(one, name=name) for one, name in zip(sessions, names, strict=True)]
+    return [result for session in named for result in session.read(settings)]
 
 
 READER = Reader("capture", _recognizes, _read)
@@ -54,9 +57,10 @@ READER = Reader("capture", _recognizes, _read)
 
 @dataclass(frozen=True)
 class _Session:
-    """The folder of a session, its project, its calibration and the names of its files."""
+    """The folder of a session, its name, project and calibration, and the names of its files."""
 
     folder: Path
+    name: str
     project: Project
     rig: Rig
     declared: Mapping[str, str]
@@ -70,7 +74,8 @@ class _Session:
                 "expected a calibration (calibration/*.toml or calib*.toml), got none; "
                 "name one with --cameras"
             )
-        return cls(folder, project, rig, declared_cameras(settings.map, rig.cameras.names))
+        name = project.folder.resolve().name
+        return cls(folder, name, project, rig, declared_cameras(settings.map, rig.cameras.names))
 
     def read(self, settings: ReadSettings) -> list[ReadResult]:
         """Read every recording of the session."""
@@ -147,7 +152,7 @@ class _Session:
         settings: ReadSettings,
         notes: Sequence[str],
     ) -> list[ReadResult]:
-        name = f"{self.project.folder.resolve().name} {rest}".rstrip()
+        name = f"{self.name} {rest}".rstrip()
         results = assemble(name, rig, views, settings, fps=self.project.fps, notes=notes)
         return [self.project.without_face(result, settings) for result in results]
 
@@ -234,6 +239,20 @@ class _Session:
             lacking = [name for name in names if name not in found]
             raise self._different_cameras(lacking, lost, twice)
         return found
+
+
+def _distinct_names(folders: Sequence[Path]) -> list[str]:
+    """Name recordings like their folders, with the folders above where two have the same name."""
+    depths = [1] * len(folders)
+    while True:
+        names = [" ".join(one.parts[-depth:]) for one, depth in zip(folders, depths, strict=True)]
+        twice = [names.count(name) > 1 for name in names]
+        deeper = [depth + own for depth, own in zip(depths, twice, strict=True)]
+        if not any(twice) or any(
+            depth > len(one.parts) for one, depth in zip(folders, deeper, strict=True)
+        ):
+            return names
+        depths = deeper
 
 
 def _table_of_guesses(guesses: Sequence[tuple[str, str]]) -> str:

@@ -379,3 +379,11 @@ def test_the_real_capture_reprojects_as_its_readme_states(
     error = (recording.cameras.project(points).pixels - seen).norm(dim=-1)
     medians = [*error.nanmedian(dim=1).values.tolist(), error.nanmedian().item()]
     assert_close(torch.tensor(medians), torch.tensor(STATED[calibration]), rtol=0, atol=0.2)
+
+
+def test_sessions_of_one_name_are_told_apart_by_the_folders_above(tmp_path: Path) -> None:
+    recording = Scene(views=2, frames=3, skeleton="coco17").recording()
+    for day in ("monday", "tuesday"):
+        write_session(tmp_path / day / "walk", recording, WRITERS["mmpose"])
+    names = [one.name for one in read_recordings([str(tmp_path)], ReadSettings())]
+    assert names == ["monday walk", "tuesday walk"]
