@@ -96,6 +96,14 @@ def _require_same(name: str, what: str, found: object, first: str, expected: obj
         raise ValueError(f"`{name}` must have the {what} of `{first}` ({expected}), got {found}")
 
 
+def require_number(name: str, value: object, kind: type[int] | type[float]) -> None:
+    """Refuse a text and what else is no number, and a fraction where a whole number is meant."""
+    if isinstance(value, int if kind is int else int | float):
+        return
+    word = "a whole number" if kind is int else "a number"
+    raise ValueError(f"`{name}` must be {word}, got {value!r}")
+
+
 def require_positive(name: str, number: float | int) -> None:
     """Refuse zero, negative numbers and NaN."""
     if not number > 0:

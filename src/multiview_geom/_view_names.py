@@ -14,6 +14,12 @@ Views = (
 )  # fmt: skip
 
 
+def require_names(names: object) -> None:
+    """Refuse one text, whose letters would be names, and names that are no text."""
+    if isinstance(names, str) or not all(isinstance(one, str) for one in names):  # type: ignore[attr-defined]
+        raise ValueError(f"`names` must be a sequence of texts, got {names!r}")
+
+
 def default_names(views: int) -> tuple[str, ...]:
     """Name cameras by their number, counted from one."""
     return tuple(f"cam_{view + 1}" for view in range(views))

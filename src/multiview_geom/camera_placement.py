@@ -12,6 +12,7 @@ from multiview_geom._validation import (
     product,
     require_at_least,
     require_floating,
+    require_number,
     require_positive,
     require_trailing_shape,
 )
@@ -95,6 +96,8 @@ def ring_of_cameras(  # noqa: PLR0913 - all but the first three are options
                 [-4.,  0.,  1.],
                 [ 0., -4.,  1.]])
     """
+    require_number("views", views, int)
+    require_number("radius", radius, float)
     require_at_least("views", views, 1)
     require_positive("radius", radius)
     angles = torch.arange(views, dtype=torch.float64) * (tau / views)

@@ -20,8 +20,13 @@ from multiview_geom._validation import (
     require_trailing_shape,
 )
 from multiview_geom._vectors import replace_missing
-from multiview_geom._view_names import Views, default_names, view_numbers
-from multiview_geom.lenses.lens import FISHEYE_COEFFICIENTS, Lens, lens_functions
+from multiview_geom._view_names import Views, default_names, require_names, view_numbers
+from multiview_geom.lenses.lens import (
+    FISHEYE_COEFFICIENTS,
+    Lens,
+    lens_functions,
+    require_lens,
+)
 from multiview_geom.lenses.polynomial import unproject_pixels
 from multiview_geom.projection import decompose_projections, point_depths, project_points
 from multiview_geom.transforms import invert_transform, rigid_transform, world_to_camera
@@ -70,6 +75,8 @@ class Cameras:
     def __post_init__(self) -> None:
         require_trailing_shape("intrinsics", self.intrinsics, "views", 3, 3)
         require_trailing_shape("camera_from_world", self.camera_from_world, "views", 4, 4)
+        require_names(self.names)
+        require_lens(self.lens)
         self._merge_equal_lenses()
         if self.distortion is not None:
             lens_functions(self.lens).require_coefficients(self.distortion)
@@ -116,6 +123,7 @@ class Cameras:
         Raises:
             ValueError: If a shape or dtype disagrees.
         """
+        require_names(names)
         pose = rigid_transform(rotation, translation)
         return cls(intrinsics, pose, distortion, image_size, tuple(names), lens)
 

@@ -141,6 +141,8 @@ def check_cameras(cameras: Cameras) -> tuple[CameraIssue, ...]:
         ()
     """
     rig = _single_rig(cameras)
+    if rig.views == 0:
+        return ()
     broken = tuple(_not_finite(rig))
     if broken:
         return broken

@@ -16,13 +16,14 @@ from torch import Tensor
 
 from multiview_geom import CameraFormat, CameraRecord, CameraSource
 from selfsup_lifting.parse.safe_pickle import unpickle
-from selfsup_lifting.read_errors import Place
+from selfsup_lifting.read_errors import Place, listed
 
 FILE = "cameraIntrinsicsExtrinsics.pickle"
 # Where the files of a camera, of the videos and of a session are.
 PLACES = ("", "*/", "Videos/*/")
 # A pickle of one camera has about one kilobyte.
 LARGEST_FILE = 2**20
+KEYS = ("intrinsicMat", "rotation", "translation")
 # The coefficients of OpenCV's lens.
 COEFFICIENTS = {4, 5, 8, 12, 14}
 
@@ -47,6 +48,11 @@ def _record(file: Path) -> CameraRecord:
     found = unpickle(file.read_bytes(), whole)
     if not isinstance(found, dict):
         raise whole.expected("a dict, as OpenCap writes it", found)
+    lacking = [key for key in KEYS if key not in found]
+    if len(lacking) == len(KEYS):
+        raise whole.expected(
+            f"a dict of OpenCap, with {', '.join(KEYS)}", f"the keys {listed(map(str, found))}"
+        )
     K = _numbers(place, found, "intrinsicMat", 9).reshape(3, 3)
     return CameraRecord(
         name=file.parent.name if file.name == FILE else file.stem,

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -416,3 +417,22 @@ def test_sizes_and_factors_are_positive_and_a_name_selects_one_view() -> None:
         ValueError, match="`views` must name one view, got 'a', the name of several"
     ):
         replace(rig, names=("a", "a")).select(["a"])
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("names", ["ab", [1, 2]])
+def test_names_are_texts(names: Any) -> None:
+    ring = ring_of_cameras(2, radius=4.0, height=1.0)
+    with pytest.raises(ValueError, match="`names` must be a sequence of texts"):
+        Cameras(ring.intrinsics, ring.camera_from_world, names=names)
+
+
+@pytest.mark.rejects
+def test_a_lens_is_no_text_and_a_count_no_fraction() -> None:
+    ring = ring_of_cameras(2, radius=4.0, height=1.0)
+    with pytest.raises(ValueError, match="`lens` must be a Lens, such as"):
+        Cameras(ring.intrinsics, ring.camera_from_world, torch.zeros(2, 4), lens="fisheye")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="`views` must be a whole number"):
+        ring_of_cameras(2.5, radius=4.0, height=1.0)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="`radius` must be a number, got '4'"):
+        ring_of_cameras(2, radius="4", height=1.0)  # type: ignore[arg-type]

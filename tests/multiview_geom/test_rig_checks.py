@@ -180,3 +180,7 @@ def test_a_transposed_matrix_is_found() -> None:
     rig = ring_of_cameras(2, radius=4.0, height=1.0)
     issues = check_cameras(replace(rig, intrinsics=rig.intrinsics.mT.contiguous()))
     assert "the last row of K is" in issues[0].message
+
+
+def test_no_camera_has_no_issue() -> None:
+    assert check_cameras(ring_of_cameras(2, radius=4.0, height=1.0).select([])) == ()

@@ -312,3 +312,12 @@ def test_shapes_of_poses_are_checked() -> None:
         PoseStream(lifter, single.cameras, hold=-1)
     with pytest.raises(ValueError, match=r"`people` must be a tensor of shape \(people, 17, 2\)"):
         PoseStream(lifter, single.cameras).step(torch.zeros(1, 5, 2))
+
+
+def test_pixels_beyond_the_picture_are_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    single = Scene(views=1, frames=2).recording()
+    lifter, camera = lifter_of(single), single.cameras
+    person = (2000 + 100 * torch.randn(len(lifter.skeleton.joints), 2)).tolist()
+    lines = [json.dumps({"keypoints": person})] * 3
+    assert len([*answers(lines, PoseStream(lifter, camera), camera, "root")]) == 3
+    assert [record.getMessage().count("outside of the picture") for record in caplog.records] == [1]

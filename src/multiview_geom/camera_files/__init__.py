@@ -3,8 +3,10 @@
 To add a format, write a module with one `FORMAT` object and add it to `CAMERA_FORMATS`.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch.utils._pytree import tree_map
@@ -43,6 +45,7 @@ from multiview_geom.camera_files.place import CameraFileError as CameraFileError
 from multiview_geom.camera_files.place import FilePlace as FilePlace
 from multiview_geom.camera_files.records import CameraRecord as CameraRecord
 from multiview_geom.camera_files.records import rig_from_records
+from multiview_geom._validation import require_cameras
 from multiview_geom.cameras import Cameras
 
 CAMERA_FORMATS: tuple[CameraFormat, ...] = (
@@ -179,7 +182,7 @@ def read_camera_file(
         >>> file.format, file.unit
         (CameraFormat('opencv-yaml'), None)
     """
-    source = CameraSource(Path(path), subject)
+    source = CameraSource(_path(path), subject)
     chosen = _recognized(source) if format is None else _named(format)
     records = chosen.read(source)
     if len(records) > MOST_CAMERAS:
@@ -205,7 +208,8 @@ def save_cameras(
         subject: The subject, in files of Human3.6M.
 
     Raises:
-        ValueError: If the format cannot represent the rig, or cannot be written.
+        ValueError: If the format cannot represent the rig, the written file could not be read, or
+            the format cannot be written. A file that was there is then not changed.
 
     Example:
         >>> import tempfile
@@ -217,7 +221,8 @@ def save_cameras(
         >>> files
         ['cam_1.cal', 'cam_2.cal']
     """
-    path = Path(path)
+    path = _path(path)
+    require_cameras("cameras", cameras)
     if cameras.intrinsics.ndim != 3:  # noqa: PLR2004 - views and K
         shape = tuple(cameras.intrinsics.shape)
         raise ValueError(f"`cameras` must have no batch axes to be written, got K of {shape}")
@@ -225,8 +230,25 @@ def save_cameras(
     if chosen is None or chosen.write is None:
         known = ", ".join(known.name for known in CAMERA_FORMATS if known.write)
         raise ValueError(f"`format` must be one of {known} to write {path.name!r}, got {format!r}")
-    rig = cameras.to("cpu", torch.float64)
-    chosen.write(path, tree_map(torch.Tensor.detach, rig), subject)
+    rig = tree_map(torch.Tensor.detach, cameras.to("cpu", torch.float64))
+    with TemporaryDirectory() as folder:  # before a sound file is replaced
+        trial = Path(folder) / path.name
+        chosen.write(trial, rig, subject)
+        try:
+            read_camera_file(trial, format=chosen, subject=subject)
+        except CameraFileError as error:
+            told = str(error).replace(f"{folder}{os.sep}", "")
+            raise ValueError(
+                f"`cameras` cannot be read again when they are written: {told}"
+            ) from None
+    chosen.write(path, rig, subject)
+
+
+def _path(path: object) -> Path:
+    """Return a path; refuse an open file, a list and what else names no file."""
+    if isinstance(path, str | Path):
+        return Path(path)
+    raise ValueError(f"`path` must be a text or a Path, got {type(path).__name__}")
 
 
 def _recognized(source: CameraSource) -> CameraFormat:

@@ -22,6 +22,13 @@ from multiview_geom.lenses.polynomial import (
 from multiview_geom.validity import ValidDirections, ValidPixels
 
 
+def require_lens(lens: object) -> None:
+    """Refuse a model that is not a `Lens`, such as its name."""
+    kinds = lens if isinstance(lens, tuple) else (lens,)
+    if not all(isinstance(one, Lens) for one in kinds):
+        raise ValueError(f"`lens` must be a Lens, such as Lens.FISHEYE, or a tuple, got {lens!r}")
+
+
 class Lens(Enum):
     """What the lens coefficients of a camera mean.
 

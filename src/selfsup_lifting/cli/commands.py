@@ -53,7 +53,7 @@ from selfsup_lifting.recipes import PRESETS, RECIPES
 from selfsup_lifting.report.run_report import save_run_report
 from selfsup_lifting.run_files import has_commit, read_commit
 from selfsup_lifting.training.checkpoint import BEST_FILE, WEIGHTS_FILE, load_lifter
-from selfsup_lifting.training.dataset import Frames
+from selfsup_lifting.training.dataset import Frames, common_skeleton
 from selfsup_lifting.training.devices import training_device
 from selfsup_lifting.training.distributed import (
     is_first,
@@ -130,6 +130,13 @@ def _train_in(folder: Path, options: TrainOptions) -> None:
 def _checked_data(options: TrainOptions, folder: Path) -> tuple[Config, Split, Mapping[str, bytes]]:
     """Return settings, data and further files of a training; print what it begins with."""
     config, recordings, files = training_data(options, folder)
+    common_skeleton(recordings)
+    for one in recordings:
+        if one.cameras.views < 2 and one.truth is None:  # noqa: PLR2004 - to compare
+            raise ValueError(
+                f"{one.name} has one camera and no ground truth: nothing can be learned from it, "
+                "and its error cannot be computed; leave it out of --data"
+            )
     odd = map(partial(warnings_about_geometry, agreement=None), recordings)
     for sentence in chain(require_agreement(recordings, config.most_disagreement), *odd):
         messages.print(sentence)

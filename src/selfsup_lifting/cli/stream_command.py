@@ -36,6 +36,8 @@ LONGEST_SHOWN = 60
 BYTE_ORDER_MARK = "\ufeff"
 # Digits of a coordinate: a tenth of a millimeter.
 DIGITS = 4
+# A larger share of joints beyond the picture is no guess of a detector.
+OUTSIDE = 0.5
 # What a line may have; `frame`, which the answer has too, is counted, not read.
 READ_KEYS = {"keypoints", "people"}
 
@@ -63,8 +65,15 @@ def answers(
     """Answer each line, which has the people of a frame, with the pose of the followed person."""
     joints = stream.skeleton.joints
     unread: set[str] = set()
+    warned = False
     for number, line in enumerate(lines):
         people, confidence = _parsed(line, number + 1, len(joints), unread)
+        if not warned and _is_outside(people, confidence, camera):
+            warned = True
+            _log.warning(
+                "%s %d: most joints are outside of the picture of %s: are the pixels those of the "
+                "calibrated picture?", PLACE, number + 1, camera.names[0],
+            )  # fmt: skip
         pose = stream.step(people, confidence)
         points = _placed(coordinates, pose, camera)
         held = [name for name, one in zip(joints, pose.held.tolist(), strict=True) if one]
@@ -128,6 +137,17 @@ def _parsed(line: str, number: int, joints: int, unread: set[str]) -> tuple[Tens
         _log.warning("%s %d: not read: %s", PLACE, number, listed(sorted(others - unread)))
         unread |= others
     return values[..., :2], values[..., 2]
+
+
+def _is_outside(
+    people: Float[Tensor, "people joints 2"], confidence: Float[Tensor, "people joints"],
+    camera: Cameras,
+) -> bool:  # fmt: skip
+    """Return whether most detected joints are beyond the picture of the camera."""
+    if camera.image_size is None:
+        return False
+    seen = people[confidence > 0]
+    return bool(((seen < 0) | (seen > camera.image_size[0])).any(dim=-1).double().mean() > OUTSIDE)
 
 
 def _require_pixels(values: Float[Tensor, "people joints 3"], number: int) -> None:

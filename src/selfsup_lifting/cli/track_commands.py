@@ -40,7 +40,10 @@ from selfsup_lifting.evaluation.evaluate import (
     Evaluation,
     evaluate_lifter,
 )
-from selfsup_lifting.evaluation.inspection_warnings import warnings_about_geometry
+from selfsup_lifting.evaluation.inspection_warnings import (
+    warnings_about_geometry,
+    warnings_about_pictures,
+)
 from selfsup_lifting.export import AXES
 from selfsup_lifting.files.reading import USUAL
 from selfsup_lifting.inference import lift_covariances, placed_in_camera
@@ -109,6 +112,8 @@ def _lifted(
 ) -> dict[str, Any]:
     """Lift one recording, save and print the result, and return it for scripts."""
     view = options.view or recording.cameras.names[0]
+    for sentence in warnings_about_pictures(recording.select_views([view])):
+        messages.print(f"warning: {sentence}")
     steps = 1 if recording.cameras.views < 2 else 3  # noqa: PLR2004 - lift, evaluate two networks
     with part_progress(recording.part_count, "part", steps) as done:
         track = _track(options, lifter, recording.select_views([view]), done)

@@ -12,7 +12,7 @@ from torch import Tensor
 from multiview_geom import CameraIssueKind, check_cameras, world_to_camera
 from selfsup_lifting.agreement import LARGEST_SHARE, ROUND_OFF_PX, Agreement, odd_camera
 from selfsup_lifting.config import Method, TriangulationSettings
-from selfsup_lifting.evaluation.detection_counts import DetectionCounts
+from selfsup_lifting.evaluation.detection_counts import DetectionCounts, count_detections
 from selfsup_lifting.evaluation.subject_size import PERSON_SIZE_M, diagonal, is_person
 from selfsup_lifting.read_errors import listed
 from selfsup_lifting.reader import ReadResult
@@ -60,6 +60,12 @@ def warnings_of(
     elif 0 < counts.known == counts.certain:
         warnings.append(f"{recording.name}: every confidence is 1; the scores may be lost")
     return warnings + warnings_about_geometry(recording, agreement)
+
+
+def warnings_about_pictures(recording: Recording) -> list[str]:
+    """Say which cameras have detections where no detector puts any, by some of the frames."""
+    some = _some_frames(recording)
+    return [*_warnings_about_places(some, count_detections(some, lambda: None))]
 
 
 def _warnings_about_cameras(recording: Recording, agreement: Agreement | None) -> Iterator[str]:

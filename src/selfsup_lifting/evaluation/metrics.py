@@ -26,10 +26,25 @@ def joint_errors(
     predicted: Float[Tensor, "*batch joints 3"], truth: Float[Tensor, "*batch joints 3"]
 ) -> Float[Tensor, "*batch joints"]:
     """Compute the distance of each joint from the ground truth [mm], NaN where either is NaN."""
+    _require_poses(predicted=predicted, truth=truth)
     known = (predicted.isfinite() & truth.isfinite()).all(dim=-1)
     difference = torch.where(known[..., None], predicted - truth, 0.0)
     distances = torch.linalg.vector_norm(MILLIMETERS * difference, dim=-1)
     return torch.where(known, distances, torch.nan)
+
+
+def _require_poses(**poses: Tensor) -> None:
+    """Refuse what are no poses of the same joints: their errors would be those of other joints."""
+    for name, one in poses.items():
+        is_tensor = isinstance(one, Tensor)
+        poses_like = is_tensor and one.dim() > 1 and one.shape[-1] == 3  # noqa: PLR2004
+        if not (poses_like and one.is_floating_point()):
+            known = f"{one.dtype} of shape {tuple(one.shape)}" if is_tensor else ""
+            got = known or type(one).__name__
+            raise ValueError(f"`{name}` must be floating and of shape (..., joints, 3), got {got}")
+    counts = {name: one.shape[-2] for name, one in poses.items()}
+    if len({*counts.values()}) > 1:
+        raise ValueError(f"the poses must have the same joints, got {counts}")
 
 
 def mpjpe(
@@ -188,6 +203,7 @@ def centered(
     poses: Float[Tensor, "*batch joints 3"], root: tuple[int, ...]
 ) -> Float[Tensor, "*batch joints 3"]:
     """Translate every pose so that its root is at the origin."""
+    _require_poses(poses=poses)
     return poses - root_position(poses, root)
 
 

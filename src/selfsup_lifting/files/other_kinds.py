@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from zipfile import is_zipfile
 
 from selfsup_lifting.parse.folders import entries
 from selfsup_lifting.parse.tables import SUFFIXES, first_cells
@@ -13,6 +14,10 @@ from selfsup_lifting.saved_tracks import holds_tracks
 UNKNOWN = "in no known format"
 POINTS = "3D points, not the detections of a camera"
 LAYOUT = "expected `frame`, <joint>_x and <joint>_y"
+WORKBOOK = "a workbook: save its sheet as CSV"
+PACKED = "packed: unpack it first"
+PICKLE = "a Python pickle; of those, OpenCap's calibration is read"
+UNFINISHED = "a copy or a download that is not finished"
 BY_SUFFIX = {
     ".trc": f"{POINTS}; `view` shows them",
     ".c3d": f"{POINTS}; `view` shows them",
@@ -26,6 +31,22 @@ BY_SUFFIX = {
     ".mot": "a table of OpenSim",
     ".sto": "a table of OpenSim",
     ".onnx": "a network in ONNX",
+    ".xlsx": WORKBOOK,
+    ".xls": WORKBOOK,
+    ".ods": WORKBOOK,
+    ".parquet": "a table of columns, which is not read: write it as CSV",
+    ".feather": "a table of columns, which is not read: write it as CSV",
+    ".rds": "data of R, which is not read: write it as CSV",
+    ".gz": PACKED,
+    ".zip": PACKED,
+    ".7z": PACKED,
+    ".rar": PACKED,
+    ".pkl": PICKLE,
+    ".pickle": PICKLE,
+    ".part": UNFINISHED,
+    ".crdownload": UNFINISHED,
+    ".download": UNFINISHED,
+    ".icloud": UNFINISHED,
     ".npy": "a NumPy array; of those of FreeMoCap, mediapipe*2dData*.npy is read",
 }
 # Columns of a table with one row per joint, in words that programs and people use.
@@ -62,10 +83,20 @@ def _kind(path: Path) -> str:
         return BY_SUFFIX[path.suffix.lower()]
     if holds_tracks(path):
         return f"{POINTS}; `view` shows them"
+    if path.suffix.lower() == ".npz":
+        return _kind_of_archive(path)
     start = beginning(path, ".json")
     if '"annotations"' in start or ('"images"' in start and '"file_name"' in start):
         return "annotations of COCO; a list of results is read"
     return _kind_of_table(first_cells(path)) if path.suffix.lower() in SUFFIXES else ""
+
+
+def _kind_of_archive(path: Path) -> str:
+    if not is_zipfile(path):
+        return "a NumPy archive that is cut off or damaged"
+    if path.name.startswith("data_3d_"):
+        return "the 3D truth of a dataset; its 2D poses, data_2d_*.npz, are lacking beside it"
+    return ""
 
 
 def _kind_of_table(names: Sequence[str]) -> str:
@@ -82,6 +113,8 @@ def _kind_of_table(names: Sequence[str]) -> str:
 def _kind_of_folder(folder: Path) -> str:
     if (folder / "checkpoint.json").is_file():
         return "the folder of a training, not data"
+    if next(folder.glob("*_pose.yml"), None) is not None:
+        return "keypoints of OpenPose in YAML: write JSON, with --write_json"
     texts = [file for file in entries(folder) if file.suffix == ".txt"]
     line = beginning(texts[0], ".txt").partition("\n")[0] if texts else ""
     numbers = line.split()

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import h5py
@@ -144,7 +145,7 @@ def test_every_camera_keeps_its_own_lens(form: str, tmp_path: Path) -> None:
     assert_close(coefficients(read, 14), coefficients(mixed, 14), atol=ROUND_OFF)
 
 
-@given(name=st.text(min_size=1, max_size=8))
+@given(name=st.text(min_size=1, max_size=8).filter(str.strip))
 def test_any_name_survives_toml(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("names") / "rig.toml"
     rig = ring_of_cameras(2, radius=4.0, height=1.0)
@@ -446,3 +447,31 @@ def test_a_rig_that_a_format_cannot_hold_is_not_written(
     rig = replace(ring_of_cameras(2, radius=4.0, height=1.0), **change)  # type: ignore[arg-type] # any field
     with pytest.raises(ValueError, match=said):
         save_cameras(tmp_path / "rig", rig, format=form)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("spoil", ["nan", "a name that YAML cannot hold", "no name"])
+def test_a_sound_file_is_not_replaced_by_one_that_cannot_be_read(
+    tmp_path: Path, spoil: str
+) -> None:
+    ring = ring_of_cameras(2, radius=4.0, height=1.0)
+    path, format = (tmp_path / "rig.toml", "toml")
+    if spoil == "nan":
+        wrong = replace(ring, intrinsics=ring.intrinsics * torch.nan)
+    elif spoil == "no name":
+        wrong = replace(ring, names=("", "b"))
+    else:
+        wrong, path, format = replace(ring, names=('q"q', "b")), tmp_path / "pair", "easymocap"
+    save_cameras(path, ring, format=format)
+    with pytest.raises(ValueError, match="`cameras` cannot be read again when they are written"):
+        save_cameras(path, wrong, format=format)
+    assert load_cameras(path).names == ring.names
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("path", [None, 3, ["rig.toml"], b"rig.toml"], ids=repr)
+def test_a_path_is_a_text_or_a_path(path: Any) -> None:
+    with pytest.raises(ValueError, match="`path` must be a text or a Path, got"):
+        load_cameras(path)
+    with pytest.raises(ValueError, match="`path` must be a text or a Path, got"):
+        save_cameras(path, ring_of_cameras(2, radius=4.0, height=1.0))

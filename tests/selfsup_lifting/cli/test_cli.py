@@ -422,6 +422,7 @@ def test_a_track_that_exists_is_left_alone(
         ("train --config .", ". is a folder; expected a file"),
         ("ablate --vary run=a,b", "`vary` compares settings of a training, got the place `run`"),
         ("train --data DATA --cameras-learned 9", "must be at most the 3 cameras of"),
+        ("train --data DATA ALONE", "has one camera and no ground truth"),
         ("view TRACKS --video a.mp4", "`video` needs a recording, whose cameras filmed the videos"),
     ],
 )  # fmt: skip
@@ -434,7 +435,12 @@ def test_what_a_command_cannot_do_is_said(
     tracks = tmp_path / "tracks.csv"
     if "TRACKS" in command:
         main(["triangulate", str(recording), "--out", str(tracks)])
-    places = {"DATA": recording, "RUN": run, "TRACKS": tracks}
+    alone = tmp_path / "alone.npz"
+    if "ALONE" in command:
+        save_recording(
+            alone, replace(load_recording(recording).select_views(["cam_1"]), truth=None)
+        )
+    places = {"DATA": recording, "RUN": run, "TRACKS": tracks, "ALONE": alone}
     words = [str(places.get(word, word)) for word in command.split()]
     words = [re.sub("^(BUSY|HERE)", lambda found: str(tmp_path / found[0]), word) for word in words]
     assert sentence in refused(words, capsys)

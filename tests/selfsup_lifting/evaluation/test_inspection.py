@@ -9,7 +9,10 @@ import torch
 from multiview_geom import rigid_transform
 from selfsup_lifting.agreement import camera_agreement
 from selfsup_lifting.evaluation.inspection import inspect_source
-from selfsup_lifting.evaluation.inspection_warnings import warnings_about_geometry
+from selfsup_lifting.evaluation.inspection_warnings import (
+    warnings_about_geometry,
+    warnings_about_pictures,
+)
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording, save_recording
@@ -203,3 +206,10 @@ def test_frames_in_which_cameras_disagree_are_said() -> None:
         "in 30% of the frames the cameras disagree, first in frame 14, camera cam_2 alone"
         in warning
     )
+
+
+def test_pixels_of_a_larger_picture_are_named() -> None:
+    recording = Scene(views=2, frames=4).recording()
+    assert warnings_about_pictures(recording) == []
+    larger = replace(recording, keypoints=4 * recording.keypoints + 1000)
+    assert "has 100% of its detections outside of its picture" in warnings_about_pictures(larger)[0]

@@ -159,3 +159,18 @@ def test_unknown_joints_are_neither_correct_nor_wrong(errors: list[float]) -> No
     known = torch.tensor(errors)
     padded = torch.cat([known, torch.tensor([torch.nan])])
     assert (pck(padded), auc(padded)) == (pck(known), auc(known))
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("predicted", "truth", "sentence"),
+    [
+        (torch.ones(10, 17, 3), torch.ones(10, 1, 3), "the poses must have the same joints"),
+        (torch.ones(10, 51), torch.ones(10, 51), r"of shape \(..., joints, 3\)"),
+        (torch.ones(10, 17, 3).numpy(), torch.ones(10, 17, 3), "got ndarray"),
+        (torch.ones(10, 17, 3).long(), torch.ones(10, 17, 3), "must be floating"),
+    ],
+)
+def test_poses_of_other_shapes_are_refused(predicted: Tensor, truth: Tensor, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        mpjpe(predicted, truth)

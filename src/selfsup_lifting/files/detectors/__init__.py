@@ -18,7 +18,7 @@ from selfsup_lifting.files.detectors import (
     ultralytics,
     videopose3d,
 )
-from selfsup_lifting.files.other_kinds import UNKNOWN, format_of
+from selfsup_lifting.files.other_kinds import BY_SUFFIX, UNFINISHED, UNKNOWN, format_of
 from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, ViewTracks
 from selfsup_lifting.read_errors import Place
 from selfsup_lifting.skeleton.skeleton_file import find_skeleton
@@ -33,6 +33,8 @@ FORMATS: tuple[DetectorFormat, ...] = (
 
 def find_format(path: Path) -> DetectorFormat | None:
     """Return the format of a file or folder; None if no format recognizes it."""
+    if BY_SUFFIX.get(path.suffix.lower()) == UNFINISHED:
+        return None
     return next((format for format in FORMATS if format.recognizes(path)), None)
 
 

@@ -9,13 +9,12 @@ a recording must cover equally many frames. A table that also has `<joint>_z` co
 is not read.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from math import isnan
 from pathlib import Path
-from statistics import median
 from typing import NamedTuple
 
 import torch
@@ -24,6 +23,7 @@ from selfsup_lifting.files.tracks.person_frames import (
     PersonFrame,
     arrange_people,
     frame_range,
+    note_on_lost_frames,
     skipped_frames_note,
 )
 from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, ViewTracks, view_tracks
@@ -36,9 +36,8 @@ from selfsup_lifting.skeleton.skeletons import Skeleton
 NAME = "CSV"
 # What other programs call the confidence of a joint.
 CONFIDENCES = ("confidence", "score", "likelihood", "conf")
+_TIME = re.compile(r"(?i)time|^t$|fps|frame_?rate|seconds")
 PLAIN_COLUMNS = ("frame", "camera", "person", "time")
-# Between frames, the time usually advances by the same; a step so much longer lacks frames.
-LONG_STEP = 1.5
 
 
 def _recognizes(path: Path) -> bool:
@@ -92,12 +91,13 @@ def _view(
     people = [_person(row, joints) for row in rows]
     _require_distinct(path, people, can_be_unnamed="person" in rows[0].cells)
     present = [person.frame for person in people]
+    times = {row.frame(): row.number("time") for row in rows}
     frames = frame_range(path, present)
     numbers, names = arrange_people(path, people, frames)
     body = body_by_names(path, joints, declared=declared, numbers=numbers)
     notes = (
         *skipped_frames_note(path, present), *_note_on_columns(path, joints, rows[0].cells),
-        *_note_on_lost_frames(path, camera, rows),
+        *note_on_lost_frames(path, camera, times),
     )  # fmt: skip
     view = view_tracks(
         camera, path, NAME, body, numbers, first_frame=frames.start, people=names, notes=notes
@@ -131,33 +131,16 @@ def _score_of(joint: str, cells: Mapping[str, str]) -> str:
 
 
 def _note_on_columns(path: Path, joints: Sequence[str], cells: Mapping[str, str]) -> Iterator[str]:
-    """Yield a note on columns of the joints that are not read."""
+    """Yield notes on columns of the joints, and of times, that are not read."""
     read = {f"{joint}_{axis}" for joint in joints for axis in "xy"}
     read |= {_score_of(joint, cells) for joint in joints} | {*PLAIN_COLUMNS}
     starts = tuple(f"{joint}_" for joint in joints)
     unread = [name for name in cells if name not in read and name.startswith(starts)]
     if unread:
         yield f"{path}: columns that are not read: {listed(unread)}"
-
-
-def _note_on_lost_frames(path: Path, camera: str, rows: Sequence[_Row]) -> Iterator[str]:
-    """Yield a note if the time jumps between two frames: the camera lost those between them."""
-    times = {row.frame(): row.number("time") for row in rows}
-    timed = sorted((frame, time) for frame, time in times.items() if not isnan(time))
-    steps = [
-        ((later - time) / (after - frame), frame)
-        for (frame, time), (after, later) in pairwise(timed)
-    ]
-    usual = median([step for step, _ in steps]) if steps else 0.0
-    long = [(step, frame) for step, frame in steps if usual > 0 and step > LONG_STEP * usual]
-    if long:
-        step, frame = long[0]
-        lost = sum(round(one / usual) - 1 for one, _ in long)
-        yield (
-            f"{path}: camera {camera} lost about {lost} frames: after frame {frame}, the time "
-            f"advances by {step:.4g} s, usually by {usual:.4g} s; frames of the same number are "
-            "not simultaneous from there on"
-        )
+    times = [name for name in cells if name not in read and _TIME.search(name)]
+    if times:
+        yield f"{path}: {listed(times)} is not read; times in seconds are read from `time`"
 
 
 def _require_header(path: Path, header: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ left out, and so are points that MediaPipe guesses outside of the picture.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import isnan, nan
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from selfsup_lifting.files.tracks.person_frames import (
     PersonFrame,
+    note_on_lost_frames,
     require_distinct_frames,
     tracks_of_people,
 )
@@ -37,6 +39,8 @@ from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton
 
 NAME = "MediaPipe"
 PEOPLE = ("pose_landmarks", "poseLandmarks", "landmarks")
+# Of what an application wrote beside the landmarks, in any unit.
+TIMES = ("timestamp_ms", "timestampMs", "timestamp", "time")
 FRAME = ("frame", "frame_index", "frameIndex")
 MARKS = tuple(json.dumps(name) for name in PEOPLE)
 # MediaPipe guesses points outside of the picture, but not so far [picture widths].
@@ -55,6 +59,10 @@ def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     content, place = load_json(path), Place(path)
     if isinstance(content, dict) and "frames" in content:
         content, place = content["frames"], place.at("frames")
+    elif isinstance(content, dict) and content and all(map(str.isdecimal, content)):
+        content = [{"frame": int(key), **(content[key] or {})} for key in content]
+    elif isinstance(content, dict) and not {*PEOPLE} & {*content}:
+        raise place.expected("a list of frames, or an object with `frames`", sorted(content))
     entries = [content] if isinstance(content, dict) else list_at(place, content)
     found = [_frame(place.at(at), at, entry) for at, entry in enumerate(entries)]
     require_distinct_frames(path, [frame for frame, _ in found])
@@ -63,7 +71,9 @@ def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     people = [replace(one, numbers=_inside(one.numbers)) for one in people]
     body = declared or SKELETONS["blazepose33"]
     view = tracks_of_people(path, NAME, people, [frame for frame, _ in found], body)
-    return [replace(view, scale=Scale.SHARES)]
+    seconds = _seconds({frame: entry for (frame, _), entry in zip(found, entries, strict=True)})
+    lost = tuple(note_on_lost_frames(path, view.camera, seconds))
+    return [replace(view, scale=Scale.SHARES, notes=(*view.notes, *lost))]
 
 
 FORMAT = DetectorFormat("mediapipe", _recognizes, _read)
@@ -80,6 +90,20 @@ def _frame(place: Place, at: int, entry: object) -> tuple[int, list[Float[Tensor
     if _is_one_person(people):
         return frame, [_person(place, people)]
     return frame, [_person(place.at(at), one) for at, one in enumerate(list_at(place, people))]
+
+
+def _seconds(entries: Mapping[int, object]) -> dict[int, float]:
+    """Return the time of each frame [s], NaN if unknown; steps above 1 are milliseconds."""
+    times = {frame: _time(entry) for frame, entry in entries.items()}
+    known = [time for time in times.values() if not isnan(time)]
+    scale = 1e-3 if known and max(known) - min(known) > len(known) else 1.0
+    return {frame: scale * time for frame, time in times.items()}
+
+
+def _time(entry: object) -> float:
+    fields = entry if isinstance(entry, dict) else {}
+    times = (fields.get(name) for name in TIMES)
+    return next((float(one) for one in times if isinstance(one, int | float)), nan)
 
 
 def _is_one_person(people: object) -> bool:
@@ -106,7 +130,9 @@ def _require_shares(path: Path, people: Sequence[PersonFrame]) -> None:
         got = f"coordinates up to {max(reach):.4g}: pixels"
         raise Place(path).error(f"expected shares of width and height, got {got}")
     hips = [
-        one.numbers[list(HIPS), :2].mean(dim=0) for one in people if len(one.numbers) > max(HIPS)
+        one.numbers[list(HIPS), :2].mean(dim=0)
+        for one in people
+        if len(one.numbers) > max(HIPS) and (one.numbers[list(HIPS), 2] != 0).all()
     ]
     if hips and float(torch.stack(hips).abs().amax(dim=1).median()) < SAME_PLACE:
         raise Place(path).error(

@@ -53,6 +53,13 @@ def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
 FORMAT = DetectorFormat("ultralytics", _recognizes, _read, folder_of_cameras=True)
 
 
+def only_video(path: Path) -> str | None:
+    """Return the one video that the files in a folder `labels` are named after; None if not one."""
+    files = _frame_files(path) if path.is_dir() else []
+    names = {match[1] for file in files if (match := _FRAME.match(file.stem)) is not None}
+    return names.pop() if len(names) == 1 else None
+
+
 def _frame_files(folder: Path) -> list[Path]:
     return [file for file in entries(folder) if file.suffix == ".txt"]
 

@@ -1,7 +1,7 @@
 """A session: detections of every camera, and a calibration file."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from selfsup_lifting.files.sessions.layout import (
     sources_of,
     unrecognized_tracks,
 )
-from selfsup_lifting.files.sessions.project import Project, find_rig
+from selfsup_lifting.files.sessions.project import CONFIGS, Project, find_rig
 from selfsup_lifting.files.tracks.view_tracks import ViewTracks
 from selfsup_lifting.parse.folders import folders_in
 from selfsup_lifting.read_errors import Place, ReadError, listed
@@ -49,7 +49,9 @@ def _read(path: Path, settings: ReadSettings) -> list[ReadResult]:
     sessions = [_Session.of(folder, settings) for folder in folders]
     names = _distinct_names([session.project.folder.resolve() for session in sessions])
     named = [replace(one, name=name) for one, name in zip(sessions, names, strict=True)]
-    return [result for session in named for result in session.read(settings)]
+    results = [result for session in named for result in session.read(settings)]
+    notes = _notes_on_empty_trials(path, [session.folder.resolve() for session in sessions])
+    return [replace(one, notes=(*one.notes, *notes)) for one in results[:1]] + results[1:]
 
 
 READER = Reader("capture", _recognizes, _read)
@@ -85,7 +87,7 @@ class _Session:
                 "files say their cameras, and --map pairs them"
             )
         sources, notes = preferred(sources_of(self.folder))
-        notes += other_folders(self.folder)
+        notes += (*other_folders(self.folder), *self.project.notes)
         return [
             result
             for rest, rig, views in self._views(sources, settings)
@@ -241,6 +243,17 @@ class _Session:
         return found
 
 
+def _notes_on_empty_trials(path: Path, read: Sequence[Path]) -> Iterator[str]:
+    """Yield a note on folders that are configured as trials, but have no detections."""
+    home = path.resolve()
+    between = {above for folder in read for above in folder.parents if home in above.parents}
+    for place in sorted({home, *between}):
+        for trial in folders_in(place):
+            is_read = any(folder.is_relative_to(trial) for folder in read)
+            if (trial / CONFIGS[0]).is_file() and not is_read:
+                yield f"{trial}: a trial without detections, which is left out"
+
+
 def _distinct_names(folders: Sequence[Path]) -> list[str]:
     """Name recordings like their folders, with the folders above where two have the same name."""
     depths = [1] * len(folders)
@@ -284,10 +297,14 @@ def _view(source: Source, declared: str | None) -> ViewTracks:
 
 
 def _listed(found: Sequence[tuple[str, Source]], twice: Sequence[str]) -> str:
-    names = {
-        camera: ", ".join(source.path.name for one, source in found if one == camera)
-        for camera in twice
-    }
+    names = {}
+    for camera in twice:
+        paths = [source.path for one, source in found if one == camera]
+        plain = [path.name for path in paths]
+        same = len(set(plain)) < len(plain)
+        names[camera] = ", ".join(
+            f"{path.parent.name}/{path.name}" if same else path.name for path in paths
+        )
     return "; ".join(f"{camera} ({files})" for camera, files in names.items())
 
 
@@ -295,6 +312,6 @@ def _unread_sources(folder: Path, cameras: Sequence[str]) -> list[Path]:
     """List the files and folders in no known format that could be of the given cameras."""
     unread = [
         *unrecognized_tracks(folder),
-        *(one for one in folders_in(folder) if find_format(one) is None),
+        *(one for one in folders_in(folder) if find_format(one) is None and not sources_of(one)),
     ]
     return [one for one in unread if match_camera(cameras, Source(one).plain_name) is not None]

@@ -47,7 +47,7 @@ def _read(path: Path, settings: ReadSettings) -> list[ReadResult]:
         parts = [_one_camera(view, rig, settings, project.fps, declared) for view in views]
         results = [result for part in parts for result in part]
     else:
-        results = assemble(path.stem, rig, ordered, settings, fps=project.fps)
+        results = assemble(path.resolve().stem, rig, ordered, settings, fps=project.fps)
     return [project.without_face(result, settings) for result in results]
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from selfsup_lifting.files.detectors import find_format
-from selfsup_lifting.files.other_kinds import UNKNOWN, format_of
+from selfsup_lifting.files.detectors.ultralytics import only_video
+from selfsup_lifting.files.other_kinds import BY_SUFFIX, UNKNOWN, format_of
 from selfsup_lifting.files.sessions.camera_matching import match_camera, words_of
 from selfsup_lifting.files.sessions.project import DETECTIONS, find_rig
 from selfsup_lifting.parse.folders import entries, folders_in
@@ -16,11 +17,16 @@ from selfsup_lifting.read_settings import ReadSettings
 # How many folders below the given one a folder of detections may be.
 DEEPEST = 4
 # Suffixes of files with detections: in a message, other files are not named.
-TRACK_SUFFIXES = frozenset({".json", ".csv", ".tsv", ".h5", ".hdf5", ".npz", ".npy", ".slp"})
+TRACK_SUFFIXES = frozenset({".json", ".csv", ".tsv", ".h5", ".hdf5", ".npz", ".mat", *BY_SUFFIX})
 # If a detector wrote the same tracks in several formats, the first of these is read.
 PREFERRED_SUFFIXES = (".h5", ".hdf5", ".npz", ".json", ".csv", ".tsv", ".txt")
 LABELS = "labels"
-_FILTERED = re.compile(r"(?i)[_-]?filtered$")
+# The folder of a run of Ultralytics, which names no camera.
+_RUN = re.compile(r"(predict|track|val)\d*")
+# What AlphaPose calls its results, in one file and in one file per frame.
+_ALPHAPOSE = {"sep-json": "alphapose-results"}
+# AlphaPose also writes its results with the identities of a tracker.
+_FILTERED = re.compile(r"(?i)[_-]?(filtered|forvis[_-]tracked)$")
 
 
 @dataclass(frozen=True)
@@ -106,7 +112,8 @@ def preferred(sources: Sequence[Source]) -> tuple[list[Source], tuple[str, ...]]
     """
     same: dict[tuple[Path, str], list[Source]] = {}
     for source in sources:
-        stem = _FILTERED.sub("", source.path.stem)
+        name = source.path.stem
+        stem = _ALPHAPOSE.get(name, _FILTERED.sub("", name))
         same.setdefault((source.path.parent, stem), []).append(source)
     chosen = [min(several, key=_rank) for several in same.values()]
     pairs = zip(chosen, same.values(), strict=True)
@@ -126,7 +133,8 @@ def unrecognized_tracks(folder: Path) -> list[Path]:
     unread = [path for path in files if path.is_file() and find_format(path) is None]
     inside = [one for folder in folders_in(folder) for one in (folder, folder / LABELS)]
     labels = [one for one in inside if one.is_dir() and find_format(one) is None]
-    return unread + [one for one in labels if one.name == LABELS and format_of(one) != UNKNOWN]
+    named = [one for one in labels if one.name == LABELS or "OpenPose" in format_of(one)]
+    return unread + [one for one in named if format_of(one) != UNKNOWN]
 
 
 def _rank(source: Source) -> tuple[bool, int]:
@@ -140,7 +148,8 @@ def _in_camera_folders(folder: Path) -> Iterator[Source]:
     for inside in folders_in(folder):
         places = (*map(inside.joinpath, DETECTIONS), inside)
         for path in next(filter(None, map(sources_beside, places)), []):
-            yield Source(path, inside.name)
+            video = only_video(path) if _RUN.fullmatch(inside.name) else None
+            yield Source(path, video or inside.name)
 
 
 def _has_camera_folders(path: Path, settings: ReadSettings) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from multiview_geom import CameraFileError, CameraSource
 from multiview_geom.camera_files import CAMERA_FORMATS
 from multiview_geom.camera_files.toml_text import parse_toml
-from selfsup_lifting.calibration import Rig, load_rig
+from selfsup_lifting.calibration import Rig, calibration_file, load_rig
 from selfsup_lifting.parse.text import read_text
 from selfsup_lifting.read_errors import Place, ReadError
 from selfsup_lifting.read_settings import ReadSettings
@@ -70,7 +70,18 @@ class Project:
     def fps(self) -> float | None:
         """The frames per second in the configuration [1/s]."""
         rate = self._value("project", "frame_rate")
-        return float(rate) if isinstance(rate, int | float) and rate > 0 else None
+        return float(rate) if type(rate) in {int, float} and rate > 0 else None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A note on a frame rate in the configuration that is not a number above zero."""
+        rate = self._value("project", "frame_rate")
+        if rate in {None, "auto"} if isinstance(rate, str | None) else self.fps is not None:
+            return ()
+        return (
+            f"{self.folder}: `frame_rate` of the project's Config.toml must be a number above zero "
+            f"or 'auto', got {rate!r}, and is not read",
+        )
 
     @property
     def camera_pattern(self) -> str | None:
@@ -135,6 +146,12 @@ def find_calibration(folder: Path) -> Path | None:
         found = calibrations_in(place)
         if len(found) > 1:
             names = ", ".join(str(file.relative_to(place)) for file in found)
+            if all(map(_is_of_one_camera, found)):
+                raise Place(place).error(
+                    f"expected one calibration of all cameras, got files of one camera each, "
+                    f"{names}, which do not say where the cameras are: write one file with all of "
+                    "them; its poses may be any if `calibrate --start intrinsics` finds them"
+                )
             raise Place(place).error(
                 f"expected one calibration, got several: {names}; choose one with --cameras"
             )
@@ -145,11 +162,22 @@ def find_calibration(folder: Path) -> Path | None:
 
 def _config(folders: Sequence[Path]) -> Mapping[str, Any]:
     files = [folder / name for folder in folders for name in CONFIGS]
-    path = next(filter(Path.is_file, files), None)
-    if path is None:
+    present = [file for file in files if file.is_file()]
+    if not present:
         return {}
+    found = _parsed(present[0])
+    # In a batch of Pose2Sim, the configuration of a trial changes those above it.
+    above = [file for file in present[1:] if file.name == present[0].name == CONFIGS[0]]
+    for section, table in ((one, table) for file in above for one, table in _parsed(file).items()):
+        own = found.get(section, {})
+        if isinstance(table, dict) and isinstance(own, dict):
+            found[section] = {**table, **own}
+    return found
+
+
+def _parsed(path: Path) -> dict[str, Any]:
     try:
-        return parse_toml(read_text(path))
+        return dict(parse_toml(read_text(path)))
     except ReadError:
         raise
     except ValueError as error:
@@ -171,6 +199,14 @@ def _is_rig(folder: Path) -> bool:
     try:
         return any(format.recognizes(source) for format in CAMERA_FORMATS if format.files)
     except CameraFileError:
+        return False  # a damaged file is reported where it is read
+
+
+def _is_of_one_camera(file: Path) -> bool:
+    """Return whether a file has one camera, and so no poses relative to others."""
+    try:
+        return calibration_file(file).cameras.views == 1
+    except (ValueError, OSError):
         return False  # a damaged file is reported where it is read
 
 

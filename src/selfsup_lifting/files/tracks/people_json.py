@@ -10,10 +10,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from selfsup_lifting.parse.json_values import list_at, numbers_at, object_at
-from selfsup_lifting.read_errors import Place
+from selfsup_lifting.read_errors import Place, listed
 
 # The names of a frame's list of people and of their keypoints: OpenPose's, AlphaPose's "cmu".
 PEOPLE_KEYS: Mapping[str, str] = {"people": "pose_keypoints_2d", "bodies": "joints"}
+# What OpenPose 1.0 called the keypoints of the body, and how the lists of its other parts begin.
+OLD_BODY, OTHER_PARTS = "pose_keypoints", ("face_", "hand_", "pose_keypoints_3d")
 
 
 def people_at(place: Place, content: object) -> list[Float[Tensor, "joints 3"]]:
@@ -58,5 +60,15 @@ def frame_number(name: str, path: Path) -> int:
 
 def _person(place: Place, person: object, keypoints: str) -> Float[Tensor, "joints 3"] | None:
     """Read one person; an empty object was rejected when people were matched across views."""
-    flat: Any = object_at(place, person).get(keypoints)
-    return None if flat is None or flat == [] else triples_at(place.at(keypoints), flat)
+    fields = object_at(place, person)
+    key = keypoints if keypoints in fields else OLD_BODY
+    flat: Any = fields.get(key)
+    if flat is not None and flat != []:
+        return triples_at(place.at(key), flat)
+    others = [name for name, part in fields.items() if name.startswith(OTHER_PARTS) and part]
+    if others:
+        raise place.at(keypoints).error(
+            f"expected the body's keypoints beside {listed(others)}, got none; likely cause: "
+            "OpenPose ran without the body, or in 3D"
+        )
+    return None

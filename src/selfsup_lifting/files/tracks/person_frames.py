@@ -1,10 +1,12 @@
 """People found in single frames, arranged by frame and person."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import isnan
 from pathlib import Path
+from statistics import median
 
 import torch
 from jaxtyping import Float
@@ -24,6 +26,8 @@ MOST_IDENTITIES = 32
 MOST_PEOPLE = 256
 # Of so many frames, at least this share must be in the file: else the numbers are damaged.
 LONG, LEAST_SHARE = 1_000_000, 0.01
+# Between frames, the time usually advances by the same; a step so much longer lacks frames.
+LONG_STEP = 1.5
 
 
 @dataclass(frozen=True)
@@ -177,3 +181,31 @@ def _require_one_joint_count(
                 f"expected {expected} keypoints as in {model}, got {got}; "
                 "they belong to another skeleton"
             )
+
+
+def note_on_lost_frames(path: Path, camera: str, times: Mapping[int, float]) -> Iterator[str]:
+    """Yield a note if the time jumps between two frames: the camera lost those between them.
+
+    Args:
+        path: The file.
+        camera: The name of the camera.
+        times: The time of each frame [s], NaN where unknown.
+
+    Yields:
+        The note.
+    """
+    timed = sorted((frame, time) for frame, time in times.items() if not isnan(time))
+    steps = [
+        ((later - time) / (after - frame), frame)
+        for (frame, time), (after, later) in pairwise(timed)
+    ]
+    usual = median([step for step, _ in steps]) if steps else 0.0
+    long = [(step, frame) for step, frame in steps if usual > 0 and step > LONG_STEP * usual]
+    if long:
+        step, frame = long[0]
+        lost = sum(round(one / usual) - 1 for one, _ in long)
+        yield (
+            f"{path}: camera {camera} lost about {lost} frames: after frame {frame}, the time "
+            f"advances by {step:.4g} s, usually by {usual:.4g} s; frames of the same number are "
+            "not simultaneous from there on"
+        )

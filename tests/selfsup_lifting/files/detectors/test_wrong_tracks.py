@@ -256,3 +256,18 @@ def test_labeled_pictures_of_two_cameras_have_frames_of_their_own(tmp_path: Path
         view = read(tmp_path, f"{name}.csv", text + rows)
         assert (view.first_frame, view.last_frame) == frames
         assert not view.whole_span
+
+
+def test_times_in_another_column_are_named(tmp_path: Path) -> None:
+    view = read(tmp_path, "a.csv", "frame,timestamp,nose_x,nose_y\n0,0.0,1,2\n")
+    assert view.notes[0].endswith("timestamp is not read; times in seconds are read from `time`")
+
+
+def test_times_of_mediapipe_that_jump_are_named(tmp_path: Path) -> None:
+    person = [{"x": 0.5, "y": 0.5, "visibility": 0.9}] * 33
+    frames = [{"timestamp_ms": time, "landmarks": [person]} for time in (0, 33, 66, 166, 200)]
+    view = read(tmp_path, "a.json", json.dumps(frames))
+    assert "lost about 2 frames: after frame 2, the time advances by 0.1 s" in view.notes[0]
+    numbered = {str(frame): {"landmarks": [person]} for frame in (3, 4)}
+    view = read(tmp_path, "b.json", json.dumps(numbered))
+    assert (view.first_frame, view.confidence.shape[0]) == (3, 2)

@@ -1,6 +1,7 @@
 """Laws of capture folders: detections and a calibration."""
 
 import json
+import re
 from dataclasses import dataclass, field, replace
 from math import isnan
 from pathlib import Path
@@ -387,3 +388,77 @@ def test_sessions_of_one_name_are_told_apart_by_the_folders_above(tmp_path: Path
         write_session(tmp_path / day / "walk", recording, WRITERS["mmpose"])
     names = [one.name for one in read_recordings([str(tmp_path)], ReadSettings())]
     assert names == ["monday walk", "tuesday walk"]
+
+
+def test_openpose_1_0_is_read_and_hands_alone_are_refused(tmp_path: Path) -> None:
+    folder = written(tmp_path, "openpose")
+    whole = read_recordings([str(folder)], ReadSettings())[0]
+    for file in folder.rglob("*_keypoints.json"):
+        file.write_text(file.read_text().replace("pose_keypoints_2d", "pose_keypoints"))
+    assert torch.equal(
+        read_recordings([str(folder)], ReadSettings())[0].confidence, whole.confidence
+    )
+    hands = {"people": [{"pose_keypoints_2d": [], "hand_left_keypoints_2d": [1.0, 2.0, 0.9]}]}
+    next(folder.rglob("*_keypoints.json")).write_text(json.dumps(hands))
+    refused(folder, "expected the body's keypoints beside hand_left_keypoints_2d")
+
+
+def test_one_run_of_ultralytics_per_camera_is_one_session(tmp_path: Path) -> None:
+    recording = Scene(views=2, frames=3, skeleton="coco17").recording()
+    folder = write_session(tmp_path / "session", recording, WRITERS["ultralytics"])
+    files = sorted(folder.rglob("*.txt"))
+    assert files
+    for view, camera in enumerate(("cam1", "cam2")):
+        labels = folder / f"predict{view + 1}" / "labels"
+        labels.mkdir(parents=True)
+        for frame, file in enumerate(file for file in files if camera in str(file)):
+            file.rename(labels / f"{camera}_{frame + 1}.txt")
+    assert read_recordings([str(folder)], ReadSettings())[0].cameras.names == ("cam_1", "cam_2")
+
+
+def test_results_with_the_identities_of_a_tracker_are_no_second_recording(tmp_path: Path) -> None:
+    folder = written(tmp_path, "alphapose")
+    for file in [*folder.glob("cam*.json")]:
+        home = folder / file.stem
+        home.mkdir()
+        for name in ("alphapose-results", "alphapose-results-forvis-tracked"):
+            (home / f"{name}.json").write_text(file.read_text())
+        file.unlink()
+    (result,) = read_results(str(folder), ReadSettings())
+    assert any("forvis-tracked.json, not alphapose-results.json" in one for one in result.notes)
+
+
+def test_a_camera_folder_with_another_recording_is_not_called_unknown(tmp_path: Path) -> None:
+    folder = written(tmp_path, "mmpose")
+    for camera, take in (("cam_1", "a"), ("cam_1", "b"), ("cam_2", "a")):
+        (folder / camera).mkdir(exist_ok=True)
+        text = (folder / f"cam{camera[-1]}.json").read_text()
+        (folder / camera / f"{take}.json").write_text(text)
+    for file in folder.glob("cam?.json"):
+        file.unlink()
+    with pytest.raises(ReadError) as caught:
+        read_recordings([str(folder)], ReadSettings())
+    assert "b.json is of another recording" in str(caught.value)
+    assert "no known format" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("cam1.xlsx", "a workbook"), ("cam1.csv.gz", "packed"), ("cam1.pkl", "a Python pickle"),
+        ("cam1.json.part", "not finished"), ("data_3d_h36m.npz", "cut off or damaged"),
+    ],
+)  # fmt: skip
+def test_files_of_other_kinds_are_named(tmp_path: Path, name: str, kind: str) -> None:
+    (tmp_path / name).write_bytes(b"PK")
+    refused(tmp_path, f"{re.escape(name)}: in no known format .*{kind}")
+
+
+def written(tmp_path: Path, layout: str) -> Path:
+    recording = Scene(views=2, frames=3, skeleton="coco17").recording()
+    return write_session(tmp_path / "session", recording, WRITERS[layout])
+
+
+def refused(folder: Path, sentence: str) -> None:
+    with pytest.raises(ReadError, match=sentence):
+        read_recordings([str(folder)], ReadSettings())

@@ -247,3 +247,33 @@ def test_a_pose_model_that_the_joints_contradict_is_said(tmp_path: Path) -> None
     assert "states body25, but by the joints between others, these are those of body25b" in (
         "".join(first.notes)
     )
+
+
+def test_files_of_one_camera_each_are_no_rig(tmp_path: Path) -> None:
+    for camera in ("cam_1", "cam_2"):
+        text = f"image_width: 10\nimage_height: 10\ncamera_name: {camera}\n"
+        text += "camera_matrix: {rows: 3, cols: 3, data: [9, 0, 5, 0, 9, 5, 0, 0, 1]}\n"
+        text += "distortion_model: plumb_bob\n"
+        text += "distortion_coefficients: {rows: 1, cols: 5, data: [0, 0, 0, 0, 0]}\n"
+        (tmp_path / f"calib_{camera}.yaml").write_text(text)
+    with pytest.raises(ReadError, match="got files of one camera each"):
+        find_calibration(tmp_path)
+
+
+def test_a_trial_has_the_configuration_of_its_batch(tmp_path: Path) -> None:
+    trial = tmp_path / "trial"
+    trial.mkdir()
+    (tmp_path / "Config.toml").write_text(
+        "[project]\nframe_rate = 30\n[pose]\npose_model = 'COCO17'\n"
+    )
+    (trial / "Config.toml").write_text("[project]\nframe_rate = 50\n")
+    project = Project.of(trial)
+    assert (project.fps, project.skeleton, project.notes) == (50.0, "coco17", ())
+
+
+@pytest.mark.parametrize("rate", ["'60 fps'", "[60]", "-30", "0", "true"])
+def test_a_frame_rate_that_is_none_is_named(tmp_path: Path, rate: str) -> None:
+    (tmp_path / "Config.toml").write_text(f"[project]\nframe_rate = {rate}\n")
+    assert "`frame_rate` of the project's Config.toml must be" in Project.of(tmp_path).notes[0]
+    (tmp_path / "Config.toml").write_text("[project]\nframe_rate = 'auto'\n")
+    assert Project.of(tmp_path).notes == ()
