@@ -10,6 +10,7 @@ from torch import Tensor
 
 from multiview_geom import Cameras
 from selfsup_lifting.files.tracks.view_tracks import LARGEST_CONFIDENCE
+from selfsup_lifting.recording import require_kind
 from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.triangulate import normalized_image
 
@@ -95,6 +96,9 @@ def _in_chunks(
 
     A network that is being trained is evaluated too, and stays as it is.
     """
+    require_kind("lifter", lifter, torch.nn.Module)
+    require_kind("cameras", cameras, Cameras)
+    require_kind("keypoints", keypoints, Tensor)
     shape = (len(keypoints), cameras.views, len(lifter.skeleton.joints))
     _require_shape("keypoints", keypoints, (*shape, 2))
     if confidence is not None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 import numpy as np
@@ -110,6 +111,10 @@ class Recording:
     source: Source = Source()
 
     def __post_init__(self) -> None:
+        require_kind("keypoints", self.keypoints, Tensor)
+        require_kind("skeleton", self.skeleton, Skeleton)
+        require_kind("cameras", self.cameras, Cameras)
+        require_kind("fps", self.fps, int | float)
         frames, joints = self.keypoints.shape[0], len(self.skeleton.joints)
         _require_shape("keypoints", self.keypoints, (frames, self.cameras.views, joints, 2))
         _require_shape("confidence", self.confidence, (frames, self.cameras.views, joints))
@@ -126,6 +131,7 @@ class Recording:
 
     def frames(self, chosen: slice) -> "Recording":
         """Return the chosen frames; a step divides the frames per second."""
+        require_kind("chosen", chosen, slice)
         return replace(
             self,
             fps=self.fps / abs(chosen.step or 1),
@@ -168,7 +174,8 @@ class Recording:
         known = self.cameras.names
         unknown = [name for name in names if name not in known]
         if unknown:
-            raise ValueError(f"no camera {', '.join(unknown)} in {self.name}; it has {known}")
+            wanted = ", ".join(map(str, unknown))
+            raise ValueError(f"no camera {wanted} in {self.name}; it has {known}")
         order = [known.index(name) for name in names]
         return replace(
             self,
@@ -349,7 +356,16 @@ def _recording_of(description: dict[str, Any], tensors: Mapping[str, Tensor]) ->
     )  # fmt: skip
 
 
+def require_kind(name: str, value: object, kind: type | UnionType) -> None:
+    """Refuse an argument of another type, such as an array for a tensor, with a ValueError."""
+    if isinstance(value, kind):
+        return
+    wanted = kind.__name__ if isinstance(kind, type) else str(kind)
+    raise ValueError(f"`{name}` must be {wanted}, got {type(value).__name__}")
+
+
 def _require_shape(name: str, tensor: Tensor, expected: tuple[int, ...]) -> None:
+    require_kind(name, tensor, Tensor)
     if tuple(tensor.shape) != expected:
         raise ValueError(f"`{name}` must have shape {expected}, got {tuple(tensor.shape)}")
     if not tensor.is_floating_point():

@@ -12,6 +12,7 @@ from multiview_geom import Cameras
 from selfsup_lifting.lens_table import LensTable
 from selfsup_lifting.one_pose import OnePose
 from selfsup_lifting.pose_refinement import measure_body, refine_poses
+from selfsup_lifting.recording import require_kind
 from selfsup_lifting.training.lifter import Lifter
 
 # The bones are measured in so many of the last frames.
@@ -88,6 +89,8 @@ class PoseStream:
     def __init__(
         self, lifter: Lifter, camera: Cameras, *, hold: int = 10, refine: bool = False
     ) -> None:
+        require_kind("lifter", lifter, torch.nn.Module)
+        require_kind("camera", camera, Cameras)
         if camera.views != 1:
             raise ValueError(f"`camera` must have one view, got {', '.join(camera.names)}")
         if not 0 <= hold <= MOST_HELD:

@@ -213,3 +213,12 @@ def test_another_number_of_joints_is_refused() -> None:
         draw_skeleton(Figure().add_subplot(projection="3d"), torch.zeros(5, 3), human36m)
     with pytest.raises(ValueError, match="expected errors of 2 joints, got 3"):
         draw_joint_errors(Figure().add_subplot(), torch.zeros(4, 3), ["hip", "knee"])
+
+
+@pytest.mark.rejects
+def test_a_skeleton_in_space_needs_a_tensor_and_axes_in_space() -> None:
+    body, points = SKELETONS["coco17"], torch.rand(17, 3)
+    with pytest.raises(ValueError, match="`axes` must have three dimensions, got Axes"):
+        draw_skeleton(Figure().add_subplot(), points, body)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="`points` must be Tensor, got ndarray"):
+        draw_skeleton(Figure().add_subplot(projection="3d"), points.numpy(), body)

@@ -1,8 +1,10 @@
 """Laws of recordings and of their native file."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -217,3 +219,27 @@ def test_an_array_without_numbers_is_named(tmp_path: Path, kind: type) -> None:
     np.savez(tmp_path / "other.npz", **arrays)
     with pytest.raises(ReadError, match=r"other\.npz, keypoints: expected an array of numbers"):
         load_recording(tmp_path / "other.npz")
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("keypoints", [1.0], "`keypoints` must be Tensor, got list"),
+        ("skeleton", "h36m17", "`skeleton` must be Skeleton, got str"),
+        ("cameras", torch.eye(4), "`cameras` must be Cameras, got Tensor"),
+        ("fps", "30", "`fps` must be int | float, got str"),
+    ],
+)
+def test_a_recording_has_fields_of_their_kinds(field: str, value: Any, sentence: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        replace(Scene(views=2, frames=3).recording(), **{field: value})
+
+
+@pytest.mark.rejects
+def test_frames_are_a_slice_and_views_are_names() -> None:
+    recording = Scene(views=2, frames=3).recording()
+    with pytest.raises(ValueError, match="`chosen` must be slice, got int"):
+        recording.frames(3)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="no camera 0 in"):
+        recording.select_views([0])  # type: ignore[list-item]

@@ -126,6 +126,7 @@ def bundle_adjust(  # noqa: PLR0913 - three kinds of input, and what to do with 
     """
     _require_detections(cameras, pixels, points, weights)
     require_at_least("steps", steps, 0)
+    _require_loss(loss)
     chosen = free_parameters(cameras, free, coefficients)
     frames, (views, count) = pixels.shape[:-3], pixels.shape[-3:-1]
     for prior in priors:
@@ -184,6 +185,13 @@ def _trust(pixels: Tensor, weights: Tensor | None) -> Float[Tensor, "*frames vie
     if weights is None:
         return seen.to(pixels.dtype)
     return torch.where(seen & (weights > 0) & (weights < torch.inf), weights, 0.0)
+
+
+def _require_loss(loss: object) -> None:
+    """Refuse the name of a loss."""
+    if callable(loss):
+        return
+    raise ValueError(f"`loss` must be a loss, such as HuberLoss(2.0), got {loss!r}")
 
 
 def _require_detections(

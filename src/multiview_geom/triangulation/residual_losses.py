@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multiview_geom._validation import require_positive
+from multiview_geom._validation import require_number, require_positive
 
 Loss = Callable[[Tensor], Tensor]
 """The cost of a squared residual: `LinearLoss()`, `HuberLoss(...)`, or any smooth function."""
@@ -45,6 +45,7 @@ class HuberLoss:
     delta: float
 
     def __post_init__(self) -> None:
+        require_number("delta", self.delta, float)
         require_positive("delta", self.delta)
 
     def __call__(self, squared: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
@@ -73,6 +74,7 @@ class CauchyLoss:
     scale: float
 
     def __post_init__(self) -> None:
+        require_number("scale", self.scale, float)
         require_positive("scale", self.scale)
 
     def __call__(self, squared: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:

@@ -28,7 +28,7 @@ from selfsup_lifting.evaluation.subject_size import MOST_FRAMES, pck_threshold
 from selfsup_lifting.inference import lift_covariances
 from selfsup_lifting.mapped import collect
 from selfsup_lifting.pose_refinement import lift_parts
-from selfsup_lifting.recording import PART_FRAMES, Recording
+from selfsup_lifting.recording import PART_FRAMES, Recording, require_kind
 from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.training.dataset import common_skeleton
 from selfsup_lifting.training.ellipsoids import SHARE
@@ -205,6 +205,7 @@ def pose_errors(
     done: Callable[[], None] = lambda: None,
 ) -> list[PoseErrors]:
     """Lift every view by itself, and measure the errors of every pose, as `evaluate_lifter`."""
+    require_kind("recordings", recordings, Sequence)
     _require_skeleton(lifter, recordings)
     has_truth = all(recording.truth is not None for recording in recordings)
     truth = [one if has_truth else one.without_truth() for one in recordings]

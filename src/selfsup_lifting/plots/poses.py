@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from selfsup_lifting.plots.colors import BONE_COLORS
+from selfsup_lifting.recording import require_kind
 from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.upright import z_up
 
@@ -50,6 +51,8 @@ def draw_keypoints(
         >>> len(draw_keypoints(axes, recording.keypoints[0, 0], recording.skeleton).lines)
         3
     """
+    require_kind("keypoints", keypoints, Tensor)
+    require_kind("skeleton", skeleton, Skeleton)
     for side, bones in bones_by_side(keypoints, skeleton).items():
         axes.plot(*bones.T.tolist(), color=color or BONE_COLORS[side], linewidth=1.8)
     axes.set_aspect("equal")
@@ -90,11 +93,23 @@ def draw_skeleton(
         >>> len(draw_skeleton(axes, recording.truth[0], recording.skeleton).lines)
         3
     """
+    require_kind("points", points, Tensor)
+    require_kind("skeleton", skeleton, Skeleton)
+    require_space(axes)
     standing = z_up(points, up)
     for side, bones in bones_by_side(standing, skeleton).items():
         axes.plot(*bones.T.tolist(), color=color or BONE_COLORS[side], linewidth=2.0)
     fit_box(axes, standing[standing.isfinite().all(dim=-1)])
     return axes
+
+
+def require_space(axes: object) -> None:
+    """Refuse axes of a plane, on which nothing in space can be drawn."""
+    if not hasattr(axes, "set_zlim"):
+        raise ValueError(
+            f"`axes` must have three dimensions, got {type(axes).__name__}: "
+            "figure.add_subplot(projection='3d') makes them"
+        )
 
 
 class DrawnBone(NamedTuple):

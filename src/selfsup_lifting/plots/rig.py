@@ -11,8 +11,9 @@ from torch import Tensor
 from multiview_geom import Cameras, camera_to_world, to_homogeneous
 from selfsup_lifting.atomic_write import replacing
 from selfsup_lifting.plots.colors import GRAY, series_color
-from selfsup_lifting.plots.poses import fit_box
+from selfsup_lifting.plots.poses import fit_box, require_space
 from selfsup_lifting.plots.style import plain_style
+from selfsup_lifting.recording import require_kind
 from selfsup_lifting.upright import z_up
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ def draw_rig(axes: "Axes3D", cameras: Cameras, *, up: str = "z") -> "Axes3D":
         >>> len(draw_rig(axes, ring_of_cameras(3, radius=4.0, height=1.5)).lines)
         3
     """
+    require_kind("cameras", cameras, Cameras)
+    require_space(axes)
     corners = z_up(frustums(cameras, frustum_depth(cameras)), up)
     for view, name in enumerate(cameras.names):
         axes.plot(*corners[view, list(OUTLINE)].T.tolist(), color=series_color(view), label=name)
@@ -154,6 +157,7 @@ def _draw_plane(
     if points is not None:
         known = z_up(points[points.isfinite().all(dim=-1)], up)
         axes.plot(*known[:, plane].T.tolist(), ".", color=GRAY, markersize=2, label="subject")
+    require_kind("cameras", cameras, Cameras)
     corners = z_up(frustums(cameras, frustum_depth(cameras)), up)[..., plane]
     for view, name in enumerate(cameras.names):
         axes.plot(*corners[view, list(OUTLINE)].T.tolist(), color=series_color(view), label=name)

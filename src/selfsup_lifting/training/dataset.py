@@ -13,7 +13,7 @@ from multiview_geom import relative_transform, rigid_transform
 from selfsup_lifting.config import Labels, TriangulationSettings
 from selfsup_lifting.mapped import collect
 from selfsup_lifting.read_errors import listed
-from selfsup_lifting.recording import PART_FRAMES, Recording
+from selfsup_lifting.recording import PART_FRAMES, Recording, require_kind
 from selfsup_lifting.skeleton.skeletons import Skeleton, centered_on_root, joints_of, root_position
 from selfsup_lifting.triangulate import DEFAULTS, normalized_image, triangulate_recording
 
@@ -174,6 +174,8 @@ def common_skeleton(recordings: Sequence[Recording]) -> Skeleton:
     """Return the skeleton of all recordings; raise a ValueError if one of them differs."""
     if not recordings:
         raise ValueError("there is no recording")
+    for one in recordings:
+        require_kind("recordings", one, Recording)
     first = recordings[0]
     for recording in recordings:
         if recording.skeleton != first.skeleton:

@@ -215,3 +215,12 @@ def _by_scipy(
         jac=by_torch, x_scale="jac", xtol=1e-13, ftol=1e-13,
     )  # fmt: skip
     return 2 * found.cost, rig(torch.from_numpy(found.x))
+
+
+@pytest.mark.rejects
+def test_a_loss_is_no_name() -> None:
+    ring = ring_of_cameras(2, radius=4.0, height=1.0)
+    with pytest.raises(ValueError, match="`loss` must be a loss, such as HuberLoss"):
+        bundle_adjust(ring, torch.zeros(2, 5, 2), loss="huber")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="`delta` must be a number, got '1'"):
+        HuberLoss("1")  # type: ignore[arg-type]
