@@ -6,8 +6,11 @@ inputs, the outputs and their gradients have. Errors are those of the values, or
 against float64: of the peer, or of the same function where there is none.
 """
 
+import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 
 import torch
 from measure import Suite, device_seconds, measure
@@ -40,7 +43,7 @@ Inputs = tuple[Tensor, ...]
 class Case:
     """A function, what it is called with, a peer, and whether it is measured at the large size.
 
-    What has no kernel of its own is not compiled: that alone would take all the time there is.
+    Only some are compiled, and some measured without a gradient: all together have little time.
     """
 
     kernel: str
@@ -49,6 +52,23 @@ class Case:
     peer: Function | None = None
     large: bool = True
     compiled: bool = True
+    differentiated: bool = True
+
+    def measurements(self, *, quick: bool) -> list[tuple[int, torch.dtype, str]]:
+        """Return how many points of which dtype it is measured with, and the modes.
+
+        A rehearsal, which is interpreted, differentiates only what is compiled too.
+        """
+        small, headline, large = SIZES
+        sizes = [(small, torch.float32), (headline, torch.float32), (headline, torch.float64)]
+        sizes += [(large, torch.float32)] if self.large else []
+        wanted = self.differentiated and (self.compiled or not quick)
+        modes = MODES if wanted else ["forward"]
+        return [
+            (*size, mode)
+            for size in ([(TINY, torch.float32)] if quick else sizes)
+            for mode in modes
+        ]
 
 
 @dataclass(frozen=True)
@@ -130,39 +150,66 @@ def eigenvector_by_eigh(given: Tensor) -> Tensor:
     return vector * largest.sign()
 
 
-TRIANGULATION = (
-    Case("triangulate_dlt", triangulate_dlt, sightings, triangulate_dlt_svd),
-    Case("triangulate_iterative", triangulate_iterative, sightings, large=False, compiled=False),
-    Case(
-        "triangulate_robust",
-        lambda *given: triangulate_robust(*given, threshold=4 * NOISE_PX).points,
-        sightings,
-        large=False,
-        compiled=False,
+TRIANGULATION, ROTATION = "triangulation", "rotation"
+CASES = {
+    TRIANGULATION: (
+        Case("triangulate_dlt", triangulate_dlt, sightings, triangulate_dlt_svd),
+        Case(
+            "triangulate_iterative", triangulate_iterative, sightings, large=False, compiled=False
+        ),
+        Case(
+            "triangulate_robust",
+            lambda *given: triangulate_robust(*given, threshold=4 * NOISE_PX).points,
+            sightings,
+            large=False,
+            compiled=False,
+            differentiated=False,
+        ),
+        Case(
+            "undistort_pixels",
+            lambda *given: undistort_pixels(*given).pixels,
+            distorted,
+            compiled=False,
+        ),
     ),
-    Case(
-        "undistort_pixels",
-        lambda *given: undistort_pixels(*given).pixels,
-        distorted,
-        compiled=False,
+    ROTATION: (
+        Case("nearest_rotation", nearest_rotation, matrices(3), rotation_by_svd),
+        Case("align_similarity", lambda *given: align_similarity(*given).apply(given[0]), poses),
+        Case("smallest_eigenvector", smallest_eigenvector, symmetric, eigenvector_by_eigh),
     ),
-)
-ROTATION = (
-    Case("nearest_rotation", nearest_rotation, matrices(3), rotation_by_svd),
-    Case("align_similarity", lambda *given: align_similarity(*given).apply(given[0]), poses),
-    Case("smallest_eigenvector", smallest_eigenvector, symmetric, eigenvector_by_eigh),
-)
+}
 
 
-def rows(asked: Suite, cases: tuple[Case, ...]) -> Iterator[Row | Exception]:
-    """Measure each case; where one fails, the error stands for the row."""
-    small, headline, large = SIZES
-    sizes = [(small, torch.float32), (headline, torch.float32), (headline, torch.float64)]
-    for case in cases:
-        whole = [*sizes, (large, torch.float32)] if case.large else sizes
-        for points, dtype in [(TINY, torch.float32)] if asked.quick else whole:
-            for mode in MODES:
-                yield from _of_mode(asked, case, points, dtype, mode)
+def rows(asked: Suite, part: str) -> Iterator[Row | Exception]:
+    """Measure each case of a part; where one fails, the error stands for the row."""
+    for case in CASES[part]:
+        for points, dtype, mode in case.measurements(quick=asked.quick):
+            yield from _of_mode(asked, case, points, dtype, mode)
+
+
+def compile_kernels(asked: Suite) -> Iterator[str]:
+    """Call everything once in many processes, so that no measurement waits for a compiler."""
+    calls = [
+        (part, number, *measurement, asked.device)
+        for part, cases in CASES.items()
+        for number, case in enumerate(cases)
+        for measurement in case.measurements(quick=asked.quick)
+    ]
+    if asked.quick:
+        yield call_once(*calls[0])
+        return
+    with ProcessPoolExecutor(min(len(calls), os.cpu_count() or 1), get_context("spawn")) as pool:
+        yield from pool.map(call_once, *zip(*calls, strict=True))
+
+
+def call_once(
+    part: str, number: int, points: int, dtype: torch.dtype, mode: str, device: str
+) -> str:
+    """Call a case once; return its name."""
+    case = CASES[part][number]
+    given = tuple(each.to(dtype) for each in case.inputs(points, device))
+    MODES[mode](case.function, given)()
+    return case.kernel
 
 
 def _of_mode(
@@ -178,8 +225,9 @@ def _of_mode(
         # A rehearsal traces the function, but compiles no machine code.
         backend = "aot_eager" if asked.quick else "inductor"
         compiled = torch.compile(case.function, fullgraph=True, backend=backend)
-        wanted = asked.quick or (case.compiled and dtype == torch.float32 and points == SIZES[1])
-        solvers += [("ours", compiled, True)] if wanted else []
+        headline = dtype == torch.float32 and points == SIZES[1]
+        wanted = mode == "forward" if asked.quick else headline
+        solvers += [("ours", compiled, True)] if case.compiled and wanted else []
         solvers += [("torch", case.peer, False)]
     for name, solver, fused in solvers:
         labels = name, case.kernel, points, str(dtype).removeprefix("torch."), mode, fused
@@ -221,7 +269,10 @@ def _row(
     if truth is not None:
         error = (found.double() - truth).abs().nan_to_num(torch.inf)
         median, largest = float(error.median()), float(error.max())
-    taken, on_device = measure(call, asked.runs), device_seconds(call, asked.device, asked.runs)
+    taken = measure(call, asked.runs)
+    on_device = taken.median
+    if asked.device != "cpu":
+        on_device = device_seconds(call, asked.device, asked.runs)
     passes = 1 if labels[4] == "forward" else 2
     moved = passes * sum(each.nbytes for each in (*given, found))
     half = torch.empty(max(moved // 2, 1), dtype=torch.uint8, device=asked.device)

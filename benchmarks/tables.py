@@ -36,6 +36,7 @@ PAGES = (
     ROOT / "docs" / "kernels.md",
     ROOT / "docs" / "study.md",
     ROOT / "docs" / "scaling.md",
+    ROOT / "docs" / "training.md",
     ROOT / "docs" / "trust.md",
 )
 HEADLINE_POINTS, HEADLINE_MATRICES = 139_264, 100_000
@@ -139,6 +140,23 @@ def training_step(rows: list[Row]) -> list[list[str]]:
         numbers = ", TF32" if row["tf32"] else ""
         name = f"`{row['preset']}` ({row['width']} wide, {row['frames']:,} frames{numbers})"
         body.append([name, str(row["threads"]), row["part"], taken, f"{share:.1%}", rate])
+    return body
+
+
+def schedule(rows: list[Row]) -> list[list[str]]:
+    """Show how long the paper's training takes."""
+    head = ["frames", "steps", "measured", "a step [ms]", "a step with L_out [ms]", "compiling [s]"]
+    body = [[*head, "the whole [min]"], ["--:"] * 7]
+    for row in rows:
+        times = (row["milliseconds_per_step" + ending] for ending in ("", "_with_output"))
+        body.append(
+            [
+                *(f"{row[name]:,}" for name in ("frames", "schedule_steps", "steps")),
+                *(f"{time:,.1f}" for time in times),
+                f"{row['compile_seconds']:.0f}" if row["compiled"] else "-",
+                f"{row['schedule_seconds'] / 60:,.1f}",
+            ]
+        )
     return body
 
 
@@ -345,6 +363,7 @@ TABLES: dict[str, tuple[str, Callable[[list[Row]], list[list[str]]]]] = {
     "projection": ("projection", projection),
     "losses": ("losses", losses),
     "training step": ("training-step", training_step),
+    "schedule": ("schedule", schedule),
     "triangulation on a GPU": ("gpu-triangulation", gpu_kernels),
     "rotation on a GPU": ("gpu-rotation", gpu_kernels),
     "robust": ("robust", robust),
