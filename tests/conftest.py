@@ -28,17 +28,19 @@ RECORDED = {"capture_folder", "mocap_folder", "webcam_folder", "operating_room_f
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """In the shape-checked run, leave out what calls the same functions once more.
 
-    These are long recordings, and all parameters of a test but the first and the last ones. A case
-    of the contract is another function, so each is kept.
+    These are long recordings, all parameters of a test but the first ones, and the loops and
+    kernels of an engine, which are compiled without annotations. A case of the contract is another
+    function, so each is kept.
     """
     if PROFILE != "shapes":
         return
-    alike: dict[tuple[object, ...], list[pytest.Item]] = {}
+    first: dict[tuple[object, ...], pytest.Item] = {}
     for item in items:
         if isinstance(item, pytest.Function) and RECORDED.isdisjoint(item.fixturenames):
-            case = item.callspec.params.get("case") if hasattr(item, "callspec") else None
-            alike.setdefault((item.path, item.originalname, case), []).append(item)
-    kept = {item for group in alike.values() for item in (group[0], group[-1])}
+            params = item.callspec.params if hasattr(item, "callspec") else {}
+            if "engine" not in params:
+                first.setdefault((item.path, item.originalname, params.get("case")), item)
+    kept = set(first.values())
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = [item for item in items if item in kept]
 

@@ -195,6 +195,7 @@ def test_quantiles_of_groups_are_those_of_numpy(
         assert quantile == pytest.approx(expected, rel=1e-12, nan_ok=True)
 
 
+@pytest.mark.slow
 def test_there_may_be_more_than_sixteen_million_detections() -> None:
     residuals = torch.arange(17_000_000.0).view(-1, 10, 10)
     detected = torch.full((10, 10), len(residuals))
