@@ -67,17 +67,26 @@ def prepare_rig(
     x, y, z, factor = origin_and_scale(across, down, views)
     for table in tl.static_range(2):
         line = tables[table] + rig * (VIEW * views + ORIGIN)
-        end = line + VIEW * views
-        line += VIEW * view
-        tl.store(line, tl.where(usable, u, float("nan")), mask=here)
-        tl.store(line + 1, v, mask=here)
-        store_row(line + 2, about_origin(depth, (x, y, z), factor), here)
-        store_row(line + 6, about_origin(across, (x, y, z), factor), here)
-        store_row(line + 10, about_origin(down, (x, y, z), factor), here)
-        tl.store(end, x)
-        tl.store(end + 1, y)
-        tl.store(end + 2, z)
-        tl.store(end + 3, factor / size)
+        center = tl.where(usable, u, float("nan")), v
+        store_view(line + VIEW * view, center, (depth, across, down), (x, y, z, factor), here)
+        store_origin(line + VIEW * views, (x, y, z, factor / size))
+
+
+def store_view(line: Pointer, center: Pair, rows: View, origin: Row, here: Lanes) -> None:
+    """Store the image center of views, and their rows about an origin, times its last number."""
+    place, factor = (origin[0], origin[1], origin[2]), origin[3]
+    tl.store(line, center[0], mask=here)
+    tl.store(line + 1, center[1], mask=here)
+    for row in tl.static_range(3):
+        store_row(line + 2 + 4 * row, about_origin(rows[row], place, factor), here)
+
+
+def store_origin(line: Pointer, origin: Row) -> None:
+    """Store the origin and the scale of the rows of a rig."""
+    tl.store(line, origin[0])
+    tl.store(line + 1, origin[1])
+    tl.store(line + 2, origin[2])
+    tl.store(line + 3, origin[3])
 
 
 def load_row(pointer: Pointer, here: Lanes) -> Row:

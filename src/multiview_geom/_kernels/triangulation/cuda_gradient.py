@@ -47,6 +47,8 @@ Gradients: TypeAlias = tuple[Pointer, Pointer, Pointer]
 """What to fill, contiguous: pixels; weights and vectors Z, which may be None."""
 Place: TypeAlias = tuple[Lanes, Lanes, int]
 """An item, where its first weight stands in contiguous memory, and the step between views."""
+Chunk: TypeAlias = tuple[int]
+"""How many points make one sum."""
 Minimum: TypeAlias = tuple[tuple[Row, Row], Lanes]
 """X and Z about the origin, and the largest weight."""
 
@@ -123,21 +125,21 @@ def pull_back(
 
 
 def differentiate_rigs(
-    given: Inputs, found: Found, sums: Pointer, sizes: Sizes, step: int, shared: tl.constexpr
+    given: Inputs, found: Found, sums: Pointer, sizes: Sizes, chunk: Chunk, shared: tl.constexpr
 ) -> None:
-    """Sum the gradient in one view of a rig over `step` points, in double precision.
+    """Sum the gradient in one view of a rig over a chunk of points, in double precision.
 
     The first axis of the grid counts chunks of so many points, the second the views.
     """
     tables, images, strides = given
     count, views, per_frame = sizes
-    chunk, view = tl.program_id(0).to(tl.int64), tl.program_id(1)
-    rig, zero = rig_of(tables[1], chunk, views, shared), tl.zeros((LANES,), tl.float64)
+    step, number, view = chunk[0], tl.program_id(0).to(tl.int64), tl.program_id(1)
+    rig, zero = rig_of(tables[1], number, views, shared), tl.zeros((LANES,), tl.float64)
     nothing = zero, zero, zero, zero
     of_across, of_down, of_depth = nothing, nothing, nothing
     for first in range(0, step, LANES):
         lane = first + tl.arange(0, LANES)
-        item = chunk * step + lane
+        item = number * step + lane
         inside = (lane < step) & (item < count)
         item = tl.minimum(item, count - 1)
         at = places(strides, item // per_frame, item % per_frame)
@@ -152,7 +154,7 @@ def differentiate_rigs(
         of_depth = combine4(of_depth, depth, 1, 1)
     factor = tl.load(rig + VIEW * views + 3)
     usable = tl.load(rig + VIEW * view) * 0 == 0
-    out = sums + 12 * (chunk * views + view)
+    out = sums + 12 * (number * views + view)
     store_sums(out, of_across, factor, usable)
     store_sums(out + 4, of_down, factor, usable)
     store_sums(out + 8, of_depth, factor, usable)

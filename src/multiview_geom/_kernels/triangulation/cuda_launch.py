@@ -67,8 +67,9 @@ def pull_back_on_cuda(
         arguments = given, (points, gradient), filled, sizes, shared
         launch(BACKWARD, "differentiate", sizes[0], *arguments, registers=limit)
         if z is not None:
-            of_rig = _sum_over_points(given, (points, z), sizes, shared=shared)
-            of_rig = of_rig.to(projections.dtype)
+            kernel = BACKWARD, "differentiate_rigs"
+            sums = _sum_over_points(kernel, given, (points, z), sizes, shared=shared)
+            of_rig = sums.to(projections.dtype)
     return of_rig, of_pixels, of_weights
 
 
@@ -103,14 +104,8 @@ def pull_back_reweighted_on_cuda(
         arguments = given, (points, gradient), (of_pixels, of_weights, states), sizes, settings
         launch(REWEIGHTED, "differentiate_reweighted", sizes[0], *arguments, shared)
         if states is not None:
-            step = CHUNK if shared else sizes[2]
-            sums = states.new_empty(-(-sizes[0] // step), *projections.shape[1:])
-            grid, chunks = (
-                tuple(sums.shape[:2]),
-                (given, states, sums, sizes, (steps, step), shared),
-            )
-            launch_on_grid(REWEIGHTED, "differentiate_metric_rigs", grid, *chunks)
-            sums = sums.sum(dim=0, keepdim=True) if shared else sums
+            kernel = REWEIGHTED, "differentiate_metric_rigs"
+            sums = _sum_over_points(kernel, given, states, sizes, shared=shared, steps=(steps,))
             of_rig = _undo_scale(projections.to(sums.dtype), sums).to(projections.dtype)
     return of_rig, of_pixels, of_weights, None
 
@@ -161,17 +156,19 @@ def _undo_scale(projections: Tensor, gradient: Tensor) -> Tensor:
 
 
 def _sum_over_points(
+    kernel: tuple[str, str],
     given: Any,  # noqa: ANN401 - nested tuples of tensors and numbers
-    found: tuple[Tensor, Tensor],
+    found: Any,  # noqa: ANN401 - one tensor or more
     sizes: Any,  # noqa: ANN401 - numbers, of which one may be a constant of Triton
     *,
     shared: bool,
+    steps: tuple[int, ...] = (),
 ) -> Tensor:
     """Return the gradient in the rigs; the sums do not depend on the order of the programs."""
-    step, views = CHUNK if shared else sizes[2], given[1][0].shape[1]
-    sums = found[1].new_empty(-(-sizes[0] // step), views, 3, 4)
-    grid = tuple(sums.shape[:2])
-    launch_on_grid(BACKWARD, "differentiate_rigs", grid, given, found, sums, sizes, step, shared)
+    chunk, views = CHUNK if shared else sizes[2], given[1][0].shape[1]
+    sums: Tensor = given[0][1].new_empty(-(-sizes[0] // chunk), views, 3, 4)
+    grid, counts = tuple(sums.shape[:2]), (*steps, chunk)
+    launch_on_grid(*kernel, grid, given, found, sums, sizes, counts, shared)
     return sums.sum(dim=0, keepdim=True) if shared else sums
 
 

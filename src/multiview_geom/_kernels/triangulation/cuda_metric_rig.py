@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import triton.language as tl
 
 from multiview_geom._kernels.algebra import Row, Vector, add_scaled, cross, dot, scale
-from multiview_geom._kernels.triangulation.algebra import about_origin, agreement, is_fixed
+from multiview_geom._kernels.triangulation.algebra import agreement, is_fixed
 from multiview_geom._kernels.triangulation.cuda_blocks import (
     ORIGIN,
     VIEW,
@@ -21,7 +21,8 @@ from multiview_geom._kernels.triangulation.cuda_blocks import (
     load_row,
     origin_of,
     sighting,
-    store_row,
+    store_origin,
+    store_view,
     sum_lanes,
     usable_row,
 )
@@ -61,16 +62,10 @@ def prepare_metric_rigs(
     x, y, z = scale(sum_lanes(place), 1 / count)
     place = add_scaled(place, (x, y, z), -1)
     line = tables[0] + rig * (VIEW * views + ORIGIN)
-    end = line + VIEW * views
-    tl.store(end, x)
-    tl.store(end + 1, y)
-    tl.store(end + 2, z)
-    line += VIEW * view
-    tl.store(line, tl.where(usable, 0, float("nan")), mask=here)
-    tl.store(line + 1, tl.where(usable, 0, float("nan")), mask=here)
-    store_row(line + 2, about_origin(depth, (x, y, z), 1), here)
-    store_row(line + 6, about_origin(across, (x, y, z), 1), here)
-    store_row(line + 10, about_origin(down, (x, y, z), 1), here)
+    center = tl.where(usable, volume * 0, float("nan"))
+    rows, origin = (depth, across, down), (x, y, z, 1.0)
+    store_view(line + VIEW * view, (center, center), rows, origin, here)
+    store_origin(line + VIEW * views, origin)
     line = tables[1] + FRAME * (rig * views + view)
     store_vector(line, 0, first, here)
     store_vector(line, 3, second, here)
