@@ -230,6 +230,8 @@ def save_cameras(
     if chosen is None or chosen.write is None:
         known = ", ".join(known.name for known in CAMERA_FORMATS if known.write)
         raise ValueError(f"`format` must be one of {known} to write {path.name!r}, got {format!r}")
+    if not all(name.strip() for name in cameras.names):
+        raise ValueError("`cameras` cannot be read again when they are written: a name is blank")
     rig = tree_map(torch.Tensor.detach, cameras.to("cpu", torch.float64))
     with TemporaryDirectory() as folder:  # before a sound file is replaced
         trial = Path(folder) / path.name

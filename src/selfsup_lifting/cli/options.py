@@ -119,8 +119,8 @@ class ResultOptions(Options):
 
     Attributes:
         frames: Frames to use as first:end, for example 80:100, or 80: for all from frame 80.
-        out: Files to write: tables as .json, .csv or .tex; 3D tracks as .npz, .csv, .trc, .c3d,
-            .bvh or .glb, with the recording's name if there are several.
+        out: Files to write: the tables of `evaluate` as .json, .csv or .tex; 3D tracks as .npz,
+            .csv, .trc, .c3d, .bvh or .glb, with the recording's name if there are several.
         overwrite: Replace files that exist.
         read: How the data are read; `evaluate` and `predict` use the run's settings by default.
     """

@@ -211,6 +211,7 @@ def procrustes_aligned(
     predicted: Float[Tensor, "*batch joints 3"], truth: Float[Tensor, "*batch joints 3"]
 ) -> Float[Tensor, "*batch joints 3"]:
     """Align every pose to its ground truth by a rotation, a translation and a scale."""
+    _require_poses(predicted=predicted, truth=truth)
     known = truth.isfinite().all(dim=-1)
     target = torch.where(known[..., None], truth, 0.0)
     weights = known.to(predicted.dtype)

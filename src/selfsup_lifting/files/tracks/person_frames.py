@@ -200,6 +200,8 @@ def note_on_lost_frames(path: Path, camera: str, times: Mapping[int, float]) -> 
         for (frame, time), (after, later) in pairwise(timed)
     ]
     usual = median([step for step, _ in steps]) if steps else 0.0
+    if usual < 0:
+        yield f"{path}: the times decrease from frame to frame: the frames are in reverse order"
     long = [(step, frame) for step, frame in steps if usual > 0 and step > LONG_STEP * usual]
     if long:
         step, frame = long[0]

@@ -268,6 +268,8 @@ def test_times_of_mediapipe_that_jump_are_named(tmp_path: Path) -> None:
     frames = [{"timestamp_ms": time, "landmarks": [person]} for time in (0, 33, 66, 166, 200)]
     view = read(tmp_path, "a.json", json.dumps(frames))
     assert "lost about 2 frames: after frame 2, the time advances by 0.1 s" in view.notes[0]
+    view = read(tmp_path, "r.json", json.dumps(frames[::-1]))
+    assert "the times decrease from frame to frame" in view.notes[0]
     numbered = {str(frame): {"landmarks": [person]} for frame in (3, 4)}
     view = read(tmp_path, "b.json", json.dumps(numbered))
     assert (view.first_frame, view.confidence.shape[0]) == (3, 2)
