@@ -7,9 +7,10 @@ import numpy as np
 
 from multiview_geom._kernels.algebra import (
     Row,
+    Symmetric,
+    Vector,
     add_scaled,
     add_symmetric,
-    dot,
     subtract_from_diagonal,
     trace,
     where,
@@ -18,6 +19,7 @@ from multiview_geom._kernels.numba_primitives import LANES, Array, clear
 from multiview_geom._kernels.triangulation.algebra import (
     FEWEST_VIEWS,
     View,
+    about_origin,
     least_squares_point,
     normal_terms,
     principal_point,
@@ -75,28 +77,42 @@ def prepare_rig(rigs: Array, frame: int, centers: Array, views: Array) -> Rig:
     for v in range(len(projections)):
         size = max(size, largest_entry(projections[v]))
     size = size if size > 0 else 1.0
+    hessian, linear = center_views(projections, size, centers, views)
+    total = trace(hessian)
+    if total == 0.0:
+        return centers, views, (0.0, 0.0, 0.0, 1.0 / size)
+    pulled = subtract_from_diagonal(hessian, -ORIGIN_PULL * total)
+    origin, factor = least_squares_point(pulled, linear, 1.0), sqrt(len(projections) / total)
+    count_from(origin, factor, views)
+    return centers, views, (origin[0], origin[1], origin[2], factor / size)
+
+
+def center_views(
+    projections: Array, size: float, centers: Array, views: Array
+) -> tuple[Symmetric, Vector]:
+    """Count the pixels of all views from their image centers.
+
+    Returns:
+        B and b of the sum of the squared distances from all optical axes: an axis has the equations
+        of the pixel (0, 0).
+    """
     hessian, linear = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0)
     for v in range(len(projections)):
         if largest_entry(projections[v]) < 0:
             views[v], centers[v] = 0.0, nan
             continue
         center_view(projections[v], size, centers[v], views[v])
-        # The distance from the optical axis is that of the equations of the pixel (0, 0).
         _, across, down = view_of(views, v)
         squares, products = normal_terms(across, down)
         hessian, linear = add_symmetric(hessian, squares, 1.0), add_scaled(linear, products, 1.0)
-    total = trace(hessian)
-    if total == 0.0:
-        return centers, views, (0.0, 0.0, 0.0, 1.0 / size)
-    pulled = subtract_from_diagonal(hessian, -ORIGIN_PULL * total)
-    origin = least_squares_point(pulled, linear, 1.0)
-    factor = sqrt(len(projections) / total)
-    for v in range(len(projections)):
+    return hessian, linear
+
+
+def count_from(origin: Vector, factor: float, views: Array) -> None:
+    """Make the rows of all views those for points counted from an origin, times a factor."""
+    for v in range(len(views)):
         for k in range(3):
-            a, b, c, d = row4(views[v, k])
-            d += dot((a, b, c), origin)
-            put_row4(views[v, k], (a * factor, b * factor, c * factor, d * factor))
-    return centers, views, (origin[0], origin[1], origin[2], factor / size)
+            put_row4(views[v, k], about_origin(row4(views[v, k]), origin, factor))
 
 
 def largest_entry(projection: Array) -> float:

@@ -218,7 +218,6 @@ def differentiate(
     sums = np.zeros((count if len(of_rig) > 0 else 0, 3, 4))
     # The points before each step and after the last; the sightings as loaded; their gradient.
     history, loaded, back = np.empty((steps + 2, 3 * LANES)), image.copy(), image.copy()
-    points = rows[START * LANES : (START + 3) * LANES]
     for start in range(begin, last, chunk):
         prepare_metric_rig(rigs, start // per_frame, rig)
         sums[:] = 0.0
@@ -228,24 +227,27 @@ def differentiate(
             load(image, rows, sightings, rig.centers, first, n)
             loaded[:], back[:] = image, 0.0
             start_at_origin(image, trust, rows, rig, given, n)
-            for step in range(steps + 1):
-                history[step] = points
-                reweighted_step(image, trust, rows, rig.views, step > 0, n)
-            history[steps + 1] = points
+            record_steps(image, trust, rows, rig.views, history, n)
             load_upstream(rows, of_points, per_frame, first, 0, n)
             leave_out_not_found(rows, n)
             for step in range(steps, -1, -1):
-                points[:] = history[step]
-                divide_weights(image, trust, rows, rig.views, step > 0, n)
-                points[:] = history[step + 1]
-                step_back(image, rows, rig, sums, n)
-                points[:] = history[step]
-                add_gradients(image, trust, rows, rig, step > 0, (back, sums), n)
+                step_back(image, trust, rows, rig, step, history, (back, sums), n)
                 image[:] = loaded
             store(back, of_pixels, of_weights, (first, per_frame, count), 0, n)
         if len(of_rig) > 0:
             undo_scale(rigs[min(start // per_frame, len(rigs) - 1)], sums)
             of_rig[start // chunk] += sums
+
+
+def record_steps(
+    image: Array, trust: Array, rows: Array, views: Array, history: Array, n: int
+) -> None:
+    """Take all steps; write down the points before each and after the last."""
+    points = rows[START * LANES : (START + 3) * LANES]
+    for step in range(len(history) - 1):
+        history[step] = points
+        reweighted_step(image, trust, rows, views, step > 0, n)
+    history[len(history) - 1] = points
 
 
 def leave_out_not_found(rows: Array, n: int) -> None:
@@ -257,7 +259,27 @@ def leave_out_not_found(rows: Array, n: int) -> None:
             rows[(UPSTREAM + k) * LANES + i] = where(known, back, 0.0)
 
 
-def step_back(image: Array, rows: Array, rig: MetricRig, sums: Array, n: int) -> None:
+def step_back(
+    image: Array,
+    trust: Array,
+    rows: Array,
+    rig: MetricRig,
+    step: int,
+    history: Array,
+    gradients: tuple[Array, Array],
+    n: int,
+) -> None:
+    """Add the gradient of one step, and make the upstream gradient that of the points before it."""
+    points = rows[START * LANES : (START + 3) * LANES]
+    points[:] = history[step]
+    divide_weights(image, trust, rows, rig.views, step > 0, n)
+    points[:] = history[step + 1]
+    differentiate_step(image, rows, rig, gradients[1], n)
+    points[:] = history[step]
+    add_gradients(image, trust, rows, rig, step > 0, gradients, n)
+
+
+def differentiate_step(image: Array, rows: Array, rig: MetricRig, sums: Array, n: int) -> None:
     """Replace the image by the gradient of one step, whose weights and points are loaded.
 
     Where the step did not move the point, the upstream gradient passes on as it is.
