@@ -282,6 +282,9 @@ def from_colmap(
         >>> torch.allclose(back.projections, ring.projections, atol=1e-3)
         True
     """
+    is_colmap = isinstance(colmap, ColmapCameras)
+    if not is_colmap:
+        raise ValueError(f"`colmap` must be ColmapCameras, got {type(colmap).__name__}")
     names = COLMAP_PARAMETERS.get(colmap.model)
     if names is None:
         known = ", ".join(COLMAP_PARAMETERS)
@@ -344,6 +347,8 @@ def from_kornia(arguments: KorniaCameras) -> Cameras:
         >>> from_kornia(to_kornia(ring)) == ring
         True
     """
+    if not isinstance(arguments, tuple) or len(arguments) != len(KorniaCameras._fields):
+        raise ValueError(f"`arguments` must be KorniaCameras, got {type(arguments).__name__}")
     intrinsics, extrinsics, height, width = arguments
     require_trailing_shape("intrinsics", intrinsics, "views", 4, 4)
     size = torch.stack([width, height], dim=-1).long()

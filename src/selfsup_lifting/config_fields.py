@@ -49,7 +49,10 @@ def require_bounds(
     least: float | int = -LARGEST,
     most: float | int = LARGEST,
 ) -> None:
-    """Raise a ValueError that names the setting if its value is out of bounds or NaN."""
+    """Raise a ValueError that names the setting if its value is no number, or out of bounds."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number:
+        raise ValueError(f"setting `{name}` must be a number, got {value!r}")
     if above is not None and not value > above:
         raise ValueError(f"setting `{name}` must be above {above}, got {value}")
     if not value >= least:

@@ -19,7 +19,7 @@ from selfsup_lifting.gltf_file import write_gltf
 from selfsup_lifting.mapped import release_pages
 from selfsup_lifting.npz_file import write_npz
 from selfsup_lifting.point_quality import PointQuality
-from selfsup_lifting.recording import PART_FRAMES
+from selfsup_lifting.recording import PART_FRAMES, require_fps, require_kind
 from selfsup_lifting.safe_text import for_spreadsheet, on_one_line
 from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.upright import UPRIGHT, y_up
@@ -115,6 +115,9 @@ def save_tracks(  # noqa: PLR0913 - what a file says about its tracks
     """
     path = Path(path)
     require_writable(path, overwrite=overwrite)
+    require_kind("tracks", tracks, Tensor)
+    require_kind("skeleton", skeleton, Skeleton)
+    require_fps(fps)
     if coordinates not in AXES:
         raise ValueError(f"`coordinates` must be one of {', '.join(AXES)}, got {coordinates!r}")
     if up not in UPRIGHT:

@@ -114,15 +114,12 @@ class Recording:
         require_kind("keypoints", self.keypoints, Tensor)
         require_kind("skeleton", self.skeleton, Skeleton)
         require_kind("cameras", self.cameras, Cameras)
-        require_kind("fps", self.fps, int | float)
+        require_fps(self.fps)
         frames, joints = self.keypoints.shape[0], len(self.skeleton.joints)
         _require_shape("keypoints", self.keypoints, (frames, self.cameras.views, joints, 2))
         _require_shape("confidence", self.confidence, (frames, self.cameras.views, joints))
         if self.truth is not None:
             _require_shape("truth", self.truth, (frames, joints, 3))
-        if not LOWEST_FPS <= self.fps <= HIGHEST_FPS:
-            limits = f"{LOWEST_FPS:g} to {HIGHEST_FPS:g}"
-            raise ValueError(f"`fps` must be {limits} frames per second, got {self.fps}")
 
     @property
     def frame_count(self) -> int:
@@ -362,6 +359,14 @@ def require_kind(name: str, value: object, kind: type | UnionType) -> None:
         return
     wanted = kind.__name__ if isinstance(kind, type) else str(kind)
     raise ValueError(f"`{name}` must be {wanted}, got {type(value).__name__}")
+
+
+def require_fps(fps: float | int) -> None:
+    """Refuse what is no frame rate of any camera."""
+    require_kind("fps", fps, int | float)
+    if not LOWEST_FPS <= fps <= HIGHEST_FPS:
+        limits = f"{LOWEST_FPS:g} to {HIGHEST_FPS:g}"
+        raise ValueError(f"`fps` must be {limits} frames per second, got {fps}")
 
 
 def _require_shape(name: str, tensor: Tensor, expected: tuple[int, ...]) -> None:

@@ -202,3 +202,11 @@ def test_a_model_that_colmap_has_and_we_have_not_is_reported() -> None:
     zero: Tensor = torch.zeros(1, 4)
     with pytest.raises(ValueError, match=r"`model` must be one of SIMPLE_PINHOLE, .*, got 'FOV'"):
         from_colmap(ColmapCameras("FOV", zero, zero, torch.zeros(1, 3)))
+
+
+@pytest.mark.rejects
+def test_cameras_of_another_program_are_named() -> None:
+    with pytest.raises(ValueError, match="`colmap` must be ColmapCameras, got dict"):
+        from_colmap({"model": "PINHOLE"})  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="`arguments` must be KorniaCameras, got Tensor"):
+        from_kornia(torch.eye(4))  # type: ignore[arg-type]

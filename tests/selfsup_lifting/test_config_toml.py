@@ -119,3 +119,10 @@ def test_data_on_another_drive_are_named_without_their_folder(
     text = as_toml(Config(data=(str(tmp_path / "walk.npz"),)), tmp_path / "run")
     assert 'data = [\n    "walk.npz",\n]' in text
     assert str(tmp_path) not in text
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("given", ["5", True, [5]])
+def test_a_setting_that_is_no_number_is_refused_in_python(given: object) -> None:
+    with pytest.raises(ValueError, match=r"setting `epochs` must be a number, got .*"):
+        Config(epochs=given)  # type: ignore[arg-type]

@@ -1,6 +1,7 @@
 """Laws of exported tracks."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
+from selfsup_lifting import export
 from selfsup_lifting.export import save_tracks
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.read_settings import ReadSettings
@@ -173,15 +175,34 @@ def test_an_existing_file_is_replaced_when_asked(tmp_path: Path) -> None:
 
 
 @pytest.mark.rejects
-def test_a_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError):
+def test_a_failed_write_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, *_: object) -> None:
+        path.write_text("half of it")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(export, "_WRITERS", {".csv": fail})
+    with pytest.raises(OSError, match="no space left"):
         save_tracks(
             tmp_path / "x.csv",
             Scene().truth(),
             skeleton=SKELETONS["h36m17"],
-            fps=0.0,
+            fps=1.0,
             coordinates="root",
         )
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.rejects
+def test_no_frame_rate_and_no_array_of_tracks_is_refused(tmp_path: Path) -> None:
+    save = partial(
+        save_tracks, tmp_path / "x.csv", skeleton=SKELETONS["h36m17"], coordinates="root"
+    )
+    with pytest.raises(ValueError, match=r"`fps` must be .* frames per second, got 0"):
+        save(Scene().truth(), fps=0)
+    with pytest.raises(ValueError, match="`tracks` must be Tensor, got ndarray"):
+        save(Scene().truth().numpy(), fps=1.0)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
 
 

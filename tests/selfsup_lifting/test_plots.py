@@ -222,3 +222,8 @@ def test_a_skeleton_in_space_needs_a_tensor_and_axes_in_space() -> None:
         draw_skeleton(Figure().add_subplot(), points, body)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="`points` must be Tensor, got ndarray"):
         draw_skeleton(Figure().add_subplot(projection="3d"), points.numpy(), body)
+    rig = ring_of_cameras(2, radius=4.0, height=1.0)
+    with pytest.raises(ValueError, match="`points` must be Tensor, got ndarray"):
+        draw_rig_from_above(Figure().add_subplot(), rig, points=points.numpy())
+    with pytest.raises(ValueError, match="`cameras` must be Cameras, got Tensor"):
+        draw_rig_from_above(Figure().add_subplot(), rig.projections, points=points)  # type: ignore[arg-type]

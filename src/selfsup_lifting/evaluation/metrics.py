@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom import align_similarity
+from selfsup_lifting.recording import require_kind
 from selfsup_lifting.skeleton.skeletons import root_position
 from selfsup_lifting.training.ellipsoids import CHI_SQUARED, squared_distances
 
@@ -150,6 +151,7 @@ def pck(
     Reference:
         Mehta et al., Monocular 3D Human Pose Estimation In The Wild, 3DV 2017.
     """
+    require_kind("errors", errors, Tensor)
     known = errors.isfinite()
     return ((errors < threshold) & known).sum(dim=-1) / known.sum(dim=-1)
 

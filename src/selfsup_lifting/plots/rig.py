@@ -154,10 +154,11 @@ def _draw_plane(
     plane: Sequence[int],
     title: str,
 ) -> "Axes":
+    require_kind("cameras", cameras, Cameras)
     if points is not None:
+        require_kind("points", points, Tensor)
         known = z_up(points[points.isfinite().all(dim=-1)], up)
         axes.plot(*known[:, plane].T.tolist(), ".", color=GRAY, markersize=2, label="subject")
-    require_kind("cameras", cameras, Cameras)
     corners = z_up(frustums(cameras, frustum_depth(cameras)), up)[..., plane]
     for view, name in enumerate(cameras.names):
         axes.plot(*corners[view, list(OUTLINE)].T.tolist(), color=series_color(view), label=name)
