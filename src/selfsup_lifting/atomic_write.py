@@ -14,9 +14,9 @@ from pathlib import Path
 COMMIT_FILE = "checkpoint.json"
 # The page about a training, which is written after its last checkpoint.
 REPORT_FILE = "report.html"
-# `https:/host/file`, as `Path` writes it, `C:\\file` and `~/file`.
 # `a.csv,b.trc`: the end of a file's name before a comma.
 _SEVERAL = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}[,;]")
+# `https:/host/file`, as `Path` writes it, `C:\\file` and `~/file`.
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|[A-Za-z]:\\|~[^/]*(/|$)")
 
 

@@ -39,8 +39,9 @@ from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton
 
 NAME = "MediaPipe"
 PEOPLE = ("pose_landmarks", "poseLandmarks", "landmarks")
-# Of what an application wrote beside the landmarks, in any unit.
+# What an application wrote beside the landmarks, in any unit; nothing is later than `LATEST`.
 TIMES = ("timestamp_ms", "timestampMs", "timestamp", "time")
+LATEST = 1e18
 FRAME = ("frame", "frame_index", "frameIndex")
 MARKS = tuple(json.dumps(name) for name in PEOPLE)
 # MediaPipe guesses points outside of the picture, but not so far [picture widths].
@@ -60,7 +61,7 @@ def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     if isinstance(content, dict) and "frames" in content:
         content, place = content["frames"], place.at("frames")
     elif isinstance(content, dict) and content and all(map(str.isdecimal, content)):
-        content = [{"frame": int(key), **(content[key] or {})} for key in content]
+        content = [_numbered(int(key), entry) for key, entry in content.items()]
     elif isinstance(content, dict) and not {*PEOPLE} & {*content}:
         raise place.expected("a list of frames, or an object with `frames`", sorted(content))
     entries = [content] if isinstance(content, dict) else list_at(place, content)
@@ -92,6 +93,12 @@ def _frame(place: Place, at: int, entry: object) -> tuple[int, list[Float[Tensor
     return frame, [_person(place.at(at), one) for at, one in enumerate(list_at(place, people))]
 
 
+def _numbered(frame: int, entry: object) -> dict[str, object]:
+    """Return the entry of a frame that stands under its number: an object, or the landmarks."""
+    fields = entry if isinstance(entry, dict) else {PEOPLE[0]: entry or []}
+    return {"frame": frame, **fields}
+
+
 def _seconds(entries: Mapping[int, object]) -> dict[int, float]:
     """Return the time of each frame [s], NaN if unknown; steps above 1 are milliseconds."""
     times = {frame: _time(entry) for frame, entry in entries.items()}
@@ -103,7 +110,8 @@ def _seconds(entries: Mapping[int, object]) -> dict[int, float]:
 def _time(entry: object) -> float:
     fields = entry if isinstance(entry, dict) else {}
     times = (fields.get(name) for name in TIMES)
-    return next((float(one) for one in times if isinstance(one, int | float)), nan)
+    known = (one for one in times if isinstance(one, int | float) and abs(one) < LATEST)
+    return next((float(one) for one in known), nan)
 
 
 def _is_one_person(people: object) -> bool:

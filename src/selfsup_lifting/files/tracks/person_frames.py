@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import isnan
+from math import isfinite
 from pathlib import Path
 from statistics import median
 
@@ -194,7 +194,7 @@ def note_on_lost_frames(path: Path, camera: str, times: Mapping[int, float]) -> 
     Yields:
         The note.
     """
-    timed = sorted((frame, time) for frame, time in times.items() if not isnan(time))
+    timed = sorted((frame, time) for frame, time in times.items() if isfinite(time))
     steps = [
         ((later - time) / (after - frame), frame)
         for (frame, time), (after, later) in pairwise(timed)

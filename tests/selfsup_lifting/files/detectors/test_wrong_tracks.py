@@ -273,3 +273,9 @@ def test_times_of_mediapipe_that_jump_are_named(tmp_path: Path) -> None:
     numbered = {str(frame): {"landmarks": [person]} for frame in (3, 4)}
     view = read(tmp_path, "b.json", json.dumps(numbered))
     assert (view.first_frame, view.confidence.shape[0]) == (3, 2)
+    numbered = {"0": {"landmarks": [person]}, "1": person, "2": None}
+    view = read(tmp_path, "c.json", json.dumps(numbered))
+    assert view.confidence[:, 0, 0].bool().tolist() == [True, True, False]
+    times = (0, 10**400, 1, 2, 3)
+    endless = [{"time": time, "landmarks": [person]} for time in times]
+    assert not read(tmp_path, "d.json", json.dumps(endless)).notes
