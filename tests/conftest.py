@@ -23,13 +23,15 @@ SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 # The fixtures of the folders in it.
 RECORDED = {"capture_folder", "mocap_folder", "webcam_folder", "operating_room_folder"}
 
+ENGINES = Path(__file__).parent / "multiview_geom" / "kernels"
+
 
 @pytest.hookimpl(trylast=True)  # after -m and -k
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """In the shape-checked run, leave out what calls the same functions once more.
 
-    These are long recordings, all parameters of a test but the first ones, and the loops and
-    kernels of an engine, which are compiled without annotations. A case of the contract is another
+    These are long recordings, all parameters of a test but the first ones, and the tests of the
+    engines, which compile functions without their annotations. A case of the contract is another
     function, so each is kept.
     """
     if PROFILE != "shapes":
@@ -37,9 +39,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     first: dict[tuple[object, ...], pytest.Item] = {}
     for item in items:
         if isinstance(item, pytest.Function) and RECORDED.isdisjoint(item.fixturenames):
-            params = item.callspec.params if hasattr(item, "callspec") else {}
-            if "engine" not in params:
-                first.setdefault((item.path, item.originalname, params.get("case")), item)
+            case = item.callspec.params.get("case") if hasattr(item, "callspec") else None
+            if ENGINES not in item.path.parents:
+                first.setdefault((item.path, item.originalname, case), item)
     kept = set(first.values())
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = [item for item in items if item in kept]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from multiview_geom import Cameras, ring_of_cameras, save_cameras
+from multiview_geom.camera_files import format_of_suffix
 from selfsup_lifting import calibration
 from selfsup_lifting.calibration import Rig, load_rig
 from selfsup_lifting.files import ReadError, read_recordings
@@ -130,6 +131,9 @@ def test_a_camera_that_could_not_take_a_picture_is_refused(
 ) -> None:
     cameras = replace(ring(8.0), names=("cam_1", "cam_2"))
     cameras.intrinsics[1, row] = torch.tensor(wrong, dtype=torch.float64)
-    save_cameras(tmp_path / "calib.toml", cameras)
+    written = format_of_suffix(tmp_path / "calib.toml")
+    assert written is not None
+    assert written.write is not None
+    written.write(tmp_path / "calib.toml", cameras, "S1")  # save_cameras refuses some of them
     with pytest.raises(ReadError, match=rf"calib\.toml{sentence}"):
         load_rig(tmp_path / "calib.toml")

@@ -15,7 +15,13 @@ from multiview_geom.camera_files import CAMERA_FORMATS
 from selfsup_lifting.calibration import calibration_file
 from selfsup_lifting.files import native
 from selfsup_lifting.files.datasets import human36m, humaneva, mpi_inf_3dhp
-from selfsup_lifting.files.other_kinds import LAYOUT, UNKNOWN, format_of, named_with_format
+from selfsup_lifting.files.other_kinds import (
+    LAYOUT,
+    PICKLE,
+    UNKNOWN,
+    format_of,
+    named_with_format,
+)
 from selfsup_lifting.files.sessions import capture, detections
 from selfsup_lifting.files.sessions.layout import unrecognized_tracks
 from selfsup_lifting.gap_filling import fill_gaps
@@ -150,7 +156,8 @@ def _find_reader(source: str) -> tuple[Reader, Path]:
     damaged, rig, kind = _damaged_calibration(path), _calibration_of(path), format_of(path)
     if damaged is not None and (kind == UNKNOWN or LAYOUT in kind):  # any table may be a rig's
         raise UnrecognizedError(str(damaged))
-    if isinstance(rig, Exception) and kind != UNKNOWN:
+    # What is wrong with a pickle, its reading as a calibration says.
+    if isinstance(rig, Exception) and kind != UNKNOWN and PICKLE not in kind:
         raise UnrecognizedError(f"{path}: {kind}{_videos(path)}")
     raise UnrecognizedError(
         f"{path}: no reader recognizes it; if it has 2D detections, name their kind, such as "
