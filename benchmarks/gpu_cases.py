@@ -57,12 +57,12 @@ class Case:
     def measurements(self, *, quick: bool) -> list[tuple[int, torch.dtype, str]]:
         """Return how many points of which dtype it is measured with, and the modes.
 
-        A rehearsal, which is interpreted, differentiates only what is compiled too.
+        A rehearsal, which is interpreted, differentiates and compiles only what has a peer.
         """
         small, headline, large = SIZES
         sizes = [(small, torch.float32), (headline, torch.float32), (headline, torch.float64)]
         sizes += [(large, torch.float32)] if self.large else []
-        wanted = self.differentiated and (self.compiled or not quick)
+        wanted = self.differentiated and (self.peer is not None or not quick)
         modes = MODES if wanted else ["forward"]
         return [
             (*size, mode)
@@ -226,7 +226,7 @@ def _of_mode(
         backend = "aot_eager" if asked.quick else "inductor"
         compiled = torch.compile(case.function, fullgraph=True, backend=backend)
         headline = dtype == torch.float32 and points == SIZES[1]
-        wanted = mode == "forward" if asked.quick else headline
+        wanted = case.peer is not None and mode == "forward" if asked.quick else headline
         solvers += [("ours", compiled, True)] if case.compiled and wanted else []
         solvers += [("torch", case.peer, False)]
     for name, solver, fused in solvers:
