@@ -95,7 +95,7 @@ def _kind_of_archive(path: Path) -> str:
     if not is_zipfile(path):
         return "a NumPy archive that is cut off or damaged"
     if path.name.startswith("data_3d_"):
-        return "the 3D truth of a dataset; its 2D poses, data_2d_*.npz, are lacking beside it"
+        return "the 3D truth of a dataset; its 2D poses, data_2d_*.npz, are not beside it"
     return ""
 
 

@@ -29,7 +29,7 @@ from multiview_geom._kernels.numba_primitives import (
     symmetric_at,
     vector_at,
 )
-from multiview_geom._kernels.triangulation.algebra import (
+from multiview_geom._kernels.triangulation.algebra_reweighted import (
     depth_gradient,
     inverse_square,
     inverse_times,

@@ -18,7 +18,7 @@ from multiview_geom._kernels.numba_primitives import (
     put_vector,
     vector_at,
 )
-from multiview_geom._kernels.triangulation.algebra import (
+from multiview_geom._kernels.triangulation.algebra_reweighted import (
     agreement,
     midpoint,
     ray_through,

@@ -169,6 +169,13 @@ def lanes_of(sizes: Sizes) -> tuple[Lanes, Lanes, Lanes, Lanes]:
     return item, inside, item // per_frame, item % per_frame
 
 
+def lanes_in_chunk(number: Lanes, chunk: int, first: int, count: int) -> tuple[Lanes, Lanes]:
+    """Return items of a chunk from its `first` on, and which there are; past the end the last."""
+    lane = first + tl.arange(0, LANES)
+    item = number * chunk + lane
+    return tl.minimum(item, count - 1), (lane < chunk) & (item < count)
+
+
 def places(strides: Strides, frame: Lanes, point: Lanes) -> tuple[Lanes, Lanes]:
     """Return where each lane finds its pixels and weights in the first view."""
     return frame * strides[0] + point * strides[2], frame * strides[4] + point * strides[6]

@@ -30,6 +30,7 @@ from multiview_geom._kernels.triangulation.cuda_blocks import (
     Inputs,
     Sightings,
     Sizes,
+    lanes_in_chunk,
     lanes_of,
     largest_weight,
     load_row,
@@ -138,10 +139,7 @@ def differentiate_rigs(
     nothing = zero, zero, zero, zero
     of_across, of_down, of_depth = nothing, nothing, nothing
     for first in range(0, step, LANES):
-        lane = first + tl.arange(0, LANES)
-        item = number * step + lane
-        inside = (lane < step) & (item < count)
-        item = tl.minimum(item, count - 1)
+        item, inside = lanes_in_chunk(number, step, first, count)
         at = places(strides, item // per_frame, item % per_frame)
         seen = rig, views, images, strides, at
         u, v, w, _, rows, center = sighting(seen, view, largest_weight(seen, zero))

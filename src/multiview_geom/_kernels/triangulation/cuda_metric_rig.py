@@ -10,7 +10,11 @@ from typing import Any, TypeAlias
 import triton.language as tl
 
 from multiview_geom._kernels.algebra import Row, Vector, add_scaled, cross, dot, scale
-from multiview_geom._kernels.triangulation.algebra import agreement, is_fixed
+from multiview_geom._kernels.triangulation.algebra_reweighted import (
+    agreement,
+    homogeneous,
+    is_fixed,
+)
 from multiview_geom._kernels.triangulation.cuda_blocks import (
     ORIGIN,
     VIEW,
@@ -110,8 +114,7 @@ def fixed_by(seen: Metric, unit: Lanes, point: Vector, limit: Limit, given: floa
         u, v, w, _, rows, _ = sighting(seen[0], view, unit)
         sees = w > 0
         if limit is not None:
-            x = point[0], point[1], point[2], 1.0
-            sees = sees & agreement(u, v, rows, x, limit)[1]
+            sees = sees & agreement(u, v, rows, homogeneous(point), limit)[1]
         one = tl.where(sees, 1.0, 0.0)
         place = vector_of(seen[1], view, CENTER)
         center = add_scaled(place, origin, 1)

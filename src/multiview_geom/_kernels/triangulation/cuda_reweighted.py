@@ -8,7 +8,6 @@ from typing import TypeAlias
 import triton.language as tl
 
 from multiview_geom._kernels.algebra import (
-    Row,
     Symmetric,
     Vector,
     add_scaled,
@@ -18,23 +17,27 @@ from multiview_geom._kernels.algebra import (
     scale,
 )
 from multiview_geom._kernels.triangulation.algebra import (
-    agreement,
     apply_transpose,
-    depth_gradient,
     equations,
     from_world,
-    inverse_square,
-    inverse_times,
     normal_terms,
     residuals_and_depth,
     sighting_gradient,
     view_gradient,
+)
+from multiview_geom._kernels.triangulation.algebra_reweighted import (
+    agreement,
+    depth_gradient,
+    homogeneous,
+    inverse_square,
+    inverse_times,
 )
 from multiview_geom._kernels.triangulation.cuda_blocks import (
     LANES,
     VIEW,
     Inputs,
     Sizes,
+    lanes_in_chunk,
     lanes_of,
     largest_weight,
     origin_of,
@@ -121,11 +124,6 @@ def equations_at(
     return hessian, gradient
 
 
-def homogeneous(point: Vector) -> Row:
-    """Append a one."""
-    return point[0], point[1], point[2], 1.0
-
-
 def differentiate_reweighted(
     given: Inputs,
     found: Found,
@@ -202,10 +200,7 @@ def differentiate_metric_rigs(
     nothing = zero, zero, zero, zero
     of_across, of_down, of_depth = nothing, nothing, nothing
     for first in range(0, chunk, LANES):
-        lane = first + tl.arange(0, LANES)
-        item = number * chunk + lane
-        inside = (lane < chunk) & (item < count)
-        item = tl.minimum(item, count - 1)
+        item, inside = lanes_in_chunk(number, chunk, first, count)
         at = places(strides, item // per_frame, item % per_frame)
         seen = rig, views, images, strides, at
         u, v, w, _, rows, center = sighting(seen, view, largest_weight(seen, zero))

@@ -8,8 +8,9 @@ from typing import TypeAlias
 import triton.language as tl
 
 from multiview_geom._kernels.algebra import Vector, add_scaled
-from multiview_geom._kernels.triangulation.algebra import (
+from multiview_geom._kernels.triangulation.algebra_reweighted import (
     agreement,
+    homogeneous,
     inverse_times,
     midpoint,
     ray_through,
@@ -31,7 +32,7 @@ from multiview_geom._kernels.triangulation.cuda_metric_rig import (
     unit_of,
     vector_of,
 )
-from multiview_geom._kernels.triangulation.cuda_reweighted import equations_at, homogeneous
+from multiview_geom._kernels.triangulation.cuda_reweighted import equations_at
 from multiview_geom._kernels.triton_primitives import Lanes, Pointer, choose
 
 Settings: TypeAlias = tuple[tuple[float, float], int, float]
