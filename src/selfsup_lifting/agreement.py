@@ -5,7 +5,7 @@ camera that was moved or is late, lens distortion that was removed already. The 
 the lowest reprojection error is reported if little of the error is left.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, permutations
 
@@ -19,6 +19,7 @@ from multiview_geom import (
     point_depths,
     rigid_transform,
     triangulate_dlt,
+    triangulate_dlt_svd,
 )
 from selfsup_lifting.moved_camera import moved_camera
 from selfsup_lifting.recording import Recording
@@ -119,7 +120,7 @@ def camera_agreement(recording: Recording, *, thorough: bool = False) -> Agreeme
     if recording.cameras.views < 2:  # noqa: PLR2004 - one camera agrees with itself
         return None
     sample = sampled(recording)
-    median = _median_error(sample)
+    median = _median_error(sample, triangulate_dlt_svd)
     if not median < torch.inf:
         return None
     found = Agreement(median, median / _subject_size(sample))
@@ -179,7 +180,7 @@ def _trials(recording: Recording, sample: Recording) -> Iterator[tuple[float, st
     rigs = [(replace(sample.cameras, camera_from_world=one), cause) for one, cause in _poses(pose)]
     poses = [(_median_error(replace(sample, cameras=rig)), cause) for rig, cause in rigs]
     # Exchanged cameras of a symmetric rig may explain mirrored axes too, but not points behind.
-    is_behind = _is_behind(sample)
+    is_behind = is_mostly_behind(sample)
     yield from poses if is_behind else ()
     for order, cause in _exchanges(names):
         yield _median_error(_exchanged(sample, order)), cause
@@ -243,9 +244,9 @@ def _poses(
     yield rigid_transform(R.mT, center), "the rotations are transposed"
 
 
-def _is_behind(sample: Recording) -> bool:
+def is_mostly_behind(sample: Recording) -> bool:
     """Return whether most points are behind the cameras that detected them."""
-    points = triangulate_dlt(sample.cameras.projections, ideal_pixels(sample))
+    points = triangulate_dlt_svd(sample.cameras.projections, ideal_pixels(sample))
     depths = point_depths(sample.cameras.projections, points)
     seen = depths[depths.isfinite() & (sample.confidence > 0)]
     return len(seen) > 0 and bool(seen.median() < 0)
@@ -351,8 +352,15 @@ def ideal_pixels(recording: Recording) -> Float[Tensor, "frames views joints 2"]
     return torch.where(ideal.valid[..., None], ideal.pixels, torch.nan)
 
 
-def _median_error(recording: Recording) -> float:
-    points = triangulate_dlt(recording.cameras.projections, ideal_pixels(recording))
+def _median_error(
+    recording: Recording, triangulate: Callable[[Tensor, Tensor], Tensor] = triangulate_dlt
+) -> float:
+    """Return the median reprojection error [px].
+
+    Cameras that agree are tried once, by the singular value decomposition of PyTorch, since the
+    loops of `triangulate_dlt` are compiled for many seconds at their first use.
+    """
+    points = triangulate(recording.cameras.projections, ideal_pixels(recording))
     error = reprojection_errors(recording, points)
     known = error[error.isfinite()]
     return float(known.median()) if len(known) else torch.inf

@@ -9,8 +9,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multiview_geom import CameraIssueKind, check_cameras, world_to_camera
-from selfsup_lifting.agreement import LARGEST_SHARE, ROUND_OFF_PX, Agreement, odd_camera
+from multiview_geom import CameraIssueKind, check_cameras
+from selfsup_lifting.agreement import (
+    LARGEST_SHARE,
+    ROUND_OFF_PX,
+    Agreement,
+    is_mostly_behind,
+    odd_camera,
+    sampled,
+)
 from selfsup_lifting.config import Method, TriangulationSettings
 from selfsup_lifting.evaluation.detection_counts import DetectionCounts, count_detections
 from selfsup_lifting.evaluation.subject_size import PERSON_SIZE_M, diagonal, is_person
@@ -33,7 +40,7 @@ MOST_BEYOND = 0.1
 # Usual limits of the size of a subject that is no person [m].
 SUBJECT_SIZE_M = (0.02, 5.0)
 # Without the removal of outliers, which would hide what is wrong.
-PLAIN = TriangulationSettings(method=Method.DLT)
+PLAIN = TriangulationSettings(method=Method.ITERATIVE)
 # So much larger than the median of all frames is the error of a frame in which something is
 # wrong, and so many of them are no accident.
 MUCH_LARGER, LEAST_WRONG_SHARE = 3.0, 0.1
@@ -165,7 +172,7 @@ def warnings_about_geometry(recording: Recording, agreement: Agreement | None) -
     some = _some_frames(recording)
     points = triangulate_recording(some, PLAIN).points
     warnings = _warnings_about_size(recording, diagonal(points))
-    if _share_behind(some, points) > LEAST_SEEN_SHARE:
+    if is_mostly_behind(sampled(recording)):
         warnings.append(
             f"{recording.name}: most points are behind a camera that detected them; are the "
             "extrinsics inverted?"
@@ -216,13 +223,6 @@ def _warnings_about_size(recording: Recording, size: float) -> list[str]:
         f"{recording.name}: the {subject} is {size:.3g} m across, {usual}, or its lengths are in "
         "another unit: --unit names it"
     ]
-
-
-def _share_behind(recording: Recording, points: Float[Tensor, "frames joints 3"]) -> float:
-    depths = world_to_camera(recording.cameras.camera_from_world, points)[..., 2]
-    seen = recording.keypoints.isfinite().all(dim=-1)
-    known = depths[seen & depths.isfinite()]
-    return float((known < 0).float().mean()) if len(known) else 0.0
 
 
 def _some_frames(recording: Recording) -> Recording:

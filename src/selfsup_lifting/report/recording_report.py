@@ -132,7 +132,7 @@ def agreement_parts(recording: Recording) -> Iterator[str]:
         yield residual_figures(some, residuals)
         return
     result = reconstruct(some, PLAIN)
-    yield paragraph("The joints are triangulated linearly, and no outlier is removed.", "note")
+    yield paragraph("Joints are triangulated from all detections; no outlier is removed.", "note")
     yield rig_of(some, result.points)
     yield residual_figures(some, result.residuals)
     yield from _frames(some, result)
