@@ -10,8 +10,13 @@ HALF_PRECISION = (torch.float16, torch.bfloat16)
 
 
 def require_tensor(name: str, value: object) -> None:
-    """Refuse NumPy arrays, cameras and whatever else is not a tensor, and say what to pass."""
+    """Refuse NumPy arrays, cameras, sparse and nested tensors, and say what to pass."""
     if isinstance(value, Tensor):
+        if value.layout is not torch.strided or value.is_nested:
+            got = "a nested one: fill it with NaN by torch.nested.to_padded_tensor"
+            if not value.is_nested:
+                got = f"one of layout {value.layout}: convert it with .to_dense()"
+            raise ValueError(f"`{name}` must be a dense tensor, got {got}")
         return
     got = type(value).__name__
     if hasattr(value, "projections"):

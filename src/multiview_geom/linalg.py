@@ -6,7 +6,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom._kernels.rotation.autograd import smallest_eigenvector as _smallest_eigenvector
-from multiview_geom._validation import for_computation, require_floating, require_trailing_shape
+from multiview_geom._validation import (
+    for_computation,
+    require_floating,
+    require_tensor,
+    require_trailing_shape,
+)
 
 
 def smallest_eigenvector(symmetric: Float[Tensor, "*batch d d"]) -> Float[Tensor, "*batch d"]:
@@ -35,6 +40,7 @@ def smallest_eigenvector(symmetric: Float[Tensor, "*batch d d"]) -> Float[Tensor
         >>> smallest_eigenvector(torch.tensor([3.0, 1.0, 2.0]).diag()).round(decimals=4) + 0.0
         tensor([0., 1., 0.])
     """
+    require_tensor("symmetric", symmetric)
     size = symmetric.shape[-1] if symmetric.ndim else 0
     require_trailing_shape("symmetric", symmetric, *(2 * (min(max(size, 3), 4),)))
     require_floating(symmetric=symmetric)

@@ -407,12 +407,22 @@ EXEMPT = {
     "ring_of_cameras": "takes numbers, not tensors",
 }
 
+
+def _nested(argument: Tensor) -> Tensor:
+    return torch.nested.as_nested_tensor([argument, argument], layout=torch.jagged)
+
+
 WRONG: dict[str, tuple[Callable[[Tensor], object], str]] = {
     "NumPy": (Tensor.numpy, "`{}` must be a tensor, got numpy.ndarray: convert it"),
+    "sparse": (Tensor.to_sparse, "`{}` must be a dense tensor, got one of layout torch.sparse_coo"),
+    "nested": (_nested, "`{}` must be a dense tensor, got a nested one: fill it with NaN by"),
     "integers": (Tensor.long, "`{}` must have (a floating dtype|the dtype of)"),
     "no axes": (lambda argument: argument.new_zeros(()), "`{}` must have shape"),
 }
-NOT_WRONG = {("scale", "no axes"), ("symmetric", "integers"), ("symmetric", "no axes")}
+NOT_WRONG = {
+    *(("scale", wrong) for wrong in ("no axes", "nested")),
+    *(("symmetric", wrong) for wrong in ("integers", "no axes")),
+}
 """A scale may be one number; the case of the second divides by two before the function sees it."""
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
