@@ -208,8 +208,8 @@ def save_cameras(
         subject: The subject, in files of Human3.6M.
 
     Raises:
-        ValueError: If the format cannot represent the rig, the written file could not be read, or
-            the format cannot be written. A file that was there is then not changed.
+        ValueError: If the format cannot represent the rig and its names, the written file could
+            not be read, or the format cannot be written. A file that was there is then not changed.
 
     Example:
         >>> import tempfile
@@ -237,12 +237,17 @@ def save_cameras(
         trial = Path(folder) / path.name
         chosen.write(trial, rig, subject)
         try:
-            read_camera_file(trial, format=chosen, subject=subject)
+            read = read_camera_file(trial, format=chosen, subject=subject).cameras.names
         except CameraFileError as error:
             told = str(error).replace(f"{folder}{os.sep}", "")
             raise ValueError(
                 f"`cameras` cannot be read again when they are written: {told}"
             ) from None
+    if lost := [name for name in rig.names if name not in read and not name.isprintable()]:
+        raise ValueError(
+            "`cameras` cannot be read again when they are written: "
+            f"{chosen.title} does not keep the name {lost[0]!r}"
+        )
     chosen.write(path, rig, subject)
 
 

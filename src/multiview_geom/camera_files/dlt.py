@@ -57,11 +57,10 @@ def _record(place: FilePlace, name: str, row: Tensor) -> CameraRecord:
 
 
 def _recognizes(source: CameraSource) -> bool:
-    numeric = source.text[:1] != "" and source.text[0] in "+-.0123456789"
     first, suffix = source.text.partition("\n")[0], source.path.suffix.lower()
     is_table = suffix == ".csv" or any(one in first for one in SEPARATORS)
     is_table |= len(source.text.split()) == COEFFICIENTS
-    return numeric and is_table and suffix != ".cal"  # HumanEva's numbers
+    return source.begins_with_number and is_table and suffix != ".cal"  # HumanEva's numbers
 
 
 FORMAT = CameraFormat(

@@ -22,6 +22,8 @@ SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
 ZIP, PICKLE = b"PK\x03\x04", re.compile(rb"\x80[\x02-\x05]")
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 LONGEST_SIGNATURE = 256
+MATRIX = re.compile(r"\s*([-+.\deE]+[\s,;]+){8}[-+.\deE]+\s*")
+"""Nine numbers: a 3 x 3 matrix, in one line or three."""
 TABLE_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 
@@ -48,6 +50,8 @@ def text_kind(text: str) -> str:
         >>> text_kind("frame,nose_x,nose_y")
         'a table with commas that begins with frame,nose_x,nose_y'
     """
+    if MATRIX.fullmatch(text):
+        return "a single 3 x 3 matrix, such as K: the poses of the cameras are missing"
     line = text.lstrip().partition("\n")[0].strip()
     if line.startswith(("[", "{")):
         return f"JSON that begins with {line}"

@@ -8,7 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from zipfile import is_zipfile
 
-from multiview_geom.camera_files.file_kinds import LONGEST_SIGNATURE, UTF_16, ZIP, binary_kind
+from multiview_geom.camera_files.file_kinds import (
+    LONGEST_SIGNATURE,
+    MATRIX,
+    UTF_16,
+    ZIP,
+    binary_kind,
+)
 from multiview_geom.camera_files.opencv_nodes import parse_yaml
 from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.camera_files.records import CameraRecord
@@ -96,6 +102,11 @@ class CameraSource:
             return parse_toml(self.text)
         except ValueError:
             return {}
+
+    @property
+    def begins_with_number(self) -> bool:
+        """Whether the text begins with a number, and is more than one 3 x 3 matrix."""
+        return self.text[:1] in {*"+-.0123456789"} and MATRIX.fullmatch(self.text) is None
 
     def folder_with(self, *names: str) -> Path | None:
         """Return the folder with all these files, if the source is the folder or one of them."""

@@ -26,7 +26,7 @@ def write(folder: Path, cameras: Cameras, _subject: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     k = five_coefficients(cameras)
     for view, name in enumerate(cameras.names):
-        if Path(name).name != name:
+        if Path(name).name != name or "\0" in name:
             raise ValueError(f"`cameras` must have names that can be file names, got {name!r}")
         K, pose = cameras.intrinsics[view], cameras.camera_from_world[view]
         lens = [K[0, 0], K[1, 1], K[0, 2], K[1, 2], K[0, 1] / K[0, 0], *k[view]]
@@ -50,7 +50,7 @@ def _camera(path: Path, text: str) -> CameraRecord:
 def _recognizes(source: CameraSource) -> bool:
     if source.is_folder:
         return any(source.path.glob(f"*{SUFFIX}"))
-    return source.text[:1] != "" and source.text[0] in "+-.0123456789"
+    return source.begins_with_number
 
 
 FORMAT = CameraFormat(

@@ -156,6 +156,11 @@ BROKEN = {
     ),
     "xml short w0": ("<conf><w0>[1 2 3]</w0></conf>", "`w0`: expected 300 numbers, got 3 of them"),
     "cal short": ("1 2 3", "expected 22 numbers, got 3 of them"),
+    "K alone": (
+        "1145.0 0 499.5\n0 1145.0 499.5\n0 0 1\n",
+        "expected a calibration, got a single 3 x 3 matrix, such as K: the poses of the cameras",
+    ),
+    "K alone, commas": ("1.145e+03,0,4.9e+02\n0,1145,499.5\n0,0,1\n", "got a single 3 x 3 matrix"),
     "cal words": ("1 " * 21 + "x", "expected a finite number, got x"),
     "caliscope no matrix": (
         texts.CALISCOPE.replace("matrix", "mat", 1),

@@ -450,7 +450,7 @@ def test_a_rig_that_a_format_cannot_hold_is_not_written(
 
 
 @pytest.mark.rejects
-@pytest.mark.parametrize("spoil", ["nan", "a name that YAML cannot hold", "no name"])
+@pytest.mark.parametrize("spoil", ["nan", "a name that YAML cannot hold", "no name", "line end"])
 def test_a_sound_file_is_not_replaced_by_one_that_cannot_be_read(
     tmp_path: Path, spoil: str
 ) -> None:
@@ -460,6 +460,8 @@ def test_a_sound_file_is_not_replaced_by_one_that_cannot_be_read(
         wrong = replace(ring, intrinsics=ring.intrinsics * torch.nan)
     elif spoil == "no name":
         wrong = replace(ring, names=("", "b"))
+    elif spoil == "line end":
+        wrong, path, format = replace(ring, names=("a\n", "b")), tmp_path / "model", "colmap"
     else:
         wrong, path, format = replace(ring, names=('q"q', "b")), tmp_path / "pair", "easymocap"
     save_cameras(path, ring, format=format)
