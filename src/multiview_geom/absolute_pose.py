@@ -24,10 +24,12 @@ from multiview_geom.transforms import rigid_transform
 
 FEWEST_POINTS = 4
 """Three points have up to four poses."""
-STEPS = 30
-"""Number of damped Gauss-Newton steps from each start."""
+MOST_STEPS = 30
+"""Number of damped Gauss-Newton steps from each start, at most."""
 FIRST_DAMPING, DAMPING_DOWN, DAMPING_UP = 1e-3, 0.1, 10.0
 """Damping relative to the diagonal, and its factors after a step that lowers the cost, or not."""
+ROUND_OFFS, STRONG_DAMPING = 1e3, 1e5
+"""A start is left as it is when so few round-offs are to be gained, or with so strong a damping."""
 ON_A_LINE = 1e-4
 """Points whose second standard deviation is below this share of the first are on a line."""
 LEAST_SHARE = 1e-12
@@ -204,13 +206,21 @@ def _best(problem: _Problem) -> tuple[Float[Tensor, "*batch 4 4"], Float[Tensor,
     each = _Problem(*(t.unsqueeze(-1 - n) for t, n in zip(problem, (2, 2, 2, 1), strict=True)))
     cost = each.cost(starts)
     damping = torch.full_like(cost, FIRST_DAMPING)
-    for _ in range(STEPS):
+    small = ROUND_OFFS * torch.finfo(cost.dtype).eps
+    moving = torch.ones_like(cost, dtype=torch.bool)
+    for _ in range(MOST_STEPS):
         trial = each.step(starts, damping)
         trial_cost = each.cost(trial)
-        helped = trial_cost < cost
+        moved = (trial - starts).abs().amax((-2, -1)) > small * starts.abs().amax((-2, -1))
+        level = (trial_cost - cost).abs() <= small * cost
+        helped = moving & (trial_cost < cost)
         starts = torch.where(helped[..., None, None], trial, starts)
         cost = torch.where(helped, trial_cost, cost)
+        moving = moving & moved & ~level & (damping < STRONG_DAMPING)
         damping = damping * torch.where(helped, DAMPING_DOWN, DAMPING_UP)
+        # What has stopped stays, so that a batch has the bits of a loop.
+        if not is_transformed() and not moving.any():
+            break
     least, at = cost.min(dim=-1)
     chosen = at[..., None, None, None].expand(*at.shape, 1, 4, 4)
     return starts.gather(-3, chosen)[..., 0, :, :], least

@@ -7,6 +7,7 @@ its noise allows. A calibration that is poor as a whole has no such camera.
 
 from dataclasses import dataclass, replace
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -57,51 +58,53 @@ def moved_camera(cameras: Cameras, pixels: Float[Tensor, "views points 2"]) -> M
     """
     if cameras.views < FEWEST_VIEWS:
         return None
-    before = [_against_others(cameras, pixels, view) for view in range(cameras.views)]
-    gains = [share for share, _ in before]
-    for view in sorted(range(cameras.views), key=gains.__getitem__):
-        share, pose = before[view]
-        if share > MENDED:
+    shares, poses = _against_others(cameras, pixels)
+    for view in shares.argsort().tolist():
+        if shares[view] > MENDED:
             return None
-        mended = _with_pose(cameras, view, pose)
-        others = [other for other in range(cameras.views) if other != view]
-        if all(_against_others(mended, pixels, other)[0] > SOUND for other in others):
+        mended = _with_pose(cameras, view, poses[view])
+        others, _ = _against_others(mended, pixels)
+        if all(others[other] > SOUND for other in range(cameras.views) if other != view):
             return _move(cameras, mended, view)
     return None
 
 
 def _against_others(
-    cameras: Cameras, pixels: Float[Tensor, "views points 2"], view: int
-) -> tuple[float, Float[Tensor, "4 4"]]:
-    """Return the best pose of a camera, and the share of its error that this pose leaves."""
-    others = [other for other in range(cameras.views) if other != view]
-    points = triangulate_dlt(cameras.projections[others], pixels[others])
-    pose = cameras.camera_from_world[view]
-    known = points.isfinite().all(dim=-1) & pixels[view].isfinite().all(dim=-1)
-    if known.sum() < FEWEST_POINTS:
-        return 1.0, pose
-    points, seen, intrinsics = points[known], pixels[view, known], cameras.intrinsics[view]
-    error = _errors(intrinsics, pose, points, seen)
-    first = float(error.median())
+    cameras: Cameras, pixels: Float[Tensor, "views points 2"]
+) -> tuple[Float[Tensor, "views"], Float[Tensor, "views 4 4"]]:
+    """Return the share of its error that the best pose of each camera leaves, and this pose."""
+    poses = cameras.camera_from_world
+    points = torch.stack([_seen_by_others(cameras, pixels, view) for view in range(cameras.views)])
+    error = first = _errors(cameras.intrinsics, poses, points, pixels)
     for _ in range(REFINEMENTS):
-        inlier = error <= OUTLIER * error.median()
-        found = solve_pnp(intrinsics, points, seen, weights=inlier.to(points))
-        if not found.isfinite().all():
-            return 1.0, pose
-        error = _errors(intrinsics, found, points, seen)
-        pose = found
-    return float(error.median()) / first, pose
+        inlier = error <= OUTLIER * _medians(error)[:, None]
+        poses = solve_pnp(cameras.intrinsics, points, pixels, weights=inlier.to(points))
+        error = _errors(cameras.intrinsics, poses, points, pixels)
+    shares = _medians(error) / _medians(first)
+    known = poses.isfinite().all(dim=(-2, -1)) & (first.isfinite().sum(dim=-1) >= FEWEST_POINTS)
+    return torch.where(known, shares, 1.0), poses
+
+
+def _seen_by_others(
+    cameras: Cameras, pixels: Float[Tensor, "views points 2"], view: int
+) -> Float[Tensor, "points 3"]:
+    others = [other for other in range(cameras.views) if other != view]
+    return triangulate_dlt(cameras.projections[others], pixels[others])
 
 
 def _errors(
-    intrinsics: Float[Tensor, "3 3"],
-    pose: Float[Tensor, "4 4"],
-    points: Float[Tensor, "points 3"],
-    pixels: Float[Tensor, "points 2"],
-) -> Float[Tensor, "points"]:
-    projected = project_points((intrinsics @ pose[:3])[None], points)[0]
+    intrinsics: Float[Tensor, "views 3 3"],
+    poses: Float[Tensor, "views 4 4"],
+    points: Float[Tensor, "views points 3"],
+    pixels: Float[Tensor, "views points 2"],
+) -> Float[Tensor, "views points"]:
+    projected = project_points((intrinsics @ poses[:, :3])[:, None], points)[:, 0]
     error: Tensor = (projected - pixels).norm(dim=-1)
     return error
+
+
+def _medians(errors: Float[Tensor, "views points"]) -> Float[Tensor, "views"]:
+    return errors.nanmedian(dim=-1).values
 
 
 def _with_pose(cameras: Cameras, view: int, pose: Float[Tensor, "4 4"]) -> Cameras:
