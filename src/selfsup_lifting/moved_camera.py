@@ -27,6 +27,8 @@ FEWEST_VIEWS, FEWEST_POINTS = 3, 20
 # Of the points, those with a larger error than so many medians are outliers.
 OUTLIER = 3.0
 REFINEMENTS = 3
+# A pose is found from so many points at most, and judged by all: bounds the time.
+MOST_POINTS = 300
 
 
 @dataclass(frozen=True)
@@ -76,9 +78,13 @@ def _against_others(
     poses = cameras.camera_from_world
     points = torch.stack([_seen_by_others(cameras, pixels, view) for view in range(cameras.views)])
     error = first = _errors(cameras.intrinsics, poses, points, pixels)
+    count = points.shape[1]
+    some = torch.linspace(0, count - 1, min(count, MOST_POINTS)).round().long()
     for _ in range(REFINEMENTS):
-        inlier = error <= OUTLIER * _medians(error)[:, None]
-        poses = solve_pnp(cameras.intrinsics, points, pixels, weights=inlier.to(points))
+        inlier = (error <= OUTLIER * _medians(error)[:, None]).to(points)
+        poses = solve_pnp(
+            cameras.intrinsics, points[:, some], pixels[:, some], weights=inlier[:, some]
+        )
         error = _errors(cameras.intrinsics, poses, points, pixels)
     shares = _medians(error) / _medians(first)
     known = poses.isfinite().all(dim=(-2, -1)) & (first.isfinite().sum(dim=-1) >= FEWEST_POINTS)
