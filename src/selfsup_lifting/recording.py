@@ -85,7 +85,9 @@ class Recording:
         cameras: The cameras, in float64 and meters, with image sizes.
         keypoints: The joints as detected in each view, distorted by the lens [px]; NaN where
             missing.
-        confidence: The detector's confidence, from 0 to 1; 0 where missing.
+        confidence: The detector's confidence, from 0 to 1; 0 where missing. A detected joint whose
+            confidence is negative or not finite is a ValueError that names its place; of long
+            recordings, when `parts` comes to it. `inspect` counts confidences above 1.
         truth: The joints in the world [m], NaN where unknown; None if there is no truth.
         source: What the recording was read from.
 
@@ -120,6 +122,20 @@ class Recording:
         _require_shape("confidence", self.confidence, (frames, self.cameras.views, joints))
         if self.truth is not None:
             _require_shape("truth", self.truth, (frames, joints, 3))
+        if frames <= PART_FRAMES:  # a long recording may be mapped from a file, and stays there
+            self._require_confidences(slice(None))
+
+    def _require_confidences(self, part: slice) -> None:
+        """Refuse confidences of detected joints that are negative or not finite."""
+        confidence = self.confidence[part]
+        wrong = ~(confidence.isfinite() & (confidence >= 0))
+        if wrong.any() and len(found := (wrong & _seen(self.keypoints[part])).nonzero()):
+            frame, view, joint = found[0].tolist()
+            raise ValueError(
+                "`confidence` must be finite and not negative where a joint is detected, got "
+                f"{confidence[frame, view, joint]:g} of {self.skeleton.joints[joint]} in camera "
+                f"{self.cameras.names[view]}, frame {frame + (part.start or 0)}"
+            )
 
     @property
     def frame_count(self) -> int:
@@ -164,7 +180,9 @@ class Recording:
         """
         for first in range(0, max(1, self.frame_count), PART_FRAMES):
             more = min(first, before)
-            yield self.frames(slice(first - more, first + PART_FRAMES + after)), more
+            part = slice(first - more, first + PART_FRAMES + after)
+            self._require_confidences(part)
+            yield self.frames(part), more
 
     def select_views(self, names: Sequence[str]) -> "Recording":
         """Return the recording of the named cameras only, in the given order."""
@@ -189,13 +207,13 @@ class Recording:
         """
         mapping = joint_mapping(self.skeleton, target)
         keypoints = map_joints(mapping, self.keypoints)
-        confidence = einsum(mapping, self.confidence, "to of, frame view of -> frame view to")
-        seen = keypoints.isfinite().all(dim=-1)
+        known = self.confidence.nan_to_num()  # NaN of a missing joint would spread to others
+        confidence = einsum(mapping, known, "to of, frame view of -> frame view to")
         return replace(
             self,
             skeleton=target,
             keypoints=keypoints,
-            confidence=torch.where(seen, confidence, 0.0),
+            confidence=torch.where(_seen(keypoints), confidence, 0.0),
             truth=None if self.truth is None else map_joints(mapping, self.truth),
         )
 
@@ -367,6 +385,10 @@ def require_fps(fps: float | int) -> None:
     if not LOWEST_FPS <= fps <= HIGHEST_FPS:
         limits = f"{LOWEST_FPS:g} to {HIGHEST_FPS:g}"
         raise ValueError(f"`fps` must be {limits} frames per second, got {fps}")
+
+
+def _seen(keypoints: Tensor) -> Tensor:
+    return keypoints.isfinite().all(dim=-1)
 
 
 def _require_shape(name: str, tensor: Tensor, expected: tuple[int, ...]) -> None:

@@ -243,3 +243,30 @@ def test_frames_are_a_slice_and_views_are_names() -> None:
         recording.frames(3)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="no camera 0 in"):
         recording.select_views([0])  # type: ignore[list-item]
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("wrong", [-1.0, torch.nan, torch.inf])
+def test_a_confidence_of_a_detected_joint_is_a_number_from_zero(
+    wrong: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording = Scene(views=2, frames=5).recording()
+    confidence = recording.confidence.clone()
+    confidence[4, 1, 3] = wrong
+    said = rf"detected, got {wrong:g} of {H36M.joints[3]} in camera cam_2, frame 4"
+    with pytest.raises(ValueError, match=said):
+        replace(recording, confidence=confidence)
+    monkeypatch.setattr("selfsup_lifting.recording.PART_FRAMES", 2)
+    long = replace(recording, confidence=confidence)
+    with pytest.raises(ValueError, match=said):
+        [*long.parts()]
+
+
+def test_a_confidence_above_one_is_kept_and_that_of_a_missing_joint_has_no_effect() -> None:
+    recording = Scene(views=2, frames=3).recording()
+    keypoints, confidence = recording.keypoints.clone(), recording.confidence.clone()
+    keypoints[1, 0, 3], confidence[1, 0, 3], confidence[2, 0, 3] = torch.nan, torch.nan, 7.0
+    found = replace(recording, keypoints=keypoints, confidence=confidence).to_skeleton(H36M)
+    assert_close(found.confidence[1, 0, 3].item(), 0.0)
+    assert_close(found.confidence[2, 0, 3].item(), 7.0)
+    assert found.confidence.isfinite().all()
