@@ -10,7 +10,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from signal import SIGINT
 
-from selfsup_lifting.cli.parsing import COMMANDS, COMPLETION, PROGRAM, parse_options
+from selfsup_lifting.cli.parsing import COMMANDS, COMPLETION, PROGRAM, VERSION, parse_options
 from selfsup_lifting.cli.standard_error import forgive_a_full_disk
 from selfsup_lifting.safe_text import printable
 
@@ -127,7 +127,7 @@ def _shortened(sentence: str) -> str:
 
 def _require_command(arguments: Sequence[str]) -> None:
     for name in arguments[:1]:
-        if name not in {*COMMANDS, "-h", "--help", COMPLETION}:
+        if name not in {*COMMANDS, "-h", "--help", COMPLETION, VERSION}:
             close = difflib.get_close_matches(name, COMMANDS, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
             raise ValueError(f"no command {name!r}{hint}; commands are {', '.join(COMMANDS)}")

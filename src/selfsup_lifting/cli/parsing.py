@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from importlib.metadata import version
 from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -31,6 +32,7 @@ from selfsup_lifting.cli.options import (
     ViewOptions,
     choose,
 )
+from selfsup_lifting.cli.parser_errors import in_one_sentence
 from selfsup_lifting.cli.short_help import short_help
 from selfsup_lifting.config import Config
 from selfsup_lifting.config_toml import change_paths, load_config, load_settings
@@ -42,6 +44,8 @@ PROGRAM = "selfsup-lifting"
 ALL_OPTIONS = "--help-all"
 # Prints a script that completes commands and options in a shell.
 COMPLETION = "--print-completion"
+# Prints the version of the package.
+VERSION = "--version"
 
 COMMANDS: Mapping[str, type[Options]] = {
     "train": TrainOptions,
@@ -64,10 +68,13 @@ def parse_options(arguments: Sequence[str]) -> Options:
     those that name one are parsed first.
 
     Raises:
-        ValueError: If a value is not possible.
-        SystemExit: If help was asked for, or the command or an option is unknown.
+        ValueError: If a value is not possible, or an option is unknown or missing.
+        SystemExit: If help or the version was asked for.
     """
     name, *rest = arguments
+    if VERSION in arguments:
+        sys.stdout.write(f"{PROGRAM} {version('multiview-geom')}\n")
+        sys.exit(0)
     if name not in COMMANDS:
         plain = ["--tyro-print-completion" if one == COMPLETION else one for one in arguments]
         tyro.extras.subcommand_cli_from_dict(
@@ -105,8 +112,8 @@ def _require_once(arguments: Sequence[str]) -> None:
             first = written[names.index(name)]
             also = "" if first == written[place] else f", also as {first}"
             raise ValueError(
-                f"{written[place]} is given twice{also}, and the last would count alone; several "
-                "values are written after one another: --out a.csv b.trc"
+                f"{written[place]} is given twice{also}, and the last would count alone; an option "
+                f"of several values takes them after one another: {first} A B"
             )
 
 
@@ -118,11 +125,12 @@ def default_preset(command: str, *, with_data: bool) -> str:
 
 
 def _parse(name: str, arguments: Sequence[str], default: Options | None = None) -> Options:
-    return tyro.cli(
-        COMMANDS[name], prog=f"{PROGRAM} {name}", args=arguments,
-        default=tyro.MISSING_NONPROP if default is None else default,
-        config=(tyro.conf.EnumChoicesFromValues,), registry=_registry,
-    )  # fmt: skip
+    with in_one_sentence(arguments):
+        return tyro.cli(
+            COMMANDS[name], prog=f"{PROGRAM} {name}", args=arguments,
+            default=tyro.MISSING_NONPROP if default is None else default,
+            config=(tyro.conf.EnumChoicesFromValues,), registry=_registry,
+        )  # fmt: skip
 
 
 _registry = ConstructorRegistry()
@@ -162,10 +170,11 @@ def _settings_before_options(
     kind: type[TrainOptions | AblateOptions], name: str, arguments: Sequence[str]
 ) -> Config:
     """Return the defaults of all settings: from a recipe and preset, a file, or a run."""
-    first, _ = tyro.cli(
-        _FirstOptions, prog=f"{PROGRAM} {name}", args=arguments, add_help=False,
-        return_unknown_args=True,
-    )  # fmt: skip
+    with in_one_sentence(arguments):
+        first, _ = tyro.cli(
+            _FirstOptions, prog=f"{PROGRAM} {name}", args=arguments, add_help=False,
+            return_unknown_args=True,
+        )  # fmt: skip
     if first.resume is not None:
         _require_no_other_source(first)
         if not first.data:

@@ -5,6 +5,7 @@ from itertools import compress
 from operator import not_
 from typing import NamedTuple
 
+from selfsup_lifting.read_errors import listed
 from selfsup_lifting.recording import Recording
 
 # A recording that is split in time keeps its last share for evaluation.
@@ -59,7 +60,8 @@ def _require_known(names: Sequence[str], recordings: Sequence[Recording], settin
         left = "" if setting == FIRST_SPLIT else " that is left to learn from"
         raise ValueError(
             f"`{setting}` names {min(unknown)!r}, which is no subject, action or recording{left}; "
-            f"subjects{' left' if left else ''} are {', '.join(_subjects(recordings))}"
+            f"subjects{' left' if left else ''} are {', '.join(_subjects(recordings))}, and "
+            f"recordings {listed(sorted({one.name for one in recordings}), most=12)}"
         )
 
 

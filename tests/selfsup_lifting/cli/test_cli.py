@@ -892,13 +892,47 @@ def test_a_threshold_beside_a_method_that_removes_nothing_is_refused(
     ("arguments", "sentence"),
     [
         (["triangulate", "x", "--out", "a.csv", "--out", "b.trc"], "--out is given twice"),
-        (["train", "--data", "a", "--data=b"], "--data is given twice"),
+        (["train", "--data", "a", "--data=b"], "--data is given twice.*one another: --data A B"),
         (["predict", "r", "x", "--sync", "--no-sync"], "--no-sync is given twice, also as --sync"),
     ],
 )
 def test_an_option_that_is_given_twice_is_refused(arguments: list[str], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         parse_options(arguments)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        (
+            "triangulate x --cutoff-hz 6Hz",
+            "--cutoff-hz: expected a number without a unit, got '6Hz'",
+        ),
+        ("train --epochs 1.5", "--epochs: expected a whole number, got '1.5'"),
+        ("ablate --jobs many", "--jobs: expected a whole number or auto, got 'many'"),
+        ("train --learning-rate x", "--learning-rate: expected a number without a unit, got 'x'"),
+        ("predict r x --refine=True", "an option that is on or off has no value: --refine"),
+        ("predict r x --refine no --out y.csv", "on or off has no value: --refine"),
+        ("train --epoch 3", "Unrecognized options: --epoch, 3; did you mean --epochs?"),
+        ("triangulate", "selfsup-lifting triangulate needs an argument: A recording or several"),
+        ("triangulate x --unit", "--unit needs a value, and none is given"),
+        ("inspect x " + 20 * "long/", f"Unrecognized options: {20 * 'long/'}"),
+        ("triangulate x --method mean", "invalid choice 'mean' for argument '--method'. Expected"),
+    ],
+)
+def test_what_the_parser_refuses_is_one_sentence(command: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(sentence)) as refusal:
+        parse_options(command.split())
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["predict", "--version"]])
+def test_the_version_is_printed(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 0
+    assert re.fullmatch(r"selfsup-lifting \d+\.\d+\.\d+\n", capsys.readouterr().out)
 
 
 def test_a_view_needs_something_to_show() -> None:

@@ -34,7 +34,7 @@ def test_subjects_actions_and_recordings_can_be_named(name: str) -> None:
 
 @pytest.mark.rejects
 def test_a_name_that_is_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="names 'S9', which is no subject, action or recording"):
+    with pytest.raises(ValueError, match="recording; subjects are S1, S2, and recordings S1 w"):
         hold_out([recording("S1"), recording("S2")], ["S9"])
 
 
