@@ -14,14 +14,14 @@ from multiview_geom.camera_files.format import CameraFormat, CameraSource
 from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.camera_files.records import CameraRecord
 from multiview_geom.camera_files.toml_fields import coefficients_at, lens_at, size_at
-from multiview_geom.camera_files.values import numbers, rotation_vector, table
+from multiview_geom.camera_files.values import numbers, rotation_vector, table, text
 
 NUMBERS = ("cam_id", "port")
 """Keys of a camera's number: today's and the older one."""
 
 
 def read(source: CameraSource) -> list[CameraRecord]:
-    """Read the cameras that have a pose, named `cam_` and their number."""
+    """Read the cameras that have a pose."""
     tables = list(_tables(source))
     placed = [(place, key, camera) for place, key, camera in tables if _is_placed(camera)]
     if tables and not placed:
@@ -53,10 +53,9 @@ def _is_older(camera: object) -> bool:
 
 
 def _record(place: FilePlace, key: str, camera: dict[str, object]) -> CameraRecord:
-    number = next((camera[name] for name in NUMBERS if name in camera), key)
     lens = lens_at(place, camera)
     return CameraRecord(
-        name=f"cam_{number}",
+        name=_name(place, key, camera),
         intrinsics=numbers(place.at("matrix"), camera["matrix"], 3, 3),
         rotation=_rotation(place.at("rotation"), camera["rotation"]),
         translation=numbers(place.at("translation"), camera["translation"], 3),
@@ -64,6 +63,14 @@ def _record(place: FilePlace, key: str, camera: dict[str, object]) -> CameraReco
         image_size=size_at(place, camera),
         lens=lens,
     )
+
+
+def _name(place: FilePlace, key: str, camera: dict[str, object]) -> str:
+    """Return `cam_` and the number; of a table without number, its name or the key."""
+    number = next((camera[name] for name in NUMBERS if name in camera), None)
+    if number is None and not key.isdigit():
+        return text(place.at("name"), camera.get("name", key))
+    return f"cam_{key if number is None else number}"
 
 
 def _rotation(place: FilePlace, values: object) -> Tensor:

@@ -15,6 +15,7 @@ from multiview_geom.camera_files.file_kinds import (
     ZIP,
     binary_kind,
 )
+from multiview_geom.camera_files.matlab_file import SIGNATURE, matlab_variables
 from multiview_geom.camera_files.opencv_nodes import parse_yaml
 from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.camera_files.records import CameraRecord
@@ -163,11 +164,12 @@ def read_text(path: Path) -> str:
     """Read a whole calibration file in UTF-8 or UTF-16, unless it is far larger than any."""
     with path.open("rb") as file:
         start = file.read(LONGEST_SIGNATURE)
-    kind, encoding = binary_kind(start), _encoding(start)
+    kind, encoding, size = binary_kind(start), _encoding(start), path.stat().st_size
     if kind is not None:
         cut_off = " that is cut off" if start.startswith(ZIP) and not is_zipfile(path) else ""
+        if start.startswith(SIGNATURE) and size <= LARGEST_FILE:
+            kind += f" with {', '.join(matlab_variables(path)) or 'no variables'}"
         raise FilePlace(path).expected("a calibration", kind + cut_off)
-    size = path.stat().st_size
     if size > LARGEST_FILE:
         raise FilePlace(path).expected(f"at most {LARGEST_FILE} bytes", f"{size} bytes")
     try:

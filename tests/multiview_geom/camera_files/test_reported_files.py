@@ -1,9 +1,11 @@
 """Calibration files that users reported: each holds a value that was once read wrongly."""
 
+import re
 from pathlib import Path
 
 import pytest
 import torch
+from scipy.io import savemat
 
 from multiview_geom import CameraFileError, Lens, load_cameras, read_camera_file
 from tests.multiview_geom.camera_files import calibration_texts as texts
@@ -31,6 +33,16 @@ def test_both_layouts_of_caliscope_hold_the_cameras_with_a_pose(text: str, tmp_p
     R = torch.tensor([[0.8, 0.6, 0.0], [0.0, 0.0, -1.0], [-0.6, 0.8, 0.0]]).double()
     assert_close(found.cameras.camera_from_world[0, :3, :3], R, atol=1e-7)
     assert found.cameras.camera_from_world[1, :3, 3].tolist() == [0.5, 0.25, 1.5]
+
+
+def test_tables_of_cameras_without_a_number_have_their_names(tmp_path: Path) -> None:
+    inside = texts.ANIPOSELIB.replace("[cam_", "[cameras.cam_")
+    assert load_cameras(file_of(tmp_path, inside)).names == ("left", "right")
+    without = re.sub("name = .*\n", "", inside)
+    assert load_cameras(file_of(tmp_path, without)).names == ("cam_0", "cam_1")
+    assert load_cameras(file_of(tmp_path, without.replace("s.cam_", "s."))).names == (
+        "cam_0", "cam_1",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["intrinsics.yml", "extrinsics.yml", ""])
@@ -141,3 +153,10 @@ def test_the_sentence_says_what_a_file_looks_like(
     path.write_bytes(content)
     with pytest.raises(CameraFileError, match=f"expected a calibration, got {kind}"):
         load_cameras(path)
+
+
+@pytest.mark.rejects
+def test_the_variables_of_a_matlab_file_without_a_rig_are_named(tmp_path: Path) -> None:
+    savemat(tmp_path / "Calib_Results.mat", {"fc": torch.ones(2).numpy(), "n_ima": 1.0})
+    with pytest.raises(CameraFileError, match="got a MATLAB file with fc, n_ima"):
+        load_cameras(tmp_path / "Calib_Results.mat")
