@@ -1,7 +1,7 @@
 """Where the detections of a session are: beside each other, or in one folder per camera."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,7 +83,7 @@ def session_folders(path: Path, settings: ReadSettings, depth: int = 0) -> list[
 def sources_of(folder: Path) -> list[Source]:
     """List the detections of a session, whatever its layout."""
     beside = [Source(path) for path in sources_beside(folder)]
-    return beside or [*_in_camera_folders(folder)]
+    return beside or _in_camera_folders(folder)
 
 
 def other_folders(folder: Path) -> tuple[str, ...]:
@@ -144,17 +144,26 @@ def _rank(source: Source) -> tuple[bool, int]:
     return raw, known
 
 
-def _in_camera_folders(folder: Path) -> Iterator[Source]:
+def _in_camera_folders(folder: Path) -> list[Source]:
+    found = []
     for inside in folders_in(folder):
         places = (*map(inside.joinpath, DETECTIONS), inside)
         for path in next(filter(None, map(sources_beside, places)), []):
             video = only_video(path) if _RUN.fullmatch(inside.name) else None
-            yield Source(path, video or inside.name)
+            found.append((path, inside.name, video))
+    shared = len(found) > 1 and len({video for *_, video in found}) == 1  # names no camera
+    return [Source(path, name if shared else video or name) for path, name, video in found]
+
+
+def _is_run_of_one_video(source: Source) -> bool:
+    run = _RUN.fullmatch(source.camera_folder)
+    return run is not None and only_video(source.path) is not None
 
 
 def _has_camera_folders(path: Path, settings: ReadSettings) -> bool:
     """Return whether folders with detections are named after different cameras of a calibration."""
-    names = sorted({source.camera_folder for source in _in_camera_folders(path)})
+    sources = _in_camera_folders(path)
+    names = sorted({source.camera_folder for source in sources})
     if len(names) < 2:  # noqa: PLR2004 - a session has several cameras
         return False
     try:
@@ -163,6 +172,8 @@ def _has_camera_folders(path: Path, settings: ReadSettings) -> bool:
         return False  # the folders below name their own calibration, or repeat this error
     if rig is None:
         return False
+    if rig.cameras.views > 1 and all(map(_is_run_of_one_video, sources)):
+        return True  # --map says which camera each run is of
     matches = [match_camera(rig.cameras.names, name) for name in names]
     cameras = [match[0] for match in matches if match is not None]
     return len(cameras) > 1 and len(set(cameras)) == len(cameras)

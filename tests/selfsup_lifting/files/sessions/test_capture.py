@@ -416,6 +416,23 @@ def test_one_run_of_ultralytics_per_camera_is_one_session(tmp_path: Path) -> Non
     assert read_recordings([str(folder)], ReadSettings())[0].cameras.names == ("cam_1", "cam_2")
 
 
+@pytest.mark.parametrize("video", ["video_", ""])
+def test_runs_of_ultralytics_whose_videos_have_one_name_need_a_map(
+    tmp_path: Path, video: str
+) -> None:
+    folder = written(tmp_path, "ultralytics")
+    whole = read_recordings([str(folder)], ReadSettings())[0]
+    for camera, run in (("cam1", "predict2"), ("cam2", "predict")):
+        labels = folder / run / "labels"
+        labels.mkdir(parents=True)
+        for frame, file in enumerate(sorted(folder.rglob(f"*{camera}*.txt")), start=1):
+            file.rename(labels / f"{video}{frame}.txt")
+    refused(folder, "without calibration: predict, predict2; .* --map cam_1=predict cam_2=predict2")
+    pairs = ReadSettings(map=("cam_1=predict2", "cam_2=predict"))
+    mapped = read_recordings([str(folder)], pairs)[0]
+    assert_close(mapped.keypoints, whole.keypoints, equal_nan=True)
+
+
 def test_results_with_the_identities_of_a_tracker_are_no_second_recording(tmp_path: Path) -> None:
     folder = written(tmp_path, "alphapose")
     for file in [*folder.glob("cam*.json")]:
