@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from multiview_geom._validation import require_trailing_shape
+from multiview_geom._validation import require_cameras, require_trailing_shape
 from multiview_geom.cameras import Cameras
 from multiview_geom.lenses.lens import Lens
 from multiview_geom.rotations import rotation_from_quaternion, rotation_to_quaternion
@@ -247,6 +247,7 @@ def to_colmap(cameras: Cameras) -> ColmapCameras:
         >>> to_colmap(ring).parameters[0]
         tensor([500., 500., 500., 500.])
     """
+    require_cameras("cameras", cameras)
     K = cameras.intrinsics
     _refuse_skew(K, "COLMAP")
     model, coefficients = _colmap_lens(cameras)
@@ -366,6 +367,7 @@ def _intrinsics(focal: Tensor, center: Tensor) -> Tensor:
 
 
 def _pinhole_size(cameras: Cameras, convention: str) -> Tensor:
+    require_cameras("cameras", cameras)
     k = cameras.distortion
     if k is not None and (Lens.FISHEYE in cameras.lenses or k.any()):
         raise ValueError(f"`cameras` must be pinholes for {convention}: undistort first")

@@ -508,6 +508,26 @@ def test_cameras_are_not_projections(case: Case) -> None:
             case(*mixed.values())
 
 
+TAKES_CAMERAS: dict[str, tuple[object, ...]] = {
+    "bundle_adjust": (torch.zeros(3, 3, 2),),
+    "calibrate_extrinsics": (torch.zeros(3, 3, 2),),
+    "calibrate_focal_lengths": (torch.zeros(3, 3, 2),),
+    "refine_calibration": (torch.zeros(3, 3, 2),),
+    "to_opengl": (0.1, 9.0),
+    "to_pytorch3d": (),
+    "to_colmap": (),
+    "to_kornia": (),
+}
+"""Functions that are not called on tensors above, and what they take after the cameras."""
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("name", TAKES_CAMERAS)
+def test_a_tensor_is_not_cameras(name: str) -> None:
+    with pytest.raises(ValueError, match="`cameras` must be Cameras, got Tensor: Cameras"):
+        getattr(mg, name)(torch.zeros(3, 3, 4), *TAKES_CAMERAS[name])
+
+
 @every_case
 def test_autocast_changes_nothing(case: Case) -> None:
     arguments = tuple(argument.float() for argument in case.arguments(SCENE).values())

@@ -13,6 +13,7 @@ from multiview_geom._kernels.engines import wide_dtype
 from multiview_geom._validation import (
     full_precision,
     require_at_least,
+    require_cameras,
     require_floating,
     require_trailing_shape,
 )
@@ -124,6 +125,7 @@ def bundle_adjust(  # noqa: PLR0913 - three kinds of input, and what to do with 
         >>> torch.allclose(found.cameras.intrinsics, rig.intrinsics)
         True
     """
+    require_cameras("cameras", cameras)
     _require_detections(cameras, pixels, points, weights)
     require_at_least("steps", steps, 0)
     _require_loss(loss)

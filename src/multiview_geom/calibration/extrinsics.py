@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multiview_geom._validation import full_precision, require_positive
+from multiview_geom._validation import full_precision, require_cameras, require_positive
 from multiview_geom.bundle_adjustment.camera_parameters import CameraParameter
 from multiview_geom.bundle_adjustment.gauge import transform_cameras
 from multiview_geom.calibration.observations import (
@@ -75,6 +75,7 @@ def calibrate_extrinsics(
         >>> torch.allclose(moved.centers, rig.centers)
         True
     """
+    require_cameras("cameras", cameras)
     if threshold is None:
         threshold = USUAL_SHARE * float(cameras.intrinsics[:, [0, 1], [0, 1]].mean())
     require_positive("threshold", threshold)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multiview_geom._validation import full_precision
+from multiview_geom._validation import full_precision, require_cameras
 from multiview_geom.bundle_adjustment.camera_parameters import CameraParameter
 from multiview_geom.calibration.extrinsics import USUAL_SHARE, in_first_camera, try_to_place
 from multiview_geom.calibration.observations import Observations, observations
@@ -69,6 +69,7 @@ def calibrate_focal_lengths(
         >>> torch.allclose(found.cameras.intrinsics, rig.intrinsics)
         True
     """
+    require_cameras("cameras", cameras)
     with torch.no_grad(), full_precision(pixels):
         tries = [_tried(with_focal_length(cameras, one), pixels, weights) for one in factors]
         placed = [found for found in tries if found is not None]

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from multiview_geom._validation import full_precision
+from multiview_geom._validation import full_precision, require_cameras
 from multiview_geom.bundle_adjustment.adjust import BundleAdjustment, bundle_adjust
 from multiview_geom.bundle_adjustment.camera_parameters import CameraParameter
 from multiview_geom.calibration.observations import (
@@ -98,6 +98,7 @@ def refine_calibration(
         >>> torch.allclose(found.cameras.intrinsics, rig.intrinsics), found.inliers[0, 3]
         (True, tensor(False))
     """
+    require_cameras("cameras", cameras)
     with torch.no_grad(), full_precision(pixels):
         seen = observations(cameras, pixels, weights)
         seen, adjusted = refined(seen, free, coefficients)
