@@ -18,7 +18,7 @@ from selfsup_lifting.atomic_write import replacing
 from selfsup_lifting.mapped import collect
 from selfsup_lifting.npz_file import write_npz
 from selfsup_lifting.parse.npz import load_npz, map_npz
-from selfsup_lifting.read_errors import Place, ReadError
+from selfsup_lifting.read_errors import Place, ReadError, listed
 from selfsup_lifting.read_settings import HIGHEST_FPS, LOWEST_FPS
 from selfsup_lifting.skeleton.joint_mapping import joint_mapping, map_joints
 from selfsup_lifting.skeleton.skeletons import Skeleton
@@ -221,9 +221,14 @@ class Recording:
         """Return the recording with left and right joints exchanged in some cameras.
 
         Raises:
-            ValueError: If there is no camera of a name.
+            ValueError: If there is no camera of a name, or the skeleton has no sides.
         """
         sides = self.skeleton.mirror_order
+        if not self.skeleton.mirrored:
+            raise ValueError(
+                f"there are no left and right joints to exchange in {self.skeleton.name} "
+                f"({listed(self.skeleton.joints)}); `mirrored` of a skeleton file names them"
+            )
         keypoints, confidence = self.keypoints.clone(), self.confidence.clone()
         for name in cameras:
             if name not in self.cameras.names:
@@ -324,7 +329,8 @@ def load_recording(path: Path) -> Recording:
         changed in its place; what is written to them does not reach the file.
 
     Raises:
-        ReadError: If the file is not a recording, is damaged, or has a newer format.
+        ReadError: If there is no such file, or it is not a recording, is damaged, or has a newer
+            format.
 
     Example:
         >>> import tempfile
@@ -337,6 +343,9 @@ def load_recording(path: Path) -> Recording:
         True
     """
     path = Path(path)
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "nothing of this name"
+        raise Place(path).error(f"expected a file that `save_recording` wrote, got {found}")
     try:
         description = json.loads(str(load_npz(path, "description")["description"]))
         version = description.get("format")

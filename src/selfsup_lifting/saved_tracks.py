@@ -2,19 +2,21 @@
 
 import csv
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from selfsup_lifting.parse.npz import load_npz
+from selfsup_lifting.parse.tables import Row, read_rows
 from selfsup_lifting.parse.text import beginning
 from selfsup_lifting.parse.unpacking import require_written
-from selfsup_lifting.read_errors import Place, ReadError
+from selfsup_lifting.read_errors import Place, ReadError, listed
 from selfsup_lifting.skeleton.skeletons import Skeleton
 
 # What a table of tracks begins with: its description in JSON.
@@ -95,10 +97,27 @@ def _read_csv(path: Path) -> dict[str, Any]:
         first = file.readline()
         if not first.startswith(DESCRIPTION):
             return {}
-        names = next(csv.reader([file.readline()]))
-        positions = [at for at, name in enumerate(names) if name.endswith(("_x", "_y", "_z"))]
-        tracks = np.loadtxt(file, delimiter=",", usecols=positions, ndmin=2)
-    return {**json.loads(first.removeprefix("# ")), "tracks": tracks}
+        names = next(csv.reader([file.readline()]), [])
+        if len(names) > 1:
+            tracks = np.loadtxt(file, delimiter=",", usecols=_positions(path, names), ndmin=2)
+        else:
+            tracks = _of_spreadsheet(path)
+    return {**json.loads(first.removeprefix("# ").rstrip(";\t\n")), "tracks": tracks}
+
+
+def _of_spreadsheet(path: Path) -> Float64[np.ndarray, "frames coordinates"]:
+    """Read the positions of a table that a spreadsheet saved, with semicolons or tabs."""
+    header, *rows = read_rows(path) or [Row(Place(path), [])]
+    positions = _positions(path, header.cells)
+    return np.array([[row.number(at) for at in positions] for row in rows], dtype=np.float64)
+
+
+def _positions(path: Path, names: Sequence[str]) -> list[int]:
+    """Return the columns of coordinates."""
+    found = [at for at, name in enumerate(names) if name.endswith(("_x", "_y", "_z"))]
+    if not found:
+        raise Place(path).expected("the columns <joint>_x, _y and _z", listed(names))
+    return found
 
 
 _READERS = {".npz": _read_npz, ".csv": _read_csv}

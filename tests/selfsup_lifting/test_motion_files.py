@@ -246,3 +246,22 @@ def test_a_c3d_file_whose_parameters_lie_in_its_header_is_refused(
     path.write_bytes(bytes([first, 0x50]) + b"\xff" * 510)
     with pytest.raises(ReadError, match="expected a C3D file, which begins with a header"):
         require_whole_c3d(path)
+
+
+def test_a_table_of_tracks_that_a_spreadsheet_saved_is_read(tmp_path: Path) -> None:
+    path = saved(tmp_path / "walk.csv")
+    expected = load_motion(path).points
+    remark, *rows = path.read_text().splitlines()
+    european = [row.replace(",", ";").replace(".", ",") for row in rows]
+    path.write_text("\n".join([f"{remark};;;", *european]))
+    assert_close(load_motion(path).points, expected, equal_nan=True)
+
+
+@pytest.mark.rejects
+def test_a_table_of_tracks_without_coordinates_is_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path / "walk.csv")
+    remark, *_ = path.read_text().splitlines()
+    for header, found in (("", ""), ("frame;time", "frame, time"), ("frame,time", "frame, time")):
+        path.write_text(f"{remark}\n{header}\n")
+        with pytest.raises(ReadError, match=f"expected the columns <joint>_x, .*, got '{found}'"):
+            load_motion(path)

@@ -24,6 +24,7 @@ UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 LONGEST_SIGNATURE = 256
 MATRIX = re.compile(r"\s*([-+.\deE]+[\s,;]+){8}[-+.\deE]+\s*")
 """Nine numbers: a 3 x 3 matrix, in one line or three."""
+OPENCV_XML = "<opencv_storage"
 TABLE_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 
@@ -52,6 +53,8 @@ def text_kind(text: str) -> str:
     """
     if MATRIX.fullmatch(text):
         return "a single 3 x 3 matrix, such as K: the poses of the cameras are missing"
+    if OPENCV_XML in text:
+        return "OpenCV's XML: write the same names to a .yml or .json file, which are read"
     line = text.lstrip().partition("\n")[0].strip()
     if line.startswith(("[", "{")):
         return f"JSON that begins with {line}"

@@ -7,6 +7,7 @@ program, not the calibration, and is ignored. Some exports count whole pixels in
 width of the sensor (`sensorMaxU`) says which.
 """
 
+import re
 from xml.etree.ElementTree import Element
 
 from multiview_geom.camera_files.format import CameraFormat, CameraSource
@@ -19,6 +20,7 @@ from multiview_geom.camera_files.xml_elements import (
     camera_elements,
 )
 
+ROOT = re.compile(r"<calibration[\s/>]")
 STEPS_PER_PIXEL = 64
 AXES = (1.0, -1.0, -1.0)
 """Signs from axes x right, y up, z backward to x right, y down, z forward."""
@@ -77,6 +79,6 @@ FORMAT = CameraFormat(
     name="qualisys",
     title="Qualisys .qca.txt",
     unit="mm",
-    recognizes=lambda source: source.text.startswith("<") and "<calibration" in source.text,
+    recognizes=lambda source: source.text.startswith("<") and ROOT.search(source.text) is not None,
     read=read,
 )

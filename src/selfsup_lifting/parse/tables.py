@@ -3,6 +3,7 @@
 import csv
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,14 @@ class Row(NamedTuple):
 
     place: Place
     cells: list[str]
+
+    def number(self, column: int) -> float:
+        """Return the number in a cell; NaN if the cell is empty."""
+        try:
+            return number_in(self.cells[column])
+        except ValueError:
+            place = replace(self.place, entry=f"{self.place.entry}, cell {column + 1}")
+            raise place.expected("a number", self.cells[column]) from None
 
 
 def first_cells(path: Path) -> list[str]:

@@ -154,6 +154,10 @@ BROKEN = {
         texts.QUALISYS.replace("focalLengthU", "focalLength"),
         "`camera 26578`: expected the attribute `focalLengthU`",
     ),
+    "xml of OpenCV": (
+        '<?xml version="1.0"?>\n<opencv_storage>\n<calibration_time>"Sat"</calibration_time>',
+        "expected a calibration, got OpenCV's XML: write the same names to a .yml or .json file",
+    ),
     "xml short w0": ("<conf><w0>[1 2 3]</w0></conf>", "`w0`: expected 300 numbers, got 3 of them"),
     "cal short": ("1 2 3", "expected 22 numbers, got 3 of them"),
     "K alone": (

@@ -8,8 +8,10 @@ and no point has a score.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import isfinite
 from operator import attrgetter
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 import torch
@@ -58,8 +60,12 @@ def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
         raise Place(path).error("expected rows below the header, got none")
     body = _body(path, points, declared)
     frames = frame_range(path, [point.frame for point in points])
+    late = _offsets(points)
     return [
-        _view(path, camera, body, frames, [one for one in points if one.camera == camera])
+        replace(
+            _view(path, camera, body, frames, [one for one in points if one.camera == camera]),
+            first_time=late.get(camera),
+        )
         for camera in sorted({point.camera for point in points})
     ]
 
@@ -100,6 +106,20 @@ def _view(
     numbers[rows, 0, joints, :2] = torch.tensor([point.pixel for point in known]).reshape(-1, 2)
     view = view_tracks(camera, path, NAME, body, numbers, first_frame=frames.start)
     return replace(view, fps=_frame_rate(points))
+
+
+def _offsets(points: Sequence[_Point]) -> dict[str, float]:
+    """Return how late each camera filmed its frames, against all cameras; of those with times."""
+    times: dict[int, dict[str, float]] = {}
+    for point in points:
+        if isfinite(point.seconds):
+            times.setdefault(point.frame, {})[point.camera] = point.seconds
+    late: dict[str, list[float]] = {}
+    for moment in times.values():
+        usual = median(moment.values())
+        for camera, seconds in moment.items():
+            late.setdefault(camera, []).append(seconds - usual)
+    return {camera: median(some) for camera, some in late.items()}
 
 
 def _frame_rate(points: Sequence[_Point]) -> float | None:

@@ -38,7 +38,10 @@ def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     require_distinct_frames(path, [frame for frame, _ in numbered])
     people = [person for _, people in numbered for person in people]
     named = None if declared is not None else _named_body(path, meta, people)
-    skeleton = declared if named is None else named.skeleton
+    skeleton = declared
+    if named is not None:
+        skeleton, order = named.skeleton, list(named.order)
+        people = [replace(person, numbers=person.numbers[order]) for person in people]
     view = tracks_of_people(path, NAME, people, [frame for frame, _ in numbered], skeleton)
     return [view if named is None else replace(view, markers=named.markers)]
 
@@ -70,14 +73,19 @@ def _frame(place: Place, frame: object) -> tuple[int, list[PersonFrame]]:
 
 
 def _named_body(path: Path, meta: object, people: list[PersonFrame]) -> Body | None:
-    """Find the skeleton from the joint names that the demo scripts write, if they fit."""
-    if not isinstance(meta, dict) or not people:
+    """Find the skeleton from the joint names that the demo scripts write, if there are some."""
+    named = meta.get("keypoint_id2name") if isinstance(meta, dict) else None
+    if not isinstance(meta, dict) or named is None or not people:
         return None
+    count, place = len(people[0].numbers), Place(path, "meta_info.keypoint_id2name")
     try:
-        names = {int(joint): str(name) for joint, name in meta["keypoint_id2name"].items()}
-        ordered = [names[joint] for joint in range(len(people[0].numbers))]
+        names = {int(joint): str(name) for joint, name in named.items()}
         links = [(names[one], names[other]) for one, other in meta.get("skeleton_links") or []]
-        body = body_by_names(path, ordered, links=links)
     except (KeyError, TypeError, ValueError, AttributeError):
-        return None
-    return body if body.order == tuple(range(len(ordered))) else None
+        raise place.expected("a name for each number of a joint", named) from None
+    if sorted(names) != list(range(count)):
+        raise place.error(
+            f"names {len(names)} joints, but the instances have {count} keypoints; name the "
+            "skeleton with --detected-skeleton"
+        )
+    return body_by_names(path, [names[joint] for joint in range(count)], links=links)

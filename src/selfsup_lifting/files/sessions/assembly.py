@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
+from operator import itemgetter
 
 import torch
 from jaxtyping import Float, Int
@@ -90,13 +91,18 @@ def assemble(
 
 def _note_on_times(name: str, views: Sequence[ViewTracks], rate: float) -> Iterator[str]:
     """Yield a note if the times of the files say that frames are not simultaneous."""
-    known = [view for view in views if view.first_time is not None]
-    starts = [(view.first_time or 0.0) - view.first_frame / rate for view in known]
-    apart = max(starts, default=0.0) - min(starts, default=0.0)
-    if apart > MOST_APART / rate:
+    starts = {
+        view.camera: view.first_time - view.first_frame / rate
+        for view in views
+        if view.first_time is not None
+    }
+    if not starts:
+        return
+    (early, first), *_, (late, last) = sorted(2 * [*starts.items()], key=itemgetter(1))
+    if last - first > MOST_APART / rate:
         yield (
-            f"{name}: by their times, frames of the same number are up to {apart:.4g} s apart; "
-            "they are taken to be simultaneous"
+            f"{name}: by their times, frames of the same number are up to {last - first:.4g} s "
+            f"apart, {late} after {early}; they are taken to be simultaneous"
         )
 
 

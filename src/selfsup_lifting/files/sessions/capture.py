@@ -118,7 +118,11 @@ class _Session:
         lost = [source for source in unmatched if source not in tables]
         parts = [(match, source) for source, match in matched.items() if match is not None]
         found: list[tuple[str, Rig, list[ViewTracks]]] = [
-            (rest, self.rig, [_view(group[camera], skeleton) for camera in self.rig.cameras.names])
+            (
+                rest,
+                self.rig,
+                [self._view(camera, group[camera], skeleton) for camera in self.rig.cameras.names],
+            )
             for rest, group in self._by_recording(parts, lost, tables).items()
         ]
         alone = len(tables) == 1 and not found
@@ -141,6 +145,20 @@ class _Session:
             rig,
             [by_name[name] for name in rig.cameras.names],
         )
+
+    def _view(self, camera: str, source: Source, declared: str | None) -> ViewTracks:
+        """Read the detections of a camera; refuse a file that says it is of another one."""
+        views = read_tracks(source.path, declared)
+        if len(views) > 1:
+            raise Place(source.path).error(f"expected one camera, got {len(views)}")
+        stated = views[0].camera
+        match = None if self.declared else match_camera(self.rig.cameras.names, stated)
+        if match is not None and match[0] != camera and stated != source.path.stem:
+            raise Place(source.path).error(
+                f"expected the camera {camera}, as the name says, got {stated} in the file; "
+                "rename it, or pair cameras and files with --map"
+            )
+        return replace(views[0], camera=source.camera_folder or source.path.name)
 
     def _camera(self, source: Source) -> tuple[str, str] | None:
         names, pattern = self.rig.cameras.names, self.project.camera_pattern
@@ -239,6 +257,12 @@ class _Session:
                 found[match[0]] = view
         if len(found) < len(views):
             lacking = [name for name in names if name not in found]
+            if len(views) > len(names):
+                raise Place(views[0].source).error(
+                    f"expected one track for each of the {len(names)} cameras of {self.rig.path}, "
+                    f"got {len(views)}: {listed(view.camera for view in views)}; likely cause: the "
+                    "file holds several recordings: write each to a file of its own"
+                )
             raise self._different_cameras(lacking, lost, twice)
         return found
 
@@ -287,13 +311,6 @@ def _tables(sources: Sequence[Source], declared: str | None) -> dict[Source, lis
 def _may_hold_several(path: Path) -> bool:
     format = find_format(path)
     return path.is_file() or (format is not None and format.folder_of_cameras)
-
-
-def _view(source: Source, declared: str | None) -> ViewTracks:
-    views = read_tracks(source.path, declared)
-    if len(views) > 1:
-        raise Place(source.path).error(f"expected one camera, got {len(views)}")
-    return replace(views[0], camera=source.camera_folder or source.path.name)
 
 
 def _listed(found: Sequence[tuple[str, Source]], twice: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from selfsup_lifting.files.other_kinds import BY_SUFFIX, UNKNOWN, format_of
 from selfsup_lifting.files.sessions.camera_matching import match_camera, words_of
 from selfsup_lifting.files.sessions.project import DETECTIONS, find_rig
 from selfsup_lifting.parse.folders import entries, folders_in
-from selfsup_lifting.read_errors import ReadError
+from selfsup_lifting.read_errors import ReadError, listed
 from selfsup_lifting.read_settings import ReadSettings
 
 # How many folders below the given one a folder of detections may be.
@@ -25,8 +25,8 @@ LABELS = "labels"
 _RUN = re.compile(r"(predict|track|val)\d*")
 # What AlphaPose calls its results, in one file and in one file per frame.
 _ALPHAPOSE = {"sep-json": "alphapose-results"}
-# AlphaPose also writes its results with the identities of a tracker.
-_FILTERED = re.compile(r"(?i)[_-]?(filtered|forvis[_-]tracked)$")
+# AlphaPose also writes its results with the identities of a tracker, SLEAP after proofreading.
+_FILTERED = re.compile(r"(?i)[_-]?(filtered|forvis[_-]tracked)$|(?<![a-z0-9])proofread[._-]?")
 
 
 @dataclass(frozen=True)
@@ -90,11 +90,17 @@ def other_folders(folder: Path) -> tuple[str, ...]:
     """Return a note on the folders of less refined detections that a session has too."""
     if folder.name not in DETECTIONS:
         return ()
-    beside = (folder.parent / name for name in DETECTIONS if name != folder.name)
-    others = ", ".join(one.name for one in beside if sources_beside(one))
-    if not others:
+    beside = [folder.parent / name for name in DETECTIONS if name != folder.name]
+    others = {one: sources_beside(one) for one in beside}
+    found = [one.name for one, inside in others.items() if inside]
+    if not found:
         return ()
-    return (f"{folder.parent}: uses the detections in {folder.name}, not those in {others}",)
+    note = f"{folder.parent}: uses the detections in {folder.name}, not those in {', '.join(found)}"
+    mine = sources_beside(folder)
+    names = {_plain_stem(Source(one)) for one in mine}
+    more = [one for inside in others.values() if len(inside) > len(mine) for one in inside]
+    alone = listed(one.name for one in more if _plain_stem(Source(one)) not in names)
+    return (f"{note}; {folder.name} has no {alone}" if alone else note,)
 
 
 def sources_beside(folder: Path) -> list[Path]:
@@ -113,7 +119,7 @@ def preferred(sources: Sequence[Source]) -> tuple[list[Source], tuple[str, ...]]
     same: dict[tuple[Path, str], list[Source]] = {}
     for source in sources:
         name = source.path.stem
-        stem = _ALPHAPOSE.get(name, _FILTERED.sub("", name))
+        stem = _ALPHAPOSE.get(name, _plain_stem(source))
         same.setdefault((source.path.parent, stem), []).append(source)
     chosen = [min(several, key=_rank) for several in same.values()]
     pairs = zip(chosen, same.values(), strict=True)
@@ -135,6 +141,11 @@ def unrecognized_tracks(folder: Path) -> list[Path]:
     labels = [one for one in inside if one.is_dir() and find_format(one) is None]
     named = [one for one in labels if one.name == LABELS or "OpenPose" in format_of(one)]
     return unread + [one for one in named if format_of(one) != UNKNOWN]
+
+
+def _plain_stem(source: Source) -> str:
+    """Return the name of a file without what says that it is the better one of two."""
+    return _FILTERED.sub("", source.path.stem).rstrip("._-")
 
 
 def _rank(source: Source) -> tuple[bool, int]:

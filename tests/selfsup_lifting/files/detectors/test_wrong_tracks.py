@@ -13,6 +13,7 @@ import torch
 from selfsup_lifting.files import ReadError
 from selfsup_lifting.files.detectors import read_tracks
 from selfsup_lifting.files.tracks.view_tracks import ViewTracks
+from selfsup_lifting.skeleton.skeletons import SKELETONS
 from tests.selfsup_lifting.files import layouts
 from tests.selfsup_lifting.strategies import Scene
 
@@ -47,6 +48,14 @@ def read(folder: Path, name: str, content: Any, declared: str | None = None) -> 
          "--detected-skeleton"),
         ("a.json", [{"frame_id": 0, "instances": []}, {"instances": []}],
          "a.json, [1]: expected `frame_id` and `instances`, got ['instances']"),
+        ("a.json", {"meta_info": {"keypoint_id2name": {"0": "nose"}},
+                    "instance_info": [{"frame_id": 1, "instances": [{"keypoints": PAIRS}]}]},
+         "a.json, meta_info.keypoint_id2name: names 1 joints, but the instances have 17 keypoints; "
+         "name the skeleton with --detected-skeleton"),
+        ("a.json", {"meta_info": {"keypoint_id2name": ["nose"]},
+                    "instance_info": [{"frame_id": 1, "instances": [{"keypoints": PAIRS}]}]},
+         "a.json, meta_info.keypoint_id2name: expected a name for each number of a joint, got "
+         "['nose']"),
         ("a.csv", f"{CALISCOPE}\n", "a.csv: expected rows below the header, got none"),
         ("a.csv", f"{CALISCOPE}\n0,1,0.1,0.5,1,2,,\n",
          "a.csv, row 2: expected a whole number in the column keypoint_id, got '0.5'"),
@@ -279,3 +288,20 @@ def test_times_of_mediapipe_that_jump_are_named(tmp_path: Path) -> None:
     times = (0, 10**400, 1, 2, 3)
     endless = [{"time": time, "landmarks": [person]} for time in times]
     assert not read(tmp_path, "d.json", json.dumps(endless)).notes
+
+
+def test_the_joints_of_mmpose_are_put_in_order_by_their_names(tmp_path: Path) -> None:
+    joints = SKELETONS["coco17"].joints[::-1]
+    pixels = [[float(at), 1.0] for at in range(17)]
+    meta = {"keypoint_id2name": {str(at): name for at, name in enumerate(joints)}}
+    frames = [{"frame_id": 1, "instances": [{"keypoints": pixels}]}]
+    view = read(tmp_path, "a.json", {"meta_info": meta, "instance_info": frames})
+    assert view.skeleton.name == "coco17"
+    assert view.keypoints[0, 0, :, 0].tolist() == list(range(16, -1, -1))
+
+
+def test_a_camera_of_caliscope_that_is_late_is_told_by_its_times(tmp_path: Path) -> None:
+    rows = [f"{at},{one},{at / 30 + 2 * (one == 1)},0,1,2,," for at in range(3) for one in range(3)]
+    text = "\n".join([CALISCOPE, *rows])
+    views = read_tracks(written(tmp_path, "a.csv", text), None)
+    assert [view.first_time for view in views] == pytest.approx([0.0, 2.0, 0.0])

@@ -202,3 +202,49 @@ def test_a_pipe_is_in_no_format(tmp_path: Path) -> None:
     for name in ("a.json", "a.csv", "a.h5", "a.npz", "a.txt", "2dData_numCams_a.npy"):
         os.mkfifo(tmp_path / name)
         assert find_format(tmp_path / name) is None
+
+
+def test_tracks_that_were_proofread_are_preferred(tmp_path: Path) -> None:
+    folder = write_session(tmp_path / "session", TAKE, layouts.plain_csv)
+    for view in range(3):
+        inside = folder / f"cam_{view + 1}"
+        inside.mkdir()
+        (folder / f"cam{view + 1}.csv").rename(inside / "analysis.csv")
+        shutil.copy(inside / "analysis.csv", inside / "proofread.analysis.csv")
+    (result,) = read_results(str(folder), ReadSettings())
+    assert any("uses proofread.analysis.csv, not analysis.csv" in one for one in result.notes)
+
+
+def test_a_take_that_is_in_a_folder_of_less_refined_tracks_alone_is_named(tmp_path: Path) -> None:
+    folder = write_session(tmp_path / "session", TAKE, layouts.plain_csv)
+    refined, raw = folder / "pose-2d-filtered", folder / "pose-2d"
+    for place in (refined, raw):
+        place.mkdir()
+    for view in range(3):
+        name = f"cam{view + 1}.csv"
+        for copy in (refined / f"walk-{name}", raw / f"walk-{name}", raw / f"run-{name}"):
+            shutil.copy(folder / name, copy)
+        (folder / name).unlink()
+    (result,) = read_results(str(folder), ReadSettings())
+    assert any("pose-2d-filtered has no run-cam1.csv, run-cam2.csv" in one for one in result.notes)
+
+
+@pytest.mark.rejects
+def test_a_table_whose_camera_is_not_that_of_its_name_is_refused(tmp_path: Path) -> None:
+    folder = write_session(tmp_path / "session", TAKE, layouts.plain_csv)
+    remark, header, *rows = (folder / "cam1.csv").read_text().splitlines()
+    of_another = [remark, f"camera,{header}", *(f"cam_2,{row}" for row in rows)]
+    (folder / "cam1.csv").write_text("\n".join(of_another))
+    with pytest.raises(ReadError, match=r"cam1\.csv: expected the camera cam_1, .* got cam_2"):
+        read_recordings([str(folder)], ReadSettings())
+
+
+@pytest.mark.rejects
+def test_a_file_of_more_tracks_than_cameras_is_refused(tmp_path: Path) -> None:
+    folder = write_session(tmp_path / "session", TAKE, layouts.plain_csv)
+    for view in range(3):
+        (folder / f"cam{view + 1}.csv").unlink()
+    rows = [f"{camera},0,1,2" for camera in ("A 1", "A 2", "A 3", "B 1")]
+    (folder / "all.csv").write_text("\n".join(["camera,frame,nose_x,nose_y", *rows]))
+    with pytest.raises(ReadError, match=r"one track for each of the 3 cameras .*, got 4: A 1, A 2"):
+        read_recordings([str(folder)], ReadSettings())
