@@ -68,7 +68,7 @@ class AugmentationSettings(Bounded):
         "ours: no; code: no, its flip function is unused",
     )  # fmt: skip
     hidden_share: float = setting(
-        0.0, "Share of the keypoints hidden from the network", least=0, most=1
+        0.0, "Share of the keypoints hidden from the network", least=0, below=1
     )
     virtual_share: float = setting(
         0.0,
@@ -103,7 +103,7 @@ class LifterSettings(Bounded):
     )  # fmt: skip
     dropout: float = setting(
         0.5, "Share of hidden units dropped during training",
-        "code: 0.5; not stated in the paper", least=0, most=1,
+        "code: 0.5; not stated in the paper", least=0, below=1,
     )  # fmt: skip
     confidence_input: bool = setting(
         False, "Give each keypoint's confidence to the network, zero where missing",
@@ -183,6 +183,11 @@ class LossSettings(Bounded):
             raise ValueError("`losses` must give a weight to at least one loss, all are 0")
         if list(self.weights) == ["L_out"] and self.output_share < 1:
             raise ValueError("`losses.output_share` must be 1 where no other loss has a weight")
+        if self.output > 0 and self.output_share == 0:
+            raise ValueError(
+                f"`losses.output_share` 0 never uses L_out, whose weight `losses.output` is "
+                f"{self.output:g}: set `losses.output` to 0, or a share above 0"
+            )
 
     @property
     def weights(self) -> dict[str, float]:

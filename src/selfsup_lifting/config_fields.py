@@ -22,7 +22,7 @@ def setting(
         meaning: What it controls; the shell's help shows it.
         source: Where the default comes from: the paper, the authors' code or us.
         unit: The unit of its value.
-        bounds: `least` and `most` (inclusive) or `above` (exclusive).
+        bounds: `least` and `most` (inclusive), `above` and `below` (exclusive).
 
     Returns:
         A dataclass field, typed as its value. Its metadata holds the arguments, and under "help"
@@ -48,6 +48,7 @@ def require_bounds(
     above: float | int | None = None,
     least: float | int = -LARGEST,
     most: float | int = LARGEST,
+    below: float | int | None = None,
 ) -> None:
     """Raise a ValueError that names the setting if its value is no number, or out of bounds."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -55,6 +56,8 @@ def require_bounds(
         raise ValueError(f"setting `{name}` must be a number, got {value!r}")
     if above is not None and not value > above:
         raise ValueError(f"setting `{name}` must be above {above}, got {value}")
+    if below is not None and not value < below:
+        raise ValueError(f"setting `{name}` must be below {below}, got {value}")
     if not value >= least:
         raise ValueError(f"setting `{name}` must be at least {least}, got {value}")
     if not value <= most:

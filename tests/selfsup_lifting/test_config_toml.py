@@ -92,6 +92,12 @@ def test_choices_are_listed_with_their_source() -> None:
             "`losses.output_share` must be 1 where no other loss has a weight",
         ),
         (
+            "losses.output_share = 0",
+            r"`losses.output_share` 0 never uses L_out, whose weight `losses.output` is 0\.01",
+        ),
+        ("augmentation.hidden_share = 1", "setting `hidden_share` must be below 1, got 1"),
+        ("lifter.dropout = 1", "setting `dropout` must be below 1, got 1"),
+        (
             "augmentation.mixed_limbs = 0.5",
             r"`augmentation.mixed_limbs` changes virtual views only.*above 0 for 0\.5, got 0",
         ),

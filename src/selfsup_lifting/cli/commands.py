@@ -49,6 +49,7 @@ from selfsup_lifting.evaluation.inspection_warnings import warnings_about_geomet
 from selfsup_lifting.evaluation.published_tables import evaluate_for, split_for
 from selfsup_lifting.evaluation.table_files import require_table, save_tables
 from selfsup_lifting.onnx_export import export_onnx
+from selfsup_lifting.read_errors import listed
 from selfsup_lifting.recipes import PRESETS, RECIPES
 from selfsup_lifting.report.run_report import save_run_report
 from selfsup_lifting.run_files import has_commit, read_commit
@@ -204,6 +205,12 @@ def evaluate(options: EvaluateOptions) -> None:
         evaluation, tables = evaluate_for(
             lifter, recordings, config, refine=options.refine, done=done
         )
+    if not evaluation.total.poses:
+        names = listed(recording.name for recording in recordings)
+        raise ValueError(
+            f"no pose of {names} can be compared: expected a ground truth, or a person whose "
+            "joints, also the root, two cameras see"
+        )
     for path in options.out:
         save_tables(path, evaluation, tables)
         messages.print(f"wrote {path}")
@@ -222,10 +229,7 @@ def export(options: ExportOptions) -> None:
     wanted = {name: (path, write) for name, (path, write) in writers.items() if path is not None}
     if not wanted:
         raise ValueError("`export` needs something to write: --onnx model.onnx or --web page/")
-    if options.onnx is not None and options.onnx.suffix != ".onnx":
-        raise ValueError(
-            f"{options.onnx}: a model is written as .onnx, not {options.onnx.suffix!r}"
-        )
+    _require_model_file(options)
     for name, (path, _) in wanted.items():
         if name != "web" or not path.is_dir():
             require_target(path, overwrite=options.overwrite)
@@ -241,6 +245,15 @@ def export(options: ExportOptions) -> None:
         )
     if options.json:
         print_json(report)
+
+
+def _require_model_file(options: ExportOptions) -> None:
+    if options.onnx is not None and options.onnx.suffix != ".onnx":
+        raise ValueError(
+            f"{options.onnx}: a model is written as .onnx, not {options.onnx.suffix!r}"
+        )
+    if options.onnx == options.web:
+        raise ValueError(f"{options.onnx} is named twice, by --onnx and by --web, a folder")
 
 
 @run.register

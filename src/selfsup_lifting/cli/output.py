@@ -45,7 +45,7 @@ def frames_of(recording: Recording, frames: str) -> Recording:
     if chosen.frame_count == 0:
         raise ValueError(
             f"`frames` {frames} chooses none of the {recording.frame_count} frames of "
-            f"{recording.name}"
+            f"{recording.name}; they are counted from 0, the first frame of the recording"
         )
     return chosen
 

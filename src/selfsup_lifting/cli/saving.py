@@ -12,6 +12,7 @@ from selfsup_lifting.cli.options import PredictOptions, TrackOptions
 from selfsup_lifting.export import require_writable, save_tracks
 from selfsup_lifting.files import holds_recordings
 from selfsup_lifting.point_quality import PointQuality
+from selfsup_lifting.read_errors import listed
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.skeleton.marker_names import MarkerNames, marker_names
 from selfsup_lifting.skeleton.skeletons import Skeleton
@@ -92,6 +93,14 @@ def save_outputs(
             overwrite=options.overwrite,
         )  # fmt: skip
         yield f"wrote {path}"
+    unknown = ~tracks.isfinite().all(dim=-1).any(dim=0)
+    if options.fill and unknown.any():
+        lost = [name for name, never in zip(skeleton.joints, unknown, strict=True) if never]
+        yield (
+            f"{recording.name}: {listed(lost)} {'is' if len(lost) == 1 else 'are'} known in no "
+            "frame, so that --fill has nothing to interpolate: a .trc file leaves it empty, .bvh "
+            "and .glb files leave it out"
+        )
     if not paths:
         yield f"{recording.name}: nothing was saved; --out FILE saves the 3D track"
 

@@ -197,6 +197,11 @@ def _weights_file(path: Path) -> bytes:
     run = path.parent
     if path.name == WEIGHTS_FILE or (has_commit(run) and path.name in read_commit(run).files):
         return read_committed(run, path.name)
+    if path.name == BEST_FILE and has_commit(run) and not path.is_file():
+        raise ValueError(
+            f"{run} has no best weights, which a training with --select-on keeps; evaluate the "
+            "last ones (--weights last)"
+        )
     if not path.is_file():
         raise ValueError(f"{path}: no trained lifter here; expected a run folder or its weights")
     return path.read_bytes()

@@ -102,6 +102,7 @@ def train(  # noqa: PLR0913 - what to learn from, where to save, and what to sho
     if config.losses.equal_bones:
         subjects = [one.subject for one in recordings]
         dataset = with_equal_bones(dataset, subjects, common_skeleton(recordings))
+    _require_batches(config, dataset)
     cameras = _virtual_cameras(config, dataset, recordings, device)
     dataset = dataset.to(device)
     lifter = untrained_lifter(common_skeleton(recordings), config).to(device).train()
@@ -162,6 +163,17 @@ def _run_epoch(
         step.update(evaluated, losses)
         if place < len(batches):
             checkpoints.step_done(place)
+
+
+def _require_batches(config: Config, dataset: Frames) -> None:
+    """Refuse batches of one pose, of which batch normalization has no deviation."""
+    smallest = len(dataset) // batch_count(len(dataset), config.frames_per_batch)
+    views = 1 if config.per_view_batchnorm else dataset.image.shape[1]
+    if smallest * views < 2:  # noqa: PLR2004 - to have a deviation
+        raise ValueError(
+            f"batch normalization needs two poses in a batch, got batches of one frame (of "
+            f"{len(dataset)}): raise `frames_per_batch`, or leave out `per_view_batchnorm`"
+        )
 
 
 def epoch_seed(config: Config, epoch: int) -> int:

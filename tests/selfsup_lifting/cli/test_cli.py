@@ -23,13 +23,14 @@ from selfsup_lifting.cli import commands, main, track_commands
 from selfsup_lifting.cli.commands import run as run_command
 from selfsup_lifting.cli.output import messages
 from selfsup_lifting.cli.parsing import COMMANDS, parse_options
-from selfsup_lifting.cli.saving import outputs_of
+from selfsup_lifting.cli.saving import outputs_of, save_outputs
 from selfsup_lifting.cli.terminal import PlainFormatter, Terminal
 from selfsup_lifting.cli.view_commands import view
 from selfsup_lifting.config import Config
 from selfsup_lifting.evaluation import evaluate
 from selfsup_lifting.evaluation.ablation import Row
 from selfsup_lifting.files import read_results
+from selfsup_lifting.point_quality import PointQuality
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording, load_recording, save_recording
 from selfsup_lifting.safe_text import printable
@@ -407,6 +408,8 @@ def test_a_track_that_exists_is_left_alone(
         ("view DATA --out BUSY.png", "BUSY.png exists; --overwrite replaces it"),
         ("view DATA --frames 5:5", "`frames` chooses no frame"),
         ("export RUN --onnx model.bin", "model.bin: a model is written as .onnx, not '.bin'"),
+        ("export RUN --onnx a.onnx --web a.onnx", "a.onnx is named twice, by --onnx and by --web"),
+        ("evaluate RUN --data ALONE", "can be compared: expected a ground truth, or a person"),
         ("export RUN --onnx /dev/full", "/dev/full: a model is written as .onnx, not ''"),
         ("export RUN --web /dev/null --overwrite", "/dev/null cannot be written: it is a pipe or "
          "a device; expected the name of a file"),
@@ -509,6 +512,7 @@ def test_frames_that_are_none_are_reported(
     }
     printed_report = refused([command, *given[command], "--frames", "5:5"], capsys)
     assert "chooses none of the 20 frames" in printed_report
+    assert "they are counted from 0, the first frame of the recording" in printed_report
     assert not list(tmp_path.glob("*.trc"))
 
 
@@ -946,3 +950,14 @@ def test_recordings_of_one_name_get_files_of_their_own() -> None:
     named = [replace(recording, name=name) for name in ("mon walk", "mon_walk", "mon walk")]
     files = [path.name for _, paths in outputs_of(options, named) for path in paths]
     assert files == ["p-mon_walk.csv", "p-mon_walk_2.csv", "p-mon_walk_3.csv"]
+
+
+def test_a_joint_that_is_never_known_is_named_if_gaps_are_filled(tmp_path: Path) -> None:
+    recording = Scene(views=2, frames=3).recording()
+    points = torch.rand(3, 17, 3)
+    points[:, 9] = torch.nan
+    paths = [tmp_path / "p.trc"]
+    options = parse_options(["triangulate", "x", "--fill", "--out", str(paths[0])])
+    quality = PointQuality(torch.zeros(3, 17), torch.zeros(3, 17).long(), torch.zeros(3, 17))
+    *_, said = save_outputs(options, paths, points, recording, quality)
+    assert "nose is known in no frame, so that --fill has nothing to interpolate" in said

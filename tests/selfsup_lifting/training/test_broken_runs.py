@@ -21,6 +21,7 @@ from selfsup_lifting.run_files import COMMIT_FILE, read_commit, read_committed
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from selfsup_lifting.training import loop as training
 from selfsup_lifting.training.checkpoint import (
+    BEST_FILE,
     WEIGHTS_FILE,
     lifter_bytes,
     load_lifter,
@@ -296,3 +297,17 @@ def test_a_second_ctrl_c_interrupts_at_once() -> None:
         assert stop_request() == signal.SIGINT
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.rejects
+def test_a_run_without_best_weights_says_what_keeps_them(tmp_path: Path) -> None:
+    saved_run(tmp_path / "run")
+    with pytest.raises(ValueError, match="has no best weights, which a training with --select-on"):
+        load_lifter(tmp_path / "run" / BEST_FILE)
+
+
+@pytest.mark.rejects
+def test_batch_normalization_needs_two_poses(tmp_path: Path) -> None:
+    config = replace(TINY, per_view_batchnorm=True, frames_per_batch=1)
+    with pytest.raises(ValueError, match=r"needs two poses in a batch, got .* \(of 16\)"):
+        train(config, recordings(), tmp_path / "run")

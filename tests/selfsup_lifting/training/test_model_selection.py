@@ -88,7 +88,7 @@ def test_evaluate_uses_the_best_epoch_if_asked(
     main(["train", "--data", data, "--hold-out", "scene 1", "--run", run, *small])
     with pytest.raises(SystemExit):
         main(["evaluate", run, "--weights", "best"])
-    assert "no trained lifter here" in capsys.readouterr().err
+    assert "has no best weights, which a training with --select-on" in capsys.readouterr().err
 
 
 @pytest.mark.rejects
