@@ -18,7 +18,7 @@ from selfsup_lifting.atomic_write import replacing
 from selfsup_lifting.mapped import collect
 from selfsup_lifting.npz_file import write_npz
 from selfsup_lifting.parse.npz import load_npz, map_npz
-from selfsup_lifting.read_errors import Place, ReadError, listed
+from selfsup_lifting.read_errors import Place, ReadError
 from selfsup_lifting.read_settings import HIGHEST_FPS, LOWEST_FPS
 from selfsup_lifting.skeleton.joint_mapping import joint_mapping, map_joints
 from selfsup_lifting.skeleton.skeletons import Skeleton
@@ -221,14 +221,9 @@ class Recording:
         """Return the recording with left and right joints exchanged in some cameras.
 
         Raises:
-            ValueError: If there is no camera of a name, or the skeleton has no sides.
+            ValueError: If there is no camera of a name.
         """
         sides = self.skeleton.mirror_order
-        if not self.skeleton.mirrored:
-            raise ValueError(
-                f"there are no left and right joints to exchange in {self.skeleton.name} "
-                f"({listed(self.skeleton.joints)}); `mirrored` of a skeleton file names them"
-            )
         keypoints, confidence = self.keypoints.clone(), self.confidence.clone()
         for name in cameras:
             if name not in self.cameras.names:

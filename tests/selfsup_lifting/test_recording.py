@@ -273,14 +273,6 @@ def test_a_confidence_above_one_is_kept_and_that_of_a_missing_joint_has_no_effec
 
 
 @pytest.mark.rejects
-def test_sides_that_are_none_are_not_exchanged() -> None:
-    person = Scene(views=2, frames=1).recording()
-    one_sided = replace(person, skeleton=replace(person.skeleton, mirrored=()))
-    with pytest.raises(ValueError, match=r"no left and right joints to exchange in h36m17 \(pelv"):
-        one_sided.with_exchanged_sides(["cam_1"])
-
-
-@pytest.mark.rejects
 def test_a_recording_is_one_file(tmp_path: Path) -> None:
     with pytest.raises(ReadError, match="expected a file that `save_recording` wrote, got a fold"):
         load_recording(tmp_path)

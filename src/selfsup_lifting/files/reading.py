@@ -32,6 +32,7 @@ from selfsup_lifting.recording import Recording, change_parts
 from selfsup_lifting.simulation import motion_capture, stick_figure
 from selfsup_lifting.simulation.detector_noise import require_use_of_simulation
 from selfsup_lifting.skeleton.skeleton_file import find_skeleton
+from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.timing import in_step
 
 # In the order in which they are asked: those that are hardest to confuse come first.
@@ -247,6 +248,7 @@ def _prepared(result: ReadResult, settings: ReadSettings, reader: str) -> ReadRe
     notes = [*result.notes, *_dropped(recording, settings)]
     try:
         if settings.exchange_sides:
+            _require_sides(recording.skeleton)
             exchange = partial(Recording.with_exchanged_sides, cameras=settings.exchange_sides)
             recording = change_parts(recording, exchange)
     except ValueError as error:
@@ -261,6 +263,14 @@ def _prepared(result: ReadResult, settings: ReadSettings, reader: str) -> ReadRe
         )
     recording = _changed(recording, settings)
     return replace(result, recording=recording, notes=tuple(notes), reader=reader)
+
+
+def _require_sides(skeleton: Skeleton) -> None:
+    if not skeleton.mirrored:
+        raise ValueError(
+            f"there are no left and right joints for `exchange_sides` in {skeleton.name} "
+            f"({listed(skeleton.joints)}); `mirrored` of a skeleton file names them"
+        )
 
 
 def _changed(recording: Recording, settings: ReadSettings) -> Recording:

@@ -245,3 +245,14 @@ def test_a_simulated_rig_of_real_recordings_is_refused(tmp_path: Path) -> None:
 def test_the_first_frame_of_a_rate_needs_a_rate() -> None:
     with pytest.raises(ValueError, match="`fps_phase` chooses among the frames that `fps` thins"):
         ReadSettings(fps_phase=2)
+
+
+@pytest.mark.rejects
+def test_sides_that_are_none_are_not_exchanged(tmp_path: Path) -> None:
+    person = Scene(views=2, frames=1).recording()
+    one_sided = replace(person, skeleton=replace(person.skeleton, mirrored=()))
+    assert_close(one_sided.with_exchanged_sides(["cam_1"]).keypoints, one_sided.keypoints)
+    save_recording(tmp_path / "board.npz", one_sided)
+    settings = ReadSettings(exchange_sides=("cam_1",))
+    with pytest.raises(ReadError, match=r"no left and right joints for `exchange_sides` in h36m17"):
+        read_recordings([str(tmp_path / "board.npz")], settings)
