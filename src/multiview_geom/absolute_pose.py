@@ -218,7 +218,7 @@ def _best(problem: _Problem) -> tuple[Float[Tensor, "*batch 4 4"], Float[Tensor,
         cost = torch.where(helped, trial_cost, cost)
         moving = moving & moved & ~level & (damping < STRONG_DAMPING)
         damping = damping * torch.where(helped, DAMPING_DOWN, DAMPING_UP)
-        # What has stopped stays, so that a batch has the bits of a loop.
+        # What has stopped stays as it is, however long the rest of its batch takes.
         if not is_transformed() and not moving.any():
             break
     least, at = cost.min(dim=-1)

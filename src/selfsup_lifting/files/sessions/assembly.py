@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
-from operator import itemgetter
 
 import torch
 from jaxtyping import Float, Int
@@ -98,11 +97,12 @@ def _note_on_times(name: str, views: Sequence[ViewTracks], rate: float) -> Itera
     }
     if not starts:
         return
-    (early, first), *_, (late, last) = sorted(2 * [*starts.items()], key=itemgetter(1))
-    if last - first > MOST_APART / rate:
+    early, late = min(starts, key=starts.__getitem__), max(starts, key=starts.__getitem__)
+    apart = starts[late] - starts[early]
+    if apart > MOST_APART / rate:
         yield (
-            f"{name}: by their times, frames of the same number are up to {last - first:.4g} s "
-            f"apart, {late} after {early}; they are taken to be simultaneous"
+            f"{name}: by their times, frames of the same number are up to {apart:.4g} s apart, "
+            f"{late} after {early}; they are taken to be simultaneous"
         )
 
 
