@@ -225,10 +225,10 @@ class Config(Bounded):
         "dataset, else the last of several subjects, else the last fifth of every recording",
     )
     epochs: int | None = setting(
-        None, "Passes over the data; overrides --steps", "paper: 500 on Human3.6M", least=1
+        None, "Passes over the data, in the place of --steps", "paper: 500 on Human3.6M", least=1
     )
     steps: int = setting(
-        4000, "Optimizer steps, rounded up to whole epochs; ignored if --epochs is given", least=1
+        4000, "Optimizer steps, rounded up to whole epochs; not beside --epochs", least=1
     )
     frames_per_batch: int = setting(
         2048, "Frames in one batch, each with all its views",

@@ -14,7 +14,6 @@ from selfsup_lifting.cli.options import frame_slice
 from selfsup_lifting.cli.parsing import PROGRAM
 from selfsup_lifting.cli.progress import show_progress
 from selfsup_lifting.cli.terminal import Terminal
-from selfsup_lifting.config import Method, TriangulationSettings
 from selfsup_lifting.evaluation.evaluate import (
     nan_to_none,
 )
@@ -62,13 +61,3 @@ def require_report(path: Path | None, *, overwrite: bool) -> None:
     if path.suffix != ".html":
         raise ValueError(f"{path}: a report is written as .html, not {path.suffix!r}")
     require_target(path, overwrite=overwrite)
-
-
-def require_used_threshold(settings: TriangulationSettings) -> None:
-    """Refuse a threshold for outliers beside a method that removes none."""
-    removes = settings.method in {Method.ROBUST, Method.REFINED}
-    if settings.threshold_px != TriangulationSettings.threshold_px and not removes:
-        raise ValueError(
-            f"`threshold_px` removes outliers, which `method` {settings.method.value} does not: "
-            "leave it out, or choose robust or refined"
-        )

@@ -34,6 +34,7 @@ from selfsup_lifting.cli.options import (
 )
 from selfsup_lifting.cli.parser_errors import in_one_sentence
 from selfsup_lifting.cli.short_help import short_help
+from selfsup_lifting.cli.unused_options import require_effect
 from selfsup_lifting.config import Config
 from selfsup_lifting.config_toml import change_paths, load_config, load_settings
 from selfsup_lifting.recipes import PRESETS, RECIPES
@@ -68,7 +69,7 @@ def parse_options(arguments: Sequence[str]) -> Options:
     those that name one are parsed first.
 
     Raises:
-        ValueError: If a value is not possible, or an option is unknown or missing.
+        ValueError: If a value is not possible, or an option is unknown, missing or without effect.
         SystemExit: If help or the version was asked for.
     """
     name, *rest = arguments
@@ -89,7 +90,9 @@ def parse_options(arguments: Sequence[str]) -> Options:
     if name in {"train", "ablate"}:
         kind = TrainOptions if name == "train" else AblateOptions
         settings = _settings_before_options(kind, name, rest)
-        return _parse(name, rest, kind(settings=settings))
+        trained = _parse(name, rest, kind(settings=settings))
+        require_effect(trained, [settings])
+        return trained
     options = _parse(name, rest)
     if isinstance(options, EvaluateOptions | PredictOptions):
         read = load_config(options.run).read
@@ -98,7 +101,8 @@ def parse_options(arguments: Sequence[str]) -> Options:
             _require_data(options.run)
         if read.cameras is not None and not own:  # its unit is that of no other calibration
             read = replace(read, cameras=None, unit=None)
-        return _parse(name, rest, replace(options, read=read))
+        options = _parse(name, rest, replace(options, read=read))
+    require_effect(options)
     return options
 
 
@@ -187,7 +191,12 @@ def _settings_before_options(
     if first.noise_level is not None:
         noise = choose(NOISE_LEVELS, first.noise_level, "noise-level")
         config = replace(config, read=replace(config.read, noise=noise))
-    return config if first.config is None else load_settings(first.config, config)
+    if first.config is None:
+        return config
+    settings = load_settings(first.config, config)
+    known = [one(other(Config())) for one in RECIPES.values() for other in PRESETS.values()]
+    require_effect(TrainOptions(settings=settings), [config, *known])
+    return settings
 
 
 def _require_data(run: Path) -> None:

@@ -19,17 +19,9 @@ from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.smoothing import require_cutoff_below_nyquist, smooth_tracks
 from selfsup_lifting.upright import world_up
 
-# The files in which `--fill` leaves no gaps.
-FILLED = {".trc", ".bvh", ".glb"}
-
 
 def require_outputs(options: TrackOptions) -> None:
     """Refuse files that cannot be written, before any work is done."""
-    if options.fill and not FILLED & {path.suffix for path in options.out}:
-        raise ValueError(
-            "`fill` leaves no gaps in .trc, .bvh and .glb files, and `out` names none: "
-            "--fill-gaps-3d fills those of a track"
-        )
     for place, path in enumerate(options.out):
         require_writable(path, overwrite=options.overwrite)
         require_no_detections(path)

@@ -23,7 +23,6 @@ from selfsup_lifting.cli.output import (
     part_progress,
     print_json,
     require_report,
-    require_used_threshold,
     results,
 )
 from selfsup_lifting.cli.reading_progress import read_recordings
@@ -89,7 +88,6 @@ def triangulate(options: TriangulateOptions) -> None:
     """Triangulate recordings from all their views, and report the reprojection errors."""
     require_outputs(options)
     require_report(options.report, overwrite=options.overwrite)
-    require_used_threshold(options.triangulation)
     reports, found = {}, []
     for recording, paths in outputs_of(options, _recordings(options.path, options)):
         one, reports[recording.name] = _triangulated(options, recording, paths)

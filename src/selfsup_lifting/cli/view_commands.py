@@ -18,7 +18,6 @@ from selfsup_lifting.cli.output import (
     part_progress,
     print_json,
     require_report,
-    require_used_threshold,
     results,
 )
 from selfsup_lifting.cli.reading_progress import reading
@@ -59,7 +58,6 @@ def inspect(options: InspectOptions) -> None:
 
 def view(options: ViewOptions) -> None:
     """Write pages, pictures and videos that show recordings and 3D tracks."""
-    require_used_threshold(options.triangulation)
     if not options.paths:
         raise ValueError(
             "`view` needs a recording or a 3D track, got none; likely cause: an option that takes "

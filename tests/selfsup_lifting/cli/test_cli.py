@@ -417,8 +417,8 @@ def test_a_track_that_exists_is_left_alone(
          "folder"),
         ("triangulate DATA --out DATA --overwrite", "holds detections or a recording, and "
          "--overwrite replaces results only: name another file"),
-        ("triangulate DATA --cutoff-hz 1e-300", "`cutoff_hz` must be above 1e-05 of the frame "
-         "rate"),
+        ("triangulate DATA --out t.csv --cutoff-hz 1e-300", "`cutoff_hz` must be above 1e-05 of "
+         "the frame rate"),
         ("triangulate DATA --unit 1e-300", "a number of meters from 1e-06 to 1e+06, got '1e-300'"),
         ("calibrate DATA --bone left_hip-left_knee=0", "one-other=meters, above 0, with two of"),
         ("calibrate DATA --distance cam_1-cam_1=3", "one-other=meters, above 0, with two of"),
@@ -426,7 +426,8 @@ def test_a_track_that_exists_is_left_alone(
         ("ablate --vary run=a,b", "`vary` compares settings of a training, got the place `run`"),
         ("train --data DATA --cameras-learned 9", "must be at most the 3 cameras of"),
         ("train --data DATA ALONE", "has one camera and no ground truth"),
-        ("view TRACKS --video a.mp4", "`video` needs a recording, whose cameras filmed the videos"),
+        ("view TRACKS --out v.png --video a.mp4", "`video` needs a recording, whose cameras "
+         "filmed the videos"),
     ],
 )  # fmt: skip
 def test_what_a_command_cannot_do_is_said(
@@ -890,6 +891,62 @@ def test_a_threshold_beside_a_method_that_removes_nothing_is_refused(
 ) -> None:
     said = refused([command, "nowhere", "--method", "dlt", "--threshold-px", "9"], capsys)
     assert "`threshold_px` removes outliers, which `method` dlt does not" in said
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        ("triangulate x --up z --out a.csv", "`up` is the axis up of .trc"),
+        ("predict RUN x --up z --out a.trc", "`up` is an axis of the world.*`coordinates` root"),
+        ("triangulate x --cutoff-hz 6", "`cutoff_hz` changes the written.*`out` names no file"),
+        ("triangulate x --fill-gaps-3d 6", "`fill_gaps_3d` changes the written"),
+        ("predict RUN x --marker-names pose2sim", "`marker_names` changes the written"),
+        ("view x --video a.mp4", "`video` is shown in .png, .gif and .mp4 files"),
+        ("calibrate x --format colmap", "`format` is the format of the files in `out`"),
+        ("calibrate x --start intrinsics --unit mm", "`unit` is the unit.*`start` intrinsics"),
+        ("calibrate x --threshold-px 9", "`threshold_px` removes outliers while cameras are"),
+        ("calibrate x --start image-size --free focal", "`free` names what may change"),
+        (
+            "train --calibrate image-size --calibration.free focal --calibration.stature 1.7",
+            "`free` names what may change",
+        ),
+        ("train --recipe paper --threshold-px 9", "`threshold_px` removes outliers"),
+        ("train --epochs 3 --steps 9", "`steps` has no effect beside `epochs`, which is 3"),
+        ("train --preset full --steps 9", "`steps` has no effect beside `epochs`, which is 500"),
+        ("train --losses.output-share 0.5", "`losses.output_share` is for L_out"),
+        ("train --losses.no-detach-targets", "`losses.detach_targets` is for L_con and L_out"),
+        ("train --losses.consistency-with-labels", "`losses.consistency_with_labels` is for L_con"),
+        (
+            "ablate --losses.input 0 --losses.labels truth",
+            "`losses.labels` is for L_in, whose weight",
+        ),
+        ("inspect synthetic --noise.drift-frames 9", "`noise.drift_frames` is how long a drift"),
+        ("train --noise.outlier-share 0 --noise.outlier-px 9", "`noise.outlier_px` is the size"),
+        ("train --config FILE", "`losses.output_share` is for L_out"),
+    ],
+)
+def test_an_option_without_effect_beside_the_others_is_refused(
+    command: str, sentence: str, trained: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("[losses]\noutput = 0.0\noutput_share = 0.42\n")
+    known = {"RUN": str(trained), "FILE": str(file)}
+    with pytest.raises(ValueError, match=sentence):
+        parse_options([known.get(word, word) for word in command.split()])
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["train --recipe code-compat", "train --recipe paper-h36m --preset small --epochs 3",
+     "train --noise-level mild", "ablate --vary losses.output=0,0.1 --losses.output-share 0.5",
+     "train --config RUN/config.toml", "train --preset full --steps 9 --epochs None",
+     "predict RUN - --cameras rig.toml --coordinates world", "train --resume RUN --epochs 4"],
+)  # fmt: skip
+def test_options_with_an_effect_and_those_of_a_recipe_are_taken(
+    command: str, trained: Path
+) -> None:
+    parse_options(command.replace("RUN", str(trained)).split())
 
 
 @pytest.mark.parametrize(
