@@ -1,9 +1,9 @@
 """One setting: its default, meaning, unit, source and bounds, declared in one place."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import field, fields
 from inspect import getdoc
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Value = TypeVar("Value")
 Class = TypeVar("Class", bound=type)
@@ -62,6 +62,12 @@ def require_bounds(
         raise ValueError(f"setting `{name}` must be at least {least}, got {value}")
     if not value <= most:
         raise ValueError(f"setting `{name}` must be at most {most}, got {value}")
+
+
+def differing(one: Any, other: Any) -> Iterator[str]:  # noqa: ANN401 - two dataclasses
+    """Yield the names of the fields in which two dataclasses of one kind differ."""
+    names = (field.name for field in fields(one))
+    return (name for name in names if getattr(one, name) != getattr(other, name))
 
 
 class Bounded:

@@ -1,7 +1,7 @@
 """The command that calibrates cameras from the people whom they saw."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import isnan
 from pathlib import Path
@@ -40,7 +40,7 @@ CAMERAS_FILE = "cameras.toml"
 def calibrate(options: CalibrateOptions) -> None:
     """Calibrate cameras, print how good they are, and write them."""
     _require_new(options)
-    recordings = read_recordings([options.path], _readable(options.read, options.start))
+    recordings = _without_poses([options.path], options.read, options.start)
     given = recordings[0].cameras
     units = [_unit_of(path, options.format, given) for path in options.out]
     report = calibrate_cameras(recordings, options.calibration, options.start)
@@ -117,7 +117,7 @@ def _calibrated(options: TrainOptions, start: Start) -> CalibrationReport:
             "--cameras"
         )
     config = options.settings
-    recordings = read_recordings(config.data, _readable(config.read, start))
+    recordings = _without_poses(config.data, config.read, start)
     if has_simulated(recordings):
         raise ValueError("`calibrate` needs recordings of real cameras, got simulated ones")
     report = calibrate_cameras(recordings, options.calibration, start)
@@ -137,14 +137,15 @@ def _calibrated(options: TrainOptions, start: Start) -> CalibrationReport:
     return report
 
 
-def _readable(read: ReadSettings, start: Start) -> ReadSettings:
-    """Return settings that need no poses of cameras.
+def _without_poses(paths: Sequence[str], settings: ReadSettings, start: Start) -> list[Recording]:
+    """Read recordings; unless the poses of the cameras are given, with the largest person.
 
     Which person is consistent between views is known with calibrated cameras only.
     """
-    if start is Start.CALIBRATION or read.people is not People.CONSISTENT:
-        return read
-    return replace(read, people=People.LARGEST)
+    if start is Start.CALIBRATION or settings.people is not People.CONSISTENT:
+        return read_recordings(paths, settings)
+    largest = replace(settings, people=People.LARGEST)
+    return read_recordings(paths, largest, ReadSettings(people=People.LARGEST))
 
 
 def _require_new(options: CalibrateOptions) -> None:

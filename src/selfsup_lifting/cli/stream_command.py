@@ -5,7 +5,7 @@ import logging
 import math
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from multiview_geom import Cameras, camera_to_world
 from selfsup_lifting.calibration import load_rig
 from selfsup_lifting.cli.options import PredictOptions, choose
+from selfsup_lifting.config_fields import differing
 from selfsup_lifting.config_toml import load_config
 from selfsup_lifting.evaluation.evaluate import nan_to_none
 from selfsup_lifting.export import AXES, standard_deviations
@@ -96,18 +97,12 @@ def _require_used(options: PredictOptions) -> None:
     )  # fmt: skip
     read = load_config(options.run).read
     camera = {name: getattr(options.read, name) for name in ("cameras", "unit", "filmed_by")}
-    unused = [*_differing(options, usual), *_differing(options.read, replace(read, **camera))]
+    unused = [*differing(options, usual), *differing(options.read, replace(read, **camera))]
     if unused:
         raise ValueError(
             "a stream is lifted frame by frame to standard output; beside it, "
             f"{' and '.join(f'`{name}`' for name in unused)} cannot be given"
         )
-
-
-def _differing(one: Any, other: Any) -> Iterator[str]:  # noqa: ANN401 - two dataclasses
-    """Yield the names of the fields in which two dataclasses of one kind differ."""
-    names = (field.name for field in fields(one))
-    return (name for name in names if getattr(one, name) != getattr(other, name))
 
 
 def _camera(options: PredictOptions) -> Cameras:

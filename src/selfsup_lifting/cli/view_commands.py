@@ -1,6 +1,6 @@
 """The commands that show what is there: inspect and view."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from rich.text import Text
@@ -24,6 +24,7 @@ from selfsup_lifting.cli.reading_progress import reading
 from selfsup_lifting.cli.tables import (
     inspection_parts,
 )
+from selfsup_lifting.config_fields import differing
 from selfsup_lifting.evaluation.inspection import (
     Inspection,
     RigInspection,
@@ -104,9 +105,11 @@ def _inspected(
             file = calibration_file(files[0] if len(files) == 1 else place)
         except ValueError:
             raise unread from None
-        if read.cameras is not None:
-            told = f"{path} is a calibration; `cameras` cannot be given beside it"
+        unused = {*differing(read, ReadSettings())} - {"unit"}
+        if unused:
+            told = f"{path} is a calibration; `{min(unused)}` cannot be given beside it"
             raise ReadError(told) from None
-        in_meters = file.cameras.scaled(meters_per_unit(file.unit or "m"))
+        unit = read.unit or file.unit
+        in_meters = file.cameras.scaled(meters_per_unit(unit or "m"))
         unread_files = [other for other in others if other not in files]
-        return inspect_calibration(file, unread_files), [], in_meters
+        return replace(inspect_calibration(file, unread_files), unit=unit), [], in_meters

@@ -43,6 +43,16 @@ READERS: Mapping[str, Reader] = {
         mpi_inf_3dhp.READER, motion_capture.READER, detections.READER, capture.READER,
     )
 }  # fmt: skip
+# The readers that settings of a kind of files have an effect on; the others have one on all.
+DETECTIONS, TABLES = (detections.READER.name, capture.READER.name), (human36m.NAME, humaneva.NAME)
+USED_BY: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("people", "person", "filmed_by", "map", "source_fps"), DETECTIONS),
+    "detected_skeleton": (*DETECTIONS, *TABLES, motion_capture.READER.name),
+    "unit": (*DETECTIONS, *TABLES, mpi_inf_3dhp.NAME),
+    "universal_truth": (mpi_inf_3dhp.NAME,),
+}
+# Settings that need a calibration, and what for.
+OF_CALIBRATION = {"unit": "is its unit of length", "filmed_by": "names one of its cameras"}
 VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm"}
 USUAL = ReadSettings()
 
@@ -79,9 +89,8 @@ def read_recordings(
     results = [result for source in paths or ["synthetic"] for result in _read(source, settings)]
     for note in merged_notes([(result.recording.name, result.notes) for result in results]):
         _log.warning("%s", note)
-    recordings = [result.recording for result in results]
-    require_use_of_simulation(recordings, settings, usual)
-    return recordings
+    _require_use(results, settings, usual)
+    return [result.recording for result in results]
 
 
 def _require_once(sources: Sequence[str]) -> None:
@@ -109,8 +118,33 @@ def read_results(source: str, settings: ReadSettings) -> list[ReadResult]:
         ValueError: If a simulated rig or its errors are described, but nothing is simulated.
     """
     results = _read(source, settings)
-    require_use_of_simulation([result.recording for result in results], settings, USUAL)
+    _require_use(results, settings, USUAL)
     return results
+
+
+def _require_use(
+    results: Sequence[ReadResult], settings: ReadSettings, usual: ReadSettings
+) -> None:
+    """Refuse settings that somebody asked for, and that have no effect on these recordings."""
+    require_use_of_simulation([result.recording for result in results], settings, usual)
+    readers = sorted({result.reader for result in results})
+    asked = {name for name in USED_BY if getattr(settings, name) != getattr(usual, name)}
+    if settings.cameras is not None:
+        asked.discard("unit")
+    for name in sorted(asked):
+        if not {*USED_BY[name]} & {*readers}:
+            raise ReadError(
+                f"`{name}` has no effect on {listed(result.recording.name for result in results)}, "
+                f"read as {listed(readers)}, but on data read as {listed(USED_BY[name])}: leave it "
+                "out"
+            )
+    rigs = [one.recording.source.calibration for one in results if one.reader in DETECTIONS]
+    for name in sorted(asked & {*OF_CALIBRATION}):
+        if len(rigs) == len(results) and not any(rigs):
+            raise ReadError(
+                f"`{name}` needs a calibration and {OF_CALIBRATION[name]}, but none was found: "
+                "--cameras names one"
+            )
 
 
 def holds_recordings(path: Path) -> bool:
@@ -224,8 +258,13 @@ def _existing(path: str) -> Path:
     return Path(path)
 
 
-def _dropped(recording: Recording, settings: ReadSettings) -> Iterator[str]:
-    """Yield a note on the share of the detections whose confidence is too low."""
+def _dropped(recording: Recording, settings: ReadSettings, unscored: int) -> Iterator[str]:
+    """Yield notes on the detections whose confidence is too low, and on those without one."""
+    if settings.min_confidence > 0 and unscored > 0:
+        yield (
+            f"{recording.name}: {unscored} points have no score and count as certain, so "
+            f"`min_confidence` {settings.min_confidence:g} keeps them"
+        )
     known = low = 0
     for part in recording.parts() if settings.min_confidence > 0 else ():
         known += int((part.confidence > 0).sum())
@@ -245,7 +284,7 @@ def _is_low(recording: Recording, least: float) -> Bool[Tensor, "frames views jo
 def _prepared(result: ReadResult, settings: ReadSettings, reader: str) -> ReadResult:
     """Apply the settings to a recording as it was read."""
     recording = result.recording
-    notes = [*result.notes, *_dropped(recording, settings)]
+    notes = [*result.notes, *_dropped(recording, settings, result.unscored)]
     try:
         if settings.exchange_sides:
             _require_sides(recording.skeleton)
@@ -260,6 +299,12 @@ def _prepared(result: ReadResult, settings: ReadSettings, reader: str) -> ReadRe
         notes.append(
             f"{recording.name}: `fps` {settings.fps:g} is above the frame rate of "
             f"{recording.fps:g} per s, which is kept"
+        )
+    step = _step(recording, settings)
+    if settings.fps_phase >= step > 1:
+        notes.append(
+            f"{recording.name}: one frame of {step} is kept, so `fps_phase` {settings.fps_phase} "
+            f"is {settings.fps_phase % step}"
         )
     recording = _changed(recording, settings)
     return replace(result, recording=recording, notes=tuple(notes), reader=reader)
@@ -283,7 +328,7 @@ def _changed(recording: Recording, settings: ReadSettings) -> Recording:
         fill = partial(fill_gaps, longest=settings.fill_gaps)
         recording = change_parts(recording, fill, around=settings.fill_gaps + 1)
     if settings.fps is not None:
-        step = max(1, round(recording.fps / settings.fps))
+        step = _step(recording, settings)
         recording = recording.frames(slice(settings.fps_phase % step, None, step))
     if settings.skeleton is None:
         return recording
@@ -292,6 +337,11 @@ def _changed(recording: Recording, settings: ReadSettings) -> Recording:
         return change_parts(recording, partial(Recording.to_skeleton, target=target))
     except ValueError as error:
         raise ReadError(f"{recording.name}: {error}") from error
+
+
+def _step(recording: Recording, settings: ReadSettings) -> int:
+    """Return how many frames one is kept of."""
+    return 1 if settings.fps is None else max(1, round(recording.fps / settings.fps))
 
 
 def _without_low(recording: Recording, least: float) -> Recording:

@@ -157,19 +157,6 @@ def require_use_of_simulation(
         raise ValueError(
             "`simulation_seed` draws simulated detections, but all are real: leave it out"
         )
-    is_real = any(one.source.format not in SIMULATED for one in recordings)
-    for name in ("person", "filmed_by", "map"):
-        if getattr(read, name) != getattr(usual, name) and not is_real:
-            raise ValueError(
-                f"`{name}` chooses among the detections in files, but all are simulated: leave it "
-                "out"
-            )
-    is_drawn = {one.source.format for one in recordings} == {"synthetic"}
-    if read.detected_skeleton != usual.detected_skeleton and is_drawn:
-        raise ValueError(
-            "`detected_skeleton` names the joints in files, but all recordings are synthetic: "
-            "leave it out; --skeleton chooses the joints of recordings"
-        )
     if read.rig != usual.rig and read.cameras is not None:
         raise ValueError("`rig` describes simulated cameras, which `cameras` replaces: name one")
 

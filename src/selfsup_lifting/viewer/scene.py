@@ -10,6 +10,7 @@ from torch import Tensor
 
 from multiview_geom import Cameras
 from selfsup_lifting.config import TriangulationSettings
+from selfsup_lifting.config_fields import differing
 from selfsup_lifting.detection.videos import Video, open_videos
 from selfsup_lifting.evaluation.subject_size import PERSON_SIZE_M, diagonal, is_person
 from selfsup_lifting.files import read_recordings
@@ -129,7 +130,16 @@ def read_scene(
     """
     saved = {path: load_motion(Path(path)) for path in paths if holds_motion(Path(path))}
     others = [path for path in paths if path not in saved]
-    recordings = read_recordings(others, read) if others else []
+    usual = replace(ReadSettings(), map=read.map)  # which may pair videos
+    recordings = read_recordings(others, read, usual) if others else []
+    unused = [] if others else [*differing(read, ReadSettings())]
+    if not any(one.cameras.views > 1 for one in recordings):
+        unused += differing(triangulation, TriangulationSettings())
+    if unused:
+        raise ValueError(
+            f"`{unused[0]}` is for a recording of several cameras, which is triangulated; "
+            f"{', '.join(paths)} {'is' if len(paths) == 1 else 'are'} shown without: leave it out"
+        )
     _require_one_rig(recordings)
     _require_one_frame(saved, recordings)
     lengths = [

@@ -875,6 +875,19 @@ main(["predict", {str(run)!r}, "-", "--cameras", {str(tmp_path / "rig.toml")!r}]
 
 
 @pytest.mark.rejects
+def test_a_calibration_alone_is_inspected_in_its_unit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rig = tmp_path / "rig.toml"
+    save_cameras(rig, Scene(views=2).recording().cameras)
+    assert "`take` cannot be given beside it" in refused(
+        ["inspect", str(rig), "--take", "walk"], capsys
+    )
+    main(["inspect", str(rig), "--unit", "mm", "--json"])
+    assert printed(capsys)["unit"] == "mm"
+
+
+@pytest.mark.rejects
 @pytest.mark.parametrize("threads", ["0", "-2", " 00 "])
 def test_an_environment_without_a_thread_for_numba_is_named(
     threads: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -8,10 +8,10 @@ import torch
 from torch.testing import assert_close
 
 from multiview_geom import Similarity, rotation_from_vector, save_cameras, transform_cameras
-from selfsup_lifting.files import ReadError, read_recordings
+from selfsup_lifting.files import ReadError, read_recordings, read_results
 from selfsup_lifting.files.tracks.view_tracks import Scale, view_tracks
 from selfsup_lifting.gap_filling import fill_gaps
-from selfsup_lifting.read_settings import ReadSettings
+from selfsup_lifting.read_settings import People, ReadSettings
 from selfsup_lifting.recording import Recording, save_recording
 from selfsup_lifting.simulation_settings import RigSettings
 from selfsup_lifting.skeleton.infer import Body
@@ -233,12 +233,53 @@ def test_a_simulated_rig_of_real_recordings_is_refused(tmp_path: Path) -> None:
         read_recordings([tmp_path / "a.npz"], ReadSettings(rig=RigSettings(views=3)))
     with pytest.raises(ValueError, match="`simulation_seed` draws simulated detections"):
         read_recordings([tmp_path / "a.npz"], ReadSettings(simulation_seed=3))
-    with pytest.raises(ValueError, match="`person` chooses among the detections in files"):
+    with pytest.raises(ReadError, match=r"`person` has no effect on .*as synthetic"):
         read_recordings(["synthetic"], ReadSettings(person="5"))
-    with pytest.raises(ValueError, match="`detected_skeleton` names the joints in files"):
+    with pytest.raises(ReadError, match="`detected_skeleton` has no effect on"):
         read_recordings(["synthetic"], ReadSettings(detected_skeleton="coco17"))
     with pytest.raises(ReadError, match="`sources` must be a list of files or folders, got 'a'"):
         read_recordings("a", ReadSettings())
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("people", People.ALL), ("person", "0"), ("filmed_by", "cam_1"), ("map", ("cam_1=a",)),
+     ("source_fps", 30.0), ("unit", "mm"), ("universal_truth", False)],
+)  # fmt: skip
+def test_a_setting_of_another_kind_of_files_is_refused(
+    setting: str, value: object, tmp_path: Path
+) -> None:
+    save_recording(tmp_path / "a.npz", Scene(views=2, frames=2).recording())
+    settings = replace(ReadSettings(), **{setting: value})
+    with pytest.raises(ReadError, match=f"`{setting}` has no effect on .*, read as native"):
+        read_recordings([tmp_path / "a.npz"], settings)
+    read_recordings([tmp_path / "a.npz"], settings, settings)  # nobody asked for it
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("setting", "value", "sentence"),
+    [("unit", "mm", "`unit` needs a calibration"),
+     ("filmed_by", "cam_1", "`filmed_by` needs a calibration"),
+     ("map", ("cam_1=a",), "`map` pairs files with the cameras of a calibration, but none was")],
+)  # fmt: skip
+def test_a_setting_of_the_calibration_needs_one(
+    setting: str, value: object, sentence: str, tmp_path: Path
+) -> None:
+    joints = ("nose", "tail", "paw")
+    columns = ",".join(f"{joint}_{axis}" for joint in joints for axis in "xy")
+    rows = "".join(f"{frame},1,22,300,4,5,600\n" for frame in range(3))
+    (tmp_path / "cam_1.csv").write_text(f"frame,{columns}\n{rows}")
+    with pytest.raises(ReadError, match=sentence):
+        read_recordings([tmp_path / "cam_1.csv"], replace(ReadSettings(), **{setting: value}))
+    noted = read_results(str(tmp_path / "cam_1.csv"), ReadSettings(min_confidence=0.5))[0].notes
+    assert any("points have no score and count as certain" in note for note in noted)
+
+
+def test_a_phase_beyond_the_step_is_noted(caplog: pytest.LogCaptureFixture) -> None:
+    read_recordings(["synthetic"], ReadSettings(fps=10.0, fps_phase=7, take="S1 walking"))
+    assert "so `fps_phase` 7 is " in caplog.text
 
 
 @pytest.mark.rejects

@@ -27,6 +27,7 @@ from selfsup_lifting.read_errors import ReadError
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording, save_recording
 from selfsup_lifting.saved_tracks import holds_tracks, load_tracks
+from selfsup_lifting.skeleton.skeletons import SKELETONS
 from selfsup_lifting.upright import z_up
 from selfsup_lifting.viewer.page import as_plain, pack, save_page
 from selfsup_lifting.viewer.pictures import Picture, save_picture, shown_frames
@@ -302,3 +303,14 @@ def test_a_picture_needs_no_latex_that_a_user_set(tmp_path: Path) -> None:
     with mpl.rc_context({"text.usetex": True}):
         save_view(tmp_path / "a.png", view_of(tmp_path, Scene(views=2, frames=1).recording()))
     assert (tmp_path / "a.png").stat().st_size > 2000
+
+
+@pytest.mark.rejects
+def test_settings_of_recordings_beside_tracks_alone_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    points, skeleton = torch.zeros(3, 17, 3), SKELETONS["h36m17"]
+    save_tracks(path, points, skeleton=skeleton, fps=30.0, coordinates="world")
+    with pytest.raises(ValueError, match="`fps` is for a recording of several cameras"):
+        read_scene([str(path)], ReadSettings(fps=10.0), TriangulationSettings())
+    with pytest.raises(ValueError, match="`weighted` is for a recording of several cameras"):
+        read_scene([str(path)], ReadSettings(), TriangulationSettings(weighted=True))

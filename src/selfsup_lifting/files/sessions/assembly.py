@@ -305,7 +305,9 @@ def _note_on_people(name: str, people: Mapping[str, int], settings: ReadSettings
         followed = {
             People.CONSISTENT: "the one on whom the cameras agree best is followed",
             People.LARGEST: "the largest one in every picture is used",
-            People.ALL: "each becomes a recording",
+            People.ALL: "each becomes a recording"
+            if len(people) > 1
+            else "one camera does not show who is who over time, and one is followed as by default",
         }[settings.people]
         cameras = ", ".join(crowded)
         yield f"{name}: several people in {cameras}; {followed}; --people and --person choose"

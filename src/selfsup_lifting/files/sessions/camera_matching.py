@@ -66,6 +66,11 @@ def declared_cameras(pairs: Sequence[str], names: Sequence[str]) -> dict[str, st
         ReadError: If a pair has another form, or names a camera that the calibration lacks.
     """
     cameras: dict[str, str] = {}
+    if pairs and not names:
+        raise ReadError(
+            "`map` pairs files with the cameras of a calibration, but none was found: --cameras "
+            "names one"
+        )
     for pair in pairs:
         camera, equals, file = pair.partition("=")
         if not (equals and file) or camera not in names:

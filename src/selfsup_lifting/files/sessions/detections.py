@@ -12,7 +12,7 @@ from selfsup_lifting.files.sessions.assembly import assemble
 from selfsup_lifting.files.sessions.camera_matching import declared_cameras, match_camera
 from selfsup_lifting.files.sessions.project import Project, find_rig
 from selfsup_lifting.files.tracks.view_tracks import Scale, ViewTracks
-from selfsup_lifting.read_errors import Place, ReadError
+from selfsup_lifting.read_errors import Place, ReadError, listed
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.reader import Reader, ReadResult
 
@@ -40,6 +40,11 @@ def _read(path: Path, settings: ReadSettings) -> list[ReadResult]:
     project = Project.of(folder)
     views = read_tracks(path, settings.detected_skeleton or project.skeleton)
     inside = [path] if path.is_dir() else []
+    if settings.filmed_by is not None and len(views) > 1:
+        raise Place(path).error(
+            "`filmed_by` names the camera of a single 2D track, but the file has those of "
+            f"{listed(view.camera for view in views)}: leave it out, or pair them with --map"
+        )
     rig = find_rig(settings, *inside, folder, project.folder)
     declared = declared_cameras(settings.map, () if rig is None else rig.cameras.names)
     ordered = None if rig is None else _in_order_of(rig.cameras, views, declared)
