@@ -8,6 +8,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
+from multiview_geom._validation import require_cameras
 from multiview_geom.cameras import Cameras
 
 ROTATION_TOLERANCE = 1e-3
@@ -107,6 +108,7 @@ def summarize_cameras(cameras: Cameras) -> tuple[CameraSummary, ...]:
         >>> [round(angle, 4) for angle in summarize_cameras(ring)[0].field_of_view]
         [1.5708, 1.5708]
     """
+    require_cameras("cameras", cameras)
     rig = _single_rig(cameras)
     views = _fields_of_view(rig)
     return tuple(
@@ -140,6 +142,7 @@ def check_cameras(cameras: Cameras) -> tuple[CameraIssue, ...]:
         >>> check_cameras(ring_of_cameras(4, radius=4.0, height=1.0))
         ()
     """
+    require_cameras("cameras", cameras)
     rig = _single_rig(cameras)
     if rig.views == 0:
         return ()

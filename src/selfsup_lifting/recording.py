@@ -290,6 +290,7 @@ def save_recording(path: Path, recording: Recording) -> None:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     save_recording(Path(folder) / "recording.npz", recording)
     """
+    require_kind("recording", recording, Recording)
     cameras = recording.cameras
     description = {
         "format": FORMAT_VERSION,

@@ -12,9 +12,12 @@ import torch
 from hypothesis import given
 from torch.testing import assert_close
 
+from multiview_geom import align_rigs, check_cameras, summarize_cameras
+from selfsup_lifting.calibration_settings import CalibrationSettings
 from selfsup_lifting.gap_filling import fill_gaps
 from selfsup_lifting.read_errors import ReadError
 from selfsup_lifting.recording import Recording, Source, load_recording, save_recording
+from selfsup_lifting.self_calibration.solve import calibrate_cameras
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from tests.selfsup_lifting.strategies import Scene, scenes
 
@@ -278,3 +281,15 @@ def test_a_recording_is_one_file(tmp_path: Path) -> None:
         load_recording(tmp_path)
     with pytest.raises(ReadError, match="got nothing of this name"):
         load_recording(tmp_path / "none.npz")
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("wrong", [5, None, "a", {"a": 1}, ["a"]])
+def test_no_recording_and_no_cameras_are_one_sentence(wrong: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="`recording` must be Recording, got"):
+        save_recording(tmp_path / "a.npz", wrong)
+    with pytest.raises(ValueError, match="`recordings` must be "):
+        calibrate_cameras(wrong, CalibrationSettings())
+    for function in (check_cameras, summarize_cameras, lambda rig: align_rigs(rig, rig)):
+        with pytest.raises(ValueError, match="must be Cameras, got"):
+            function(wrong)

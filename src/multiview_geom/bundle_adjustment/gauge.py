@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multiview_geom._validation import product
+from multiview_geom._validation import product, require_cameras
 from multiview_geom.alignment.procrustes import align_rigid
 from multiview_geom.bundle_adjustment.camera_parameters import POSE
 from multiview_geom.cameras import Cameras
@@ -71,6 +71,8 @@ def align_rigs(source: Cameras, target: Cameras) -> Similarity:
         >>> align_rigs(rig, rig.scaled(2.0)).scale
         tensor(2.)
     """
+    require_cameras("source", source)
+    require_cameras("target", target)
     scale = _spread(target) / _spread(source)
     moved = align_rigid(scale * _frame_points(source), _frame_points(target))
     return Similarity(moved.rotation, moved.translation, scale)
@@ -95,6 +97,7 @@ def transform_cameras(cameras: Cameras, similarity: Similarity) -> Cameras:
         >>> torch.allclose(after, rig.project(point).pixels)
         True
     """
+    require_cameras("cameras", cameras)
     rotation = product(cameras.camera_from_world[..., :3, :3], similarity.rotation.mT)
     center = similarity.apply(cameras.centers)
     pose = rigid_transform(rotation, -product(rotation, center[..., None])[..., 0])

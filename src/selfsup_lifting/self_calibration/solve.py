@@ -15,7 +15,7 @@ from multiview_geom import (
     refine_calibration,
 )
 from selfsup_lifting.calibration_settings import CalibrationSettings, Free, Start
-from selfsup_lifting.recording import Recording
+from selfsup_lifting.recording import Recording, require_kind
 from selfsup_lifting.self_calibration.body import USUAL_STATURE, find_vertical, rightness, stature
 from selfsup_lifting.self_calibration.measure import (
     CalibrationReport,
@@ -67,6 +67,9 @@ def calibrate_cameras(
         >>> report.is_metric, report.held_out_after_px < 5.0
         (True, True)
     """
+    require_kind("recordings", recordings, list | tuple)
+    for one in recordings:
+        require_kind("recordings", one, Recording)
     tracks = _joined(recordings)
     require_lengths(settings, tracks.skeleton.joints, tracks.cameras.names)
     _require_motion(tracks)
