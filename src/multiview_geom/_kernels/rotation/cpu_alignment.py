@@ -50,7 +50,9 @@ whether there are weights; and how many points a set has."""
 # both sets and its weight; what the gradient needs beside.
 TOTAL, SOURCE_MEAN, TARGET_MEAN, VARIANCE, NOISE, SCALE = 28, 29, 32, 35, 36, 37
 SOURCE, TARGET, WEIGHT = 38, 41, 44
-OF_SOURCE_MEAN, OF_TARGET_MEAN, OF_VARIANCE, OF_SCALE, ALIGNMENT_ROWS = 45, 48, 51, 52, 53
+OF_SOURCE_MEAN, OF_TARGET_MEAN, OF_VARIANCE, OF_SCALE = 45, 48, 51, 52
+# A point of both sets and its weight, as they came.
+RAW, ALIGNMENT_ROWS = 53, 60
 
 
 def load_points(rows: Array, sets: Sets, first: int, point: int, n: int) -> None:
@@ -60,23 +62,24 @@ def load_points(rows: Array, sets: Sets, first: int, point: int, n: int) -> None
         a = source[first * by_source[0] + point * by_source[1] + k * by_source[2] :]
         b = target[first * by_target[0] + point * by_target[1] + k * by_target[2] :]
         for i in range(min(n, LANES)):
-            rows[(SOURCE + k) * LANES + i] = a[by_source[0] * i]
-            rows[(TARGET + k) * LANES + i] = b[by_target[0] * i]
+            rows[(RAW + k) * LANES + i] = a[by_source[0] * i]
+            rows[(RAW + 3 + k) * LANES + i] = b[by_target[0] * i]
     if weighted:
         w = weights[first * by_weight[0] + point * by_weight[1] :]
         for i in range(min(n, LANES)):
-            rows[WEIGHT * LANES + i] = w[by_weight[0] * i]
+            rows[(RAW + 6) * LANES + i] = w[by_weight[0] * i]
     else:
         for i in range(min(n, LANES)):
-            rows[WEIGHT * LANES + i] = 1.0
+            rows[(RAW + 6) * LANES + i] = 1.0
     leave_out_missing(rows, n)
 
 
 def leave_out_missing(rows: Array, n: int) -> None:
     """Put a point that is not finite, or has no positive weight, at zero with weight zero."""
     for i in range(min(n, LANES)):
-        a, b = vector_at(rows, SOURCE, i), vector_at(rows, TARGET, i)
-        w = rows[WEIGHT * LANES + i]
+        # To other rows, not in place: that would be stores under a mask, which are slow.
+        a, b = vector_at(rows, RAW, i), vector_at(rows, RAW + 3, i)
+        w = rows[(RAW + 6) * LANES + i]
         known = is_usable(a, b, w)
         rows[WEIGHT * LANES + i] = where(known, w, 0.0)
         put_vector(rows, SOURCE, i, choose(known, a))

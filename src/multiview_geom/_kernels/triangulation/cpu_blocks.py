@@ -15,7 +15,7 @@ from multiview_geom._kernels.algebra import (
     trace,
     where,
 )
-from multiview_geom._kernels.numba_primitives import LANES, Array, clear
+from multiview_geom._kernels.numba_primitives import LANES, Array, clear, vector_at
 from multiview_geom._kernels.triangulation.algebra import (
     FEWEST_VIEWS,
     View,
@@ -55,6 +55,8 @@ Rig: TypeAlias = tuple[Array, Array, Row]
 HESSIAN, LINEAR, START, GRADIENT, SQUARED = 0, 6, 9, 12, 15
 QUOTIENT, LAST, SEEN, DOUBT, UNIT = 16, 17, 18, 19, 20
 ROWS = 21
+# While sightings are loaded: across, down and weight of one view, as they came.
+RAW = HESSIAN
 # Rows of the image array, per view: across, down, weight.
 IMAGE_ROWS = 3
 
@@ -180,8 +182,11 @@ def load(
     A sighting that is missing gets weight zero at the center; weights are divided by the largest
     of their point.
     """
-    copy_sightings(image, sightings, centers, first, n)
-    leave_out_missing(image, rows, len(centers), sightings.weighted, n)
+    clear(rows, SEEN, SEEN + 1)
+    for v in range(len(centers)):
+        copy_view(rows, sightings, centers, v, first, n)
+        keep_known(image[IMAGE_ROWS * v * LANES :], rows, n)
+    divide_by_largest(image, rows, len(centers), sightings.weighted, n)
 
 
 def load_listed(
@@ -190,96 +195,89 @@ def load_listed(
     """Load the sightings of n points that stand in a list."""
     by_frame, by_view, by_point, by_axis = sightings.steps
     frame_step, view_step, point_step = sightings.weight_steps
-    for i in range(n):
-        frame, point = divmod(listed[i], sightings.per_frame)
-        for v in range(len(centers)):
-            at, base = IMAGE_ROWS * v * LANES + i, frame * by_frame + v * by_view + point * by_point
-            image[at] = sightings.pixels[base] - centers[v, 0]
-            image[at + LANES] = sightings.pixels[base + by_axis] - centers[v, 1]
-            image[at + 2 * LANES] = 1.0
+    clear(rows, SEEN, SEEN + 1)
+    for v in range(len(centers)):
+        for i in range(n):
+            frame, point = divmod(listed[i], sightings.per_frame)
+            base = frame * by_frame + v * by_view + point * by_point
+            rows[RAW * LANES + i] = sightings.pixels[base] - centers[v, 0]
+            rows[(RAW + 1) * LANES + i] = sightings.pixels[base + by_axis] - centers[v, 1]
+            rows[(RAW + 2) * LANES + i] = 1.0
             if sightings.weighted:
                 base = frame * frame_step + v * view_step + point * point_step
-                image[at + 2 * LANES] = sightings.weights[base]
-    leave_out_missing(image, rows, len(centers), sightings.weighted, n)
+                rows[(RAW + 2) * LANES + i] = sightings.weights[base]
+        keep_known(image[IMAGE_ROWS * v * LANES :], rows, n)
+    divide_by_largest(image, rows, len(centers), sightings.weighted, n)
 
 
-def copy_sightings(image: Array, sightings: Sightings, centers: Array, first: int, n: int) -> None:
-    """Copy the sightings of n points in a row, to the first lanes."""
-    one, points = image.dtype.type(1), sightings.per_frame
+def copy_view(
+    rows: Array, sightings: Sightings, centers: Array, v: int, first: int, n: int
+) -> None:
+    """Copy what a view saw of n points in a row, as it is."""
+    one, points, done = rows.dtype.type(1), sightings.per_frame, 0
     by_frame, by_view, by_point, by_axis = sightings.steps
     frame_step, view_step, point_step = sightings.weight_steps
-    for v in range(len(centers)):
-        at, done = IMAGE_ROWS * v * LANES, 0
-        while done < n:
-            # Slices, since an index of unknown sign would keep the loops from becoming vectors.
-            frame, point = divmod(first + done, points)
-            run = min(points - point, n - done)
-            line = sightings.pixels[frame * by_frame + v * by_view + point * by_point :]
-            across, down = image[at + done :], image[at + LANES + done :]
-            weight = image[at + 2 * LANES + done :]
-            copy_pixels(line, by_point, by_axis, (centers[v, 0], centers[v, 1]), across[:run], down)
-            if sightings.weighted:
-                base = frame * frame_step + v * view_step + point * point_step
-                trust = sightings.weights[base:]
-                for i in range(run):
-                    weight[i] = trust[point_step * i]
-            else:
-                for i in range(run):
-                    weight[i] = one
-            done += run
+    while done < n:
+        # Slices, since an index of unknown sign would keep the loops from becoming vectors.
+        frame, point = divmod(first + done, points)
+        run = min(points - point, n - done)
+        line = sightings.pixels[frame * by_frame + v * by_view + point * by_point :]
+        own = rows[RAW * LANES + done :]
+        copy_pixels(line, by_point, by_axis, (centers[v, 0], centers[v, 1]), own, run)
+        if sightings.weighted:
+            trust = sightings.weights[frame * frame_step + v * view_step + point * point_step :]
+            for i in range(run):
+                own[2 * LANES + i] = trust[point_step * i]
+        else:
+            for i in range(run):
+                own[2 * LANES + i] = one
+        done += run
 
 
 def copy_pixels(
-    line: Array,
-    by_point: int,
-    by_axis: int,
-    center: tuple[float, float],
-    across: Array,
-    down: Array,
+    line: Array, by_point: int, by_axis: int, center: tuple[float, float], own: Array, n: int
 ) -> None:
-    """Copy as many pixels as `across` has entries, counted from the image center."""
+    """Copy n pixels, counted from the image center."""
     u0, v0 = center
     if (by_point, by_axis) == SIDE_BY_SIDE:
-        for i in range(len(across)):
-            across[i] = line[2 * i] - u0
-            down[i] = line[2 * i + 1] - v0
-    else:
-        for i in range(len(across)):
-            across[i] = line[by_point * i] - u0
-            down[i] = line[by_point * i + by_axis] - v0
-
-
-def leave_out_missing(image: Array, rows: Array, views: int, weighted: bool, n: int) -> None:
-    """Give weight zero to what is missing, count the views, divide by the largest weight."""
-    one, zero = image.dtype.type(1), image.dtype.type(0)
-    clear(rows, SEEN, SEEN + 1)
-    for v in range(views):
-        at = IMAGE_ROWS * v * LANES
         for i in range(n):
-            a, b, w = image[at + i], image[at + LANES + i], image[at + 2 * LANES + i]
-            # Zero times a number is zero only if it is finite.
-            known = ((a - b) * zero == zero) & (w * zero == zero) & (w > zero)
-            image[at + i] = where(known, a, zero)
-            image[at + LANES + i] = where(known, b, zero)
-            image[at + 2 * LANES + i] = where(known, w, zero)
-            rows[SEEN * LANES + i] += where(known, one, zero)
-    if weighted:
-        divide_by_largest(image, rows, views, n)
+            own[i] = line[2 * i] - u0
+            own[LANES + i] = line[2 * i + 1] - v0
     else:
-        rows[UNIT * LANES : (UNIT + 1) * LANES] = one
+        for i in range(n):
+            own[i] = line[by_point * i] - u0
+            own[LANES + i] = line[by_point * i + by_axis] - v0
 
 
-def divide_by_largest(image: Array, rows: Array, views: int, n: int) -> None:
-    """Divide the weights by the largest of their point."""
-    one, zero = image.dtype.type(1), image.dtype.type(0)
-    clear(rows, UNIT, UNIT + 1)
+def keep_known(own: Array, rows: Array, n: int) -> None:
+    """Take over what a view saw, with weight zero where it is missing, and count it."""
+    zero, one = rows.dtype.type(0), rows.dtype.type(1)
+    for i in range(n):
+        # From rows to the image, not in place: that would be stores under a mask, which are slow.
+        a, b, w = vector_at(rows, RAW, i)
+        # Zero times a number is zero only if it is finite.
+        known = ((a - b) * zero == zero) & (w * zero == zero) & (w > zero)
+        own[i] = where(known, a, zero)
+        own[LANES + i] = where(known, b, zero)
+        own[2 * LANES + i] = where(known, w, zero)
+        rows[SEEN * LANES + i] += where(known, one, zero)
+
+
+def divide_by_largest(image: Array, rows: Array, views: int, weighted: bool, n: int) -> None:
+    """Divide the weights by the largest of their point, if there are weights."""
+    zero, one = rows.dtype.type(0), rows.dtype.type(1)
+    rows[UNIT * LANES : (UNIT + 1) * LANES] = one
+    if not weighted:
+        return
+    clear(rows, RAW, RAW + 1)
     for v in range(views):
         at = (IMAGE_ROWS * v + 2) * LANES
         for i in range(n):
-            w, largest = image[at + i], rows[UNIT * LANES + i]
-            rows[UNIT * LANES + i] = where(w > largest, w, largest)
+            w, largest = image[at + i], rows[RAW * LANES + i]
+            # None is negative; without `abs`, this would be a store under a mask.
+            rows[RAW * LANES + i] = abs(where(w > largest, w, largest))
     for i in range(n):
-        largest = rows[UNIT * LANES + i]
+        largest = rows[RAW * LANES + i]
         rows[UNIT * LANES + i] = where(largest > zero, largest, one)
     for v in range(views):
         at = (IMAGE_ROWS * v + 2) * LANES

@@ -70,6 +70,8 @@ rig, in double precision; these two may be empty."""
 # Rows of a block that the backward pass uses otherwise: the upstream gradient (3), and the vector
 # Z (4), which also takes the place of the squared residual: that is read before.
 UPSTREAM, Z = LINEAR, GRADIENT
+# The upstream gradient as it came.
+RAW_UPSTREAM = GRADIENT
 
 # The condition of B - q up to which single precision is enough for a gradient, and up to which
 # double precision is; beyond, the point is not determined and passes no gradient.
@@ -183,7 +185,7 @@ def load_upstream(
         line, start = found[3 * first + axis :], rows[(START + axis) * LANES + lane :]
         for i in range(n):
             start[i] = line[3 * i]
-        upstream, done = rows[(UPSTREAM + axis) * LANES + lane :], 0
+        upstream, done = rows[(RAW_UPSTREAM + axis) * LANES + lane :], 0
         while done < n:
             frame, point = divmod(first + done, points)
             run = min(points - point, n - done)
@@ -199,7 +201,7 @@ def leave_out_unknown(rows: Array, origin: Vector, n: int) -> None:
     zero = rows.dtype.type(0)
     for i in range(n):
         x, y, z = vector_at(rows, START, i)
-        a, b, c = vector_at(rows, UPSTREAM, i)
+        a, b, c = vector_at(rows, RAW_UPSTREAM, i)
         known = ((x + y + z) * zero == zero) & (rows[SEEN * LANES + i] >= FEWEST_VIEWS)
         x, y, z = x - origin[0], y - origin[1], z - origin[2]
         start = where(known, x, zero), where(known, y, zero), where(known, z, zero)

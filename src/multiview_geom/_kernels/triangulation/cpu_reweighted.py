@@ -51,6 +51,7 @@ from multiview_geom._kernels.triangulation.cpu_blocks import (
     view_of,
 )
 from multiview_geom._kernels.triangulation.cpu_gradient import (
+    RAW_UPSTREAM,
     UPSTREAM,
     Gradients,
     Upstream,
@@ -255,7 +256,7 @@ def leave_out_not_found(rows: Array, n: int) -> None:
     for k in range(3):
         for i in range(n):
             known = rows[START * LANES + i] == rows[START * LANES + i]
-            back = rows[(UPSTREAM + k) * LANES + i]
+            back = rows[(RAW_UPSTREAM + k) * LANES + i]
             rows[(UPSTREAM + k) * LANES + i] = where(known, back, 0.0)
 
 
