@@ -6,6 +6,7 @@ from pathlib import Path
 from zipfile import is_zipfile
 
 from selfsup_lifting.parse.folders import entries
+from selfsup_lifting.parse.npz import array_names
 from selfsup_lifting.parse.tables import SUFFIXES, first_cells
 from selfsup_lifting.parse.text import beginning
 from selfsup_lifting.read_errors import listed
@@ -96,7 +97,10 @@ def _kind_of_archive(path: Path) -> str:
         return "a NumPy archive that is cut off or damaged"
     if path.name.startswith("data_3d_"):
         return "the 3D truth of a dataset; its 2D poses, data_2d_*.npz, are not beside it"
-    return ""
+    return (
+        f"a NumPy archive with {listed(sorted(array_names(path)))}; expected `positions_2d`, as "
+        "VideoPose3D's detections have, or `tracks`, as 3D tracks of this package"
+    )
 
 
 def _kind_of_table(names: Sequence[str]) -> str:
@@ -121,7 +125,4 @@ def _kind_of_folder(folder: Path) -> str:
     shares = [word for word in numbers[1:BOX] if re.fullmatch(r"0?\.\d+|0|1(\.0+)?", word)]
     if len(shares) < BOX - 1 or not numbers[0].isdigit():
         return ""
-    return (
-        "labels of Ultralytics without 17 keypoints: of boxes, outlines or another skeleton, which "
-        "--detected-skeleton names"
-    )
+    return "labels of Ultralytics without 17 keypoints, or others with scores: of boxes or outlines"

@@ -42,6 +42,8 @@ PEOPLE = ("pose_landmarks", "poseLandmarks", "landmarks")
 # What an application wrote beside the landmarks, in any unit; nothing is later than `LATEST`.
 TIMES = ("timestamp_ms", "timestampMs", "timestamp", "time")
 LATEST = 1e18
+# The score of a landmark, the better one first: is it visible, or at least in the picture?
+SCORES = ("visibility", "presence")
 FRAME = ("frame", "frame_index", "frameIndex")
 MARKS = tuple(json.dumps(name) for name in PEOPLE)
 # MediaPipe guesses points outside of the picture, but not so far [picture widths].
@@ -126,7 +128,8 @@ def _person(place: Place, person: object) -> Float[Tensor, "joints 3"]:
     rows = []
     for at, landmark in enumerate(list_at(place, person)):
         point = object_at(place.at(at), landmark)
-        rows.append([point.get("x"), point.get("y"), point.get("visibility")])
+        scores = (point[name] for name in SCORES if point.get(name) is not None)
+        rows.append([point.get("x"), point.get("y"), next(scores, None)])
     return numbers_at(place, rows, -1, 3, per_joint=1)
 
 

@@ -26,14 +26,25 @@ NAME = "Ultralytics"
 # Class and box before the joints; score of the box and number of the person after them.
 BEFORE, MOST_AFTER = 5, 2
 JOINTS = 17
+# A box, and a box that is turned, have fewer numbers than a person of so many joints.
+FEWEST_OTHER = 2
 _FRAME = re.compile(r"^(.*?)[_-]?(\d{1,12})$")
 
 
 def _recognizes(path: Path) -> bool:
-    """Recognize a folder by the first line of one of its files; one file may be damaged."""
+    """Recognize a folder by the first line of one of its files; one file may be damaged.
+
+    Joints of another number than 17 are recognized by lines of one length: those of outlines
+    differ.
+    """
     files = _frame_files(path) if path.is_dir() else []
     sample = {files[at] for at in (0, len(files) // 2, -1)} if files else set()
-    return any(_is_person(beginning(file, ".txt").partition("\n")[0]) for file in sample)
+    lines = [beginning(file, ".txt").partition("\n")[0].split() for file in sample]
+    if any(_is_person(words, JOINTS) for words in lines):
+        return True
+    counts = {(len(words) - BEFORE) // 3 for words in lines}
+    joints = counts.pop() if len(lines) > 1 == len(counts) else 0
+    return joints >= FEWEST_OTHER and all(_is_scored(words, joints) for words in lines)
 
 
 def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
@@ -64,13 +75,20 @@ def _frame_files(folder: Path) -> list[Path]:
     return [file for file in entries(folder) if file.suffix == ".txt"]
 
 
-def _is_person(line: str) -> bool:
+def _is_person(words: Sequence[str], joints: int) -> bool:
     try:
-        numbers = [float(word) for word in line.split()]
+        numbers = [float(word) for word in words]
     except ValueError:
         return False
     box = numbers[1:BEFORE]
-    return _width(line.split(), JOINTS) is not None and all(0 <= side <= 1 for side in box)
+    return _width(words, joints) is not None and all(0 <= side <= 1 for side in box)
+
+
+def _is_scored(words: Sequence[str], joints: int) -> bool:
+    """Return whether a line is a class, and shares and scores of so many joints."""
+    end = BEFORE + 3 * joints
+    shares = _is_person(words, joints) and all(0 <= float(word) <= 1 for word in words[1:end])
+    return shares and words[0].isdigit()
 
 
 def _width(words: Sequence[str], joints: int) -> int | None:
@@ -107,7 +125,8 @@ def _person(place: Place, line: str, frame: int, joints: int) -> PersonFrame:
     width = _width(words, joints)
     if width is None:
         raise place.expected(
-            f"class, box and {joints} joints of 2 or 3 numbers", f"{len(words)} words"
+            f"class, box and {joints} joints of 2 or 3 numbers (--detected-skeleton names others)",
+            f"{len(words)} words",
         )
     try:
         numbers = [float(word) for word in words]

@@ -48,6 +48,8 @@ def _read(path: Path, settings: ReadSettings) -> list[ReadResult]:
     rig = find_rig(settings, *inside, folder, project.folder)
     declared = declared_cameras(settings.map, () if rig is None else rig.cameras.names)
     ordered = None if rig is None else _in_order_of(rig.cameras, views, declared)
+    if rig is not None and ordered is None and len(views) > 1:
+        _require_known_cameras(views, rig, declared)
     if rig is None or ordered is None:
         parts = [_one_camera(view, rig, settings, project.fps, declared) for view in views]
         results = [result for part in parts for result in part]
@@ -57,6 +59,20 @@ def _read(path: Path, settings: ReadSettings) -> list[ReadResult]:
 
 
 READER = Reader("detections", _recognizes, _read)
+
+
+def _require_known_cameras(views: list[ViewTracks], rig: Rig, declared: Mapping[str, str]) -> None:
+    """Refuse a file of several cameras if the calibration has none of the name of one of them."""
+    names = rig.cameras.names
+    for view in views:
+        is_known = len(names) == 1 or view.source.name in declared
+        if not is_known and match_camera(names, view.camera, None, declared) is None:
+            told = (
+                f"no camera of {rig.path} is named like {view.camera}, one of {len(views)} cameras "
+                f"in the file; --map camera={view.camera} names the one meant, of {listed(names)}"
+            )
+            notes = (note.removeprefix(f"{view.source}: ") for note in view.notes)
+            raise Place(view.source).error("; ".join([told, *notes]))
 
 
 def _in_order_of(

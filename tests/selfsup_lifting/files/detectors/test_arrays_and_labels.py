@@ -147,3 +147,13 @@ def test_one_recording_of_one_camera_needs_no_calibration_beside_it(tmp_path: Pa
     recording = Scene(views=1, frames=3, skeleton="blazepose33").recording()
     (read,) = read_recordings([str(freemocap(tmp_path, recording, 0))], ReadSettings())
     assert read.cameras.names == ("cam1",)
+
+
+@pytest.mark.rejects
+def test_an_array_with_fewer_cameras_than_videos_is_named(tmp_path: Path) -> None:
+    home = recording_of_freemocap(tmp_path, person())
+    save_calibration(home / "recording_10_21_camera_calibration.toml", person(), ["a", "b", "c"])
+    file = home / "output_data" / FILE
+    np.save(file, np.load(file)[:2])
+    with pytest.raises(ReadError, match=r"named like cam_0, .*has 3 videos, so the 2 cameras are"):
+        read_recordings([str(home)], ReadSettings())

@@ -12,6 +12,7 @@ import torch
 
 from selfsup_lifting.files import ReadError
 from selfsup_lifting.files.detectors import read_tracks
+from selfsup_lifting.files.other_kinds import format_of
 from selfsup_lifting.files.tracks.view_tracks import ViewTracks
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from tests.selfsup_lifting.files import layouts
@@ -305,3 +306,41 @@ def test_a_camera_of_caliscope_that_is_late_is_told_by_its_times(tmp_path: Path)
     text = "\n".join([CALISCOPE, *rows])
     views = read_tracks(written(tmp_path, "a.csv", text), None)
     assert [view.first_time for view in views] == pytest.approx([0.0, 2.0, 0.0])
+
+
+def test_landmarks_without_visibility_have_their_presence_as_score(tmp_path: Path) -> None:
+    point = {"x": 0.4, "y": 0.5, "visibility": None, "presence": 0.25}
+    scores = read(tmp_path, "a.json", [{"landmarks": [[point] * 33]}]).confidence
+    assert (scores == 0.25).all()
+    both = {**point, "visibility": 0.75}
+    assert (read(tmp_path, "a.json", [{"landmarks": [[both] * 33]}]).confidence == 0.75).all()
+
+
+def test_labels_of_another_skeleton_are_read_if_it_is_declared(tmp_path: Path) -> None:
+    paw = tmp_path / "paw.toml"
+    paw.write_text('joints = ["a", "b", "c", "d"]\nbones = [["a", "b"]]\nroot = ["a"]\n')
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    for frame in range(3):
+        joints = " ".join(f"0.{4 + frame} 0.{at + 1} 0.9" for at in range(4))
+        (labels / f"a_{frame + 1}.txt").write_text(f"0 0.5 0.5 0.2 0.4 {joints}\n")
+    assert read_tracks(labels, str(paw))[0].keypoints.shape == (3, 1, 4, 2)
+    with pytest.raises(ReadError, match=r"17 joints .*--detected-skeleton names others.*17 words"):
+        read_tracks(labels, None)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("lengths", [(0, 0, 0), (1, 2, 3), (2, 2, 2)])
+def test_boxes_and_outlines_are_no_joints(tmp_path: Path, lengths: tuple[int, ...]) -> None:
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    for frame, length in enumerate(lengths):  # a box, an outline, a box that is turned
+        (labels / f"a_{frame}.txt").write_text("0" + " 0.5" * (4 + 2 * length))
+    with pytest.raises(ReadError, match="labels of Ultralytics without 17 keypoints"):
+        read_tracks(labels, None)
+
+
+@pytest.mark.rejects
+def test_the_arrays_of_an_unknown_archive_are_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "p.npz", points=np.zeros((2, 17, 3)))
+    assert "a NumPy archive with points; expected `positions_2d`" in format_of(tmp_path / "p.npz")
