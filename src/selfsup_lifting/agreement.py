@@ -224,6 +224,8 @@ def _changed_pictures(sample: Recording) -> Iterator[tuple[str, Recording]]:
     if cameras.distortion is not None:
         pinholes = replace(cameras, distortion=None, lens=Lens.OPENCV)
         yield "the lens distortion was removed already", replace(sample, cameras=pinholes)
+    middle = sample.keypoints + (_image_size(sample) - 1) / 2
+    yield "the pixels are counted from the middle of the pictures", _with(sample, middle, everybody)
     trial = _with(sample, _from_focal_lengths(sample), everybody)
     yield "the coordinates are in focal lengths, not in fractions of the image size", trial
 

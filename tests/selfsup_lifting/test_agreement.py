@@ -55,6 +55,11 @@ def mirrored(recording: Recording, axis: int, *views: int) -> Recording:
     return replace(recording, keypoints=pixels)
 
 
+def centered(recording: Recording) -> Recording:
+    middle = (recording.cameras.image_size[:, None] - 1) / 2
+    return replace(recording, keypoints=recording.keypoints - middle)
+
+
 def delayed(recording: Recording, frames: int, view: int) -> Recording:
     pixels = recording.keypoints.clone()
     pixels[:, view] = pixels[:, view].roll(frames, dims=0)
@@ -112,6 +117,7 @@ FAULTS: dict[str, Callable[[Recording], Recording]] = {
     "the pictures of camera cam_2 had half the calibrated size": lambda recording: resized(
         recording, 0.5, 1
     ),
+    "the pixels are counted from the middle of the pictures": centered,
     "the y coordinates are mirrored": lambda recording: mirrored(recording, 1),
     "the y coordinates of camera cam_3 are mirrored": lambda recording: mirrored(recording, 1, 2),
     "camera cam_2 is 12 frames late": lambda recording: delayed(recording, 12, 1),

@@ -7,7 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multiview_geom._validation import full_precision, require_cameras
+from multiview_geom._validation import (
+    full_precision,
+    require_cameras,
+    require_positive,
+)
 from multiview_geom.bundle_adjustment.camera_parameters import CameraParameter
 from multiview_geom.calibration.extrinsics import USUAL_SHARE, in_first_camera, try_to_place
 from multiview_geom.calibration.observations import Observations, observations
@@ -49,8 +53,8 @@ def calibrate_focal_lengths(
         The rig, in the world and unit of `calibrate_extrinsics`, with OpenCV's lens.
 
     Raises:
-        ValueError: If a shape or dtype disagrees, if the image sizes are not known, or if no
-            focal length leads to poses of all cameras.
+        ValueError: If a shape or dtype disagrees, if the image sizes are not known, if `factors`
+            are empty or not positive, or if no focal length leads to poses of all cameras.
 
     Note:
         The focal length is less certain than the poses: see `covariance`. Two cameras whose axes
@@ -70,6 +74,10 @@ def calibrate_focal_lengths(
         True
     """
     require_cameras("cameras", cameras)
+    if len(factors) == 0:
+        raise ValueError("`factors` must have at least one focal length to try, got none")
+    for factor in factors:
+        require_positive("factors", factor)
     with torch.no_grad(), full_precision(pixels):
         tries = [_tried(with_focal_length(cameras, one), pixels, weights) for one in factors]
         placed = [found for found in tries if found is not None]

@@ -175,7 +175,8 @@ def read_text(path: Path) -> str:
     try:
         return path.read_bytes().decode(encoding)
     except UnicodeDecodeError as reason:
-        raise FilePlace(path).expected("text in UTF-8 or UTF-16", str(reason)) from None
+        got = f"a byte 0x{reason.object[reason.start]:02x} at {reason.start}, as binary files have"
+        raise FilePlace(path).expected("text in UTF-8 or UTF-16", got) from None
 
 
 def _encoding(start: bytes) -> str:

@@ -101,7 +101,9 @@ def coefficients(place: FilePlace, row: Sequence[float], lens: Lens) -> tuple[fl
     """Return lens coefficients; refuse a count that the lens does not have."""
     counts = (4,) if lens is Lens.FISHEYE else (0, *COEFFICIENT_COUNTS)
     if len(row) not in counts:
-        raise place.expected(f"{' or '.join(map(str, counts))} coefficients", f"{len(row)} of them")
+        of = " of a fisheye lens" if lens is Lens.FISHEYE else ""
+        wanted = f"{' or '.join(map(str, counts))} coefficients{of}"
+        raise place.expected(wanted, f"{len(row)} of them")
     return tuple(row)
 
 

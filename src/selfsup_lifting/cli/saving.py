@@ -85,6 +85,11 @@ def save_outputs(
             overwrite=options.overwrite,
         )  # fmt: skip
         yield f"wrote {path}"
+    if paths and options.marker_names is MarkerNames.ORIGINAL and not recording.source.markers:
+        yield (
+            f"{recording.name}: the files that were read name no joints, so that --marker-names "
+            f"original writes our names, such as {skeleton.joints[0]}"
+        )
     unknown = ~tracks.isfinite().all(dim=-1).any(dim=0)
     if options.fill and unknown.any():
         lost = [name for name, never in zip(skeleton.joints, unknown, strict=True) if never]

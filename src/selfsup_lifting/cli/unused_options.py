@@ -51,7 +51,7 @@ def _start(options: TrainOptions | CalibrateOptions) -> Start | None:
     return options.start if isinstance(options, CalibrateOptions) else options.calibrate
 
 
-_CALIBRATING, _NOISE = (TrainOptions, CalibrateOptions), (Options, Config)
+_CALIBRATING, _READING = (TrainOptions, CalibrateOptions), (Options, Config)
 
 TABLE = (
     Unused(
@@ -83,6 +83,10 @@ TABLE = (
         lambda one: one.triangulation.method not in {Method.ROBUST, Method.REFINED},
         "removes outliers, which `method` {0.triangulation.method.value} does not: leave it out, "
         "or choose robust or refined",
+    ),
+    Unused(
+        _READING, ("read.people",), lambda one: one.read.person is not None,
+        "chooses among the people, and `person` {0.read.person} names one: give one of the two",
     ),
     Unused(
         CalibrateOptions, ("format",), lambda one: not one.out,
@@ -132,15 +136,15 @@ TABLE = (
         "is for L_con and L_out, whose weights `losses.consistency` and `losses.output` are 0",
     ),
     Unused(
-        _NOISE, ("read.noise.outlier_px",), lambda one: one.read.noise.outlier_share == 0,
+        _READING, ("read.noise.outlier_px",), lambda one: one.read.noise.outlier_share == 0,
         "is the size of outliers, whose `noise.outlier_share` is 0",
     ),
     Unused(
-        _NOISE, ("read.noise.drift_frames",), lambda one: one.read.noise.drift_px == 0,
+        _READING, ("read.noise.drift_frames",), lambda one: one.read.noise.drift_px == 0,
         "is how long a drift lasts, whose `noise.drift_px` is 0",
     ),
     Unused(
-        _NOISE, ("read.noise.occlusion_frames",),
+        _READING, ("read.noise.occlusion_frames",),
         lambda one: one.read.noise.occluded_share == one.read.noise.swapped_share == 0,
         "is the length of sequences whose `noise.occluded_share` and `noise.swapped_share` are 0",
     ),

@@ -106,6 +106,8 @@ def _inspected(
         except ValueError:
             raise unread from None
         unused = {*differing(read, ReadSettings())} - {"unit"}
+        if unused and others:  # the settings are for these files, which no reader recognizes
+            raise
         if unused:
             told = f"{path} is a calibration; `{min(unused)}` cannot be given beside it"
             raise ReadError(told) from None

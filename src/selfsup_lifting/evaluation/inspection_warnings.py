@@ -20,7 +20,7 @@ from selfsup_lifting.agreement import (
 )
 from selfsup_lifting.config import Method, TriangulationSettings
 from selfsup_lifting.evaluation.detection_counts import DetectionCounts, count_detections
-from selfsup_lifting.evaluation.subject_size import PERSON_SIZE_M, diagonal, is_person
+from selfsup_lifting.evaluation.subject_size import diagonal, usual_size
 from selfsup_lifting.read_errors import listed
 from selfsup_lifting.reader import ReadResult
 from selfsup_lifting.recording import Recording
@@ -37,8 +37,6 @@ LEAST_ODD_SHARE = 0.01
 LEAST_REPEATED, MOST_REPEATED = 0.05, 0.5
 # Simulated and real detectors place few joints outside of the picture.
 MOST_BEYOND = 0.1
-# Usual limits of the size of a subject that is no person [m].
-SUBJECT_SIZE_M = (0.02, 5.0)
 # Without the removal of outliers, which would hide what is wrong.
 PLAIN = TriangulationSettings(method=Method.ITERATIVE)
 # So much larger than the median of all frames is the error of a frame in which something is
@@ -213,11 +211,9 @@ def _warnings_about_times(
 
 def _warnings_about_size(recording: Recording, size: float) -> list[str]:
     """Compare the subject with a usual one, which shows a wrong unit of length."""
-    person = is_person(recording.skeleton)
-    low, high = PERSON_SIZE_M if person else SUBJECT_SIZE_M
+    subject, (low, high) = usual_size(recording.skeleton)
     if low <= size <= high or isnan(size):  # without any point, other warnings say so
         return []
-    subject = "person" if person else "subject"
     usual = f"usually {low:g} to {high:g} m; the calibration does not fit the detections"
     return [
         f"{recording.name}: the {subject} is {size:.3g} m across, {usual}, or its lengths are in "

@@ -8,8 +8,8 @@ from selfsup_lifting.evaluation.metrics import MILLIMETERS, PCK_THRESHOLD
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.skeleton.skeletons import Skeleton
 
-# Usual limits of a person's size [m], and the joints that a person has.
-PERSON_SIZE_M = (0.5, 3.0)
+# Usual limits of the size of a person and of another subject [m], and the joints of a person.
+PERSON_SIZE_M, SUBJECT_SIZE_M = (0.5, 3.0), (0.02, 5.0)
 PERSON = ("left_shoulder", "right_shoulder", "left_ankle", "right_ankle")
 # The threshold of PCK for other subjects, relative to their extent: the 10 % of Yang and Ramanan,
 # Articulated human detection with flexible mixtures of parts, TPAMI 2013, for the sides of a box.
@@ -21,6 +21,11 @@ MOST_FRAMES = 500
 def is_person(skeleton: Skeleton) -> bool:
     """Return whether a skeleton has the shoulders and ankles of a person."""
     return {*PERSON} <= {*skeleton.joints}
+
+
+def usual_size(skeleton: Skeleton) -> tuple[str, tuple[float, float]]:
+    """Return what a skeleton is of, "person" or "subject", and the usual limits of its size [m]."""
+    return ("person", PERSON_SIZE_M) if is_person(skeleton) else ("subject", SUBJECT_SIZE_M)
 
 
 def diagonal(points: Float[Tensor, "frames joints 3"]) -> float:

@@ -12,7 +12,7 @@ from multiview_geom import Cameras
 from selfsup_lifting.config import TriangulationSettings
 from selfsup_lifting.config_fields import differing
 from selfsup_lifting.detection.videos import Video, open_videos
-from selfsup_lifting.evaluation.subject_size import PERSON_SIZE_M, diagonal, is_person
+from selfsup_lifting.evaluation.subject_size import diagonal, is_person, usual_size
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.files.sessions.camera_matching import declared_cameras, match_camera
 from selfsup_lifting.motion_files import holds_motion, load_motion
@@ -198,20 +198,20 @@ def with_videos(scene: Scene, paths: Sequence[Path], pairs: Sequence[str] = ()) 
 def notes_on_scene(scene: Scene) -> Iterator[str]:
     """Yield a sentence for each body, and for each video, that does not fit."""
     people = [size for body in scene.bodies if (size := _size_of_person(body)) is not None]
-    low, high = PERSON_SIZE_M
     for body in scene.bodies:
         if body.fps is not None and abs(body.fps / scene.fps - 1) > SAME_RATE:
             yield (
                 f"{body.name} has {body.fps:g} frames per second, and {scene.fps:g} are shown: "
                 "frames of the same number are shown together"
             )
-        size, usual = _size_of_person(body), min(people, default=0.0)
-        if size is not None and not low <= size <= high:
+        size, usual = diagonal(body.points), min(people, default=0.0)
+        subject, (low, high) = usual_size(body.skeleton)
+        if size > 0 and not low <= size <= high:
             yield (
-                f"the person of {body.name} is {size:.3g} m across, usually {low:g} to {high:g} m: "
-                "most likely its file is in another unit than it says"
+                f"the {subject} of {body.name} is {size:.3g} m across, usually {low:g} to {high:g} "
+                "m: most likely its file is in another unit than it says"
             )
-        elif size is not None and size > LARGEST_RATIO * usual:
+        elif people and is_person(body.skeleton) and size > LARGEST_RATIO * usual:
             yield f"{body.name} is {size / usual:.3g} times as large as the smallest body"
         if not body.points.isfinite().any():
             yield (

@@ -28,6 +28,10 @@ def test_image_sizes_are_needed_and_some_focal_length_must_do() -> None:
     pixels = rig.project(cloud(50, 3)).pixels
     with pytest.raises(ValueError, match="`image_size` of the cameras must be known"):
         calibrate_focal_lengths(replace(rig, image_size=None), pixels)
+    with pytest.raises(ValueError, match="`factors` must have at least one focal length"):
+        calibrate_focal_lengths(rig, pixels, factors=())
+    with pytest.raises(ValueError, match=r"`factors` must be positive, got -1\.0"):
+        calibrate_focal_lengths(rig, pixels, factors=(1.0, -1.0))
     mixed = torch.stack([pixels[view].roll(9 * view, dims=0) for view in range(3)])
     with pytest.raises(ValueError, match="must place all cameras, got none"):
         calibrate_focal_lengths(rig, mixed, factors=(1.0,))

@@ -40,6 +40,11 @@ SPOILT_TOML = {
     "two names": ('"right"', '"left"', "expected names that differ, got left, left"),
     "number as name": ('"right"', "2", "`cam_1.name`: expected text, got 2"),
     "six coefficients": ("0.01,]", "0.01, 0.0,]", "`cam_0.distortions`: expected 0 or 4 or 5"),
+    "five of a fisheye lens": (
+        "size =",
+        "fisheye = true\nsize =",
+        "`cam_0.distortions`: expected 4 coefficients of a fisheye lens, got 5 of them",
+    ),
     "degrees": (
         "0.1, 0.2, 0.3,",
         "40.0, 20.0, 3.0,",
@@ -293,6 +298,11 @@ def test_noise_is_refused(content: bytes, tmp_path_factory: pytest.TempPathFacto
     path.write_bytes(content)
     with pytest.raises(CameraFileError):
         load_cameras(path)
+
+
+def test_a_binary_file_is_told_from_text(tmp_path: Path) -> None:
+    (tmp_path / "rig.cal").write_bytes(b"1\x82\x00\x10")
+    assert said_by(tmp_path / "rig.cal").endswith("got a byte 0x82 at 1, as binary files have")
 
 
 def test_a_file_far_larger_than_a_calibration_is_not_read(tmp_path: Path) -> None:

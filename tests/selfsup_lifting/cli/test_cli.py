@@ -232,6 +232,15 @@ def test_inspect_says_what_a_calibration_is(
     assert "Calib.toml is a calibration; `cameras` cannot be given beside it" in said
 
 
+def test_inspect_names_unknown_tables_beside_a_calibration_whatever_the_settings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_cameras(tmp_path / "calibration.toml", Scene(views=2).cameras())
+    (tmp_path / "cam_1.csv").write_text("nose_x,nose_y\n1,2\n")
+    said = refused(["inspect", str(tmp_path), "--detected-skeleton", "coco17"], capsys)
+    assert "cam_1.csv: in no known format (expected `frame`" in said
+
+
 def test_a_run_goes_on(run: Path, recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["train", "--resume", str(run), "--epochs", "3"])
     lines = (run / "metrics.jsonl").read_text().splitlines()
@@ -915,6 +924,8 @@ def test_a_threshold_beside_a_method_that_removes_nothing_is_refused(
         ("triangulate x --cutoff-hz 6", "`cutoff_hz` changes the written.*`out` names no file"),
         ("triangulate x --fill-gaps-3d 6", "`fill_gaps_3d` changes the written"),
         ("predict RUN x --marker-names pose2sim", "`marker_names` changes the written"),
+        ("triangulate x --people all --person 1", "`people` chooses.*`person` 1 names one"),
+        ("train --people largest --person 1", "`people` chooses.*`person` 1 names one"),
         ("view x --video a.mp4", "`video` is shown in .png, .gif and .mp4 files"),
         ("calibrate x --format colmap", "`format` is the format of the files in `out`"),
         ("calibrate x --start intrinsics --unit mm", "`unit` is the unit.*`start` intrinsics"),
@@ -1020,6 +1031,19 @@ def test_recordings_of_one_name_get_files_of_their_own() -> None:
     named = [replace(recording, name=name) for name in ("mon walk", "mon_walk", "mon walk")]
     files = [path.name for _, paths in outputs_of(options, named) for path in paths]
     assert files == ["p-mon_walk.csv", "p-mon_walk_2.csv", "p-mon_walk_3.csv"]
+
+
+def test_names_of_files_that_name_no_joints_are_said_to_be_ours(tmp_path: Path) -> None:
+    recording = Scene(views=2, frames=3).recording()
+    paths = [tmp_path / "p.trc"]
+    options = parse_options(["triangulate", "x", "--marker-names", "original", "--out", "p.trc"])
+    quality = PointQuality(torch.zeros(3, 17), torch.zeros(3, 17).long(), torch.zeros(3, 17))
+    points = torch.rand(3, 17, 3)
+    *_, said = save_outputs(options, paths, points, recording, quality)
+    assert "the files that were read name no joints" in said
+    named = replace(recording, source=replace(recording.source, markers=(("nose", "Nose"),)))
+    options = replace(options, overwrite=True)
+    assert [*save_outputs(options, paths, points, named, quality)] == [f"wrote {paths[0]}"]
 
 
 def test_a_joint_that_is_never_known_is_named_if_gaps_are_filled(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from selfsup_lifting.read_errors import ReadError
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording, save_recording
 from selfsup_lifting.saved_tracks import holds_tracks, load_tracks
-from selfsup_lifting.skeleton.skeletons import SKELETONS
+from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton
 from selfsup_lifting.upright import z_up
 from selfsup_lifting.viewer.page import as_plain, pack, save_page
 from selfsup_lifting.viewer.pictures import Picture, save_picture, shown_frames
@@ -276,6 +276,22 @@ def test_tracks_of_other_rates_and_units_are_said(tmp_path: Path) -> None:
         "b is 3.33 times as large as the smallest body",
         "the person of c is 1.7e+03 m across, usually 0.5 to 3 m",
     ]
+
+
+def test_markers_in_another_unit_than_their_file_says_are_named(tmp_path: Path) -> None:
+    plate = Skeleton("plate", ("a", "b"), (-1, 0), (), (0,))
+    points = torch.tensor([[0.0, 0.0, 0.0], [0.3, 0.0, 0.4]]).expand(4, 2, 3)
+    scale = {"meters": 1.0, "millimeters": 1000.0}
+    for name, one in scale.items():
+        path = tmp_path / f"{name}.trc"
+        save_tracks(path, one * points, skeleton=plate, fps=30.0, coordinates="world")
+    scenes = [
+        read_scene([str(tmp_path / f"{name}.trc")], ReadSettings(), TriangulationSettings())
+        for name in scale
+    ]
+    assert [len([*notes_on_scene(scene)]) for scene in scenes] == [0, 1]
+    (said,) = notes_on_scene(scenes[1])
+    assert said.startswith("the subject of millimeters is 500 m across, usually 0.02 to 5 m")
 
 
 @pytest.mark.rejects

@@ -63,7 +63,8 @@ def declared_cameras(pairs: Sequence[str], names: Sequence[str]) -> dict[str, st
     """Parse the pairs camera=file of `--map`: the camera of each file.
 
     Raises:
-        ReadError: If a pair has another form, or names a camera that the calibration lacks.
+        ReadError: If a pair has another form, or names a camera that the calibration lacks, or if
+            two pairs name the same file for two cameras.
     """
     cameras: dict[str, str] = {}
     if pairs and not names:
@@ -76,6 +77,11 @@ def declared_cameras(pairs: Sequence[str], names: Sequence[str]) -> dict[str, st
         if not (equals and file) or camera not in names:
             raise ReadError(
                 f"`map` must be camera=file with a camera of {', '.join(names)}, got {pair!r}"
+            )
+        if cameras.get(file, camera) != camera:
+            raise ReadError(
+                f"`map` must pair a file with one camera, got {file} with {cameras[file]} and "
+                f"with {camera}"
             )
         cameras[file] = camera
     return cameras

@@ -1,9 +1,15 @@
 """Laws of matching the names of files with cameras."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfsup_lifting.files.sessions.camera_matching import best_guesses, match_camera
+from selfsup_lifting.files.sessions.camera_matching import (
+    best_guesses,
+    declared_cameras,
+    match_camera,
+)
+from selfsup_lifting.read_errors import ReadError
 
 
 @given(
@@ -41,3 +47,11 @@ def test_each_file_is_the_guess_for_one_camera() -> None:
     pairs = [("left", "gopro_left"), ("right", "gopro_lefty")]
     assert best_guesses(["left", "right"], files) == pairs
     assert best_guesses(["left", "right"], files[2:]) == pairs[:1]
+
+
+@pytest.mark.rejects
+def test_a_file_is_declared_for_one_camera() -> None:
+    names, twice = ["left", "right"], ["left=a", "left=a"]
+    assert declared_cameras(twice, names) == {"a": "left"}
+    with pytest.raises(ReadError, match="got a with left and with right"):
+        declared_cameras(["left=a", "right=a"], names)
