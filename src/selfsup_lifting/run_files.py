@@ -36,6 +36,9 @@ CAUSES = "likely causes: an incomplete copy of the run, a disk error, or an edit
 # A training may commit while another process reads the run.
 ATTEMPTS = 5
 
+# How deep runs are in the folder of an ablation, which somebody may take for a run.
+INSIDE = ("*", "*/*")
+
 
 @dataclass(frozen=True)
 class Content:
@@ -66,6 +69,14 @@ class Commit:
         return json.dumps({**plain, "sha256": own}, indent=1) + "\n"
 
 
+def require_run_folder(run: Path) -> None:
+    """Raise a ValueError if the path is no folder."""
+    if run.is_file():
+        raise ValueError(f"{run} is a file; expected a run folder, as `train` writes it")
+    if not run.is_dir():
+        raise ValueError(f"there is no run folder {run}")
+
+
 def has_commit(run: Path) -> bool:
     """Return whether a folder holds a run with a checkpoint."""
     return (run / COMMIT_FILE).is_file()
@@ -77,11 +88,14 @@ def read_commit(run: Path) -> Commit:
     Raises:
         ValueError: If the folder or the file does not exist, or the file is damaged.
     """
-    if not run.is_dir():
-        raise ValueError(f"there is no run folder {run}")
+    require_run_folder(run)
     path = run / COMMIT_FILE
     if not path.is_file():
-        raise ValueError(f"{run}: no checkpoint here; expected a run folder with {COMMIT_FILE}")
+        inside = sorted(one for depth in INSIDE for one in run.glob(f"{depth}/{COMMIT_FILE}"))
+        runs = f"; there are runs in it, such as {inside[0].parent}" if inside else ""
+        raise ValueError(
+            f"{run}: no checkpoint here; expected a run folder with {COMMIT_FILE}{runs}"
+        )
     content = path.read_bytes()
     try:
         plain = json.loads(content)

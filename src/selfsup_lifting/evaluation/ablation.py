@@ -28,6 +28,7 @@ from selfsup_lifting.evaluation.evaluate import evaluate_lifter
 from selfsup_lifting.evaluation.parallel import Show, automatic_jobs, progress_of, train_at_once
 from selfsup_lifting.evaluation.published_tables import split_for
 from selfsup_lifting.files import read_recordings
+from selfsup_lifting.read_errors import listed
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recipes import RECIPES
 from selfsup_lifting.recording import Recording
@@ -274,7 +275,20 @@ def _require_same_settings(config: Config, run: Path) -> None:
     both = (load_config(run), replace(config, run=None))
     found, wanted = (change_paths(as_plain(one), Path.resolve) for one in both)
     if found != wanted:
-        raise ValueError(f"{run} holds a training with other settings; choose another --run")
+        others = listed(_other_settings(found, wanted))
+        raise ValueError(
+            f"{run} holds a training with other settings ({others}); choose another --run"
+        )
+
+
+def _other_settings(found: Any, wanted: Any, name: str = "") -> Iterator[str]:  # noqa: ANN401 - plain settings
+    """Yield each setting that differs, with both values."""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        for key in dict.fromkeys([*found, *wanted]):
+            inside = f"{name}.{key}" if name else key
+            yield from _other_settings(found.get(key), wanted.get(key), inside)
+    elif found != wanted:
+        yield f"{name.removeprefix('read.')}: {found} there, {wanted} now"
 
 
 def _recipe(config: Config, value: str) -> Config:

@@ -15,6 +15,7 @@ from selfsup_lifting.run_files import (
     has_commit,
     is_leftover,
     recover,
+    require_run_folder,
     require_undamaged,
 )
 from selfsup_lifting.training.devices import training_device
@@ -101,8 +102,8 @@ def opened_run(run: Path, *, resume: bool) -> Iterator[OpenRun]:
     if not resume:
         run.mkdir(parents=True, exist_ok=True)
         _require_replaceable(run)
-    elif not run.is_dir():
-        raise ValueError(f"there is no run folder {run}")
+    else:
+        require_run_folder(run)
     try:
         with locked(run), _cleaned(run):
             yield OpenRun(run, require_undamaged(run) if resume else None)

@@ -217,6 +217,9 @@ def test_damaged_best_weights_are_named(tmp_path: Path) -> None:
 def test_a_run_folder_that_is_not_there_is_named(tmp_path: Path, load: Any) -> None:
     with pytest.raises(ValueError, match=r"there is no run folder .*nowhere"):
         load(tmp_path / "nowhere")
+    (tmp_path / "model.onnx").touch()
+    with pytest.raises(ValueError, match=r"model\.onnx is a file; expected a run folder"):
+        load(tmp_path / "model.onnx")
 
 
 @pytest.mark.rejects

@@ -47,6 +47,10 @@ def test_the_state_loads_without_running_anything(tmp_path: Path) -> None:
 def test_a_folder_without_a_lifter_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no checkpoint here"):
         load_lifter(tmp_path)
+    (tmp_path / "cameras-2").mkdir()
+    saved_run(tmp_path / "cameras-2" / "seed-0")
+    with pytest.raises(ValueError, match=r"there are runs in it, such as .*seed-0$"):
+        load_lifter(tmp_path)
 
 
 @pytest.mark.rejects
