@@ -81,6 +81,7 @@ def lift_covariances(
         >>> lift_covariances(untrained, recording.cameras, recording.keypoints).shape
         torch.Size([240, 1, 17, 3, 3])
     """
+    require_kind("lifter", lifter, torch.nn.Module)
     return _in_chunks(lifter, lifter.covariances, cameras, keypoints, confidence)
 
 

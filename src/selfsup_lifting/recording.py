@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from types import UnionType
 from typing import Any
@@ -338,7 +339,7 @@ def load_recording(path: Path) -> Recording:
         >>> loaded.cameras == recording.cameras
         True
     """
-    path = Path(path)
+    path = as_path("path", path)
     if not path.is_file():
         found = "a folder" if path.is_dir() else "nothing of this name"
         raise Place(path).error(f"expected a file that `save_recording` wrote, got {found}")
@@ -382,6 +383,12 @@ def require_kind(name: str, value: object, kind: type | UnionType) -> None:
         return
     wanted = kind.__name__ if isinstance(kind, type) else str(kind)
     raise ValueError(f"`{name}` must be {wanted}, got {type(value).__name__}")
+
+
+def as_path(name: str, value: str | PathLike[str]) -> Path:
+    """Return the path of a file or folder; refuse what is none, such as a number."""
+    require_kind(name, value, str | PathLike)
+    return Path(value)
 
 
 def require_fps(fps: float | int) -> None:

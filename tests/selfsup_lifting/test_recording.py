@@ -14,11 +14,18 @@ from torch.testing import assert_close
 
 from multiview_geom import align_rigs, check_cameras, summarize_cameras
 from selfsup_lifting.calibration_settings import CalibrationSettings
+from selfsup_lifting.config import Config
+from selfsup_lifting.files.reading import read_recordings
 from selfsup_lifting.gap_filling import fill_gaps
+from selfsup_lifting.inference import lift_covariances
+from selfsup_lifting.onnx_export import export_onnx
 from selfsup_lifting.read_errors import ReadError
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording, Source, load_recording, save_recording
 from selfsup_lifting.self_calibration.solve import calibrate_cameras
 from selfsup_lifting.skeleton.skeletons import SKELETONS
+from selfsup_lifting.training.checkpoint import load_lifter
+from selfsup_lifting.training.loop import train
 from tests.selfsup_lifting.strategies import Scene, scenes
 
 H36M = SKELETONS["h36m17"]
@@ -293,3 +300,23 @@ def test_no_recording_and_no_cameras_are_one_sentence(wrong: Any, tmp_path: Path
     for function in (check_cameras, summarize_cameras, lambda rig: align_rigs(rig, rig)):
         with pytest.raises(ValueError, match="must be Cameras, got"):
             function(wrong)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("wrong", [5, None, {"a": 1}, ["a"]])
+def test_no_path_no_lifter_and_no_settings_are_one_sentence(wrong: Any, tmp_path: Path) -> None:
+    lifter = torch.nn.Linear(1, 1)
+    for name, function in {
+        "path": lambda: load_recording(wrong),
+        "run": lambda: load_lifter(wrong),
+        "lifter": lambda: export_onnx(wrong, tmp_path / "a.onnx"),
+        "path ": lambda: export_onnx(lifter, wrong),  # type: ignore[arg-type]
+        "lifter ": lambda: lift_covariances(wrong, wrong, wrong),
+        "config": lambda: train(wrong, [], tmp_path),
+        "run ": lambda: train(Config(), [], wrong),
+        "settings": lambda: read_recordings([], wrong),
+        "sources": lambda: read_recordings([wrong], ReadSettings()),
+        "sources ": lambda: read_recordings(5, ReadSettings()),  # type: ignore[arg-type]
+    }.items():
+        with pytest.raises(ValueError, match=f"`{name.strip()}` must be .*, got "):
+            function()

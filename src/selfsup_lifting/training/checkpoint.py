@@ -17,6 +17,7 @@ from torch import Tensor
 
 from selfsup_lifting.config import Config, LifterSettings
 from selfsup_lifting.config_toml import as_plain, change_paths, from_plain
+from selfsup_lifting.recording import as_path
 from selfsup_lifting.run_files import has_commit, read_commit, read_committed
 from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.training.lifter import Lifter
@@ -133,7 +134,7 @@ def load_lifter(run: Path | str) -> Lifter:
         >>> lifter.settings.width
         8
     """
-    run = Path(run)
+    run = as_path("run", run)
     path = run / WEIGHTS_FILE if run.suffix != Path(WEIGHTS_FILE).suffix else run
     content = _weights_file(path)
     with naming_damaged_file(path):

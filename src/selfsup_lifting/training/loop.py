@@ -9,7 +9,7 @@ from types import MappingProxyType
 import torch
 
 from selfsup_lifting.config import Config
-from selfsup_lifting.recording import Recording
+from selfsup_lifting.recording import Recording, as_path, require_kind
 from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.training.checkpoint import State, restore_random_state
 from selfsup_lifting.training.dataset import (
@@ -94,7 +94,9 @@ def train(  # noqa: PLR0913 - what to learn from, where to save, and what to sho
         >>> len(lifter.skeleton.joints)
         17
     """
-    device, run = own_device(training_device(config.device)), Path(run)
+    require_kind("config", config, Config)
+    require_kind("recordings", recordings, Sequence)
+    device, run = own_device(training_device(config.device)), as_path("run", run)
     selection = ModelSelection(config, first_cameras(recordings, config.cameras_learned), device)
     ellipsoids = EllipsoidSize(config, selection.training, device)
     recordings = ellipsoids.training
