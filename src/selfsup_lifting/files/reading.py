@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from os import PathLike
 from pathlib import Path
 
 import torch
@@ -28,7 +29,7 @@ from selfsup_lifting.gap_filling import fill_gaps
 from selfsup_lifting.read_errors import Place, ReadError, UnrecognizedError, listed
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.reader import Reader, ReadResult, merged_notes
-from selfsup_lifting.recording import Recording, as_path, change_parts, require_kind
+from selfsup_lifting.recording import Recording, change_parts, require_kind
 from selfsup_lifting.simulation import motion_capture, stick_figure
 from selfsup_lifting.simulation.detector_noise import require_use_of_simulation
 from selfsup_lifting.skeleton.skeleton_file import find_skeleton
@@ -86,7 +87,10 @@ def read_recordings(
         raise ReadError(f"`sources` must be a list of files or folders, got {str(sources)!r} alone")
     require_kind("sources", sources, Iterable)
     require_kind("settings", settings, ReadSettings)
-    paths = [str(as_path("sources", source)) for source in sources]
+    paths = []
+    for source in sources:
+        require_kind("sources", source, str | PathLike)
+        paths.append(str(source))  # as it is given: a blank one would become the working folder
     _require_once(paths)
     results = [result for source in paths or ["synthetic"] for result in _read(source, settings)]
     for note in merged_notes([(result.recording.name, result.notes) for result in results]):
