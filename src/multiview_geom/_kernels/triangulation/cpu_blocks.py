@@ -55,7 +55,7 @@ Rig: TypeAlias = tuple[Array, Array, Row]
 HESSIAN, LINEAR, START, GRADIENT, SQUARED = 0, 6, 9, 12, 15
 QUOTIENT, LAST, SEEN, DOUBT, UNIT = 16, 17, 18, 19, 20
 ROWS = 21
-# While sightings are loaded: across, down and weight of one view, as they came.
+# While sightings are loaded: across, down and weight of one view, known or not.
 RAW = HESSIAN
 # Rows of the image array, per view: across, down, weight.
 IMAGE_ROWS = 3
@@ -213,7 +213,7 @@ def load_listed(
 def copy_view(
     rows: Array, sightings: Sightings, centers: Array, v: int, first: int, n: int
 ) -> None:
-    """Copy what a view saw of n points in a row, as it is."""
+    """Copy what a view saw of n points in a row, known or not; pixels about the image center."""
     one, points, done = rows.dtype.type(1), sightings.per_frame, 0
     by_frame, by_view, by_point, by_axis = sightings.steps
     frame_step, view_step, point_step = sightings.weight_steps
