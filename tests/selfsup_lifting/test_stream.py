@@ -220,7 +220,7 @@ def test_a_line_without_pixels_is_one_sentence(joint: str) -> None:
     [
         ("", r"got no JSON, or a part of it: Expecting value"),
         ('{"keypoints": [[1', r"got no JSON, or a part of it: Expecting"),
-        (100_000 * "[", r"got no JSON, or a part of it: .*recursion"),
+        (100_000 * "[", r"got no JSON, or a part of it: its values are nested too deep"),
         ("null", "got null$"),
         ("[1]", r"got \[1\]$"),
         ('{"keypoint": []}', r'got \{"keypoint": \[\]\}$'),

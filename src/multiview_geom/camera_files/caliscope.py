@@ -13,7 +13,7 @@ from torch import Tensor
 from multiview_geom.camera_files.format import CameraFormat, CameraSource
 from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.camera_files.records import CameraRecord
-from multiview_geom.camera_files.toml_fields import coefficients_at, lens_at, size_at
+from multiview_geom.camera_files.toml_fields import OPTIONAL, coefficients_at, lens_at, size_at
 from multiview_geom.camera_files.values import numbers, rotation_vector, table, text
 
 NUMBERS = ("cam_id", "port")
@@ -36,11 +36,12 @@ def _tables(source: CameraSource) -> Iterator[tuple[FilePlace, str, dict[str, ob
     if isinstance(cameras, dict):
         place = source.place.at("cameras")
         for key, camera in cameras.items():
-            yield place.at(key), key, table(place.at(key), camera, "matrix")
+            yield place.at(key), key, table(place.at(key), camera, "matrix", optional=OPTIONAL)
         return
     for key, camera in source.toml.items():
         if _is_older(camera):
-            yield source.place.at(key), key, table(source.place.at(key), camera, "matrix")
+            place = source.place.at(key)
+            yield place, key, table(place, camera, "matrix", optional=OPTIONAL)
 
 
 def _is_placed(camera: dict[str, object]) -> bool:

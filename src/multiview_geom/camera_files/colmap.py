@@ -37,6 +37,8 @@ def read(source: CameraSource) -> list[CameraRecord]:
     lenses: dict[str, ColmapLens] = {}
     for place, line in _lines(folder / CAMERAS):
         identity, *words = line.split()
+        if identity in lenses:
+            raise place.expected("each camera once", f"camera {identity} again")
         lenses[identity] = _lens(place, words)
     return [_record(place, line, lenses) for place, line in _pose_lines(folder / IMAGES)]
 

@@ -35,6 +35,9 @@ def read(source: CameraSource) -> list[CameraRecord]:
     names = table(FilePlace(lenses), intrinsics, "names")["names"]
     if not isinstance(names, list):
         raise FilePlace(lenses, "names").expected("a list of names", names)
+    posed = extrinsics.get("names", names)
+    if isinstance(posed, list) and (lost := [name for name in posed if name not in names]):
+        raise FilePlace(poses, "names").expected(f"the names of {INTRINSICS}", f"{lost[0]} too")
     return [
         _record(FilePlace(lenses), FilePlace(poses), intrinsics, extrinsics, name) for name in names
     ]

@@ -1,6 +1,5 @@
 """What a calibration format is: how to recognize, read and write its files."""
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from multiview_geom.camera_files.file_kinds import (
     ZIP,
     binary_kind,
 )
+from multiview_geom.camera_files.json_text import parse_json
 from multiview_geom.camera_files.matlab_file import SIGNATURE, matlab_variables
 from multiview_geom.camera_files.opencv_nodes import parse_yaml
 from multiview_geom.camera_files.place import FilePlace
@@ -81,8 +81,8 @@ class CameraSource:
         if not self.text.startswith("{"):
             return {}
         try:
-            value = json.loads(self.text)
-        except (ValueError, RecursionError) as reason:
+            value = parse_json(self.text)
+        except ValueError as reason:
             raise self.place.expected("a calibration in JSON", str(reason)) from None
         return table(self.place, value)
 

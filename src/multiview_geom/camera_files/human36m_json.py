@@ -24,6 +24,7 @@ def read(source: CameraSource) -> list[CameraRecord]:
     lenses = table(place.at("intrinsics"), tree["intrinsics"])
     at_poses = place.at("extrinsics").at(subject)
     cameras = table(at_poses, poses[subject], *lenses)
+    table(place.at("intrinsics"), lenses, *cameras)
     return [_camera(place, at_poses, name, lenses[name], cameras[name]) for name in lenses]
 
 

@@ -10,11 +10,16 @@ from torch import Tensor
 from multiview_geom.camera_files.format import CameraFormat, CameraSource
 from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.camera_files.records import CameraRecord, focal_matrix
-from multiview_geom.camera_files.values import image_size, parsed_numbers, table, transform
-from multiview_geom.lenses.lens import Lens
+from multiview_geom.camera_files.values import (
+    image_size,
+    lens_of_model,
+    parsed_numbers,
+    table,
+    transform,
+)
 
-LENSES = {"radtan": Lens.OPENCV, "equidistant": Lens.FISHEYE, "none": Lens.OPENCV}
-POSE, LENS = "T_cn_cnm1", "distortion_coeffs"
+KEYS = ("camera_model", "intrinsics", "resolution")
+POSE, MODEL, LENS = "T_cn_cnm1", "distortion_model", "distortion_coeffs"
 
 
 def read(source: CameraSource) -> list[CameraRecord]:
@@ -25,7 +30,7 @@ def read(source: CameraSource) -> list[CameraRecord]:
         place = source.place.at(key)
         if key != f"cam{count}":  # each pose is that from the camera before it
             raise place.expected(f"the camera cam{count}", key)
-        camera = table(place, value, "camera_model", "intrinsics", "resolution")
+        camera = table(place, value, *KEYS, optional=(MODEL, LENS))
         if records:
             table(place, camera, POSE)
             pose = transform(place.at(POSE), _numbers(place.at(POSE), camera[POSE], 4, 4)) @ pose
@@ -36,10 +41,9 @@ def read(source: CameraSource) -> list[CameraRecord]:
 def _record(place: FilePlace, key: str, camera: dict[str, object], pose: Tensor) -> CameraRecord:
     if camera["camera_model"] != "pinhole":
         raise place.at("camera_model").expected("pinhole", camera["camera_model"])
-    model = camera.get("distortion_model", "none")
-    if model not in LENSES:
-        raise place.at("distortion_model").expected(f"one of {', '.join(LENSES)}", model)
-    lens = LENSES[str(model)]
+    if LENS in camera:
+        table(place, camera, MODEL)
+    model = camera.get(MODEL, "none")
     row = _numbers(place.at(LENS), camera.get(LENS), 4).tolist() if model != "none" else []
     width, height = _numbers(place.at("resolution"), camera["resolution"], 2).tolist()
     return CameraRecord(
@@ -51,7 +55,7 @@ def _record(place: FilePlace, key: str, camera: dict[str, object], pose: Tensor)
         translation=pose[:3, 3],
         distortion=tuple(row),
         image_size=image_size(place.at("resolution"), width, height),
-        lens=lens,
+        lens=lens_of_model(place.at(MODEL), model),
     )
 
 

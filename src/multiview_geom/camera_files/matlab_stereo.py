@@ -26,11 +26,13 @@ MILLIMETERS = {"mm": 1.0, "millimeters": 1.0, "cm": 10.0, "m": 1000.0, "meters":
 
 
 def read(source: CameraSource) -> list[CameraRecord]:
-    """Read the two cameras of the first variable that is such a pair."""
+    """Read the two cameras of the variable that is such a pair."""
     pairs = _pairs(source)
     if not pairs:
         raise source.place.expected(f"a pair of cameras with `{CAMERAS[0]}`", "none")
-    name, pair = next(iter(pairs.items()))
+    (name, pair), *others = pairs.items()
+    if others:
+        raise source.place.expected("one pair of cameras", f"several: {', '.join(pairs)}")
     place = source.place.at(name)
     if isinstance(pair, Opaque):
         raise place.expected(
@@ -72,7 +74,7 @@ def _record(
     K[:2, 2] -= FIRST_PIXEL
     radial = _row(place, camera, "RadialDistortion")
     p1, p2 = _matrix(place, camera, "TangentialDistortion", 2).tolist()
-    k1, k2, *k3 = radial if len(radial) > 1 else [0.0, 0.0]
+    k1, k2, *k3 = [*radial, 0.0, 0.0][: max(2, len(radial))]
     return CameraRecord(
         name=name,
         intrinsics=K,

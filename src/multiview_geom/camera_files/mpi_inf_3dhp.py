@@ -25,6 +25,8 @@ def read(source: CameraSource) -> list[CameraRecord]:
             cameras.append((place, {"name": " ".join(words)}))
         elif key and not cameras:
             raise place.expected("`name`", line)
+        elif key in cameras[-1][1]:
+            raise place.expected("`name` before the next camera", f"`{key}` again")
         elif key:
             cameras[-1][1][key] = words
     return [_record(place, camera) for place, camera in cameras]

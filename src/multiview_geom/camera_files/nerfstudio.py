@@ -26,7 +26,7 @@ COEFFICIENTS = {
     "OPENCV_FISHEYE": ("k1", "k2", "k3", "k4"),
 }
 """Lens coefficients of each model, in OpenCV's order; those that a file lacks are 0."""
-ALL_COEFFICIENTS = ("k1", "k2", "k3", "k4", "p1", "p2")
+ALL_COEFFICIENTS = ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2")
 LENS_KEYS = ("fl_x", "fl_y", "cx", "cy", "w", "h")
 AXES = (1.0, -1.0, -1.0, 1.0)
 """Signs from axes x right, y up, z backward to x right, y down, z forward."""
@@ -75,7 +75,8 @@ def _camera_to_world(place: FilePlace, frame: dict[str, object]) -> Tensor:
 
 
 def _lens(place: FilePlace, frame: dict[str, object]) -> tuple[Lens, tuple[float, ...]]:
-    model = frame.get("camera_model", "OPENCV")
+    fisheye = frame.get("is_fisheye") is True  # as instant-ngp says it
+    model = frame.get("camera_model", "OPENCV_FISHEYE" if fisheye else "OPENCV")
     names = COEFFICIENTS.get(str(model))
     if names is None:
         raise place.at("camera_model").expected(f"one of {', '.join(COEFFICIENTS)}", model)

@@ -76,10 +76,12 @@ def _sizes(place: FilePlace, fields: Tree) -> list[float]:
     return [number(place.at("sizes"), size) for size in fields["sizes"]]
 
 
-def lens_coefficients(place: FilePlace, node: object) -> tuple[float, ...]:
-    """Return the coefficients of a lens without fisheye, a matrix node of any shape."""
+def lens_coefficients(
+    place: FilePlace, node: object, lens: Lens = Lens.OPENCV
+) -> tuple[float, ...]:
+    """Return the coefficients of a lens, a matrix node of any shape."""
     count = len(matrix_values(place, node))
-    return coefficients(place, matrix(place, node, count).tolist(), Lens.OPENCV)
+    return coefficients(place, matrix(place, node, count).tolist(), lens)
 
 
 def matrix_node(values: Tensor) -> Tree:

@@ -22,6 +22,7 @@ from multiview_geom.camera_files.records import CameraRecord
 from multiview_geom.camera_files.values import (
     coefficients,
     image_size,
+    lens_of_model,
     number,
     rotation_vector,
     table,
@@ -31,13 +32,13 @@ from multiview_geom.cameras import Cameras
 from multiview_geom.lenses.lens import FISHEYE_COEFFICIENTS, Lens
 from multiview_geom.rotations import rotation_from_vector, rotation_to_vector
 
-ONE_CAMERA = (
-    ("camera_matrix", "distortion_coefficients"),
-    ("cameraMatrix", "distCoeffs"),
-    ("camera_matrix", "dist_coeffs"),
-    ("K", "D"),
-)
-"""Keys of K and the coefficients in files of one camera."""
+MATRICES = ("camera_matrix", "cameraMatrix", "K")
+COEFFICIENTS = ("distortion_coefficients", "distCoeffs", "dist_coeffs", "D")
+"""Keys of K and of the coefficients in files of one camera."""
+ROTATIONS, TRANSLATIONS = ("R", "rvec"), ("T", "tvec", "t")
+WIDTH, HEIGHT = "image_width", "image_height"
+MODEL, FISHEYE = "distortion_model", "fisheye_model"
+OPTIONAL = (*COEFFICIENTS, WIDTH, HEIGHT, MODEL, FISHEYE)
 PAIRS = (("M1", "D1", "M2", "D2"), ("K1", "D1", "K2", "D2"))
 
 
@@ -48,9 +49,8 @@ def records(place: FilePlace, tree: Tree, at_pose: FilePlace | None = None) -> l
     for keys in PAIRS:
         if all(key in tree for key in keys):
             return _pair(place, at_pose or place, tree, keys)
-    for K, D in ONE_CAMERA:
-        if K in tree:
-            return [_single(place, tree, K, D)]
+    if K := next((key for key in MATRICES if key in tree), None):
+        return [_single(place, tree, K)]
     if {"R", "T"} <= tree.keys():
         raise place.expected(
             "the lenses `M1`, `D1`, `M2`, `D2` beside it in intrinsics.yml", "none"
@@ -162,21 +162,42 @@ def _pair(
     ]
 
 
-def _single(place: FilePlace, tree: Tree, K: str, D: str) -> CameraRecord:
+def _single(place: FilePlace, tree: Tree, K: str) -> CameraRecord:
     """Read one camera; without a pose, the world frame is that of the camera."""
-    R = next((key for key in ("R", "rvec") if key in tree), None)
-    t = next((key for key in ("T", "tvec", "t") if key in tree), None)
+    D, R, t = (_one(place, tree, keys) for keys in (COEFFICIENTS, ROTATIONS, TRANSLATIONS))
+    if (R is None) != (t is None):
+        raise place.expected("a rotation and a translation, or none of both", f"`{R or t}` alone")
+    if D is None:
+        table(place, tree, optional=OPTIONAL)
     zero = torch.zeros(3, dtype=torch.float64)
-    sized = "image_width" in tree and "image_height" in tree
-    sides = [number(place.at(key), tree[key]) for key in ("image_width", "image_height") if sized]
+    if sized := WIDTH in tree or HEIGHT in tree:
+        table(place, tree, WIDTH, HEIGHT)
+    sides = [number(place.at(key), tree[key]) for key in (WIDTH, HEIGHT) if sized]
+    lens = _lens(place, tree)
     return CameraRecord(
         name=place.path.stem,
         intrinsics=matrix(place.at(K), tree[K], 3, 3),
         rotation=rotation_from_vector(zero) if R is None else _rotation(place.at(R), tree[R]),
         translation=zero if t is None else matrix(place.at(t), tree[t], 3),
-        distortion=lens_coefficients(place.at(D), tree[D]) if D in tree else (),
-        image_size=image_size(place.at("image_width"), *sides) if sized else None,
+        distortion=() if D is None else lens_coefficients(place.at(D), tree[D], lens),
+        image_size=image_size(place.at(WIDTH), *sides) if sized else None,
+        lens=lens,
     )
+
+
+def _one(place: FilePlace, tree: Tree, keys: tuple[str, ...]) -> str | None:
+    """Return the key that a file has of those with one meaning; refuse two."""
+    found = [key for key in keys if key in tree]
+    if len(found) > 1:
+        raise place.expected(f"one of {', '.join(keys)}", f"{' and '.join(found)}")
+    return found[0] if found else None
+
+
+def _lens(place: FilePlace, tree: Tree) -> Lens:
+    """Return the lens that a file names, as ROS does, or marks as a fisheye, as OpenCV does."""
+    if MODEL in tree:
+        return lens_of_model(place.at(MODEL), tree[MODEL])
+    return Lens.FISHEYE if number(place.at(FISHEYE), tree.get(FISHEYE, 0)) else Lens.OPENCV
 
 
 def _rotation(place: FilePlace, node: object) -> Tensor:

@@ -13,6 +13,7 @@ from multiview_geom.camera_files.records import CameraRecord
 from multiview_geom.camera_files.values import (
     coefficients,
     image_size,
+    lens_of_model,
     number,
     parsed_numbers,
     table,
@@ -20,21 +21,16 @@ from multiview_geom.camera_files.values import (
 )
 from multiview_geom.lenses.lens import Lens
 
-LENSES = {
-    "plumb_bob": Lens.OPENCV,
-    "rational_polynomial": Lens.OPENCV,
-    "equidistant": Lens.FISHEYE,
-    "fisheye": Lens.FISHEYE,
-}
-"""ROS's distortion models that OpenCV has too."""
+COEFFICIENTS = "distortion_coefficients"
+OPTIONAL = (COEFFICIENTS, "distortion_model", "rectification_matrix", "projection_matrix")
 
 
 def read(source: CameraSource) -> list[CameraRecord]:
     """Read the camera of the file, with the name inside."""
     place, tree = source.place, source.yaml
-    table(place, tree, "camera_matrix", "image_width", "image_height")
+    table(place, tree, "camera_matrix", "image_width", "image_height", optional=OPTIONAL)
     _require_whole_pictures(place, tree)
-    lens = _lens(place.at("distortion_model"), tree.get("distortion_model", "plumb_bob"))
+    lens = lens_of_model(place.at("distortion_model"), tree["distortion_model"])
     sides = [number(place.at(key), tree[key]) for key in ("image_width", "image_height")]
     rotation, translation = _pose(place, tree)
     record = CameraRecord(
@@ -62,16 +58,10 @@ def _require_whole_pictures(place: FilePlace, tree: dict[str, object]) -> None:
             raise place.at("roi").at(key).expected("whole pictures", found)
 
 
-def _lens(place: FilePlace, model: object) -> Lens:
-    if model not in LENSES:
-        raise place.expected(f"one of {', '.join(LENSES)}", model)
-    return LENSES[str(model)]
-
-
 def _distortion(place: FilePlace, tree: dict[str, object], lens: Lens) -> tuple[float, ...]:
-    key = "distortion_coefficients"
-    row = _data(place, tree, key) if key in tree else []
-    return coefficients(place.at(key), parsed_numbers(place.at(key), row, len(row)).tolist(), lens)
+    row = _data(place, tree, COEFFICIENTS) if COEFFICIENTS in tree else []
+    place = place.at(COEFFICIENTS)
+    return coefficients(place, parsed_numbers(place, row, len(row)).tolist(), lens)
 
 
 def _pose(place: FilePlace, tree: dict[str, object]) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from multiview_geom.camera_files.format import CameraFormat, CameraSource
 from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.camera_files.records import CameraRecord
-from multiview_geom.camera_files.toml_fields import coefficients_at, lens_at, size_at
+from multiview_geom.camera_files.toml_fields import OPTIONAL, coefficients_at, lens_at, size_at
 from multiview_geom.camera_files.toml_text import parse_toml
 from multiview_geom.camera_files.values import numbers, rotation_vector, table, text
 from multiview_geom.cameras import Cameras
@@ -17,6 +17,7 @@ from multiview_geom.rotations import rotation_to_vector
 NO_CAMERA = ("metadata", "capture_volume", "charuco", "checkerboard")
 """Tables that are no cameras."""
 TOML_BEGINS = re.compile(r"(#[^\n]*\n|\s)*(\[+[\w .\"'-]+\]|[\w.\"'-]+\s*=|\Z)")
+KEYS = ("matrix", "rotation", "translation")
 ANIPOSELIB_TABLE = r"cam_(0|[1-9]\d*)"
 POSE2SIM_FOLDER = r"int_.*_img"
 
@@ -28,7 +29,7 @@ def read(source: CameraSource) -> list[CameraRecord]:
     except ValueError as reason:
         raise source.place.expected("a calibration in TOML", str(reason)) from None
     cameras = {
-        key: table(source.place.at(key), value, "matrix", "rotation", "translation")
+        key: table(source.place.at(key), value, *KEYS, optional=OPTIONAL)
         for key, value in tables.items()
         if key not in NO_CAMERA
     }

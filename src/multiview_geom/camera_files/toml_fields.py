@@ -4,6 +4,9 @@ from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.camera_files.values import coefficients, image_size, numbers, parsed_numbers
 from multiview_geom.lenses.lens import Lens
 
+OPTIONAL = ("distortions", "size", "fisheye")
+"""The keys that a camera may lack."""
+
 
 def lens_at(place: FilePlace, camera: dict[str, object]) -> Lens:
     """Return the lens that `fisheye` says; without this key, OpenCV's polynomial lens."""

@@ -1,6 +1,7 @@
 """Values of calibration files, checked: numbers, texts, tables, image sizes, coefficients."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from difflib import SequenceMatcher
 from math import isfinite, pi, prod
 from typing import TypeGuard
 
@@ -64,15 +65,40 @@ def text(place: FilePlace, value: object) -> str:
     return value
 
 
-def table(place: FilePlace, value: object, *keys: str) -> dict[str, object]:
-    """Return a table that has at least these keys."""
+LENS_MODELS = {
+    "none": Lens.OPENCV,
+    "plumb_bob": Lens.OPENCV,
+    "radtan": Lens.OPENCV,
+    "rational_polynomial": Lens.OPENCV,
+    "equidistant": Lens.FISHEYE,
+    "fisheye": Lens.FISHEYE,
+}
+"""Names that ROS and Kalibr give to the lenses that OpenCV has too."""
+SIMILAR = 0.8
+"""Two names this similar (1: equal) are two spellings of one."""
+
+
+def table(
+    place: FilePlace, value: object, *keys: str, optional: Collection[str] = ()
+) -> dict[str, object]:
+    """Return a table that has at least these keys; an optional one must not be misspelled."""
     if not isinstance(value, dict):
         raise place.expected("a table", value)
     for key in keys:
         if key not in value:
             got = f"only {', '.join(map(str, value))}" if value else "no keys"
             raise place.expected(f"the key `{key}`", got)
+    absent = [key for key in optional if key not in value]
+    for found in value:
+        if found not in optional and (meant := [key for key in absent if _resembles(found, key)]):
+            raise place.expected(f"the key `{meant[0]}`, or none", f"`{found}`")
     return value
+
+
+def _resembles(found: str, wanted: str) -> bool:
+    """Return whether a name is likely another spelling of one that is known."""
+    a, b = ("".join(filter(str.isalnum, name.lower())) for name in (found, wanted))
+    return b in a or a[:4] == b[:4] or SequenceMatcher(None, a, b).ratio() > SIMILAR
 
 
 def one_of(place: FilePlace, name: str, known: Sequence[str], wanted: str | None) -> str:
@@ -88,6 +114,13 @@ def one_of(place: FilePlace, name: str, known: Sequence[str], wanted: str | None
         got = f"`{name}` {wanted!r}"
         raise place.expected(f"`{name}` to be one of {', '.join(known)}", got)
     return wanted
+
+
+def lens_of_model(place: FilePlace, model: object) -> Lens:
+    """Return the lens of a model that a file names."""
+    if model not in LENS_MODELS:
+        raise place.expected(f"one of {', '.join(LENS_MODELS)}", model)
+    return LENS_MODELS[str(model)]
 
 
 def image_size(place: FilePlace, width: float, height: float) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom import Cameras, camera_to_world
+from multiview_geom.camera_files.json_text import parse_json
 from selfsup_lifting.calibration import load_rig
 from selfsup_lifting.cli.options import PredictOptions, choose
 from selfsup_lifting.config_fields import differing
@@ -21,7 +22,7 @@ from selfsup_lifting.evaluation.evaluate import nan_to_none
 from selfsup_lifting.export import AXES, standard_deviations
 from selfsup_lifting.files.tracks.view_tracks import LARGEST_CONFIDENCE
 from selfsup_lifting.inference import placed_in_camera
-from selfsup_lifting.parse.json_values import LARGEST_NUMBER, distinct_keys
+from selfsup_lifting.parse.json_values import LARGEST_NUMBER
 from selfsup_lifting.read_errors import listed
 from selfsup_lifting.safe_text import printable
 from selfsup_lifting.stream import PoseStream, StreamedPose
@@ -163,8 +164,8 @@ def _people(line: str, joints: int) -> tuple[list[list[Any]], set[str]]:
     A ValueError says what came instead.
     """
     try:
-        found = json.loads(line.removeprefix(BYTE_ORDER_MARK), object_pairs_hook=distinct_keys)
-    except (ValueError, RecursionError) as error:
+        found = parse_json(line.removeprefix(BYTE_ORDER_MARK))
+    except ValueError as error:
         raise ValueError(f"got no JSON, or a part of it: {error}") from None
     match found:
         case {"keypoints": list(person)} if "people" not in found:

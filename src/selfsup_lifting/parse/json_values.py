@@ -1,7 +1,6 @@
 """Values of JSON files, checked for their type and shape."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from multiview_geom.camera_files.json_text import parse_json
 from selfsup_lifting.parse.text import read_text
 from selfsup_lifting.read_errors import Place, ReadError
 
@@ -21,21 +21,11 @@ LARGEST_FRAME = 2**53
 def load_json(path: Path) -> Any:  # noqa: ANN401 - any JSON value
     """Read a JSON file; a ReadError says where it is damaged."""
     try:
-        return json.loads(read_text(path))
+        return parse_json(read_text(path))
     except ReadError:
         raise
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise Place(path).damaged("a JSON file", error) from None
-
-
-def distinct_keys(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object of JSON, for `json.loads`; a ValueError names a key that appears twice."""
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {twice!r} appears twice")
-    return content
 
 
 def list_at(place: Place, value: object) -> list[Any]:

@@ -45,6 +45,16 @@ SPOILT_TOML = {
         "fisheye = true\nsize =",
         "`cam_0.distortions`: expected 4 coefficients of a fisheye lens, got 5 of them",
     ),
+    "misspelled lens": (
+        "distortions",
+        "distortion",
+        "`cam_0`: expected the key `distortions`, or none, got `distortion`",
+    ),
+    "misspelled fisheye": (
+        "size =",
+        "is_fisheye = true\nsize =",
+        "`cam_0`: expected the key `fisheye`, or none, got `is_fisheye`",
+    ),
     "degrees": (
         "0.1, 0.2, 0.3,",
         "40.0, 20.0, 3.0,",
@@ -117,6 +127,26 @@ BROKEN = {
         texts.OPENCV_RIG_YAML.replace("01,02", "01,02,03"),
         "`cam_ids`: expected 2 names, got 3 of them",
     ),
+    "yaml misspelled lens": (
+        texts.OPENCV_SINGLE_YAML.replace("distortion_coefficients", "distortion"),
+        "expected the key `distortion_coefficients`, or none, got `distortion`",
+    ),
+    "yaml fisheye": (
+        texts.OPENCV_SINGLE_YAML.replace("fisheye_model: 0", "fisheye_model: 1"),
+        "`distortion_coefficients`: expected 4 coefficients of a fisheye lens, got 5 of them",
+    ),
+    "yaml two lenses": (
+        texts.OPENCV_SINGLE_YAML + "D: 1\n",
+        "expected one of distortion_coefficients, distCoeffs, dist_coeffs, D, got distortion_coe",
+    ),
+    "yaml rotation alone": (
+        texts.OPENCV_SINGLE_YAML + "R: 1\n",
+        "expected a rotation and a translation, or none of both, got `R` alone",
+    ),
+    "yaml width alone": (
+        texts.OPENCV_SINGLE_YAML.replace("image_height", "height"),
+        "expected the key `image_height`, got only",
+    ),
     "yaml something else": ("%YAML:1.0\nnames: 1\n", "expected a calibration with `Ks`"),
     "json lens in words": (
         texts.OPENCV_PAIR_JSON.replace("-0.2, 0.1", '"a", 0.1'),
@@ -132,6 +162,14 @@ BROKEN = {
     "json wrong type": (
         texts.HUMAN36M_JSON.replace('"extrinsics": {', '"extrinsics": 3, "x": {'),
         "`extrinsics`: expected a table, got 3",
+    ),
+    "json pose without camera": (
+        texts.HUMAN36M_JSON.replace('"55011271": {"R"', '"5": {}, "55011271": {"R"'),
+        "`intrinsics`: expected the key `5`, got only 54138969, 55011271",
+    ),
+    "json key twice": (
+        texts.OPENCV_PAIR_JSON.replace('"D2"', '"D1"'),
+        "expected a calibration in JSON, got the key 'D1' appears twice",
     ),
     "json camera without pose": (
         texts.HUMAN36M_JSON.replace('"55011271": {"R"', '"5": {"R"'),
@@ -193,7 +231,15 @@ BROKEN = {
     ),
     "kalibr other lens": (
         texts.KALIBR.replace("radtan", "fov"),
-        "`cam0.distortion_model`: expected one of radtan, equidistant, none, got fov",
+        "`cam0.distortion_model`: expected one of none, plumb_bob, radtan, rational_polynomial, eq",
+    ),
+    "kalibr lens without model": (
+        texts.KALIBR.replace("  distortion_model: radtan\n", ""),
+        "`cam0`: expected the key `distortion_model`, got only cam_overlaps",
+    ),
+    "kalibr misspelled lens": (
+        texts.KALIBR.replace("distortion_coeffs: []\n  distortion_model: none", "distortion: []"),
+        "`cam2`: expected the key `distortion_model`, or none, got `distortion`",
     ),
     "kalibr short lens": (
         texts.KALIBR.replace("[-0.28, 0.07, 0.0002, 0.00002]", "[-0.28, 0.07]"),
@@ -201,7 +247,7 @@ BROKEN = {
     ),
     "ros other lens": (
         texts.ROS_CAMERA_INFO.replace("plumb_bob", "thin_prism"),
-        "`distortion_model`: expected one of plumb_bob",
+        "`distortion_model`: expected one of none, plumb_bob",
     ),
     "ros no size": (
         texts.ROS_CAMERA_INFO.replace("image_width", "width"),
@@ -228,6 +274,10 @@ BROKEN = {
         texts.MPI_INF_3DHP.replace("name          0\n", ""),
         "`line 2`: expected `name`",
     ),
+    "skeletool camera without name": (
+        texts.MPI_INF_3DHP.replace("name          10\n", ""),
+        ": expected `name` before the next camera, got `sensor` again",
+    ),
     "skeletool lens": (
         texts.MPI_INF_3DHP.replace("radial      0", "radial      0.1", 1),
         "`line 2.radial`: expected 0, a lens without distortion",
@@ -253,6 +303,7 @@ def test_a_broken_file_is_reported_in_one_sentence(text: str, said: str, tmp_pat
     [
         ("cameras.txt", "OPENCV", "THIN_PRISM", "/cameras.txt: `line 5`: expected one of the mod"),
         ("cameras.txt", "-0.125 ", "", "/cameras.txt: `line 5`: expected 10 numbers, got 9"),
+        ("cameras.txt", "3 SIMPLE", "2 SIMPLE", "`line 6`: expected each camera once, got"),
         ("images.txt", "4 2 left", "4 5 left", "/images.txt: `line 5`: expected a camera of cam"),
         ("images.txt", "7 1 0 0 0", "7 0 0 0 0", "`line 5`: expected a quaternion that is not"),
         (
@@ -408,6 +459,13 @@ def test_a_rotation_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
         text.replace("Rot_cam_2", "Rot_x").replace("Rot_cam_1", "Rot_cam_2")
     )
     assert "`Rot_cam_2`: expected the rotation of the vector R_ beside it" in said_by(tmp_path)
+
+
+def test_a_camera_in_one_of_two_files_is_refused(tmp_path: Path) -> None:
+    save_cameras(tmp_path, ring_of_cameras(2, radius=4.0, height=1.0), format="easymocap")
+    text = (tmp_path / "intri.yml").read_text()
+    (tmp_path / "intri.yml").write_text(text.replace('   - "cam_2"\n', ""))
+    assert "extri.yml: `names`: expected the names of intri.yml, got cam_2 too" in said_by(tmp_path)
 
 
 def test_one_of_two_files_says_which_is_absent(tmp_path: Path) -> None:

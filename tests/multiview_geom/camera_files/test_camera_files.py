@@ -198,6 +198,22 @@ def test_opencvs_single_camera_stands_at_the_origin(tmp_path: Path) -> None:
     assert_close(rig.camera_from_world[0], torch.eye(4).double(), atol=0)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("fisheye_model: 0", "fisheye_model: 1"), ("flags: 2", "distortion_model: equidistant")],
+)
+def test_opencvs_single_camera_may_be_a_fisheye(old: str, new: str, tmp_path: Path) -> None:
+    text = texts.OPENCV_SINGLE_YAML.replace(old, new)
+    text = text.replace("rows: 5", "rows: 4").replace(", 0., 0., 0. ]", ", 0., 0. ]")
+    assert load_cameras(file_of(tmp_path, text)).lenses == (Lens.FISHEYE,)
+
+
+@pytest.mark.parametrize("name", ["distCoeffs", "dist_coeffs", "D"])
+def test_opencvs_single_camera_has_its_lens_under_any_usual_name(name: str, tmp_path: Path) -> None:
+    text = texts.OPENCV_SINGLE_YAML.replace("distortion_coefficients", name)
+    assert load_cameras(file_of(tmp_path, text)).distortion is not None
+
+
 @pytest.mark.parametrize("key", ["R", "rvec"])
 def test_opencvs_single_camera_may_have_a_pose(key: str, tmp_path: Path) -> None:
     row = "!!opencv-matrix\n   rows: 3\n   cols: 1\n   dt: d\n   data: "

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from multiview_geom import CameraFileError, load_cameras, read_camera_file
+from multiview_geom import CameraFileError, Lens, load_cameras, read_camera_file
 from tests.multiview_geom.camera_files import texts_of_tools as texts
 from tests.multiview_geom.camera_files.calibration_texts import file_of, said_by, written
 from tests.multiview_geom.tolerances import assert_close
@@ -344,6 +344,10 @@ BROKEN_STEREO = {
         ),
         "`stereoParams`: expected the key `TranslationOfCamera2`",
     ),
+    "two pairs": (
+        texts.matlab_file({"first": texts.stereo_pair(), "second": texts.stereo_pair()}),
+        "expected one pair of cameras, got several: first, second",
+    ),
     "no rotation": (texts.stereo_file(RotationOfCamera2="x"), "`stereoParams.RotationOfCamera2`"),
     "lens in words": (
         texts.stereo_file(CameraParameters1=texts.stereo_camera(RadialDistortion="x")),
@@ -362,6 +366,21 @@ def test_a_stereo_pair_that_cannot_be_read_is_reported(
     path = tmp_path / "stereo.mat"
     path.write_bytes(content)
     assert said in said_by(path)
+
+
+def test_one_radial_coefficient_of_matlab_is_k1(tmp_path: Path) -> None:
+    path, camera = tmp_path / "stereo.mat", texts.stereo_camera(RadialDistortion=np.array([[0.5]]))
+    path.write_bytes(texts.stereo_file(CameraParameters1=camera))
+    k = load_cameras(path).distortion
+    assert k is not None
+    assert k[0].tolist() == [0.5, 0.0, 0.001, -0.002, 0.0]
+
+
+def test_a_fisheye_of_instant_ngp_is_one(tmp_path: Path) -> None:
+    text = texts.NERFSTUDIO.replace('"camera_model": "OPENCV",', '"is_fisheye": true,')
+    text = text.replace('"p1": 0.001, "p2": -0.002,', "")
+    (tmp_path / "transforms.json").write_text(text)
+    assert load_cameras(tmp_path / "transforms.json").lenses == (Lens.FISHEYE, Lens.FISHEYE)
 
 
 def test_matlabs_units_and_its_newer_name_of_k_are_read(tmp_path: Path) -> None:
