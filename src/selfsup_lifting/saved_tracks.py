@@ -50,9 +50,10 @@ def holds_tracks(path: Path) -> bool:
     A damaged table that begins as theirs does holds some too: reading it says what is wrong.
     """
     try:
-        return path.is_file() and path.suffix in _READERS and _READERS[path.suffix](path) != {}
+        suffix = path.suffix.lower()
+        return path.is_file() and suffix in _READERS and _READERS[suffix](path) != {}
     except DAMAGE:
-        return path.suffix == ".csv" and beginning(path, ".csv").startswith(DESCRIPTION)
+        return path.suffix.lower() == ".csv" and beginning(path, ".csv").startswith(DESCRIPTION)
 
 
 def load_tracks(path: Path) -> SavedTracks:
@@ -67,10 +68,10 @@ def load_tracks(path: Path) -> SavedTracks:
     Raises:
         ReadError: If the file holds no tracks, or is damaged.
     """
-    if path.suffix not in _READERS:
+    if path.suffix.lower() not in _READERS:
         raise ReadError(f"{path}: 3D tracks are read from {', '.join(_READERS)} files")
     try:
-        found = _READERS[path.suffix](path)
+        found = _READERS[path.suffix.lower()](path)
         if not found:
             raise ReadError(f"{path}: expected 3D tracks that this package wrote")
         skeleton, values = Skeleton.from_dict(found["skeleton"]), found["tracks"]

@@ -9,6 +9,7 @@ from torch import Tensor
 from multiview_geom import align_rigid, triangulate_robust
 from selfsup_lifting.calibration import Rig, load_rig, selected
 from selfsup_lifting.config import TriangulationSettings
+from selfsup_lifting.parse.folders import files_with
 from selfsup_lifting.parse.npz import array_names
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.reader import Reader, ReadResult
@@ -21,12 +22,12 @@ FRAMES_TO_ALIGN = 1000
 def _recognizes(path: Path) -> bool:
     """Recognize a native file, or a folder that contains one."""
     if path.is_dir():
-        return any(_is_native(file) for file in path.glob("*.npz"))
-    return path.suffix == ".npz" and _is_native(path)
+        return any(map(_is_native, files_with(path, ".npz")))
+    return path.suffix.lower() == ".npz" and _is_native(path)
 
 
 def _read(path: Path, settings: ReadSettings) -> list[ReadResult]:
-    files = sorted(path.glob("*.npz")) if path.is_dir() else [path]
+    files = files_with(path, ".npz") if path.is_dir() else [path]
     results = [ReadResult(load_recording(file)) for file in files]
     if settings.cameras is None:
         return results

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from zipfile import is_zipfile
 
-from selfsup_lifting.parse.folders import entries
+from selfsup_lifting.parse.folders import files_with
 from selfsup_lifting.parse.npz import array_names
 from selfsup_lifting.parse.tables import SUFFIXES, first_cells
 from selfsup_lifting.parse.text import beginning
@@ -119,7 +119,7 @@ def _kind_of_folder(folder: Path) -> str:
         return "the folder of a training, not data"
     if next(folder.glob("*_pose.yml"), None) is not None:
         return "keypoints of OpenPose in YAML: write JSON, with --write_json"
-    texts = [file for file in entries(folder) if file.suffix == ".txt"]
+    texts = files_with(folder, ".txt")
     line = beginning(texts[0], ".txt").partition("\n")[0] if texts else ""
     numbers = line.split()
     shares = [word for word in numbers[1:BOX] if re.fullmatch(r"0?\.\d+|0|1(\.0+)?", word)]

@@ -20,3 +20,9 @@ def entries(folder: Path) -> list[Path]:
 def folders_in(folder: Path) -> list[Path]:
     """List the folders of a folder, by name; see `entries`."""
     return [path for path in entries(folder) if path.is_dir()]
+
+
+def files_with(folder: Path, suffix: str) -> list[Path]:
+    """List the files of a folder with a suffix, in any case, by name; cameras write `.BVH` too."""
+    inside = [path for path in sorted(folder.iterdir()) if path.suffix.lower() == suffix]
+    return [path for path in inside if path.is_file()]

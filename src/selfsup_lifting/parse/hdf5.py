@@ -75,7 +75,7 @@ def _is_own(group: Any, name: str) -> bool:  # noqa: ANN401 - h5py is untyped
 
 def is_hdf5_with(path: Path, condition: Callable[[Any], bool]) -> bool:
     """Return whether a path is an HDF5 file that meets a condition."""
-    if path.suffix not in SUFFIXES or not path.is_file():
+    if path.suffix.lower() not in SUFFIXES or not path.is_file():
         return False
     try:
         with open_hdf5(path, "HDF5") as file:

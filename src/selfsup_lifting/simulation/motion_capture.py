@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom import Cameras
+from selfsup_lifting.parse.folders import files_with
 from selfsup_lifting.parse.unpacking import require_written
 from selfsup_lifting.read_errors import Place
 from selfsup_lifting.read_settings import ReadSettings
@@ -65,7 +66,7 @@ READER = Reader("mocap", _recognizes, _read)
 
 
 def _clips(path: Path) -> list[Path]:
-    return sorted(path.glob("*.bvh")) if path.is_dir() else [path]
+    return files_with(path, ".bvh") if path.is_dir() else [path]
 
 
 def _film_clip(

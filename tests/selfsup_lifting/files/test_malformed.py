@@ -175,7 +175,7 @@ def test_two_files_of_one_frame_are_refused(tmp_path: Path) -> None:
     (home / "again_000000000001_keypoints.json").write_text('{"people": []}')
     with pytest.raises(
         ReadError,
-        match=r"cam1_000000000001_keypoints\.json, frame 1: again_.* contains this frame too",
+        match=r"cam1_json, frame 1: again_.* and cam1_000000000001_.* have this number, the last",
     ):
         read_recordings([str(home)], ReadSettings())
 

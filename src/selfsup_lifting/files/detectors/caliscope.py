@@ -9,14 +9,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import isfinite
-from operator import attrgetter
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
 import torch
 
-from selfsup_lifting.files.tracks.person_frames import frame_range
+from selfsup_lifting.files.tracks.person_frames import frame_range, frame_rate
 from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, ViewTracks, view_tracks
 from selfsup_lifting.parse.json_values import LARGEST_FRAME
 from selfsup_lifting.parse.tables import first_cells, number_in, read_rows
@@ -105,7 +104,7 @@ def _view(
             raise place.error(f"the file contains point {point[1]} twice")
     numbers[rows, 0, joints, :2] = torch.tensor([point.pixel for point in known]).reshape(-1, 2)
     view = view_tracks(camera, path, NAME, body, numbers, first_frame=frames.start)
-    return replace(view, fps=_frame_rate(points))
+    return replace(view, fps=frame_rate({point.frame: point.seconds for point in points}))
 
 
 def _offsets(points: Sequence[_Point]) -> dict[str, float]:
@@ -120,12 +119,6 @@ def _offsets(points: Sequence[_Point]) -> dict[str, float]:
         for camera, seconds in moment.items():
             late.setdefault(camera, []).append(seconds - usual)
     return {camera: median(some) for camera, some in late.items()}
-
-
-def _frame_rate(points: Sequence[_Point]) -> float | None:
-    first, last = (choose(points, key=attrgetter("frame")) for choose in (min, max))
-    seconds, frames = last.seconds - first.seconds, last.frame - first.frame
-    return frames / seconds if seconds * frames > 0 else None
 
 
 def _whole(place: Place, cells: Mapping[str, str], column: str, largest: int) -> int:

@@ -23,6 +23,7 @@ from selfsup_lifting.files.tracks.person_frames import (
     PersonFrame,
     arrange_people,
     frame_range,
+    frame_rate,
     note_on_lost_frames,
     skipped_frames_note,
 )
@@ -104,7 +105,7 @@ def _view(
     )
     first = min(rows, key=_Row.frame).number("time")
     first_time = None if isnan(first) else first
-    return replace(view, fps=_frame_rate(rows), first_time=first_time, every_frame=False)
+    return replace(view, fps=frame_rate(times), first_time=first_time, every_frame=False)
 
 
 def _rows(path: Path) -> list[_Row]:
@@ -131,14 +132,14 @@ def _score_of(joint: str, cells: Mapping[str, str]) -> str:
 
 
 def _note_on_columns(path: Path, joints: Sequence[str], cells: Mapping[str, str]) -> Iterator[str]:
-    """Yield notes on columns of the joints, and of times, that are not read."""
+    """Yield notes on the columns that are not read; those of times may be meant for `time`."""
     read = {f"{joint}_{axis}" for joint in joints for axis in "xy"}
     read |= {_score_of(joint, cells) for joint in joints} | {*PLAIN_COLUMNS}
-    starts = tuple(f"{joint}_" for joint in joints)
-    unread = [name for name in cells if name not in read and name.startswith(starts)]
+    unread = [name for name in cells if name and name not in read]
+    times = [name for name in unread if _TIME.search(name)]
+    unread = [name for name in unread if name not in times]
     if unread:
         yield f"{path}: columns that are not read: {listed(unread)}"
-    times = [name for name in cells if name not in read and _TIME.search(name)]
     if times:
         yield f"{path}: {listed(times)} is not read; times in seconds are read from `time`"
 
@@ -174,14 +175,7 @@ def _require_distinct(path: Path, people: Sequence[PersonFrame], *, can_be_unnam
             continue
         if (person.frame, person.person) in seen:
             raise Place(path, frame=person.frame).error(
-                "the file contains this frame twice; several people need a column `person`"
+                "the file contains this frame twice; several people need a column `person`, and "
+                "several cameras a column `camera`"
             )
         seen.add((person.frame, person.person))
-
-
-def _frame_rate(rows: Sequence[_Row]) -> float | None:
-    """Compute the frames per second from the first and the last time [1/s]."""
-    first, last = rows[0], rows[-1]
-    seconds = last.number("time") - first.number("time")
-    frames = last.frame() - first.frame()
-    return frames / seconds if seconds * frames > 0 else None

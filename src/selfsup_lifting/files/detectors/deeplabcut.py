@@ -50,7 +50,7 @@ class Table(NamedTuple):
 
 def _recognizes(path: Path) -> bool:
     """Recognize an HDF5 file of pandas, or a table whose first row begins with "scorer"."""
-    if path.suffix in SUFFIXES:
+    if path.suffix.lower() in SUFFIXES:
         return first_cells(path)[:1] == ["scorer"] and not _is_in_space(path)
     return is_hdf5_with(path, lambda file: any(map(_is_pandas, members(file).values())))
 
@@ -62,7 +62,7 @@ def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     labeled by hand has no likelihood. Objects that belong to none of several animals are left out,
     and so are columns that ensemble smoothers add, such as `x_ens_var`.
     """
-    table = _read_csv(path) if path.suffix in SUFFIXES else _read_hdf5(path)
+    table = _read_csv(path) if path.suffix.lower() in SUFFIXES else _read_hdf5(path)
     _require_columns(path, table.columns)
     _require_rows(path, table)
     animals = _animals(table.columns)

@@ -49,7 +49,7 @@ FORMAT = DetectorFormat("freemocap", _recognizes, _read, folder_of_cameras=True)
 def _array_of(path: Path) -> Path | None:
     """Return the array, or that of the folder of a recording; None if there is none."""
     if path.is_file():
-        return path if path.suffix == ".npy" and MARK in path.name else None
+        return path if path.suffix.lower() == ".npy" and MARK in path.name else None
     found = [file for home in HOMES for file in sorted((path / home).glob(f"*{MARK}*.npy"))]
     return next(filter(Path.is_file, found), None)
 

@@ -19,8 +19,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from selfsup_lifting.files.tracks.people_json import note_on_unread_keys
 from selfsup_lifting.files.tracks.person_frames import (
     PersonFrame,
+    frame_rate,
     note_on_lost_frames,
     require_distinct_frames,
     tracks_of_people,
@@ -60,14 +62,13 @@ def _recognizes(path: Path) -> bool:
 def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     """Read the file of one camera; a frame without a number has that of its place."""
     content, place = load_json(path), Place(path)
+    unread: tuple[str, ...] = ()
     if isinstance(content, dict) and "frames" in content:
+        unread = tuple(note_on_unread_keys(path, content, {"frames"}))
         content, place = content["frames"], place.at("frames")
-    elif isinstance(content, dict) and content and all(map(str.isdecimal, content)):
-        content = [_numbered(int(key), entry) for key, entry in content.items()]
-    elif isinstance(content, dict) and not {*PEOPLE} & {*content}:
-        raise place.expected("a list of frames, or an object with `frames`", sorted(content))
-    entries = [content] if isinstance(content, dict) else list_at(place, content)
+    entries = _entries(place, content) if isinstance(content, dict) else list_at(place, content)
     found = [_frame(place.at(at), at, entry) for at, entry in enumerate(entries)]
+    _require_numbers(place, entries, [frame for frame, _ in found])
     require_distinct_frames(path, [frame for frame, _ in found])
     people = [PersonFrame(frame, person) for frame, persons in found for person in persons]
     _require_shares(path, people)
@@ -76,10 +77,33 @@ def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     view = tracks_of_people(path, NAME, people, [frame for frame, _ in found], body)
     seconds = _seconds({frame: entry for (frame, _), entry in zip(found, entries, strict=True)})
     lost = tuple(note_on_lost_frames(path, view.camera, seconds))
-    return [replace(view, scale=Scale.SHARES, notes=(*view.notes, *lost))]
+    return [
+        replace(
+            view, scale=Scale.SHARES, fps=frame_rate(seconds),
+            notes=(*view.notes, *unread, *lost),
+        )
+    ]  # fmt: skip
 
 
 FORMAT = DetectorFormat("mediapipe", _recognizes, _read)
+
+
+def _entries(place: Place, content: Mapping[str, Any]) -> list[Any]:
+    """Return the frames of an object: those under their numbers, or the only one."""
+    if content and all(map(str.isdecimal, content)):
+        return [_numbered(int(key), entry) for key, entry in content.items()]
+    if not {*PEOPLE} & {*content}:
+        raise place.expected("a list of frames, or an object with `frames`", sorted(content))
+    return [content]
+
+
+def _require_numbers(place: Place, entries: Sequence[object], frames: Sequence[int]) -> None:
+    """Refuse a frame without a number among others whose numbers are not those of their places."""
+    numbered = [isinstance(one, dict) and any(name in one for name in FRAME) for one in entries]
+    if not all(numbered) and [*frames] != [*range(len(frames))]:
+        raise place.at(numbered.index(False)).error(
+            f"this frame has no number (`{'`, `'.join(FRAME)}`), but others have one"
+        )
 
 
 def _frame(place: Place, at: int, entry: object) -> tuple[int, list[Float[Tensor, "joints 3"]]]:

@@ -8,12 +8,14 @@ from torch import Tensor
 
 from selfsup_lifting.files.tracks.people_json import (
     PEOPLE_KEYS,
-    frame_number,
+    frames_by_name,
     instance_at,
+    note_on_several_videos,
     people_at,
 )
 from selfsup_lifting.files.tracks.person_frames import PersonFrame, tracks_of_people
 from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, ViewTracks
+from selfsup_lifting.parse.folders import files_with
 from selfsup_lifting.parse.json_values import load_json
 from selfsup_lifting.parse.text import beginning
 from selfsup_lifting.read_errors import Place
@@ -33,24 +35,22 @@ def _recognizes(path: Path) -> bool:
 
 def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     """Read a folder; the last digits of a file name are the frame number."""
-    files: dict[int, Path] = {}
-    for file in _frame_files(path):
-        frame = frame_number(file.stem, file)
-        if frame in files:
-            raise Place(file, frame=frame).error(f"{files[frame].name} contains this frame too")
-        files[frame] = file
+    inside = _frame_files(path)
+    names = frames_by_name(path, [file.name for file in inside])
+    files = {names[file.name]: file for file in inside}
     people = [
         PersonFrame(frame, person) for frame, file in files.items() for person in _people(file)
     ]
     view = tracks_of_people(path, NAME, people, [*files], declared, files=files)
-    return [replace(view, frame_files=tuple(files))]
+    notes = (*view.notes, *note_on_several_videos(path, names))
+    return [replace(view, frame_files=tuple(files), notes=notes)]
 
 
 FORMAT = DetectorFormat("openpose", _recognizes, _read)
 
 
 def _frame_files(folder: Path) -> list[Path]:
-    return [file for file in sorted(folder.glob("*.json")) if file.is_file()]
+    return files_with(folder, ".json")
 
 
 def _people(path: Path) -> list[Float[Tensor, "joints 3"]]:

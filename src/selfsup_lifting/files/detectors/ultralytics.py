@@ -17,7 +17,7 @@ from torch import Tensor
 
 from selfsup_lifting.files.tracks.person_frames import PersonFrame, tracks_of_people
 from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, Scale, ViewTracks
-from selfsup_lifting.parse.folders import entries
+from selfsup_lifting.parse.folders import files_with
 from selfsup_lifting.parse.text import beginning, read_text
 from selfsup_lifting.read_errors import Place
 from selfsup_lifting.skeleton.skeletons import Skeleton
@@ -72,7 +72,7 @@ def only_video(path: Path) -> str | None:
 
 
 def _frame_files(folder: Path) -> list[Path]:
-    return [file for file in entries(folder) if file.suffix == ".txt"]
+    return files_with(folder, ".txt")
 
 
 def _is_person(words: Sequence[str], joints: int) -> bool:
@@ -135,7 +135,8 @@ def _person(place: Place, line: str, frame: int, joints: int) -> PersonFrame:
     end = BEFORE + width * joints
     after = words[end:]
     identity = after[-1] if after and after[-1].isdigit() else None
-    return PersonFrame(frame, _joints(torch.tensor(numbers[BEFORE:end]), width), identity)
+    joints_of_person = _joints(torch.tensor(numbers[BEFORE:end]), width)
+    return PersonFrame(frame, joints_of_person, identity, words[0])
 
 
 def _joints(flat: Float[Tensor, "numbers"], width: int) -> Float[Tensor, "joints 3"]:

@@ -1,7 +1,7 @@
 """People as JSON files of detectors store them: the layouts of OpenPose and of MMPose."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from selfsup_lifting.read_errors import Place, listed
 PEOPLE_KEYS: Mapping[str, str] = {"people": "pose_keypoints_2d", "bodies": "joints"}
 # What OpenPose 1.0 called the keypoints of the body, and how the lists of its other parts begin.
 OLD_BODY, OTHER_PARTS = "pose_keypoints", ("face_", "hand_", "pose_keypoints_3d")
+# The ends of the name of a file or picture, and the number of its frame.
+_SUFFIX, _NUMBER = re.compile(r"(\.[A-Za-z]\w*)+$"), re.compile(r"\d+(?=\D*$)")
 
 
 def people_at(place: Place, content: object) -> list[Float[Tensor, "joints 3"]]:
@@ -51,11 +53,34 @@ def triples_at(place: Place, flat: object) -> Float[Tensor, "joints 3"]:
 
 
 def frame_number(name: str, path: Path) -> int:
-    """Return the frame number in a name: its last digits."""
-    digits = re.findall(r"\d+", name)
+    """Return the frame number in a name: its last digits, without those of a suffix like `.jp2`."""
+    digits = re.findall(r"\d+", _SUFFIX.sub("", name))
     if not digits:
         raise Place(path).error(f"expected a frame number in the name {name!r}, got no digit")
     return int(digits[-1])
+
+
+def frames_by_name(path: Path, names: Iterable[str]) -> dict[str, int]:
+    """Return the frame number of each name; a ReadError names two that have the same one."""
+    frames = {name: frame_number(name, path) for name in names}
+    owners: dict[int, str] = {}
+    for name, frame in frames.items():
+        if owners.setdefault(frame, name) != name:
+            raise Place(path, frame=frame).error(
+                f"{owners[frame]} and {name} have this number, the last one in their names; likely "
+                "cause: the frames of several videos or cameras together"
+            )
+    return frames
+
+
+def note_on_several_videos(path: Path, names: Iterable[str]) -> Iterator[str]:
+    """Yield a note if names differ by more than the number of the frame."""
+    videos = dict.fromkeys(_NUMBER.sub("#", _SUFFIX.sub("", name)) for name in names)
+    if len(videos) > 1:
+        yield (
+            f"{path}: frames are named in several ways, {listed(videos)}, and are read as those of "
+            "one video, by their numbers"
+        )
 
 
 def _person(place: Place, person: object, keypoints: str) -> Float[Tensor, "joints 3"] | None:
@@ -72,3 +97,12 @@ def _person(place: Place, person: object, keypoints: str) -> Float[Tensor, "join
             "OpenPose ran without the body, or in 3D"
         )
     return None
+
+
+def note_on_unread_keys(
+    path: Path, content: Mapping[str, object], read: Collection[str]
+) -> Iterator[str]:
+    """Yield a note on the keys of a file's outermost object that are not read."""
+    unread = [key for key in content if key not in read]
+    if unread:
+        yield f"{path}: keys that are not read: {listed(unread)}"

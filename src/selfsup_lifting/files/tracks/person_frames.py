@@ -1,7 +1,7 @@
 """People found in single frames, arranged by frame and person."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import isfinite
@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from selfsup_lifting.files.tracks.view_tracks import ViewTracks, view_tracks
-from selfsup_lifting.read_errors import Place
+from selfsup_lifting.read_errors import Place, listed
 from selfsup_lifting.skeleton.infer import body_by_count
 from selfsup_lifting.skeleton.skeletons import Skeleton
 
@@ -32,11 +32,15 @@ LONG_STEP = 1.5
 
 @dataclass(frozen=True)
 class PersonFrame:
-    """One person in one frame: x, y and confidence of every joint, as in the file."""
+    """One person in one frame: x, y and confidence of every joint, as in the file.
+
+    `kind` is the class or category of what was found, if the file has it.
+    """
 
     frame: int
     numbers: Float[Tensor, "joints 3"]
     person: str | None = None
+    kind: str | None = None
 
 
 def tracks_of_people(
@@ -70,7 +74,7 @@ def tracks_of_people(
         people = [PersonFrame(covered.start, _missing_person(source, declared))]
     numbers, names = arrange_people(source, people, covered)
     body = body_by_count(source, len(people[0].numbers), declared)
-    notes = skipped_frames_note(source, frames)
+    notes = (*skipped_frames_note(source, frames), *_note_on_kinds(source, people))
     return view_tracks(
         source.stem, source, format, body, numbers,
         first_frame=covered.start, people=names, notes=notes,
@@ -210,4 +214,29 @@ def note_on_lost_frames(path: Path, camera: str, times: Mapping[int, float]) -> 
             f"{path}: camera {camera} lost about {lost} frames: after frame {frame}, the time "
             f"advances by {step:.4g} s, usually by {usual:.4g} s; frames of the same number are "
             "not simultaneous from there on"
+        )
+
+
+def frame_rate(times: Mapping[int, float]) -> float | None:
+    """Return the frames per second by the first and the last frame whose time is known [1/s].
+
+    Args:
+        times: The time of each frame [s], NaN where unknown.
+
+    Returns:
+        The rate; None if fewer than two times are known, or time does not advance.
+    """
+    known = sorted((frame, time) for frame, time in times.items() if isfinite(time))
+    if len(known) < 2 or known[0][1] >= known[-1][1]:  # noqa: PLR2004 - two ends
+        return None
+    return (known[-1][0] - known[0][0]) / (known[-1][1] - known[0][1])
+
+
+def _note_on_kinds(source: Path, people: Iterable[PersonFrame]) -> Iterator[str]:
+    """Yield a note if what was found is of several classes or categories."""
+    different = sorted({person.kind for person in people if person.kind is not None})
+    if len(different) > 1:
+        yield (
+            f"{source}: has several categories, {listed(different)}; everything is read as one "
+            "kind of body"
         )

@@ -1,6 +1,6 @@
 """Everybody whom one camera's detector found, and what a detector's file format offers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -171,9 +171,7 @@ def view_tracks(  # noqa: PLR0913 - one argument for each thing in a file
     seen = scored | unscored
     keypoints = torch.where(seen[..., None], keypoints, torch.nan)
     confidence = torch.where(scored, confidence, 0.0)
-    negative = int((located & (numbers[..., 2] < 0)).sum())
-    if negative:
-        notes = (*notes, f"{source}: {negative} points have a negative confidence: missing")
+    notes = (*notes, *_notes_on_odd_points(source, numbers, located))
     largest = _largest_confidence(confidence)
     if largest > 1:
         notes = (*notes, f"{source}: confidences up to {largest:.3g} were divided by {largest:.3g}")
@@ -187,6 +185,26 @@ def view_tracks(  # noqa: PLR0913 - one argument for each thing in a file
         unscored=int(unscored.sum()),
         markers=body.markers,
     )  # fmt: skip
+
+
+def _notes_on_odd_points(
+    source: Path,
+    numbers: Float[Tensor, "frames people joints 3"],
+    located: Bool[Tensor, "frames people joints"],
+) -> Iterator[str]:
+    """Yield a note on each kind of points that count as missing and that no detector writes."""
+    pixels, confidence = numbers[..., :2], numbers[..., 2]
+    doubted = located & (confidence == 0) & (pixels != 0).any(dim=-1)
+    odd = {
+        "only one coordinate": pixels.isnan().sum(dim=-1) == 1,
+        "an infinite coordinate, or one that is too large": pixels.isinf().any(dim=-1),
+        "a negative confidence": located & (confidence < 0),
+        "an infinite confidence": located & (confidence == torch.inf),
+        "the confidence 0, as all in the file": doubted & ~(located & (confidence != 0)).any(),
+    }
+    for what, points in odd.items():
+        if count := int(points.sum()):
+            yield f"{source}: {count} points have {what}: missing"
 
 
 def _largest_confidence(confidence: Float[Tensor, "frames people joints"]) -> float:

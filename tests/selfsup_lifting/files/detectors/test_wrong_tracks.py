@@ -69,10 +69,16 @@ def read(folder: Path, name: str, content: Any, declared: str | None = None) -> 
          "a.csv, row 2: expected a frame number, got '0.5'"),
         ("a.csv", "frame,nose_x,nose_y\n0,1,2\n0,1,2\n",
          "a.csv, frame 0: the file contains this frame twice; several people need a column "
-         "`person`"),
+         "`person`, and several cameras a column `camera`"),
         ("a.csv", "frame,person,nose_x,nose_y\n0,ann,1,2\n0,ann,1,2\n",
          "a.csv, frame 0: the file contains this frame twice; several people need a column "
-         "`person`"),
+         "`person`, and several cameras a column `camera`"),
+        ("a.json", [{"image_id": f"{name}_1.jpg", "keypoints": FLAT} for name in ("cam1", "cam2")],
+         "a.json, frame 1: cam1_1.jpg and cam2_1.jpg have this number, the last one in their "
+         "names; likely cause: the frames of several videos or cameras together"),
+        ("a.json", [{"landmarks": [], "frame": 5}, {"landmarks": []}],
+         "a.json, [1]: this frame has no number (`frame`, `frame_index`, `frameIndex`), but others "
+         "have one"),
         ("a.csv", DLC.format("nose", "nose", "u", "v") + "0,1,2\n",
          "a.csv: expected columns x, y, likelihood, got net/nose/u, net/nose/v"),
         ("a.csv", DLC.format("nose", "nose", "x", "likelihood") + "0,1,2\n",
@@ -212,7 +218,7 @@ def test_the_confidence_has_the_name_that_other_programs_give_it(tmp_path: Path)
         view = read(tmp_path, "a.csv", f"frame,nose_x,nose_y,nose_{name}\n0,1,2,0.25\n")
         assert view.confidence.item() == 0.25
     view = read(tmp_path, "a.csv", "frame,nose_x,nose_y,nose_p,note\n0,1,2,0.25,good\n")
-    assert view.notes == (f"{tmp_path / 'a.csv'}: columns that are not read: nose_p",)
+    assert view.notes == (f"{tmp_path / 'a.csv'}: columns that are not read: nose_p, note",)
 
 
 def test_a_table_says_after_which_frame_its_camera_lost_others(tmp_path: Path) -> None:
@@ -344,3 +350,70 @@ def test_boxes_and_outlines_are_no_joints(tmp_path: Path, lengths: tuple[int, ..
 def test_the_arrays_of_an_unknown_archive_are_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "p.npz", points=np.zeros((2, 17, 3)))
     assert "a NumPy archive with points; expected `positions_2d`" in format_of(tmp_path / "p.npz")
+
+
+LANDMARKS = [[{"x": 0.5, "y": 0.5, "visibility": 0.9}] * 33]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.csv", "frame,nose_x,nose_y,nose_conf\n0,1,,0.5\n1,5,6,0.5\n",
+         "1 points have only one coordinate: missing"),
+        ("a.csv", "frame,nose_x,nose_y,nose_conf\n0,inf,2,0.5\n1,5,6,0.5\n",
+         "1 points have an infinite coordinate, or one that is too large: missing"),
+        ("a.csv", "frame,nose_x,nose_y,nose_conf\n0,1,2,inf\n1,5,6,0.5\n",
+         "1 points have an infinite confidence: missing"),
+        ("a.csv", "frame,nose_x,nose_y,nose_conf\n0,1,2,0\n1,5,6,0\n",
+         "2 points have the confidence 0, as all in the file: missing"),
+        ("a.csv", "frame,nose_x,nose_y,tail_y,track_id\n0,1,2,3,4\n",
+         "columns that are not read: tail_y, track_id"),
+        ("a.json", {"fps": 30, "frames": [{"landmarks": LANDMARKS}]},
+         "keys that are not read: fps"),
+        ("a.json", [{"image_id": 1, "category_id": kind, "keypoints": FLAT} for kind in (1, 2)],
+         "has several categories, 1, 2; everything is read as one kind of body"),
+        ("a.json", [{"image_id": f"{one}_{at}.jpg", "keypoints": FLAT}
+                    for at, one in enumerate(("walk", "run"))],
+         "frames are named in several ways, walk_#, run_#, and are read as those of one video"),
+    ],
+)  # fmt: skip
+def test_what_is_left_out_of_a_file_is_named(
+    tmp_path: Path, name: str, content: Any, said: str
+) -> None:
+    assert said in " ".join(read(tmp_path, name, content).notes)
+
+
+def test_the_end_of_a_name_is_no_frame_number(tmp_path: Path) -> None:
+    people = [{"image_id": f"img{frame}.jp2", "keypoints": FLAT, "idx": 3.0} for frame in (4, 5)]
+    view = read(tmp_path, "a.json", people)
+    assert (view.first_frame, view.frame_count, view.people) == (4, 2, ("3",))
+    tracked = [{"image_id": 1, "keypoints": FLAT, "track_id": one} for one in ("a", "b")]
+    assert read(tmp_path, "b.json", tracked).people == ("a", "b")
+
+
+def test_frames_of_an_object_are_those_under_their_numbers(tmp_path: Path) -> None:
+    frames = {str(frame): {"landmarks": LANDMARKS, "time": frame / 25} for frame in (3, 4, 6)}
+    view = read(tmp_path, "a.json", {"frames": frames})
+    assert (view.first_frame, view.frame_count) == (3, 4)
+    assert view.fps == pytest.approx(25.0)
+
+
+def test_the_rate_is_by_the_times_that_are_known(tmp_path: Path) -> None:
+    rows = "3,,1,2\n2,0.1,1,2\n0,0.0,1,2\n1,0.05,1,2\n"
+    assert read(tmp_path, "a.csv", f"frame,time,nose_x,nose_y\n{rows}").fps == pytest.approx(20.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("a.CSV", DLC.format("nose", "nose", "x", "y") + "0,1,2\n"),
+     ("a.CSV", "frame,nose_x,nose_y\n0,1,2\n")],
+)  # fmt: skip
+def test_a_suffix_in_capitals_changes_nothing(tmp_path: Path, name: str, text: str) -> None:
+    assert read(tmp_path, name, text).keypoints[0, 0, 0].tolist() == [1.0, 2.0]
+
+
+def test_a_folder_of_files_with_suffixes_in_capitals_is_read(tmp_path: Path) -> None:
+    for frame in range(2):
+        content = {"people": [{"pose_keypoints_2d": FLAT}]}
+        written(tmp_path, f"cam_{frame}_keypoints.JSON", content)
+    assert read_tracks(tmp_path, None)[0].frame_count == 2
