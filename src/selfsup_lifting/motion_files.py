@@ -4,7 +4,8 @@ A file of markers has no bones: if its markers are not the joints of a known ske
 connect the markers whose distances change least.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from selfsup_lifting.c3d_file import require_ezc3d, require_whole_c3d
+from selfsup_lifting.parse.tables import number_in
 from selfsup_lifting.parse.text import read_text
-from selfsup_lifting.read_errors import Place
+from selfsup_lifting.read_errors import Place, listed
 from selfsup_lifting.read_settings import HIGHEST_FPS, LOWEST_FPS
-from selfsup_lifting.saved_tracks import SavedTracks, holds_tracks, load_tracks
+from selfsup_lifting.saved_tracks import SavedTracks, holds_tracks, load_tracks, notes_on_rows
 from selfsup_lifting.simulation.bvh import Motion, joint_poses, load_bvh
 from selfsup_lifting.simulation.motion_capture import meters_per_unit_of
 from selfsup_lifting.skeleton.infer import body_by_names, plain_joint
 from selfsup_lifting.skeleton.skeletons import Skeleton, mirrored_by_name
+from selfsup_lifting.upright import UPRIGHT
 
 METERS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254}
 # The lines of a TRC file before its first frame: names of the numbers in the second line, their
@@ -31,6 +34,8 @@ TRC_HEADER = 5
 WORLD = "world"
 # Coordinates from here on are damaged [m].
 FARTHEST = 1e9
+# Two rates of a file that differ by less are one [share].
+SAME_RATE = 1e-3
 
 
 def holds_motion(path: Path) -> bool:
@@ -75,10 +80,15 @@ def _load_trc(path: Path) -> SavedTracks:
         raise place.error(
             f"expected {TRC_HEADER} lines of header, got {len(lines)}; the file is cut short"
         )
+    if len(lines[1]) == 1:
+        raise place.error("expected tabs between the cells, got none: did an editor replace them?")
     header = dict(zip(map(str.strip, lines[1]), lines[2], strict=False))
     meters = _meters(place, "Units", header.get("Units", ""))
     names = [name.strip() for name in lines[3][2:] if name.strip()]
-    rows = [line for line in lines[TRC_HEADER:] if any(cell.strip() for cell in line)]
+    _require_axes(place, [cell.strip() for cell in lines[TRC_HEADER - 1] if cell.strip()], names)
+    numbered = enumerate(lines[TRC_HEADER:], start=TRC_HEADER + 1)
+    rows = {at: line for at, line in numbered if any(cell.strip() for cell in line)}
+    notes = []
     for key, count in (("NumFrames", len(rows)), ("NumMarkers", len(names))):
         stated = header.get(key, "").strip()
         if stated and _number(place, stated) > count:
@@ -86,15 +96,33 @@ def _load_trc(path: Path) -> SavedTracks:
                 f"expected {stated} as in the header ({key}), got {count}; the file is cut short "
                 "or was edited"
             )
-    numbers = [_trc_row(place, row, 3 * len(names)) for row in rows]
+        if stated and _number(place, stated) != count:
+            notes.append(f"{path}: its header has {key} {stated}, but {count} are there and read")
     fps = _number(place, header.get("DataRate", ""))
-    return _of_markers(path, numbers, names, meters, fps, "y")
+    places = {at: replace(place, entry=f"line {at}") for at in rows}
+    numbers = [_trc_row(places[at], row, 3 * len(names)) for at, row in rows.items()]
+    frames, times = (
+        [_cell(places[at], "".join(row[column : column + 1])) for at, row in rows.items()]
+        for column in (0, 1)
+    )
+    notes += notes_on_rows(path, frames, times, fps)
+    found = _of_markers(path, numbers, names, meters, fps, "y")
+    return replace(found, notes=(*notes, *found.notes))
+
+
+def _require_axes(place: Place, axes: Sequence[str], names: Sequence[str]) -> None:
+    """Refuse a header whose axes are not X, Y and Z of each marker that it names."""
+    if [axis[:1].upper() for axis in axes] != ["X", "Y", "Z"] * len(names):
+        raise replace(place, entry=f"line {TRC_HEADER}").error(
+            f"expected the axes X, Y and Z of each of {len(names)} markers, got {len(axes)} cells: "
+            f"{listed(axes)}; likely cause: a marker without a name, or another order of the axes"
+        )
 
 
 def _meters(place: Place, key: str, unit: str) -> float:
-    if unit.strip() not in METERS:
+    if unit.strip().lower() not in METERS:
         raise place.expected(f"{key} to be one of {', '.join(METERS)}", unit.strip())
-    return METERS[unit.strip()]
+    return METERS[unit.strip().lower()]
 
 
 def _trc_row(place: Place, row: Sequence[str], count: int) -> list[float]:
@@ -103,13 +131,19 @@ def _trc_row(place: Place, row: Sequence[str], count: int) -> list[float]:
         raise place.error(
             f"expected 3 numbers per marker, got {known} in a row; the file is cut short"
         )
+    if known > count:
+        raise place.error(f"expected {count} numbers of {count // 3} markers, got {known} cells")
     cells = [*row[2:], *[""] * count][:count]
-    return [_number(place, cell) if cell.strip() else torch.nan for cell in cells]
+    return [_cell(place, cell) for cell in cells]
+
+
+def _cell(place: Place, cell: str) -> float:
+    return _number(place, cell) if cell.strip() else torch.nan
 
 
 def _number(place: Place, cell: str) -> float:
     try:
-        return float(cell)
+        return number_in(cell.strip())
     except ValueError:
         raise place.expected("a number", cell) from None
 
@@ -129,10 +163,30 @@ def _load_c3d(path: Path) -> SavedTracks:
     points = points.masked_fill(missing[..., None], torch.nan)
     meters = _meters(Place(path), "POINT:UNITS", _text(group, "UNITS", "") or "mm")
     screen = _text(group, "Y_SCREEN", "+Z").lower()
-    names = [str(name).strip() for name in group["LABELS"]["value"]][: points.shape[1]]
-    rows = points.flatten(1).tolist()
+    up = screen.lstrip("+") or "z"
+    if up not in UPRIGHT:
+        raise Place(path, "POINT:Y_SCREEN").expected("an axis such as +Z", screen)
+    names, notes = _labels(path, group, points.shape[1])
     fps = float(file["header"]["points"]["frame_rate"])
-    return _of_markers(path, rows, names, meters, fps, screen.lstrip("+") or "z")
+    rate = float(group["RATE"]["value"][0]) if len(group["RATE"]["value"]) else fps
+    if abs(rate - fps) > SAME_RATE * fps:
+        notes += (
+            f"{path}: POINT:RATE is {rate:g}, and the rate in its header, {fps:g} per s, is taken",
+        )
+    found = _of_markers(path, points.flatten(1).tolist(), names, meters, fps, up)
+    return replace(found, notes=(*notes, *found.notes))
+
+
+def _labels(path: Path, group: Mapping[str, Any], count: int) -> tuple[list[str], tuple[str, ...]]:
+    """Return the names of the points, from all lists of names, and a note on those without."""
+    lists = [name for name in group if re.fullmatch(r"LABELS\d*", name)]
+    lists.sort(key=lambda name: int(name.removeprefix("LABELS") or 1))
+    names = [str(label).strip() for name in lists for label in group[name]["value"]][:count]
+    names += [""] * (count - len(names))
+    blank = names.count("")
+    note = f"{path}: {blank} of {count} points have no label, and are named unlabeled_<number>"
+    named = [name or f"unlabeled_{at}" for at, name in enumerate(names, start=1)]
+    return named, (note,) if blank else ()
 
 
 def _text(group: Mapping[str, Any], name: str, usual: str) -> str:
@@ -191,7 +245,22 @@ def _of_markers(
     body = body_by_names(path, names)
     if not body.skeleton.bones:
         body = body_by_names(path, names, links=_sticks(points, names))
-    return SavedTracks(points[:, list(body.order)], body.skeleton, fps, WORLD, up)
+    notes = tuple(_note_on_zeros(path, points, names))
+    return SavedTracks(points[:, list(body.order)], body.skeleton, fps, WORLD, up, notes)
+
+
+def _note_on_zeros(
+    path: Path, points: Float[Tensor, "frames markers 3"], names: Sequence[str]
+) -> Iterator[str]:
+    """Yield a note on markers that are at the origin in some frames, as if missing there."""
+    zero = (points == 0).all(dim=-1)
+    zero &= (points.isfinite().all(dim=-1) & ~zero).any(dim=0)  # a root may be there in all frames
+    if zero.any():
+        frame, marker = zero.nonzero()[0].tolist()
+        yield (
+            f"{path}: {int(zero.sum())} points are exactly at the origin, first {names[marker]} in "
+            f"frame {frame}: codes of some programs for missing markers?"
+        )
 
 
 def _sticks(

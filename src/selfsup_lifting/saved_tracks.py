@@ -2,8 +2,10 @@
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,16 @@ from selfsup_lifting.parse.tables import Row, read_rows
 from selfsup_lifting.parse.text import beginning
 from selfsup_lifting.parse.unpacking import require_written
 from selfsup_lifting.read_errors import Place, ReadError, listed
+from selfsup_lifting.safe_text import for_spreadsheet
 from selfsup_lifting.skeleton.skeletons import Skeleton
 
 # What a table of tracks begins with: its description in JSON.
 DESCRIPTION = "# {"
+COORDINATES = ("world", "camera", "root")
+# The columns that say when a row was filmed.
+TIMELINE = ("frame", "time")
+# Times are often written in milliseconds: so much may two of them be apart by rounding [s].
+ROUNDED = 0.0015
 # The errors that reading a damaged file can raise.
 DAMAGE = (OSError, KeyError, TypeError, ValueError)
 
@@ -35,6 +43,7 @@ class SavedTracks:
         fps: Frame rate [1/s].
         coordinates: Their coordinate frame: "camera", "root" or "world".
         up: The axis that points up, such as "z" or "-y"; None if the file does not say.
+        notes: What a user should know about how the file was read.
     """
 
     points: Float[Tensor, "frames joints 3"]
@@ -42,6 +51,7 @@ class SavedTracks:
     fps: float
     coordinates: str
     up: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 def holds_tracks(path: Path) -> bool:
@@ -74,13 +84,55 @@ def load_tracks(path: Path) -> SavedTracks:
         found = _READERS[path.suffix.lower()](path)
         if not found:
             raise ReadError(f"{path}: expected 3D tracks that this package wrote")
-        skeleton, values = Skeleton.from_dict(found["skeleton"]), found["tracks"]
-        points = torch.from_numpy(values).double().reshape(len(values), len(skeleton.joints), 3)
-        return SavedTracks(points, skeleton, float(found["fps"]), str(found["coordinates"]))
+        skeleton, fps = Skeleton.from_dict(found["skeleton"]), float(found["fps"])
+        points, coordinates = torch.from_numpy(found["tracks"]).double(), str(found["coordinates"])
     except DAMAGE as error:
         if isinstance(error, ReadError | FileNotFoundError):
             raise
         raise Place(path).damaged("3D tracks", error) from error
+    if points.shape[1:] != (len(skeleton.joints), 3):
+        raise Place(path).expected(f"frames x {len(skeleton.joints)} joints x 3", found["tracks"])
+    for key, known in (("unit", ("m",)), ("coordinates", COORDINATES)):
+        if found.get(key, known[0]) not in known:
+            raise Place(path, f"description.{key}").expected(" or ".join(known), found[key])
+    frames, times = found.get("rows", ([], []))
+    notes = (*found.get("notes", ()), *notes_on_rows(path, frames, times, fps))
+    return SavedTracks(points, skeleton, fps, coordinates, notes=notes)
+
+
+def notes_on_rows(
+    path: Path, frames: Sequence[float], times: Sequence[float], fps: float
+) -> Iterator[str]:
+    """Yield what the frame numbers and times of a table contradict: its rows are taken as frames.
+
+    Args:
+        path: The file.
+        frames: The frame number of each row; NaN where unknown.
+        times: The time of each row [s]; NaN where unknown.
+        fps: The frame rate that the file states [1/s].
+
+    Yields:
+        A note.
+    """
+    odd = [
+        (one, other)
+        for one, other in pairwise(frames)
+        if isfinite(other - one) and other - one != 1
+    ]
+    if odd:
+        yield (
+            f"{path}: frame {odd[0][1]:g} follows frame {odd[0][0]:g}; rows are taken for frames "
+            "that follow each other"
+        )
+    known = [(at, time) for at, time in enumerate(times) if isfinite(time)]
+    if odd or len(known) < 2 or not fps > 0:  # noqa: PLR2004 - two ends
+        return
+    rows, seconds = known[-1][0] - known[0][0], known[-1][1] - known[0][1]
+    if abs(seconds - rows / fps) > (0.25 + 0.01 * rows) / fps + ROUNDED:
+        yield (
+            f"{path}: by its times, a row takes {seconds / rows:.4g} s, by the frame rate it "
+            f"states, {fps:g} per s, {1 / fps:.4g} s; the frame rate is taken"
+        )
 
 
 def _read_npz(path: Path) -> dict[str, Any]:
@@ -99,26 +151,64 @@ def _read_csv(path: Path) -> dict[str, Any]:
         if not first.startswith(DESCRIPTION):
             return {}
         names = next(csv.reader([file.readline()]), [])
+        description = json.loads(first.removeprefix("# ").rstrip(";\t\n"))
+        joints = Skeleton.from_dict(description["skeleton"]).joints
         if len(names) > 1:
-            tracks = np.loadtxt(file, delimiter=",", usecols=_positions(path, names), ndmin=2)
+            columns = [*_positions(path, names, joints), *_of_rows(names)]
+            values = np.loadtxt(file, delimiter=",", usecols=columns, ndmin=2)
         else:
-            tracks = _of_spreadsheet(path)
-    return {**json.loads(first.removeprefix("# ").rstrip(";\t\n")), "tracks": tracks}
+            names, values = _of_spreadsheet(path, joints)
+    wanted = 3 * len(joints)
+    found = dict(zip(TIMELINE, values[:, wanted:].T.tolist(), strict=False))
+    tracks = values[:, :wanted].reshape(len(values), len(joints), 3)
+    rows = (found["frame"], found["time"]) if len(found) == len(TIMELINE) else ([], [])
+    return {
+        **description,
+        "tracks": tracks,
+        "rows": rows,
+        "notes": _note_on_columns(path, names, joints),
+    }
 
 
-def _of_spreadsheet(path: Path) -> Float64[np.ndarray, "frames coordinates"]:
-    """Read the positions of a table that a spreadsheet saved, with semicolons or tabs."""
+def _of_spreadsheet(
+    path: Path, joints: Sequence[str]
+) -> tuple[list[str], Float64[np.ndarray, "frames columns"]]:
+    """Read a table that a spreadsheet saved, with semicolons or tabs."""
     header, *rows = read_rows(path) or [Row(Place(path), [])]
-    positions = _positions(path, header.cells)
-    return np.array([[row.number(at) for at in positions] for row in rows], dtype=np.float64)
+    columns = [*_positions(path, header.cells, joints), *_of_rows(header.cells)]
+    values = [[row.number(at) for at in columns] for row in rows]
+    return header.cells, np.array(values, dtype=np.float64).reshape(len(rows), len(columns))
 
 
-def _positions(path: Path, names: Sequence[str]) -> list[int]:
-    """Return the columns of coordinates."""
-    found = [at for at, name in enumerate(names) if name.endswith(("_x", "_y", "_z"))]
-    if not found:
+def _columns_of(joints: Sequence[str]) -> list[str]:
+    return [for_spreadsheet(f"{joint}_{axis}").strip() for joint in joints for axis in "xyz"]
+
+
+def _of_rows(names: Sequence[str]) -> list[int]:
+    """Return the columns of the frame and the time of a row, if the table has both."""
+    plain = [name.strip() for name in names]
+    return [plain.index(name) for name in TIMELINE] if {*TIMELINE} <= {*plain} else []
+
+
+def _positions(path: Path, names: Sequence[str], joints: Sequence[str]) -> list[int]:
+    """Return the columns of the joints' coordinates, in the order of the joints."""
+    places = {name.strip(): at for at, name in enumerate(names)}
+    lacking = [name for name in _columns_of(joints) if name not in places]
+    if len(lacking) == 3 * len(joints):
         raise Place(path).expected("the columns <joint>_x, _y and _z", listed(names))
-    return found
+    if lacking:
+        raise Place(path).error(
+            f"expected the columns of the joints in its first line, but {listed(lacking)} are "
+            "lacking"
+        )
+    return [places[name] for name in _columns_of(joints)]
+
+
+def _note_on_columns(path: Path, names: Sequence[str], joints: Sequence[str]) -> tuple[str, ...]:
+    """Return a note on columns of coordinates of no joint that the first line names."""
+    known = {*_columns_of(joints)}
+    more = [one for one in names if one.endswith(("_x", "_y", "_z")) and one.strip() not in known]
+    return (f"{path}: columns that are not read: {listed(more)}",) if more else ()
 
 
 _READERS = {".npz": _read_npz, ".csv": _read_csv}

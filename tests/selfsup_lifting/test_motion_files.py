@@ -1,8 +1,10 @@
 """Laws of files of 3D motion: they read back as they were written, upright and in meters."""
 
+import json
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -17,7 +19,7 @@ from selfsup_lifting.read_errors import ReadError
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import save_recording
 from selfsup_lifting.upright import y_up
-from selfsup_lifting.viewer.scene import read_scene
+from selfsup_lifting.viewer.scene import notes_on_scene, read_scene
 from tests.selfsup_lifting.files.damage import DAMAGES, BytesDamage
 from tests.selfsup_lifting.simulation.test_motion_capture import actor
 from tests.selfsup_lifting.strategies import Scene
@@ -76,7 +78,7 @@ def test_a_row_may_end_early(tmp_path: Path) -> None:
 )
 def test_a_file_that_is_cut_short_is_refused(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "plate.trc").write_text(text)
-    with pytest.raises(ReadError, match=f"plate.trc: .*{said}.*; the file is cut short"):
+    with pytest.raises(ReadError, match=f"plate.trc.*{said}.*; the file is cut short"):
         load_motion(tmp_path / "plate.trc")
 
 
@@ -156,6 +158,10 @@ def test_files_of_motion_are_shown_alone(tmp_path: Path) -> None:
         ("\tmm\t", "\tfeet\t", "expected Units to be one of m, cm, mm, in, got 'feet'"),
         ("1100", "x", "expected a number, got 'x'"),
         ("middle", "left", "two of its markers have the same name"),
+        ("middle", "", "line 5: expected the axes X, Y and Z of each of 2 markers, got 9 cells"),
+        ("Y2\tZ2", "Z2\tY2", "line 5: expected the axes X, Y and Z of each of 3 markers"),
+        ("\t200\t1000\t0", "\t200\t1000\t0\t7", "line 7: expected 9 numbers of 3 markers, got 10"),
+        ("1100", "1_100", "line 8: expected a number, got '1_100'"),
         ("100.00", "0", "expected markers, frames and a frame rate, got 3, 2 and 0"),
     ],
 )
@@ -165,6 +171,36 @@ def test_a_broken_trc_is_reported(tmp_path: Path, old: str, new: str, said: str)
     with pytest.raises(ReadError) as refusal:
         load_motion(path)
     assert said in str(refusal.value)
+
+
+@pytest.mark.rejects
+def test_a_trc_without_tabs_is_named(tmp_path: Path) -> None:
+    (tmp_path / "plate.trc").write_text(MARKERS.replace("\t", "  "))
+    with pytest.raises(ReadError, match=r"expected tabs between the cells, got none"):
+        load_motion(tmp_path / "plate.trc")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("100.00\t2\t3", "100.00\t1\t3", "its header has NumFrames 1, but 2 are there and read"),
+        ("2\t3\tmm", "2\t2\tmm", "its header has NumMarkers 2, but 3 are there and read"),
+        ("100.00\t100.00\t2", "50.00\t100.00\t2",
+         "a row takes 0.01 s, by the frame rate it states, 50 per s, 0.02 s"),
+        ("2\t0.010", "7\t0.010", "frame 7 follows frame 1; rows are taken for frames that follow"),
+        ("0\t1100\t0\t100\t1100", "0\t0\t0\t100\t1100",
+         "1 points are exactly at the origin, first left in frame 1"),
+    ],
+)  # fmt: skip
+def test_what_a_trc_contradicts_is_noted(tmp_path: Path, old: str, new: str, said: str) -> None:
+    path = tmp_path / "plate.trc"
+    path.write_text(MARKERS)
+    assert load_motion(path).notes == ()
+    path.write_text(MARKERS.replace(old, new, 1))
+    (note,) = load_motion(path).notes
+    assert said in note
+    (shown,) = notes_on_scene(read_scene([str(path)], ReadSettings(), TriangulationSettings()))
+    assert shown == note
 
 
 @pytest.mark.rejects
@@ -265,3 +301,61 @@ def test_a_table_of_tracks_without_coordinates_is_refused(tmp_path: Path) -> Non
         path.write_text(f"{remark}\n{header}\n")
         with pytest.raises(ReadError, match=f"expected the columns <joint>_x, .*, got '{found}'"):
             load_motion(path)
+
+
+@pytest.mark.parametrize("suffix", [".CSV", ".NPZ"])
+def test_tracks_may_have_a_suffix_in_capitals(tmp_path: Path, suffix: str) -> None:
+    path = saved(tmp_path / f"walk{suffix.lower()}").rename(tmp_path / f"walk{suffix}")
+    assert holds_motion(path)
+    assert len(load_motion(path).points) == RECORDING.frame_count
+
+
+def test_the_columns_of_a_table_of_tracks_are_found_by_their_names(tmp_path: Path) -> None:
+    path = saved(tmp_path / "walk.csv")
+    expected = load_motion(path)
+    assert expected.notes == ()
+    remark, *rows = path.read_text().splitlines()
+    path.write_text("\n".join([remark, *(",".join(row.split(",")[::-1]) for row in rows)]))
+    found = load_motion(path)
+    assert_close(found.points, expected.points, equal_nan=True)
+    path.write_text("\n".join([remark, rows[0], *rows[2:]]).replace("nose_x", "nase_x"))
+    with pytest.raises(ReadError, match="columns of the joints in its first line, but nose_x are"):
+        load_motion(path)
+    path.write_text("\n".join([remark, *rows[:2], *rows[3:]]))
+    (note,) = load_motion(path).notes
+    assert "frame 2 follows frame 0; rows are taken for frames that follow each other" in note
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"unit": "mm"}, r"description\.unit: expected m, got 'mm'"),
+        ({"coordinates": "hip"}, r"description\.coordinates: expected world or camera or root"),
+        ({}, r"expected frames x 17 joints x 3, got float32 of shape \(6, 3, 17\)"),
+    ],
+)
+def test_an_archive_of_tracks_that_contradicts_itself_is_refused(
+    tmp_path: Path, change: dict[str, str], said: str
+) -> None:
+    path = saved(tmp_path / "walk.npz")
+    with np.load(path) as file:
+        described, tracks = json.loads(str(file["description"])), file["tracks"]
+    tracks = tracks if change else tracks.transpose(0, 2, 1)
+    np.savez(path, description=np.array(json.dumps({**described, **change})), tracks=tracks)
+    with pytest.raises(ReadError, match=said):
+        load_motion(path)
+
+
+def test_points_of_a_c3d_file_have_their_labels_from_all_lists(tmp_path: Path) -> None:
+    ezc3d = pytest.importorskip("ezc3d")
+    path = saved(tmp_path / "walk.c3d")
+    file = ezc3d.c3d(str(path))
+    labels = file["parameters"]["POINT"]["LABELS"]["value"]
+    for second, said in ((labels[10:], 0), ([*labels[10:15], "", ""], 1)):
+        file["parameters"]["POINT"]["LABELS"]["value"] = labels[:10]
+        file.add_parameter("POINT", "LABELS2", second)
+        file.write(str(path))
+        found = load_motion(path)
+        assert len(found.skeleton.joints) == 17
+        assert [note.count("2 of 17 points have no label") for note in found.notes] == [1] * said

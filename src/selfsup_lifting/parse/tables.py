@@ -68,6 +68,8 @@ def _has_cells(line: str) -> bool:
 
 def number_in(cell: str) -> float:
     """Return the number in a cell; NaN if it is empty. A ValueError says that it is no number."""
+    if "_" in cell:  # which Python, and no table, takes for a mark between digits
+        raise ValueError(cell)
     return float(cell) if cell else float("nan")
 
 

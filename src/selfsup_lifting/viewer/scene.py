@@ -45,12 +45,14 @@ class Body:
         skeleton: Its joints and bones.
         points: The joints [m]; NaN where unknown.
         fps: The frame rate that its own file states [1/s].
+        notes: What a user should know about how its file was read.
     """
 
     name: str
     skeleton: Skeleton
     points: Float[Tensor, "frames joints 3"]
     fps: float | None = None
+    notes: tuple[str, ...] = ()
 
     def projected(self, cameras: Cameras) -> Float[Tensor, "frames views joints 2"]:
         """Project the joints into every view; NaN where the camera cannot see them, or nearly."""
@@ -149,7 +151,7 @@ def read_scene(
     rates = [*(one.fps for one in recordings), *(one.fps for one in saved.values())]
     recordings = [one.frames(frames) for one in recordings]
     tracks = [
-        Body(Path(path).stem, one.skeleton, one.points[frames], one.fps)
+        Body(Path(path).stem, one.skeleton, one.points[frames], one.fps, one.notes)
         for path, one in saved.items()
     ]
     bodies = (*_bodies_of(recordings, triangulation), *tracks)
@@ -199,6 +201,7 @@ def notes_on_scene(scene: Scene) -> Iterator[str]:
     """Yield a sentence for each body, and for each video, that does not fit."""
     people = [size for body in scene.bodies if (size := _size_of_person(body)) is not None]
     for body in scene.bodies:
+        yield from body.notes
         if body.fps is not None and abs(body.fps / scene.fps - 1) > SAME_RATE:
             yield (
                 f"{body.name} has {body.fps:g} frames per second, and {scene.fps:g} are shown: "
