@@ -123,7 +123,7 @@ def camera_agreement(recording: Recording, *, thorough: bool = False) -> Agreeme
     median = _median_error(sample, triangulate_dlt_svd)
     if not median < torch.inf:
         return None
-    found = Agreement(median, median / _subject_size(sample))
+    found = Agreement(median, median / subject_size_px(sample))
     usual = median < ROUND_OFF_PX or found.share < USUAL_SHARE
     remaining, cause = (torch.inf, "") if usual else _likeliest(recording, sample)
     if remaining <= TELLING_DROP * median:
@@ -368,7 +368,7 @@ def _median_error(
     return float(known.median()) if len(known) else torch.inf
 
 
-def _subject_size(recording: Recording) -> float:
+def subject_size_px(recording: Recording) -> float:
     """Return the diagonal of the subject's bounding box in the image, median [px]."""
     low = recording.keypoints.nan_to_num(torch.inf, torch.inf, torch.inf).amin(dim=2)
     high = recording.keypoints.nan_to_num(-torch.inf, -torch.inf, -torch.inf).amax(dim=2)

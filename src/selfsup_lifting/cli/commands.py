@@ -1,7 +1,8 @@
 """One function per command: read the data, do the work, print the results."""
 
+import math
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial, singledispatch
@@ -45,12 +46,17 @@ from selfsup_lifting.evaluation.evaluate import (
     summarize,
 )
 from selfsup_lifting.evaluation.held_out import held_out_scores
-from selfsup_lifting.evaluation.inspection_warnings import warnings_about_geometry
+from selfsup_lifting.evaluation.inspection_warnings import (
+    warnings_about_geometry,
+    warnings_about_truth,
+)
 from selfsup_lifting.evaluation.published_tables import evaluate_for, split_for
 from selfsup_lifting.evaluation.table_files import require_table, save_tables
 from selfsup_lifting.onnx_export import export_onnx
 from selfsup_lifting.read_errors import listed
+from selfsup_lifting.reader import merged_notes
 from selfsup_lifting.recipes import PRESETS, RECIPES
+from selfsup_lifting.recording import Recording
 from selfsup_lifting.report.run_report import save_run_report
 from selfsup_lifting.run_files import has_commit, read_commit
 from selfsup_lifting.training.checkpoint import BEST_FILE, WEIGHTS_FILE, load_lifter
@@ -138,9 +144,9 @@ def _checked_data(options: TrainOptions, folder: Path) -> tuple[Config, Split, M
                 f"{one.name} has one camera and no ground truth: nothing can be learned from it, "
                 "and its error cannot be computed; leave it out of --data"
             )
-    odd = map(partial(warnings_about_geometry, agreement=None), recordings)
-    for sentence in chain(require_agreement(recordings, config.most_disagreement), *odd):
-        messages.print(sentence)
+    _print_what_looks_wrong(
+        recordings, config.most_disagreement, partial(warnings_about_geometry, agreement=None)
+    )
     split = split_for(config, recordings)
     messages.print("\n".join([*_opening(options), split.summary]))
     if config.lifter.uncertainty:
@@ -150,6 +156,20 @@ def _checked_data(options: TrainOptions, folder: Path) -> tuple[Config, Split, M
     if config.epochs is not None and 0 < config.epochs <= done:
         messages.print(f"{folder} has {done} epochs: --epochs {config.epochs} adds none")
     return config, split, files
+
+
+def _print_what_looks_wrong(
+    recordings: Sequence[Recording],
+    most_disagreement: float,
+    *more: Callable[[Recording], Iterable[str]],
+) -> None:
+    """Print a sentence for each thing that looks wrong; refuse cameras that disagree too much."""
+    found = [
+        (one.name, [*chain.from_iterable(check(one) for check in (warnings_about_truth, *more))])
+        for one in recordings
+    ]
+    for sentence in [*require_agreement(recordings, most_disagreement), *merged_notes(found)]:
+        messages.print(sentence)
 
 
 def _profiled(step: TrainingStep, dataset: Frames) -> dict[str, bytes]:
@@ -200,6 +220,7 @@ def evaluate(options: EvaluateOptions) -> None:
     if not options.data:
         recordings = split_for(config, recordings).held_out
     recordings = [frames_of(recording, options.frames) for recording in recordings]
+    _print_what_looks_wrong(recordings, math.inf)
     parts = sum(recording.part_count for recording in recordings)
     with part_progress(parts, "part") as done:
         evaluation, tables = evaluate_for(

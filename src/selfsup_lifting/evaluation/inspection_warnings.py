@@ -17,6 +17,7 @@ from selfsup_lifting.agreement import (
     is_mostly_behind,
     odd_camera,
     sampled,
+    subject_size_px,
 )
 from selfsup_lifting.config import Method, TriangulationSettings
 from selfsup_lifting.evaluation.detection_counts import DetectionCounts, count_detections
@@ -42,6 +43,8 @@ PLAIN = TriangulationSettings(method=Method.ITERATIVE)
 # So much larger than the median of all frames is the error of a frame in which something is
 # wrong, and so many of them are no accident.
 MUCH_LARGER, LEAST_WRONG_SHARE = 3.0, 0.1
+# Joints of a detector and of a motion capture are nearer than this share of the subject's size.
+LARGEST_MISFIT = 0.2
 # Number of frames that are checked: bounds the time for long recordings.
 MOST_FRAMES = 500
 
@@ -64,6 +67,7 @@ def warnings_of(
         warnings.append(f"{recording.name}: {counts.unscaled} confidences are not from 0 to 1")
     elif 0 < counts.known == counts.certain:
         warnings.append(f"{recording.name}: every confidence is 1; the scores may be lost")
+    warnings += warnings_about_truth(recording)
     return warnings + warnings_about_geometry(recording, agreement)
 
 
@@ -153,6 +157,30 @@ def _warnings_about_repetition(recording: Recording, counts: DetectionCounts) ->
                 f"{recording.name}: camera {name} repeats {share:.0%} of its detections exactly in "
                 "the next frame: did the video or the detector stop, or has it fewer frames?"
             )
+
+
+def warnings_about_truth(recording: Recording) -> Iterator[str]:
+    """Say if the ground truth is far from where the cameras see the subject.
+
+    Args:
+        recording: Any recording.
+
+    Yields:
+        A sentence with the likely causes; nothing without a truth, or if it is near.
+    """
+    if recording.truth is None:
+        return
+    some = _some_frames(recording)
+    assert some.truth is not None
+    pixels = some.cameras.project(some.truth.to(some.cameras.intrinsics.dtype)).pixels
+    known = some.keypoints.isfinite().all(dim=-1) & some.truth.isfinite().all(dim=-1)[:, None]
+    misfits = (pixels - some.keypoints).norm(dim=-1).nan_to_num(torch.inf)[known]
+    if len(misfits) and float(misfits.median()) > LARGEST_MISFIT * subject_size_px(some):
+        yield (
+            f"{recording.name}: the ground truth is far from the detections, by more than "
+            f"{LARGEST_MISFIT:.0%} of the subject's size in the image: it has another unit or "
+            "world than the cameras, or belongs to other frames or joints"
+        )
 
 
 def warnings_about_geometry(recording: Recording, agreement: Agreement | None) -> list[str]:

@@ -131,6 +131,18 @@ def test_a_giant_is_noticed(tmp_path: Path) -> None:
     )
 
 
+def test_a_truth_far_from_the_detections_is_noticed(tmp_path: Path) -> None:
+    recording = Scene(views=1, frames=5).recording()
+    assert recording.truth is not None
+    assert "ground truth" not in warnings_about(tmp_path, recording)
+    in_millimeters = replace(recording, truth=1000 * recording.truth)
+    assert "the ground truth is far from the detections" in warnings_about(tmp_path, in_millimeters)
+    behind = replace(recording, truth=-recording.truth)
+    assert "the ground truth is far from the detections" in warnings_about(tmp_path, behind)
+    unseen = torch.full_like(recording.truth, torch.nan)
+    assert "ground truth" not in warnings_about(tmp_path, replace(recording, truth=unseen))
+
+
 def test_a_blind_camera_and_an_unseen_joint_are_named(tmp_path: Path) -> None:
     recording = Scene(views=3, frames=10).recording()
     recording.keypoints[:, 1], recording.confidence[:, 1] = torch.nan, 0.0
