@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,10 +20,11 @@ from selfsup_lifting.files.tracks.person_frames import (
 )
 from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, ViewTracks, view_tracks
 from selfsup_lifting.parse.hdf5 import array_at, is_hdf5_with, members, open_hdf5, text_of
+from selfsup_lifting.parse.json_values import LARGEST_FRAME
 from selfsup_lifting.parse.safe_pickle import unpickle
 from selfsup_lifting.parse.tables import BEGINNING, SUFFIXES, first_cells, number_in, read_rows
 from selfsup_lifting.parse.text import beginning
-from selfsup_lifting.read_errors import Place
+from selfsup_lifting.read_errors import Place, listed
 from selfsup_lifting.skeleton.infer import body_by_names
 from selfsup_lifting.skeleton.skeletons import Skeleton
 
@@ -39,13 +40,14 @@ Column = tuple[str, ...]
 class Table(NamedTuple):
     """The rows of a file: their frame numbers, the names of the columns, and the values.
 
-    The rows of a file of labels are the pictures that a person labeled.
+    The rows of a file of labels are the pictures that a person labeled, of one video.
     """
 
     frames: list[int]
     columns: list[Column]
     values: NDArray[np.float64]
     is_labeled: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def _recognizes(path: Path) -> bool:
@@ -69,7 +71,7 @@ def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     parts = _parts(path, table.columns, animals)
     numbers, first_frame = _by_frame(path, table.frames, _numbers(table, animals or [""], parts))
     body = body_by_names(path, parts, declared=declared, numbers=numbers)
-    notes = skipped_frames_note(path, table.frames)
+    notes = (*table.notes, *skipped_frames_note(path, table.frames))
     view = view_tracks(
         path.stem, path, NAME, body, numbers, first_frame=first_frame, people=animals, notes=notes
     )
@@ -149,6 +151,9 @@ def _require_columns(path: Path, columns: Sequence[Column]) -> None:
     for column, times in Counter(columns).items():
         if times > 1:
             raise Place(path).error(f"column {'/'.join(column)} appears twice")
+    if len({column[1:] for column in columns}) < len(columns):
+        scorers = listed(_distinct(column[0] for column in columns))
+        raise Place(path).error(f"expected the columns of one scorer, got those of {scorers}")
 
 
 def _require_rows(path: Path, table: Table) -> None:
@@ -169,19 +174,36 @@ def _read_csv(path: Path) -> Table:
     index = next((at for at, cell in enumerate(rows[0].cells) if at and cell), 1)
     columns = list(zip(*(row.cells[index:] for row in rows[:levels]), strict=True))
     body = rows[levels:]
-    frames = [_frame(row.place, row.cells[index - 1]) for row in body]
+    names = ["/".join(row.cells[:index]) for row in body]
+    frames = [_frame(row.place, name) for row, name in zip(body, names, strict=True)]
     values = [[_number(row.place, cell) for cell in row.cells[index:]] for row in body]
     shape = (len(frames), len(columns))
-    is_labeled = any(not row.cells[index - 1].isdigit() for row in body)
+    is_labeled = _is_labeled(path, names)
     return Table(frames, columns, np.array(values, dtype=np.float64).reshape(shape), is_labeled)
 
 
-def _frame(place: Place, cell: str) -> int:
+def _frame(place: Place, name: str) -> int:
     """Read the frame of a row: a number, or "labeled-data/video/img0012.png"."""
-    digits = cell if cell.isdigit() else "".join(filter(str.isdigit, Path(cell).stem))
-    if not digits:
-        raise place.expected("a frame number", cell)
-    return int(digits)
+    try:
+        number = number_in(name)
+    except ValueError:
+        digits = re.findall(r"\d+", Path(name).stem)
+        number = float(digits[-1]) if digits else np.nan
+    if not 0 <= number <= LARGEST_FRAME or number != int(number):
+        raise place.expected("a frame number", name)
+    return int(number)
+
+
+def _is_labeled(path: Path, names: Iterable[str]) -> bool:
+    """Return whether rows are pictures that a person labeled; refuse those of several videos."""
+    pictures = [PureWindowsPath(name) for name in names if re.search(r"[^\d.]", name)]
+    videos = _distinct(picture.parent.name for picture in pictures)
+    if len(videos) > 1:
+        raise Place(path).error(
+            f"expected the labels of one video, got those of {listed(videos)}: give the file of "
+            "each video"
+        )
+    return bool(pictures)
 
 
 def _number(place: Place, cell: str) -> float:
@@ -193,9 +215,12 @@ def _number(place: Place, cell: str) -> float:
 
 def _read_hdf5(path: Path) -> Table:
     with open_hdf5(path, "pandas") as file:
-        group = next(filter(_is_pandas, members(file).values()))
+        tables = {name: group for name, group in members(file).items() if _is_pandas(group)}
+        group, *others = tables.values()
         kind = text_of(group.attrs["pandas_type"])
-        return _read_table(path, group) if kind == "frame_table" else _read_fixed(path, group)
+        table = _read_table(path, group) if kind == "frame_table" else _read_fixed(path, group)
+    note = f"{path}: has the tables {listed(tables)}; only the first is read"
+    return table._replace(notes=(note,) if others else ())
 
 
 def _read_table(path: Path, group: Any) -> Table:  # noqa: ANN401 - h5py is untyped
@@ -207,18 +232,21 @@ def _read_table(path: Path, group: Any) -> Table:  # noqa: ANN401 - h5py is unty
         pickled = bytes(attributes[f"{block}_kind"])
         columns += [tuple(map(str, column)) for column in unpickle(pickled, Place(path))]
     values = np.concatenate([rows[block].reshape(len(rows), -1) for block in blocks], axis=1)
-    frames = [_frame_of(path, frame) for frame in rows["index"]]
-    return Table(frames, columns, values.astype(np.float64), rows["index"].dtype.kind not in "iu")
+    names = [text_of(frame) for frame in rows["index"]]
+    frames = [_frame(Place(path), name) for name in names]
+    return Table(frames, columns, values.astype(np.float64), _is_labeled(path, names))
 
 
 def _read_fixed(path: Path, group: Any) -> Table:  # noqa: ANN401 - h5py is untyped
     """Read pandas' layout "fixed": arrays of names, and of indices into them."""
-    names = _index(group, "block0_items")
-    values = np.asarray(array_at(group, "block0_values"), dtype=np.float64)
-    rows = [row[-1] for row in _index(group, "axis1")]
-    frames = [_frame_of(path, row) for row in rows]
-    columns = [tuple(map(text_of, name)) for name in names]
-    return Table(frames, columns, values, any(isinstance(row, bytes | str) for row in rows))
+    blocks = [f"block{at}" for at in range(int(group.attrs.get("nblocks", 1)))]
+    columns = [
+        tuple(map(text_of, one)) for each in blocks for one in _index(group, f"{each}_items")
+    ]
+    values = np.concatenate([array_at(group, f"{each}_values") for each in blocks], axis=1)
+    names = ["/".join(map(text_of, row)) for row in _index(group, "axis1")]
+    frames = [_frame(Place(path), name) for name in names]
+    return Table(frames, columns, values.astype(np.float64), _is_labeled(path, names))
 
 
 def _index(group: Any, name: str) -> list[tuple[Any, ...]]:  # noqa: ANN401 - h5py is untyped
@@ -232,12 +260,6 @@ def _index(group: Any, name: str) -> list[tuple[Any, ...]]:  # noqa: ANN401 - h5
         tuple(level[at] for level, at in zip(known, entry, strict=True))
         for entry in zip(*labels, strict=True)
     ]
-
-
-def _frame_of(path: Path, entry: Any) -> int:  # noqa: ANN401 - any entry of an index
-    """Read a frame of an index: a number, or the picture that a person labeled."""
-    text = isinstance(entry, bytes | str)
-    return _frame(Place(path), text_of(entry)) if text else int(entry)
 
 
 def _is_pandas(group: Any) -> bool:  # noqa: ANN401 - h5py is untyped

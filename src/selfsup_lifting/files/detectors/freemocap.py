@@ -12,8 +12,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, ViewTracks, view_tracks
+from selfsup_lifting.parse.folders import files_with
 from selfsup_lifting.parse.npz import load_npy
-from selfsup_lifting.read_errors import Place
+from selfsup_lifting.read_errors import Place, listed
 from selfsup_lifting.skeleton.infer import body_by_count
 from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton
 
@@ -28,14 +29,17 @@ BODY = len(SKELETONS["blazepose33"].joints)
 
 
 def _recognizes(path: Path) -> bool:
-    return _array_of(path) is not None
+    return bool(_arrays_of(path))
 
 
 def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     """Read every camera of the array of a recording, or of the folder of the recording."""
-    file = _array_of(path) or path
+    file, *others = _arrays_of(path) or [path]
     numbers = _numbers(file)
     names, notes = _camera_names(file, len(numbers))
+    if others:
+        unread = listed(other.relative_to(path) for other in others)
+        notes += (f"{path}: {file.relative_to(path)} is read, and not {unread}",)
     body = body_by_count(file, numbers.shape[2], declared)
     return [
         view_tracks(name, file, NAME, body, one[:, None], notes=notes)
@@ -46,12 +50,12 @@ def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
 FORMAT = DetectorFormat("freemocap", _recognizes, _read, folder_of_cameras=True)
 
 
-def _array_of(path: Path) -> Path | None:
-    """Return the array, or that of the folder of a recording; None if there is none."""
+def _arrays_of(path: Path) -> list[Path]:
+    """Return the array, or those of the folder of a recording, the one that is read first."""
     if path.is_file():
-        return path if path.suffix.lower() == ".npy" and MARK in path.name else None
-    found = [file for home in HOMES for file in sorted((path / home).glob(f"*{MARK}*.npy"))]
-    return next(filter(Path.is_file, found), None)
+        return [path] if path.suffix.lower() == ".npy" and MARK in path.name else []
+    homes = [home for home in map(path.joinpath, HOMES) if home.is_dir()]
+    return [file for home in homes for file in files_with(home, ".npy") if MARK in file.name]
 
 
 def _numbers(file: Path) -> Float[Tensor, "cameras frames joints 3"]:

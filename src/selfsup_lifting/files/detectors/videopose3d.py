@@ -33,28 +33,30 @@ def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     layout = LAYOUTS.get(str(metadata.get("layout_name")), "")
     skeleton = declared or SKELETONS.get(layout)
     return [
-        _view(path, name, positions, skeleton, metadata)
-        for name, positions in _videos(path, content.get("positions_2d"))
+        _view(path, video, name, positions, skeleton, metadata)
+        for video, name, positions in _videos(path, content.get("positions_2d"))
     ]
 
 
 FORMAT = DetectorFormat("videopose3d", _recognizes, _read)
 
 
-def _videos(path: Path, videos: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - any content of the pickle
-    """Yield the name and the positions of every camera of every video."""
+def _videos(path: Path, videos: Any) -> Iterator[tuple[str, str, Any]]:  # noqa: ANN401 - any content of the pickle
+    """Yield the video, the name and the positions of every camera of every video."""
     for video, actions in _dict(Place(path, "positions_2d"), videos).items():
         for action, cameras in _dict(Place(path, str(video)), actions).items():
             if not isinstance(cameras, list | tuple):
                 place = Place(path, f"{video}/{action}")
                 raise place.expected("a list, one array a camera", cameras)
+            take = f"{video} {action}" if len(actions) > 1 else str(video)
             for number, positions in enumerate(cameras, start=1):
                 if positions is not None:
-                    yield (f"{video} {number}" if len(cameras) > 1 else str(video)), positions
+                    yield str(video), f"{take} {number}" if len(cameras) > 1 else take, positions
 
 
 def _view(
     path: Path,
+    video: str,
     name: str,
     positions: Any,  # noqa: ANN401 - any content of the pickle
     declared: Skeleton | None,
@@ -70,7 +72,7 @@ def _view(
     body = body_by_count(path, numbers.shape[1], declared)
     view = view_tracks(name, path, NAME, body, numbers[:, None])
     sizes = metadata.get("video_metadata")
-    size = sizes.get(name) if isinstance(sizes, dict) else None
+    size = sizes.get(video) if isinstance(sizes, dict) else None
     if not isinstance(size, dict) or not {"w", "h"} <= size.keys():
         return view
     try:
@@ -78,7 +80,7 @@ def _view(
     except (TypeError, ValueError, OverflowError):
         width = height = 0
     if min(width, height) < 1:
-        raise Place(path, f"video_metadata/{name}").expected("numbers for `w` and `h`", size)
+        raise Place(path, f"video_metadata/{video}").expected("numbers for `w` and `h`", size)
     return replace(view, image_size=(width, height))
 
 

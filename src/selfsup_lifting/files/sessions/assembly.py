@@ -59,6 +59,7 @@ def assemble(
     keypoints, confidence = _stacked(aligned)
     persons = _persons(aligned, cameras, keypoints, settings)
     notes = [*rig.notes, *notes, *_note_on_fractions(name, views)]
+    notes += _notes_on_sizes(name, views, cameras)
     notes += chain.from_iterable(view.notes for view in aligned)
     stated = (fps, *(view.fps for view in aligned), settings.source_fps)
     rates = [one for one in stated if one is not None and LOWEST_FPS <= one <= HIGHEST_FPS]
@@ -193,6 +194,18 @@ def _note_on_fractions(name: str, views: Sequence[ViewTracks]) -> Iterator[str]:
             f"{name}: the coordinates of {cameras} are {fractions[0].scale.value}; they were taken "
             "for fractions of the image size"
         )
+
+
+def _notes_on_sizes(name: str, views: Sequence[ViewTracks], cameras: Cameras) -> Iterator[str]:
+    """Yield a note on each camera whose file states another size of its picture."""
+    sizes = [] if cameras.image_size is None else cameras.image_size.tolist()
+    for view, size in zip(views, sizes, strict=False):
+        if view.image_size is not None and [*view.image_size] != [*map(round, size)]:
+            yield (
+                f"{name}: the pictures of {view.camera} are {view.image_size[0]} x "
+                f"{view.image_size[1]} px by its file, {size[0]:g} x {size[1]:g} px by the "
+                "calibration: were they resized?"
+            )
 
 
 def _same_frames(views: Sequence[ViewTracks]) -> list[ViewTracks]:

@@ -16,6 +16,8 @@ from selfsup_lifting.read_errors import Place, listed
 PEOPLE_KEYS: Mapping[str, str] = {"people": "pose_keypoints_2d", "bodies": "joints"}
 # What OpenPose 1.0 called the keypoints of the body, and how the lists of its other parts begin.
 OLD_BODY, OTHER_PARTS = "pose_keypoints", ("face_", "hand_", "pose_keypoints_3d")
+# The numbers of a joint in space.
+DEEP = 3
 # The ends of the name of a file or picture, and the number of its frame.
 _SUFFIX, _NUMBER = re.compile(r"(\.[A-Za-z]\w*)+$"), re.compile(r"\d+(?=\D*$)")
 
@@ -36,6 +38,12 @@ def instance_at(place: Place, instance: object) -> Float[Tensor, "joints 3"] | N
     fields = object_at(place, instance)
     if not fields.get("keypoints"):
         return None
+    first = fields["keypoints"][0] if isinstance(fields["keypoints"], list) else None
+    if isinstance(first, list) and len(first) == DEEP:
+        raise place.at("keypoints").error(
+            "expected x and y of every joint, got three numbers; likely cause: 3D points of the "
+            "inferencer, which are not the detections of a camera"
+        )
     keypoints = numbers_at(place.at("keypoints"), fields["keypoints"], -1, 2, per_joint=1)
     scores = fields.get("keypoint_scores")
     if scores is None:

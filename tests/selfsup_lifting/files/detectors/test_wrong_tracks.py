@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from selfsup_lifting.files import ReadError
+from multiview_geom import save_cameras
+from selfsup_lifting.files import ReadError, read_results
 from selfsup_lifting.files.detectors import read_tracks
 from selfsup_lifting.files.other_kinds import format_of
 from selfsup_lifting.files.tracks.view_tracks import ViewTracks
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from tests.selfsup_lifting.files import layouts
 from tests.selfsup_lifting.strategies import Scene
@@ -89,6 +91,16 @@ def read(folder: Path, name: str, content: Any, declared: str | None = None) -> 
          "a.csv, row 4: expected a number, got 'left'"),
         ("a.csv", DLC.format("nose", "nose", "x", "y") + "first,1,2\n",
          "a.csv, row 4: expected a frame number, got 'first'"),
+        *[("a.csv", DLC.format("nose", "nose", "x", "y") + f"{frame},1,2\n",
+           f"a.csv, row 4: expected a frame number, got {frame!r}") for frame in ("-5", "1.5")],
+        ("a.csv", DLC.format("nose", "nose", "x", "y") + "labeled-data/a/img1.png,1,2\n"
+         "labeled-data/b/img2.png,1,2\n",
+         "a.csv: expected the labels of one video, got those of a, b: give the file of each video"),
+        ("a.csv", "scorer,ann,ann,bob,bob\nbodyparts,a,a,a,a\ncoords,x,y,x,y\n0,1,2,3,4",
+         "a.csv: expected the columns of one scorer, got those of ann, bob"),
+        ("a.json", [{"frame_id": 0, "instances": [{"keypoints": [[1.0, 2.0, 3.0]] * 17}]}],
+         "a.json, [0].instances[0].keypoints: expected x and y of every joint, got three numbers; "
+         "likely cause: 3D points of the inferencer, which are not the detections of a camera"),
         ("a.csv", "scorer\nbodyparts\ncoords\n0\n",
          "a.csv: expected columns with 3 or 4 header rows, as DeepLabCut writes"),
         ("a.txt", "nothing", "a.txt: in no known format of 2D tracks; known are openpose, "
@@ -171,6 +183,17 @@ def test_a_camera_without_poses_keeps_its_number(tmp_path: Path) -> None:
     views = read_tracks(custom(tmp_path, [first, None, third], {}), "coco17")
     assert [view.camera for view in views] == ["video 1", "video 3"]
     assert [float(view.keypoints.max()) for view in views] == [1.0, 3.0]
+
+
+def test_the_actions_of_a_video_have_their_names(tmp_path: Path) -> None:
+    path = custom(tmp_path, [], {"video_metadata": {"video": {"w": 64, "h": 48}}})
+    positions = {"video": {"walk": [np.ones((2, 17, 2))], "run": [np.ones((3, 17, 2))]}}
+    metadata = {"video_metadata": {"video": {"w": 64, "h": 48}}}
+    np.savez(path, positions_2d=np.array(positions), metadata=np.array(metadata, dtype=object))
+    views = read_tracks(path, "coco17")
+    assert [(view.camera, view.image_size) for view in views] == [
+        ("video walk", (64, 48)), ("video run", (64, 48))
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -305,6 +328,8 @@ def test_the_joints_of_mmpose_are_put_in_order_by_their_names(tmp_path: Path) ->
     view = read(tmp_path, "a.json", {"meta_info": meta, "instance_info": frames})
     assert view.skeleton.name == "coco17"
     assert view.keypoints[0, 0, :, 0].tolist() == list(range(16, -1, -1))
+    declared = read(tmp_path, "a.json", {"meta_info": meta, "instance_info": frames}, "coco17")
+    assert torch.equal(declared.keypoints, view.keypoints)
 
 
 def test_a_camera_of_caliscope_that_is_late_is_told_by_its_times(tmp_path: Path) -> None:
@@ -372,6 +397,8 @@ LANDMARKS = [[{"x": 0.5, "y": 0.5, "visibility": 0.9}] * 33]
          "keys that are not read: fps"),
         ("a.json", [{"image_id": 1, "category_id": kind, "keypoints": FLAT} for kind in (1, 2)],
          "has several categories, 1, 2; everything is read as one kind of body"),
+        ("a.json", {"fps": 30, "instance_info": [{"frame_id": 1, "instances": [
+            {"keypoints": PAIRS}]}]}, "keys that are not read: fps"),
         ("a.json", [{"image_id": f"{one}_{at}.jpg", "keypoints": FLAT}
                     for at, one in enumerate(("walk", "run"))],
          "frames are named in several ways, walk_#, run_#, and are read as those of one video"),
@@ -417,3 +444,49 @@ def test_a_folder_of_files_with_suffixes_in_capitals_is_read(tmp_path: Path) -> 
         content = {"people": [{"pose_keypoints_2d": FLAT}]}
         written(tmp_path, f"cam_{frame}_keypoints.JSON", content)
     assert read_tracks(tmp_path, None)[0].frame_count == 2
+
+
+def test_all_blocks_of_a_pandas_table_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        for name in ("df", "other"):
+            group = file.create_group(name)
+            group.attrs["pandas_type"], group.attrs["nblocks"] = "frame", 2
+            group["axis1"] = [4, 5]
+            for block, (part, axes) in enumerate((("nose", "xy"), ("tail", "xy"))):
+                group.attrs[f"block{block}_items_nlevels"] = 3
+                levels = (["net"], [part], [*axes])
+                for at, (level, labels) in enumerate(
+                    zip(levels, ([0, 0], [0, 0], [0, 1]), strict=True)
+                ):
+                    group[f"block{block}_items_level{at}"] = [one.encode() for one in level]
+                    group[f"block{block}_items_label{at}"] = labels
+                group[f"block{block}_values"] = np.full((2, 2), 7 + block)
+    (view,) = read_tracks(path, None)
+    assert (view.first_frame, view.skeleton.joints) == (4, ("nose", "tail"))
+    assert view.keypoints[0, 0, :, 0].tolist() == [7.0, 8.0]
+    assert view.notes == (f"{path}: has the tables df, other; only the first is read",)
+
+
+def test_pictures_are_numbered_by_the_last_number_in_their_names(tmp_path: Path) -> None:
+    rows = "labeled-data/a/cam2-img0012.png,1,2\nlabeled-data/a/cam2-img0013.png,1,2\n"
+    view = read(tmp_path, "a.csv", DLC.format("nose", "nose", "x", "y") + rows)
+    assert (view.first_frame, view.frame_count) == (12, 2)
+
+
+def test_arrays_of_freemocap_that_are_not_read_are_named(tmp_path: Path) -> None:
+    for home in ("output_data", "output_data/raw_data"):
+        name = tmp_path / home / "mediapipe_2dData_numCams_numFrames_numTrackedPoints_pixelXY.npy"
+        name.parent.mkdir(exist_ok=True)
+        np.save(name, np.ones((1, 2, 33, 3)))
+    (view,) = read_tracks(tmp_path, None)
+    assert view.notes[-1].startswith(f"{tmp_path}: output_data/raw_data/mediapipe_2dData")
+
+
+def test_a_size_of_the_picture_that_contradicts_the_calibration_is_noted(tmp_path: Path) -> None:
+    metadata = {"video_metadata": {"video": {"w": 640, "h": 480}}}
+    custom(tmp_path, [np.full((2, 17, 2), 9.0)], metadata)
+    save_cameras(tmp_path / "rig.toml", Scene(views=1).recording().cameras, format="toml")
+    settings = ReadSettings(cameras=tmp_path / "rig.toml", detected_skeleton="coco17")
+    (result,) = read_results(str(tmp_path / "data_2d_custom_a.npz"), settings)
+    assert any("video are 640 x 480 px by its file" in note for note in result.notes)
