@@ -36,6 +36,8 @@ WORLD = "world"
 FARTHEST = 1e9
 # Two rates of a file that differ by less are one [share].
 SAME_RATE = 1e-3
+# Frame rates of motion capture [1/s].
+USUAL_RATES = (1.0, 10_000.0)
 
 
 def holds_motion(path: Path) -> bool:
@@ -67,6 +69,10 @@ def load_motion(path: Path) -> SavedTracks:
     motion = reader(path)
     if not LOWEST_FPS <= motion.fps <= HIGHEST_FPS:
         raise Place(path).expected("a frame rate", motion.fps)
+    low, high = USUAL_RATES
+    if not low <= motion.fps <= high:
+        note = f"{path}: the frame rate is {motion.fps:.3g} per s, usually {low:g} to {high:g}"
+        motion = replace(motion, notes=(*motion.notes, note))
     known = motion.points.abs() < FARTHEST  # also False of NaN
     return replace(motion, points=torch.where(known, motion.points, torch.nan))
 

@@ -16,7 +16,7 @@ def read_text(path: Path) -> str:
         ReadError: If it is neither.
     """
     require_written(path)
-    content, encoding = path.read_bytes(), _encoding(path)
+    content, encoding = path.read_bytes(), encoding_of(path)
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
@@ -31,10 +31,11 @@ def beginning(path: Path, *suffixes: str, characters: int = 4096) -> str:
     """Read the first characters of a text file; empty unless it is a file with one suffix."""
     if path.suffix.lower() not in suffixes or not path.is_file():
         return ""
-    with path.open(encoding=_encoding(path), errors="replace") as file:
+    with path.open(encoding=encoding_of(path), errors="replace") as file:
         return file.read(characters)
 
 
-def _encoding(path: Path) -> str:
+def encoding_of(path: Path) -> str:
+    """Return UTF-16 if a file begins with its mark, else UTF-8, with or without a mark."""
     with path.open("rb") as file:
         return "utf-16" if file.read(2) in UTF_16_MARKS else "utf-8-sig"

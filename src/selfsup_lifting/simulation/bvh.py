@@ -9,9 +9,12 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from selfsup_lifting.parse.text import encoding_of
 from selfsup_lifting.parse.unpacking import require_written
 from selfsup_lifting.read_errors import Place, ReadError
 
+# The time from frame to frame: that of any system that captures motion [s].
+SHORTEST_FRAME, LONGEST_FRAME = 1e-4, 1.0
 CHANNELS = frozenset(f"{axis}{kind}" for axis in "XYZ" for kind in ("position", "rotation"))
 
 
@@ -70,7 +73,7 @@ def load_bvh(path: Path) -> Motion:
         ReadError: If it is not a BVH file or is damaged; the message names the line or the frame.
     """
     require_written(path)
-    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    lines = path.read_text(encoding=encoding_of(path), errors="replace").splitlines()
     motion = next((number for number, line in enumerate(lines) if line.strip() == "MOTION"), None)
     if motion is None:
         raise Place(path).error("expected a line MOTION; the file is not BVH, or is cut short")
@@ -187,6 +190,8 @@ class _Hierarchy:
         unknown = [channel for channel in channels if channel not in CHANNELS]
         if unknown:
             raise self._error(f"unknown channel {unknown[0]}")
+        if len({*channels}) < len(channels):
+            raise self._error(f"one of the channels {', '.join(channels)} appears twice")
         return channels
 
     def _number(self) -> float:
@@ -225,6 +230,9 @@ def _motion_header(path: Path, lines: list[str], motion: int) -> tuple[int, floa
         raise place.error("expected `Frames: N` and `Frame Time: seconds`") from None
     if frames < 1 or not 0 < seconds < np.inf:
         raise place.error(f"expected at least one frame, got {frames} frames of {seconds} s")
+    if not SHORTEST_FRAME <= seconds <= LONGEST_FRAME:
+        place = Place(path, f"line {motion + 3}")
+        raise place.error(f"expected the seconds of a frame, got {seconds:g}: in another unit?")
     return frames, seconds
 
 

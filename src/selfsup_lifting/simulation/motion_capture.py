@@ -2,7 +2,8 @@
 
 import csv
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from math import cos, pi, sin
 from pathlib import Path
 
@@ -11,9 +12,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom import Cameras
-from selfsup_lifting.parse.folders import files_with
+from selfsup_lifting.parse.folders import files_with, folders_in
 from selfsup_lifting.parse.unpacking import require_written
-from selfsup_lifting.read_errors import Place
+from selfsup_lifting.read_errors import Place, listed
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.reader import Reader, ReadResult
 from selfsup_lifting.recording import Recording, Source
@@ -28,6 +29,8 @@ from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton, root_positio
 # as in those Bandai Namco files that have one [m].
 HEAD_LENGTH = 0.10
 
+# The head and the feet, between which a person who stands is upright.
+UPRIGHT = ("head_top", "left_ankle", "right_ankle")
 # The length of a leg from hip to ankle, from which the unit of the file is recognized [m].
 SHORTEST_LEG, LONGEST_LEG = 0.2, 1.9
 # The size of any other body; the first unit that fits is used [m].
@@ -59,7 +62,12 @@ def _read(path: Path, settings: ReadSettings) -> list[ReadResult]:
     """Simulate recordings of one clip, or every clip of a folder; the seed fixes the result."""
     cameras = simulated_rig(settings)
     labels = _manifest(path if path.is_dir() else path.parent)
-    return [ReadResult(_film_clip(clip, labels, cameras, settings)) for clip in _clips(path)]
+    results = [_film_clip(clip, labels, cameras, settings) for clip in _clips(path)]
+    below = [] if path.is_file() else [file for one in folders_in(path) for file in _clips(one)]
+    if not below:
+        return results
+    note = f"{path}: files in the folders below are not read: {listed(below)}"
+    return [replace(results[0], notes=(*results[0].notes, note)), *results[1:]]
 
 
 READER = Reader("mocap", _recognizes, _read)
@@ -71,7 +79,7 @@ def _clips(path: Path) -> list[Path]:
 
 def _film_clip(
     clip: Path, labels: Mapping[str, tuple[str, str]], cameras: Cameras, settings: ReadSettings
-) -> Recording:
+) -> ReadResult:
     motion = load_bvh(clip)
     if settings.detected_skeleton is None:
         skeleton = SKELETONS["h36m17"]
@@ -79,17 +87,34 @@ def _film_clip(
     else:
         skeleton = find_skeleton(settings.detected_skeleton)
         points = named_joints(clip, motion, skeleton)
+    notes = tuple(_note_on_up(clip, points, skeleton))
     truth = _centered(points, skeleton)
     if settings.cameras is None:  # actors walk along a room's axes: turn them between two cameras
         truth = _rotated(truth, pi / cameras.views)
     subject, action = labels.get(clip.name) or _from_name(clip.stem)
     generator = generator_for(settings.simulation_seed, clip.stem)
     seen = film(cameras, truth, settings.noise, generator, skeleton)
-    return Recording(
+    recording = Recording(
         clip.stem, subject, action, motion.fps, skeleton, cameras, *seen,
         truth=truth.float(),
         source=Source("BVH", clip),
     )  # fmt: skip
+    return ReadResult(recording, notes=notes)
+
+
+def _note_on_up(
+    clip: Path, points: Float[Tensor, "frames joints 3"], skeleton: Skeleton
+) -> Iterator[str]:
+    """Yield a note if a person, with z up, does not stand upright: the file may be z up."""
+    if not {*UPRIGHT} <= {*skeleton.joints}:
+        return
+    head, *feet = (points[:, skeleton.joints.index(joint)] for joint in UPRIGHT)
+    x, y, z = (head - torch.stack(feet).mean(dim=0)).median(dim=0).values.tolist()
+    if z < max(abs(x), abs(y), abs(z)):
+        yield (
+            f"{clip}: from the feet to the head, x, y and z of the file differ by {x:.2g}, {z:.2g} "
+            f"and {-y:.2g} m; y is taken to point up: does the person lie, or is the file z up?"
+        )
 
 
 def named_joints(

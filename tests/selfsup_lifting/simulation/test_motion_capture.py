@@ -1,5 +1,6 @@
 """Laws of BVH motion capture, read and filmed."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from torch.testing import assert_close
 
-from selfsup_lifting.files import ReadError, read_recordings
+from selfsup_lifting.files import ReadError, read_recordings, read_results
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.simulation.bvh import joint_poses, load_bvh
 from selfsup_lifting.simulation_settings import NoiseSettings
@@ -201,6 +202,8 @@ def test_noise_belongs_to_the_clip_and_not_to_the_run(tmp_path: Path) -> None:
         ("Frames: 3", "Frames: 4", r"expected 4 frames as in the header, got 3 lines"),
         ("Frames: 3", "Frames: many", "expected `Frames: N`"),
         ("Frame Time: 0.02", "Frame Time: 0", "expected at least one frame, got 3 frames of 0.0 s"),
+        ("0.02", "16.67", "line 94: expected the seconds of a frame, got 16.67: in another unit?"),
+        ("Zrotation X", "Xrotation X", "line 5: one of the channels Xrotation, .* appears twice"),
         ("Zrotation", "Wrotation", "line 5: unknown channel Wrotation"),
         ("CHANNELS 3", "CHANNELS x", "line 5: expected a number, got x"),
         ("OFFSET 0 0 0", "OFFSET 0 0 nan", "expected a finite number, got nan"),
@@ -259,3 +262,20 @@ def test_a_file_of_two_people_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.bvh").write_text(text.replace("MOTION", f"{root}MOTION", 1))
     with pytest.raises(ReadError, match="expected MOTION after one skeleton, got ROOT: several"):
         load_bvh(tmp_path / "a.bvh")
+
+
+def test_a_folder_of_clips_in_capitals_names_those_that_are_not_read(tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    for name in ("a.BVH", "more/b.bvh"):
+        (tmp_path / name).write_text(actor(), encoding="utf-16")
+    (result,) = read_results(str(tmp_path), ReadSettings())
+    note = f"{tmp_path}: files in the folders below are not read: {tmp_path / 'more' / 'b.bvh'}"
+    assert (result.recording.name, result.notes) == ("a", (note,))
+
+
+def test_an_actor_who_lies_may_be_z_up(tmp_path: Path) -> None:
+    turned = re.sub(r"OFFSET (\S+) (\S+) 0", r"OFFSET \1 0 \2", actor())
+    for text, said in ((actor(), []), (turned, ["does the person lie, or is the file z up?"])):
+        (tmp_path / "clip.bvh").write_text(text)
+        (result,) = read_results(str(tmp_path / "clip.bvh"), ReadSettings())
+        assert [note.rpartition("up: ")[2] for note in result.notes] == said

@@ -33,7 +33,9 @@ def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     numbers = torch.cat([points, scores[..., None]], dim=-1)
     body = body_by_names(path, nodes, links=edges, declared=declared, numbers=numbers)
     people = names if len(names) == numbers.shape[1] else ()
-    return [view_tracks(path.stem, path, NAME, body, numbers, people=people)]
+    note = f"{path}: {len(names)} names of {numbers.shape[1]} tracks are not read"
+    notes = (note,) if names and not people else ()
+    return [view_tracks(path.stem, path, NAME, body, numbers, people=people, notes=notes)]
 
 
 FORMAT = DetectorFormat("sleap", _recognizes, _read)

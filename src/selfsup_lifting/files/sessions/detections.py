@@ -1,6 +1,7 @@
 """One file or folder of detections: of one camera, or of all cameras."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -55,7 +56,8 @@ def _read(path: Path, settings: ReadSettings) -> list[ReadResult]:
         results = [result for part in parts for result in part]
     else:
         results = assemble(path.resolve().stem, rig, ordered, settings, fps=project.fps)
-    return [project.without_face(result, settings) for result in results]
+    noted = [replace(one, notes=(*project.notes, *one.notes)) for one in results]
+    return [project.without_face(result, settings) for result in noted]
 
 
 READER = Reader("detections", _recognizes, _read)

@@ -74,13 +74,31 @@ class Project:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """A note on a frame rate in the configuration that is not a number above zero."""
-        rate = self._value("project", "frame_rate")
-        if rate in {None, "auto"} if isinstance(rate, str | None) else self.fps is not None:
-            return ()
-        return (
-            f"{self.folder}: `frame_rate` of the project's Config.toml must be a number above zero "
-            f"or 'auto', got {rate!r}, and is not read",
+        """Notes on what the configuration says, and what is not done."""
+        values = {
+            key: self._value(section, key)
+            for section, key in (
+                ("project", "frame_rate"), ("project", "frame_range"),
+                ("project", "exclude_from_batch"), ("pose", "pose_model"),
+                ("triangulation", "cam_regex"),
+            )
+        }  # fmt: skip
+        rate, model = values["frame_rate"], values["pose_model"]
+        no_rate = rate not in {None, "auto"} if isinstance(rate, str | None) else self.fps is None
+        odd = {
+            "frame_rate": no_rate and "must be a number above zero or 'auto'",
+            "frame_range": isinstance(values["frame_range"], list)
+            and "is not applied: all frames are read",
+            "exclude_from_batch": "is not applied: all trials are read",
+            "pose_model": self.skeleton is None
+            and str(model).lower() != "auto"
+            and "is no built-in skeleton: the joints are found by their number or names",
+            "cam_regex": self.camera_pattern is None and "is no regular expression",
+        }
+        return tuple(
+            f"{self.folder}: `{key}` of the project's Config.toml, {values[key]!r}, {what}"
+            for key, what in odd.items()
+            if what and values[key] not in (None, [], "")
         )
 
     @property

@@ -274,6 +274,31 @@ def test_a_trial_has_the_configuration_of_its_batch(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rate", ["'60 fps'", "[60]", "-30", "0", "true"])
 def test_a_frame_rate_that_is_none_is_named(tmp_path: Path, rate: str) -> None:
     (tmp_path / "Config.toml").write_text(f"[project]\nframe_rate = {rate}\n")
-    assert "`frame_rate` of the project's Config.toml must be" in Project.of(tmp_path).notes[0]
+    assert "`frame_rate` of the project's Config.toml, " in Project.of(tmp_path).notes[0]
     (tmp_path / "Config.toml").write_text("[project]\nframe_rate = 'auto'\n")
+    assert Project.of(tmp_path).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("table", "line", "said"),
+    [
+        ("project", "frame_range = [1, 3]", "[1, 3], is not applied: all frames are read"),
+        ("project", "exclude_from_batch = ['a']", "['a'], is not applied: all trials are read"),
+        ("pose", "pose_model = 'FOO'", "'FOO', is no built-in skeleton"),
+        ("triangulation", "cam_regex = '-cam([A-Z'", "'-cam([A-Z', is no regular expression"),
+    ],
+)
+def test_what_a_configuration_says_and_is_not_done_is_noted(
+    tmp_path: Path, table: str, line: str, said: str
+) -> None:
+    (tmp_path / "Config.toml").write_text(f"[{table}]\n{line}\n")
+    (note,) = Project.of(tmp_path).notes
+    assert said in note
+
+
+def test_a_usual_configuration_has_no_note(tmp_path: Path) -> None:
+    (tmp_path / "Config.toml").write_text(
+        "[project]\nframe_range = []\nexclude_from_batch = []\nframe_rate = 'auto'\n"
+        "[pose]\npose_model = 'BODY_25B'\n[triangulation]\ncam_regex = '-cam([A-Z])$'\n"
+    )
     assert Project.of(tmp_path).notes == ()
