@@ -57,7 +57,9 @@ def read_rows(path: Path) -> list[Row]:
         raise Place(path).damaged("a table", error) from None
     for place, cells in rows:
         if len(cells) != len(rows[0].cells):
-            raise place.error(f"expected {len(rows[0].cells)} cells, got {len(cells)}")
+            more = len(cells) > len(rows[0].cells)
+            cause = "; likely cause: a separator in a cell, such as a decimal comma" if more else ""
+            raise place.error(f"expected {len(rows[0].cells)} cells, got {len(cells)}{cause}")
     return rows
 
 

@@ -74,6 +74,8 @@ FORMAT = DetectorFormat("caliscope", _recognizes, _read)
 
 def _point(place: Place, cells: Mapping[str, str]) -> _Point:
     camera = next(cells.get(name, "") for name in CAMERA if name in cells)
+    if not camera:
+        raise place.expected("the number of a camera", camera)
     number = next(name for name in POINT if name in cells)
     seconds = _number(place, cells, "frame_time") if "frame_time" in cells else torch.nan
     x, y = (_number(place, cells, name) for name in PIXEL)

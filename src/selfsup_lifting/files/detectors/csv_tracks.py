@@ -24,6 +24,7 @@ from selfsup_lifting.files.tracks.person_frames import (
     arrange_people,
     frame_range,
     frame_rate,
+    note_on_identities,
     note_on_lost_frames,
     skipped_frames_note,
 )
@@ -98,7 +99,7 @@ def _view(
     body = body_by_names(path, joints, declared=declared, numbers=numbers)
     notes = (
         *skipped_frames_note(path, present), *_note_on_columns(path, joints, rows[0].cells),
-        *note_on_lost_frames(path, camera, times),
+        *note_on_lost_frames(path, camera, times), *note_on_identities(path, people),
     )  # fmt: skip
     view = view_tracks(
         camera, path, NAME, body, numbers, first_frame=frames.start, people=names, notes=notes

@@ -1,6 +1,6 @@
 """VideoPose3D: the npz file of a custom dataset, a pickled dict of videos."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,16 @@ def _view(
             f"`num_joints` is {joints!r}, but the poses have {numbers.shape[1]} joints"
         )
     body = body_by_count(path, numbers.shape[1], declared)
-    view = view_tracks(name, path, NAME, body, numbers[:, None])
+    stated = _left_joints(metadata)
+    if stated is not None:
+        fitting = [one for one in body.candidates if _left(SKELETONS[one]) == stated]
+        body = body_by_count(path, numbers.shape[1], SKELETONS[fitting[0]]) if fitting else body
+    note = (
+        f"{path}: by `keypoints_symmetry`, the left joints are not those of {body.skeleton.name}; "
+        "is the skeleton another one?"
+    )
+    notes = (note,) if stated not in {None, _left(body.skeleton)} else ()
+    view = view_tracks(name, path, NAME, body, numbers[:, None], notes=notes)
     sizes = metadata.get("video_metadata")
     size = sizes.get(video) if isinstance(sizes, dict) else None
     if not isinstance(size, dict) or not {"w", "h"} <= size.keys():
@@ -82,6 +91,20 @@ def _view(
     if min(width, height) < 1:
         raise Place(path, f"video_metadata/{video}").expected("numbers for `w` and `h`", size)
     return replace(view, image_size=(width, height))
+
+
+def _left(skeleton: Skeleton) -> frozenset[int]:
+    names = enumerate(skeleton.joints)
+    return frozenset(at for at, name in names if name.startswith("left_"))
+
+
+def _left_joints(metadata: Mapping[str, Any]) -> frozenset[int] | None:
+    """Return the numbers of the left joints by the metadata; None if they do not say."""
+    try:
+        left, _ = metadata["keypoints_symmetry"]
+        return frozenset(map(int, left))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
 
 
 def _numbers(place: Place, positions: Any) -> Float[Tensor, "frames joints 3"]:  # noqa: ANN401 - any content of the pickle

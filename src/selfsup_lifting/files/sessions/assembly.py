@@ -331,8 +331,11 @@ def _index_of(view: ViewTracks, person: str) -> int:
         return view.people.index(person)
     if not view.people and person.isdigit() and int(person) < view.keypoints.shape[1]:
         return int(person)
-    known = view.people or tuple(str(index) for index in range(view.keypoints.shape[1]))
-    raise Place(view.source).error(f"there is no person {person!r}; known are {', '.join(known)}")
+    lost = "names are kept if all people have one, and there are few people; here, "
+    known = f"known are {', '.join(view.people)}"
+    if not view.people:
+        known = f"{lost}people have the numbers 0 to {view.keypoints.shape[1] - 1}"
+    raise Place(view.source).error(f"there is no person {person!r}; {known}")
 
 
 def _of_person(

@@ -38,8 +38,8 @@ def instance_at(place: Place, instance: object) -> Float[Tensor, "joints 3"] | N
     fields = object_at(place, instance)
     if not fields.get("keypoints"):
         return None
-    first = fields["keypoints"][0] if isinstance(fields["keypoints"], list) else None
-    if isinstance(first, list) and len(first) == DEEP:
+    joints = fields["keypoints"] if isinstance(fields["keypoints"], list) else [None]
+    if all(isinstance(joint, list) and len(joint) == DEEP for joint in joints):
         raise place.at("keypoints").error(
             "expected x and y of every joint, got three numbers; likely cause: 3D points of the "
             "inferencer, which are not the detections of a camera"

@@ -74,7 +74,10 @@ def tracks_of_people(
         people = [PersonFrame(covered.start, _missing_person(source, declared))]
     numbers, names = arrange_people(source, people, covered)
     body = body_by_count(source, len(people[0].numbers), declared)
-    notes = (*skipped_frames_note(source, frames), *_note_on_kinds(source, people))
+    notes = (
+        *skipped_frames_note(source, frames), *_note_on_kinds(source, people),
+        *note_on_identities(source, people),
+    )  # fmt: skip
     return view_tracks(
         source.stem, source, format, body, numbers,
         first_frame=covered.start, people=names, notes=notes,
@@ -127,7 +130,7 @@ def frame_range(source: Path, frames: Sequence[int]) -> range:
         if later - earlier > LONGEST_GAP:
             raise Place(source, frame=later).error(
                 f"follows frame {earlier}; a gap of more than {LONGEST_GAP} frames means that "
-                "the frame number is damaged"
+                "the frame number is damaged, or that these are not the frames of one video"
             )
     covered = range(ordered[0], ordered[-1] + 1) if ordered else range(0)
     if len(covered) > LONG and len(ordered) < LEAST_SHARE * len(covered):
@@ -162,6 +165,17 @@ def _identities(people: Sequence[PersonFrame]) -> tuple[str, ...]:
     names = {person.person for person in people}
     known = sorted(name for name in names if name is not None)
     return tuple(known) if len(known) == len(names) <= MOST_IDENTITIES else ()
+
+
+def note_on_identities(source: Path, people: Sequence[PersonFrame]) -> Iterator[str]:
+    """Yield a note if people have names or numbers that are not kept."""
+    names = {person.person for person in people}
+    if len(names) > 1 and not _identities(people):
+        why = "some people have none" if None in names else f"they are more than {MOST_IDENTITIES}"
+        yield (
+            f"{source}: the names or track numbers of people are not kept, because {why}; --person "
+            "cannot choose one"
+        )
 
 
 def _missing_person(source: Path, declared: Skeleton | None) -> Float[Tensor, "joints 3"]:

@@ -66,6 +66,11 @@ def read(folder: Path, name: str, content: Any, declared: str | None = None) -> 
          "a.csv, row 2: expected a whole number in the column sync_index, got '-1'"),
         ("a.csv", f"{CALISCOPE}\n0,1,0.1,0,left,2,,\n",
          "a.csv, row 2: expected a number in the column img_loc_x, got 'left'"),
+        ("a.csv", f"{CALISCOPE}\n0,,0.1,0,1,2,,\n",
+         "a.csv, row 2: expected the number of a camera, got ''"),
+        ("a.csv", "frame,nose_x,nose_y\n0,1,5,2,5\n",
+         "a.csv, row 2: expected 3 cells, got 5; likely cause: a separator in a cell, such as a "
+         "decimal comma"),
         ("a.csv", "frame,nose_x,nose_y\n", "a.csv: expected rows below the header, got none"),
         ("a.csv", "frame,nose_x,nose_y\n0.5,1,2\n",
          "a.csv, row 2: expected a frame number, got '0.5'"),
@@ -393,6 +398,10 @@ LANDMARKS = [[{"x": 0.5, "y": 0.5, "visibility": 0.9}] * 33]
          "2 points have the confidence 0, as all in the file: missing"),
         ("a.csv", "frame,nose_x,nose_y,tail_y,track_id\n0,1,2,3,4\n",
          "columns that are not read: tail_y, track_id"),
+        ("a.csv", "frame,person,nose_x,nose_y\n0,ann,1,2\n0,,3,4\n",
+         "people are not kept, because some people have none; --person cannot choose one"),
+        ("a.csv", "frame,person,nose_x,nose_y\n" + "".join(f"0,p{at},1,2\n" for at in range(33)),
+         "people are not kept, because they are more than 32"),
         ("a.json", {"fps": 30, "frames": [{"landmarks": LANDMARKS}]},
          "keys that are not read: fps"),
         ("a.json", [{"image_id": 1, "category_id": kind, "keypoints": FLAT} for kind in (1, 2)],
@@ -490,3 +499,21 @@ def test_a_size_of_the_picture_that_contradicts_the_calibration_is_noted(tmp_pat
     settings = ReadSettings(cameras=tmp_path / "rig.toml", detected_skeleton="coco17")
     (result,) = read_results(str(tmp_path / "data_2d_custom_a.npz"), settings)
     assert any("video are 640 x 480 px by its file" in note for note in result.notes)
+
+
+@pytest.mark.parametrize(
+    ("layout", "left", "skeleton", "notes"),
+    [
+        ({}, [4, 5, 6, 11, 12, 13], "h36m17", 0),
+        ({"layout_name": "coco"}, [4, 5, 6, 11, 12, 13], "coco17", 1),
+        ({"layout_name": "coco"}, list(range(1, 17, 2)), "coco17", 0),
+        ({}, [0], "coco17", 1),
+        ({}, "left", "coco17", 0),
+    ],
+)
+def test_the_sides_in_the_metadata_say_which_skeleton_it_is(
+    tmp_path: Path, layout: dict[str, str], left: Any, skeleton: str, notes: int
+) -> None:
+    path = custom(tmp_path, [np.ones((2, 17, 2))], {**layout, "keypoints_symmetry": [left, []]})
+    (view,) = read_tracks(path, None)
+    assert (view.skeleton.name, len(view.notes)) == (skeleton, notes)
