@@ -13,7 +13,7 @@ from torch.testing import assert_close
 from multiview_geom import camera_to_world, save_cameras
 from selfsup_lifting.cli import main, stream_command
 from selfsup_lifting.cli.options import PredictOptions
-from selfsup_lifting.cli.stream_command import _parsed, answers, predict_stream
+from selfsup_lifting.cli.stream_command import _decoded, _parsed, answers, predict_stream
 from selfsup_lifting.config import Config, LifterSettings
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.inference import lift, lift_covariances
@@ -274,6 +274,20 @@ def test_keys_that_are_not_read_are_named_once(caplog: pytest.LogCaptureFixture)
     assert [one.getMessage() for one in caplog.records] == [
         "standard input, line 1: not read: camera"
     ]
+
+
+def test_an_input_without_a_line_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    assert answered() == []
+    assert "standard input ended before its first line" in caplog.text
+
+
+@pytest.mark.rejects
+def test_an_input_that_is_no_text_is_one_sentence() -> None:
+    lines = io.TextIOWrapper(io.BytesIO(b"\xff\xfe{\x00"), encoding="utf-8")
+    with pytest.raises(
+        ValueError, match=r"after line 0: expected text in utf-8, got .* 0xff; .*16"
+    ):
+        assert not [*_decoded(lines)]
 
 
 def test_a_person_of_zeros_does_not_end_a_stream() -> None:

@@ -68,7 +68,8 @@ def answers(
     joints = stream.skeleton.joints
     unread: set[str] = set()
     warned = False
-    for number, line in enumerate(lines):
+    number = -1
+    for number, line in enumerate(_decoded(lines)):
         people, confidence = _parsed(line, number + 1, len(joints), unread)
         if not warned and _is_outside(people, confidence, camera):
             warned = True
@@ -87,6 +88,22 @@ def answers(
             deviations = standard_deviations(pose.covariance).double().round(decimals=DIGITS)
             answer["sigma"] = nan_to_none(deviations.tolist())
         yield json.dumps(answer)
+    if number < 0:
+        _log.warning("standard input ended before its first line: no frame was lifted")
+
+
+def _decoded(lines: Iterable[str]) -> Iterator[str]:
+    """Yield the lines; a ValueError says after which one the input is no text."""
+    count = 0
+    try:
+        for line in lines:
+            count += 1
+            yield line
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"standard input, after line {count}: expected text in {error.encoding}, got the byte "
+            f"0x{error.object[error.start]:02x}; likely cause: UTF-16, or a file that is no JSON"
+        ) from None
 
 
 def _require_used(options: PredictOptions) -> None:

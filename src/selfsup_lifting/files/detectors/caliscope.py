@@ -5,6 +5,7 @@ points of hands and face, which follow in the same table, are left out. Missing 
 and no point has a score.
 """
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,7 +20,7 @@ from selfsup_lifting.files.tracks.person_frames import frame_range, frame_rate
 from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, ViewTracks, view_tracks
 from selfsup_lifting.parse.json_values import LARGEST_FRAME
 from selfsup_lifting.parse.tables import first_cells, number_in, read_rows
-from selfsup_lifting.read_errors import Place
+from selfsup_lifting.read_errors import Place, listed
 from selfsup_lifting.skeleton.infer import Body, body_by_names
 from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton
 
@@ -29,6 +30,10 @@ CAMERA, POINT = ("cam_id", "port"), ("keypoint_id", "point_id")
 PIXEL = ("img_loc_x", "img_loc_y")
 # The columns of a corner's position on a board; empty for people.
 BOARD = ("board_loc_x", "obj_loc_x")
+# The columns that are read, and those that say the same or where a corner is on the board.
+COLUMNS = re.compile(
+    r"sync_index|cam_id|port|(keypoint|point)_id|(img|board|obj)_loc_[xyz]|frame_(time|index)|"
+)
 # A face has 478 points, and a large board some hundred corners.
 LARGEST_POINT = 10_000
 PERSON = SKELETONS["blazepose33"]
@@ -60,13 +65,16 @@ def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     body = _body(path, points, declared)
     frames = frame_range(path, [point.frame for point in points])
     late = _offsets(points)
-    return [
+    unread = [name for name in header.cells if not COLUMNS.fullmatch(name)]
+    notes = (f"{path}: columns that are not read: {listed(unread)}",) if unread else ()
+    views = [
         replace(
             _view(path, camera, body, frames, [one for one in points if one.camera == camera]),
             first_time=late.get(camera),
         )
         for camera in sorted({point.camera for point in points})
     ]
+    return [replace(views[0], notes=(*views[0].notes, *notes)), *views[1:]]
 
 
 FORMAT = DetectorFormat("caliscope", _recognizes, _read)

@@ -37,6 +37,8 @@ def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     file, *others = _arrays_of(path) or [path]
     numbers = _numbers(file)
     names, notes = _camera_names(file, len(numbers))
+    if numbers.shape[2] == BODY and "mediapipe" not in file.name.lower():
+        notes += (f"{file}: its points are taken for MediaPipe's, but its name does not say so",)
     if others:
         unread = listed(other.relative_to(path) for other in others)
         notes += (f"{path}: {file.relative_to(path)} is read, and not {unread}",)

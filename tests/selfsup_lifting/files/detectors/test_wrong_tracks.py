@@ -398,6 +398,7 @@ LANDMARKS = [[{"x": 0.5, "y": 0.5, "visibility": 0.9}] * 33]
          "2 points have the confidence 0, as all in the file: missing"),
         ("a.csv", "frame,nose_x,nose_y,tail_y,track_id\n0,1,2,3,4\n",
          "columns that are not read: tail_y, track_id"),
+        ("a.csv", f"{CALISCOPE},score\n0,1,0.1,0,1,2,,,0.5\n", "columns that are not read: score"),
         ("a.csv", "frame,person,nose_x,nose_y\n0,ann,1,2\n0,,3,4\n",
          "people are not kept, because some people have none; --person cannot choose one"),
         ("a.csv", "frame,person,nose_x,nose_y\n" + "".join(f"0,p{at},1,2\n" for at in range(33)),
@@ -490,6 +491,10 @@ def test_arrays_of_freemocap_that_are_not_read_are_named(tmp_path: Path) -> None
         np.save(name, np.ones((1, 2, 33, 3)))
     (view,) = read_tracks(tmp_path, None)
     assert view.notes[-1].startswith(f"{tmp_path}: output_data/raw_data/mediapipe_2dData")
+    other = tmp_path / "openpose_2dData_numCams_numFrames_numTrackedPoints_pixelXY.npy"
+    np.save(other, np.ones((1, 2, 135, 2)))
+    (view,) = read_tracks(other, None)
+    assert any("taken for MediaPipe's, but its name does not say so" in one for one in view.notes)
 
 
 def test_a_size_of_the_picture_that_contradicts_the_calibration_is_noted(tmp_path: Path) -> None:
