@@ -22,6 +22,8 @@ MOST_STRETCHED = 5.0
 SHORTEST_FOCAL = 0.1
 """Least focal length, as a share of the width of the image; a fisheye of 180 degrees has 0.32."""
 FOLD_SAMPLES = 65
+# A principal point so near to the first pixel is counted from another point [px].
+CORNER_PX = 1.0
 """Samples per side of the image at which a lens is checked."""
 
 
@@ -208,6 +210,9 @@ def _principal_points(rig: Cameras) -> Iterator[CameraIssue]:
         width, height = size.tolist()
         if not (0 <= x < width and 0 <= y < height):
             where = f"({x:g}, {y:g}) is outside the image of {width} x {height} px"
+            yield _issue(CameraIssueKind.PRINCIPAL_POINT, name, f"principal point {where}")
+        elif max(x, y) <= CORNER_PX:
+            where = f"({x:g}, {y:g}) is at the corner of the image: counted from its middle?"
             yield _issue(CameraIssueKind.PRINCIPAL_POINT, name, f"principal point {where}")
 
 

@@ -226,6 +226,9 @@ def _changed_pictures(sample: Recording) -> Iterator[tuple[str, Recording]]:
         yield "the lens distortion was removed already", replace(sample, cameras=pinholes)
     middle = sample.keypoints + (_image_size(sample) - 1) / 2
     yield "the pixels are counted from the middle of the pictures", _with(sample, middle, everybody)
+    corner = sample.keypoints - (_image_size(sample) - 1) / 2
+    told = "the principal points, but not the pixels, are counted from the middle of the pictures"
+    yield told, _with(sample, corner, everybody)
     trial = _with(sample, _from_focal_lengths(sample), everybody)
     yield "the coordinates are in focal lengths, not in fractions of the image size", trial
 

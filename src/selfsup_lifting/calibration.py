@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom import CameraFile, Cameras, CameraSource, read_camera_file
+from multiview_geom.camera_files import CAMERA_FORMATS
 from selfsup_lifting.opencap_file import OPENCAP
 from selfsup_lifting.read_errors import ReadError, listed
 from selfsup_lifting.read_settings import METERS_PER_UNIT, meters_per_unit
@@ -111,8 +112,13 @@ def calibration_file(path: Path, subject: str | None = None) -> CameraFile:
         ValueError: If it is no calibration.
         OSError: If there is no such file.
     """
-    pickled = OPENCAP if OPENCAP.recognizes(CameraSource(path)) else None
-    return read_camera_file(path, subject=subject, format=pickled)
+    source = CameraSource(path)
+    if OPENCAP.recognizes(source):
+        return read_camera_file(path, format=OPENCAP)
+    # A file without subjects has the same cameras for all.
+    if subject and not any(one.has_subjects and one.recognizes(source) for one in CAMERA_FORMATS):
+        subject = None
+    return read_camera_file(path, subject=subject)
 
 
 def _read(path: Path, subject: str | None) -> CameraFile:

@@ -50,6 +50,17 @@ def test_a_rig_that_may_be_right_is_left_alone(ring: Ring) -> None:
     assert check_cameras(with_image(ring)) == ()
 
 
+def test_a_principal_point_at_the_corner_is_noticed() -> None:
+    rig = FOUR.cameras()
+    cornered = rig.intrinsics.clone()
+    cornered[1, :2, 2] = 0.0
+    (issue,) = check_cameras(replace(rig, intrinsics=cornered))
+    assert issue.kind is CameraIssueKind.PRINCIPAL_POINT
+    assert issue.message == (
+        "cam_2: principal point (0, 0) is at the corner of the image: counted from its middle?"
+    )
+
+
 @given(ring=rings)
 def test_positions_are_those_of_the_cameras(ring: Ring) -> None:
     rig = ring.cameras()

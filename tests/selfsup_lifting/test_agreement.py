@@ -105,6 +105,13 @@ def test_the_summary_says_how_well_the_cameras_agree() -> None:
     assert "cameras agree: " in Agreement(1.0, 0.5).summary  # round-off, however small the subject
 
 
+def cornered(recording: Recording) -> Recording:
+    """Count the principal points from the middle of the pictures, and not the pixels."""
+    intrinsics = recording.cameras.intrinsics.clone()
+    intrinsics[:, :2, 2] = 0.0
+    return replace(recording, cameras=replace(recording.cameras, intrinsics=intrinsics))
+
+
 FAULTS: dict[str, Callable[[Recording], Recording]] = {
     "the detections of cam_1 and cam_2 are exchanged": lambda recording: exchanged(
         recording, 1, 0, 2
@@ -118,6 +125,7 @@ FAULTS: dict[str, Callable[[Recording], Recording]] = {
         recording, 0.5, 1
     ),
     "the pixels are counted from the middle of the pictures": centered,
+    "the principal points, but not the pixels, are counted from the middle": cornered,
     "the y coordinates are mirrored": lambda recording: mirrored(recording, 1),
     "the y coordinates of camera cam_3 are mirrored": lambda recording: mirrored(recording, 1, 2),
     "camera cam_2 is 12 frames late": lambda recording: delayed(recording, 12, 1),

@@ -137,3 +137,8 @@ def test_a_camera_that_could_not_take_a_picture_is_refused(
     written.write(tmp_path / "calib.toml", cameras, "S1")  # save_cameras refuses some of them
     with pytest.raises(ReadError, match=rf"calib\.toml{sentence}"):
         load_rig(tmp_path / "calib.toml")
+
+
+def test_a_file_without_subjects_has_the_cameras_of_every_subject(tmp_path: Path) -> None:
+    save_cameras(tmp_path / "rig.toml", ring_of_cameras(2, radius=4.0, height=1.0))
+    assert load_rig(tmp_path / "rig.toml", subject="S9").cameras.views == 2

@@ -184,6 +184,8 @@ def read_camera_file(
     """
     source = CameraSource(_path(path), subject)
     chosen = _recognized(source) if format is None else _named(format)
+    if subject is not None and not chosen.has_subjects:
+        raise source.place.expected(f"a file with subjects, for `subject` {subject}", chosen.title)
     records = chosen.read(source)
     if len(records) > MOST_CAMERAS:
         raise source.place.expected(f"at most {MOST_CAMERAS} cameras", f"{len(records)}")
@@ -237,7 +239,9 @@ def save_cameras(
         trial = Path(folder) / path.name
         chosen.write(trial, rig, subject)
         try:
-            read = read_camera_file(trial, format=chosen, subject=subject).cameras.names
+            read = read_camera_file(
+                trial, format=chosen, subject=subject if chosen.has_subjects else None
+            ).cameras.names
         except CameraFileError as error:
             told = str(error).replace(f"{folder}{os.sep}", "")
             raise ValueError(

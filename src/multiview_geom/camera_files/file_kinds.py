@@ -39,6 +39,8 @@ def binary_kind(beginning: bytes) -> str | None:
         if beginning[start : start + len(signature)] == signature:
             return kind
     if beginning.startswith(ZIP):
+        if b"/data.pkl" in beginning[:LONGEST_SIGNATURE]:
+            return "a file of torch.save: write the rig with `save_cameras`"
         is_npz = b".npy" in beginning[:LONGEST_SIGNATURE]
         return "a NumPy archive (.npz)" if is_npz else "a zip archive"
     return "a Python pickle" if PICKLE.match(beginning) else None

@@ -130,6 +130,7 @@ class CameraFormat:
         write: Writes cameras to a path, as those of a subject; None if the format is only read.
         suffixes: Ends of file names that are written in this format by default.
         files: Names of the files, for error messages; only for a format that is a folder.
+        has_subjects: Whether a file may hold the cameras of several subjects.
 
     Example:
         >>> import tempfile
@@ -155,6 +156,7 @@ class CameraFormat:
     write: Callable[[Path, Cameras, str], None] | None = None
     suffixes: tuple[str, ...] = ()
     files: str = ""
+    has_subjects: bool = False
 
     def __repr__(self) -> str:
         return f"CameraFormat({self.name!r})"

@@ -123,4 +123,5 @@ FORMAT = CameraFormat(
     read=read,
     write=write,
     suffixes=(".h5",),
+    has_subjects=True,
 )

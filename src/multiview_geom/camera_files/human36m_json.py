@@ -64,4 +64,5 @@ FORMAT = CameraFormat(
     recognizes=lambda source: "extrinsics" in source.json,
     read=read,
     write=write,
+    has_subjects=True,
 )

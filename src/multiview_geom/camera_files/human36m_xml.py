@@ -50,4 +50,5 @@ FORMAT = CameraFormat(
     unit="mm",
     recognizes=lambda source: source.text.startswith("<") and "<w0>" in source.text,
     read=read,
+    has_subjects=True,
 )

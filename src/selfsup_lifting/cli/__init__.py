@@ -23,6 +23,7 @@ SIGPIPE = 13
 SPINS = "10000"
 # What tools that build packages set.
 BUILD_DATE = "SOURCE_DATE_EPOCH"
+LOGS = "TORCH_LOGS"
 NUMBA_THREADS = "NUMBA_NUM_THREADS"
 # Of a longer sentence, as one with thousands of names, this much from its beginning and its end.
 LONGEST_BEGINNING, LONGEST_ENDING = 1500, 300
@@ -102,6 +103,11 @@ def _require_no_blank(arguments: Sequence[str]) -> None:
 
 def _sentence(error: ValueError | OSError) -> str:
     """Describe an error; one of the operating system by its file and its cause."""
+    if "Invalid log settings" in str(error):  # of torch, with a list of hundreds
+        return (
+            f"the environment variable {LOGS} must name logs of PyTorch, got "
+            f"{os.environ.get(LOGS)!r}; {LOGS}=help lists them"
+        )
     if not (isinstance(error, OSError) and error.strerror):
         return str(error)
     if not error.filename:  # as of standard output on a full disk

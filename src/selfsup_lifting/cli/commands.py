@@ -3,7 +3,7 @@
 import math
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial, singledispatch
 from itertools import chain
@@ -115,7 +115,7 @@ def _train_in(folder: Path, options: TrainOptions) -> None:
     try:
         lifter = train_lifter(
             config, split.training, folder,
-            resume=resume, progress=show_progress, scores=scores,
+            resume=resume, progress=partial(_progress, folder), scores=scores,
             files=files, prepare=_profiled if options.profile else lambda *_: {},
         )  # fmt: skip
     except (KeyboardInterrupt, ValueError, OSError) as error:
@@ -152,9 +152,6 @@ def _checked_data(options: TrainOptions, folder: Path) -> tuple[Config, Split, M
     if config.lifter.uncertainty:
         inner = hold_out(split.training, config.uncertainty_on, "uncertainty_on")
         messages.print(f"for the size of the ellipsoids, {inner.summary}")
-    done = read_commit(folder).epoch if options.resume is not None else 0
-    if config.epochs is not None and 0 < config.epochs <= done:
-        messages.print(f"{folder} has {done} epochs: --epochs {config.epochs} adds none")
     return config, split, files
 
 
@@ -170,6 +167,16 @@ def _print_what_looks_wrong(
     ]
     for sentence in [*require_agreement(recordings, most_disagreement), *merged_notes(found)]:
         messages.print(sentence)
+
+
+def _progress(folder: Path, total: int, done: int) -> AbstractContextManager[Callable[[str], None]]:
+    """Show the progress of a training, or say that it was complete before."""
+    if 0 < total <= done:
+        messages.print(
+            f"{folder} has {done} epochs, and its settings are for {total}: nothing is left to "
+            "train; --epochs with a larger number adds some"
+        )
+    return show_progress(total, done)
 
 
 def _profiled(step: TrainingStep, dataset: Frames) -> dict[str, bytes]:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from io import StringIO
+from pathlib import Path
 
 WRONG_OPTIONS = 2
 UNKNOWN = "Unrecognized options: "
@@ -53,6 +54,12 @@ def _sentence(box: str, arguments: Sequence[str]) -> str:
         return said
     if close := re.findall(r"^ {5}(--[\w.-]+)", "\n".join(lines), re.MULTILINE):
         return f"{said}; did you mean {' or '.join(dict.fromkeys(close))}?"
+    unknown = said.removeprefix(UNKNOWN).split(", ")
+    if all(Path(one).exists() for one in unknown):
+        return (
+            f"one path is expected here, got also {', '.join(unknown)}; several files of one "
+            "recording are read by the folder that holds them"
+        )
     switch = re.search(r"(?i)(--[\w.-]+)[ =](true|false|on|off|yes|no)\b", " ".join(arguments))
     if switch and said.startswith(f"{UNKNOWN}{switch[2]}"):
         return f"{said}; an option that is on or off has no value: {switch[1]}"

@@ -92,6 +92,7 @@ def parse_options(arguments: Sequence[str]) -> Options:
         settings = _settings_before_options(kind, name, rest)
         trained = _parse(name, rest, kind(settings=settings))
         require_effect(trained, [settings])
+        _require_not_varied(trained, rest)
         return trained
     options = _parse(name, rest)
     if isinstance(options, EvaluateOptions | PredictOptions):
@@ -108,9 +109,8 @@ def parse_options(arguments: Sequence[str]) -> Options:
 
 def _require_once(arguments: Sequence[str]) -> None:
     """Refuse an option that is given twice, also as `--no-...`: only the last would count."""
-    places = takewhile(lambda one: one != "--", arguments)
-    written = [one.partition("=")[0] for one in places if one.startswith("--")]
-    names = [re.sub(r"(^--|\.)no-", r"\1", one.replace("_", "-")) for one in written]
+    written = _written(arguments)
+    names = [*map(_option_name, written)]
     for place, name in enumerate(names):
         if name in names[:place]:
             first = written[names.index(name)]
@@ -119,6 +119,28 @@ def _require_once(arguments: Sequence[str]) -> None:
                 f"{written[place]} is given twice{also}, and the last would count alone; an option "
                 f"of several values takes them after one another: {first} A B"
             )
+
+
+def _require_not_varied(options: Options, arguments: Sequence[str]) -> None:
+    """Refuse a setting that is varied and given too: its varied values alone would count."""
+    vary = options.vary if isinstance(options, AblateOptions) else None
+    if vary is None:
+        return
+    varied = _option_name(f"--{vary.partition('=')[0].strip()}")
+    for one in _written(arguments):
+        if _option_name(one) == varied != "--cameras":  # of --vary, their number; else, a file
+            raise ValueError(f"{one} has no effect beside --vary {vary}: leave one of them out")
+
+
+def _written(arguments: Sequence[str]) -> list[str]:
+    """List the options of a command line as they are written, without their values."""
+    places = takewhile(lambda one: one != "--", arguments)
+    return [one.partition("=")[0] for one in places if one.startswith("--")]
+
+
+def _option_name(written: str) -> str:
+    """Return the one name of an option that can be written in several ways, also as `--no-...`."""
+    return re.sub(r"(^--|\.)no-", r"\1", written.replace("_", "-"))
 
 
 def default_preset(command: str, *, with_data: bool) -> str:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from multiview_geom import camera_to_world
+from multiview_geom import camera_to_world, check_cameras
 from selfsup_lifting.agreement import camera_agreement
 from selfsup_lifting.cli.options import (
     PredictOptions,
@@ -42,6 +42,7 @@ from selfsup_lifting.evaluation.evaluate import (
 from selfsup_lifting.evaluation.inspection_warnings import (
     warnings_about_geometry,
     warnings_about_pictures,
+    warnings_about_weights,
 )
 from selfsup_lifting.export import AXES
 from selfsup_lifting.files.reading import USUAL
@@ -180,6 +181,8 @@ def _triangulated(
     reconstruction = _reconstructed(options, recording)
     agreement = camera_agreement(recording)
     warnings = warnings_about_geometry(recording, agreement)
+    if options.triangulation.weighted:
+        warnings += warnings_about_weights(recording)
     saved = save_outputs(options, paths, reconstruction.points, recording, reconstruction.quality)
     for line in (*warnings, *saved):
         messages.print(line)
@@ -204,10 +207,14 @@ def _reconstructed(options: TriangulateOptions, recording: Recording) -> Reconst
     if reconstruction.total.sightings > 0:
         return reconstruction
     if any(map(_is_seen_twice, recording.parts())):
+        issues = check_cameras(recording.cameras)
+        likely = (
+            f"cause: {issues[0].message}" if issues
+            else "causes: inverted extrinsics, or a calibration of other cameras"
+        )  # fmt: skip
         raise ValueError(
             f"no joint of {recording.name} has a point in front of the cameras that detected it, "
-            "though two cameras detected some; likely causes: cameras at one position, inverted "
-            "extrinsics, or a calibration of other cameras; `inspect` says more"
+            f"though two cameras detected some; likely {likely}; `inspect` says more"
         )
     raise ValueError(
         f"no joint of {recording.name} is seen by two cameras in any frame; likely causes: a "

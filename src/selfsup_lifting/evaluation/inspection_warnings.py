@@ -210,6 +210,17 @@ def warnings_about_geometry(recording: Recording, agreement: Agreement | None) -
     return warnings
 
 
+def warnings_about_weights(recording: Recording) -> list[str]:
+    """Say if confidences, which weight the detections, are all the same."""
+    known = [part.confidence[part.confidence > 0] for part in recording.parts()]
+    if any(bool((some != 1).any()) for some in known):
+        return []
+    return [
+        f"{recording.name}: every detection has the confidence 1, as where a file has no scores: "
+        "--weighted weights all alike"
+    ]
+
+
 def _warnings_about_times(
     recording: Recording,
     some: Recording,

@@ -54,6 +54,8 @@ BY_SUFFIX = {
 JOINT_COLUMNS = frozenset({"joint", "keypoint", "bodypart", "marker", "landmark", "part"})
 # Class and box before what else a line of Ultralytics has.
 BOX = 5
+# A landmark of MediaPipe as Python prints it.
+PRINTED = re.compile(r"\s*(landmark|Landmark|NormalizedLandmark)\w*\s*[{(]")
 
 
 def format_of(path: Path) -> str:
@@ -86,10 +88,20 @@ def _kind(path: Path) -> str:
         return f"{POINTS}; `view` shows them"
     if path.suffix.lower() == ".npz":
         return _kind_of_archive(path)
+    return _kind_of_text(path) or (
+        _kind_of_table(first_cells(path)) if path.suffix.lower() in SUFFIXES else ""
+    )
+
+
+def _kind_of_text(path: Path) -> str:
     start = beginning(path, ".json")
     if '"annotations"' in start or ('"images"' in start and '"file_name"' in start):
         return "annotations of COCO; a list of results is read"
-    return _kind_of_table(first_cells(path)) if path.suffix.lower() in SUFFIXES else ""
+    if '"bodyparts"' in start:
+        return "poses of DeepLabCut's SuperAnimal as JSON: its .h5 and .csv are read"
+    if PRINTED.match(beginning(path, ".txt")):
+        return "landmarks of MediaPipe as Python prints them: write them as JSON"
+    return ""
 
 
 def _kind_of_archive(path: Path) -> str:

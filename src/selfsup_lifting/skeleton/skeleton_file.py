@@ -1,7 +1,7 @@
 """Skeletons by their name, or from a TOML file."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +67,20 @@ def _skeleton_from_toml(plain: Mapping[str, Any], name: str) -> Skeleton:
     mirrored = mirrored_by_name(joints)
     if plain.get("mirrored") is not None:
         pairs = plain["mirrored"]
+        _require_left_first(pairs, {(joints[left], joints[right]) for left, right in mirrored})
         mirrored = tuple((_index(joints, left), _index(joints, right)) for left, right in pairs)
     root = tuple(_index(joints, joint) for joint in plain["root"])
     return Skeleton(str(plain.get("name", name)), joints, tuple(parents.values()), mirrored, root)
+
+
+def _require_left_first(
+    pairs: Sequence[Sequence[str]], by_name: Collection[tuple[str, str]]
+) -> None:
+    for first, second in pairs:
+        if (second, first) in by_name:
+            raise ValueError(
+                f"`mirrored` must name the left joint of each pair first, got {first}, {second}"
+            )
 
 
 def _require_keys(plain: Mapping[str, Any]) -> None:

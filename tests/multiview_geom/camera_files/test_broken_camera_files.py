@@ -8,6 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -294,8 +295,19 @@ def test_a_spoilt_toml_is_reported_in_one_sentence(
 
 @pytest.mark.parametrize(("text", "said"), BROKEN.values(), ids=BROKEN.keys())
 def test_a_broken_file_is_reported_in_one_sentence(text: str, said: str, tmp_path: Path) -> None:
-    subject = "S1" if text.startswith(("{", "<conf")) else None
-    assert said in said_by(file_of(tmp_path, text), subject=subject)
+    path = file_of(tmp_path, text)
+    subject = "S1" if '"extrinsics"' in text or text.startswith("<conf") else None
+    assert said in said_by(path, subject=subject)
+
+
+def test_a_subject_of_a_file_without_subjects_is_refused(tmp_path: Path) -> None:
+    said = said_by(file_of(tmp_path, texts.ANIPOSELIB), subject="S9")
+    assert "expected a file with subjects, for `subject` S9, got TOML of aniposelib" in said
+
+
+def test_a_rig_of_torch_save_is_named(tmp_path: Path) -> None:
+    torch.save(torch.eye(3), tmp_path / "rig.pt")
+    assert "a file of torch.save: write the rig with `save_cameras`" in said_by(tmp_path / "rig.pt")
 
 
 @pytest.mark.parametrize(

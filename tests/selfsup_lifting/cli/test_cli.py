@@ -547,7 +547,7 @@ def test_a_recording_in_which_nothing_is_seen_twice_is_reported(
     save_recording(tmp_path / "place.npz", one_place)
     said = refused(["triangulate", str(tmp_path / "place.npz")], capsys)
     assert "has a point in front of the cameras that detected it" in said
-    assert "cameras at one position" in said
+    assert "cam_1 and cam_2 have the same position" in said
 
 
 def test_what_no_number_is_known_of_is_null(
@@ -707,7 +707,8 @@ def test_resuming_to_fewer_epochs_than_there_are_is_said(
 ) -> None:
     capsys.readouterr()
     main(["train", "--resume", str(run), "--epochs", "1"])
-    assert f"{run} has 2 epochs: --epochs 1 adds none" in capsys.readouterr().err
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"{run} has 2 epochs, and its settings are for 1: nothing is left to train" in said
 
 
 def test_a_result_that_is_not_saved_is_said(
@@ -771,6 +772,19 @@ def test_a_date_of_the_environment_that_is_none_is_named(
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", date)
     assert f"seconds since 1970, got {date!r}" in refused(["inspect", "."], capsys)
+
+
+@pytest.mark.rejects
+def test_logs_that_torch_does_not_know_are_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def started(_: object) -> None:
+        raise ValueError("\nInvalid log settings: verbose, must be ...\nValid settings:\nall")
+
+    monkeypatch.setattr("selfsup_lifting.cli.parse_options", started)
+    monkeypatch.setenv("TORCH_LOGS", "verbose")
+    said = refused(["inspect", "."], capsys)
+    assert "TORCH_LOGS must name logs of PyTorch, got 'verbose'; TORCH_LOGS=help lists" in said
 
 
 @pytest.mark.rejects
@@ -964,6 +978,7 @@ def test_an_option_without_effect_beside_the_others_is_refused(
     "command",
     ["train --recipe code-compat", "train --recipe paper-h36m --preset small --epochs 3",
      "train --noise-level mild", "ablate --vary losses.output=0,0.1 --losses.output-share 0.5",
+     "ablate --vary cameras=2,3 --cameras rig.toml",
      "train --config RUN/config.toml", "train --preset full --steps 9 --epochs None",
      "predict RUN - --cameras rig.toml --coordinates world", "train --resume RUN --epochs 4"],
 )  # fmt: skip
@@ -978,6 +993,11 @@ def test_options_with_an_effect_and_those_of_a_recipe_are_taken(
     [
         (["triangulate", "x", "--out", "a.csv", "--out", "b.trc"], "--out is given twice"),
         (["train", "--data", "a", "--data=b"], "--data is given twice.*one another: --data A B"),
+        (
+            ["ablate", "--vary", "losses.input_norm=l1,l2", "--losses.input-norm", "l1"],
+            "--losses.input-norm has no effect beside --vary losses.input_norm=l1,l2",
+        ),
+        (["ablate", "--vary", "decay=on,off", "--no-decay"], "--no-decay has no effect beside"),
         (["predict", "r", "x", "--sync", "--no-sync"], "--no-sync is given twice, also as --sync"),
     ],
 )
@@ -1000,6 +1020,7 @@ def test_an_option_that_is_given_twice_is_refused(arguments: list[str], sentence
         ("predict r x --refine=True", "an option that is on or off has no value: --refine"),
         ("predict r x --refine no --out y.csv", "on or off has no value: --refine"),
         ("train --epoch 3", "Unrecognized options: --epoch, 3; did you mean --epochs?"),
+        (f"triangulate x {Path(__file__).parent}", "read by the folder that holds them"),
         ("triangulate", "selfsup-lifting triangulate needs an argument: A recording or several"),
         ("triangulate x --unit", "--unit needs a value, and none is given"),
         ("inspect x " + 20 * "long/", f"Unrecognized options: {20 * 'long/'}"),

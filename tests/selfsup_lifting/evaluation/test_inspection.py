@@ -12,6 +12,7 @@ from selfsup_lifting.evaluation.inspection import inspect_source
 from selfsup_lifting.evaluation.inspection_warnings import (
     warnings_about_geometry,
     warnings_about_pictures,
+    warnings_about_weights,
 )
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.read_settings import ReadSettings
@@ -225,3 +226,11 @@ def test_pixels_of_a_larger_picture_are_named() -> None:
     assert warnings_about_pictures(recording) == []
     larger = replace(recording, keypoints=4 * recording.keypoints + 1000)
     assert "has 100% of its detections outside of its picture" in warnings_about_pictures(larger)[0]
+
+
+def test_weights_of_a_file_without_scores_are_said_to_be_all_alike() -> None:
+    recording = Scene(views=2, frames=3).recording()
+    alike = replace(recording, confidence=torch.ones_like(recording.confidence))
+    assert "--weighted weights all alike" in " ".join(warnings_about_weights(alike))
+    half = replace(recording, confidence=0.5 * alike.confidence)
+    assert not warnings_about_weights(half)

@@ -215,6 +215,8 @@ OTHER_KINDS = {
     "e.csv": ("frame,joint,x,y\n0,nose,1,2\n", "a row per joint; expected `frame`"),
     "f.csv": ("frame,x_nose,y_nose\n0,1,2\n", "expected `frame`.*, got frame, x_nose"),
     "g.json": ('{"images": [{"file_name": "a"}], "annotations": []}', "annotations of COCO"),
+    "j.json": ('[{"bodyparts": [[[1, 2, 0.9]]]}]', "poses of DeepLabCut's SuperAnimal as JSON"),
+    "k.txt": ("landmark {\n  x: 0.5\n", "landmarks of MediaPipe as Python prints them"),
     "h.slp": ("", "a project of SLEAP"),
     "i.trc": ("PathFileType", "3D points.*; `view` shows them"),
 }

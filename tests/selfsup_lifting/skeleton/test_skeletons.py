@@ -1,5 +1,7 @@
 """Laws of skeletons and of the maps between them."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from selfsup_lifting.skeleton.joint_mapping import joint_mapping
+from selfsup_lifting.skeleton.skeleton_file import load_skeleton
 from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton
 
 bodies = st.sampled_from(sorted(SKELETONS)).map(SKELETONS.__getitem__)
@@ -120,3 +123,13 @@ def test_an_impossible_skeleton_is_refused(change: dict[str, object], sentence: 
 def test_a_skeleton_lacking_a_field_is_refused() -> None:
     with pytest.raises(ValueError, match="a skeleton needs joints, mirrored, parents, root"):
         Skeleton.from_dict({"name": "x"})
+
+
+@pytest.mark.rejects
+def test_the_left_joint_of_a_pair_is_the_first(tmp_path: Path) -> None:
+    dog = tmp_path / "dog.toml"
+    joints = 'joints = ["left_ear", "right_ear"]\nroot = ["left_ear"]\n'
+    bones = 'bones = [["left_ear", "right_ear"]]\n'
+    dog.write_text(f'{joints}{bones}mirrored = [["right_ear", "left_ear"]]\n')
+    with pytest.raises(ValueError, match=r"the left joint of each pair first, got right_ear, left"):
+        load_skeleton(dog)

@@ -37,6 +37,8 @@ COLUMNS = re.compile(
 # A face has 478 points, and a large board some hundred corners.
 LARGEST_POINT = 10_000
 PERSON = SKELETONS["blazepose33"]
+# BlazePose finds all of its points; a hand has the numbers 0 to 20.
+BELOW_THE_ARMS = frozenset(range(21, 33))
 
 
 class _Point(NamedTuple):
@@ -66,7 +68,8 @@ def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     frames = frame_range(path, [point.frame for point in points])
     late = _offsets(points)
     unread = [name for name in header.cells if not COLUMNS.fullmatch(name)]
-    notes = (f"{path}: columns that are not read: {listed(unread)}",) if unread else ()
+    told = (f"{path}: columns that are not read: {listed(unread)}",) if unread else ()
+    notes = (*told, *_note_on_hands(path, points, declared))
     views = [
         replace(
             _view(path, camera, body, frames, [one for one in points if one.camera == camera]),
@@ -99,6 +102,20 @@ def _body(path: Path, points: Sequence[_Point], declared: Skeleton | None) -> Bo
         return Body(skeleton, tuple(range(len(skeleton.joints))))
     corners = [f"corner_{at}" for at in range(max(point.number for point in points) + 1)]
     return body_by_names(path, corners, declared=declared)
+
+
+def _note_on_hands(
+    path: Path, points: Sequence[_Point], declared: Skeleton | None
+) -> tuple[str, ...]:
+    """Return a note on a table of people in which no camera sees more than BlazePose's arms."""
+    seen = {point.number for point in points}
+    if declared is not None or any(point.on_board for point in points) or seen & BELOW_THE_ARMS:
+        return ()
+    return (
+        f"{path}: has no point from {min(BELOW_THE_ARMS)} to {max(BELOW_THE_ARMS)}, as the tables "
+        "of caliscope's tracker of hands; its points were taken for the head and the arms of "
+        f"{PERSON.name}: --detected-skeleton names others",
+    )
 
 
 def _view(

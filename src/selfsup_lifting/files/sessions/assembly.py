@@ -13,7 +13,7 @@ from selfsup_lifting.association import everybody, largest_person, one_person
 from selfsup_lifting.calibration import Rig
 from selfsup_lifting.files.tracks.person_frames import frame_range
 from selfsup_lifting.files.tracks.view_tracks import Scale, ViewTracks
-from selfsup_lifting.read_errors import Place, ReadError
+from selfsup_lifting.read_errors import Place, ReadError, listed
 from selfsup_lifting.read_settings import HIGHEST_FPS, LOWEST_FPS, People, ReadSettings
 from selfsup_lifting.reader import ReadResult
 from selfsup_lifting.recording import Recording, Source
@@ -61,10 +61,13 @@ def assemble(
     notes = [*rig.notes, *notes, *_note_on_fractions(name, views)]
     notes += _notes_on_sizes(name, views, cameras)
     notes += chain.from_iterable(view.notes for view in aligned)
-    stated = (fps, *(view.fps for view in aligned), settings.source_fps)
-    rates = [one for one in stated if one is not None and LOWEST_FPS <= one <= HIGHEST_FPS]
+    by = [(fps, "the project's configuration")]
+    by += [(view.fps, f"the times in {view.source.name}") for view in aligned]
+    by.append((settings.source_fps, "--source-fps"))
+    stated = [(one, where) for one, where in by if one is not None]
+    rates = [one for one, _ in stated if LOWEST_FPS <= one <= HIGHEST_FPS]
     rate = next(iter(rates), USUAL_FPS)
-    notes += _notes_on_rates(name, [one for one in stated if one is not None])
+    notes += _notes_on_rates(name, stated)
     notes += _note_on_times(name, views, rate)
     if not rates:
         guess = f"the frame rate is unknown; taken as {rate:g} per s"
@@ -107,18 +110,21 @@ def _note_on_times(name: str, views: Sequence[ViewTracks], rate: float) -> Itera
         )
 
 
-def _notes_on_rates(name: str, stated: Sequence[float]) -> Iterator[str]:
-    """Yield what looks wrong with the frame rates that the files and the user state."""
-    different = sorted({f"{rate:.3g}" for rate in stated}, key=float)
+def _notes_on_rates(name: str, stated: Sequence[tuple[float, str]]) -> Iterator[str]:
+    """Yield what looks wrong with the frame rates that files and the user state, and where."""
+    first = next(iter(stated), (USUAL_FPS, ""))[0]
+    # Of several places that state the same rate, the first is named.
+    different = {f"{rate:.3g}": where for rate, where in reversed(stated)}
     if len(different) > 1:
+        told = [f"{rate} per s by {different[rate]}" for rate in sorted(different, key=float)]
         yield (
-            f"{name}: different frame rates are stated, {', '.join(different)} per s; "
-            f"{stated[0]:.3g} is taken, and frames of the same number are taken to be simultaneous"
+            f"{name}: different frame rates are stated, {listed(told)}; "
+            f"{first:.3g} is taken, and frames of the same number are taken to be simultaneous"
         )
     low, high = USUAL_RATES
-    if stated and not low <= stated[0] <= high:
+    if not low <= first <= high:
         yield (
-            f"{name}: the frame rate is {stated[0]:.3g} per s, usually {low:g} to {high:g}; likely "
+            f"{name}: the frame rate is {first:.3g} per s, usually {low:g} to {high:g}; likely "
             "cause: times in another unit than seconds"
         )
 
@@ -300,6 +306,7 @@ def _persons(
 ) -> list[Int[Tensor, "frames views"]]:
     """Return the index of each person to use in every frame and view; -1 if absent."""
     if settings.person is not None:
+        _require_identities(views, settings.person)
         indices = torch.tensor([_index_of(view, settings.person) for view in views])
         return [indices.expand(keypoints.shape[:2])]
     if keypoints.shape[2] == 1:
@@ -309,6 +316,17 @@ def _persons(
     if settings.people is People.LARGEST:
         return [largest_person(keypoints)]
     return [one_person(cameras, keypoints)]
+
+
+def _require_identities(views: Sequence[ViewTracks], person: str) -> None:
+    """Refuse a camera whose people have no names or track ids, as those of others have."""
+    named = next((view for view in views if view.people), None)
+    for view in views:
+        if named is not None and not view.people and bool((view.confidence > 0).any()):
+            raise Place(view.source).error(
+                f"expected people with names or track ids, as in {named.source.name}, to find the "
+                f"person {person!r}, got people without"
+            )
 
 
 def _note_on_people(name: str, people: Mapping[str, int], settings: ReadSettings) -> Iterator[str]:

@@ -10,13 +10,15 @@ from selfsup_lifting.files.detectors.ultralytics import only_video
 from selfsup_lifting.files.other_kinds import BY_SUFFIX, UNKNOWN, format_of
 from selfsup_lifting.files.sessions.camera_matching import match_camera, words_of
 from selfsup_lifting.files.sessions.project import DETECTIONS, find_rig
-from selfsup_lifting.parse.folders import entries, folders_in
+from selfsup_lifting.parse.folders import entries, files_with, folders_in
 from selfsup_lifting.read_errors import ReadError, listed
 from selfsup_lifting.read_settings import ReadSettings
 
 # How many folders below the given one a folder of detections may be.
 DEEPEST = 4
 # Suffixes of files with detections: in a message, other files are not named.
+# So many texts of a folder are looked at, of which most folders have one.
+MOST_TEXTS = 100
 TRACK_SUFFIXES = frozenset({".json", ".csv", ".tsv", ".h5", ".hdf5", ".npz", ".mat", *BY_SUFFIX})
 # If a detector wrote the same tracks in several formats, the first of these is read.
 PREFERRED_SUFFIXES = (".h5", ".hdf5", ".npz", ".json", ".csv", ".tsv", ".txt")
@@ -137,6 +139,8 @@ def unrecognized_tracks(folder: Path) -> list[Path]:
     """List files and folders `labels` in no known format that seem to have 2D tracks."""
     files = [path for path in entries(folder) if path.suffix.lower() in TRACK_SUFFIXES]
     unread = [path for path in files if path.is_file() and find_format(path) is None]
+    texts = files_with(folder, ".txt")[:MOST_TEXTS]
+    unread += [path for path in texts if format_of(path) != UNKNOWN and find_format(path) is None]
     inside = [one for folder in folders_in(folder) for one in (folder, folder / LABELS)]
     labels = [one for one in inside if one.is_dir() and find_format(one) is None]
     named = [one for one in labels if one.name == LABELS or "OpenPose" in format_of(one)]

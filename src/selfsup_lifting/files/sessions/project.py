@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,11 @@ DETECTIONS = (
 )  # fmt: skip
 CONFIGS = ("Config.toml", "config.toml")
 # Calibrations beside data: `calibration/`, Pose2Sim's `S00_Calibration/`, `calib.toml`.
-CALIBRATION_FOLDERS = ("[Cc]alibration", "[Cc]alib", "*_[Cc]alibration")
+CALIBRATION_FOLDERS = ("calibration", "calib", "*_calibration")
 # Also in EasyMocap's and OpenCV's files of intrinsics, which have their poses beside them.
 # FreeMoCap's name begins with that of the recording.
 CALIBRATION_FILES = (
-    "[Cc]alib*", "[Cc]amera*", "*_camera_calibration.toml", "intri.yml", "intrinsics.yml",
+    "calib*", "camera*", "*_camera_calibration.toml", "intri.yml", "intrinsics.yml",
     "transforms.json",
 )  # fmt: skip
 SUFFIXES = (
@@ -204,11 +205,17 @@ def _parsed(path: Path) -> dict[str, Any]:
 
 def calibrations_in(folder: Path) -> list[Path]:
     """List the calibration files of a folder that have the most likely suffix."""
-    inside = [path for name in CALIBRATION_FOLDERS for path in folder.glob(name) if path.is_dir()]
+    inside = [path for path in _named_like(folder, CALIBRATION_FOLDERS) if path.is_dir()]
     files = [[one] if _is_rig(one) else _most_likely(one.glob("*")) for one in inside]
-    files.append(_most_likely(file for name in CALIBRATION_FILES for file in folder.glob(name)))
+    files.append(_most_likely(_named_like(folder, CALIBRATION_FILES)))
     files.append([folder / name for name in CONFIGS if _holds_cameras(folder / name)])
     return next(filter(None, files), [])
+
+
+def _named_like(folder: Path, patterns: Sequence[str]) -> list[Path]:
+    """List what a folder holds with a name of these patterns, in any case, in their order."""
+    inside = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [one for name in patterns for one in inside if fnmatchcase(one.name.lower(), name)]
 
 
 def _is_rig(folder: Path) -> bool:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 
 import h5py
@@ -337,3 +338,15 @@ def test_every_layout_of_mediapipes_landmarks_is_read(
     assert view.in_pixels((1280, 720)).keypoints[0, 0, 0].tolist() == [320.0, 360.0]
     assert view.confidence[0, 0, :3].tolist() == [0.75, 0.0, 0.75]
     assert view.keypoints[1:].isnan().all()
+
+
+@pytest.mark.rejects
+def test_a_person_is_not_taken_of_a_camera_whose_people_have_no_track_ids(tmp_path: Path) -> None:
+    folder = write_session(tmp_path, filmed("mmpose", Scene(views=2, frames=3)), layouts.mmpose)
+    first, *_ = sorted(folder.glob("*.json"))
+    frames = json.loads(first.read_text())
+    for instance in chain.from_iterable(frame["instances"] for frame in frames):
+        instance["track_id"] = 0
+    first.write_text(json.dumps(frames))
+    with pytest.raises(ReadError, match=r"expected people with names or track ids, as in .*'0'"):
+        read_recordings([str(folder)], ReadSettings(person="0"))

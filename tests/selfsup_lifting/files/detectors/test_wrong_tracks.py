@@ -522,3 +522,13 @@ def test_the_sides_in_the_metadata_say_which_skeleton_it_is(
     path = custom(tmp_path, [np.ones((2, 17, 2))], {**layout, "keypoints_symmetry": [left, []]})
     (view,) = read_tracks(path, None)
     assert (view.skeleton.name, len(view.notes)) == (skeleton, notes)
+
+
+@pytest.mark.parametrize("largest", [20, 32])
+def test_a_table_of_hands_is_not_read_as_a_body_without_a_word(
+    tmp_path: Path, largest: int
+) -> None:
+    rows = [f"0,{camera},0,{at},1,2,," for camera in range(2) for at in range(largest + 1)]
+    views = read_tracks(written(tmp_path, "xy_HAND.csv", "\n".join([CALISCOPE, *rows])), None)
+    notes = [note for view in views for note in view.notes if "tracker of hands" in note]
+    assert len(notes) == (largest < 32)

@@ -90,6 +90,11 @@ def test_the_nearest_calibration_is_found(tmp_path: Path) -> None:
     assert find_calibration(deep) == tmp_path / "a" / "calib_near.toml"
 
 
+def test_a_calibration_in_capitals_is_found(tmp_path: Path) -> None:
+    (tmp_path / "CALIBRATION.TOML").write_text("")
+    assert find_calibration(tmp_path) == tmp_path / "CALIBRATION.TOML"
+
+
 def test_one_file_per_camera_is_one_recording_whatever_else_it_is_called(tmp_path: Path) -> None:
     recording = filmed()
     save_calibration(tmp_path / "calibration.toml", recording, ["cam1", "cam2"])
