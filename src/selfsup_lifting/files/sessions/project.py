@@ -23,6 +23,10 @@ DETECTIONS = (
     "predictions",
 )  # fmt: skip
 CONFIGS = ("Config.toml", "config.toml")
+# How Pose2Sim calls the models that it runs itself; those of the whole body begin with COCO's.
+MODELS = {
+    "bodywithfeet": "halpe26", "body": "coco17", "wholebody": "coco17", "wholebodywrist": "coco17",
+}  # fmt: skip
 # Calibrations beside data: `calibration/`, Pose2Sim's `S00_Calibration/`, `calib.toml`.
 CALIBRATION_FOLDERS = ("calibration", "calib", "*_calibration")
 # Also in EasyMocap's and OpenCV's files of intrinsics, which have their poses beside them.
@@ -127,6 +131,7 @@ class Project:
     def skeleton(self) -> str | None:
         """The skeleton in Pose2Sim's configuration, if it is a built-in one."""
         model = re.sub(r"[^a-z0-9]", "", str(self._value("pose", "pose_model")).lower())
+        model = MODELS.get(model, model)
         return model if model in SKELETONS else None
 
     def without_face(self, result: ReadResult, settings: ReadSettings) -> ReadResult:

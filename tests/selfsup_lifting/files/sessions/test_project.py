@@ -284,6 +284,12 @@ def test_a_frame_rate_that_is_none_is_named(tmp_path: Path, rate: str) -> None:
     assert Project.of(tmp_path).notes == ()
 
 
+def test_the_models_that_pose2sim_runs_are_known_by_its_names(tmp_path: Path) -> None:
+    (tmp_path / "Config.toml").write_text("[pose]\npose_model = 'Body_with_feet'\n")
+    project = Project.of(tmp_path)
+    assert (project.skeleton, project.notes) == ("halpe26", ())
+
+
 @pytest.mark.parametrize(
     ("table", "line", "said"),
     [
