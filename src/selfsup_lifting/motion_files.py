@@ -31,6 +31,7 @@ METERS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254}
 # The lines of a TRC file before its first frame: names of the numbers in the second line, their
 # values in the third, markers in the fourth, axes in the fifth.
 TRC_HEADER = 5
+TRC_AXES = "(X/Y/Z)"
 WORLD = "world"
 # Coordinates from here on are damaged [m].
 FARTHEST = 1e9
@@ -77,34 +78,37 @@ def load_motion(path: Path) -> SavedTracks:
     return replace(motion, points=torch.where(known, motion.points, torch.nan))
 
 
-def _load_trc(path: Path) -> SavedTracks:
-    lines = [line.split("\t") for line in read_text(path).splitlines()]
-    place = Place(path)
+def _trc_lines(place: Place) -> list[list[str]]:
+    """Return the cells of each line, at least those of a header."""
+    lines = [line.split("\t") for line in read_text(place.path).splitlines()]
     if not lines or not lines[0][0].startswith("PathFileType"):
         raise place.error("expected a TRC file, which begins with PathFileType")
+    axes = "".join(lines[0][2:3]).strip().upper()
+    if axes not in {"", TRC_AXES}:
+        raise place.expected(f"the axes {TRC_AXES} in its first line", axes)
     if len(lines) < TRC_HEADER:
         raise place.error(
             f"expected {TRC_HEADER} lines of header, got {len(lines)}; the file is cut short"
         )
     if len(lines[1]) == 1:
         raise place.error("expected tabs between the cells, got none: did an editor replace them?")
+    return lines
+
+
+def _load_trc(path: Path) -> SavedTracks:
+    place = Place(path)
+    lines = _trc_lines(place)
     header = dict(zip(map(str.strip, lines[1]), lines[2], strict=False))
     meters = _meters(place, "Units", header.get("Units", ""))
     names = [name.strip() for name in lines[3][2:] if name.strip()]
     _require_axes(place, [cell.strip() for cell in lines[TRC_HEADER - 1] if cell.strip()], names)
     numbered = enumerate(lines[TRC_HEADER:], start=TRC_HEADER + 1)
     rows = {at: line for at, line in numbered if any(cell.strip() for cell in line)}
-    notes = []
-    for key, count in (("NumFrames", len(rows)), ("NumMarkers", len(names))):
-        stated = header.get(key, "").strip()
-        if stated and _number(place, stated) > count:
-            raise place.error(
-                f"expected {stated} as in the header ({key}), got {count}; the file is cut short "
-                "or was edited"
-            )
-        if stated and _number(place, stated) != count:
-            notes.append(f"{path}: its header has {key} {stated}, but {count} are there and read")
-    fps = _number(place, header.get("DataRate", ""))
+    counts = {"NumFrames": len(rows), "NumMarkers": len(names)}
+    notes = [*_notes_on_counts(place, header, counts)]
+    if not header.get("DataRate", "").strip():
+        raise place.error("expected the frames per second (DataRate) in its header, got none")
+    fps = _number(replace(place, entry="line 3, DataRate"), header["DataRate"])
     places = {at: replace(place, entry=f"line {at}") for at in rows}
     numbers = [_trc_row(places[at], row, 3 * len(names)) for at, row in rows.items()]
     frames, times = (
@@ -114,6 +118,22 @@ def _load_trc(path: Path) -> SavedTracks:
     notes += notes_on_rows(path, frames, times, fps)
     found = _of_markers(path, numbers, names, meters, fps, "y")
     return replace(found, notes=(*notes, *found.notes))
+
+
+def _notes_on_counts(
+    place: Place, header: Mapping[str, str], counts: Mapping[str, int]
+) -> Iterator[str]:
+    """Yield a note on each count of a header that is too small; refuse one that is too large."""
+    for key, count in counts.items():
+        stated = header.get(key, "").strip()
+        said = _cell(replace(place, entry=f"line 3, {key}"), stated)
+        if said > count:
+            raise place.error(
+                f"expected {stated} as in the header ({key}), got {count}; the file is cut short "
+                "or was edited"
+            )
+        if stated and said != count:
+            yield f"{place.path}: its header has {key} {stated}, but {count} are there and read"
 
 
 def _require_axes(place: Place, axes: Sequence[str], names: Sequence[str]) -> None:
@@ -132,7 +152,7 @@ def _meters(place: Place, key: str, unit: str) -> float:
 
 
 def _trc_row(place: Place, row: Sequence[str], count: int) -> list[float]:
-    known = len("\t".join(row).rstrip("\t").split("\t")) - 2
+    known = max((at for at, cell in enumerate(row) if cell.strip()), default=0) - 1
     if known > 0 and known % 3 and known < count:
         raise place.error(
             f"expected 3 numbers per marker, got {known} in a row; the file is cut short"

@@ -158,6 +158,13 @@ def test_files_of_motion_are_shown_alone(tmp_path: Path) -> None:
         ("\tmm\t", "\tfeet\t", "expected Units to be one of m, cm, mm, in, got 'feet'"),
         ("1100", "x", "expected a number, got 'x'"),
         ("middle", "left", "two of its markers have the same name"),
+        ("(X/Y/Z)", "(X/Z/Y)", "expected the axes (X/Y/Z) in its first line, got '(X/Z/Y)'"),
+        (
+            "\nDataRate",
+            "\nRate",
+            "expected the frames per second (DataRate) in its header, got none",
+        ),
+        ("\t2\t3\tmm", "\tmany\t3\tmm", "line 3, NumFrames: expected a number, got 'many'"),
         ("middle", "", "line 5: expected the axes X, Y and Z of each of 2 markers, got 9 cells"),
         ("Y2\tZ2", "Z2\tY2", "line 5: expected the axes X, Y and Z of each of 3 markers"),
         ("\t200\t1000\t0", "\t200\t1000\t0\t7", "line 7: expected 9 numbers of 3 markers, got 10"),

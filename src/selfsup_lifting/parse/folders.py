@@ -2,18 +2,26 @@
 
 from pathlib import Path
 
+# How the names begin that macOS gives to what it knows about a file.
+BESIDE = "._"
+
 
 def entries(folder: Path) -> list[Path]:
     """List the files and folders of a folder, by name.
 
     Links to files and folders elsewhere are followed. A link to the folder itself, or to one above
-    it, is left out: it would be followed in circles. So are pipes and devices, which have no end.
+    it, is left out: it would be followed in circles. So are pipes and devices, which have no end,
+    and the files `._name` that macOS puts beside others on foreign disks.
     """
     above = {folder.resolve(), *folder.resolve().parents}
     return [
         path
         for path in sorted(folder.iterdir())
-        if path.is_file() or (path.is_dir() and not (path.is_symlink() and path.resolve() in above))
+        if not path.name.startswith(BESIDE)
+        and (
+            path.is_file()
+            or (path.is_dir() and not (path.is_symlink() and path.resolve() in above))
+        )
     ]
 
 
@@ -25,4 +33,4 @@ def folders_in(folder: Path) -> list[Path]:
 def files_with(folder: Path, suffix: str) -> list[Path]:
     """List the files of a folder with a suffix, in any case, by name; cameras write `.BVH` too."""
     inside = [path for path in sorted(folder.iterdir()) if path.suffix.lower() == suffix]
-    return [path for path in inside if path.is_file()]
+    return [path for path in inside if path.is_file() and not path.name.startswith(BESIDE)]

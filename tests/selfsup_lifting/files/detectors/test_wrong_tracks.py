@@ -453,6 +453,7 @@ def test_a_folder_of_files_with_suffixes_in_capitals_is_read(tmp_path: Path) -> 
     for frame in range(2):
         content = {"people": [{"pose_keypoints_2d": FLAT}]}
         written(tmp_path, f"cam_{frame}_keypoints.JSON", content)
+        (tmp_path / f"._cam_{frame}_keypoints.JSON").write_bytes(b"\0\5\x16\7")  # of macOS
     assert read_tracks(tmp_path, None)[0].frame_count == 2
 
 
