@@ -70,6 +70,8 @@ def tracks_of_people(
     """
     _require_one_joint_count(source, people, files)
     covered = frame_range(source, [*frames, *(person.frame for person in people)])
+    if not covered:
+        raise Place(source).error("expected at least one frame, got none")
     if not people:
         people = [PersonFrame(covered.start, _missing_person(source, declared))]
     numbers, names = arrange_people(source, people, covered)

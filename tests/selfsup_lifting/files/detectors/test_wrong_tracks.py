@@ -83,6 +83,8 @@ def read(folder: Path, name: str, content: Any, declared: str | None = None) -> 
         ("a.json", [{"image_id": f"{name}_1.jpg", "keypoints": FLAT} for name in ("cam1", "cam2")],
          "a.json, frame 1: cam1_1.jpg and cam2_1.jpg have this number, the last one in their "
          "names; likely cause: the frames of several videos or cameras together"),
+        ("a.json", {"frames": [], "landmarks": []},
+         "a.json: expected at least one frame, got none"),
         ("a.json", [{"landmarks": [], "frame": 5}, {"landmarks": []}],
          "a.json, [1]: this frame has no number (`frame`, `frame_index`, `frameIndex`), but others "
          "have one"),
