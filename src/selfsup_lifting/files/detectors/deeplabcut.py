@@ -71,7 +71,9 @@ def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     parts = _parts(path, table.columns, animals)
     numbers, first_frame = _by_frame(path, table.frames, _numbers(table, animals or [""], parts))
     body = body_by_names(path, parts, declared=declared, numbers=numbers)
-    notes = (*table.notes, *skipped_frames_note(path, table.frames))
+    unread = _distinct(column[-1] for column in table.columns if column[-1] not in COORDINATES)
+    note = f"{path}: coordinates that are not read: {listed(unread)}"
+    notes = (*table.notes, *skipped_frames_note(path, table.frames), *([note] if unread else []))
     view = view_tracks(
         path.stem, path, NAME, body, numbers, first_frame=first_frame, people=animals, notes=notes
     )

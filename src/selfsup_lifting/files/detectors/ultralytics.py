@@ -26,6 +26,8 @@ NAME = "Ultralytics"
 # Class and box before the joints; score of the box and number of the person after them.
 BEFORE, MOST_AFTER = 5, 2
 JOINTS = 17
+# No point of a person is so far outside of the picture [picture widths].
+FARTHEST = 10.0
 # A box, and a box that is turned, have fewer numbers than a person of so many joints.
 FEWEST_OTHER = 2
 _FRAME = re.compile(r"^(.*?)[_-]?(\d{1,12})$")
@@ -136,6 +138,11 @@ def _person(place: Place, line: str, frame: int, joints: int) -> PersonFrame:
     after = words[end:]
     identity = after[-1] if after and after[-1].isdigit() else None
     joints_of_person = _joints(torch.tensor(numbers[BEFORE:end]), width)
+    reach = float(joints_of_person[:, :2].abs().nan_to_num().max())
+    if reach > FARTHEST:
+        raise place.error(
+            f"expected shares of width and height, got coordinates up to {reach:.4g}: pixels"
+        )
     return PersonFrame(frame, joints_of_person, identity, words[0])
 
 

@@ -400,6 +400,8 @@ LANDMARKS = [[{"x": 0.5, "y": 0.5, "visibility": 0.9}] * 33]
          "2 points have the confidence 0, as all in the file: missing"),
         ("a.csv", "frame,nose_x,nose_y,tail_y,track_id\n0,1,2,3,4\n",
          "columns that are not read: tail_y, track_id"),
+        ("a.csv", "scorer,n,n,n\nbodyparts,a,a,a\ncoords,x,y,p\n0,1,2,0.01\n",
+         "coordinates that are not read: p"),
         ("a.csv", f"{CALISCOPE},score\n0,1,0.1,0,1,2,,,0.5\n", "columns that are not read: score"),
         ("a.csv", "frame,person,nose_x,nose_y\n0,ann,1,2\n0,,3,4\n",
          "people are not kept, because some people have none; --person cannot choose one"),
@@ -535,3 +537,12 @@ def test_a_table_of_hands_is_not_read_as_a_body_without_a_word(
     views = read_tracks(written(tmp_path, "xy_HAND.csv", "\n".join([CALISCOPE, *rows])), None)
     notes = [note for view in views for note in view.notes if "tracker of hands" in note]
     assert len(notes) == (largest < 32)
+
+
+@pytest.mark.rejects
+def test_labels_in_pixels_are_refused(tmp_path: Path) -> None:
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    (labels / "a_1.txt").write_text("0 .5 .5 .2 .4" + " 300 200 .9" * 17)
+    with pytest.raises(ReadError, match=r"line 1: expected shares .* up to 300: pixels"):
+        read_tracks(labels, None)
