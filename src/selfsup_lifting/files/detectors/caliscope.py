@@ -32,7 +32,7 @@ PIXEL = ("img_loc_x", "img_loc_y")
 BOARD = ("board_loc_x", "obj_loc_x")
 # The columns that are read, and those that say the same or where a corner is on the board.
 COLUMNS = re.compile(
-    r"sync_index|cam_id|port|(keypoint|point)_id|(img|board|obj)_loc_[xyz]|frame_(time|index)|"
+    r"sync_index|cam_id|port|object_id|(keypoint|point)_id|(img|board|obj)_loc_[xyz]|frame_(time|index)|"
 )
 # A face has 478 points, and a large board some hundred corners.
 LARGEST_POINT = 10_000
