@@ -1,10 +1,13 @@
 """Checks of arguments: each raises a ValueError with one sentence."""
 
+from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 from itertools import zip_longest
+from numbers import Real
+from types import UnionType
 
 import torch
-from torch import Tensor
+from torch import SymFloat, SymInt, Tensor
 
 HALF_PRECISION = (torch.float16, torch.bfloat16)
 
@@ -102,23 +105,39 @@ def _require_same(name: str, what: str, found: object, first: str, expected: obj
 
 
 def require_number(name: str, value: object, kind: type[int] | type[float]) -> None:
-    """Refuse a text and what else is no number, and a fraction where a whole number is meant."""
-    if isinstance(value, int if kind is int else int | float):
+    """Refuse a text and what else is no number, and a fraction where a whole number is meant.
+
+    A tensor of one number is taken for a number, and a symbolic number of `torch.export` too.
+    """
+    if isinstance(value, (int, SymInt) if kind is int else (int, float, SymInt, SymFloat, Real)):
+        return
+    if kind is float and isinstance(value, Tensor) and value.dim() == 0 and not value.is_complex():
         return
     word = "a whole number" if kind is int else "a number"
     raise ValueError(f"`{name}` must be {word}, got {value!r}")
 
 
-def require_positive(name: str, number: float | int) -> None:
-    """Refuse zero, negative numbers and NaN."""
+def require_positive(name: str, number: float | int | Tensor) -> None:
+    """Refuse zero, negative numbers, NaN, and what is no number."""
+    require_number(name, number, float)
     if not number > 0:
         raise ValueError(f"`{name}` must be positive, got {number}")
 
 
-def require_at_least(name: str, number: float | int, least: int) -> None:
-    """Refuse a number below the least."""
-    if number < least:
+def require_at_least(
+    name: str, number: float | int, least: int, kind: type[int] | type[float] = int
+) -> None:
+    """Refuse a number below the least, NaN, and what is no number of the kind."""
+    require_number(name, number, kind)
+    if not number >= least:
         raise ValueError(f"`{name}` must be {least} or more, got {number}")
+
+
+def require_items(name: str, values: object, kind: type | UnionType, what: str) -> None:
+    """Refuse what is no sequence or set of these; a text is one thing, not its letters."""
+    found = isinstance(values, Collection) and not isinstance(values, str | Tensor)
+    if not found or not all(isinstance(one, kind) for one in values):  # type: ignore[attr-defined]
+        raise ValueError(f"`{name}` must be a sequence of {what}, got {values!r}")
 
 
 def for_computation(tensor: Tensor) -> Tensor:

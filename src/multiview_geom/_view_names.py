@@ -6,7 +6,7 @@ from itertools import compress
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from multiview_geom._validation import require_same_size
+from multiview_geom._validation import require_items, require_same_size
 
 Views = (
     str | slice | Sequence[str] | Sequence[int] | Sequence[bool]
@@ -16,8 +16,7 @@ Views = (
 
 def require_names(names: object) -> None:
     """Refuse one text, whose letters would be names, and names that are no text."""
-    if isinstance(names, str) or not all(isinstance(one, str) for one in names):  # type: ignore[attr-defined]
-        raise ValueError(f"`names` must be a sequence of texts, got {names!r}")
+    require_items("names", names, str, "texts")
 
 
 def default_names(views: int) -> tuple[str, ...]:
@@ -35,7 +34,10 @@ def view_numbers(names: Sequence[str], views: Views) -> list[int]:
         return list(range(len(names)))[views]
     if isinstance(views, Tensor):
         views = views.tolist()
-    wanted = [views] if isinstance(views, str) else list(views)
+    if isinstance(views, str):
+        views = [views]
+    require_items("views", views, str | int, "names or numbers")
+    wanted = list(views)
     if not (wanted and all(isinstance(view, bool) for view in wanted)):
         return [_view_number(names, view) for view in wanted]
     require_same_size("views", cameras=len(names), mask=len(wanted))

@@ -12,6 +12,7 @@ from multiview_geom._validation import (
     product,
     require_at_least,
     require_floating,
+    require_items,
     require_number,
     require_positive,
     require_trailing_shape,
@@ -87,7 +88,8 @@ def ring_of_cameras(  # noqa: PLR0913 - all but the first three are options
         The rig, with names cam_1, cam_2, ...
 
     Raises:
-        ValueError: If `views` is below one, or `radius` is not positive.
+        ValueError: If `views` is below one, `radius` or `focal_length` is not positive, or an
+            argument is of another kind.
 
     Example:
         >>> ring_of_cameras(4, radius=4.0, height=1.0).centers.round(decimals=3) + 0.0
@@ -96,10 +98,14 @@ def ring_of_cameras(  # noqa: PLR0913 - all but the first three are options
                 [-4.,  0.,  1.],
                 [ 0., -4.,  1.]])
     """
-    require_number("views", views, int)
-    require_number("radius", radius, float)
     require_at_least("views", views, 1)
     require_positive("radius", radius)
+    require_positive("focal_length", focal_length)
+    for name, value in (("height", height), ("target_height", target_height)):
+        require_number(name, value, float)
+    require_items("image_size", image_size, int, "width and height")
+    if len(image_size) != 2:  # noqa: PLR2004 - width and height
+        raise ValueError(f"`image_size` must be width and height, got {image_size}")
     angles = torch.arange(views, dtype=torch.float64) * (tau / views)
     level = torch.full_like(angles, height)
     position = torch.stack([radius * angles.cos(), radius * angles.sin(), level], dim=-1)

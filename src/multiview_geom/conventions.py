@@ -11,7 +11,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from multiview_geom._validation import require_cameras, require_trailing_shape
+from multiview_geom._validation import (
+    require_cameras,
+    require_number,
+    require_positive,
+    require_tensor,
+    require_trailing_shape,
+)
 from multiview_geom.cameras import Cameras
 from multiview_geom.lenses.lens import Lens
 from multiview_geom.rotations import rotation_from_quaternion, rotation_to_quaternion
@@ -114,6 +120,10 @@ def to_opengl(cameras: Cameras, near: float, far: float) -> OpenGLCameras:
         >>> to_opengl(ring, near=0.1, far=100.0).projection[0, 0, 0]
         tensor(1.)
     """
+    require_positive("near", near)
+    require_number("far", far, float)
+    if not far > near:
+        raise ValueError(f"`far` must be more than `near`, {near}, got {far}")
     width, height = _pinhole_size(cameras, "OpenGL").unbind(dim=-1)
     K = cameras.intrinsics
     projection = K.new_zeros(*K.shape[:-2], 4, 4)
@@ -148,7 +158,9 @@ def from_opengl(matrices: OpenGLCameras, image_size: Int[Tensor, "*#batch views 
         >>> torch.allclose(back.intrinsics, ring.intrinsics)
         True
     """
-    view, projection = matrices
+    view, projection = _fields("matrices", matrices, OpenGLCameras)
+    require_tensor("image_size", image_size)
+    require_trailing_shape("image_size", image_size, "views", 2)
     require_trailing_shape("view", view, "views", 4, 4)
     require_trailing_shape("projection", projection, "views", 4, 4)
     width, height = image_size.to(view.dtype).unbind(dim=-1)
@@ -219,7 +231,7 @@ def from_pytorch3d(arguments: PyTorch3DCameras) -> Cameras:
         >>> torch.allclose(back.projections, ring.projections, atol=1e-3)
         True
     """
-    R, T, focal, principal, height_width = arguments
+    R, T, focal, principal, height_width = _fields("arguments", arguments, PyTorch3DCameras)
     require_trailing_shape("R", R, "views", 3, 3)
     require_trailing_shape("T", T, "views", 3)
     size = height_width.flip(-1).to(R.dtype)
@@ -316,7 +328,8 @@ def to_kornia(cameras: Cameras) -> KorniaCameras:
         The arguments: `PinholeCamera(*to_kornia(cameras))`.
 
     Raises:
-        ValueError: If the cameras have a lens, or no image size.
+        ValueError: If the cameras have a lens, or no image size; if `near` is not positive or not
+            below `far`.
 
     Example:
         >>> from multiview_geom import ring_of_cameras
@@ -354,6 +367,15 @@ def from_kornia(arguments: KorniaCameras) -> Cameras:
     require_trailing_shape("intrinsics", intrinsics, "views", 4, 4)
     size = torch.stack([width, height], dim=-1).long()
     return Cameras(intrinsics[..., :3, :3], extrinsics, image_size=size)
+
+
+def _fields(name: str, value: tuple[Tensor, ...], kind: type[tuple[Tensor, ...]]) -> list[Tensor]:
+    """Return the tensors of a named tuple, or of a plain one with as many."""
+    count = len(kind._fields)  # type: ignore[attr-defined]
+    if not isinstance(value, tuple) or len(value) != count:
+        got = type(value).__name__
+        raise ValueError(f"`{name}` must be {kind.__name__}, {count} tensors, got {got}")
+    return [*value]
 
 
 def _flip(like: Tensor, *signs: int) -> Tensor:

@@ -528,6 +528,48 @@ def test_a_tensor_is_not_cameras(name: str) -> None:
         getattr(mg, name)(torch.zeros(3, 3, 4), *TAKES_CAMERAS[name])
 
 
+RIG = mg.ring_of_cameras(3, radius=4.0, height=1.0)
+SEEN = RIG.project(torch.rand(9, 3) - 0.5).pixels
+WRONG_SETTINGS: dict[str, tuple[Callable[..., object], tuple[object, ...]]] = {
+    "steps": (partial(mg.triangulate_iterative, RIG, SEEN), ("x", None, 2.5, torch.nan, [1])),
+    "threshold": (partial(mg.triangulate_robust, RIG, SEEN), ("x", None, torch.ones(2), RIG, 0)),
+    "max_pairs": (
+        partial(mg.triangulate_robust, RIG, SEEN, threshold=1.0), (1e30, None, torch.inf),
+    ),
+    "sigma": (partial(mg.point_covariance, RIG.projections, torch.rand(9, 3)), (torch.nan, "x")),
+    "samples": (
+        partial(mg.relative_pose, RIG.intrinsics[:2], SEEN[:2], threshold=1.0), (1.5, None),
+    ),
+    "align": (partial(mg.generalized_procrustes, torch.rand(3, 9, 3)), (None, "rigid")),
+    "factors": (partial(mg.calibrate_focal_lengths, RIG, SEEN), (1.5, None, "x", ["x"])),
+    "free": (partial(mg.refine_calibration, RIG, SEEN), (None, 3, "focal")),
+    "coefficients": (partial(mg.bundle_adjust, RIG, SEEN), ("x", 1, [0.5])),
+    "priors": (partial(mg.bundle_adjust, RIG, SEEN), (None, [3], "x")),
+    "focal_length": (partial(mg.ring_of_cameras, 3, 4.0, 1.0), (0.0, "x", None)),
+    "height": (partial(mg.ring_of_cameras, 3, 4.0), ("x", None)),
+    "image_size": (partial(mg.ring_of_cameras, 3, 4.0, 1.0), (1000, (1000,), "xy")),
+    "near": (partial(mg.to_opengl, RIG, far=9.0), ("x", 0.0)),
+    "far": (partial(mg.to_opengl, RIG, 0.5), ("x", 0.5)),
+    "matrices": (partial(mg.from_opengl, image_size=RIG.image_size), (None, RIG, (1,))),
+    "arguments": (mg.from_pytorch3d, (None, 3.0, (1, 2))),
+    "similarity": (partial(mg.transform_cameras, RIG), (None, torch.eye(4))),
+    "names": (partial(mg.Cameras, RIG.intrinsics, RIG.camera_from_world), (3, "abc", [1, 2, 3])),
+    "views": (RIG.select, (None, 1, 2.5, [0.5])),
+    "factor": (RIG.scaled, ("x", None, [2.0])),
+    "format": (partial(mg.read_camera_file, "rig.toml"), ([], RIG)),
+}  # fmt: skip
+"""Settings of a wrong kind: the function, and what it must refuse by the name of the setting."""
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("name", WRONG_SETTINGS)
+def test_a_setting_of_the_wrong_kind_is_named(name: str) -> None:
+    function, wrong = WRONG_SETTINGS[name]
+    for value in wrong:
+        with pytest.raises(ValueError, match=f"`{name}` "):
+            function(**{name: value})
+
+
 @every_case
 def test_autocast_changes_nothing(case: Case) -> None:
     arguments = tuple(argument.float() for argument in case.arguments(SCENE).values())

@@ -79,6 +79,8 @@ def generalized_procrustes(
     require_floating(sets=sets)
     require_at_least("number of sets", sets.shape[-3], 1)
     require_at_least("steps", steps, 0)
+    if not callable(align):
+        raise ValueError(f"`align` must be a function, such as align_rigid, got {align!r}")  # noqa: TRY004 - as all arguments
     if weights is not None:
         require_trailing_shape("weights", weights, *sets.shape[-3:-1])
         require_floating(sets=sets, weights=weights)

@@ -15,6 +15,7 @@ from multiview_geom._validation import (
     require_at_least,
     require_cameras,
     require_floating,
+    require_items,
     require_trailing_shape,
 )
 from multiview_geom._vectors import length
@@ -131,6 +132,7 @@ def bundle_adjust(  # noqa: PLR0913 - three kinds of input, and what to do with 
     _require_loss(loss)
     chosen = free_parameters(cameras, free, coefficients)
     frames, (views, count) = pixels.shape[:-3], pixels.shape[-3:-1]
+    require_items("priors", priors, Prior, "priors, such as BoneLengths")
     for prior in priors:
         prior.require_shape(frames, count)
     with torch.no_grad(), full_precision(pixels):

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multiview_geom._validation import product
+from multiview_geom._validation import product, require_items
 from multiview_geom.cameras import Cameras
 from multiview_geom.rotations import rotation_from_vector
 from multiview_geom.transforms import rigid_transform, world_to_camera
@@ -129,12 +129,15 @@ def free_parameters(
     cameras: Cameras, free: Collection[CameraParameter], coefficients: Sequence[int] | None
 ) -> FreeParameters:
     """Check which parameters are to be free."""
+    require_items("free", free, object, "`CameraParameter`")
     kinds = frozenset(free)
     if not kinds or not kinds <= {*CameraParameter}:
         raise ValueError(
             f"`free` must have one or more `CameraParameter`, got {sorted(map(str, free))}: to "
             "change only points, use `refine_points`"
         )
+    if coefficients is not None:
+        require_items("coefficients", coefficients, int, "whole numbers")
     if CameraParameter.DISTORTION not in kinds:
         return FreeParameters(kinds, ())
     if cameras.distortion is None:

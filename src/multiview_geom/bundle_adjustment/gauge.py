@@ -88,6 +88,9 @@ def transform_cameras(cameras: Cameras, similarity: Similarity) -> Cameras:
     Returns:
         The rig in the new world, which sees the moved points at the same pixels.
 
+    Raises:
+        ValueError: If an argument is of another kind.
+
     Example:
         >>> from multiview_geom import Similarity, ring_of_cameras
         >>> rig = ring_of_cameras(4, radius=4.0, height=1.0)
@@ -98,6 +101,9 @@ def transform_cameras(cameras: Cameras, similarity: Similarity) -> Cameras:
         True
     """
     require_cameras("cameras", cameras)
+    if not hasattr(similarity, "rotation"):  # as `require_cameras` asks
+        got = type(similarity).__name__
+        raise ValueError(f"`similarity` must be a Similarity, as align_rigs returns, got {got}")
     rotation = product(cameras.camera_from_world[..., :3, :3], similarity.rotation.mT)
     center = similarity.apply(cameras.centers)
     pose = rigid_transform(rotation, -product(rotation, center[..., None])[..., 0])

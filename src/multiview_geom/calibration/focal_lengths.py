@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from numbers import Real
 
 import torch
 from jaxtyping import Float
@@ -10,6 +11,7 @@ from torch import Tensor
 from multiview_geom._validation import (
     full_precision,
     require_cameras,
+    require_items,
     require_positive,
 )
 from multiview_geom.bundle_adjustment.camera_parameters import CameraParameter
@@ -74,6 +76,7 @@ def calibrate_focal_lengths(
         True
     """
     require_cameras("cameras", cameras)
+    require_items("factors", factors, Real, "numbers")
     if len(factors) == 0:
         raise ValueError("`factors` must have at least one focal length to try, got none")
     for factor in factors:

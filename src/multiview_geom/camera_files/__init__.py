@@ -286,6 +286,6 @@ def _named(format: str | CameraFormat) -> CameraFormat:
     if isinstance(format, CameraFormat):
         return format
     named = {known.name: known for known in CAMERA_FORMATS}
-    if format not in named:
+    if not isinstance(format, str) or format not in named:
         raise ValueError(f"`format` must be one of {', '.join(named)}, got {format!r}")
     return named[format]

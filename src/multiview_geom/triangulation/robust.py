@@ -123,8 +123,8 @@ def triangulate_robust(
     if isinstance(projections, Cameras):
         select_views = partial(triangulate_robust, threshold=threshold, max_pairs=max_pairs)
         return by_cameras(select_views, projections, pixels, weights)
+    require_positive("threshold", threshold)
     largest = float(threshold)  # a loop takes no tensor of one number
-    require_positive("threshold", largest)
     require_at_least("max_pairs", max_pairs, 1)
 
     def select(*sightings: Tensor | None) -> Tensor:

@@ -67,7 +67,7 @@ def point_covariance(
         tensor([0.0141, 0.0141, 0.0566])
     """
     _require_arguments(projections, points, weights)
-    require_at_least("sigma", sigma, 0)
+    require_at_least("sigma", sigma, 0, float)
     rig, calibrated = usable_rig(projections)
     finite = points.isfinite().all(dim=-1)
     columns = torch.where(finite[..., None], widened(points), 0.0).mT
