@@ -5,7 +5,7 @@ pixel is (0, 0). Other conventions place that center at (0.5, 0.5), half a pixel
 the image: the principal point moves by half a pixel.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -369,13 +369,13 @@ def from_kornia(arguments: KorniaCameras) -> Cameras:
     return Cameras(intrinsics[..., :3, :3], extrinsics, image_size=size)
 
 
-def _fields(name: str, value: tuple[Tensor, ...], kind: type[tuple[Tensor, ...]]) -> list[Tensor]:
-    """Return the tensors of a named tuple, or of a plain one with as many."""
-    count = len(kind._fields)  # type: ignore[attr-defined]
+def _fields(name: str, value: object, kind: type[Any]) -> tuple[Tensor, ...]:
+    """Return the tensors of a named tuple of a kind, or of a plain one with as many."""
+    count = len(kind._fields)
     if not isinstance(value, tuple) or len(value) != count:
         got = type(value).__name__
         raise ValueError(f"`{name}` must be {kind.__name__}, {count} tensors, got {got}")
-    return [*value]
+    return value
 
 
 def _flip(like: Tensor, *signs: int) -> Tensor:
