@@ -187,3 +187,12 @@ def _require_size(place: Place, size: int, shape: tuple[int, ...], dtype: np.dty
     expected = prod(shape) * dtype.itemsize
     if size != expected:
         raise place.error(f"expected {expected} bytes of an array of shape {shape}, got {size}")
+
+
+def left_joints(metadata: Any) -> frozenset[int] | None:  # noqa: ANN401 - any content of the pickle
+    """Return the numbers of the left joints by VideoPose3D's metadata; None if they do not say."""
+    try:
+        left, _ = metadata["keypoints_symmetry"]
+        return frozenset(map(int, left))
+    except (LookupError, TypeError, ValueError, OverflowError):
+        return None

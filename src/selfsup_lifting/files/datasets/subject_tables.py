@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from multiview_geom import Cameras
-from selfsup_lifting.parse.npz import array_names, is_poses, load_npz
+from selfsup_lifting.parse.npz import array_names, is_poses, left_joints, load_npz
 from selfsup_lifting.read_errors import Place
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording, Source
@@ -198,22 +198,13 @@ def _joint_count(path: Path, poses: Mapping[str, Mapping[str, Any]]) -> int:
 
 def _skeleton(path: Path, metadata: Any, joints: int) -> Skeleton:  # noqa: ANN401 - any content of the pickle
     """Find the skeleton from the left joints and the number of joints."""
-    left = _left_joints(metadata)
+    left = tuple(sorted(left_joints(metadata) or ()))
     if (joints, left) in BY_SYMMETRY:
         return BY_SYMMETRY[joints, left]
     raise Place(path).error(
         f"the skeleton of its {joints} joints is unknown; name it with --detected-skeleton, one "
         f"of {', '.join(SKELETONS)} or a .toml file"
     )
-
-
-def _left_joints(metadata: Any) -> tuple[int, ...]:  # noqa: ANN401 - any content of the pickle
-    """Return the left joints in the metadata, in order; empty if there are none."""
-    try:
-        left, _ = metadata["keypoints_symmetry"]
-        return tuple(sorted(map(int, left)))
-    except (LookupError, TypeError, ValueError, OverflowError):
-        return ()
 
 
 def _require_fitting(

@@ -1,6 +1,6 @@
 """VideoPose3D: the npz file of a custom dataset, a pickled dict of videos."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, ViewTracks, view_tracks
-from selfsup_lifting.parse.npz import array_names, is_poses, load_npz
+from selfsup_lifting.parse.npz import array_names, is_poses, left_joints, load_npz
 from selfsup_lifting.read_errors import Place
 from selfsup_lifting.skeleton.infer import body_by_count
 from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton
@@ -70,7 +70,7 @@ def _view(
             f"`num_joints` is {joints!r}, but the poses have {numbers.shape[1]} joints"
         )
     body = body_by_count(path, numbers.shape[1], declared)
-    stated = _left_joints(metadata)
+    stated = left_joints(metadata)
     if stated is not None:
         fitting = [one for one in body.candidates if _left(SKELETONS[one]) == stated]
         body = body_by_count(path, numbers.shape[1], SKELETONS[fitting[0]]) if fitting else body
@@ -96,15 +96,6 @@ def _view(
 def _left(skeleton: Skeleton) -> frozenset[int]:
     names = enumerate(skeleton.joints)
     return frozenset(at for at, name in names if name.startswith("left_"))
-
-
-def _left_joints(metadata: Mapping[str, Any]) -> frozenset[int] | None:
-    """Return the numbers of the left joints by the metadata; None if they do not say."""
-    try:
-        left, _ = metadata["keypoints_symmetry"]
-        return frozenset(map(int, left))
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return None
 
 
 def _numbers(place: Place, positions: Any) -> Float[Tensor, "frames joints 3"]:  # noqa: ANN401 - any content of the pickle
