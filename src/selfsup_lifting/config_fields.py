@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import field, fields
+from enum import Enum
 from inspect import getdoc
 from typing import Any, TypeVar
 
@@ -71,13 +72,21 @@ def differing(one: Any, other: Any) -> Iterator[str]:  # noqa: ANN401 - two data
 
 
 class Bounded:
-    """Check the bounds of every setting when the dataclass is built."""
+    """Check the bounds and the choices of every setting when the dataclass is built."""
 
     def __post_init__(self) -> None:
         for one in fields(self):  # type: ignore[arg-type]
             value, bounds = getattr(self, one.name), one.metadata.get("bounds")
             if bounds and value is not None:
                 require_bounds(one.name, value, **bounds)
+            if isinstance(one.default, Enum):
+                _require_choice(one.name, value, type(one.default))
+
+
+def _require_choice(name: str, value: object, kind: type[Enum]) -> None:
+    if value not in [*kind]:
+        choices = ", ".join(str(choice) for choice in kind)
+        raise ValueError(f"setting `{name}` must be one of {choices}, got {value!r}")
 
 
 def documented(cls: Class) -> Class:

@@ -138,5 +138,10 @@ class ReadSettings(Bounded):
         super().__post_init__()
         if self.unit is not None:
             meters_per_unit(self.unit)
+        if self.person is not None and self.people is not People.CONSISTENT:
+            raise ValueError(
+                f"`person` {self.person} names one of the people, and `people` "
+                f"{self.people.value} chooses others: give one of the two"
+            )
         if self.fps_phase and self.fps is None:
             raise ValueError("`fps_phase` chooses among the frames that `fps` thins out: set `fps`")

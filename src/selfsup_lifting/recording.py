@@ -19,7 +19,7 @@ from selfsup_lifting.atomic_write import replacing
 from selfsup_lifting.mapped import collect
 from selfsup_lifting.npz_file import write_npz
 from selfsup_lifting.parse.npz import load_npz, map_npz
-from selfsup_lifting.read_errors import Place, ReadError
+from selfsup_lifting.read_errors import Place, ReadError, listed
 from selfsup_lifting.read_settings import HIGHEST_FPS, LOWEST_FPS
 from selfsup_lifting.skeleton.joint_mapping import joint_mapping, map_joints
 from selfsup_lifting.skeleton.skeletons import Skeleton
@@ -186,12 +186,21 @@ class Recording:
             yield self.frames(part), more
 
     def select_views(self, names: Sequence[str]) -> "Recording":
-        """Return the recording of the named cameras only, in the given order."""
+        """Return the recording of the named cameras only, in the given order.
+
+        Raises:
+            ValueError: If the names are no list of cameras, or one is unknown or given twice.
+        """
         known = self.cameras.names
+        if isinstance(names, str) or not isinstance(names, Sequence) or not names:
+            raise ValueError(f"`names` must be a list of names of cameras, got {names!r}")
+        if len(set(names)) < len(names):
+            raise ValueError(f"`names` must name each camera once, got {listed(names)}")
         unknown = [name for name in names if name not in known]
         if unknown:
-            wanted = ", ".join(map(str, unknown))
-            raise ValueError(f"no camera {wanted} in {self.name}; it has {known}")
+            raise ValueError(
+                f"no camera {listed(map(str, unknown))} in {self.name}; it has {listed(known)}"
+            )
         order = [known.index(name) for name in names]
         return replace(
             self,

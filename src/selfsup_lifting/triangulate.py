@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from math import isnan
 from typing import Any, NamedTuple
 
 import torch
@@ -227,6 +228,8 @@ def _expected_errors(
     sigma: float,
 ) -> Float[Tensor, "frames joints"]:
     """Return the root-mean-square distance that noise of the detections causes [m]."""
+    if isnan(sigma):  # nothing was seen by two cameras
+        return torch.full(points.shape[:2], torch.nan)
 
     def parts() -> Iterator[tuple[Tensor]]:
         projections = recording.cameras.projections

@@ -16,7 +16,7 @@ from selfsup_lifting.config_toml import (
     load_settings,
     setting_rows,
 )
-from selfsup_lifting.read_settings import ReadSettings
+from selfsup_lifting.read_settings import People, ReadSettings
 from selfsup_lifting.recipes import PRESETS, RECIPES
 
 configs = st.builds(
@@ -132,3 +132,11 @@ def test_data_on_another_drive_are_named_without_their_folder(
 def test_a_setting_that_is_no_number_is_refused_in_python(given: object) -> None:
     with pytest.raises(ValueError, match=r"setting `epochs` must be a number, got .*"):
         Config(epochs=given)  # type: ignore[arg-type]
+
+
+@pytest.mark.rejects
+def test_a_choice_that_is_none_of_the_known_is_refused_in_python() -> None:
+    with pytest.raises(ValueError, match=r"setting `people` must be one of .*, got 'largets'"):
+        ReadSettings(people="largets")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="`person` 1 names one of the people, and `people` all"):
+        ReadSettings(people=People.ALL, person="1")

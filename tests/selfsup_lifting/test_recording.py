@@ -320,3 +320,11 @@ def test_no_path_no_lifter_and_no_settings_are_one_sentence(wrong: Any, tmp_path
     }.items():
         with pytest.raises(ValueError, match=f"`{name.strip()}` must be .*, got "):
             function()
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("wrong", [[], "cam_1", 5, ["cam_1", "cam_1"], ["cam_9"], [0]])
+def test_views_are_selected_by_the_names_of_cameras(wrong: Any) -> None:
+    recording = Scene(views=2, frames=2).recording()
+    with pytest.raises(ValueError, match=r"`names` must|no camera .* it has cam_1, cam_2"):
+        recording.select_views(wrong)

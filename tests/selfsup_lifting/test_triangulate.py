@@ -1,6 +1,8 @@
 """Laws of reconstruction from all views, on simulated recordings and on the real capture."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from math import isnan
 from pathlib import Path
 
 import numpy as np
@@ -110,3 +112,9 @@ def test_one_camera_is_not_enough() -> None:
     single = Scene(views=2).recording().select_views(["cam_1"])
     with pytest.raises(ValueError, match=r"^scene 0 has one camera; triangulation needs at "):
         reconstruct(single)
+
+
+def test_without_a_point_no_error_can_be_expected() -> None:
+    recording = Scene(views=2, frames=2).recording()
+    blind = replace(recording, keypoints=torch.full_like(recording.keypoints, torch.nan))
+    assert isnan(reconstruct(blind).expected_error_mm)

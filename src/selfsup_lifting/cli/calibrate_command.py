@@ -142,7 +142,8 @@ def _without_poses(paths: Sequence[str], settings: ReadSettings, start: Start) -
 
     Which person is consistent between views is known with calibrated cameras only.
     """
-    if start is Start.CALIBRATION or settings.people is not People.CONSISTENT:
+    is_chosen = settings.people is not People.CONSISTENT or settings.person is not None
+    if start is Start.CALIBRATION or is_chosen:
         return read_recordings(paths, settings)
     largest = replace(settings, people=People.LARGEST)
     return read_recordings(paths, largest, ReadSettings(people=People.LARGEST))

@@ -24,7 +24,12 @@ from selfsup_lifting.self_calibration.measure import (
     median,
     reprojection,
 )
-from selfsup_lifting.self_calibration.world import in_room, known_scale, require_lengths
+from selfsup_lifting.self_calibration.world import (
+    in_room,
+    known_scale,
+    notes_on_bone,
+    require_lengths,
+)
 
 PARAMETERS = {
     Free.FOCAL: CameraParameter.FOCAL,
@@ -93,7 +98,11 @@ def calibrate_cameras(
         scale.is_metric,
         vertical,
         tall,
-        (*_notes(placed, fitted), *_notes_on_scale(tall if scale.is_metric else nan)),
+        (
+            *_notes(placed, fitted),
+            *_notes_on_scale(tall if scale.is_metric else nan),
+            *notes_on_bone(settings, tracks.skeleton),
+        ),
     )
 
 

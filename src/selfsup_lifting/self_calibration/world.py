@@ -71,6 +71,22 @@ def require_lengths(
         _length("distance", settings.distance, cameras)
 
 
+def notes_on_bone(settings: CalibrationSettings, skeleton: Skeleton) -> list[str]:
+    """Doubt a scale from two joints that are neither the ends of a bone nor of one parent."""
+    if settings.bone is None:
+        return []
+    (first, second), _ = _length("bone", settings.bone, skeleton.joints)
+    ends = tuple(skeleton.joints.index(name) for name in (first, second))
+    parents = [skeleton.parents[end] for end in ends]
+    is_rigid = ends[0] == parents[1] or ends[1] == parents[0] or parents[0] == parents[1]
+    if is_rigid:
+        return []
+    return [
+        f"`bone` gives the distance from {first} to {second}, which no bone of {skeleton.name} "
+        "joins: if it changes with the pose, the scale is wrong; the length of a bone is constant"
+    ]
+
+
 def in_room(rig: CalibratedRig, skeleton: Skeleton, fps: float) -> tuple[CalibratedRig, str]:
     """Move the world to the ground below the middle of the people, z up.
 

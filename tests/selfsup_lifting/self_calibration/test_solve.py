@@ -20,7 +20,8 @@ from selfsup_lifting.recording import Recording
 from selfsup_lifting.self_calibration.body import bone_length, find_vertical, rightness, stature
 from selfsup_lifting.self_calibration.measure import Tracks
 from selfsup_lifting.self_calibration.solve import _notes, calibrate_cameras
-from selfsup_lifting.self_calibration.world import in_room, known_scale
+from selfsup_lifting.self_calibration.world import in_room, known_scale, notes_on_bone
+from selfsup_lifting.skeleton.skeletons import SKELETONS
 
 UP = torch.tensor([0.0, 0.0, 1.0])
 
@@ -215,3 +216,18 @@ def test_a_rig_that_saw_points_of_no_body_has_upright_cameras(recordings: list[R
         known_scale(rig, one.skeleton, CalibrationSettings(stature=1.7), Start.INTRINSICS)
     tracks = Tracks(one.cameras, one.skeleton, one.fps, one.keypoints, one.confidence)
     assert _notes(rig, tracks) == []
+
+
+@pytest.mark.parametrize(
+    ("bone", "is_doubted"),
+    [
+        ("left_hip-left_knee", False),
+        ("left_knee-left_hip", False),
+        ("left_hip-right_hip", False),
+        ("head_top-left_ankle", True),
+        ("left_hip-left_ankle", True),
+    ],
+)
+def test_a_length_that_is_of_no_bone_is_doubted(bone: str, is_doubted: bool) -> None:  # noqa: FBT001
+    notes = notes_on_bone(CalibrationSettings(bone=f"{bone}=0.4"), SKELETONS["h36m17"])
+    assert [*map(bool, notes)] == [True] * is_doubted
