@@ -29,7 +29,9 @@ def read(source: CameraSource) -> list[CameraRecord]:
     """Read the two cameras of the variable that is such a pair."""
     pairs = _pairs(source)
     if not pairs:
-        raise source.place.expected(f"a pair of cameras with `{CAMERAS[0]}`", "none")
+        names = ", ".join(_single_cameras(source))
+        got = f"one camera alone ({names}), whose pose nothing says" if names else "none"
+        raise source.place.expected(f"a pair of cameras with `{CAMERAS[0]}`", got)
     (name, pair), *others = pairs.items()
     if others:
         raise source.place.expected("one pair of cameras", f"several: {', '.join(pairs)}")
@@ -99,6 +101,16 @@ def _size(place: FilePlace, camera: dict[str, object]) -> tuple[int, int] | None
     return image_size(place.at("ImageSize"), columns, rows)
 
 
+def _single_cameras(source: CameraSource) -> list[str]:
+    """Return the names of the variables that are MATLAB's `cameraParameters`, as structures."""
+    variables = matlab_variables(source.path)
+    return [
+        name
+        for name, value in variables.items()
+        if isinstance(value, dict) and {"IntrinsicMatrix", "RadialDistortion"} <= value.keys()
+    ]
+
+
 def _millimeters(place: FilePlace, camera: dict[str, object]) -> float:
     unit = camera.get("WorldUnits", "mm")
     if not isinstance(unit, str) or unit.strip().lower() not in MILLIMETERS:
@@ -128,7 +140,7 @@ def _recognizes(source: CameraSource) -> bool:
         if file.read(len(SIGNATURE)) != SIGNATURE:
             return False
     try:
-        return bool(_pairs(source))
+        return bool(_pairs(source) or _single_cameras(source))
     except CameraFileError:
         return True  # a damaged file is reported where it is read
 

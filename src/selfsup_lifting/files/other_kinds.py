@@ -119,6 +119,8 @@ def _kind_of_table(names: Sequence[str]) -> str:
     deep = {f"{name.removesuffix('_x')}_z" for name in names if name.endswith("_x")} & {*names}
     if deep or {"x_coord", "y_coord", "z_coord"} <= {*names} or names[:1] == ["scorer"]:
         return f"{POINTS}; `view` reads the tables of this package, TRC, C3D and BVH"
+    if names[1:2] == ["scorer"]:
+        return "a table of DeepLabCut with another column before `scorer`: remove it"
     if "instance.score" in names:
         return "a table of SLEAP: export its analysis as HDF5"
     if {"x", "y"} <= {*names} and JOINT_COLUMNS & {*names}:
@@ -129,6 +131,8 @@ def _kind_of_table(names: Sequence[str]) -> str:
 def _kind_of_folder(folder: Path) -> str:
     if (folder / "checkpoint.json").is_file():
         return "the folder of a training, not data"
+    if (folder / "weights").is_dir() and (folder / "args.yaml").is_file():
+        return "a training of Ultralytics without labels: `predict` with save_txt writes them"
     if next(folder.glob("*_pose.yml"), None) is not None:
         return "keypoints of OpenPose in YAML: write JSON, with --write_json"
     texts = files_with(folder, ".txt")

@@ -1,13 +1,16 @@
 """Laws of the variables of a MATLAB file."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from scipy.io import savemat
 from torch import Tensor
 
+from multiview_geom import CameraFileError, load_cameras
 from multiview_geom.camera_files.matlab_file import matlab_variables
 from tests.multiview_geom.camera_files.texts_of_tools import matlab_file
 
@@ -66,3 +69,10 @@ def test_what_scipy_saves_is_read(
     assert as_lists(matlab_variables(path)) == as_lists(variables)
     one = next(iter(variables))
     assert as_lists(matlab_variables(path, one)) == {one: as_lists(variables[one])}
+
+
+def test_the_parameters_of_one_camera_are_no_pair(tmp_path: Path) -> None:
+    camera = {"IntrinsicMatrix": np.eye(3), "RadialDistortion": np.zeros((1, 2))}
+    savemat(tmp_path / "camera.mat", {"p": camera})
+    with pytest.raises(CameraFileError, match=r"`CameraParameters1`, got one camera alone \(p\)"):
+        load_cameras(tmp_path / "camera.mat")

@@ -22,6 +22,8 @@ from selfsup_lifting.read_errors import Place
 from selfsup_lifting.skeleton.skeletons import Skeleton
 
 NAME = "OpenPose"
+# The model MPI (`--model_pose MPI`) has as many joints as HumanEva's skeleton, in another order.
+MPI_JOINTS = 15
 # What a list of MMPose's instances of one image contains, and what one of many frames contains.
 _INSTANCE, _FRAMES = '"keypoint_scores"', ('"instances"', '"image_id"')
 
@@ -41,12 +43,28 @@ def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     people = [
         PersonFrame(frame, person) for frame, file in files.items() for person in _people(file)
     ]
+    if declared is None and any(len(person.numbers) == MPI_JOINTS for person in people):
+        raise Place(path).error(
+            f"expected --detected-skeleton for {MPI_JOINTS} keypoints: OpenPose's model MPI (head, "
+            "neck, right shoulder, ..., chest) has another order than humaneva15; name a TOML file "
+            "with the joints in the order of the data"
+        )
     view = tracks_of_people(path, NAME, people, [*files], declared, files=files)
     notes = (*view.notes, *note_on_several_videos(path, names))
     return [replace(view, frame_files=tuple(files), notes=notes)]
 
 
 FORMAT = DetectorFormat("openpose", _recognizes, _read)
+
+
+def require_one_video(path: Path) -> None:
+    """Refuse a folder in which OpenPose wrote the frames of several cameras.
+
+    Raises:
+        ReadError: If two files have the number of one frame; it names them.
+    """
+    if _recognizes(path):
+        frames_by_name(path, [file.name for file in _frame_files(path)])
 
 
 def _frame_files(folder: Path) -> list[Path]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from selfsup_lifting.calibration import Rig
 from selfsup_lifting.files.detectors import find_format, read_tracks
+from selfsup_lifting.files.detectors.openpose import require_one_video
 from selfsup_lifting.files.other_kinds import format_of
 from selfsup_lifting.files.sessions.assembly import assemble, with_note_on_skeleton
 from selfsup_lifting.files.sessions.camera_matching import (
@@ -207,12 +208,19 @@ class _Session:
         twice = sorted(counts - Counter(set(counts)))
         names = [source.camera_folder or source.path.name for source in lost]
         if lacking or lost or twice:
+            for source in lost:
+                require_one_video(source.path)
             parts = [f"with several detections: {_listed(found, twice)}"] if twice else []
             unread = _unread_sources(self.folder, lacking)
             parts += [f"{one.name} is {format_of(one)}" for one in unread]
             if recording is not None:
                 files = listed(source.path.name for _, source in found)
                 parts.append(f"by its name, {files} is of another recording, {recording!r}")
+            if len(lacking) > len(counts) and not (lost or twice):
+                parts.append(
+                    "if these were not used, write a calibration without them, with "
+                    "`save_cameras` of the others, `load_cameras(FILE).select(NAMES)`"
+                )
             raise self._different_cameras(lacking, names, parts)
 
     def _different_cameras(

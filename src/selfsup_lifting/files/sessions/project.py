@@ -7,10 +7,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from multiview_geom import CameraFileError, CameraSource
 from multiview_geom.camera_files import CAMERA_FORMATS
 from multiview_geom.camera_files.toml_text import parse_toml
 from selfsup_lifting.calibration import Rig, calibration_file, load_rig
+from selfsup_lifting.files.detectors import find_format
 from selfsup_lifting.parse.text import read_text
 from selfsup_lifting.read_errors import Place, ReadError
 from selfsup_lifting.read_settings import ReadSettings
@@ -171,10 +174,12 @@ def find_calibration(folder: Path) -> Path | None:
         if len(found) > 1:
             names = ", ".join(str(file.relative_to(place)) for file in found)
             if all(map(_is_of_one_camera, found)):
+                blind = not any(map(_has_pose, found))
+                where = ", which do not say where the cameras are" if blind else ""
+                poses = "; its poses may be any if `calibrate --start intrinsics` finds them"
                 raise Place(place).error(
                     f"expected one calibration of all cameras, got files of one camera each, "
-                    f"{names}, which do not say where the cameras are: write one file with all of "
-                    "them; its poses may be any if `calibrate --start intrinsics` finds them"
+                    f"{names}{where}: write one file with all of them{poses if blind else ''}"
                 )
             raise Place(place).error(
                 f"expected one calibration, got several: {names}; choose one with --cameras"
@@ -214,7 +219,11 @@ def calibrations_in(folder: Path) -> list[Path]:
     files = [[one] if _is_rig(one) else _most_likely(one.glob("*")) for one in inside]
     files.append(_most_likely(_named_like(folder, CALIBRATION_FILES)))
     files.append([folder / name for name in CONFIGS if _holds_cameras(folder / name)])
-    return next(filter(None, files), [])
+    likely = next(filter(None, files), [])
+    if len(likely) == 1:
+        return likely
+    # Detections may be named like a calibration: Camera0.json.
+    return [one for one in likely if find_format(one) is None]
 
 
 def _named_like(folder: Path, patterns: Sequence[str]) -> list[Path]:
@@ -238,6 +247,12 @@ def _is_of_one_camera(file: Path) -> bool:
         return calibration_file(file).cameras.views == 1
     except (ValueError, OSError):
         return False  # a damaged file is reported where it is read
+
+
+def _has_pose(file: Path) -> bool:
+    """Return whether the file of one camera says where it is."""
+    pose = calibration_file(file).cameras.camera_from_world[0]
+    return not torch.equal(pose, torch.eye(4).to(pose))
 
 
 def _holds_cameras(config: Path) -> bool:

@@ -18,7 +18,7 @@ from selfsup_lifting.evaluation.inspection import inspect_source
 from selfsup_lifting.files import ReadError, read_recordings
 from selfsup_lifting.files.detectors import read_tracks
 from selfsup_lifting.files.tracks.view_tracks import Scale
-from selfsup_lifting.read_settings import People, ReadSettings
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
 from tests.selfsup_lifting.files import layouts
 from tests.selfsup_lifting.files.layouts import BODIES, WITHOUT_SCORES, WRITERS, write_session
@@ -156,7 +156,7 @@ def test_one_csv_may_hold_every_camera(tmp_path: Path) -> None:
 def test_the_user_may_name_the_animal(tmp_path: Path) -> None:
     recording = filmed("dlc_csv_of_several", Scene(frames=3))
     path = layouts.dlc_csv_of_several(tmp_path, recording, 0)
-    settings = ReadSettings(person="mouse1", people=People.LARGEST)
+    settings = ReadSettings(person="mouse1")
     (read,) = read_recordings([str(path)], settings)
     assert_close(read.keypoints, recording.keypoints[:, :1], rtol=0, atol=1e-3, equal_nan=True)
 

@@ -546,3 +546,24 @@ def test_labels_in_pixels_are_refused(tmp_path: Path) -> None:
     (labels / "a_1.txt").write_text("0 .5 .5 .2 .4" + " 300 200 .9" * 17)
     with pytest.raises(ReadError, match=r"line 1: expected shares .* up to 300: pixels"):
         read_tracks(labels, None)
+
+
+@pytest.mark.rejects
+def test_the_model_mpi_of_openpose_needs_its_skeleton(tmp_path: Path) -> None:
+    people = {"people": [{"pose_keypoints_2d": [1.0] * 45}]}
+    (tmp_path / "cam_0_keypoints.json").write_text(json.dumps(people))
+    with pytest.raises(ReadError, match="--detected-skeleton for 15 keypoints: OpenPose's model"):
+        read_tracks(tmp_path, None)
+    (view,) = read_tracks(tmp_path, "humaneva15")
+    assert view.skeleton.name == "humaneva15"
+
+
+def test_a_table_of_deeplabcut_with_a_column_in_front_is_known(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(",scorer,DLC\n,bodyparts,nose\n,coords,x\n0,0,1.0\n")
+    assert "DeepLabCut with another column before `scorer`" in format_of(tmp_path / "a.csv")
+
+
+def test_a_training_of_ultralytics_is_known(tmp_path: Path) -> None:
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "args.yaml").write_text("task: pose")
+    assert "a training of Ultralytics without labels" in format_of(tmp_path)

@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 from torch.testing import assert_close
 
-from multiview_geom import triangulate_dlt
+from multiview_geom import ring_of_cameras, save_cameras, triangulate_dlt
 from selfsup_lifting.files import ReadError, read_recordings, read_results
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
@@ -479,3 +479,21 @@ def written(tmp_path: Path, layout: str) -> Path:
 def refused(folder: Path, sentence: str) -> None:
     with pytest.raises(ReadError, match=sentence):
         read_recordings([str(folder)], ReadSettings())
+
+
+@pytest.mark.rejects
+def test_views_of_openpose_in_one_folder_are_named(tmp_path: Path) -> None:
+    save_cameras(tmp_path / "calibration.toml", ring_of_cameras(2, radius=4.0, height=1.0))
+    (tmp_path / "json").mkdir()
+    for name in ("000_keypoints", "001_keypoints", "000_1_keypoints", "001_1_keypoints"):
+        (tmp_path / "json" / f"{name}.json").write_text('{"people": []}')
+    with pytest.raises(ReadError, match="likely cause: the frames of several videos or cameras"):
+        read_recordings([str(tmp_path)], ReadSettings())
+
+
+@pytest.mark.rejects
+def test_a_calibration_of_many_more_cameras_says_how_to_leave_them_out(tmp_path: Path) -> None:
+    save_cameras(tmp_path / "calibration.toml", ring_of_cameras(4, radius=4.0, height=1.0))
+    (tmp_path / "cam_1.csv").write_text("frame,nose_x,nose_y\n0,1,2\n")
+    with pytest.raises(ReadError, match=r"cam_4; .* if these were not used, write a calibration"):
+        read_recordings([str(tmp_path)], ReadSettings())

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from multiview_geom import save_cameras
+from multiview_geom import ring_of_cameras, save_cameras
 from selfsup_lifting.files import ReadError, read_recordings, read_results
 from selfsup_lifting.files.sessions.assembly import with_note_on_skeleton
 from selfsup_lifting.files.sessions.project import Project, find_calibration
@@ -261,8 +261,24 @@ def test_files_of_one_camera_each_are_no_rig(tmp_path: Path) -> None:
         text += "distortion_model: plumb_bob\n"
         text += "distortion_coefficients: {rows: 1, cols: 5, data: [0, 0, 0, 0, 0]}\n"
         (tmp_path / f"calib_{camera}.yaml").write_text(text)
-    with pytest.raises(ReadError, match="got files of one camera each"):
+    with pytest.raises(ReadError, match=r"one camera each, .*, which do not say where the cameras"):
         find_calibration(tmp_path)
+
+
+def test_files_of_one_camera_each_may_say_where_it_is(tmp_path: Path) -> None:
+    ring = ring_of_cameras(2, radius=4.0, height=1.0)
+    for name in ring.names:
+        save_cameras(tmp_path / f"calib_{name}.toml", ring.select([name]))
+    with pytest.raises(ReadError, match=r"one camera each, .*_2\.toml: write one file with all of"):
+        find_calibration(tmp_path)
+
+
+def test_detections_named_like_a_calibration_are_none(tmp_path: Path) -> None:
+    save_cameras(tmp_path / "calibration_2.json", ring_of_cameras(2, radius=4.0, height=1.0))
+    instances = [{"keypoints": [[1, 2]], "keypoint_scores": [1]}]
+    frames = json.dumps([{"frame_id": 0, "instances": instances}])
+    (tmp_path / "Camera0.json").write_text(frames)
+    assert find_calibration(tmp_path) == (tmp_path / "calibration_2.json").resolve()
 
 
 def test_a_trial_has_the_configuration_of_its_batch(tmp_path: Path) -> None:
