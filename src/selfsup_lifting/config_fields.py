@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import field, fields
 from enum import Enum
 from inspect import getdoc
-from typing import Any, TypeVar
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 Value = TypeVar("Value")
 Class = TypeVar("Class", bound=type)
@@ -72,21 +74,37 @@ def differing(one: Any, other: Any) -> Iterator[str]:  # noqa: ANN401 - two data
 
 
 class Bounded:
-    """Check the bounds and the choices of every setting when the dataclass is built."""
+    """Check the bounds and the kind of every setting when the dataclass is built."""
 
     def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
         for one in fields(self):  # type: ignore[arg-type]
             value, bounds = getattr(self, one.name), one.metadata.get("bounds")
             if bounds and value is not None:
                 require_bounds(one.name, value, **bounds)
-            if isinstance(one.default, Enum):
-                _require_choice(one.name, value, type(one.default))
+            _require_kind(one.name, value, hints[one.name])
 
 
-def _require_choice(name: str, value: object, kind: type[Enum]) -> None:
-    if value not in [*kind]:
-        choices = ", ".join(str(choice) for choice in kind)
-        raise ValueError(f"setting `{name}` must be one of {choices}, got {value!r}")
+def _require_kind(name: str, value: object, hint: Any) -> None:  # noqa: ANN401 - any annotation
+    """Refuse a value that is of none of the kinds that the annotation of a setting names."""
+    kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    if not any(_is_of(value, kind) for kind in kinds):
+        raise ValueError(f"setting `{name}` must be {_described(kinds[0])}, got {value!r}")
+
+
+def _is_of(value: object, kind: Any) -> bool:  # noqa: ANN401 - any annotation
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple | list) and all(isinstance(one, str | Path) for one in value)
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, {float: (float, int), Path: (Path, str)}.get(kind, kind))
+
+
+def _described(kind: Any) -> str:  # noqa: ANN401 - any annotation
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return f"one of {', '.join(map(str, kind))}"
+    words = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
+    return words.get(kind, "a sequence of texts" if get_origin(kind) is tuple else kind.__name__)
 
 
 def documented(cls: Class) -> Class:

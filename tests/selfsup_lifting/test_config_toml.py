@@ -127,6 +127,26 @@ def test_data_on_another_drive_are_named_without_their_folder(
     assert str(tmp_path) not in text
 
 
+WRONG_KINDS: dict[str, tuple[type, tuple[object, ...], str]] = {
+    "sync": (ReadSettings, ("yes", None, 1), "must be True or False"),
+    "map": (ReadSettings, ("cam_1=a", None, (1,)), "must be a sequence of texts"),
+    "unit": (ReadSettings, ([1], 1.0), "must be a text"),
+    "cameras": (ReadSettings, (3, ["rig.toml"]), "must be Path"),
+    "losses": (Config, ({"input": 1}, None), "must be LossSettings"),
+    "steps": (Config, (2.5, None), "must be a whole number"),
+    "input": (LossSettings, (None, "1"), "must be a number"),
+}
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("name", WRONG_KINDS)
+def test_a_setting_of_another_kind_is_refused_in_python(name: str) -> None:
+    settings, wrong, said = WRONG_KINDS[name]
+    for value in wrong:
+        with pytest.raises(ValueError, match=f"setting `{name}` {said}"):
+            settings(**{name: value})
+
+
 @pytest.mark.rejects
 @pytest.mark.parametrize("given", ["5", True, [5]])
 def test_a_setting_that_is_no_number_is_refused_in_python(given: object) -> None:

@@ -85,10 +85,6 @@ TABLE = (
         "or choose robust or refined",
     ),
     Unused(
-        _READING, ("read.people",), lambda one: one.read.person is not None,
-        "chooses among the people, and `person` {0.read.person} names one: give one of the two",
-    ),
-    Unused(
         CalibrateOptions, ("format",), lambda one: not one.out,
         "is the format of the files in `out`, which names none",
     ),
