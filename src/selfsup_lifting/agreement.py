@@ -41,6 +41,8 @@ TELLING_DROP = 0.4
 AS_LIKELY, AS_LIKELY_PX = 1.3, 0.3
 # Leaving out a camera explains less than undoing something: it must leave a much lower error.
 MORE_TELLING = 2.0
+# A frame is wrong if its error is so many times that without the wrong camera.
+WRONG = 3.0
 # Without a wrong camera, the error is also much lower than without any other one.
 CLEARLY_LOWER = 0.5
 # Resized pictures, tried in this order: pixels of the detections per pixel of the calibration.
@@ -163,11 +165,15 @@ def require_agreement(recordings: Sequence[Recording], limit: float) -> list[str
 
 def _likeliest(recording: Recording, sample: Recording) -> tuple[float, str]:
     """Return the error that undoing the likeliest cause leaves, and the cause."""
+    copy = _copy(sample)
+    if copy is not None:
+        return copy
     trials = [*_trials(recording, sample)]
     lowest = min(remaining for remaining, _ in trials)
     likely = (trial for trial in trials if trial[0] <= AS_LIKELY * lowest + AS_LIKELY_PX)
     remaining, cause = next(likely)
-    for other, camera in _without_one(sample):
+    step = _step(recording)
+    for other, camera in _without_one(sample, step):
         # A noisy camera leaves a higher error than none: a cause that keeps it is preferred.
         if remaining > max(MORE_TELLING * other, AS_LIKELY_PX):
             remaining, cause = other, camera
@@ -302,10 +308,40 @@ def _exchanges(names: Sequence[str]) -> Iterator[tuple[tuple[int, ...], str]]:
             yield order, f"the detections belong to other cameras ({pairs})"
 
 
-def _without_one(sample: Recording) -> Iterator[tuple[float, str]]:
+def _without_one(sample: Recording, step: int) -> Iterator[tuple[float, str]]:
     """Yield the error without the camera that alone disagrees, and the cause, if there is one."""
     for error, name in odd_camera(sample):
-        yield error, f"camera {name} looks wrong: it was moved, or its file belongs elsewhere"
+        first = _wrong_from(sample, max(ROUND_OFF_PX, WRONG * error))
+        since = "" if first is None else f" from frame {first * step} on"
+        size = "" if first is None else ", its pictures have another size there"
+        told = f"camera {name} looks wrong{since}: it was moved{size}"
+        yield error, f"{told}, or its file belongs elsewhere"
+
+
+def _copy(sample: Recording) -> tuple[float, str] | None:
+    """Return the error without a camera whose detections are those of another, and the cause."""
+    names = sample.cameras.names
+    for one, other in combinations(range(len(names)), 2):
+        pair = sample.keypoints[:, [one, other]].nan_to_num()
+        if pair.any() and torch.equal(pair[:, 0], pair[:, 1]):
+            others = sample.select_views([name for name in names if name != names[other]])
+            told = (
+                f"the detections of {names[one]} and {names[other]} are equal: one file is a copy"
+            )
+            return _median_error(others), told
+    return None
+
+
+def _wrong_from(sample: Recording, limit: float) -> int | None:
+    """Return the frame from which on all errors are above a limit and before which none is."""
+    points = triangulate_dlt(sample.cameras.projections, ideal_pixels(sample))
+    typical = reprojection_errors(sample, points).flatten(1).nanmedian(dim=1).values
+    known = typical.isfinite().nonzero()[:, 0]
+    wrong = typical[known] > limit
+    sound = int((~wrong).sum())
+    if 0 < sound < len(wrong) and bool(wrong[sound:].all()):
+        return int(known[sound])
+    return None
 
 
 def odd_camera(sample: Recording) -> Iterator[tuple[float, str]]:
@@ -346,8 +382,11 @@ def _with(
 
 def sampled(recording: Recording) -> Recording:
     """Return some frames, spread over the recording."""
-    step = max(1, recording.frame_count // MOST_FRAMES)
-    return recording.without_truth().frames(slice(0, None, step))
+    return recording.without_truth().frames(slice(0, None, _step(recording)))
+
+
+def _step(recording: Recording) -> int:
+    return max(1, recording.frame_count // MOST_FRAMES)
 
 
 def ideal_pixels(recording: Recording) -> Float[Tensor, "frames views joints 2"]:

@@ -1,5 +1,6 @@
 """Laws of cameras that disagree: what was done to a recording is found by trying."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -237,3 +238,20 @@ def test_poses_of_opengl_and_positions_in_place_of_translations_are_found(*, beh
     poses, cause = (flip @ pose, "OpenGL") if behind else (placed, "positions of the cameras")
     cameras = replace(recording.cameras, camera_from_world=poses)
     assert cause in found(replace(recording, cameras=cameras)).cause
+
+
+@pytest.mark.parametrize("first", [60, 120])
+def test_a_camera_that_is_wrong_from_a_frame_on_is_named_with_it(first: int) -> None:
+    recording = filmed(3)
+    pixels = recording.keypoints.clone()
+    pixels[first:, 1] *= 0.8
+    sentence = found(replace(recording, keypoints=pixels)).sentence("walk")
+    (frame,) = re.findall(r"cam_2 looks wrong from frame (\d+) on", sentence)
+    assert 0 <= int(frame) - first < 6
+
+
+def test_a_copied_file_is_named() -> None:
+    pixels = filmed(3).keypoints.clone()
+    pixels[:, 1] = pixels[:, 0]
+    cause = found(replace(filmed(3), keypoints=pixels)).cause
+    assert cause == "the detections of cam_1 and cam_2 are equal: one file is a copy"

@@ -75,7 +75,7 @@ from selfsup_lifting.training.run_folder import planned_run
 from selfsup_lifting.training.splits import Split, hold_out
 from selfsup_lifting.training.step import TrainingStep
 from selfsup_lifting.training.stopping import Stopped
-from selfsup_lifting.web_page.export import export_web
+from selfsup_lifting.web_page.export import PAGE, export_web
 
 
 @singledispatch
@@ -267,9 +267,10 @@ def export(options: ExportOptions) -> None:
     for name, (path, write) in wanted.items():
         difference = write(lifter, path)
         report[name] = {"path": str(path), "largest_difference_m": difference}
+        written = path / PAGE if name == "web" else path
         messages.print(
-            f"wrote {path}; it differs from PyTorch by at most {1e6 * difference:.1f} micrometers "
-            "on 1,000 drawn poses"
+            f"wrote {written}; it differs from PyTorch by at most {1e6 * difference:.1f} "
+            "micrometers on 1,000 drawn poses"
         )
     if options.json:
         print_json(report)

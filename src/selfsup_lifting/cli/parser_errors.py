@@ -56,6 +56,9 @@ def _sentence(box: str, arguments: Sequence[str]) -> str:
         return f"{said}; did you mean {' or '.join(dict.fromkeys(close))}?"
     unknown = said.removeprefix(UNKNOWN).split(", ")
     if all(Path(one).exists() for one in unknown):
+        *_, option, _value = ["", "", *arguments[: [*arguments].index(unknown[0])]]
+        if option.startswith("--"):
+            return f"{option} takes one path, got also {', '.join(unknown)}"
         return (
             f"one path is expected here, got also {', '.join(unknown)}; several files of one "
             "recording are read by the folder that holds them"

@@ -85,6 +85,11 @@ TABLE = (
         "or choose robust or refined",
     ),
     Unused(
+        PredictOptions, ("view",), lambda one: one.read.filmed_by is not None,
+        "chooses one of several cameras, and `filmed_by` {0.read.filmed_by} names the camera of a "
+        "single track: give one of the two",
+    ),
+    Unused(
         CalibrateOptions, ("format",), lambda one: not one.out,
         "is the format of the files in `out`, which names none",
     ),

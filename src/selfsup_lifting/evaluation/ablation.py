@@ -15,7 +15,7 @@ from tomllib import TOMLDecodeError, loads
 from typing import Any
 
 from selfsup_lifting.agreement import require_agreement
-from selfsup_lifting.config import Config, LossSettings
+from selfsup_lifting.config import Config, Labels, LossSettings
 from selfsup_lifting.config_fields import require_bounds
 from selfsup_lifting.config_toml import (
     as_plain,
@@ -171,7 +171,8 @@ def ablate(
         runs.append((config, folder / name / f"seed-{config.seed}"))
     for config, run in runs:
         _require_same_settings(config, run)
-        _saved_outcome(run)
+        if _saved_outcome(run) is None:
+            _require_truth(config)
     found: dict[int, Outcome] = {}
     for place, outcome in _outcomes(runs, jobs, show):
         found[place] = outcome
@@ -267,6 +268,15 @@ def _means(tables: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Average each loss's share over the tables, seeds or epochs, that have the loss."""
     names = dict.fromkeys(name for table in tables for name in table)
     return {name: mean(table[name] for table in tables if name in table) for name in names}
+
+
+def _require_truth(config: Config) -> None:
+    """Refuse labels that the data do not have, before the first training."""
+    if config.losses.labels is not Labels.TRUTH:
+        return
+    lacking = [one.name for one in _recordings(config.data, config.read) if one.truth is None]
+    if lacking:
+        raise ValueError(f"`losses.labels` truth needs ground truth, {listed(lacking)} has none")
 
 
 def _require_same_settings(config: Config, run: Path) -> None:

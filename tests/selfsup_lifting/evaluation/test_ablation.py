@@ -17,7 +17,7 @@ from selfsup_lifting.cli.tables import ablation_cells
 from selfsup_lifting.config import Config, LifterSettings, LossSettings
 from selfsup_lifting.evaluation.ablation import _naming, ablate, interval, loss_steps, varied
 from selfsup_lifting.recipes import RECIPES
-from selfsup_lifting.recording import save_recording
+from selfsup_lifting.recording import load_recording, save_recording
 from tests.selfsup_lifting.strategies import Scene
 
 TINY = Config(
@@ -169,6 +169,21 @@ def test_other_settings_need_another_folder(tiny: Config, tmp_path: Path) -> Non
     ablate(varied(tiny, "cameras=2"), 1, tmp_path / "runs")
     with pytest.raises(ValueError, match=r"other settings \(epochs: \d+ there, 3 now\)"):
         ablate(varied(replace(tiny, epochs=3), "cameras=2"), 1, tmp_path / "runs")
+
+
+@pytest.mark.rejects
+def test_labels_that_the_data_lack_are_refused_before_the_first_training(
+    tiny: Config, tmp_path: Path
+) -> None:
+    path = tmp_path / "recording.npz"
+    blind = load_recording(path).without_truth()
+    save_recording(tmp_path / "blind.npz", blind)
+    variants = varied(
+        replace(tiny, data=(str(tmp_path / "blind.npz"),)), "losses.labels=triangulated,truth"
+    )
+    with pytest.raises(ValueError, match=r"`losses.labels` truth needs ground truth, .* has none"):
+        ablate(variants, 1, tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.rejects
