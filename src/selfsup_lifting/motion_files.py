@@ -35,8 +35,6 @@ TRC_AXES = "(X/Y/Z)"
 WORLD = "world"
 # Coordinates from here on are damaged [m].
 FARTHEST = 1e9
-# Two rates of a file that differ by less are one [share].
-SAME_RATE = 1e-3
 # Frame rates of motion capture [1/s].
 USUAL_RATES = (1.0, 10_000.0)
 
@@ -194,11 +192,6 @@ def _load_c3d(path: Path) -> SavedTracks:
         raise Place(path, "POINT:Y_SCREEN").expected("an axis such as +Z", screen)
     names, notes = _labels(path, group, points.shape[1])
     fps = float(file["header"]["points"]["frame_rate"])
-    rate = float(group["RATE"]["value"][0]) if len(group["RATE"]["value"]) else fps
-    if abs(rate - fps) > SAME_RATE * fps:
-        notes += (
-            f"{path}: POINT:RATE is {rate:g}, and the rate in its header, {fps:g} per s, is taken",
-        )
     found = _of_markers(path, points.flatten(1).tolist(), names, meters, fps, up)
     return replace(found, notes=(*notes, *found.notes))
 

@@ -366,3 +366,14 @@ def test_points_of_a_c3d_file_have_their_labels_from_all_lists(tmp_path: Path) -
         found = load_motion(path)
         assert len(found.skeleton.joints) == 17
         assert [note.count("2 of 17 points have no label") for note in found.notes] == [1] * said
+
+
+@pytest.mark.rejects
+def test_an_axis_up_that_is_none_is_refused(tmp_path: Path) -> None:
+    ezc3d = pytest.importorskip("ezc3d")
+    path = saved(tmp_path / "walk.c3d")
+    file = ezc3d.c3d(str(path))
+    file["parameters"]["POINT"]["Y_SCREEN"]["value"] = ["up"]
+    file.write(str(path))
+    with pytest.raises(ReadError, match=r"POINT:Y_SCREEN.*expected an axis such as"):
+        load_motion(path)
