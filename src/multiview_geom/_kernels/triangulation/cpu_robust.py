@@ -55,9 +55,10 @@ WIDENINGS = (2.0, 1.4, 1.0, 1.0)
 
 # Rows of each view in the array of rays: direction and weight.
 RAY_ROWS = 4
-# Rows of the array of pairs: ray, weight and center of the partner, candidate, its score, the best
-# score, the best candidate.
-CENTER, CANDIDATE, SCORE, BEST, PAIR_ROWS = 4, 7, 10, 11, 15
+# Rows of the array of pairs: ray, weight and center of the partner, candidate, its score.
+CENTER, CANDIDATE, SCORE, PAIR_ROWS = 4, 7, 10, 11
+# Rows of the best candidate so far: its coordinates and its score.
+BEST_SCORE, BEST_ROWS = 3, 4
 
 
 def select_inliers(
@@ -73,6 +74,7 @@ def select_inliers(
     rig, image, trust, rows = metric_workspace(views)
     rays, pairs = np.empty(RAY_ROWS * views * LANES), np.empty(PAIR_ROWS * LANES)
     kept = np.empty(views * LANES)
+    best, better = np.empty(BEST_ROWS * LANES), np.empty(BEST_ROWS * LANES)
     widths, partners = np.empty((views // 2, LANES)), np.empty((per_view, LANES), np.int64)
     for start in range(begin, last, chunk):
         prepare_metric_rig(rigs, start // points, rig)
@@ -82,16 +84,16 @@ def select_inliers(
             load(image, rows, sightings, rig.centers, first, n)
             start_at_origin(image, trust, rows, rig, given, n)
             find_rays(image, trust, rays, rig, n)
-            pairs[BEST * LANES : (BEST + 1) * LANES] = inf
-            pairs[(BEST + 1) * LANES :] = nan
+            best[: BEST_SCORE * LANES], best[BEST_SCORE * LANES :] = nan, inf
             for v in range(views):
                 choose_partners(rays, v, widths, partners, n)
                 for slot in range(per_view):
                     load_partner(rays, rig, partners[slot], pairs, n)
                     find_candidates(rays, rig, v, pairs, n)
                     score_candidates(image, trust, rig.views, pairs, threshold * threshold, n)
-                    keep_best(pairs, n)
-            copy_rows(pairs, BEST + 1, BEST + 4, rows, START)
+                    choose_better(pairs, best, better, n)
+                    best, better = better, best
+            copy_rows(best, 0, BEST_SCORE, rows, START)
             for widening in WIDENINGS:
                 agree(image, trust, kept, rows, rig.views, widening * threshold, n)
                 reweighted_step(image, kept, rows, rig.views, True, n)  # noqa: FBT003
@@ -177,16 +179,15 @@ def score_candidates(
             pairs[SCORE * LANES + i] += trust[v * LANES + i] * truncated
 
 
-def keep_best(pairs: Array, n: int) -> None:
-    """Keep the candidates whose score is below the best so far."""
+def choose_better(pairs: Array, best: Array, better: Array, n: int) -> None:
+    """Copy the best candidates so far, or the new ones whose score is below theirs."""
     for i in range(n):
-        better = pairs[SCORE * LANES + i] < pairs[BEST * LANES + i]
+        score, lowest = pairs[SCORE * LANES + i], best[BEST_SCORE * LANES + i]
+        lower = score < lowest
         x, y, z = vector_at(pairs, CANDIDATE, i)
-        a, b, c = vector_at(pairs, BEST + 1, i)
-        score, best = pairs[SCORE * LANES + i], pairs[BEST * LANES + i]
-        chosen = where(better, x, a), where(better, y, b), where(better, z, c)
-        pairs[BEST * LANES + i] = where(better, score, best)
-        put_vector(pairs, BEST + 1, i, chosen)
+        a, b, c = vector_at(best, 0, i)
+        put_vector(better, 0, i, (where(lower, x, a), where(lower, y, b), where(lower, z, c)))
+        better[BEST_SCORE * LANES + i] = where(lower, score, lowest)
 
 
 def agree(
