@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 from itertools import zip_longest
-from numbers import Real
+from numbers import Integral, Real
 from types import UnionType
 
 import torch
@@ -107,9 +107,9 @@ def _require_same(name: str, what: str, found: object, first: str, expected: obj
 def require_number(name: str, value: object, kind: type[int] | type[float]) -> None:
     """Refuse a text and what else is no number, and a fraction where a whole number is meant.
 
-    A tensor of one number is taken for a number, and a symbolic number of `torch.export` too.
+    Numbers of NumPy and symbolic numbers of `torch.export` are numbers, and so is a tensor of one.
     """
-    if isinstance(value, (int, SymInt) if kind is int else (int, float, SymInt, SymFloat, Real)):
+    if isinstance(value, (Integral, SymInt) if kind is int else (Real, SymInt, SymFloat)):
         return
     if kind is float and isinstance(value, Tensor) and value.dim() == 0 and not value.is_complex():
         return

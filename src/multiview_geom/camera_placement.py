@@ -1,6 +1,7 @@
 """Place cameras: aimed at a point, or on a circle around the scene."""
 
 from math import tau
+from numbers import Integral
 
 import torch
 from jaxtyping import Float
@@ -103,7 +104,7 @@ def ring_of_cameras(  # noqa: PLR0913 - all but the first three are options
     require_positive("focal_length", focal_length)
     for name, value in (("height", height), ("target_height", target_height)):
         require_number(name, value, float)
-    require_items("image_size", image_size, int, "width and height")
+    require_items("image_size", image_size, Integral, "width and height")
     if len(image_size) != 2:  # noqa: PLR2004 - width and height
         raise ValueError(f"`image_size` must be width and height, got {image_size}")
     angles = torch.arange(views, dtype=torch.float64) * (tau / views)

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from functools import partial
 from inspect import signature
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
+from torch.testing import assert_close
 
 import multiview_geom as mg
 from tests.multiview_geom.strategies import UP, Cloud, Ring, Sightings, sightings
@@ -568,6 +570,15 @@ def test_a_setting_of_the_wrong_kind_is_named(name: str) -> None:
     for value in wrong:
         with pytest.raises(ValueError, match=f"`{name}` "):
             function(**{name: value})
+
+
+def test_settings_may_be_numbers_of_numpy() -> None:
+    sixth, two = np.float32(1 / 6), np.int64(2)
+    assert_close(
+        mg.triangulate_iterative(RIG, SEEN, steps=two), mg.triangulate_iterative(RIG, SEEN, steps=2)
+    )
+    assert mg.triangulate_robust(RIG, SEEN, threshold=sixth, max_pairs=two).inliers.all()
+    assert mg.ring_of_cameras(two, sixth, sixth, image_size=(two, two)).views == two
 
 
 @every_case

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from numbers import Integral
 from typing import NamedTuple
 
 import torch
@@ -137,7 +138,7 @@ def free_parameters(
             "change only points, use `refine_points`"
         )
     if coefficients is not None:
-        require_items("coefficients", coefficients, int, "whole numbers")
+        require_items("coefficients", coefficients, Integral, "whole numbers")
     if CameraParameter.DISTORTION not in kinds:
         return FreeParameters(kinds, ())
     if cameras.distortion is None:
