@@ -572,6 +572,7 @@ def test_a_setting_of_the_wrong_kind_is_named(name: str) -> None:
             function(**{name: value})
 
 
+@pytest.mark.rejects  # by the annotations, which say int and float
 def test_settings_may_be_numbers_of_numpy() -> None:
     sixth, two = np.float32(1 / 6), np.int64(2)
     assert_close(
