@@ -189,6 +189,7 @@ def test_a_cause_is_found_in_errors_that_are_usual(cause: str) -> None:
     assert agreement.remaining_px < agreement.median_px
 
 
+@pytest.mark.slow
 def test_a_disagreement_without_a_single_cause_is_said_too() -> None:
     wrong = delayed(resized(filmed(4), 0.8, 0), 100, 2)
     agreement = found(mirrored(wrong, 0, 1))

@@ -197,6 +197,7 @@ def test_a_guessed_unit_is_doubted_and_can_be_named(
     assert error_of(folder, "--unit", unit) <= DIGITS_OF_A_CSV
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "px", "cause"),
     [

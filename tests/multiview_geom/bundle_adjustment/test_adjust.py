@@ -74,6 +74,7 @@ def test_scipy_finds_the_same_minimum(free: set[CameraParameter], loss: Loss) ->
     assert deviation(found.cameras, cameras) < 1e-4
 
 
+@pytest.mark.slow
 def test_the_covariance_is_that_of_many_draws() -> None:
     truth = ring_of_cameras(4, 4.0, 1.0, dtype=torch.float64)
     points = cloud(40, 4)

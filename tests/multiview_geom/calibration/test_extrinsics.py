@@ -80,6 +80,7 @@ def test_the_world_is_the_first_camera_and_the_rig_has_size_one() -> None:
     assert_close(apart.square().sum(dim=-1).mean(), torch.tensor(1.0).double(), atol=EXACT)
 
 
+@pytest.mark.slow
 def test_frames_views_and_weights_mean_what_they_mean_elsewhere() -> None:
     truth = ring_of_cameras(4, 4.0, 1.0, dtype=torch.float64)
     pixels = truth.project(cloud(60, 6)).pixels

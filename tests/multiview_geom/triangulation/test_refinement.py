@@ -274,6 +274,7 @@ def scipy_optimum(scene: Sightings, index: int) -> Tensor:
     return torch.from_numpy(found.x)
 
 
+@pytest.mark.slow
 def test_several_threads_refine_at_once() -> None:
     cameras, points, pixels = through_lenses(SCENE)
     expected = refine_points(cameras, points, pixels + 1.0).points

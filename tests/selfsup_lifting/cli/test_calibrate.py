@@ -21,6 +21,7 @@ from tests.selfsup_lifting.strategies import Scene
 QUICK = ["calibrate", "synthetic", "--fps", "5"]
 
 
+@pytest.mark.slow
 def test_it_writes_cameras_that_other_commands_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -78,6 +79,7 @@ def test_a_training_needs_a_length_and_a_picture_is_a_png(
     assert said.endswith("`picture` must be a .png file, got rig.jpg")
 
 
+@pytest.mark.slow
 def test_a_training_calibrates_its_cameras_and_keeps_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -44,6 +44,7 @@ def test_a_closed_network_is_noticed(attempts: list[str]) -> None:
     assert attempts == ["socket.connect"]
 
 
+@pytest.mark.slow
 def test_every_command_works_without_network(tmp_path: Path, attempts: list[str]) -> None:
     data, run = str(tmp_path / "data.npz"), str(tmp_path / "run")
     save_recording(tmp_path / "data.npz", Scene(views=3, frames=20).recording())

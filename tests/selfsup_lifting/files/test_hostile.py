@@ -198,6 +198,7 @@ def test_a_key_of_many_parts_is_refused(tmp_path: Path) -> None:
     refused(folder, "a key has more than 32 parts")
 
 
+@pytest.mark.slow
 def test_more_cameras_than_any_rig_has_are_refused(tmp_path: Path) -> None:
     folder = session(tmp_path, "sleap")
     camera = (

@@ -18,6 +18,7 @@ from tests.selfsup_lifting.strategies import Scene
 SMALL = ["--lifter.width", "16", "--lifter.blocks", "1", "--frames-per-batch", "8"]
 
 
+@pytest.mark.slow
 def test_a_run_names_no_folder_and_no_computer_and_still_finds_its_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

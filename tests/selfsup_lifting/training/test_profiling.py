@@ -16,6 +16,7 @@ from selfsup_lifting.training.profiling import STEP_PARTS, STEPS, TRACE_FILE, Pa
 from tests.selfsup_lifting.strategies import Scene
 
 
+@pytest.mark.slow
 def test_a_profile_names_every_part_and_changes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
