@@ -228,7 +228,7 @@ def _expected_errors(
     sigma: float,
 ) -> Float[Tensor, "frames joints"]:
     """Return the root-mean-square distance that noise of the detections causes [m]."""
-    if isnan(sigma):  # nothing was seen by two cameras
+    if isnan(sigma):  # the detections are too few to know their noise
         return torch.full(points.shape[:2], torch.nan)
 
     def parts() -> Iterator[tuple[Tensor]]:

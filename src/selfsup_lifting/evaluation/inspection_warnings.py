@@ -168,10 +168,9 @@ def warnings_about_truth(recording: Recording) -> Iterator[str]:
     Yields:
         A sentence with the likely causes; nothing without a truth, or if it is near.
     """
-    if recording.truth is None:
-        return
     some = _some_frames(recording)
-    assert some.truth is not None
+    if some.truth is None:
+        return
     pixels = some.cameras.project(some.truth.to(some.cameras.intrinsics.dtype)).pixels
     known = some.keypoints.isfinite().all(dim=-1) & some.truth.isfinite().all(dim=-1)[:, None]
     misfits = (pixels - some.keypoints).norm(dim=-1).nan_to_num(torch.inf)[known]
