@@ -75,6 +75,8 @@ CAMERA_FORMATS: tuple[CameraFormat, ...] = (
     toml.FORMAT,
 )
 """All formats. The first that recognizes a file reads it: any JSON, YAML and TOML come late."""
+COMPARED = ("intrinsics", "camera_from_world")
+"""What two files of the same rig have in common, whatever their format."""
 METERS_PER_UNIT = {"mm": 0.001, "cm": 0.01, "m": 1.0}
 
 
@@ -189,7 +191,10 @@ def read_camera_file(
     records = chosen.read(source)
     if len(records) > MOST_CAMERAS:
         raise source.place.expected(f"at most {MOST_CAMERAS} cameras", f"{len(records)}")
-    return CameraFile(rig_from_records(source.place, records), chosen)
+    file = CameraFile(rig_from_records(source.place, records), chosen)
+    if format is None and source.is_folder:
+        _require_one_rig(source, file)
+    return file
 
 
 def save_cameras(
@@ -280,6 +285,26 @@ def format_of_suffix(path: Path) -> CameraFormat | None:
     """Return the format that is written to files with the suffix of this one; None if none is."""
     suffix = path.suffix.lower()
     return next((format for format in CAMERA_FORMATS if suffix in format.suffixes), None)
+
+
+def _require_one_rig(source: CameraSource, file: CameraFile) -> None:
+    """Refuse a folder that also has files of another format, which say something else."""
+    others = [one for one in CAMERA_FORMATS if one.files and one is not file.format]
+    for other in (one for one in others if one.recognizes(source)):
+        if not _is_same(file.cameras, rig_from_records(source.place, other.read(source))):
+            raise source.place.expected(
+                "one calibration, or the name of the file that is meant",
+                f"{file.format.title} and {other.title} that differ",
+            )
+
+
+def _is_same(one: Cameras, other: Cameras) -> bool:
+    """Return whether two rigs have the same names, intrinsics and poses, in any order."""
+    if sorted(one.names) != sorted(other.names):
+        return False
+    ordered = other.select(one.names)
+    pairs = ((getattr(rig, name) for rig in (one, ordered)) for name in COMPARED)
+    return all(torch.allclose(mine, theirs, rtol=1e-6, atol=1e-6) for mine, theirs in pairs)
 
 
 def _named(format: str | CameraFormat) -> CameraFormat:

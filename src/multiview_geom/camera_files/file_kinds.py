@@ -14,6 +14,7 @@ SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x1a\x45\xdf\xa3", "a video (Matroska or WebM)"),
     (0, b"%PDF", "a PDF document"),
     (0, b"MATLAB 5.0 MAT-file", "a MATLAB file"),
+    (0, b"MATLAB 7.3 MAT-file", "a MATLAB file of version 7.3: `save` it with '-v7'"),
     (0, b"\x89HDF", "an HDF5 file"),
     (0, b"\x1f\x8b", "a gzip archive"),
     (0, b"\x93NUMPY", "a NumPy array (.npy)"),

@@ -28,14 +28,16 @@ TAGS = {
 DEEPEST = 8
 """Deepest nesting that is read; a matrix in a map has three levels."""
 NUMBERS_PER_LINE = 9
+SECOND_DOCUMENT = "but found another document"
+"""What the parser says of a file with several."""
 
 
 def parse_yaml(path: Path, text: str) -> Tree:
     """Read the top-level map of a YAML file."""
     import yaml
 
-    # OpenCV's first line, `%YAML:1.0`, is no YAML directive.
-    text = re.sub(r"\A%YAML[^\n]*", "", text)
+    # OpenCV's first line, `%YAML:1.0`, is no YAML directive; ROS ends each message with `---`.
+    text = re.sub(r"\A%YAML[^\n]*|\n---\s*\Z", "", text)
     try:
         root = yaml.compose(text, Loader=yaml.BaseLoader)
     except RecursionError:
@@ -44,6 +46,8 @@ def parse_yaml(path: Path, text: str) -> Tree:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}" if mark else ""
         reason = str(getattr(error, "problem", None) or error)
+        if reason == SECOND_DOCUMENT:
+            raise FilePlace(path, where).expected("one document", "a second one") from None
         raise FilePlace(path, where).expected("a calibration in YAML", reason) from None
     return table(FilePlace(path), {} if root is None else _value(path, root, DEEPEST, set()))
 

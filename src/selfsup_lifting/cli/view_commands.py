@@ -32,6 +32,7 @@ from selfsup_lifting.evaluation.inspection import (
     inspect_results,
 )
 from selfsup_lifting.files import read_results
+from selfsup_lifting.files.other_kinds import named_with_format
 from selfsup_lifting.files.sessions.layout import unrecognized_tracks
 from selfsup_lifting.files.sessions.project import calibrations_in
 from selfsup_lifting.read_errors import ReadError, UnrecognizedError
@@ -113,5 +114,5 @@ def _inspected(
             raise ReadError(told) from None
         unit = read.unit or file.unit
         in_meters = file.cameras.scaled(meters_per_unit(unit or "m"))
-        unread_files = [other for other in others if other not in files]
+        unread_files = named_with_format(others, place)
         return replace(inspect_calibration(file, unread_files), unit=unit), [], in_meters

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
@@ -17,7 +16,6 @@ from selfsup_lifting.evaluation.detection_counts import (
 )
 from selfsup_lifting.evaluation.inspection_warnings import subject_diagonal, warnings_of
 from selfsup_lifting.files import read_results
-from selfsup_lifting.files.other_kinds import named_with_format
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.reader import ReadResult, merged_notes
 from selfsup_lifting.recording import Recording, calibrations_of
@@ -150,19 +148,19 @@ class RigInspection:
     warnings: tuple[str, ...]
 
 
-def inspect_calibration(file: CameraFile, unread: Sequence[Path] = ()) -> RigInspection:
+def inspect_calibration(file: CameraFile, unread: str = "") -> RigInspection:
     """Inspect the content of a calibration file.
 
     Args:
         file: The file.
-        unread: Files beside it that look like detections, in no known format.
+        unread: What the files beside it are that look like detections; empty if there are none.
 
     Returns:
         What it holds, and what looks wrong.
     """
     issues = [issue.message for issue in check_cameras(file.cameras)]
     if unread:
-        issues.append(f"not read: {named_with_format(unread)}")
+        issues.append(f"not read: {unread}")
     summary = summarize_cameras(file.cameras)
     return RigInspection(file.format.title, file.unit, summary, tuple(issues))
 

@@ -26,6 +26,7 @@ BY_SUFFIX = {
     ".gltf": "a model in glTF, which is written and not read",
     ".vrm": "a model in glTF, which is written and not read",
     ".slp": "a project of SLEAP: export its analysis as HDF5",
+    ".nwb": "tracks in NWB: those of SLEAP's analysis as HDF5 and DeepLabCut's .h5 are read",
     ".fbx": "a scene in FBX: convert its motion to BVH",
     ".asf": "motion capture in ASF/AMC: convert it to BVH",
     ".amc": "motion capture in ASF/AMC: convert it to BVH",
@@ -69,12 +70,11 @@ def format_of(path: Path) -> str:
     return f"{UNKNOWN} ({kind})" if kind else UNKNOWN
 
 
-def named_with_format(paths: Sequence[Path]) -> str:
-    """Return the names of files in no known format, those of a kind together."""
+def named_with_format(paths: Sequence[Path], home: Path) -> str:
+    """Return the names of files in no known format below a folder, those of a kind together."""
     kinds: dict[str, list[str]] = {}
     for path in paths:
-        name = f"{path.parent.name}/{path.name}" if path.is_dir() else path.name
-        kinds.setdefault(format_of(path), []).append(name)
+        kinds.setdefault(format_of(path), []).append(str(path.relative_to(home)))
     return "; ".join(f"{listed(names)}: {kind}" for kind, names in kinds.items())
 
 
@@ -97,6 +97,8 @@ def _kind_of_text(path: Path) -> str:
     start = beginning(path, ".json")
     if '"annotations"' in start or ('"images"' in start and '"file_name"' in start):
         return "annotations of COCO; a list of results is read"
+    if '"bboxes"' in start and '"labels"' in start:
+        return "boxes of MMDetection, not joints: MMPose's `Inferencer` writes these"
     if '"bodyparts"' in start:
         return "poses of DeepLabCut's SuperAnimal as JSON: its .h5 and .csv are read"
     if PRINTED.match(beginning(path, ".txt")):

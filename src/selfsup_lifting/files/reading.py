@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from hashlib import sha256
 from os import PathLike
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from selfsup_lifting.files.other_kinds import (
 )
 from selfsup_lifting.files.sessions import capture, detections
 from selfsup_lifting.files.sessions.layout import unrecognized_tracks
+from selfsup_lifting.files.sessions.project import calibrations_in
 from selfsup_lifting.gap_filling import fill_gaps
 from selfsup_lifting.read_errors import Place, ReadError, UnrecognizedError, listed
 from selfsup_lifting.read_settings import ReadSettings
@@ -92,7 +94,9 @@ def read_recordings(
         require_kind("sources", source, str | PathLike)
         paths.append(str(source))  # as it is given: a blank one would become the working folder
     _require_once(paths)
-    results = [result for source in paths or ["synthetic"] for result in _read(source, settings)]
+    results = with_notes_on_repeats(
+        [result for source in paths or ["synthetic"] for result in _read(source, settings)]
+    )
     for note in merged_notes([(result.recording.name, result.notes) for result in results]):
         _log.warning("%s", note)
     _require_use(results, settings, usual)
@@ -123,9 +127,26 @@ def read_results(source: str, settings: ReadSettings) -> list[ReadResult]:
         ReadError: If something cannot be read.
         ValueError: If a simulated rig or its errors are described, but nothing is simulated.
     """
-    results = _read(source, settings)
+    results = with_notes_on_repeats(_read(source, settings))
     _require_use(results, settings, USUAL)
     return results
+
+
+def with_notes_on_repeats(results: Sequence[ReadResult]) -> list[ReadResult]:
+    """Add a note to each recording that has the same detections as one before it."""
+    firsts: dict[bytes, str] = {}
+    noted = []
+    for result in results:
+        name, part = result.recording.name, next(result.recording.parts())
+        same = part.keypoints.contiguous().numpy().tobytes()
+        first = firsts.setdefault(sha256(same).digest(), name)
+        told = (
+            f"{name}: has the same detections as {first}, which count twice; likely cause: a copy, "
+            "or a file of all cameras beside one of each"
+        )
+        is_copy = first != name and bool(part.keypoints.isfinite().any())
+        noted.append(replace(result, notes=(*result.notes, *[told][: int(is_copy)])))
+    return noted
 
 
 def _require_use(
@@ -168,7 +189,18 @@ def _read(source: str, settings: ReadSettings) -> list[ReadResult]:
             raise Place(path).error(f"the recording {result.recording.name!r} has no frames")
     if settings.take is not None:
         results = _named(results, settings.take, source)
+    if len(results) > 1 and all(result.recording.frame_count == 1 for result in results):
+        results = [_with_note_on_one_frame(result) for result in results]
     return [_prepared(result, settings, reader.name) for result in results]
+
+
+def _with_note_on_one_frame(result: ReadResult) -> ReadResult:
+    """Add the note on one of several recordings, none of which has a second frame."""
+    told = (
+        f"{result.recording.name}: has a single frame; if the files are the frames of one "
+        "recording, write one file with all frames for each camera"
+    )
+    return replace(result, notes=(*result.notes, told))
 
 
 def _named(results: Sequence[ReadResult], take: str, source: str) -> list[ReadResult]:
@@ -203,7 +235,7 @@ def _find_reader(source: str) -> tuple[Reader, Path]:
     raise UnrecognizedError(
         f"{path}: no reader recognizes it; if it has 2D detections, name their kind, such as "
         f"`detections:{path}` (one of {', '.join(READERS)})"
-        + ((path.is_dir() and _unrecognized_tracks(path)) or _about_rig(rig))
+        + ((path.is_dir() and _unrecognized_tracks(path)) or _about_rig(path, rig))
         + _videos(path)
     )
 
@@ -230,9 +262,12 @@ def _calibration_of(path: Path) -> CameraFile | ValueError | OSError:
         return error
 
 
-def _about_rig(rig: CameraFile | ValueError | OSError) -> str:
-    """Return the part of a message that says what a file without detections is."""
+def _about_rig(path: Path, rig: CameraFile | ValueError | OSError) -> str:
+    """Return the part of a message that says what a file or folder without detections is."""
     if isinstance(rig, Exception):
+        inside = [one.relative_to(path) for one in calibrations_in(path) if one != path]
+        if inside:
+            return f"; it holds a calibration, {listed(inside)}, and no detections"
         return f"; nor is it a valid calibration: {rig}"
     return f"; it is a calibration ({rig.format.title}) without detections"
 
@@ -240,7 +275,7 @@ def _about_rig(rig: CameraFile | ValueError | OSError) -> str:
 def _unrecognized_tracks(path: Path) -> str:
     """Return the part of a message that names files whose suffix suggests 2D tracks."""
     files = unrecognized_tracks(path)
-    return f"; {named_with_format(files)}" if files else ""
+    return f"; {named_with_format(files, path)}" if files else ""
 
 
 def _videos(path: Path) -> str:

@@ -327,6 +327,24 @@ def test_colmaps_views_stand_in_the_order_of_images(tmp_path: Path) -> None:
     assert coefficients(rig, 4)[2].tolist() == [-0.1, 0.0, 0.0, 0.0]
 
 
+@pytest.mark.rejects
+def test_a_folder_may_hold_one_rig_in_two_formats_but_not_two(tmp_path: Path) -> None:
+    save_cameras(tmp_path, ring_of_cameras(3, radius=4.0, height=1.0), format="colmap")
+    rig = load_cameras(tmp_path)
+    save_cameras(tmp_path, rig, format="easymocap")
+    assert_same(load_cameras(tmp_path), rig)
+    moved = replace(rig, camera_from_world=rig.camera_from_world + 1e-3)
+    save_cameras(tmp_path, moved, format="easymocap")
+    with pytest.raises(CameraFileError, match=r"got COLMAP text and EasyMocap .* that differ"):
+        load_cameras(tmp_path)
+    assert_same(load_cameras(tmp_path / "images.txt"), rig)
+
+
+def test_a_message_of_ros_may_end_with_its_mark(tmp_path: Path) -> None:
+    found = load_cameras(file_of(tmp_path, texts.ROS_CAMERA_INFO + "---\n"))
+    assert_same(found, load_cameras(file_of(tmp_path, texts.ROS_CAMERA_INFO)))
+
+
 def test_a_blank_line_between_colmaps_images_is_passed_over(tmp_path: Path) -> None:
     written(tmp_path, "colmap")
     rig, path = load_cameras(tmp_path), tmp_path / "images.txt"

@@ -138,6 +138,7 @@ def test_a_transposed_intrinsic_matrix_is_refused(text: str, tmp_path: Path) -> 
         (b"PK\x03\x04 tracks.npy" + bytes(300), r"a NumPy archive \(.npz\)"),
         (b"\x80\x04\x95", "a Python pickle"),
         (b"MATLAB 5.0 MAT-file", "a MATLAB file"),
+        (b"MATLAB 7.3 MAT-file, Platform", "a MATLAB file of version 7.3: `save` it with '-v7'"),
         ("frame,x,y\n0,1,2".encode("utf-16"), "a table with commas that begins with frame,x,y"),
         (b"frame,nose_x,nose_y\n0,1,2", "a table with commas that begins with frame,nose_x"),
         (b"frame;nose_x\n0;1", "a table with semicolons that begins with frame;nose_x"),

@@ -9,9 +9,11 @@ from torch.testing import assert_close
 
 from multiview_geom import Similarity, rotation_from_vector, save_cameras, transform_cameras
 from selfsup_lifting.files import ReadError, read_recordings, read_results
+from selfsup_lifting.files.reading import with_notes_on_repeats
 from selfsup_lifting.files.tracks.view_tracks import Scale, view_tracks
 from selfsup_lifting.gap_filling import fill_gaps
 from selfsup_lifting.read_settings import People, ReadSettings
+from selfsup_lifting.reader import ReadResult
 from selfsup_lifting.recording import Recording, save_recording
 from selfsup_lifting.simulation_settings import RigSettings
 from selfsup_lifting.skeleton.infer import Body
@@ -20,6 +22,7 @@ from tests.selfsup_lifting.files import layouts
 from tests.selfsup_lifting.simulation.test_motion_capture import actor
 from tests.selfsup_lifting.strategies import Scene
 
+FRAMES = Scene(views=2, frames=2, skeleton="blazepose33").recording()
 TAKE = Scene(views=2, frames=20, skeleton="coco17", missing=0.2).recording()
 
 
@@ -29,6 +32,40 @@ def test_a_recording_is_not_read_twice(tmp_path: Path) -> None:
     twice = [str(tmp_path / "take.npz"), str(tmp_path / "a" / ".." / "take.npz")]
     with pytest.raises(ReadError, match="is given twice, also as"):
         read_recordings(twice, ReadSettings())
+
+
+def test_the_same_detections_in_two_recordings_are_noted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    save_recording(tmp_path / "a.npz", replace(TAKE, name="a"))
+    save_recording(tmp_path / "b.npz", replace(TAKE, name="b"))
+    save_recording(tmp_path / "c.npz", replace(TAKE.frames(slice(1, None)), name="c"))
+    read_recordings([str(tmp_path / name) for name in ("a.npz", "b.npz", "c.npz")], ReadSettings())
+    assert [one for one in caplog.messages if "same detections" in one] == [
+        "b: has the same detections as a, which count twice; likely cause: a copy, or a file of "
+        "all cameras beside one of each"
+    ]
+
+
+def test_recordings_in_which_nobody_is_seen_are_not_the_same() -> None:
+    nobody = replace(TAKE, keypoints=torch.full_like(TAKE.keypoints, torch.nan))
+    results = [ReadResult(replace(nobody, name=name)) for name in ("a", "b")]
+    assert not any(one.notes for one in with_notes_on_repeats(results))
+
+
+def test_one_frame_in_each_of_several_recordings_is_noted(tmp_path: Path) -> None:
+    for frame in range(2):
+        for view in range(2):
+            path = layouts.mediapipe(tmp_path, FRAMES.frames(slice(frame, frame + 1)), view)
+            home = tmp_path / f"cam_{view + 1}"
+            home.mkdir(exist_ok=True)
+            path.rename(home / f"frame_{frame}.json")
+    layouts.save_calibration(tmp_path / "calibration.toml", FRAMES, ["cam_1", "cam_2"])
+    results = read_results(str(tmp_path), ReadSettings())
+    assert len(results) == 2
+    assert all(
+        "has a single frame; if the files are the frames" in one.notes[-1] for one in results
+    )
 
 
 @pytest.mark.rejects

@@ -217,7 +217,12 @@ OTHER_KINDS = {
     "g.json": ('{"images": [{"file_name": "a"}], "annotations": []}', "annotations of COCO"),
     "j.json": ('[{"bodyparts": [[[1, 2, 0.9]]]}]', "poses of DeepLabCut's SuperAnimal as JSON"),
     "k.txt": ("landmark {\n  x: 0.5\n", "landmarks of MediaPipe as Python prints them"),
+    "l.json": (
+        '{"labels": [0], "scores": [0.9], "bboxes": [[1, 2, 3, 4]]}',
+        "boxes of MMDetection",
+    ),
     "h.slp": ("", "a project of SLEAP"),
+    "m.nwb": ("", "tracks in NWB"),
     "i.trc": ("PathFileType", "3D points.*; `view` shows them"),
 }
 
@@ -232,6 +237,27 @@ def test_what_a_file_of_another_kind_is_is_said(tmp_path: Path, name: str) -> No
             read_recordings([source], ReadSettings())
         if name.endswith(".trc"):  # results may lie beside detections
             return
+
+
+@pytest.mark.rejects
+def test_what_lies_in_folders_below_is_named_once_for_each_suffix(tmp_path: Path) -> None:
+    for name in ("cam1/preds/0.json", "cam1/preds/1.json", "cam2/preds/0.json", "cam1/x/a.pkl"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(OTHER_KINDS["l.json"][0])
+    save_cameras(tmp_path / "calibration.json", TAKE.cameras, format="opencv-json")
+    save_cameras(tmp_path / "cam1" / "calibration.json", TAKE.cameras, format="opencv-json")
+    with pytest.raises(ReadError) as caught:
+        read_recordings([str(tmp_path)], ReadSettings())
+    assert "cam1/preds/0.json: in no known format (boxes" in str(caught.value)
+    assert "cam1/x/a.pkl: in no known format (a Python pickle" in str(caught.value)
+    assert "1.json" not in str(caught.value)
+
+
+@pytest.mark.rejects
+def test_a_folder_with_a_calibration_alone_is_told_so(tmp_path: Path) -> None:
+    save_cameras(tmp_path / "calibration.json", TAKE.cameras, format="opencv-json")
+    with pytest.raises(ReadError, match=r"it holds a calibration, calibration\.json, and no det"):
+        read_recordings([str(tmp_path)], ReadSettings())
 
 
 @pytest.mark.rejects

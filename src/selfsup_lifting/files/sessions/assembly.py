@@ -176,12 +176,17 @@ def with_note_on_skeleton(views: Sequence[ViewTracks], stated: str) -> list[View
 def _require_one_skeleton(views: Sequence[ViewTracks]) -> None:
     first, *others = views
     for view in others:
-        if view.skeleton.joints != first.skeleton.joints:
-            raise ReadError(
-                f"camera {view.camera} has the skeleton {view.skeleton.name!r}, "
-                f"camera {first.camera} {first.skeleton.name!r}; use one detector model for all "
-                "cameras, or name the skeleton with --detected-skeleton"
-            )
+        mine, theirs = view.skeleton.joints, first.skeleton.joints
+        if mine == theirs:
+            continue
+        parts = [("lacks", theirs, mine), ("has also", mine, theirs)]
+        told = [(has, [one for one in these if one not in those]) for has, these, those in parts]
+        differ = "".join(f"; it {has} {listed(names)}" for has, names in told if names)
+        raise ReadError(
+            f"camera {view.camera} has the skeleton {view.skeleton.name!r}, "
+            f"camera {first.camera} {first.skeleton.name!r}{differ}; use one detector model for "
+            "all cameras, or name the skeleton with --detected-skeleton"
+        )
 
 
 def _in_pixels(view: ViewTracks, cameras: Cameras, at: int) -> ViewTracks:

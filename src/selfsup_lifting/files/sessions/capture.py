@@ -23,12 +23,21 @@ from selfsup_lifting.files.sessions.layout import (
     sources_of,
     unrecognized_tracks,
 )
-from selfsup_lifting.files.sessions.project import CONFIGS, Project, find_rig
+from selfsup_lifting.files.sessions.project import (
+    CONFIGS,
+    SUFFIXES,
+    Project,
+    find_rig,
+    is_calibration,
+)
 from selfsup_lifting.files.tracks.view_tracks import ViewTracks
-from selfsup_lifting.parse.folders import folders_in
+from selfsup_lifting.parse.folders import entries, folders_in
 from selfsup_lifting.read_errors import Place, ReadError, listed
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.reader import Reader, ReadResult
+
+# So many files of a folder without a calibration are tried as one.
+MOST_TRIED = 20
 
 
 def _recognizes(path: Path) -> bool:
@@ -73,10 +82,7 @@ class _Session:
         project = Project.of(folder)
         rig = find_rig(settings, project.folder)
         if rig is None:
-            raise Place(project.folder).error(
-                "expected a calibration (calibration/*.toml or calib*.toml), got none; "
-                "name one with --cameras"
-            )
+            raise _lacks_calibration(project.folder)
         name = project.folder.resolve().name
         return cls(folder, name, project, rig, declared_cameras(settings.map, rig.cameras.names))
 
@@ -273,6 +279,17 @@ class _Session:
                 )
             raise self._different_cameras(lacking, lost, twice)
         return found
+
+
+def _lacks_calibration(folder: Path) -> ReadError:
+    """Return the error of a session without a calibration; it names files that could be one."""
+    files = [one for one in entries(folder) if one.suffix.lower() in SUFFIXES and one.is_file()]
+    likely = [one for one in files[:MOST_TRIED] if find_format(one) is None and is_calibration(one)]
+    named = f" {listed(likely)}, whose name does not say that it is one" if likely else " one"
+    return Place(folder).error(
+        "expected a calibration (calibration/*.toml or calib*.toml), got none; name"
+        f"{named} with --cameras"
+    )
 
 
 def _notes_on_empty_trials(path: Path, read: Sequence[Path]) -> Iterator[str]:

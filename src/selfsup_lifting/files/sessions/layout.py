@@ -9,7 +9,12 @@ from selfsup_lifting.files.detectors import find_format
 from selfsup_lifting.files.detectors.ultralytics import only_video
 from selfsup_lifting.files.other_kinds import BY_SUFFIX, UNKNOWN, format_of
 from selfsup_lifting.files.sessions.camera_matching import match_camera, words_of
-from selfsup_lifting.files.sessions.project import DETECTIONS, find_rig
+from selfsup_lifting.files.sessions.project import (
+    DETECTIONS,
+    calibrations_in,
+    find_rig,
+    is_calibration,
+)
 from selfsup_lifting.parse.folders import entries, files_with, folders_in
 from selfsup_lifting.read_errors import ReadError, listed
 from selfsup_lifting.read_settings import ReadSettings
@@ -136,15 +141,35 @@ def preferred(sources: Sequence[Source]) -> tuple[list[Source], tuple[str, ...]]
 
 
 def unrecognized_tracks(folder: Path) -> list[Path]:
-    """List files and folders `labels` in no known format that seem to have 2D tracks."""
+    """List files and folders `labels` in no known format that seem to have 2D tracks.
+
+    If there are none in the folder and those inside, these are the first files of each suffix of
+    the folders below.
+    """
     files = [path for path in entries(folder) if path.suffix.lower() in TRACK_SUFFIXES]
-    unread = [path for path in files if path.is_file() and find_format(path) is None]
+    rigs = [one for one in calibrations_in(folder) if one != folder]
+    unread = [one for one in files if one.is_file() and one not in rigs and not find_format(one)]
     texts = files_with(folder, ".txt")[:MOST_TEXTS]
     unread += [path for path in texts if format_of(path) != UNKNOWN and find_format(path) is None]
     inside = [one for folder in folders_in(folder) for one in (folder, folder / LABELS)]
     labels = [one for one in inside if one.is_dir() and find_format(one) is None]
     named = [one for one in labels if one.name == LABELS or "OpenPose" in format_of(one)]
-    return unread + [one for one in named if format_of(one) != UNKNOWN]
+    found = unread + [one for one in named if format_of(one) != UNKNOWN]
+    return found or _first_of_each_suffix(folder)
+
+
+def _first_of_each_suffix(folder: Path) -> list[Path]:
+    """List the first file of each suffix of tracks below a folder, unless it is a calibration."""
+    found: dict[str, Path] = {}
+    places = folders_in(folder)
+    for _ in range(DEEPEST):
+        inside = [one for place in places for one in entries(place)]
+        for file in (one for one in inside if one.is_file()):
+            suffix = file.suffix.lower()
+            if suffix in TRACK_SUFFIXES - {*found} and not is_calibration(file):
+                found[suffix] = file
+        places = [one for one in inside if one.is_dir()]
+    return [*found.values()]
 
 
 def _plain_stem(source: Source) -> str:

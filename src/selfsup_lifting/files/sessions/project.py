@@ -36,7 +36,7 @@ CALIBRATION_FOLDERS = ("calibration", "calib", "*_calibration")
 # FreeMoCap's name begins with that of the recording.
 CALIBRATION_FILES = (
     "calib*", "camera*", "*_camera_calibration.toml", "intri.yml", "intrinsics.yml",
-    "transforms.json",
+    "transforms.json", "*camchain*.yaml", "*.mcal", "*.xcp", "*.qca.txt",
 )  # fmt: skip
 SUFFIXES = (
     ".toml", ".yaml", ".yml", ".json", ".xml", ".cal", ".h5", ".txt", ".mcal", ".xcp",
@@ -221,7 +221,7 @@ def calibrations_in(folder: Path) -> list[Path]:
     files.append([folder / name for name in CONFIGS if _holds_cameras(folder / name)])
     likely = next(filter(None, files), [])
     if len(likely) == 1:
-        return likely
+        return [folder if _is_rig(folder, likely[0].name) else likely[0]]
     # Detections may be named like a calibration: Camera0.json.
     return [one for one in likely if find_format(one) is None]
 
@@ -232,13 +232,28 @@ def _named_like(folder: Path, patterns: Sequence[str]) -> list[Path]:
     return [one for name in patterns for one in inside if fnmatchcase(one.name.lower(), name)]
 
 
-def _is_rig(folder: Path) -> bool:
-    """Return whether a folder is one calibration: a file per camera, or files of two kinds."""
+def _is_rig(folder: Path, file: str = "") -> bool:
+    """Return whether a folder is one calibration: a file per camera, or files of two kinds.
+
+    With the name of a file, it must be one of two kinds of files.
+    """
     source = CameraSource(folder)
+    formats = [one for one in CAMERA_FORMATS if one.files]
+    if file:
+        formats = [one for one in formats if file in one.files.split(" and ")]
     try:
-        return any(format.recognizes(source) for format in CAMERA_FORMATS if format.files)
+        return any(format.recognizes(source) for format in formats)
     except CameraFileError:
         return False  # a damaged file is reported where it is read
+
+
+def is_calibration(file: Path) -> bool:
+    """Return whether a file is a sound calibration of any format, whatever its name."""
+    try:
+        calibration_file(file)
+    except (ValueError, OSError):
+        return False
+    return True
 
 
 def _is_of_one_camera(file: Path) -> bool:

@@ -315,6 +315,15 @@ def test_keypoints_of_another_skeleton_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.rejects
+def test_a_camera_without_one_of_the_joints_is_told_which(tmp_path: Path) -> None:
+    project = written(tmp_path, "dlc_csv")
+    path = project / "cam2DLC_resnet50.csv"
+    path.write_text(path.read_text().replace("left_wrist", "paw"))
+    with pytest.raises(ReadError, match="it lacks left_wrist; it has also paw; use one detector"):
+        read_recordings([str(project)], ReadSettings())
+
+
+@pytest.mark.rejects
 def test_one_camera_with_another_skeleton_is_refused(tmp_path: Path) -> None:
     project = Session().write(tmp_path / "balance")
     for file in (project / "pose" / "cam02_json").iterdir():

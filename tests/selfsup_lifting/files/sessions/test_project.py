@@ -90,6 +90,29 @@ def test_the_nearest_calibration_is_found(tmp_path: Path) -> None:
     assert find_calibration(deep) == tmp_path / "a" / "calib_near.toml"
 
 
+@pytest.mark.parametrize("name", ["camchain-imucam-rig.yaml", "rig.mcal", "rig.xcp", "a.qca.txt"])
+def test_a_calibration_is_found_by_the_name_its_program_gives(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("")
+    assert find_calibration(tmp_path) == tmp_path / name
+
+
+@pytest.mark.rejects
+def test_a_calibration_whose_name_does_not_say_so_is_named(tmp_path: Path) -> None:
+    folder = layouts.write_session(tmp_path / "session", filmed(), layouts.plain_csv)
+    (folder / "calibration.toml").rename(folder / "rig.toml")
+    (folder / "other.toml").write_text("a = 1\n")
+    with pytest.raises(ReadError, match=r"name \S*/rig.toml, whose name does not say that"):
+        read_recordings([str(folder)], ReadSettings())
+
+
+@pytest.mark.rejects
+def test_two_models_of_colmap_that_differ_are_refused(tmp_path: Path) -> None:
+    save_cameras(tmp_path, filmed().cameras, format="colmap")
+    assert find_calibration(tmp_path) == tmp_path
+    (tmp_path / "cameras.bin").write_bytes(b"")
+    assert find_calibration(tmp_path) == tmp_path
+
+
 def test_a_calibration_in_capitals_is_found(tmp_path: Path) -> None:
     (tmp_path / "CALIBRATION.TOML").write_text("")
     assert find_calibration(tmp_path) == tmp_path / "CALIBRATION.TOML"
