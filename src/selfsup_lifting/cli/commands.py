@@ -2,11 +2,10 @@
 
 import math
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial, singledispatch
-from itertools import chain
 from pathlib import Path
 
 from selfsup_lifting.agreement import require_agreement
@@ -40,27 +39,24 @@ from selfsup_lifting.config import Config
 from selfsup_lifting.config_toml import load_config, setting_values
 from selfsup_lifting.evaluation.ablation import ablate as run_ablation
 from selfsup_lifting.evaluation.ablation import loss_steps, varied
+from selfsup_lifting.evaluation.checked_split import checked_split, notes_on_comparison
 from selfsup_lifting.evaluation.evaluate import (
     evaluate_lifter,
     pose_errors,
     summarize,
 )
 from selfsup_lifting.evaluation.held_out import held_out_scores
-from selfsup_lifting.evaluation.inspection_warnings import (
-    warnings_about_geometry,
-    warnings_about_truth,
-)
+from selfsup_lifting.evaluation.inspection_warnings import warnings_about_truth
 from selfsup_lifting.evaluation.published_tables import evaluate_for, split_for
 from selfsup_lifting.evaluation.table_files import require_table, save_tables
 from selfsup_lifting.onnx_export import export_onnx
 from selfsup_lifting.read_errors import listed
 from selfsup_lifting.reader import merged_notes
 from selfsup_lifting.recipes import PRESETS, RECIPES
-from selfsup_lifting.recording import Recording
 from selfsup_lifting.report.run_report import save_run_report
 from selfsup_lifting.run_files import has_commit, read_commit
 from selfsup_lifting.training.checkpoint import BEST_FILE, WEIGHTS_FILE, load_lifter
-from selfsup_lifting.training.dataset import Frames, common_skeleton
+from selfsup_lifting.training.dataset import Frames
 from selfsup_lifting.training.devices import training_device
 from selfsup_lifting.training.distributed import (
     is_first,
@@ -72,7 +68,7 @@ from selfsup_lifting.training.loop import train as train_lifter
 from selfsup_lifting.training.loop import untrained_lifter
 from selfsup_lifting.training.profiling import TRACE_FILE, profile_steps
 from selfsup_lifting.training.run_folder import planned_run
-from selfsup_lifting.training.splits import Split, hold_out
+from selfsup_lifting.training.splits import Split
 from selfsup_lifting.training.step import TrainingStep
 from selfsup_lifting.training.stopping import Stopped
 from selfsup_lifting.web_page.export import PAGE, export_web
@@ -137,36 +133,9 @@ def _train_in(folder: Path, options: TrainOptions) -> None:
 def _checked_data(options: TrainOptions, folder: Path) -> tuple[Config, Split, Mapping[str, bytes]]:
     """Return settings, data and further files of a training; print what it begins with."""
     config, recordings, files = training_data(options, folder)
-    common_skeleton(recordings)
-    for one in recordings:
-        if one.cameras.views < 2 and one.truth is None:  # noqa: PLR2004 - to compare
-            raise ValueError(
-                f"{one.name} has one camera and no ground truth: nothing can be learned from it, "
-                "and its error cannot be computed; leave it out of --data"
-            )
-    _print_what_looks_wrong(
-        recordings, config.most_disagreement, partial(warnings_about_geometry, agreement=None)
-    )
-    split = split_for(config, recordings)
-    messages.print("\n".join([*_opening(options), split.summary]))
-    if config.lifter.uncertainty:
-        inner = hold_out(split.training, config.uncertainty_on, "uncertainty_on")
-        messages.print(f"for the size of the ellipsoids, {inner.summary}")
+    split, _, notes, summary = checked_split(config, recordings)
+    messages.print("\n".join([*notes, *_opening(options), *summary]))
     return config, split, files
-
-
-def _print_what_looks_wrong(
-    recordings: Sequence[Recording],
-    most_disagreement: float,
-    *more: Callable[[Recording], Iterable[str]],
-) -> None:
-    """Print a sentence for each thing that looks wrong; refuse cameras that disagree too much."""
-    found = [
-        (one.name, [*chain.from_iterable(check(one) for check in (warnings_about_truth, *more))])
-        for one in recordings
-    ]
-    for sentence in [*require_agreement(recordings, most_disagreement), *merged_notes(found)]:
-        messages.print(sentence)
 
 
 def _progress(folder: Path, total: int, done: int) -> AbstractContextManager[Callable[[str], None]]:
@@ -227,7 +196,13 @@ def evaluate(options: EvaluateOptions) -> None:
     if not options.data:
         recordings = split_for(config, recordings).held_out
     recordings = [frames_of(recording, options.frames) for recording in recordings]
-    _print_what_looks_wrong(recordings, math.inf)
+    found = [(recording.name, [*warnings_about_truth(recording)]) for recording in recordings]
+    for sentence in (
+        *require_agreement(recordings, math.inf),
+        *merged_notes(found),
+        *notes_on_comparison(recordings),
+    ):
+        messages.print(sentence)
     parts = sum(recording.part_count for recording in recordings)
     with part_progress(parts, "part") as done:
         evaluation, tables = evaluate_for(

@@ -2,10 +2,14 @@
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
+from dataclasses import fields, is_dataclass
 from io import StringIO
 from pathlib import Path
+from typing import get_args, get_type_hints
+
+from tyro.conf import arg
 
 WRONG_OPTIONS = 2
 UNKNOWN = "Unrecognized options: "
@@ -28,20 +32,31 @@ WORDS = (
 
 
 @contextmanager
-def in_one_sentence(arguments: Sequence[str]) -> Iterator[None]:
-    """Raise what the parser refuses as a ValueError, in place of a box on standard error."""
+def in_one_sentence(
+    command: str, arguments: Sequence[str], commands: Mapping[str, type]
+) -> Iterator[None]:
+    """Raise what the parser refuses as a ValueError, in place of a box on standard error.
+
+    Args:
+        command: The name of the command.
+        arguments: What follows it.
+        commands: The options of all commands, which may have an option that this one lacks.
+    """
     written = StringIO()
     try:
         with redirect_stderr(written):
             yield
     except SystemExit as ended:
         if ended.code == WRONG_OPTIONS:
-            raise ValueError(_sentence(written.getvalue(), arguments)) from None
+            said = _sentence(written.getvalue(), command, arguments, commands)
+            raise ValueError(said) from None
         raise
     sys.stderr.write(written.getvalue())
 
 
-def _sentence(box: str, arguments: Sequence[str]) -> str:
+def _sentence(
+    box: str, command: str, arguments: Sequence[str], commands: Mapping[str, type]
+) -> str:
     """Return the first part of a box, and the options that the other parts recommend."""
     plain = re.sub(r"\x1b\[[\d;]*m", "", box)
     lines = [line.strip("│") for line in plain.splitlines()[1:-1]]
@@ -52,9 +67,24 @@ def _sentence(box: str, arguments: Sequence[str]) -> str:
         said = re.sub(theirs, ours, said)
     if not said.startswith(UNKNOWN):
         return said
-    if close := re.findall(r"^ {5}(--[\w.-]+)", "\n".join(lines), re.MULTILINE):
-        return f"{said}; did you mean {' or '.join(dict.fromkeys(close))}?"
     unknown = said.removeprefix(UNKNOWN).split(", ")
+    if options := [one.partition("=")[0] for one in unknown if one.startswith("--")]:
+        close = re.findall(r"^ {5}(--[\w.-]+)", "\n".join(lines), re.MULTILINE)
+        hint = _hint(options[0], [*dict.fromkeys(close)], commands)
+        return f"`{command}` has no option {' and '.join(options)}{hint}"
+    return _about_arguments(unknown, command, arguments)
+
+
+def _hint(option: str, close: Sequence[str], commands: Mapping[str, type]) -> str:
+    """Return the part of a sentence that names the commands of an option, or a similar option."""
+    owners = [name for name, kind in commands.items() if option in option_names(kind)]
+    if owners:
+        return f"; {' and '.join(owners)} {'have' if len(owners) > 1 else 'has'} it"
+    return f"; did you mean {' or '.join(close)}?" if close else ""
+
+
+def _about_arguments(unknown: Sequence[str], command: str, arguments: Sequence[str]) -> str:
+    """Return a sentence about arguments that are no options and that nothing takes."""
     if all(Path(one).exists() for one in unknown):
         *_, option, _value = ["", "", *arguments[: [*arguments].index(unknown[0])]]
         if option.startswith("--"):
@@ -64,9 +94,23 @@ def _sentence(box: str, arguments: Sequence[str]) -> str:
             "recording are read by the folder that holds them"
         )
     switch = re.search(r"(?i)(--[\w.-]+)[ =](true|false|on|off|yes|no)\b", " ".join(arguments))
-    if switch and said.startswith(f"{UNKNOWN}{switch[2]}"):
-        return f"{said}; an option that is on or off has no value: {switch[1]}"
-    return said
+    is_value = switch is not None and unknown[0] == switch[2]
+    hint = f"; an option that is on or off has no value: {switch[1]}" if switch and is_value else ""
+    return f"`{command}` takes fewer arguments, got also {', '.join(unknown)}{hint}"
+
+
+def option_names(kind: type, group: str = "") -> set[str]:
+    """Return the options of a dataclass and of the groups in it, as they are written."""
+    hints = get_type_hints(kind, include_extras=True)
+    names: set[str] = set()
+    for one in fields(kind):
+        plain = next((each for each in get_args(hints[one.name])), hints[one.name])
+        if not (isinstance(plain, type) and is_dataclass(plain)):
+            names.add(f"--{group}{one.name}".replace("_", "-"))
+            continue
+        unnamed = arg(name="") in get_args(hints[one.name]) or not one.metadata.get("prefix", True)
+        names |= option_names(plain, group if unnamed else f"{group}{one.name}.")
+    return names
 
 
 def _broken(text: str, word: str) -> str:

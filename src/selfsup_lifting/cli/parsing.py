@@ -36,7 +36,7 @@ from selfsup_lifting.cli.parser_errors import in_one_sentence
 from selfsup_lifting.cli.short_help import short_help
 from selfsup_lifting.cli.unused_options import require_effect
 from selfsup_lifting.config import Config
-from selfsup_lifting.config_toml import change_paths, load_config, load_settings
+from selfsup_lifting.config_toml import change_paths, load_config, load_settings, setting_values
 from selfsup_lifting.recipes import PRESETS, RECIPES
 from selfsup_lifting.simulation_settings import NOISE_LEVELS
 
@@ -91,8 +91,10 @@ def parse_options(arguments: Sequence[str]) -> Options:
         kind = TrainOptions if name == "train" else AblateOptions
         settings = _settings_before_options(kind, name, rest)
         trained = _parse(name, rest, kind(settings=settings))
-        require_effect(trained, [settings])
         _require_not_varied(trained, rest)
+        vary = trained.vary if isinstance(trained, AblateOptions) else None
+        of_recipes = _settings_of_recipes() if (vary or "").startswith("recipe=") else []
+        require_effect(trained, [settings, *of_recipes])
         return trained
     options = _parse(name, rest)
     if isinstance(options, EvaluateOptions | PredictOptions):
@@ -123,13 +125,31 @@ def _require_once(arguments: Sequence[str]) -> None:
 
 def _require_not_varied(options: Options, arguments: Sequence[str]) -> None:
     """Refuse a setting that is varied and given too: its varied values alone would count."""
-    vary = options.vary if isinstance(options, AblateOptions) else None
-    if vary is None:
+    if not isinstance(options, AblateOptions) or options.vary is None:
         return
-    varied = _option_name(f"--{vary.partition('=')[0].strip()}")
+    vary = options.vary
+    name = _option_name(f"--{vary.partition('=')[0].strip()}")
     for one in _written(arguments):
-        if _option_name(one) == varied != "--cameras":  # of --vary, their number; else, a file
+        if _option_name(one) == name != "--cameras":  # of --vary, their number; else, a file
             raise ValueError(f"{one} has no effect beside --vary {vary}: leave one of them out")
+    if name == "--recipe":
+        _require_kept(options, vary)
+
+
+def _require_kept(options: AblateOptions, vary: str) -> None:
+    """Refuse a setting that one of several recipes to compare sets to another value."""
+    from selfsup_lifting.evaluation.ablation import varied  # imports torch
+
+    usual = setting_values(RECIPES[options.recipe](PRESETS[options.preset](Config())))
+    given = {*setting_values(options.settings).items()} - {*usual.items()}
+    for variant in varied(options.settings, vary):
+        values = setting_values(variant.config)
+        for setting, value in sorted(given):
+            if values[setting] != value:
+                raise ValueError(
+                    f"`{setting}` {value} has no effect in {variant.name}, which sets it to "
+                    f"{values[setting]}: leave one of them out"
+                )
 
 
 def _written(arguments: Sequence[str]) -> list[str]:
@@ -151,7 +171,7 @@ def default_preset(command: str, *, with_data: bool) -> str:
 
 
 def _parse(name: str, arguments: Sequence[str], default: Options | None = None) -> Options:
-    with in_one_sentence(arguments):
+    with in_one_sentence(name, arguments, COMMANDS):
         return tyro.cli(
             COMMANDS[name], prog=f"{PROGRAM} {name}", args=arguments,
             default=tyro.MISSING_NONPROP if default is None else default,
@@ -196,7 +216,7 @@ def _settings_before_options(
     kind: type[TrainOptions | AblateOptions], name: str, arguments: Sequence[str]
 ) -> Config:
     """Return the defaults of all settings: from a recipe and preset, a file, or a run."""
-    with in_one_sentence(arguments):
+    with in_one_sentence(name, arguments, COMMANDS):
         first, _ = tyro.cli(
             _FirstOptions, prog=f"{PROGRAM} {name}", args=arguments, add_help=False,
             return_unknown_args=True,
@@ -216,9 +236,12 @@ def _settings_before_options(
     if first.config is None:
         return config
     settings = load_settings(first.config, config)
-    known = [one(other(Config())) for one in RECIPES.values() for other in PRESETS.values()]
-    require_effect(TrainOptions(settings=settings), [config, *known])
+    require_effect(TrainOptions(settings=settings), [config, *_settings_of_recipes()])
     return settings
+
+
+def _settings_of_recipes() -> list[Config]:
+    return [recipe(preset(Config())) for recipe in RECIPES.values() for preset in PRESETS.values()]
 
 
 def _require_data(run: Path) -> None:

@@ -104,7 +104,7 @@ def evaluation_summary(evaluation: Evaluation) -> str:
     """Describe what was compared with which reference, and how many errors the ellipsoids hold."""
     reference = {
         "truth": "the ground truth",
-        "triangulation": "the triangulation of all views (there is no ground truth)",
+        "triangulation": "the triangulation of all views (without a ground truth)",
     }[evaluation.reference]
     blind = f"; {evaluation.blind} poses without detection or reference" if evaluation.blind else ""
     counted = f"{evaluation.frames} frames, {evaluation.joints} joints, against {reference}{blind}"

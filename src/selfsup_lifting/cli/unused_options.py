@@ -155,6 +155,8 @@ TABLE = (
 def require_effect(options: Options, usual: Sequence[Config] = ()) -> None:
     """Refuse an option that has no effect beside the others; one at its default is never refused.
 
+    Of an ablation, a setting needs an effect in one of the variants that have it.
+
     Args:
         options: The options of a command.
         usual: Settings that nobody asked for, such as those of a recipe.
@@ -162,19 +164,21 @@ def require_effect(options: Options, usual: Sequence[Config] = ()) -> None:
     Raises:
         ValueError: If an option has no effect; the message says why.
     """
-    for one in (options, *_settings(options)):
-        for rule in TABLE:
-            unused = [name for name in rule.names if isinstance(one, rule.kind)]
-            given = [name for name in unused if _is_given(one, name, usual)]
-            if given and rule.when(one):
-                raise ValueError(f"`{_shown(given[0])}` {rule.reason.format(one)}")
+    for rule in TABLE:
+        for name in rule.names:
+            cases = (one for one in (options, *_settings(options)) if isinstance(one, rule.kind))
+            given = [one for one in cases if _is_given(one, name, usual)]
+            if given and all(map(rule.when, given)):
+                raise ValueError(f"`{_shown(name)}` {rule.reason.format(given[0])}")
 
 
 def _settings(options: Options) -> Iterator[Config]:
-    """Yield the settings of a training; those of an ablation may have an effect in one variant."""
-    if isinstance(options, TrainOptions) or (
-        isinstance(options, AblateOptions) and options.vary is None
-    ):
+    """Yield the settings of a training, or of each variant of an ablation."""
+    if isinstance(options, AblateOptions) and options.vary is not None:
+        from selfsup_lifting.evaluation.ablation import varied  # imports torch
+
+        yield from (variant.config for variant in varied(options.settings, options.vary))
+    elif isinstance(options, TrainOptions | AblateOptions):
         yield options.settings
 
 

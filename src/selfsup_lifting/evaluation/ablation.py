@@ -3,9 +3,10 @@
 import difflib
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
@@ -14,8 +15,7 @@ from time import monotonic
 from tomllib import TOMLDecodeError, loads
 from typing import Any
 
-from selfsup_lifting.agreement import require_agreement
-from selfsup_lifting.config import Config, Labels, LossSettings
+from selfsup_lifting.config import Config, LossSettings
 from selfsup_lifting.config_fields import require_bounds
 from selfsup_lifting.config_toml import (
     as_plain,
@@ -24,6 +24,7 @@ from selfsup_lifting.config_toml import (
     load_config,
     setting_names,
 )
+from selfsup_lifting.evaluation.checked_split import checked_split
 from selfsup_lifting.evaluation.evaluate import evaluate_lifter
 from selfsup_lifting.evaluation.parallel import Show, automatic_jobs, progress_of, train_at_once
 from selfsup_lifting.evaluation.published_tables import split_for
@@ -123,13 +124,21 @@ def varied(config: Config, text: str) -> list[Variant]:
         One variant per value.
 
     Raises:
-        ValueError: If the setting does not exist, or a value is not possible.
+        ValueError: If the setting does not exist, a value is not possible, or two are equal.
     """
     name, equals, values = text.partition("=")
     if not equals or not values:
         raise ValueError(f"`vary` must be written setting=value,value, got {text!r}")
     change = _recipe if name == "recipe" else _setting(name.strip())
-    return [Variant(f"{name}={value}", change(config, value)) for value in values.split(",")]
+    variants = [Variant(f"{name}={value}", change(config, value)) for value in values.split(",")]
+    for place, one in enumerate(variants):
+        for other in variants[:place]:
+            if one.config == other.config:
+                raise ValueError(
+                    "`vary` compares different settings, got equal ones: "
+                    f"{other.name} and {one.name}"
+                )
+    return variants
 
 
 def ablate(
@@ -171,8 +180,8 @@ def ablate(
         runs.append((config, folder / name / f"seed-{config.seed}"))
     for config, run in runs:
         _require_same_settings(config, run)
-        if _saved_outcome(run) is None:
-            _require_truth(config)
+    left = [(config, run) for config, run in runs if _saved_outcome(run) is None]
+    _require_trainable({replace(config, seed=0): (config, run) for config, run in left}.values())
     found: dict[int, Outcome] = {}
     for place, outcome in _outcomes(runs, jobs, show):
         found[place] = outcome
@@ -188,8 +197,6 @@ def train_and_evaluate(config: Config, run: Path, progress: Progress = no_progre
     if saved is not None:
         return saved
     recordings = _recordings(config.data, config.read)
-    for sentence in require_agreement(recordings, config.most_disagreement):
-        _log.warning("%s", sentence)
     split = split_for(config, recordings)
     started, resume = monotonic(), has_commit(run)
     with _naming(run):
@@ -270,13 +277,17 @@ def _means(tables: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: mean(table[name] for table in tables if name in table) for name in names}
 
 
-def _require_truth(config: Config) -> None:
-    """Refuse labels that the data do not have, before the first training."""
-    if config.losses.labels is not Labels.TRUTH:
-        return
-    lacking = [one.name for one in _recordings(config.data, config.read) if one.truth is None]
-    if lacking:
-        raise ValueError(f"`losses.labels` truth needs ground truth, {listed(lacking)} has none")
+def _require_trainable(runs: Iterable[tuple[Config, Path]]) -> None:
+    """Refuse what a training of one of the runs would refuse, before the first one begins."""
+    notes: dict[str, None] = {}
+    for config, run in runs:
+        with _naming(run):
+            found = checked_split(config, _recordings(config.data, config.read))
+            if not found.is_comparable:
+                raise ValueError(f"there is no error to compare: {found.notes[-1]}")
+        notes |= dict.fromkeys(found.notes)
+    for note in notes:
+        _log.warning("%s", note)
 
 
 def _require_same_settings(config: Config, run: Path) -> None:
@@ -312,13 +323,15 @@ def _setting(name: str) -> Callable[[Config, str], Config]:
     path = ALIASES.get(name, name).replace("-", "_").split(".")
     if path[0] in PLACES:
         raise ValueError(f"`vary` compares settings of a training, got the place `{name}`")
+    unnamed = [one.name for one in fields(Config) if not one.metadata.get("prefix", True)]
     if not hasattr(Config(), path[0]):
-        if not hasattr(Config().read, path[0]):
-            known = [one.removeprefix("read.") for one in setting_names(Config())]
-            close = difflib.get_close_matches(name.replace("-", "_"), known, n=1)
-            hint = f"; did you mean `{close[0]}`?" if close else ""
-            raise ValueError(f"unknown setting `{name}`{hint}")
-        path = ["read", *path]
+        path = [*(one for one in unnamed if hasattr(getattr(Config(), one), path[0])), *path]
+    if not hasattr(Config(), path[0]):
+        groups = rf"^({'|'.join(unnamed)})\."
+        known = [re.sub(groups, "", one) for one in setting_names(Config())]
+        close = difflib.get_close_matches(name.replace("-", "_"), known, n=1)
+        hint = f"; did you mean `{close[0]}`?" if close else ""
+        raise ValueError(f"unknown setting `{name}`{hint}")
 
     def change(config: Config, value: str) -> Config:
         plain: Any = _value(value)

@@ -212,11 +212,11 @@ def warnings_about_geometry(recording: Recording, agreement: Agreement | None) -
 def warnings_about_weights(recording: Recording) -> list[str]:
     """Say if confidences, which weight the detections, are all the same."""
     known = [part.confidence[part.confidence > 0] for part in recording.parts()]
-    if any(bool((some != 1).any()) for some in known):
+    if not any(map(len, known)) or any(bool((some != 1).any()) for some in known):
         return []
     return [
         f"{recording.name}: every detection has the confidence 1, as where a file has no scores: "
-        "--weighted weights all alike"
+        "the weights of the triangulation (--weighted) are all alike"
     ]
 
 

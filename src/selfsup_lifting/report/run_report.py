@@ -59,7 +59,7 @@ MEASURES = {
 }  # fmt: skip
 REFERENCES = {
     "truth": "the ground truth",
-    "triangulation": "the triangulation of all views, because there is no ground truth",
+    "triangulation": "the triangulation of all views, without a ground truth of all recordings",
 }
 
 

@@ -810,17 +810,6 @@ def test_a_training_needs_two_cameras(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "training needs two cameras or more that see" in refused(command, capsys)
 
 
-def test_a_training_with_a_person_of_no_size_says_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    recording = Scene(views=2, frames=10).recording()
-    recording.keypoints[:] = recording.keypoints[:, :, :1]
-    save_recording(tmp_path / "point.npz", recording)
-    data, run = str(tmp_path / "point.npz"), str(tmp_path / "run")
-    said = refused(["train", "--data", data, "--run", run, "--hold-out", "nobody", *SMALL], capsys)
-    assert "the person is 0 m across, usually 0.5 to 3 m" in said.replace("\n", " ")
-
-
 def test_a_backend_of_matplotlib_that_is_none_ends_no_report(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -963,6 +952,12 @@ def test_a_threshold_beside_a_method_that_removes_nothing_is_refused(
         ("inspect synthetic --noise.drift-frames 9", "`noise.drift_frames` is how long a drift"),
         ("train --noise.outlier-share 0 --noise.outlier-px 9", "`noise.outlier_px` is the size"),
         ("train --config FILE", "`losses.output_share` is for L_out"),
+        ("ablate --vary threshold_px=9,20 --method dlt", "`threshold_px` removes outliers"),
+        ("ablate --vary steps=1,2 --epochs 3", "`steps` has no effect beside `epochs`"),
+        (
+            "ablate --losses.labels truth --losses.input 0 --vary cameras=2,3",
+            "`losses.labels` is for L_in",
+        ),
     ],
 )
 def test_an_option_without_effect_beside_the_others_is_refused(
@@ -980,6 +975,8 @@ def test_an_option_without_effect_beside_the_others_is_refused(
     ["train --recipe code-compat", "train --recipe paper-h36m --preset small --epochs 3",
      "train --noise-level mild", "ablate --vary losses.output=0,0.1 --losses.output-share 0.5",
      "ablate --vary cameras=2,3 --cameras rig.toml",
+     "ablate --vary method=dlt,robust --threshold-px 9",
+     "ablate --vary recipe=pseudo-label,paper,supervised,robust,code-compat --steps 9",
      "train --config RUN/config.toml", "train --preset full --steps 9 --epochs None",
      "predict RUN - --cameras rig.toml --coordinates world", "train --resume RUN --epochs 4"],
 )  # fmt: skip
@@ -997,6 +994,10 @@ def test_options_with_an_effect_and_those_of_a_recipe_are_taken(
         (
             ["ablate", "--vary", "losses.input_norm=l1,l2", "--losses.input-norm", "l1"],
             "--losses.input-norm has no effect beside --vary losses.input_norm=l1,l2",
+        ),
+        (
+            ["ablate", "--vary", "recipe=paper,supervised", "--losses.output", "0.2"],
+            "`losses.output` 0.2 has no effect in recipe=paper, which sets it to 0.01: leave one",
         ),
         (["ablate", "--vary", "decay=on,off", "--no-decay"], "--no-decay has no effect beside"),
         (["predict", "r", "x", "--sync", "--no-sync"], "--no-sync is given twice, also as --sync"),
@@ -1020,13 +1021,16 @@ def test_an_option_that_is_given_twice_is_refused(arguments: list[str], sentence
         ("train --learning-rate x", "--learning-rate: expected a number without a unit, got 'x'"),
         ("predict r x --refine=True", "an option that is on or off has no value: --refine"),
         ("predict r x --refine no --out y.csv", "on or off has no value: --refine"),
-        ("train --epoch 3", "Unrecognized options: --epoch, 3; did you mean --epochs?"),
+        ("train --epoch 3", "`train` has no option --epoch; did you mean --epochs?"),
+        ("triangulate x --config a.toml", "no option --config; train and ablate have it"),
+        ("calibrate x --calibration.free focal", "no option --calibration.free; train has it"),
+        ("view x --xyzzy", "`view` has no option --xyzzy"),
         (f"triangulate x {Path(__file__).parent}", "read by the folder that holds them"),
         ("triangulate", "selfsup-lifting triangulate needs an argument: A recording or several"),
         ("triangulate x --unit", "--unit needs a value, and none is given"),
         ("inspect x --cameras a / .", "--cameras takes one path, got also /, ."),
         ("inspect x / .", "one path is expected here, got also /, ."),
-        ("inspect x " + 20 * "long/", f"Unrecognized options: {20 * 'long/'}"),
+        ("inspect x " + 20 * "long/", f"fewer arguments, got also {20 * 'long/'}"),
         ("triangulate x --method mean", "invalid choice 'mean' for argument '--method'. Expected"),
     ],
 )

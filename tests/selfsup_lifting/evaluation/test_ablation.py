@@ -58,6 +58,10 @@ def test_a_setting_takes_its_values_in_turn() -> None:
             "losses.detach-targets=off",
             replace(TINY, losses=replace(TINY.losses, detach_targets=False)),
         ),
+        (
+            "threshold-px=9",
+            replace(TINY, triangulation=replace(TINY.triangulation, threshold_px=9.0)),
+        ),
         ("recipe=pseudo-label", RECIPES["pseudo-label"](replace(TINY, losses=LossSettings()))),
     ],
 )
@@ -139,6 +143,7 @@ def test_the_command_prints_every_row(
         ("noise.jiter_px=1", "did you mean `read.noise.jitter_px`"),
         ("recipe=papre", "must be one of paper"),
         ("cameras=1", "must be at least 2"),
+        ("fps=10,10.0", "`vary` compares different settings, got equal ones: fps=10 and fps=10.0"),
     ],
 )
 def test_what_cannot_be_varied_is_reported(written: str, message: str) -> None:
@@ -172,16 +177,24 @@ def test_other_settings_need_another_folder(tiny: Config, tmp_path: Path) -> Non
 
 
 @pytest.mark.rejects
-def test_labels_that_the_data_lack_are_refused_before_the_first_training(
-    tiny: Config, tmp_path: Path
+@pytest.mark.parametrize(
+    ("written", "sentence"),
+    [
+        ("losses.labels=triangulated,truth", "`losses.labels` truth needs ground truth, .* has"),
+        ("device=cpu,cuda:99", "device-cuda:99.seed-0: setting `device` must be one of auto, cpu"),
+        ("cameras=2,5", "`cameras_learned` must be at most the 4 cameras of recording"),
+        ("take=recording,no", "take-no.seed-0: .* has no recording 'no'"),
+        ("min_confidence=0,1", "there is no error to compare: .* no error can be computed for"),
+    ],
+)
+def test_a_variant_that_cannot_be_trained_is_refused_before_the_first_training(
+    written: str, sentence: str, tiny: Config, tmp_path: Path
 ) -> None:
-    path = tmp_path / "recording.npz"
-    blind = load_recording(path).without_truth()
-    save_recording(tmp_path / "blind.npz", blind)
-    variants = varied(
-        replace(tiny, data=(str(tmp_path / "blind.npz"),)), "losses.labels=triangulated,truth"
-    )
-    with pytest.raises(ValueError, match=r"`losses.labels` truth needs ground truth, .* has none"):
+    blind = load_recording(tmp_path / "recording.npz").without_truth()
+    blind = replace(blind, confidence=0.9 * blind.confidence)
+    save_recording(tmp_path / "blind.npz", replace(blind, name="recording"))
+    variants = varied(replace(tiny, data=(str(tmp_path / "blind.npz"),)), written)
+    with pytest.raises(ValueError, match=sentence):
         ablate(variants, 1, tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 

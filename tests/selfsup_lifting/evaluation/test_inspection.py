@@ -231,6 +231,6 @@ def test_pixels_of_a_larger_picture_are_named() -> None:
 def test_weights_of_a_file_without_scores_are_said_to_be_all_alike() -> None:
     recording = Scene(views=2, frames=3).recording()
     alike = replace(recording, confidence=torch.ones_like(recording.confidence))
-    assert "--weighted weights all alike" in " ".join(warnings_about_weights(alike))
+    assert "(--weighted) are all alike" in " ".join(warnings_about_weights(alike))
     half = replace(recording, confidence=0.5 * alike.confidence)
     assert not warnings_about_weights(half)
