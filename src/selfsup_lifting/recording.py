@@ -400,6 +400,30 @@ def as_path(name: str, value: str | PathLike[str]) -> Path:
     return Path(value)
 
 
+def note_on_frames(chosen: slice, name: str, count: int) -> str:
+    """Say if frames that somebody chose are beyond those that are there.
+
+    Args:
+        chosen: The frames, `first:end`.
+        name: The name of what has frames.
+        count: How many it has.
+
+    Returns:
+        A sentence; empty if all are there.
+
+    Raises:
+        ValueError: If none of them is there.
+    """
+    first, end = ("" if one is None else one for one in (chosen.start, chosen.stop))
+    of = f"`frames` {first}:{end} chooses"
+    from_zero = "they are counted from 0, the first frame of the recording"
+    if not len(range(count)[chosen]):
+        raise ValueError(f"{of} none of the {count} frames of {name}; {from_zero}")
+    beyond = (chosen.stop or 0) > count or (chosen.start or 0) < -count
+    few = len(range(count)[chosen])
+    return f"{of} more frames than the {count} of {name}: {few} are used; {from_zero}" * beyond
+
+
 def require_fps(fps: float | int) -> None:
     """Refuse what is no frame rate of any camera."""
     require_kind("fps", fps, int | float)

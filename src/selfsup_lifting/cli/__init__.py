@@ -11,6 +11,7 @@ from pathlib import Path
 from signal import SIGINT
 
 from selfsup_lifting.cli.parsing import COMMANDS, COMPLETION, PROGRAM, VERSION, parse_options
+from selfsup_lifting.cli.separate_files import require_separate
 from selfsup_lifting.cli.standard_error import forgive_a_full_disk
 from selfsup_lifting.safe_text import printable
 
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _require_command(arguments)
         _require_no_blank(arguments)
         options = parse_options(arguments or ["--help"])
+        require_separate(options)
         _wait_asleep()
         os.environ["MPLBACKEND"] = "agg"  # pictures are written to files only
         # These import torch, which --help does not need.

@@ -22,6 +22,7 @@ from selfsup_lifting.cli.output import (
     results,
 )
 from selfsup_lifting.cli.reading_progress import read_recordings
+from selfsup_lifting.cli.saving import require_no_detections
 from selfsup_lifting.cli.tables import plain_table
 from selfsup_lifting.config import Config
 from selfsup_lifting.plots.rig import save_rigs_from_above
@@ -156,6 +157,7 @@ def _require_new(options: CalibrateOptions) -> None:
     require_report(options.report, overwrite=options.overwrite)
     for path in (*options.out, *filter(None, [options.picture])):
         require_target(path, overwrite=options.overwrite)
+        require_no_detections(path)
     for path in options.out if options.format is not None else ():
         own = format_of_suffix(path)
         if own is not None and own.name != options.format:

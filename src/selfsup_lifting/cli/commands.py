@@ -256,8 +256,6 @@ def _require_model_file(options: ExportOptions) -> None:
         raise ValueError(
             f"{options.onnx}: a model is written as .onnx, not {options.onnx.suffix!r}"
         )
-    if options.onnx == options.web:
-        raise ValueError(f"{options.onnx} is named twice, by --onnx and by --web, a folder")
 
 
 @run.register

@@ -17,7 +17,7 @@ from selfsup_lifting.cli.terminal import Terminal
 from selfsup_lifting.evaluation.evaluate import (
     nan_to_none,
 )
-from selfsup_lifting.recording import Recording
+from selfsup_lifting.recording import Recording, note_on_frames
 
 messages = Terminal(stderr=True, soft_wrap=True)
 results = Terminal()
@@ -40,13 +40,10 @@ def print_json(report: Mapping[str, Any]) -> None:
 
 def frames_of(recording: Recording, frames: str) -> Recording:
     """Return the frames `first:end` of a recording; raise a ValueError if there is none."""
-    chosen = recording.frames(frame_slice(frames))
-    if chosen.frame_count == 0:
-        raise ValueError(
-            f"`frames` {frames} chooses none of the {recording.frame_count} frames of "
-            f"{recording.name}; they are counted from 0, the first frame of the recording"
-        )
-    return chosen
+    chosen = frame_slice(frames)
+    if note := note_on_frames(chosen, recording.name, recording.frame_count):
+        messages.print(note)
+    return recording.frames(chosen)
 
 
 def command_line() -> str:

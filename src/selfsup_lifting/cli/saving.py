@@ -22,11 +22,9 @@ from selfsup_lifting.upright import world_up
 
 def require_outputs(options: TrackOptions) -> None:
     """Refuse files that cannot be written, before any work is done."""
-    for place, path in enumerate(options.out):
+    for path in options.out:
         require_writable(path, overwrite=options.overwrite)
         require_no_detections(path)
-        if path in options.out[:place]:
-            raise ValueError(f"`out` names {path} twice")
 
 
 def require_no_detections(path: Path) -> None:

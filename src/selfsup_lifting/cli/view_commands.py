@@ -1,6 +1,9 @@
 """The commands that show what is there: inspect and view."""
 
+import glob
+from collections.abc import Sequence
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 
 from rich.text import Text
@@ -25,14 +28,17 @@ from selfsup_lifting.cli.tables import (
     inspection_parts,
 )
 from selfsup_lifting.config_fields import differing
+from selfsup_lifting.detection.videos import open_videos
 from selfsup_lifting.evaluation.inspection import (
     Inspection,
     RigInspection,
     inspect_calibration,
     inspect_results,
 )
+from selfsup_lifting.evaluation.inspection_warnings import warnings_about_weights
 from selfsup_lifting.files import read_results
 from selfsup_lifting.files.other_kinds import named_with_format
+from selfsup_lifting.files.reading import VIDEO_SUFFIXES
 from selfsup_lifting.files.sessions.layout import unrecognized_tracks
 from selfsup_lifting.files.sessions.project import calibrations_in
 from selfsup_lifting.read_errors import ReadError, UnrecognizedError
@@ -41,7 +47,7 @@ from selfsup_lifting.recording import Recording
 from selfsup_lifting.report.recording_report import save_inspection_report
 from selfsup_lifting.viewer.pictures import shown_frames
 from selfsup_lifting.viewer.saving import about_view, require_view, save_view
-from selfsup_lifting.viewer.scene import notes_on_scene, read_scene, with_videos
+from selfsup_lifting.viewer.scene import notes_on_scene, pairs_of_videos, read_scene, with_videos
 
 
 def inspect(options: InspectOptions) -> None:
@@ -68,13 +74,21 @@ def view(options: ViewOptions) -> None:
     outputs = options.out or (Path(f"{Path(options.paths[0]).stem or 'view'}.html"),)
     for path in outputs:
         require_view(path, overwrite=options.overwrite)
+    if options.video:
+        open_videos(options.video)  # what is no video is said before any work is done
+    pairs = pairs_of_videos(options.read.map, options.video)
+    others = tuple(
+        pair for pair in options.read.map
+        if pair not in pairs or _names_detections(pair.partition("=")[2], options.paths)
+    )  # fmt: skip
     with reading(options.paths):
         scene = read_scene(
-            options.paths, options.read, options.triangulation,
+            options.paths, replace(options.read, map=others), options.triangulation,
             frames=frame_slice(options.frames), up=options.up,
         )  # fmt: skip
-    scene = with_videos(scene, options.video, options.read.map)
-    for note in notes_on_scene(scene):
+    scene = with_videos(scene, options.video, pairs)
+    weights = warnings_about_weights if options.triangulation.weighted else lambda _: []
+    for note in (*notes_on_scene(scene), *chain.from_iterable(map(weights, scene.recordings))):
         messages.print(f"warning: {note}")
     for path in outputs:
         images = len(shown_frames(path, scene))
@@ -84,6 +98,12 @@ def view(options: ViewOptions) -> None:
     if options.json:
         bodies = [body.name for body in scene.bodies]
         print_json({"files": [*map(str, outputs)], "frames": scene.frame_count, "bodies": bodies})
+
+
+def _names_detections(file: str, paths: Sequence[str]) -> bool:
+    """Return whether a folder has something of this name that is no video."""
+    found = (one for path in paths for one in Path(path).glob(f"**/{glob.escape(file)}*"))
+    return any(one.suffix.lower() not in VIDEO_SUFFIXES for one in found)
 
 
 def _inspected(

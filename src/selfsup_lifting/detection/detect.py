@@ -42,13 +42,18 @@ def tables_of(
         The tables. A table that an interrupted call began is continued.
 
     Raises:
-        FileExistsError: If a table is finished already.
+        FileExistsError: If a table is finished already, or its name is that of another file.
     """
     tables = [
         TrackTable(video, folder / f"{video.camera}.csv", f"{detector.name}; {_described(video)}")
         for video in videos
     ]
     for table in tables:
+        if table.path.exists() and not table.is_finished():
+            raise FileExistsError(
+                f"{table.path} is no table that `detect` wrote, and --overwrite replaces those "
+                "only: name another folder"
+            )
         if overwrite:
             table.partial.unlink(missing_ok=True)
         elif table.path.exists() and not table.partial.exists():

@@ -40,6 +40,13 @@ class TrackTable(NamedTuple):
         """The file while it grows."""
         return self.path.with_suffix(f"{self.path.suffix}.partial")
 
+    def is_finished(self) -> bool:
+        """Return whether the file of the finished table is one, of any video."""
+        if not self.path.is_file():
+            return False
+        with self.path.open(encoding="utf-8", errors="replace") as file:
+            return [file.readline() for _ in range(2)][1] == f"{HEADER}\n"
+
     def written(self) -> int:
         """Return how many frames are complete; the last one may not be.
 

@@ -7,6 +7,7 @@ from selfsup_lifting.atomic_write import require_target
 from selfsup_lifting.plots.style import plain_style
 from selfsup_lifting.viewer.page import save_page
 from selfsup_lifting.viewer.pictures import (
+    MOST_VIEWS,
     require_ffmpeg,
     save_animation,
     save_picture,
@@ -57,9 +58,13 @@ def about_view(path: Path, scene: Scene) -> str:
         return f"{count} frames; open it in a browser"
     if path.suffix == ".rrd":
         return f"{count} frames; open it with: rerun {path}"
+    views = 0 if scene.cameras is None else len(scene.videos) or scene.cameras.views
+    few = f"; the first {MOST_VIEWS} of {views} cameras are in it" * (views > MOST_VIEWS)
     if path.suffix == ".png":
-        return f"frame {scene.first + count // 2}"
+        return f"frame {scene.first + count // 2}{few}"
     shown = shown_frames(path, scene)
     images, last = len(shown), shown[-1] + 1
     cut = "" if last + shown.step > count else f" of {count}; --frames chooses others"
-    return f"{images} images of the frames {scene.first} to {scene.first + last - 1}{cut}"
+    if images == 1:
+        return f"1 image of frame {scene.first}{cut}{few}"
+    return f"{images} images of the frames {scene.first} to {scene.first + last - 1}{cut}{few}"

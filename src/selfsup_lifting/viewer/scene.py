@@ -1,5 +1,6 @@
 """What is shown: skeletons over time, and the cameras with their detections."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,11 +20,13 @@ from selfsup_lifting.motion_files import holds_motion, load_motion
 from selfsup_lifting.plots.rig import image_sizes
 from selfsup_lifting.read_errors import ReadError
 from selfsup_lifting.read_settings import ReadSettings
-from selfsup_lifting.recording import Recording
+from selfsup_lifting.recording import Recording, note_on_frames
 from selfsup_lifting.saved_tracks import SavedTracks
 from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.triangulate import triangulate_recording
 from selfsup_lifting.upright import from_y_up, world_up, y_up, z_up
+
+_log = logging.getLogger(__name__)
 
 TRUTH, TRIANGULATED = "truth", "triangulated"
 # Outliers beyond these shares do not enlarge the box around the subject.
@@ -130,10 +133,12 @@ def read_scene(
     Raises:
         ValueError: If the paths cannot be shown together, or no frame is chosen.
     """
+    twice = [path for place, path in enumerate(paths) if path in paths[:place]]
+    if twice:
+        raise ReadError(f"{twice[0]} is given twice")
     saved = {path: load_motion(Path(path)) for path in paths if holds_motion(Path(path))}
     others = [path for path in paths if path not in saved]
-    usual = replace(ReadSettings(), map=read.map)  # which may pair videos
-    recordings = read_recordings(others, read, usual) if others else []
+    recordings = read_recordings(others, read) if others else []
     unused = [] if others else [*differing(read, ReadSettings())]
     if not any(one.cameras.views > 1 for one in recordings):
         unused += differing(triangulation, TriangulationSettings())
@@ -149,6 +154,8 @@ def read_scene(
         *(len(one.points) for one in saved.values()),
     ]
     rates = [*(one.fps for one in recordings), *(one.fps for one in saved.values())]
+    if note := note_on_frames(frames, paths[0], lengths[0]):
+        _log.warning("%s", note)
     recordings = [one.frames(frames) for one in recordings]
     tracks = [
         Body(Path(path).stem, one.skeleton, one.points[frames], one.fps, one.notes)
@@ -180,9 +187,12 @@ def with_videos(scene: Scene, paths: Sequence[Path], pairs: Sequence[str] = ()) 
     if scene.cameras is None:
         raise ValueError("`video` needs a recording, whose cameras filmed the videos")
     names = scene.cameras.names
+    declared = declared_cameras(pairs, names)
     videos: dict[str, Video] = {}
     for video in open_videos(paths):
-        match = match_camera(names, video.camera, None, declared_cameras(pairs, names))
+        if video.path.name in declared:
+            declared[video.camera] = declared[video.path.name]
+        match = match_camera(names, video.camera, None, declared)
         if match is None:
             raise ReadError(
                 f"no camera of the recording is named like {video.path.name}; its cameras are "
@@ -197,8 +207,19 @@ def with_videos(scene: Scene, paths: Sequence[Path], pairs: Sequence[str] = ()) 
     return replace(scene, videos=videos)
 
 
+def pairs_of_videos(pairs: Sequence[str], videos: Sequence[Path]) -> tuple[str, ...]:
+    """Return those pairs camera=file of `--map` whose file is a video."""
+    names = {name for path in videos for name in (path.name, path.stem, path.resolve().parent.name)}
+    return tuple(pair for pair in pairs if pair.partition("=")[2] in names)
+
+
 def notes_on_scene(scene: Scene) -> Iterator[str]:
     """Yield a sentence for each body, and for each video, that does not fit."""
+    if not scene.bodies:
+        yield (
+            f"{scene.title} has one camera and no ground truth: its detections are shown, and no "
+            "skeleton in space"
+        )
     people = [size for body in scene.bodies if (size := _size_of_person(body)) is not None]
     for body in scene.bodies:
         yield from body.notes
@@ -325,5 +346,3 @@ def _require_same_length(scene: Scene) -> None:
     if len(set(counts.values())) > 1:
         found = ", ".join(f"{name} has {count}" for name, count in counts.items())
         raise ValueError(f"all paths must have the same number of frames: {found}")
-    if 0 in counts.values():
-        raise ValueError("`frames` chooses no frame")

@@ -415,17 +415,18 @@ def test_a_track_that_exists_is_left_alone(
         ("detect --out x", "`detect` needs one video per camera, got none"),
         ("detect a.mp4 --out x --most-people 0", "`most-people` must be at least 1, got 0"),
         ("view DATA --out BUSY.png", "BUSY.png exists; --overwrite replaces it"),
-        ("view DATA --frames 5:5", "`frames` chooses no frame"),
+        ("view DATA --frames 5:5", "`frames` 5:5 chooses none of the 20 frames of"),
+        ("view TRACKS TRACKS --out v.png", "tracks.csv is given twice"),
+        ("view DATA --out v.png --map cam_1=a", "`map` has no effect on"),
         ("export RUN --onnx model.bin", "model.bin: a model is written as .onnx, not '.bin'"),
-        ("export RUN --onnx a.onnx --web a.onnx", "a.onnx is named twice, by --onnx and by --web"),
+        ("export RUN --onnx a.onnx --web a.onnx", "`onnx` and `web` name a.onnx twice"),
         ("evaluate RUN --data ALONE", "can be compared: expected a ground truth, or a person"),
         ("export RUN --onnx /dev/full", "/dev/full: a model is written as .onnx, not ''"),
         ("export RUN --web /dev/null --overwrite", "/dev/null cannot be written: it is a pipe or "
          "a device; expected the name of a file"),
         ("triangulate DATA --out HERE.csv --overwrite", "HERE.csv cannot be written: it is a "
          "folder"),
-        ("triangulate DATA --out DATA --overwrite", "holds detections or a recording, and "
-         "--overwrite replaces results only: name another file"),
+        ("triangulate DATA --out DATA --overwrite", "is read by this command, and is not"),
         ("triangulate DATA --out t.csv --cutoff-hz 1e-300", "`cutoff_hz` must be above 1e-05 of "
          "the frame rate"),
         ("triangulate DATA --unit 1e-300", "a number of meters from 1e-06 to 1e+06, got '1e-300'"),
@@ -435,8 +436,9 @@ def test_a_track_that_exists_is_left_alone(
         ("ablate --vary run=a,b", "`vary` compares settings of a training, got the place `run`"),
         ("train --data DATA --cameras-learned 9", "must be at most the 3 cameras of"),
         ("train --data DATA ALONE", "has one camera and no ground truth"),
-        ("view TRACKS --out v.png --video a.mp4", "`video` needs a recording, whose cameras "
-         "filmed the videos"),
+        ("view DATA --out v.png --video a.mp4", "a.mp4: there is no such file"),
+        ("calibrate DATA --out KEPT.json --overwrite", "holds detections or a recording, and "
+         "--overwrite replaces results only: name another file"),
     ],
 )  # fmt: skip
 def test_what_a_command_cannot_do_is_said(
@@ -445,6 +447,7 @@ def test_what_a_command_cannot_do_is_said(
 ) -> None:  # fmt: skip
     (tmp_path / "BUSY.png").write_text("mine")
     (tmp_path / "HERE.csv").mkdir()
+    (tmp_path / "KEPT.json").write_text('[{"frame_id": 0, "instances": []}]')
     tracks = tmp_path / "tracks.csv"
     if "TRACKS" in command:
         main(["triangulate", str(recording), "--out", str(tracks)])
@@ -455,7 +458,9 @@ def test_what_a_command_cannot_do_is_said(
         )
     places = {"DATA": recording, "RUN": run, "TRACKS": tracks, "ALONE": alone}
     words = [str(places.get(word, word)) for word in command.split()]
-    words = [re.sub("^(BUSY|HERE)", lambda found: str(tmp_path / found[0]), word) for word in words]
+    words = [
+        re.sub("^(BUSY|HERE|KEPT)", lambda found: str(tmp_path / found[0]), word) for word in words
+    ]
     assert sentence in refused(words, capsys)
 
 

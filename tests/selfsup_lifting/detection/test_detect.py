@@ -179,6 +179,13 @@ def test_tables_of_other_settings_are_not_continued(films: list[Path], tmp_path:
     assert detect.detect_people(anew, other).frames == FRAMES
 
 
+@pytest.mark.rejects
+def test_other_tables_are_never_replaced(films: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "cam_1.csv").write_text("scorer,mine\n")
+    with pytest.raises(FileExistsError, match=r"cam_1\.csv is no table that `detect` wrote"):
+        detect.tables_of(open_videos(films), tmp_path, Finder().detector("m"), overwrite=True)
+
+
 def test_cameras_are_named_after_their_folders_if_all_files_have_one_name(
     films: list[Path], tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ from selfsup_lifting.viewer.scene import Scene as View
 from selfsup_lifting.viewer.scene import notes_on_scene, read_scene, with_videos
 from tests.selfsup_lifting.cli.test_cli import refused
 from tests.selfsup_lifting.detection.test_detect import AWAY, FRAMES, HEIGHT, WIDTH, film, spot
+from tests.selfsup_lifting.files.layouts import mmpose, write_session
 from tests.selfsup_lifting.strategies import Scene
 
 
@@ -86,9 +87,20 @@ def test_a_video_of_no_camera_is_named(tmp_path: Path, capsys: pytest.CaptureFix
     other = str(film(tmp_path / "garden.mp4", 0))
     sentence = refused(["view", path, "--video", other, "--out", str(tmp_path / "a.png")], capsys)
     assert "no camera of the recording is named like garden.mp4; its cameras are cam_1" in sentence
-    main(
-        ["view", path, "--map", "cam_1=garden", "--video", other, "--out", str(tmp_path / "b.png")]
-    )
+    rest = ["--video", other, "--overwrite", "--out", str(tmp_path / "b.png")]
+    main(["view", path, "--map", "cam_1=garden", *rest])
+    main(["view", path, "--map", "cam_1=garden.mp4", *rest])
+    both = ["--map", "cam_1=garden", "cam_2=nowhere"]
+    assert "`map` has no effect on" in refused(["view", path, *both, *rest], capsys)
+
+
+def test_a_pair_of_a_video_takes_no_camera_from_the_detections(
+    recording: Recording, tmp_path: Path
+) -> None:
+    session = write_session(tmp_path / "session", recording, mmpose)
+    other = str(film(session / "garden.mp4", 0))
+    command = ["view", str(session), "--map", "cam_1=garden", "--video", other]
+    main([*command, "--detected-skeleton", "h36m17", "--out", str(tmp_path / "b.png")])
 
 
 @pytest.mark.usefixtures("recording")
