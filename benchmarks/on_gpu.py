@@ -122,7 +122,7 @@ def command_of(part: str, *, rehearse: bool) -> list[str]:
         shared = ["-p", "no:benchmark", "-n", "0" if rehearse else "8"]
         return ["-m", "pytest", "-q", *plain, *shared, tests]
     if part in {"losses", "training_step", "schedule"}:
-        end = ["--device", "cpu", "--quick"] if rehearse else ["--device", "cuda"]
+        end = ["--device", "cpu", "--quick", "--threads", "1"] if rehearse else ["--device", "cuda"]
         return [f"benchmarks/{part}.py", *end]
     return ["benchmarks/on_gpu.py", "--part", part, *(["--rehearse"] if rehearse else [])]
 
@@ -180,6 +180,10 @@ def main() -> int:
     if options.part is None:
         return run_all(rehearse=options.rehearse)
     if options.rehearse:
+        sys.path.append(str(ROOT))
+        from tests.multiview_geom.kernels.engine_choice import prepare_the_interpreter_once
+
+        prepare_the_interpreter_once()
         choose = engines.choose_engine
         engines.choose_engine = lambda tensor: INTERPRETED.get(choose(tensor), choose(tensor))
     device = "cpu" if options.rehearse else "cuda"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.util import find_spec
 from typing import TypeVar
 
@@ -28,9 +29,29 @@ def interpreted(test: Test) -> Test:
     return pytest.mark.filterwarnings("ignore::RuntimeWarning")(test)
 
 
+@cache
+def prepare_the_interpreter_once() -> None:
+    """Let Triton's interpreter prepare its language for each kernel, not for each call in it.
+
+    It would look at all names of the language whenever a kernel calls a function: most of its time.
+    """
+    from triton.runtime.interpreter import InterpretedFunction
+
+    as_triton_does = InterpretedFunction.__call__
+
+    def call(function: InterpretedFunction, *arguments: object, **named: object) -> object:
+        if function.fn.__module__.startswith(engines.__package__):
+            return function.rewrite()(*arguments, **named)
+        return as_triton_does(function, *arguments, **named)
+
+    InterpretedFunction.__call__ = call
+
+
 @contextmanager
 def computed_by(engine: str) -> Iterator[None]:
     """Choose an engine for the functions that are called meanwhile."""
+    if engine == "triton":
+        prepare_the_interpreter_once()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engines, "choose_engine", lambda _: engine)
         yield
