@@ -6,7 +6,7 @@ import runpy
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,6 +34,26 @@ PAGES = [
 ]
 
 
+Printed = Callable[..., str]
+
+
+@pytest.fixture
+def printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Printed]:
+    """Run a script in this process, which has torch already, and return what it prints."""
+
+    def run(script: str, *arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", [script, *arguments])
+        runpy.run_path(str(ROOT / "benchmarks" / f"{script}.py"), run_name="__main__")
+        return capsys.readouterr().out
+
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    threads = torch.get_num_threads()
+    yield run
+    torch.set_num_threads(threads)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "row"),
@@ -44,19 +64,13 @@ PAGES = [
         ("latency", "way='onnxruntime'"),
     ],
 )
-def test_a_quick_run_ends_well(script: str, row: str) -> None:
-    command = [sys.executable, f"benchmarks/{script}.py", "--quick", "--threads", "1"]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    assert row in ended.stdout
+def test_a_quick_run_ends_well(printed: Printed, script: str, row: str) -> None:
+    assert row in printed(script, "--quick", "--threads", "1")
 
 
 @pytest.mark.slow
-def test_hard_scenes_have_their_minimum_in_single_precision() -> None:
-    command = [sys.executable, "benchmarks/hard_scenes.py", "--quick"]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    lines = ended.stdout.splitlines()
+def test_hard_scenes_have_their_minimum_in_single_precision(printed: Printed) -> None:
+    lines = printed("hard_scenes", "--quick").splitlines()
     rows = [line.split() for line in lines if line.startswith(("2 views", "3 and 4", "5 to 16"))]
     assert [row[-4] for row in rows] == ["0"] * 3, "scenes above four times the SVD's error"
 
@@ -92,24 +106,21 @@ def test_without_a_gpu_nothing_is_measured() -> None:
 
 
 @pytest.mark.slow
-def test_the_accuracy_of_triangulation_is_found() -> None:
-    command = [sys.executable, "benchmarks/accuracy.py", "--quick"]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    assert "2 cameras, 5 degrees" in ended.stdout
+def test_the_accuracy_of_triangulation_is_found(printed: Printed) -> None:
+    assert "2 cameras, 5 degrees" in printed("accuracy", "--quick")
 
 
 @pytest.mark.slow
-def test_the_operating_room_has_the_errors_of_its_readme(operating_room_folder: Path) -> None:
-    command = [sys.executable, "benchmarks/operating_room.py", str(operating_room_folder)]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    rows = re.findall(r"(\d) views *(\d+) joints +([\d.]+)", ended.stdout)
+def test_the_operating_room_has_the_errors_of_its_readme(
+    printed: Printed, operating_room_folder: Path
+) -> None:
+    out = printed("operating_room", str(operating_room_folder))
+    rows = re.findall(r"(\d) views *(\d+) joints +([\d.]+)", out)
     counts = [(views, joints) for views, joints, _ in rows]
     assert counts[:3] == [("3", "2633"), ("2", "4326"), ("3", "1133")]
     medians = [float(median) for _, _, median in rows]
     assert medians == pytest.approx([36.5, 45.6, 61.5, 68.7], abs=0.3)
-    shares = [float(share) for share in re.findall(r"([\d.]+)%", ended.stdout)]
+    shares = [float(share) for share in re.findall(r"([\d.]+)%", out)]
     assert min(shares) > 95.0
 
 
@@ -179,12 +190,10 @@ def test_a_peer_that_fails_is_named(
 
 
 @pytest.mark.slow
-def test_a_peer_that_is_not_installed_is_reported() -> None:
-    command = [sys.executable, "benchmarks/robust.py", "--quick"]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
+def test_a_peer_that_is_not_installed_is_reported(printed: Printed) -> None:
+    out = printed("robust", "--quick")
     for peer in ("aniposelib", "aniposelib-pytorch"):
-        assert f"No rows of {peer}: name the Python of its environment" in ended.stdout
+        assert f"No rows of {peer}: name the Python of its environment" in out
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
