@@ -25,6 +25,8 @@ from selfsup_lifting.cli.reading_progress import read_recordings
 from selfsup_lifting.cli.saving import require_no_detections
 from selfsup_lifting.cli.tables import plain_table
 from selfsup_lifting.config import Config
+from selfsup_lifting.config_toml import load_config
+from selfsup_lifting.files.reading import USUAL
 from selfsup_lifting.plots.rig import save_rigs_from_above
 from selfsup_lifting.read_settings import People, ReadSettings, meters_per_unit
 from selfsup_lifting.recording import Recording
@@ -94,8 +96,8 @@ def training_data(options: TrainOptions, folder: Path) -> TrainingData:
                 "`calibration` says how cameras are calibrated, but they are not: --calibrate "
                 "intrinsics, image-size or calibration does it"
             )
-        recordings = read_recordings(config.data, config.read)
-        return TrainingData(config, recordings, {})
+        usual = USUAL if options.resume is None else load_config(options.resume).read
+        return TrainingData(config, read_recordings(config.data, config.read, usual), {})
     report = _calibrated(options, options.calibrate)
     # What follows from the settings must be read with the new cameras, in meters.
     read = replace(config.read, unit="m")

@@ -1,6 +1,5 @@
 """One function per command: read the data, do the work, print the results."""
 
-import math
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -8,7 +7,6 @@ from dataclasses import replace
 from functools import partial, singledispatch
 from pathlib import Path
 
-from selfsup_lifting.agreement import require_agreement
 from selfsup_lifting.atomic_write import require_target
 from selfsup_lifting.cli.calibrate_command import calibrate, training_data
 from selfsup_lifting.cli.detect_command import detect
@@ -39,22 +37,24 @@ from selfsup_lifting.config import Config
 from selfsup_lifting.config_toml import load_config, setting_values
 from selfsup_lifting.evaluation.ablation import ablate as run_ablation
 from selfsup_lifting.evaluation.ablation import loss_steps, varied
-from selfsup_lifting.evaluation.checked_split import checked_split, notes_on_comparison
+from selfsup_lifting.evaluation.checked_split import (
+    checked_split,
+    notes_on_comparison,
+    notes_on_recordings,
+)
 from selfsup_lifting.evaluation.evaluate import (
     evaluate_lifter,
     pose_errors,
     summarize,
 )
 from selfsup_lifting.evaluation.held_out import held_out_scores
-from selfsup_lifting.evaluation.inspection_warnings import warnings_about_truth
 from selfsup_lifting.evaluation.published_tables import evaluate_for, split_for
 from selfsup_lifting.evaluation.table_files import require_table, save_tables
 from selfsup_lifting.onnx_export import export_onnx
 from selfsup_lifting.read_errors import listed
-from selfsup_lifting.reader import merged_notes
 from selfsup_lifting.recipes import PRESETS, RECIPES
 from selfsup_lifting.report.run_report import save_run_report
-from selfsup_lifting.run_files import has_commit, read_commit
+from selfsup_lifting.run_files import has_commit, read_commit, require_undamaged
 from selfsup_lifting.training.checkpoint import BEST_FILE, WEIGHTS_FILE, load_lifter
 from selfsup_lifting.training.dataset import Frames
 from selfsup_lifting.training.devices import training_device
@@ -99,6 +99,8 @@ def train(options: TrainOptions) -> None:
 
 def _train_in(folder: Path, options: TrainOptions) -> None:
     """Train in a run folder, and print the errors before and after."""
+    if options.resume is not None:
+        require_undamaged(folder)
     if options.profile and process_count() > 1:
         raise ValueError("`profile` needs a training in one process, got several of torchrun")
     require_torchrun()
@@ -172,16 +174,26 @@ def _opening(options: TrainOptions) -> Iterator[str]:
     config = options.settings
     if options.resume is not None:
         yield f"continuing {options.resume}, with its settings, on {training_device(config.device)}"
+        yield from _changed("changed settings", config, load_config(options.resume))
         return
     preset = options.preset or default_preset(
         "train", with_data=bool(config.data or options.config)
     )
     yield f"recipe {options.recipe}, preset {preset}, on {training_device(config.device)}"
-    usual = setting_values(RECIPES[options.recipe](PRESETS[preset](Config())))
-    mine = setting_values(replace(config, data=(), run=None, device=Config.device))
-    differs = [f"{name} = {value}" for name, value in mine.items() if usual[name] != value]
+    mine = replace(config, data=(), run=None, device=Config.device)
+    yield from _changed("other settings", mine, RECIPES[options.recipe](PRESETS[preset](Config())))
+
+
+def _changed(title: str, config: Config, usual: Config) -> Iterator[str]:
+    """Yield a line with the settings that differ from the usual ones, if there are any."""
+    before = setting_values(usual)
+    differs = [
+        f"{name} = {value}"
+        for name, value in setting_values(config).items()
+        if before[name] != value
+    ]
     if differs:
-        yield f"other settings: {', '.join(differs)}"
+        yield f"{title}: {', '.join(differs)}"
 
 
 @run.register
@@ -196,12 +208,7 @@ def evaluate(options: EvaluateOptions) -> None:
     if not options.data:
         recordings = split_for(config, recordings).held_out
     recordings = [frames_of(recording, options.frames) for recording in recordings]
-    found = [(recording.name, [*warnings_about_truth(recording)]) for recording in recordings]
-    for sentence in (
-        *require_agreement(recordings, math.inf),
-        *merged_notes(found),
-        *notes_on_comparison(recordings),
-    ):
+    for sentence in (*notes_on_recordings(recordings), *notes_on_comparison(recordings)):
         messages.print(sentence)
     parts = sum(recording.part_count for recording in recordings)
     with part_progress(parts, "part") as done:

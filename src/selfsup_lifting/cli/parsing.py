@@ -209,6 +209,7 @@ class _FirstOptions:
     config: Path | None = None
     resume: Path | None = None
     run: Path | None = None
+    overwrite: bool = False
     data: tuple[str, ...] = ()
 
 
@@ -236,7 +237,10 @@ def _settings_before_options(
     if first.config is None:
         return config
     settings = load_settings(first.config, config)
-    require_effect(TrainOptions(settings=settings), [config, *_settings_of_recipes()])
+    try:
+        require_effect(TrainOptions(settings=settings), [config, *_settings_of_recipes()])
+    except ValueError as error:
+        raise ValueError(f"{first.config}: {error}") from None
     return settings
 
 
@@ -260,8 +264,8 @@ def _require_data(run: Path) -> None:
 
 def _require_no_other_source(first: _FirstOptions) -> None:
     """Refuse options that a resumed run would ignore, because it has its own settings."""
-    for option in ("recipe", "preset", "noise_level", "config", "run"):
-        if getattr(first, option) is not None:
+    for option in ("recipe", "preset", "noise_level", "config", "run", "overwrite"):
+        if getattr(first, option):
             raise ValueError(
                 f"`resume` continues {first.resume} with the settings of that run; "
                 f"`{option.replace('_', '-')}` "

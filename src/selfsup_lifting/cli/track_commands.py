@@ -35,6 +35,7 @@ from selfsup_lifting.cli.tables import (
     residual_tables,
 )
 from selfsup_lifting.config_toml import load_config
+from selfsup_lifting.evaluation.checked_split import notes_on_comparison, notes_on_recordings
 from selfsup_lifting.evaluation.evaluate import (
     Evaluation,
     evaluate_lifter,
@@ -111,11 +112,16 @@ def _lifted(
 ) -> dict[str, Any]:
     """Lift one recording, save and print the result, and return it for scripts."""
     view = options.view or recording.cameras.names[0]
-    for sentence in warnings_about_pictures(recording.select_views([view])):
+    single, notes = recording.select_views([view]), []
+    if recording.cameras.views > 1:
+        notes = [*notes_on_recordings([recording]), *notes_on_comparison([recording])]
+    if not any(bool((part.confidence > 0).any()) for part in single.parts()):
+        notes.append(f"{recording.name}: no frame of camera {view} has a detection to lift")
+    for sentence in (*warnings_about_pictures(single), *notes):
         messages.print(f"warning: {sentence}")
     steps = 1 if recording.cameras.views < 2 else 3  # noqa: PLR2004 - lift, evaluate two networks
     with part_progress(recording.part_count, "part", steps) as done:
-        track = _track(options, lifter, recording.select_views([view]), done)
+        track = _track(options, lifter, single, done)
         errors = _errors_against_all_views(lifter, options, recording, done)
     if lifter.settings.uncertainty and options.refine:
         messages.print("refined poses have no covariances: the lifter knows only those of its own")

@@ -1,6 +1,7 @@
 """What can be known to fail, or to have no effect, before a training or an evaluation begins."""
 
 from collections.abc import Iterator, Sequence
+from math import inf
 from typing import NamedTuple
 
 from selfsup_lifting.agreement import require_agreement
@@ -52,7 +53,8 @@ def checked_split(config: Config, recordings: Sequence[Recording]) -> CheckedSpl
     common_skeleton(recordings)
     supervised = config.losses.labels is Labels.TRUTH
     _require_content(recordings, supervised=supervised)
-    notes = [*_notes_of_each(config, recordings)]
+    weighted = config.triangulation.weighted
+    notes = [*notes_on_recordings(recordings, config.most_disagreement, weighted=weighted)]
     split = split_for(config, recordings)
     left, summary = first_cameras(split.training, config.cameras_learned), [split.summary]
     if config.select_on:
@@ -68,6 +70,27 @@ def checked_split(config: Config, recordings: Sequence[Recording]) -> CheckedSpl
     with_truth = all(one.truth is not None for one in split.held_out)
     blind = [*_without_poses(split.held_out, with_truth=with_truth)]
     return CheckedSplit(split, len(blind) < len(split.held_out), notes, summary)
+
+
+def notes_on_recordings(
+    recordings: Sequence[Recording], most_disagreement: float = inf, *, weighted: bool = False
+) -> Iterator[str]:
+    """Yield what looks wrong in the recordings of a training or of an evaluation.
+
+    Args:
+        recordings: Any recordings.
+        most_disagreement: How much cameras may disagree, as a share of the subject's size.
+        weighted: Whether confidences weight the triangulation.
+
+    Raises:
+        ValueError: If the cameras of a recording disagree more.
+    """
+    yield from require_agreement(recordings, most_disagreement)
+    found = []
+    for one in recordings:
+        notes = [*warnings_about_truth(one), *warnings_about_geometry(one, None)]
+        found.append((one.name, [*notes, *(warnings_about_weights(one) if weighted else ())]))
+    yield from merged_notes(found)
 
 
 def notes_on_comparison(recordings: Sequence[Recording]) -> list[str]:
@@ -102,18 +125,6 @@ def _require_content(recordings: Sequence[Recording], *, supervised: bool) -> No
                 f"{one.name} has one camera and no ground truth: nothing can be learned from it, "
                 "and its error cannot be computed; leave it out of --data"
             )
-
-
-def _notes_of_each(config: Config, recordings: Sequence[Recording]) -> Iterator[str]:
-    """Yield what looks wrong in recordings; refuse cameras that disagree too much."""
-    yield from require_agreement(recordings, config.most_disagreement)
-    found = []
-    for one in recordings:
-        notes = [*warnings_about_truth(one), *warnings_about_geometry(one, None)]
-        if config.triangulation.weighted:
-            notes += warnings_about_weights(one)
-        found.append((one.name, notes))
-    yield from merged_notes(found)
 
 
 def _without_poses(recordings: Sequence[Recording], *, with_truth: bool) -> Iterator[str]:

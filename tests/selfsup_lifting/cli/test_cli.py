@@ -20,22 +20,27 @@ import torch
 
 from multiview_geom import save_cameras
 from selfsup_lifting.cli import commands, main, track_commands
+from selfsup_lifting.cli.calibrate_command import training_data
 from selfsup_lifting.cli.commands import run as run_command
+from selfsup_lifting.cli.options import TrainOptions
 from selfsup_lifting.cli.output import messages
 from selfsup_lifting.cli.parsing import COMMANDS, parse_options
 from selfsup_lifting.cli.saving import outputs_of, save_outputs
 from selfsup_lifting.cli.terminal import PlainFormatter, Terminal
 from selfsup_lifting.cli.view_commands import view
 from selfsup_lifting.config import Config
+from selfsup_lifting.config_toml import CONFIG_FILE, load_config
 from selfsup_lifting.evaluation import evaluate
 from selfsup_lifting.evaluation.ablation import Row
 from selfsup_lifting.files import read_results
 from selfsup_lifting.point_quality import PointQuality
+from selfsup_lifting.read_errors import ReadError
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording, load_recording, save_recording
 from selfsup_lifting.safe_text import printable
 from tests.selfsup_lifting.files.sessions.test_capture import Session
 from tests.selfsup_lifting.strategies import Scene
+from tests.selfsup_lifting.training.small_runs import committed
 
 SMALL = ["--lifter.width", "16", "--lifter.blocks", "1", "--frames-per-batch", "8"]
 
@@ -245,6 +250,27 @@ def test_a_run_goes_on(run: Path, recording: Path, capsys: pytest.CaptureFixture
     main(["train", "--resume", str(run), "--epochs", "3"])
     lines = (run / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
+    assert "changed settings: epochs = 3" in capsys.readouterr().err
+
+
+def test_a_run_whose_settings_have_no_effect_on_its_data_goes_on(run: Path) -> None:
+    settings = (run / CONFIG_FILE).read_text()
+    older = settings.replace("[read]", '[read]\ndetected_skeleton = "coco17"')
+    committed(run, CONFIG_FILE, older.encode())
+    options = TrainOptions(settings=load_config(run), resume=run)
+    assert len(training_data(options, run).recordings) == 1
+    with pytest.raises(ReadError, match="`detected_skeleton` has no effect on"):
+        training_data(replace(options, resume=None), run)
+
+
+@pytest.mark.rejects
+def test_a_damaged_run_is_refused_before_its_data_are_read(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run / "model.safetensors").write_bytes(b"cut off")
+    said = refused(["train", "--resume", str(run), "--data", "nowhere"], capsys)
+    assert said.startswith("selfsup-lifting: ")
+    assert "model.safetensors is damaged" in said
 
 
 def helped(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -568,7 +594,8 @@ def test_what_no_number_is_known_of_is_null(
 
 @pytest.mark.rejects
 @pytest.mark.parametrize(
-    "option", ["--recipe=robust", "--preset=full", "--noise-level=mild", "--run=elsewhere"]
+    "option",
+    ["--recipe=robust", "--preset=full", "--noise-level=mild", "--run=elsewhere", "--overwrite"],
 )
 def test_a_resumed_run_has_its_settings(
     option: str, run: Path, capsys: pytest.CaptureFixture[str]
@@ -956,7 +983,7 @@ def test_a_threshold_beside_a_method_that_removes_nothing_is_refused(
         ),
         ("inspect synthetic --noise.drift-frames 9", "`noise.drift_frames` is how long a drift"),
         ("train --noise.outlier-share 0 --noise.outlier-px 9", "`noise.outlier_px` is the size"),
-        ("train --config FILE", "`losses.output_share` is for L_out"),
+        ("train --config FILE", "settings.toml: `losses.output_share` is for L_out"),
         ("ablate --vary threshold_px=9,20 --method dlt", "`threshold_px` removes outliers"),
         ("ablate --vary steps=1,2 --epochs 3", "`steps` has no effect beside `epochs`"),
         (
