@@ -46,6 +46,11 @@ SWEEPS = 6
 SINGLE_GAPS, SINGLE_STEP = 3e-4, 1e-3
 DOUBLE_GAPS, DOUBLE_STEP = 0.03, 5e-6
 
+# Lines about the square root of 1 + 2 p: the slopes of the tangent at 0.8, and of the chords from 0
+# to 1/2 and to -1/3, which are one at zero.
+TANGENT, TANGENT_AT_ZERO = 0.6201736729460423, 1.1163126113028763
+RIGHT_CHORD, LEFT_CHORD = 0.8284271247461903, 1.2679491924311228
+
 # The relative variance that rounding makes of points that are all one.
 SQUARED_ROUND_OFF = 2.0**-104
 
@@ -85,12 +90,16 @@ def sum_of_singular_values(det: Number, minors: Number) -> tuple[Number, Number,
         q, the largest root of (q^2 - 1)^2 - 8 det q - 4 minors; the product of the gaps, an eighth
         of the slope there; and the last step of the iteration, whose steps are cubes of each other.
     """
-    # A bound of q, put into the equation, gives a closer one. From the right of the largest root of
-    # a polynomial whose roots are all real, Halley's steps never pass it.
-    bound = where(det > 0, 1.7320508075688772, 0.5773502691896258)
-    root = sqrt(1 + 2 * sqrt(abs(minors + 2 * det * bound)))
-    root = root - halley_step(det, minors, root)
-    root = root - halley_step(det, minors, root)
+    # With p = s1 s2 + s1 s3 + s2 s3 it is p^2 = minors + 2 det q and q = sqrt(1 + 2 p). Instead of
+    # this root, a line bounds det q from above and leaves a quadratic equation for p: the tangent
+    # at 0.8 where det > 0, elsewhere the chord from 0 to 1/2 or to -1/3, on the side where p is.
+    above = det > 0
+    slope = where(above, TANGENT, where(minors + 2 * det > 0, RIGHT_CHORD, LEFT_CHORD))
+    middle = slope * det
+    rest = middle * middle + minors + 2 * det * where(above, TANGENT_AT_ZERO, 1.0)
+    root = sqrt(1 + 2 * (middle + sqrt(abs(rest))))
+    # From the right of the largest root of a polynomial whose roots are all real, Halley's steps
+    # never pass it.
     root = root - halley_step(det, minors, root)
     root = root - halley_step(det, minors, root)
     last = halley_step(det, minors, root)

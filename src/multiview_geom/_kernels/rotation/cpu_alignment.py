@@ -34,9 +34,11 @@ from multiview_geom._kernels.rotation.cpu import (
     empty_list,
     list_doubtful,
     load,
+    load_matrices,
     rotate,
     solve_listed,
     store,
+    store_matrices,
 )
 
 Sets: TypeAlias = tuple[
@@ -184,11 +186,11 @@ def align(
         n = min(LANES, last - start)
         find_moments(rows, sets, start, n)
         rotate(rows, DOUBLE_GAPS, DOUBLE_STEP)
-        store(rows, ROTATION, 9, rotations[9 * start :], n)
+        store_matrices(rows, ROTATION, rotations[9 * start :], n)
         list_doubtful(rows, n, start, listed, rotations)
         solve_listed(listed, rotations)
         # Scale and translation belong to what the caller gets, rounded to the dtype.
-        load(rows, ROTATION, 9, rotations[9 * start :], n)
+        load_matrices(rows, ROTATION, rotations[9 * start :], n)
         if scaled:
             find_scales(rows, n)
         else:
@@ -220,9 +222,9 @@ def differentiate(
     for start in range(first, last, LANES):
         n = min(LANES, last - start)
         find_moments(rows, sets, start, n)
-        load(rows, ROTATION, 9, transforms[0][9 * start :], n)
+        load_matrices(rows, ROTATION, transforms[0][9 * start :], n)
         load(rows, SCALE, 1, transforms[2][start:], n)
-        load(rows, CHANGE, 9, upstream[0][9 * start :], n)
+        load_matrices(rows, CHANGE, upstream[0][9 * start :], n)
         load(rows, OF_TARGET_MEAN, 3, upstream[1][3 * start :], n)
         load(rows, OF_SCALE, 1, upstream[2][start:], n)
         differentiate_moments(rows, scaled, tie, n)
