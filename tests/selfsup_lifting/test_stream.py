@@ -249,6 +249,21 @@ def test_options_that_change_nothing_in_a_stream_are_refused(
         predict_stream(options)
 
 
+def test_the_camera_of_a_stream_is_named_if_nobody_chose_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    save_cameras(tmp_path / "rig.toml", Scene(views=2).cameras())
+    read = ReadSettings(cameras=tmp_path / "rig.toml", unit="m")
+    options = PredictOptions(run=tmp_path, keypoints="-", read=read)
+    assert stream_command._camera(options).names == ("cam_1",)
+    assert "the frames are taken to be those of cam_1, the first of the cameras" in caplog.text
+    caplog.clear()
+    assert stream_command._camera(replace(options, view="cam_2")).names == ("cam_2",)
+    assert not caplog.messages
+    with pytest.raises(ValueError, match=r"rig\.toml has no camera cam_9; it has cam_1, cam_2"):
+        stream_command._camera(replace(options, view="cam_9"))
+
+
 def test_a_byte_order_mark_before_the_first_frame_is_passed_over() -> None:
     pixels, confidence = _parsed('\ufeff{"keypoints": [[1, 2], null]}\n', 1, 2, set())
     assert pixels[0, 0].tolist() == [1.0, 2.0]

@@ -119,16 +119,17 @@ def _calibrated(options: TrainOptions, start: Start) -> CalibrationReport:
             "began with; for several processes, `selfsup-lifting calibrate` writes a file for "
             "--cameras"
         )
-    config = options.settings
-    recordings = _without_poses(config.data, config.read, start)
-    if has_simulated(recordings):
-        raise ValueError("`calibrate` needs recordings of real cameras, got simulated ones")
-    report = calibrate_cameras(recordings, options.calibration, start)
-    if not report.is_metric:
+    config, scale = options.settings, options.calibration
+    has_length = {scale.stature, scale.bone, scale.distance} != {None}
+    if start is not Start.CALIBRATION and not has_length:
         raise ValueError(
             "`calibrate` needs a length that gives the scale: --calibration.stature, "
             "--calibration.bone or --calibration.distance"
         )
+    recordings = _without_poses(config.data, config.read, start)
+    if has_simulated(recordings):
+        raise ValueError("`calibrate` needs recordings of real cameras, got simulated ones")
+    report = calibrate_cameras(recordings, options.calibration, start)
     before = "" if isnan(report.held_out_before_px) else f"{report.held_out_before_px:.1f} -> "
     messages.print(
         f"calibrated {report.cameras.views} cameras, starting from {start.value}: median "

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from multiview_geom import Cameras, camera_to_world
 from multiview_geom.camera_files.json_text import parse_json
-from selfsup_lifting.calibration import load_rig
+from selfsup_lifting.calibration import load_rig, selected
 from selfsup_lifting.cli.options import PredictOptions, choose
 from selfsup_lifting.config_fields import differing
 from selfsup_lifting.config_toml import load_config
@@ -114,7 +114,8 @@ def _require_used(options: PredictOptions) -> None:
         read=options.read,
     )  # fmt: skip
     read = load_config(options.run).read
-    camera = {name: getattr(options.read, name) for name in ("cameras", "unit", "filmed_by")}
+    used = ("cameras", "filmed_by", *(["unit"] if options.coordinates == "world" else []))
+    camera = {name: getattr(options.read, name) for name in used}
     unused = [*differing(options, usual), *differing(options.read, replace(read, **camera))]
     if unused:
         raise ValueError(
@@ -127,8 +128,17 @@ def _camera(options: PredictOptions) -> Cameras:
     """Read the calibration of the camera that the frames come from."""
     if options.read.cameras is None:
         raise ValueError("`predict` from standard input needs a calibration: --cameras FILE")
-    rig = load_rig(options.read.cameras, unit=options.read.unit).cameras
-    return rig.select([options.view or options.read.filmed_by or rig.names[0]])
+    rig = load_rig(options.read.cameras, unit=options.read.unit)
+    chosen, names = options.view or options.read.filmed_by, rig.cameras.names
+    camera = selected(rig, [chosen or names[0]]).cameras
+    for note in rig.notes:
+        _log.warning("%s", note)
+    if chosen is None and len(names) > 1:
+        _log.warning(
+            "the frames are taken to be those of %s, the first of the cameras %s: --view names "
+            "another one", names[0], listed(names),
+        )  # fmt: skip
+    return camera
 
 
 def _parsed(line: str, number: int, joints: int, unread: set[str]) -> tuple[Tensor, Tensor]:

@@ -114,6 +114,10 @@ def _joined(recordings: Sequence[Recording]) -> Tracks:
                 f"all recordings must have the same cameras and joints, got others in {other.name} "
                 f"than in {first.name}: calibrate them one by one (--take)"
             )
+    if first.cameras.views < 2:  # noqa: PLR2004 - one camera places no other
+        raise ValueError(
+            f"{first.name} has one camera: calibration needs two or more that see the same person"
+        )
     pixels = torch.cat([recording.keypoints for recording in recordings]).double()
     weights = torch.cat([recording.confidence for recording in recordings]).double()
     return Tracks(first.cameras, first.skeleton, first.fps, pixels, weights)
@@ -124,8 +128,8 @@ def _require_motion(tracks: Tracks) -> None:
     seen = torch.where(tracks.weights[..., None] > 0, tracks.pixels, torch.nan)
     if not seen.isfinite().any():
         raise ValueError(
-            "calibration needs people whom the cameras saw, got no detection; likely cause: "
-            "--min-confidence is above all confidences"
+            "calibration needs people whom the cameras saw, got no detection; likely causes: "
+            "nobody is in view, or --min-confidence is above all confidences"
         )
     apart = seen - seen.nanmean(dim=0)
     motion = apart.square().sum(dim=-1).nanmean(dim=0).sqrt().nanmedian()

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,11 +11,9 @@ from selfsup_lifting.cli import calibrate_command, main
 from selfsup_lifting.cli.parsing import parse_options
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.read_settings import ReadSettings
-from selfsup_lifting.recording import save_recording
 from selfsup_lifting.run_files import read_commit
 from tests.selfsup_lifting.cli.test_cli import printed, refused
 from tests.selfsup_lifting.files import layouts
-from tests.selfsup_lifting.strategies import Scene
 
 QUICK = ["calibrate", "synthetic", "--fps", "5"]
 
@@ -67,12 +64,9 @@ def test_it_prints_errors_before_and_after_per_camera(capsys: pytest.CaptureFixt
 
 @pytest.mark.rejects
 def test_a_training_needs_a_length_and_a_picture_is_a_png(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = SimpleNamespace(is_metric=False)
-    monkeypatch.setattr(calibrate_command, "calibrate_cameras", lambda *_: found)
-    save_recording(tmp_path / "scene.npz", Scene(views=2, frames=3).recording())
-    begun = ["train", "--data", str(tmp_path / "scene.npz"), "--calibrate", "intrinsics"]
+    begun = ["train", "--data", str(tmp_path / "nowhere"), "--calibrate", "intrinsics"]
     said = refused([*begun, "--run", str(tmp_path / "run")], capsys)
     assert "`calibrate` needs a length that gives the scale: --calibration.stature" in said
     said = refused([*QUICK, "--picture", "rig.jpg"], capsys)
@@ -109,7 +103,7 @@ def test_a_training_calibrates_its_cameras_and_keeps_them(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--calibrate", "intrinsics"], "needs recordings of real cameras, got simulated ones"),
+        (["--calibrate", "calibration"], "needs recordings of real cameras, got simulated ones"),
         (["--calibrate", "calibration", "--resume", "run"], "must begin a training"),
         (["--calibration.stature", "1.8"], "but they are not: --calibrate"),
     ],

@@ -113,7 +113,7 @@ def test_the_body_says_its_size_its_vertical_and_its_front(recordings: list[Reco
 @pytest.mark.rejects
 @pytest.mark.parametrize(
     ("pixel", "sentence"),
-    [(500.0, "the person must move"), (float("nan"), "got no detection; likely cause")],
+    [(500.0, "the person must move"), (float("nan"), "got no detection; likely causes: nobody")],
 )
 def test_detections_at_one_pixel_or_nowhere_calibrate_nothing(
     recordings: list[Recording], pixel: float, sentence: str
@@ -130,6 +130,8 @@ def test_what_does_not_calibrate_a_rig_is_refused(recordings: list[Recording]) -
     still = replace(one, keypoints=one.keypoints[:1].expand_as(one.keypoints).clone())
     with pytest.raises(ValueError, match="the person must move"):
         calibrate_cameras([still], CalibrationSettings(), Start.INTRINSICS)
+    with pytest.raises(ValueError, match="has one camera: calibration needs two or more"):
+        calibrate_cameras([one.select_views(["cam_1"])], CalibrationSettings(), Start.INTRINSICS)
     other = replace(one, cameras=one.cameras.scaled(2.0))
     with pytest.raises(ValueError, match="the same cameras and joints"):
         calibrate_cameras([one, other], CalibrationSettings(), Start.INTRINSICS)
