@@ -1,35 +1,15 @@
-"""Whether the cameras of a recording agree, and if not, the most likely cause, found by trying.
+"""Whether the cameras of a recording agree, and if not, the most likely cause."""
 
-Every cause is undone in turn: pictures that were resized, mirrored or exchanged between cameras, a
-camera that was moved or is late, lens distortion that was removed already. The cause that leaves
-the lowest reprojection error is reported if little of the error is left.
-"""
-
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations, permutations
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from multiview_geom import (
-    Lens,
-    invert_transform,
-    point_depths,
-    rigid_transform,
-    triangulate_dlt,
-    triangulate_dlt_svd,
-)
-from selfsup_lifting.moved_camera import moved_camera
+from multiview_geom import triangulate_dlt_svd
+from selfsup_lifting.disagreement import ROUND_OFF_PX, likeliest_cause, subtle_causes
 from selfsup_lifting.recording import Recording
-from selfsup_lifting.timing import in_step
-from selfsup_lifting.triangulate import reprojection_errors
+from selfsup_lifting.sampled_errors import median_error, sampled, subject_size_px
 
-# Frames that are compared: bounds the time for long recordings.
-MOST_FRAMES = 40
-# Below this error the cameras agree, whatever the subject's size in the image [px].
-ROUND_OFF_PX = 2.0
 # A cause is only searched above this error, as a share of the subject's size in the image: the
 # errors of detectors and usual calibrations.
 USUAL_SHARE = 0.02
@@ -37,20 +17,8 @@ USUAL_SHARE = 0.02
 LARGEST_SHARE = 0.05
 # A cause is named if undoing it leaves at most this share of the error.
 TELLING_DROP = 0.4
-# Of causes that leave about the same error, the first in the order of the trials is named.
-AS_LIKELY, AS_LIKELY_PX = 1.3, 0.3
-# Leaving out a camera explains less than undoing something: it must leave a much lower error.
-MORE_TELLING = 2.0
-# A frame is wrong if its error is so many times that without the wrong camera.
-WRONG = 3.0
-# Without a wrong camera, the error is also much lower than without any other one.
-CLEARLY_LOWER = 0.5
-# Resized pictures, tried in this order: pixels of the detections per pixel of the calibration.
-SCALES = {"half": 0.5, "twice": 2.0, "a third of": 1 / 3, "two thirds of": 2 / 3, "1.5 times": 1.5}
 # Errors that are usual have a cause if undoing it leaves at most this share of them.
 SUBTLE_DROP = 0.99
-# With more cameras, only two of them are exchanged, not all permuted.
-MOST_PERMUTED = 4
 
 
 @dataclass(frozen=True)
@@ -122,17 +90,17 @@ def camera_agreement(recording: Recording, *, thorough: bool = False) -> Agreeme
     if recording.cameras.views < 2:  # noqa: PLR2004 - one camera agrees with itself
         return None
     sample = sampled(recording)
-    median = _median_error(sample, triangulate_dlt_svd)
+    median = median_error(sample, triangulate_dlt_svd)
     if not median < torch.inf:
         return None
     found = Agreement(median, median / subject_size_px(sample))
     usual = median < ROUND_OFF_PX or found.share < USUAL_SHARE
-    remaining, cause = (torch.inf, "") if usual else _likeliest(recording, sample)
+    remaining, cause = (torch.inf, "") if usual else likeliest_cause(recording, sample)
     if remaining <= TELLING_DROP * median:
         return replace(found, cause=cause, remaining_px=remaining)
     if not thorough:
         return found
-    remaining, cause = min(_subtle(recording, sample), default=(torch.inf, ""))
+    remaining, cause = min(subtle_causes(recording, sample), default=(torch.inf, ""))
     if remaining > SUBTLE_DROP * median:
         return found
     return replace(found, cause=cause, remaining_px=remaining, is_usual=True)
@@ -161,259 +129,3 @@ def require_agreement(recordings: Sequence[Recording], limit: float) -> list[str
             allowed = f"--most-disagreement {agreement.share + 0.01:.2f}"
             raise ValueError(f"{sentences[-1]}; to train nevertheless, pass {allowed}")
     return sentences
-
-
-def _likeliest(recording: Recording, sample: Recording) -> tuple[float, str]:
-    """Return the error that undoing the likeliest cause leaves, and the cause."""
-    copy = _copy(sample)
-    if copy is not None:
-        return copy
-    trials = [*_trials(recording, sample)]
-    lowest = min(remaining for remaining, _ in trials)
-    likely = (trial for trial in trials if trial[0] <= AS_LIKELY * lowest + AS_LIKELY_PX)
-    remaining, cause = next(likely)
-    step = _step(recording)
-    for other, camera in _without_one(sample, step):
-        # A noisy camera leaves a higher error than none: a cause that keeps it is preferred.
-        if remaining > max(MORE_TELLING * other, AS_LIKELY_PX):
-            remaining, cause = other, camera
-    return remaining, cause
-
-
-def _trials(recording: Recording, sample: Recording) -> Iterator[tuple[float, str]]:
-    """Yield the error that undoing each cause leaves, and the cause."""
-    names, pose = sample.cameras.names, sample.cameras.camera_from_world
-    rigs = [(replace(sample.cameras, camera_from_world=one), cause) for one, cause in _poses(pose)]
-    poses = [(_median_error(replace(sample, cameras=rig)), cause) for rig, cause in rigs]
-    # Exchanged cameras of a symmetric rig may explain mirrored axes too, but not points behind.
-    is_behind = is_mostly_behind(sample)
-    yield from poses if is_behind else ()
-    for order, cause in _exchanges(names):
-        yield _median_error(_exchanged(sample, order)), cause
-    for cause, trial in _changed_pictures(sample):
-        yield _median_error(trial), cause
-    yield from () if is_behind else poses
-    yield from _subtle(recording, sample)
-
-
-def _subtle(recording: Recording, sample: Recording) -> Iterator[tuple[float, str]]:
-    """Yield the errors without causes that may hardly show: late, exchanged sides, moved."""
-    corrected, told = in_step(recording)
-    if corrected is not recording:
-        yield _median_error(sampled(corrected)), f"{told.partition(';')[0]}: --sync corrects it"
-    for name in recording.cameras.names:
-        error = _median_error(sample.with_exchanged_sides([name]))
-        told = f"the left and right joints of camera {name} are exchanged"
-        yield error, f"{told}: --exchange-sides {name} corrects it"
-    move = moved_camera(sample.cameras, ideal_pixels(sample).transpose(0, 1).flatten(1, 2))
-    if move is not None:
-        name = sample.cameras.names[move.view]
-        moved = f"camera {name} was moved by {100 * move.meters:.0f} cm and turned by"
-        error = _median_error(replace(sample, cameras=move.cameras))
-        yield error, f"{moved} {move.degrees:.1f} degrees after the calibration"
-
-
-def _changed_pictures(sample: Recording) -> Iterator[tuple[str, Recording]]:
-    """Yield recordings in which something is undone that was done to the pictures."""
-    cameras = sample.cameras
-    everybody = range(cameras.views)
-    for views in (everybody, *([view] for view in everybody)):
-        of = "" if views is everybody else f" of camera {cameras.names[views[0]]}"
-        for word, scale in SCALES.items():
-            pixels = (sample.keypoints + 0.5) / scale - 0.5
-            yield f"the pictures{of} had {word} the calibrated size", _with(sample, pixels, views)
-        for axis, name in enumerate("xy"):
-            trial = _with(sample, _mirrored(sample, axis), views)
-            yield f"the {name} coordinates{of} are mirrored", trial
-        for word, pixels in _turned(sample):
-            yield f"the pictures{of} are turned by {word}", _with(sample, pixels, views)
-    if cameras.distortion is not None:
-        pinholes = replace(cameras, distortion=None, lens=Lens.OPENCV)
-        yield "the lens distortion was removed already", replace(sample, cameras=pinholes)
-    middle = sample.keypoints + (_image_size(sample) - 1) / 2
-    yield "the pixels are counted from the middle of the pictures", _with(sample, middle, everybody)
-    corner = sample.keypoints - (_image_size(sample) - 1) / 2
-    told = "the principal points, but not the pixels, are counted from the middle of the pictures"
-    yield told, _with(sample, corner, everybody)
-    trial = _with(sample, _from_focal_lengths(sample), everybody)
-    yield "the coordinates are in focal lengths, not in fractions of the image size", trial
-
-
-def _poses(
-    poses: Float[Tensor, "views 4 4"],
-) -> Iterator[tuple[Float[Tensor, "views 4 4"], str]]:
-    """Yield the poses that files in other conventions mean, and the convention."""
-    inverse, flip = invert_transform(poses), poses.new_tensor([1.0, -1.0, -1.0, 1.0]).diag()
-    inverted = "the extrinsics are inverted (camera to world)"
-    axes = "the axes of the cameras are those of OpenGL (y up, z backward)"
-    yield inverse, inverted
-    yield flip @ poses, axes
-    yield flip @ inverse, f"{inverted}, and {axes}"
-    R, center = poses[:, :3, :3], poses[:, :3, 3]
-    moved = rigid_transform(R, -(R @ center[..., None])[..., 0])
-    yield moved, "the translations are the positions of the cameras"
-    yield rigid_transform(R.mT, center), "the rotations are transposed"
-
-
-def is_mostly_behind(sample: Recording) -> bool:
-    """Return whether most points are behind the cameras that detected them."""
-    points = triangulate_dlt_svd(sample.cameras.projections, ideal_pixels(sample))
-    depths = point_depths(sample.cameras.projections, points)
-    seen = depths[depths.isfinite() & (sample.confidence > 0)]
-    return len(seen) > 0 and bool(seen.median() < 0)
-
-
-def _image_size(sample: Recording) -> Float[Tensor, "views 1 2"]:
-    """Return the image sizes [px]; where unknown, those whose middle is the principal point."""
-    cameras = sample.cameras
-    centers = 2 * cameras.intrinsics[:, :2, 2] + 1
-    known = centers if cameras.image_size is None else cameras.image_size
-    return known[:, None].to(sample.keypoints)
-
-
-def _mirrored(sample: Recording, axis: int) -> Float[Tensor, "frames views joints 2"]:
-    pixels = sample.keypoints.clone()
-    pixels[..., axis] = _image_size(sample)[..., axis] - 1 - pixels[..., axis]
-    return pixels
-
-
-def _turned(sample: Recording) -> Iterator[tuple[str, Float[Tensor, "frames views joints 2"]]]:
-    """Yield the pixels as they were before the pictures were turned."""
-    x, y = sample.keypoints.unbind(dim=-1)
-    width, height = _image_size(sample).unbind(dim=-1)
-    yield "90 degrees clockwise", torch.stack([y, height - 1 - x], dim=-1)
-    yield "90 degrees counterclockwise", torch.stack([width - 1 - y, x], dim=-1)
-    yield "180 degrees", torch.stack([width - 1 - x, height - 1 - y], dim=-1)
-
-
-def _from_focal_lengths(sample: Recording) -> Float[Tensor, "frames views joints 2"]:
-    """Undo the conversion from fractions of the image size, and convert from focal lengths."""
-    K = sample.cameras.intrinsics.to(sample.keypoints)[:, None]
-    rays = 2 * sample.keypoints / (_image_size(sample) - 1) - 1
-    return rays * K[..., [0, 1], [0, 1]] + K[..., :2, 2]
-
-
-def _exchanges(names: Sequence[str]) -> Iterator[tuple[tuple[int, ...], str]]:
-    """Yield other assignments of the detections to the cameras, fewest changes first."""
-    plain = tuple(range(len(names)))
-    for one, other in combinations(plain, 2):
-        swapped = list(plain)
-        swapped[one], swapped[other] = other, one
-        yield tuple(swapped), f"the detections of {names[one]} and {names[other]} are exchanged"
-    if len(names) > MOST_PERMUTED:
-        return
-    for order in permutations(plain):
-        if sum(at != view for at, view in enumerate(order)) > 2:  # noqa: PLR2004 - more than a pair
-            pairs = ", ".join(f"{names[view]} to {names[at]}" for at, view in enumerate(order))
-            yield order, f"the detections belong to other cameras ({pairs})"
-
-
-def _without_one(sample: Recording, step: int) -> Iterator[tuple[float, str]]:
-    """Yield the error without the camera that alone disagrees, and the cause, if there is one."""
-    for error, name in odd_camera(sample):
-        first = _wrong_from(sample, max(ROUND_OFF_PX, WRONG * error))
-        since = "" if first is None else f" from frame {first * step} on"
-        size = "" if first is None else ", its pictures have another size there"
-        told = f"camera {name} looks wrong{since}: it was moved{size}"
-        yield error, f"{told}, or its file belongs elsewhere"
-
-
-def _copy(sample: Recording) -> tuple[float, str] | None:
-    """Return the error without a camera whose detections are those of another, and the cause."""
-    names = sample.cameras.names
-    for one, other in combinations(range(len(names)), 2):
-        pair = sample.keypoints[:, [one, other]].nan_to_num()
-        if pair.any() and torch.equal(pair[:, 0], pair[:, 1]):
-            others = sample.select_views([name for name in names if name != names[other]])
-            told = (
-                f"the detections of {names[one]} and {names[other]} are equal: one file is a copy"
-            )
-            return _median_error(others), told
-    return None
-
-
-def _wrong_from(sample: Recording, limit: float) -> int | None:
-    """Return the frame from which on all errors are above a limit and before which none is."""
-    points = triangulate_dlt(sample.cameras.projections, ideal_pixels(sample))
-    typical = reprojection_errors(sample, points).flatten(1).nanmedian(dim=1).values
-    known = typical.isfinite().nonzero()[:, 0]
-    wrong = typical[known] > limit
-    sound = int((~wrong).sum())
-    if 0 < sound < len(wrong) and bool(wrong[sound:].all()):
-        return int(known[sound])
-    return None
-
-
-def odd_camera(sample: Recording) -> Iterator[tuple[float, str]]:
-    """Yield the camera that alone disagrees, after the error without it, if there is one [px]."""
-    names = sample.cameras.names
-    if len(names) < 3:  # noqa: PLR2004 - one camera agrees with itself
-        return
-    # The fewer the views, the closer the points come to the detections, whatever their noise.
-    fair = _freedom(len(names)) / _freedom(len(names) - 1)
-    errors = {
-        name: fair * _median_error(sample.select_views([other for other in names if other != name]))
-        for name in names
-    }
-    ranked = sorted(errors, key=errors.__getitem__)
-    if errors[ranked[0]] < CLEARLY_LOWER * errors[ranked[1]]:
-        yield errors[ranked[0]], ranked[0]
-
-
-def _freedom(views: int) -> float:
-    """Return how much of the noise is left as residual: two measurements a view, three unknowns."""
-    return float((1 - 3 / (2 * views)) ** 0.5)
-
-
-def _exchanged(sample: Recording, order: Sequence[int]) -> Recording:
-    index = list(order)
-    return replace(
-        sample, keypoints=sample.keypoints[:, index], confidence=sample.confidence[:, index]
-    )
-
-
-def _with(
-    sample: Recording, pixels: Float[Tensor, "frames views joints 2"], views: Sequence[int]
-) -> Recording:
-    keypoints = sample.keypoints.clone()
-    keypoints[:, list(views)] = pixels[:, list(views)]
-    return replace(sample, keypoints=keypoints)
-
-
-def sampled(recording: Recording) -> Recording:
-    """Return some frames, spread over the recording."""
-    return recording.without_truth().frames(slice(0, None, _step(recording)))
-
-
-def _step(recording: Recording) -> int:
-    return max(1, recording.frame_count // MOST_FRAMES)
-
-
-def ideal_pixels(recording: Recording) -> Float[Tensor, "frames views joints 2"]:
-    """Return the detections without lens distortion; NaN where missing."""
-    cameras = recording.cameras
-    ideal = cameras.undistort(recording.keypoints.to(cameras.intrinsics.dtype))
-    return torch.where(ideal.valid[..., None], ideal.pixels, torch.nan)
-
-
-def _median_error(
-    recording: Recording, triangulate: Callable[[Tensor, Tensor], Tensor] = triangulate_dlt
-) -> float:
-    """Return the median reprojection error [px].
-
-    Cameras that agree are tried once, by the singular value decomposition of PyTorch, since the
-    loops of `triangulate_dlt` are compiled for many seconds at their first use.
-    """
-    points = triangulate(recording.cameras.projections, ideal_pixels(recording))
-    error = reprojection_errors(recording, points)
-    known = error[error.isfinite()]
-    return float(known.median()) if len(known) else torch.inf
-
-
-def subject_size_px(recording: Recording) -> float:
-    """Return the diagonal of the subject's bounding box in the image, median [px]."""
-    low = recording.keypoints.nan_to_num(torch.inf, torch.inf, torch.inf).amin(dim=2)
-    high = recording.keypoints.nan_to_num(-torch.inf, -torch.inf, -torch.inf).amax(dim=2)
-    size = (high - low).norm(dim=-1)
-    known = size[size.isfinite() & (size > 0)]
-    return float(known.median()) if len(known) else torch.inf

@@ -13,8 +13,8 @@ from multiview_geom import (
     sampson_distance,
     triangulate_dlt,
 )
-from selfsup_lifting.agreement import ideal_pixels, sampled
 from selfsup_lifting.recording import Recording
+from selfsup_lifting.sampled_errors import ideal_pixels, sampled
 
 # Points without one camera need two others.
 FEWEST_CAMERAS = 3

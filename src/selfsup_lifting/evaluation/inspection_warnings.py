@@ -10,21 +10,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom import CameraIssueKind, check_cameras
-from selfsup_lifting.agreement import (
-    LARGEST_SHARE,
-    ROUND_OFF_PX,
-    Agreement,
-    is_mostly_behind,
-    odd_camera,
-    sampled,
-    subject_size_px,
-)
+from selfsup_lifting.agreement import LARGEST_SHARE, Agreement
 from selfsup_lifting.config import Method, TriangulationSettings
+from selfsup_lifting.disagreement import ROUND_OFF_PX, odd_camera
 from selfsup_lifting.evaluation.detection_counts import DetectionCounts, count_detections
 from selfsup_lifting.evaluation.subject_size import diagonal, usual_size
 from selfsup_lifting.read_errors import listed
 from selfsup_lifting.reader import ReadResult
 from selfsup_lifting.recording import Recording
+from selfsup_lifting.sampled_errors import is_mostly_behind, sampled, subject_size_px
 from selfsup_lifting.skeleton.infer import USUAL, body_by_count, skeleton_by_anatomy
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from selfsup_lifting.triangulate import reprojection_errors, triangulate_recording
