@@ -207,7 +207,7 @@ OTHERS = (some_bytes, some_words, some_words)
 
 def write_examples(folder: Path) -> list[Path]:
     """Write a folder for each format of detections, dataset and calibration; return them."""
-    from selfsup_lifting.recording import save_recording
+    from selfsup_lifting.recording_file import save_recording
     from tests.multiview_geom.camera_files import calibration_texts
     from tests.selfsup_lifting.files.datasets import dataset_files
     from tests.selfsup_lifting.files.layouts import BODIES, WRITERS, write_session

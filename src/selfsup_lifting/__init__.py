@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from selfsup_lifting.skeleton.skeletons import SKELETONS as SKELETONS
     from selfsup_lifting.skeleton.skeletons import Skeleton as Skeleton
     from selfsup_lifting.recording import Recording as Recording
-    from selfsup_lifting.recording import load_recording as load_recording
-    from selfsup_lifting.recording import save_recording as save_recording
+    from selfsup_lifting.recording_file import load_recording as load_recording
+    from selfsup_lifting.recording_file import save_recording as save_recording
     from selfsup_lifting.files import read_recordings as read_recordings
     from selfsup_lifting.self_calibration.solve import calibrate_cameras as calibrate_cameras
     from selfsup_lifting.training.loop import train as train

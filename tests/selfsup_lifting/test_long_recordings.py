@@ -24,12 +24,8 @@ from selfsup_lifting.gap_filling import fill_gaps
 from selfsup_lifting.parse.npz import map_npz
 from selfsup_lifting.quantiles import group_sizes, grouped_quantiles
 from selfsup_lifting.read_errors import ReadError
-from selfsup_lifting.recording import (
-    Recording,
-    change_parts,
-    load_recording,
-    save_recording,
-)
+from selfsup_lifting.recording import Recording, change_parts
+from selfsup_lifting.recording_file import load_recording, save_recording
 from selfsup_lifting.residuals import summarize_residuals
 from selfsup_lifting.timing import synchronized
 from selfsup_lifting.training import dataset

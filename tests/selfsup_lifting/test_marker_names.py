@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfsup_lifting.cli import main
-from selfsup_lifting.recording import load_recording, save_recording
+from selfsup_lifting.recording_file import load_recording, save_recording
 from selfsup_lifting.skeleton.infer import plain_joint
 from selfsup_lifting.skeleton.marker_names import MarkerNames, marker_names
 from selfsup_lifting.skeleton.skeletons import SKELETONS

@@ -17,7 +17,7 @@ from selfsup_lifting.export import save_tracks
 from selfsup_lifting.motion_files import holds_motion, load_motion
 from selfsup_lifting.read_errors import ReadError
 from selfsup_lifting.read_settings import ReadSettings
-from selfsup_lifting.recording import save_recording
+from selfsup_lifting.recording_file import save_recording
 from selfsup_lifting.upright import y_up
 from selfsup_lifting.viewer.scene import notes_on_scene, read_scene
 from tests.selfsup_lifting.files.damage import DAMAGES, BytesDamage

@@ -21,7 +21,8 @@ from selfsup_lifting.inference import lift_covariances
 from selfsup_lifting.onnx_export import export_onnx
 from selfsup_lifting.read_errors import ReadError
 from selfsup_lifting.read_settings import ReadSettings
-from selfsup_lifting.recording import Recording, Source, load_recording, save_recording
+from selfsup_lifting.recording import Recording, Source
+from selfsup_lifting.recording_file import load_recording, save_recording
 from selfsup_lifting.self_calibration.solve import calibrate_cameras
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from selfsup_lifting.training.checkpoint import load_lifter

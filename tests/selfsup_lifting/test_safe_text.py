@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from selfsup_lifting.cli import main
 from selfsup_lifting.evaluation.table_files import ResultTable, latex
 from selfsup_lifting.export import save_tracks
-from selfsup_lifting.recording import Recording, save_recording
+from selfsup_lifting.recording import Recording
+from selfsup_lifting.recording_file import save_recording
 from selfsup_lifting.safe_text import for_latex, for_spreadsheet, printable
 from selfsup_lifting.saved_tracks import load_tracks
 from tests.selfsup_lifting.strategies import Scene

@@ -14,7 +14,7 @@ from torch.testing import assert_close
 
 from selfsup_lifting.cli import main
 from selfsup_lifting.gap_filling import fill_track_gaps
-from selfsup_lifting.recording import load_recording, save_recording
+from selfsup_lifting.recording_file import load_recording, save_recording
 from selfsup_lifting.smoothing import smooth_tracks
 from selfsup_lifting.smoothing_settings import SmoothingSettings
 from tests.multiview_geom.strategies import Pose, numbers, poses

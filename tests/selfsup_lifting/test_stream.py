@@ -19,7 +19,8 @@ from selfsup_lifting.files import read_recordings
 from selfsup_lifting.inference import lift, lift_covariances
 from selfsup_lifting.pose_refinement import measure_body, refine_poses
 from selfsup_lifting.read_settings import ReadSettings
-from selfsup_lifting.recording import Recording, save_recording
+from selfsup_lifting.recording import Recording
+from selfsup_lifting.recording_file import save_recording
 from selfsup_lifting.stream import PoseStream
 from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.triangulate import normalized_image

@@ -13,7 +13,8 @@ from torch.testing import assert_close
 
 from selfsup_lifting.files import read_results
 from selfsup_lifting.read_settings import ReadSettings
-from selfsup_lifting.recording import Recording, save_recording
+from selfsup_lifting.recording import Recording
+from selfsup_lifting.recording_file import save_recording
 from selfsup_lifting.timing import _pairs, camera_delays, in_step, synchronized
 from tests.profiles import at_most
 

@@ -13,7 +13,8 @@ from selfsup_lifting.parse.folders import files_with
 from selfsup_lifting.parse.npz import array_names
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.reader import Reader, ReadResult
-from selfsup_lifting.recording import Recording, load_recording
+from selfsup_lifting.recording import Recording
+from selfsup_lifting.recording_file import load_recording
 
 # Frames that tell where the truth is in the world of other cameras.
 FRAMES_TO_ALIGN = 1000

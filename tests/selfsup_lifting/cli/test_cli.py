@@ -36,7 +36,8 @@ from selfsup_lifting.files import read_results
 from selfsup_lifting.point_quality import PointQuality
 from selfsup_lifting.read_errors import ReadError
 from selfsup_lifting.read_settings import ReadSettings
-from selfsup_lifting.recording import Recording, load_recording, save_recording
+from selfsup_lifting.recording import Recording
+from selfsup_lifting.recording_file import load_recording, save_recording
 from selfsup_lifting.safe_text import printable
 from tests.selfsup_lifting.files.sessions.test_capture import Session
 from tests.selfsup_lifting.strategies import Scene

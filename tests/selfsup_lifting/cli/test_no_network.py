@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from selfsup_lifting.cli import main
-from selfsup_lifting.recording import save_recording
+from selfsup_lifting.recording_file import save_recording
 from tests.selfsup_lifting.strategies import Scene
 
 SMALL = ["--lifter.width", "16", "--lifter.blocks", "1", "--frames-per-batch", "8"]

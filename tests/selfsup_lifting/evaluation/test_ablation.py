@@ -17,7 +17,7 @@ from selfsup_lifting.cli.tables import ablation_cells
 from selfsup_lifting.config import Config, LifterSettings, LossSettings
 from selfsup_lifting.evaluation.ablation import _naming, ablate, interval, loss_steps, varied
 from selfsup_lifting.recipes import RECIPES
-from selfsup_lifting.recording import load_recording, save_recording
+from selfsup_lifting.recording_file import load_recording, save_recording
 from tests.selfsup_lifting.strategies import Scene
 
 TINY = Config(

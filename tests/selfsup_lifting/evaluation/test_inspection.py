@@ -16,7 +16,8 @@ from selfsup_lifting.evaluation.inspection_warnings import (
 )
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.read_settings import ReadSettings
-from selfsup_lifting.recording import Recording, save_recording
+from selfsup_lifting.recording import Recording
+from selfsup_lifting.recording_file import save_recording
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from tests.selfsup_lifting.strategies import Scene
 

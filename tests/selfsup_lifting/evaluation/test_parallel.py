@@ -19,7 +19,7 @@ from selfsup_lifting.evaluation.parallel import (
     automatic_jobs,
     train_at_once,
 )
-from selfsup_lifting.recording import save_recording
+from selfsup_lifting.recording_file import save_recording
 from selfsup_lifting.run_files import LOCK_FILE, read_commit
 from selfsup_lifting.training.run_log import Progress, no_progress
 from tests.selfsup_lifting.strategies import Scene

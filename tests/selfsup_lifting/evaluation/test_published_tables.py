@@ -307,7 +307,7 @@ def test_a_lifter_of_one_benchmark_is_judged_on_another(
 
 
 def test_data_of_no_benchmark_have_a_table_too(tmp_path: Path) -> None:
-    from selfsup_lifting.recording import save_recording
+    from selfsup_lifting.recording_file import save_recording
 
     save_recording(tmp_path / "recording.npz", Scene(views=3, frames=9).recording())
     data = (str(tmp_path / "recording.npz"),)

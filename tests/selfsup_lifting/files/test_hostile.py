@@ -22,7 +22,7 @@ from selfsup_lifting.parse.matlab import matlab_variable
 from selfsup_lifting.parse.npz import load_npy
 from selfsup_lifting.read_errors import ReadError
 from selfsup_lifting.read_settings import ReadSettings
-from selfsup_lifting.recording import save_recording
+from selfsup_lifting.recording_file import save_recording
 from selfsup_lifting.skeleton.skeleton_file import find_skeleton
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from tests.selfsup_lifting.files.layouts import WRITERS, write_session

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from selfsup_lifting.files import ReadError, read_recordings
 from selfsup_lifting.read_settings import ReadSettings
-from selfsup_lifting.recording import Recording, save_recording
+from selfsup_lifting.recording import Recording
+from selfsup_lifting.recording_file import save_recording
 from tests.selfsup_lifting.files.damage import DAMAGES, ODDITIES, BytesDamage
 from tests.selfsup_lifting.files.layouts import BODIES, WRITERS, write_session
 from tests.selfsup_lifting.simulation.test_motion_capture import actor

@@ -14,7 +14,8 @@ from selfsup_lifting.files.tracks.view_tracks import Scale, view_tracks
 from selfsup_lifting.gap_filling import fill_gaps
 from selfsup_lifting.read_settings import People, ReadSettings
 from selfsup_lifting.reader import ReadResult
-from selfsup_lifting.recording import Recording, save_recording
+from selfsup_lifting.recording import Recording
+from selfsup_lifting.recording_file import save_recording
 from selfsup_lifting.simulation_settings import RigSettings
 from selfsup_lifting.skeleton.infer import Body
 from selfsup_lifting.skeleton.skeletons import SKELETONS

@@ -16,7 +16,7 @@ from selfsup_lifting.calibration_settings import CalibrationSettings
 from selfsup_lifting.cli import main
 from selfsup_lifting.config import Config
 from selfsup_lifting.config_toml import setting_rows
-from selfsup_lifting.recording import save_recording
+from selfsup_lifting.recording_file import save_recording
 from selfsup_lifting.report.calibration_report import save_calibration_report
 from selfsup_lifting.report.drawing import INK
 from selfsup_lifting.report.recording_parts import worst_and_best

@@ -14,7 +14,7 @@ from selfsup_lifting.config import Config, LifterSettings, LossSettings
 from selfsup_lifting.config_toml import as_toml
 from selfsup_lifting.evaluation.published_tables import split_for
 from selfsup_lifting.files import read_recordings
-from selfsup_lifting.recording import save_recording
+from selfsup_lifting.recording_file import save_recording
 from selfsup_lifting.run_files import require_undamaged
 from selfsup_lifting.training.distributed import launcher, own_part, own_share, require_torchrun
 from selfsup_lifting.training.loop import train

@@ -9,7 +9,8 @@ import torch
 
 from selfsup_lifting.cli import main
 from selfsup_lifting.config import Config, LifterSettings
-from selfsup_lifting.recording import Recording, save_recording
+from selfsup_lifting.recording import Recording
+from selfsup_lifting.recording_file import save_recording
 from selfsup_lifting.training.checkpoint import BEST_FILE, load_lifter, saved_number
 from selfsup_lifting.training.dataset import build_dataset
 from selfsup_lifting.training.loop import train, untrained_lifter

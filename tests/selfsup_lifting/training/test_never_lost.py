@@ -17,7 +17,8 @@ from selfsup_lifting import run_files
 from selfsup_lifting.cli import main
 from selfsup_lifting.config import AugmentationSettings, Labels, LossSettings
 from selfsup_lifting.config_toml import load_config
-from selfsup_lifting.recording import Recording, save_recording
+from selfsup_lifting.recording import Recording
+from selfsup_lifting.recording_file import save_recording
 from selfsup_lifting.run_files import has_commit, read_commit, require_undamaged
 from selfsup_lifting.training import run_folder, saving
 from selfsup_lifting.training.checkpoint import load_lifter

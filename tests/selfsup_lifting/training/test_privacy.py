@@ -12,7 +12,7 @@ from selfsup_lifting.cli import main
 from selfsup_lifting.config import Config
 from selfsup_lifting.config_toml import as_toml, load_settings
 from selfsup_lifting.read_settings import ReadSettings
-from selfsup_lifting.recording import save_recording
+from selfsup_lifting.recording_file import save_recording
 from tests.selfsup_lifting.strategies import Scene
 
 SMALL = ["--lifter.width", "16", "--lifter.blocks", "1", "--frames-per-batch", "8"]

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch.profiler import profile
 
 from selfsup_lifting.cli import main
-from selfsup_lifting.recording import save_recording
+from selfsup_lifting.recording_file import save_recording
 from selfsup_lifting.training.profiling import STEP_PARTS, STEPS, TRACE_FILE, Part, _times
 from tests.selfsup_lifting.strategies import Scene
 

@@ -12,7 +12,7 @@ import torch
 
 from selfsup_lifting.config import TriangulationSettings
 from selfsup_lifting.read_settings import ReadSettings
-from selfsup_lifting.recording import save_recording
+from selfsup_lifting.recording_file import save_recording
 from selfsup_lifting.upright import z_up
 from selfsup_lifting.viewer import rerun_file
 from selfsup_lifting.viewer.rerun_file import save_rerun

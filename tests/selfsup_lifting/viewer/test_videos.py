@@ -14,7 +14,8 @@ from selfsup_lifting.config import TriangulationSettings
 from selfsup_lifting.detection.videos import open_videos
 from selfsup_lifting.read_errors import ReadError
 from selfsup_lifting.read_settings import ReadSettings
-from selfsup_lifting.recording import Recording, save_recording
+from selfsup_lifting.recording import Recording
+from selfsup_lifting.recording_file import save_recording
 from selfsup_lifting.viewer.pictures import Picture
 from selfsup_lifting.viewer.scene import Scene as View
 from selfsup_lifting.viewer.scene import notes_on_scene, read_scene, with_videos

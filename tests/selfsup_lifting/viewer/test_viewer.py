@@ -25,7 +25,8 @@ from selfsup_lifting.config import TriangulationSettings
 from selfsup_lifting.export import save_tracks
 from selfsup_lifting.read_errors import ReadError
 from selfsup_lifting.read_settings import ReadSettings
-from selfsup_lifting.recording import Recording, save_recording
+from selfsup_lifting.recording import Recording
+from selfsup_lifting.recording_file import save_recording
 from selfsup_lifting.saved_tracks import holds_tracks, load_tracks
 from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton
 from selfsup_lifting.upright import z_up
