@@ -82,9 +82,14 @@ def test_the_output_triangulation_comes_in_late(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("views", "missing"), [(2, 0.0), (5, 0.0), (4, 0.2)])
-def test_any_rig_trains_with_sightings_missing(tmp_path: Path, views: int, missing: float) -> None:
+def test_any_rig_trains_with_sightings_missing(
+    tmp_path: Path, views: int, missing: float, caplog: pytest.LogCaptureFixture
+) -> None:
     lifter = train(TINY, recordings(views, missing), tmp_path / "run")
     assert weights(lifter).isfinite().all()
+    assert ("of 32 frames are not learned from: their root (pelvis)" in caplog.text) == (
+        missing > 0
+    )
 
 
 def test_a_run_folder_is_enough_to_live_on(tmp_path: Path) -> None:

@@ -74,6 +74,9 @@ def save_outputs(
     tracks = smooth_tracks(tracks, recording.fps, options.smoothing)
     coordinates = options.coordinates if isinstance(options, PredictOptions) else "world"
     skeleton = _with_marker_names(recording, options.marker_names)
+    unknown = ~tracks.isfinite().all(dim=-1).any(dim=0)
+    if paths and unknown.all():
+        raise ValueError(f"{recording.name}: no joint is known in any frame: nothing is written")
     up = options.up or world_up(recording.cameras, recording.skeleton, tracks)
     for path in paths:
         save_tracks(
@@ -88,13 +91,12 @@ def save_outputs(
             f"{recording.name}: the files that were read name no joints, so that --marker-names "
             f"original writes our names, such as {skeleton.joints[0]}"
         )
-    unknown = ~tracks.isfinite().all(dim=-1).any(dim=0)
-    if options.fill and unknown.any():
-        lost = [name for name, never in zip(skeleton.joints, unknown, strict=True) if never]
+    lost = [name for name, never in zip(skeleton.joints, unknown, strict=True) if never]
+    if paths and lost:
         yield (
             f"{recording.name}: {listed(lost)} {'is' if len(lost) == 1 else 'are'} known in no "
-            "frame, so that --fill has nothing to interpolate: a .trc file leaves it empty, .bvh "
-            "and .glb files leave it out"
+            "frame: .bvh and .glb files leave it out, the others have no position of it, also with "
+            "--fill"
         )
     if not paths:
         yield f"{recording.name}: nothing was saved; --out FILE saves the 3D track"

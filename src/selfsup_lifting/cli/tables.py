@@ -1,7 +1,7 @@
 """Show results as tables."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import degrees
+from math import degrees, isnan
 from statistics import mean, stdev
 from textwrap import fill
 
@@ -152,6 +152,8 @@ def expected_error(reconstruction: Reconstruction, *, disagree: bool = False) ->
     noise = f"{reconstruction.sigma_px:.1f} px"
     if disagree:
         return f"No 3D error can be expected: the cameras disagree ({noise}); {used}"
+    if isnan(reconstruction.expected_error_mm):
+        return f"No 3D error can be expected: too few detections to know their noise; {used}"
     error = f"{reconstruction.expected_error_mm:.1f} mm RMS"
     return f"Expected 3D error {error}, assuming an exact calibration and {noise} noise; {used}"
 

@@ -34,6 +34,7 @@ from selfsup_lifting.cli.tables import (
     expected_error,
     residual_tables,
 )
+from selfsup_lifting.config import Method, TriangulationSettings
 from selfsup_lifting.config_toml import load_config
 from selfsup_lifting.evaluation.checked_split import notes_on_comparison, notes_on_recordings
 from selfsup_lifting.evaluation.evaluate import (
@@ -41,6 +42,8 @@ from selfsup_lifting.evaluation.evaluate import (
     evaluate_lifter,
 )
 from selfsup_lifting.evaluation.inspection_warnings import (
+    MOST_FRAMES,
+    PLAIN,
     warnings_about_geometry,
     warnings_about_pictures,
     warnings_about_weights,
@@ -51,6 +54,7 @@ from selfsup_lifting.inference import lift_covariances, placed_in_camera
 from selfsup_lifting.mapped import collect
 from selfsup_lifting.point_quality import PointQuality, point_quality
 from selfsup_lifting.pose_refinement import lift_parts
+from selfsup_lifting.read_errors import listed
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.report.recording_report import Triangulation, save_triangulation_report
@@ -62,7 +66,13 @@ from selfsup_lifting.triangulate import (
     normalized_image,
     reconstruct,
     reprojection_errors,
+    triangulate_recording,
 )
+
+# If a smaller share of the detections is used, their residuals say little about the others.
+LEAST_USED_SHARE = 0.5
+# The methods that remove outliers.
+OUTLIERS = (Method.ROBUST, Method.REFINED)
 
 
 def predict(options: PredictOptions) -> None:
@@ -115,7 +125,7 @@ def _lifted(
     single, notes = recording.select_views([view]), []
     if recording.cameras.views > 1:
         notes = [*notes_on_recordings([recording]), *notes_on_comparison([recording])]
-    if not any(bool((part.confidence > 0).any()) for part in single.parts()):
+    if not any(bool(part.keypoints.isfinite().any()) for part in single.parts()):
         notes.append(f"{recording.name}: no frame of camera {view} has a detection to lift")
     for sentence in (*warnings_about_pictures(single), *notes):
         messages.print(f"warning: {sentence}")
@@ -187,6 +197,7 @@ def _triangulated(
     reconstruction = _reconstructed(options, recording)
     agreement = camera_agreement(recording)
     warnings = warnings_about_geometry(recording, agreement)
+    warnings += notes_on_use(recording.name, reconstruction, options.triangulation)
     if options.triangulation.weighted:
         warnings += warnings_about_weights(recording)
     saved = save_outputs(options, paths, reconstruction.points, recording, reconstruction.quality)
@@ -213,6 +224,13 @@ def _reconstructed(options: TriangulateOptions, recording: Recording) -> Reconst
     if reconstruction.total.sightings > 0:
         return reconstruction
     if any(map(_is_seen_twice, recording.parts())):
+        some = recording.frames(slice(None, None, max(1, recording.frame_count // MOST_FRAMES)))
+        plain = triangulate_recording(some, PLAIN).points
+        if options.triangulation.method in OUTLIERS and bool(plain.isfinite().any()):
+            raise ValueError(
+                f"no two cameras agree on a joint of {recording.name} within `threshold_px` "
+                f"{options.triangulation.threshold_px:g}; `inspect` says how well they agree"
+            )
         issues = check_cameras(recording.cameras)
         likely = (
             f"cause: {issues[0].message}" if issues
@@ -227,6 +245,31 @@ def _reconstructed(options: TriangulateOptions, recording: Recording) -> Reconst
         "confidence threshold above all scores, cameras that are not synchronized, or nobody in "
         "view"
     )
+
+
+def notes_on_use(
+    name: str, reconstruction: Reconstruction, settings: TriangulationSettings
+) -> list[str]:
+    """Say which cameras and joints have no residual, and if few of the detections were used."""
+    limit = f"within `threshold_px` {settings.threshold_px:g} " * (settings.method in OUTLIERS)
+    notes = []
+    for rows in (reconstruction.per_camera, reconstruction.per_joint):
+        blind = [row for row, one in rows.items() if one.seen_share == 0]
+        alone = [row for row, one in rows.items() if one.sightings == 0 < one.seen_share]
+        if blind:
+            notes.append(f"{name}: there is no detection of {listed(blind)}")
+        if alone:
+            notes.append(
+                f"{name}: no detection of {listed(alone)} is used, because no other camera has one "
+                f"of the same joint that agrees {limit}".rstrip()
+            )
+    if reconstruction.total.kept_share < LEAST_USED_SHARE:
+        notes.append(
+            f"{name}: only {reconstruction.total.kept_share:.1%} of the detections are used, so "
+            "that residuals and expected error say little: the others are of one camera alone, or "
+            f"do not agree {limit}".rstrip()
+        )
+    return notes
 
 
 def _is_seen_twice(part: Recording) -> bool:

@@ -145,7 +145,7 @@ def _without_poses(recordings: Sequence[Recording], *, with_truth: bool) -> Iter
 
 def _has_pose(part: Recording) -> bool:
     """Return whether a frame has a detection, and a root that is known or seen by two cameras."""
-    seen = part.keypoints.isfinite().all(dim=-1) & (part.confidence > 0)
+    seen = part.keypoints.isfinite().all(dim=-1)
     known = seen.sum(dim=1) > 1 if part.truth is None else part.truth.isfinite().all(dim=-1)
     rooted = joints_of(known, part.skeleton.root, dim=-1).all(dim=-1)
     return bool((rooted & seen.flatten(1).any(dim=1)).any())

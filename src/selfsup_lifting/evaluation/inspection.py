@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
 
 import torch
 
@@ -187,5 +188,6 @@ def _units(recordings: Sequence[Recording]) -> dict[str, str]:
     if wide:
         centers = wide[0].cameras.centers
         units["rig"] = f"{float(torch.cdist(centers, centers).max()):.3g} m across"
-        units["subject"] = f"{subject_diagonal(wide[0]):.3g} m across"
+        size = subject_diagonal(wide[0])
+        units["subject"] = "m (its size is unknown)" if isnan(size) else f"{size:.3g} m across"
     return units

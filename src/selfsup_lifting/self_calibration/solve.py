@@ -131,6 +131,13 @@ def _require_motion(tracks: Tracks) -> None:
             "calibration needs people whom the cameras saw, got no detection; likely causes: "
             "nobody is in view, or --min-confidence is above all confidences"
         )
+    blind = (~seen.isfinite().all(dim=-1)).all(dim=2).all(dim=0).tolist()
+    names = [name for name, never in zip(tracks.cameras.names, blind, strict=True) if never]
+    if names:
+        raise ValueError(
+            f"each camera must have detections, got none of {', '.join(names)}: leave it out, or "
+            "check its file of detections"
+        )
     apart = seen - seen.nanmean(dim=0)
     motion = apart.square().sum(dim=-1).nanmean(dim=0).sqrt().nanmedian()
     size = (seen - seen.nanmean(dim=2, keepdim=True)).square().sum(dim=-1).nanmean().sqrt()

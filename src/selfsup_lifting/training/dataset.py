@@ -144,8 +144,8 @@ def build_dataset(
         root = " and ".join(skeleton.joints[joint] for joint in skeleton.root)
         raise ValueError(
             f"no frame of {names} can be learned from: in none is the root ({root}) seen by two "
-            "views; likely causes: a wrong calibration or skeleton, or a confidence threshold that "
-            "is too high"
+            "views that agree; likely causes: a wrong calibration or skeleton, a `min_confidence` "
+            "that is too high, or a `threshold_px` that is too small"
         )
     return frames
 

@@ -1,5 +1,6 @@
 """The training loop, on one page."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
@@ -22,6 +23,7 @@ from selfsup_lifting.training.dataset import (
 from selfsup_lifting.training.devices import training_device
 from selfsup_lifting.training.distributed import (
     ALL_SEEDS,
+    is_first,
     joined_processes,
     own_device,
     own_part,
@@ -41,6 +43,8 @@ from selfsup_lifting.training.stopping import stop_requests
 from selfsup_lifting.training.synced_batchnorm import with_synced_batchnorm
 from selfsup_lifting.training.uncertainty import EllipsoidSize
 from selfsup_lifting.training.virtual_cameras import VirtualCameras, virtual_cameras
+
+_log = logging.getLogger(__name__)
 
 # Every epoch of every run has its own random numbers, so a resumed run equals an unbroken one.
 EPOCH_SEEDS = 1_000_003
@@ -101,6 +105,7 @@ def train(  # noqa: PLR0913 - what to learn from, where to save, and what to sho
     ellipsoids = EllipsoidSize(config, selection.training, device)
     recordings = ellipsoids.training
     dataset = build_dataset(recordings, config.losses.labels, config.triangulation)
+    _warn_of_unused_frames(dataset, recordings)
     if config.losses.equal_bones:
         subjects = [one.subject for one in recordings]
         dataset = with_equal_bones(dataset, subjects, common_skeleton(recordings))
@@ -165,6 +170,16 @@ def _run_epoch(
         step.update(evaluated, losses)
         if place < len(batches):
             checkpoints.step_done(place)
+
+
+def _warn_of_unused_frames(dataset: Frames, recordings: Sequence[Recording]) -> None:
+    frames, skeleton = sum(one.frame_count for one in recordings), common_skeleton(recordings)
+    if len(dataset) < frames and is_first():
+        _log.warning(
+            "%d of %d frames are not learned from: their root (%s) has no label, or no camera sees "
+            "it and half of the joints", frames - len(dataset), frames,
+            " and ".join(skeleton.joints[joint] for joint in skeleton.root),
+        )  # fmt: skip
 
 
 def _require_batches(config: Config, dataset: Frames) -> None:

@@ -27,8 +27,9 @@ from selfsup_lifting.cli.output import messages
 from selfsup_lifting.cli.parsing import COMMANDS, parse_options
 from selfsup_lifting.cli.saving import outputs_of, save_outputs
 from selfsup_lifting.cli.terminal import PlainFormatter, Terminal
+from selfsup_lifting.cli.track_commands import notes_on_use
 from selfsup_lifting.cli.view_commands import view
-from selfsup_lifting.config import Config
+from selfsup_lifting.config import Config, TriangulationSettings
 from selfsup_lifting.config_toml import CONFIG_FILE, load_config
 from selfsup_lifting.evaluation import evaluate
 from selfsup_lifting.evaluation.ablation import Row
@@ -39,6 +40,7 @@ from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.recording_file import load_recording, save_recording
 from selfsup_lifting.safe_text import printable
+from selfsup_lifting.triangulate import reconstruct
 from tests.selfsup_lifting.files.sessions.test_capture import Session
 from tests.selfsup_lifting.strategies import Scene
 from tests.selfsup_lifting.training.small_runs import committed
@@ -573,6 +575,9 @@ def test_a_recording_in_which_nothing_is_seen_twice_is_reported(
     save_recording(tmp_path / "dark.npz", Scene(views=3, frames=4, missing=1.0).recording())
     assert "seen by two cameras" in refused(["triangulate", str(tmp_path / "dark.npz")], capsys)
     seen = Scene(views=3, frames=4).recording()
+    save_recording(tmp_path / "seen.npz", seen)
+    said = refused(["triangulate", str(tmp_path / "seen.npz"), "--threshold-px", "1e-300"], capsys)
+    assert "no two cameras agree on a joint of scene 0 within `threshold_px` 1e-300" in said
     poses = seen.cameras.camera_from_world.clone()
     poses[:, :3, 3] = 0.0
     one_place = replace(seen, cameras=replace(seen.cameras, camera_from_world=poses))
@@ -1107,7 +1112,7 @@ def test_names_of_files_that_name_no_joints_are_said_to_be_ours(tmp_path: Path) 
     assert [*save_outputs(options, paths, points, named, quality)] == [f"wrote {paths[0]}"]
 
 
-def test_a_joint_that_is_never_known_is_named_if_gaps_are_filled(tmp_path: Path) -> None:
+def test_a_joint_that_is_never_known_is_named(tmp_path: Path) -> None:
     recording = Scene(views=2, frames=3).recording()
     points = torch.rand(3, 17, 3)
     points[:, 9] = torch.nan
@@ -1115,4 +1120,20 @@ def test_a_joint_that_is_never_known_is_named_if_gaps_are_filled(tmp_path: Path)
     options = parse_options(["triangulate", "x", "--fill", "--out", str(paths[0])])
     quality = PointQuality(torch.zeros(3, 17), torch.zeros(3, 17).long(), torch.zeros(3, 17))
     *_, said = save_outputs(options, paths, points, recording, quality)
-    assert "nose is known in no frame, so that --fill has nothing to interpolate" in said
+    assert "nose is known in no frame: .bvh and .glb files leave it out" in said
+    with pytest.raises(ValueError, match="scene 0: no joint is known in any frame: nothing is"):
+        next(save_outputs(options, paths, points * torch.nan, recording, quality))
+
+
+def test_cameras_and_joints_without_a_residual_are_named() -> None:
+    recording = Scene(views=3, frames=3).recording()
+    recording.keypoints[:, 1] = torch.nan
+    recording.keypoints[:, 2, 4] = torch.nan
+    recording.keypoints[:, 0, 5] += 300.0
+    settings = TriangulationSettings(threshold_px=9.0)
+    seen, alone = notes_on_use("walk", reconstruct(recording, settings), settings)
+    assert seen == "walk: there is no detection of cam_2"
+    assert alone.startswith("walk: no detection of left_hip, left_knee is used, because no other")
+    strict = TriangulationSettings(threshold_px=1e-12)
+    (*_, few) = notes_on_use("walk", reconstruct(recording, strict), strict)
+    assert "walk: only 0.0% of the detections are used" in few

@@ -14,9 +14,9 @@ from tests.selfsup_lifting.strategies import Scene
 def seen(name: str, frames: slice, views: int = 3) -> Recording:
     """Return a recording without ground truth, in which somebody is in view in some frames."""
     scene = Scene(views=views, frames=20).recording().without_truth()
-    confidence = torch.zeros_like(scene.confidence)
-    confidence[frames] = scene.confidence[frames]
-    return replace(scene, name=name, subject="S1", confidence=confidence)
+    keypoints = torch.full_like(scene.keypoints, torch.nan)
+    keypoints[frames] = scene.keypoints[frames]
+    return replace(scene, name=name, subject="S1", keypoints=keypoints)
 
 
 def test_a_sound_recording_is_split_without_a_note() -> None:
@@ -43,7 +43,7 @@ def test_ground_truths_that_are_not_used_are_named() -> None:
         "no error can be computed for one (9 frames): it has one camera, and no ground truth that "
         "is used"
     )
-    blind = replace(known, confidence=torch.zeros_like(known.confidence))
+    blind = replace(known, keypoints=torch.full_like(known.keypoints, torch.nan))
     assert "no frame has a detection, and the root" in notes_on_comparison([blind])[0]
 
 
