@@ -124,6 +124,13 @@ def test_the_output_triangulation_may_be_used_from_the_first_step(
     assert all(rows[-1][name] < 0.05 * rows[0][name] for name in ("L_in", "L_out"))
 
 
+def test_a_loss_that_is_never_used_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    train(replace(TINY, epochs=1), recordings(), tmp_path / "run")
+    assert "L_out is never used: of 1 epochs, none is in the last" in caplog.text
+
+
 def test_steps_are_rounded_up_to_epochs() -> None:
     config = Config(steps=10, frames_per_batch=10)
     assert epoch_count(config, frames=25) == 4

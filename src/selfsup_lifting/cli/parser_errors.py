@@ -28,6 +28,7 @@ WORDS = (
     (r"Missing from (.*?): \w+ (.*?) \(required\)", r"\1 needs an argument: \2"),
     *((rf"(?<=[ |]){name}(?=[ ,|])", kind) for name, kind in KINDS.items()),
     (r"\|\{(.*?)\}", r" or \1"),
+    (r"^Error parsing [^-\s]+: ", ""),
 )
 
 

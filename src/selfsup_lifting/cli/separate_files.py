@@ -22,7 +22,8 @@ def require_separate(options: Options) -> None:
     """
     places: dict[Path, str] = {}
     read = {path.resolve(): path for path in _read_by(options) if path.exists()}
-    for name, path in _named(options, WRITTEN):
+    runs = _named(getattr(options, "settings", None), ("run",))
+    for name, path in (*_named(options, WRITTEN), *runs):
         place = path.resolve()
         if place in places:
             one = places[place] == name
@@ -31,7 +32,7 @@ def require_separate(options: Options) -> None:
         places[place] = name
         if place in read:
             raise FileExistsError(
-                f"{path} is read by this command, and is not replaced: name another file for "
+                f"{path} is read by this command, and is not replaced: name another place for "
                 f"`{name}`"
             )
         homes = [one for one in read if one in place.parents and path.suffix == MOTION_CAPTURE]

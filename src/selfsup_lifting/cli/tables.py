@@ -78,6 +78,8 @@ def gain(row: Row) -> tuple[str, str]:
     if not row.gains_mm:
         return "", ""
     middle, half = mean(row.gains_mm), interval(row.gains_mm)
+    if isnan(half):
+        return f"{middle:+.2f}", "one seed"
     return f"{middle:+.2f} ± {half:.2f}", "yes" if abs(middle) > half else "no"
 
 

@@ -23,7 +23,7 @@ from selfsup_lifting.config import Config, Method
 UPRIGHT, FILLED = {".trc", ".c3d", ".bvh", ".glb"}, {".trc", ".bvh", ".glb"}
 FILMED = {".png", ".gif", ".mp4"}
 # Groups of settings whose options do not have the name of the group.
-UNNAMED = ("read.", "triangulation.", "smoothing.", "calibration.")
+UNNAMED = ("settings.", "read.", "triangulation.", "smoothing.", "calibration.")
 
 
 class Unused(NamedTuple):
@@ -108,6 +108,10 @@ TABLE = (
         _CALIBRATING, ("calibration.free",), lambda one: _start(one) is Start.IMAGE_SIZE,
         "names what may change of the given intrinsics, and a start from image-size ignores them: "
         "it finds the focal lengths, and nothing else of a lens; leave it out",
+    ),
+    Unused(
+        AblateOptions, ("settings.overwrite",), lambda _: True,
+        "replaces no training of an ablation, which uses finished ones again: choose another --run",
     ),
     Unused(
         Config, ("steps",), lambda one: one.epochs is not None,

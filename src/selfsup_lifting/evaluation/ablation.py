@@ -173,6 +173,8 @@ def ablate(
     require_bounds("seeds", seeds, least=1)
     if jobs is not None:
         require_bounds("jobs", jobs, least=1)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file; expected the name of a folder for the trainings")
     runs = []
     for added, variant in product(range(seeds), variants):
         config = replace(variant.config, seed=variant.config.seed + added)
@@ -180,8 +182,9 @@ def ablate(
         runs.append((config, folder / name / f"seed-{config.seed}"))
     for config, run in runs:
         _require_same_settings(config, run)
-    left = [(config, run) for config, run in runs if _saved_outcome(run) is None]
-    _require_trainable({replace(config, seed=0): (config, run) for config, run in left}.values())
+    left = [(config, run) for config, run in reversed(runs) if _saved_outcome(run) is None]
+    first = {replace(config, seed=0): (config, run) for config, run in left}
+    _require_trainable(reversed(first.values()))
     found: dict[int, Outcome] = {}
     for place, outcome in _outcomes(runs, jobs, show):
         found[place] = outcome
@@ -323,6 +326,11 @@ def _setting(name: str) -> Callable[[Config, str], Config]:
     path = ALIASES.get(name, name).replace("-", "_").split(".")
     if path[0] in PLACES:
         raise ValueError(f"`vary` compares settings of a training, got the place `{name}`")
+    if path == ["seed"]:
+        raise ValueError(
+            "`vary` compares settings, and a gain compares trainings of one seed: --seeds repeats "
+            "every variant with several"
+        )
     unnamed = [one.name for one in fields(Config) if not one.metadata.get("prefix", True)]
     if not hasattr(Config(), path[0]):
         path = [*(one for one in unnamed if hasattr(getattr(Config(), one), path[0])), *path]

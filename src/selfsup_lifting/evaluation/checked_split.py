@@ -21,6 +21,9 @@ from selfsup_lifting.training.devices import training_device
 from selfsup_lifting.training.loop import first_cameras
 from selfsup_lifting.training.splits import Split, hold_out
 
+# The ratio of two rates that are one, rounded: 29.97 and 30 frames per second.
+SAME_RATE = 1.02
+
 
 class CheckedSplit(NamedTuple):
     """Recordings to train on and to hold out, and what was found.
@@ -109,6 +112,12 @@ def notes_on_comparison(recordings: Sequence[Recording]) -> list[str]:
             f"{listed(lacking)} {'has' if len(lacking) == 1 else 'have'} no ground truth: all "
             "recordings are compared with the triangulation of their views, and the ground truth "
             "of the others is not used"
+        )
+    rates = [one.fps for one in recordings]
+    if max(rates) > SAME_RATE * min(rates):
+        notes.append(
+            f"the recordings have {min(rates):g} to {max(rates):g} frames per second: the mean "
+            "error of the velocity, in mm per frame, mixes them (--fps makes them alike)"
         )
     blind = _without_poses(recordings, with_truth=not lacking)
     return [*notes, *(f"no error can be computed for {why}" for why in blind)]

@@ -130,6 +130,7 @@ def train(  # noqa: PLR0913 - what to learn from, where to save, and what to sho
         state = checkpoints.restore() if resume else None
         start_alike(lifter)
         epochs = epoch_count(config, len(dataset))
+        _warn_of_unused_loss(config, epochs)
         step = TrainingStep(lifter, optimizer, config, cameras)
         step.compile(dataset.select(dataset.batches(config.frames_per_batch, None)[0]))
         checkpoints.files = {**files, **prepare(step, dataset)}
@@ -179,6 +180,16 @@ def _warn_of_unused_frames(dataset: Frames, recordings: Sequence[Recording]) -> 
             "%d of %d frames are not learned from: their root (%s) has no label, or no camera sees "
             "it and half of the joints", frames - len(dataset), frames,
             " and ".join(skeleton.joints[joint] for joint in skeleton.root),
+        )  # fmt: skip
+
+
+def _warn_of_unused_loss(config: Config, epochs: int) -> None:
+    """Say if L_out is never used, because there are few epochs and it is used in the last ones."""
+    used = any(config.losses.at(epoch / epochs).output > 0 for epoch in range(epochs))
+    if config.losses.output > 0 and not used and is_first():
+        _log.warning(
+            "L_out is never used: of %d epochs, none is in the last `losses.output_share` %g of "
+            "the training", epochs, config.losses.output_share,
         )  # fmt: skip
 
 

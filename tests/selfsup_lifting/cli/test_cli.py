@@ -992,6 +992,7 @@ def test_a_threshold_beside_a_method_that_removes_nothing_is_refused(
         ("train --config FILE", "settings.toml: `losses.output_share` is for L_out"),
         ("ablate --vary threshold_px=9,20 --method dlt", "`threshold_px` removes outliers"),
         ("ablate --vary steps=1,2 --epochs 3", "`steps` has no effect beside `epochs`"),
+        ("ablate --overwrite", "`overwrite` replaces no training of an ablation"),
         (
             "ablate --losses.labels truth --losses.input 0 --vary cameras=2,3",
             "`losses.labels` is for L_in",
@@ -1063,6 +1064,7 @@ def test_an_option_that_is_given_twice_is_refused(arguments: list[str], sentence
         ("triangulate x --config a.toml", "no option --config; train and ablate have it"),
         ("calibrate x --calibration.free focal", "no option --calibration.free; train has it"),
         ("view x --xyzzy", "`view` has no option --xyzzy"),
+        ("train --rig.views 1", "setting `views` must be at least 2, got 1"),
         (f"triangulate x {Path(__file__).parent}", "read by the folder that holds them"),
         ("triangulate", "selfsup-lifting triangulate needs an argument: A recording or several"),
         ("triangulate x --unit", "--unit needs a value, and none is given"),

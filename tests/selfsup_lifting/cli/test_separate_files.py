@@ -6,6 +6,7 @@ import pytest
 
 from selfsup_lifting.cli.detect_options import DetectOptions
 from selfsup_lifting.cli.options import (
+    AblateOptions,
     CalibrateOptions,
     ExportOptions,
     Options,
@@ -13,6 +14,7 @@ from selfsup_lifting.cli.options import (
     ViewOptions,
 )
 from selfsup_lifting.cli.separate_files import require_separate
+from selfsup_lifting.config import Config
 from selfsup_lifting.read_settings import ReadSettings
 
 
@@ -45,6 +47,10 @@ from selfsup_lifting.read_settings import ReadSettings
         (
             DetectOptions(videos=(Path("f.mp4"),), out=Path("f.mp4")),
             "f.mp4 is read by this command",
+        ),
+        (
+            AblateOptions(settings=Config(data=("data",), run=Path("data"))),
+            "data is read by this command, and is not replaced: name another place for `run`",
         ),
         (
             TriangulateOptions(path="mocap:data", out=(Path("data/new/a.bvh"),)),

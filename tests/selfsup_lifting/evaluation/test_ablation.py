@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 from scipy.stats import ttest_1samp
 
 from selfsup_lifting.cli import main
-from selfsup_lifting.cli.tables import ablation_cells
+from selfsup_lifting.cli.tables import ablation_cells, gain
 from selfsup_lifting.config import Config, LifterSettings, LossSettings
-from selfsup_lifting.evaluation.ablation import _naming, ablate, interval, loss_steps, varied
+from selfsup_lifting.evaluation.ablation import Row, _naming, ablate, interval, loss_steps, varied
 from selfsup_lifting.recipes import RECIPES
 from selfsup_lifting.recording_file import load_recording, save_recording
 from tests.selfsup_lifting.strategies import Scene
@@ -143,12 +143,24 @@ def test_the_command_prints_every_row(
         ("noise.jiter_px=1", "did you mean `read.noise.jitter_px`"),
         ("recipe=papre", "must be one of paper"),
         ("cameras=1", "must be at least 2"),
+        ("seed=1,2", "--seeds repeats every variant with several"),
         ("fps=10,10.0", "`vary` compares different settings, got equal ones: fps=10 and fps=10.0"),
     ],
 )
 def test_what_cannot_be_varied_is_reported(written: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         varied(TINY, written)
+
+
+@pytest.mark.rejects
+def test_trainings_need_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="file is a file; expected the name of a folder"):
+        ablate(varied(TINY, "cameras=2"), 1, tmp_path / "file")
+
+
+def test_the_gain_of_one_seed_has_no_interval() -> None:
+    assert gain(Row("a", (50.0,), (60.0,), (1.0,), {}, 3.0)) == ("+1.00", "one seed")
 
 
 @pytest.mark.rejects

@@ -43,6 +43,8 @@ def test_ground_truths_that_are_not_used_are_named() -> None:
         "no error can be computed for one (9 frames): it has one camera, and no ground truth that "
         "is used"
     )
+    (note,) = notes_on_comparison([known, replace(known, fps=2 * known.fps)])
+    assert note.startswith("the recordings have 50 to 100 frames per second: the mean error of")
     blind = replace(known, keypoints=torch.full_like(known.keypoints, torch.nan))
     assert "no frame has a detection, and the root" in notes_on_comparison([blind])[0]
 
