@@ -125,7 +125,8 @@ def result_table(table: ResultTable) -> Table:
 def plain_table(title: str, headings: Sequence[str], *lines: Sequence[str]) -> Table:
     """Make a table of formatted cells; all columns but the first are aligned right.
 
-    Headings take several lines where that makes their column narrower; cells never do.
+    Headings take several lines where that makes their column narrower; cells never do, and a table
+    with long ones is wider than the terminal.
     """
     table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     for place, heading in enumerate(headings):
@@ -133,7 +134,7 @@ def plain_table(title: str, headings: Sequence[str], *lines: Sequence[str]) -> T
         narrow = max([cells, *map(len, heading.split())])
         wrapped = fill(heading, narrow, break_on_hyphens=False) if heading else ""
         justify: JustifyMethod = "right" if place else "left"
-        table.add_column(Text(wrapped), justify=justify, no_wrap=True)
+        table.add_column(Text(wrapped), justify=justify, no_wrap=True, min_width=cells)
     for line in lines:
         table.add_row(*line)
     return table

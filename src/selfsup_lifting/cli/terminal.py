@@ -21,6 +21,10 @@ class Terminal(Console):
         if not self.width:  # rich prints nothing if the environment's COLUMNS is 0
             self.width = USUAL_WIDTH
 
+    def print(self, *objects: Any, crop: bool = False, **options: Any) -> None:  # noqa: ANN401
+        """Print as rich does, also what is wider than the terminal: no number is cut off."""
+        super().print(*objects, crop=crop, **options)
+
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:

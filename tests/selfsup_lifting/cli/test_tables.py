@@ -5,7 +5,8 @@ from math import nan
 
 from rich.console import Console
 
-from selfsup_lifting.cli.tables import ablation_tables, result_table
+from selfsup_lifting.cli.tables import ablation_tables, plain_table, result_table
+from selfsup_lifting.cli.terminal import Terminal
 from selfsup_lifting.evaluation.ablation import Row
 from selfsup_lifting.evaluation.published_tables import ACTIONS
 from selfsup_lifting.evaluation.table_files import ResultTable, latex
@@ -32,6 +33,13 @@ def test_tables_fit_80_columns_and_no_cell_is_cut() -> None:
         assert max(map(len, lines)) <= 80
         assert "…" not in "".join(lines)
     assert sum("+ L_proj" in line for line in ablation) == 2
+
+
+def test_a_number_that_is_wider_than_the_screen_is_not_cut() -> None:
+    screen = StringIO()
+    cells = ["a name that is long", *(f"123{at}.5 -> 123{at}.5" for at in range(6))]
+    Terminal(file=screen, width=80).print(plain_table("", [""] * len(cells), cells))
+    assert all(cell in screen.getvalue() for cell in cells)
 
 
 def test_a_table_in_latex_has_a_caption_rules_and_short_actions() -> None:
