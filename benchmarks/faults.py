@@ -43,7 +43,7 @@ CONFIG = Config(
     epochs=6, frames_per_batch=32, lifter=LifterSettings(width=64, blocks=1, dropout=0.2)
 )
 CHECKPOINT = 3  # the checkpoint during which trainings are killed
-TRAININGS = 20
+TRAININGS, FEW_TRAININGS = 20, 8
 
 
 class Row(NamedTuple):
@@ -264,12 +264,13 @@ def is_refused(run: Path, name: str) -> bool:
     return True
 
 
-def started_together(study: Study) -> Iterator[Row]:
+def started_together(study: Study, *, quick: bool) -> Iterator[Row]:
     """Start trainings in the same second: without a name for the folder, and with one name."""
     os.chdir(study.folder)
+    count = FEW_TRAININGS if quick else TRAININGS
     for fault, config in (
-        ("20 trainings in one second", CONFIG),
-        ("20 trainings into one folder", replace(CONFIG, run=study.folder / "same")),
+        (f"{count} trainings in one second", CONFIG),
+        (f"{count} trainings into one folder", replace(CONFIG, run=study.folder / "same")),
     ):
         moment = time.time() + 0.5
 
@@ -280,7 +281,7 @@ def started_together(study: Study) -> Iterator[Row]:
                 study.train(run)
 
         children = []
-        for _ in range(TRAININGS):
+        for _ in range(count):
             child = os.fork()
             if child == 0:
                 try:
@@ -294,7 +295,7 @@ def started_together(study: Study) -> Iterator[Row]:
         good = sum(study.is_like_whole(run) for run in runs)
         refused = ends.count(3)
         passed = good + refused if good == ends.count(0) else 0
-        yield Row(fault, TRAININGS, passed, f"{good} folders, {refused} refused")
+        yield Row(fault, count, passed, f"{good} folders, {refused} refused")
 
 
 def disk_full(study: Study, *, quick: bool) -> Row:
@@ -334,7 +335,7 @@ def rows(study: Study, *, quick: bool) -> Iterator[Row]:
     yield stopped(study)
     yield disk_full(study, quick=quick)
     yield from damaged(study, quick=quick)
-    yield from started_together(study)
+    yield from started_together(study, quick=quick)
 
 
 def main() -> int:

@@ -38,19 +38,29 @@ def drawn(width: float, height: float, caption: str, into: list[str]) -> Iterato
         into: Where the HTML is added.
     """
     import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     with plain_style(), mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasSVG(figure)  # whose text has other sizes than that of pictures
         yield figure
         file = StringIO()
         with catch_warnings():
             # Names may have letters that this font lacks: the browser has others.
             filterwarnings("ignore", "Glyph .* missing from font|constrained_layout not applied")
+            arrange(figure)
             figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     size = f"width: {PIXELS_PER_INCH * width:.0f}px"
     shown = f"<figcaption>{page_text(caption)}</figcaption>"
     into.append(f'<figure style="{size}">{_inline(file.getvalue(), caption)}{shown}</figure>')
+
+
+def arrange(figure: "Figure") -> None:
+    """Make room for the text, without the drawing in between that `savefig` would add."""
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
+    figure.set_layout_engine("none")
 
 
 def _inline(svg: str, caption: str) -> str:

@@ -111,8 +111,11 @@ def test_a_training_calibrates_its_cameras_and_keeps_them(
 def test_a_training_refuses_cameras_that_it_cannot_calibrate(
     arguments: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    main(["train", "--steps", "1", "--lifter.width", "8", "--run", str(tmp_path / "run"), "--json"])
-    capsys.readouterr()
+    if "run" in arguments:
+        save_recording(tmp_path / "scene.npz", Scene(views=2, frames=16).recording())
+        data = ["--data", str(tmp_path / "scene.npz"), "--run", str(tmp_path / "run")]
+        main(["train", *data, "--steps", "1", "--lifter.width", "8", "--json"])
+        capsys.readouterr()
     given = [str(tmp_path / "run") if one == "run" else one for one in arguments]
     with pytest.raises(SystemExit):
         main(["train", *given])
