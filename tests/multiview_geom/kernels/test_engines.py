@@ -176,21 +176,21 @@ def test_a_rig_prepared_once_or_by_each_program_gives_the_same_points(
 def test_what_is_missing_neither_moves_a_point_nor_has_a_gradient(
     engine: str, missing: float, dtype: torch.dtype
 ) -> None:
-    scene = Sightings(Ring(views=5), Cloud(((0.1, 0.2, 0.3),) * 4), noise=(1.0, -2.0, 0.5))
+    scene = Sightings(Ring(views=5), Cloud(((0.1, 0.2, 0.3),) * 5), noise=(1.0, -2.0, 0.5))
     rig, pixels = scene.projections().to(dtype), scene.pixels().to(dtype)
-    weights = torch.ones(5, 4, dtype=dtype)
+    weights = torch.ones(5, 5, dtype=dtype)
     pixels[0, 0], pixels[1, 1, 1], pixels[1:, 3] = missing, missing, missing
-    rig[4, 1, 1], weights[2, 2], weights[3, 1] = missing, 0.0, torch.nan
+    rig[4, 1, 1], weights[2, 2], weights[3, 1], weights[1:, 4] = missing, 0.0, torch.nan, 0.0
     ours, theirs = _by_engine_and_reference(engine, rig, pixels, weights)
     for one, other in zip(ours, theirs, strict=True):
         assert_close(one, other, atol=POINT_ROUND_OFF if dtype == torch.float64 else 1e-5)
     points, of_rig, of_pixels, of_weights = ours
-    assert points[3].isnan().all()
+    assert points[3:].isnan().all()
     assert points[:3].isfinite().all()
     assert not of_rig[4].any()
     assert not of_pixels[[0, 1, 4, 2, 3], [0, 1, 0, 2, 1]].any()
-    assert not of_pixels[:, 3].any()
-    assert not of_weights[:, 3].any()
+    assert not of_pixels[:, 3:].any()
+    assert not of_weights[:, 3:].any()
 
 
 def _check(scene: Hard, points: int, engine: str) -> None:
