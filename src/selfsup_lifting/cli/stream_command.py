@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom import Cameras, camera_to_world
+from multiview_geom.camera_files.file_kinds import binary_kind
 from multiview_geom.camera_files.json_text import parse_json
 from selfsup_lifting.calibration import load_rig, selected
 from selfsup_lifting.cli.options import PredictOptions, choose
@@ -100,9 +101,12 @@ def _decoded(lines: Iterable[str]) -> Iterator[str]:
             count += 1
             yield line
     except UnicodeDecodeError as error:
+        byte = f"the byte 0x{error.object[error.start]:02x}"
+        kind = (
+            binary_kind(error.object) or f"{byte}; likely cause: UTF-16, or a file that is no JSON"
+        )
         raise ValueError(
-            f"standard input, after line {count}: expected text in {error.encoding}, got the byte "
-            f"0x{error.object[error.start]:02x}; likely cause: UTF-16, or a file that is no JSON"
+            f"standard input, after line {count}: expected text in {error.encoding}, got {kind}"
         ) from None
 
 
@@ -193,7 +197,8 @@ def _people(line: str, joints: int) -> tuple[list[list[Any]], set[str]]:
     try:
         found = parse_json(line.removeprefix(BYTE_ORDER_MARK))
     except ValueError as error:
-        raise ValueError(f"got no JSON, or a part of it: {error}") from None
+        kind = binary_kind(line.encode(errors="surrogateescape"))  # of standard input in C.UTF-8
+        raise ValueError(f"got {kind or f'no JSON, or a part of it: {error}'}") from None
     match found:
         case {"keypoints": list(person)} if "people" not in found:
             people = [person]
