@@ -289,6 +289,19 @@ def as_path(name: str, value: str | PathLike[str]) -> Path:
     return Path(value)
 
 
+def distinct(names: Sequence[str]) -> list[str]:
+    """Number the names that were there before, so that none is lost.
+
+    Example:
+        >>> distinct(["walk", "run", "walk"])
+        ['walk', 'run', 'walk_2']
+    """
+    counts = [[*names[:place]].count(name) + 1 for place, name in enumerate(names)]
+    return [
+        name if count == 1 else f"{name}_{count}" for name, count in zip(names, counts, strict=True)
+    ]
+
+
 def note_on_frames(chosen: slice, name: str, count: int) -> str:
     """Say if frames that somebody chose are beyond those that are there.
 

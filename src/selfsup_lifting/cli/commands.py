@@ -1,7 +1,7 @@
 """One function per command: read the data, do the work, print the results."""
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial, singledispatch
@@ -48,11 +48,12 @@ from selfsup_lifting.evaluation.evaluate import (
     summarize,
 )
 from selfsup_lifting.evaluation.held_out import held_out_scores
-from selfsup_lifting.evaluation.published_tables import evaluate_for, split_for
+from selfsup_lifting.evaluation.published_tables import evaluate_for, published_dataset, split_for
 from selfsup_lifting.evaluation.table_files import require_table, save_tables
 from selfsup_lifting.onnx_export import export_onnx
 from selfsup_lifting.read_errors import listed
 from selfsup_lifting.recipes import PRESETS, RECIPES
+from selfsup_lifting.recording import Recording
 from selfsup_lifting.report.run_report import save_run_report
 from selfsup_lifting.run_files import has_commit, read_commit, require_undamaged
 from selfsup_lifting.training.checkpoint import BEST_FILE, WEIGHTS_FILE, load_lifter
@@ -208,7 +209,11 @@ def evaluate(options: EvaluateOptions) -> None:
     if not options.data:
         recordings = split_for(config, recordings).held_out
     recordings = [frames_of(recording, options.frames) for recording in recordings]
-    for sentence in (*notes_on_recordings(recordings), *notes_on_comparison(recordings)):
+    for sentence in (
+        *_note_on_learned(options, config, recordings),
+        *notes_on_recordings(recordings),
+        *notes_on_comparison(recordings),
+    ):
         messages.print(sentence)
     parts = sum(recording.part_count for recording in recordings)
     with part_progress(parts, "part") as done:
@@ -230,6 +235,24 @@ def evaluate(options: EvaluateOptions) -> None:
     for table in tables:
         results.print(result_table(table), *table.notes, sep="\n")
     results.print(evaluation_summary(evaluation))
+
+
+def _note_on_learned(
+    options: EvaluateOptions, config: Config, recordings: Sequence[Recording]
+) -> Iterator[str]:
+    """Say if a run is evaluated on what it learned from; a published dataset has a test set."""
+    learned = {*map(_place, config.data or ["synthetic"])} & {*map(_place, options.data)}
+    if learned and published_dataset(recordings) is None:
+        yield (
+            f"{options.run} learned from {listed(sorted(learned))}, at least in part: errors are "
+            "smaller there; without --data, what was held out is evaluated"
+        )
+
+
+def _place(source: str) -> str:
+    """Return the path of a source of data in one form, also of `kind:path`."""
+    path = source if Path(source).exists() else source.partition(":")[2] or source
+    return str(Path(path).resolve()) if Path(path).exists() else source
 
 
 @run.register

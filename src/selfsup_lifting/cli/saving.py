@@ -13,7 +13,7 @@ from selfsup_lifting.export import require_writable, save_tracks
 from selfsup_lifting.files import holds_recordings
 from selfsup_lifting.point_quality import PointQuality
 from selfsup_lifting.read_errors import listed
-from selfsup_lifting.recording import Recording
+from selfsup_lifting.recording import Recording, distinct
 from selfsup_lifting.skeleton.marker_names import MarkerNames, marker_names
 from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.smoothing import require_cutoff_below_nyquist, smooth_tracks
@@ -48,11 +48,7 @@ def outputs_of(
         require_cutoff_below_nyquist(recording.fps, options.smoothing.cutoff_hz)
     if len(recordings) == 1:
         return [(recordings[0], options.out)]
-    plain = [re.sub(r"[^\w.-]+", "_", recording.name) for recording in recordings]
-    counts = [plain[:place].count(name) + 1 for place, name in enumerate(plain)]
-    names = [
-        name if count == 1 else f"{name}_{count}" for name, count in zip(plain, counts, strict=True)
-    ]
+    names = distinct([re.sub(r"[^\w.-]+", "_", recording.name) for recording in recordings])
     files = [
         tuple(path.with_name(f"{path.stem}-{name}{path.suffix}") for path in options.out)
         for name in names

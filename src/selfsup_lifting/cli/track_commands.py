@@ -56,7 +56,7 @@ from selfsup_lifting.point_quality import PointQuality, point_quality
 from selfsup_lifting.pose_refinement import lift_parts
 from selfsup_lifting.read_errors import listed
 from selfsup_lifting.read_settings import ReadSettings
-from selfsup_lifting.recording import Recording
+from selfsup_lifting.recording import Recording, distinct
 from selfsup_lifting.report.recording_report import Triangulation, save_triangulation_report
 from selfsup_lifting.training.checkpoint import load_lifter
 from selfsup_lifting.training.lifter import Lifter
@@ -89,27 +89,27 @@ def predict(options: PredictOptions) -> None:
         else recording.to_skeleton(lifter.skeleton)
         for recording in _recordings(options.keypoints, options, load_config(options.run).read)
     ]
-    reports = {}
-    for recording, paths in outputs_of(options, recordings):
-        reports[recording.name] = _lifted(options, lifter, recording, paths)
+    reports = [
+        _lifted(options, lifter, recording, paths)
+        for recording, paths in outputs_of(options, recordings)
+    ]
     if options.json:
-        _print_reports(reports)
+        _print_reports(recordings, reports)
 
 
 def triangulate(options: TriangulateOptions) -> None:
     """Triangulate recordings from all their views, and report the reprojection errors."""
     require_outputs(options)
     require_report(options.report, overwrite=options.overwrite)
-    reports, found = {}, []
-    for recording, paths in outputs_of(options, _recordings(options.path, options)):
-        one, reports[recording.name] = _triangulated(options, recording, paths)
-        found.append(one)
+    recordings = _recordings(options.path, options)
+    done = [_triangulated(options, *one) for one in outputs_of(options, recordings)]
     if options.report is not None:
         settings = (options.triangulation, options.read, options.smoothing)
+        found = [one for one, _ in done]
         save_triangulation_report(options.report, found, settings, command_line())
         messages.print(f"wrote {options.report}")
     if options.json:
-        _print_reports(reports)
+        _print_reports(recordings, [report for _, report in done])
 
 
 def _recordings(path: str, options: ResultOptions, usual: ReadSettings = USUAL) -> list[Recording]:
@@ -278,10 +278,11 @@ def _is_seen_twice(part: Recording) -> bool:
     return bool((seen.sum(dim=1) > 1).any())
 
 
-def _print_reports(reports: Mapping[str, Mapping[str, Any]]) -> None:
+def _print_reports(recordings: Sequence[Recording], reports: Sequence[Mapping[str, Any]]) -> None:
     """Print the report of one recording, or those of several by name."""
-    only = next(iter(reports.values()))
-    print_json(only if len(reports) == 1 else {"recordings": reports})
+    names = distinct([one.name for one in recordings])
+    several = {"recordings": dict(zip(names, reports, strict=True))}
+    print_json(reports[0] if len(reports) == 1 else several)
 
 
 def _in_coordinates(

@@ -1,6 +1,6 @@
 """Inspect a source: what it holds, what is missing, and what looks wrong."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
 
@@ -17,6 +17,7 @@ from selfsup_lifting.evaluation.detection_counts import (
 )
 from selfsup_lifting.evaluation.inspection_warnings import subject_diagonal, warnings_of
 from selfsup_lifting.files import read_results
+from selfsup_lifting.read_errors import listed
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.reader import ReadResult, merged_notes
 from selfsup_lifting.recording import Recording, calibrations_of
@@ -127,9 +128,23 @@ def inspect_results(
         camera_errors=next(filter(None, map(camera_errors, recordings)), {}),
         agreement={name: one for name, one in named if one is not None},
         truth=any(one.truth is not None for one in recordings),
-        warnings=tuple(merged_notes(warnings)),
+        warnings=(*merged_notes(warnings), *_notes_on_mixture(recordings)),
         rig=summarize_cameras(first.cameras),
     )
+
+
+def _notes_on_mixture(recordings: Sequence[Recording]) -> Iterator[str]:
+    """Say what only some of the recordings have: the joints of the first, and ground truth."""
+    first = recordings[0]
+    others = [one.name for one in recordings if one.skeleton != first.skeleton]
+    if others:
+        yield (
+            f"{listed(others)}: other joints than those of {first.name}, which are shown; a "
+            "training needs the same for all: --skeleton maps them"
+        )
+    lacking = [one.name for one in recordings if one.truth is None]
+    if 0 < len(lacking) < len(recordings):
+        yield f"{listed(lacking)}: no ground truth, which other recordings have"
 
 
 @dataclass(frozen=True)

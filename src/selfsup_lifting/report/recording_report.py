@@ -13,7 +13,7 @@ from multiview_geom import Cameras, CameraSummary, summarize_cameras
 from selfsup_lifting.evaluation.evaluate import nan_to_none
 from selfsup_lifting.evaluation.inspection import Inspection, RigInspection
 from selfsup_lifting.evaluation.inspection_warnings import PLAIN
-from selfsup_lifting.recording import Recording, calibrations_of
+from selfsup_lifting.recording import Recording, calibrations_of, distinct
 from selfsup_lifting.report.page import Section, figures, paragraph, save_report, table
 from selfsup_lifting.report.recording_parts import (
     Panel,
@@ -69,10 +69,18 @@ def save_triangulation_report(
     sections.append(settings_section(note, *settings))
     sections.append(reproduction_section([command]))
     lead = [paragraph(f"{one.recording.name}: {one.summary}", "lead") for one in found]
-    lead += _calibrations([one.recording for one in found])
-    data = {one.recording.name: one.reconstruction.as_dict() for one in found}
+    lead += [*_calibrations([one.recording for one in found]), *_note_on_shown(len(found))]
+    names = distinct([one.recording.name for one in found])
+    data = {name: one.reconstruction.as_dict() for name, one in zip(names, found, strict=True)}
     title = f"Triangulation of {found[0].recording.name}"
     save_report(path, title, lead, sections, nan_to_none({"recordings": data}))
+
+
+def _note_on_shown(count: int) -> list[str]:
+    """Say that pictures of some recordings are left out, if there are many."""
+    return [paragraph(f"The first {MOST_SHOWN} of {count} recordings are drawn.")] * (
+        count > MOST_SHOWN
+    )
 
 
 def save_inspection_report(
@@ -99,7 +107,7 @@ def save_inspection_report(
     lead = [paragraph(f"{found.format}: {len(found.rig)} cameras.", "lead")]
     if isinstance(found, Inspection):
         lead = [paragraph(_overview(found), "lead")]
-        lead += _calibrations(recordings)
+        lead += [*_calibrations(recordings), *_note_on_shown(len(recordings))]
         lead += [paragraph(f"{name}: {one.summary}") for name, one in found.agreement.items()]
         sections += [Section(one.name, tuple(agreement_parts(one))) for one in shown]
         sections.append(Section("Detections", tuple(_detections(found))))

@@ -587,6 +587,15 @@ def test_a_recording_in_which_nothing_is_seen_twice_is_reported(
     assert "cam_1 and cam_2 have the same position" in said
 
 
+def test_an_evaluation_of_what_was_learned_is_said(
+    run: Path, recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    learned = str(run.parent / "recording.npz")
+    for data, count in ((learned, 1), (f"native:{learned}", 1), (str(recording), 0)):
+        main(["evaluate", str(run), "--data", data, "--json"])
+        assert capsys.readouterr().err.count("learned from") == count
+
+
 def test_what_no_number_is_known_of_is_null(
     tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

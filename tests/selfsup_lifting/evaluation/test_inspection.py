@@ -8,7 +8,7 @@ import torch
 
 from multiview_geom import rigid_transform
 from selfsup_lifting.agreement import camera_agreement
-from selfsup_lifting.evaluation.inspection import inspect_source
+from selfsup_lifting.evaluation.inspection import inspect_results, inspect_source
 from selfsup_lifting.evaluation.inspection_warnings import (
     warnings_about_geometry,
     warnings_about_pictures,
@@ -16,6 +16,7 @@ from selfsup_lifting.evaluation.inspection_warnings import (
 )
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.read_settings import ReadSettings
+from selfsup_lifting.reader import ReadResult
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.recording_file import save_recording
 from selfsup_lifting.skeleton.skeletons import SKELETONS
@@ -235,3 +236,13 @@ def test_weights_of_a_file_without_scores_are_said_to_be_all_alike() -> None:
     assert "(--weighted) are all alike" in " ".join(warnings_about_weights(alike))
     half = replace(recording, confidence=0.5 * alike.confidence)
     assert not warnings_about_weights(half)
+
+
+def test_recordings_that_differ_from_the_first_are_named() -> None:
+    first, other = (
+        Scene(views=2, frames=3, skeleton=name).recording() for name in ("h36m17", "coco17")
+    )
+    other = replace(other.without_truth(), name="dance")
+    found = inspect_results([ReadResult(first), ReadResult(other)]).warnings
+    assert "dance: other joints than those of scene 0, which are shown" in found[-2]
+    assert found[-1] == "dance: no ground truth, which other recordings have"
