@@ -34,7 +34,7 @@ def require_target(path: Path, *, overwrite: bool) -> None:
             with commas between them.
     """
     _require_file(path)
-    _require_place(path)
+    require_place(path)
     if _SEVERAL.search(path.name):
         raise ValueError(
             f"{path}: expected the name of one file, got several with commas between them; write "
@@ -125,7 +125,7 @@ def _require_file(path: Path) -> None:
         )
 
 
-def _require_place(path: Path) -> None:
+def require_place(path: Path) -> None:
     """Refuse an address that is no place on this computer: it would name a folder in this one."""
     if _ADDRESS.match(str(path)) and os.sep == "/":
         raise ValueError(

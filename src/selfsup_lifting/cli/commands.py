@@ -266,6 +266,8 @@ def export(options: ExportOptions) -> None:
     for name, (path, _) in wanted.items():
         if name != "web" or not path.is_dir():
             require_target(path, overwrite=options.overwrite)
+            if name == "web" and path.exists():
+                raise ValueError(f"{path} is a file; expected the name of a folder for the page")
         elif not options.overwrite:
             raise FileExistsError(f"{path} exists; --overwrite replaces it")
     lifter, report = load_lifter(options.run), {}

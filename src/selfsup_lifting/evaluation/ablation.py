@@ -15,6 +15,7 @@ from time import monotonic
 from tomllib import TOMLDecodeError, loads
 from typing import Any
 
+from selfsup_lifting.atomic_write import require_place
 from selfsup_lifting.config import Config, LossSettings
 from selfsup_lifting.config_fields import require_bounds
 from selfsup_lifting.config_toml import (
@@ -173,6 +174,7 @@ def ablate(
     require_bounds("seeds", seeds, least=1)
     if jobs is not None:
         require_bounds("jobs", jobs, least=1)
+    require_place(folder)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file; expected the name of a folder for the trainings")
     runs = []

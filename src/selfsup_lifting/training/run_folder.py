@@ -7,6 +7,7 @@ from datetime import datetime
 from itertools import count
 from pathlib import Path
 
+from selfsup_lifting.atomic_write import require_place
 from selfsup_lifting.config import Config
 from selfsup_lifting.run_files import (
     Commit,
@@ -137,6 +138,7 @@ def _new_folder(parent: Path, name: str) -> Path:
 
 def _create(run: Path, *, overwrite: bool) -> None:
     """Create a folder that was asked for; refuse one that exists and must not be replaced."""
+    require_place(run)
     try:
         run.mkdir(parents=True)
     except FileExistsError:

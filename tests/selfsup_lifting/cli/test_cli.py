@@ -451,6 +451,9 @@ def test_a_track_that_exists_is_left_alone(
         ("export RUN --onnx a.onnx --web a.onnx", "`onnx` and `web` name a.onnx twice"),
         ("evaluate RUN --data ALONE", "can be compared: expected a ground truth, or a person"),
         ("export RUN --onnx /dev/full", "/dev/full: a model is written as .onnx, not ''"),
+        ("export RUN --web KEPT.json --overwrite", "is a file; expected the name of a folder"),
+        ("train --data DATA --run ~mine/run", "~mine/run cannot be written: expected a path on"),
+        ("ablate --data DATA --run ~mine/run", "~mine/run cannot be written: expected a path on"),
         ("export RUN --web /dev/null --overwrite", "/dev/null cannot be written: it is a pipe or "
          "a device; expected the name of a file"),
         ("triangulate DATA --out HERE.csv --overwrite", "HERE.csv cannot be written: it is a "
