@@ -4,11 +4,13 @@ import glob
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from itertools import chain
+from math import inf
 from pathlib import Path
 
 from rich.text import Text
 
 from multiview_geom import Cameras
+from selfsup_lifting.agreement import require_agreement
 from selfsup_lifting.calibration import calibration_file
 from selfsup_lifting.cli.options import (
     InspectOptions,
@@ -88,7 +90,11 @@ def view(options: ViewOptions) -> None:
         )  # fmt: skip
     scene = with_videos(scene, options.video, pairs)
     weights = warnings_about_weights if options.triangulation.weighted else lambda _: []
-    for note in (*notes_on_scene(scene), *chain.from_iterable(map(weights, scene.recordings))):
+    for note in (
+        *notes_on_scene(scene),
+        *require_agreement(scene.recordings, inf),
+        *chain.from_iterable(map(weights, scene.recordings)),
+    ):
         messages.print(f"warning: {note}")
     for path in outputs:
         images = len(shown_frames(path, scene))

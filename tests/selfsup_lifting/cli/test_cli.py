@@ -590,6 +590,16 @@ def test_a_recording_in_which_nothing_is_seen_twice_is_reported(
     assert "cam_1 and cam_2 have the same position" in said
 
 
+def test_cameras_that_disagree_are_named_beside_their_picture(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene = Scene(views=3, frames=4).recording()
+    scene.keypoints[:, 1] += 200.0
+    save_recording(tmp_path / "odd.npz", scene)
+    main(["view", str(tmp_path / "odd.npz"), "--out", str(tmp_path / "odd.html")])
+    assert "warning: scene 0: the cameras disagree" in capsys.readouterr().err
+
+
 def test_an_evaluation_of_what_was_learned_is_said(
     run: Path, recording: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
