@@ -8,7 +8,7 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor
 
-from selfsup_lifting.cli.options import PredictOptions, TrackOptions
+from selfsup_lifting.cli.options import PredictOptions, TrackOptions, choose
 from selfsup_lifting.export import require_writable, save_tracks
 from selfsup_lifting.files import holds_recordings
 from selfsup_lifting.point_quality import PointQuality
@@ -17,11 +17,13 @@ from selfsup_lifting.recording import Recording, distinct
 from selfsup_lifting.skeleton.marker_names import MarkerNames, marker_names
 from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.smoothing import require_cutoff_below_nyquist, smooth_tracks
-from selfsup_lifting.upright import world_up
+from selfsup_lifting.upright import UPRIGHT, world_up
 
 
 def require_outputs(options: TrackOptions) -> None:
     """Refuse files that cannot be written, before any work is done."""
+    if options.up is not None:
+        choose(UPRIGHT, options.up, "up")
     for path in options.out:
         require_writable(path, overwrite=options.overwrite)
         require_no_detections(path)

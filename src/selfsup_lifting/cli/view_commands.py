@@ -15,6 +15,7 @@ from selfsup_lifting.calibration import calibration_file
 from selfsup_lifting.cli.options import (
     InspectOptions,
     ViewOptions,
+    choose,
     frame_slice,
 )
 from selfsup_lifting.cli.output import (
@@ -47,6 +48,7 @@ from selfsup_lifting.read_errors import ReadError, UnrecognizedError
 from selfsup_lifting.read_settings import ReadSettings, meters_per_unit
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.report.recording_report import save_inspection_report
+from selfsup_lifting.upright import UPRIGHT
 from selfsup_lifting.viewer.pictures import shown_frames
 from selfsup_lifting.viewer.saving import about_view, require_view, save_view
 from selfsup_lifting.viewer.scene import notes_on_scene, pairs_of_videos, read_scene, with_videos
@@ -73,6 +75,8 @@ def view(options: ViewOptions) -> None:
             "`view` needs a recording or a 3D track, got none; likely cause: an option that takes "
             "several values, such as --video, took it: write it first"
         )
+    if options.up is not None:
+        choose(UPRIGHT, options.up, "up")
     outputs = options.out or (Path(f"{Path(options.paths[0]).stem or 'view'}.html"),)
     for path in outputs:
         require_view(path, overwrite=options.overwrite)

@@ -461,6 +461,8 @@ def test_a_track_that_exists_is_left_alone(
         ("triangulate DATA --out DATA --overwrite", "is read by this command, and is not"),
         ("triangulate DATA --out t.csv --cutoff-hz 1e-300", "`cutoff_hz` must be above 1e-05 of "
          "the frame rate"),
+        ("triangulate nowhere --out t.trc --up q", "`up` must be one of x, y, z, -x, -y, -z"),
+        ("view nowhere --out v.png --up q", "`up` must be one of x, y, z, -x, -y, -z, got 'q'"),
         ("triangulate DATA --unit 1e-300", "a number of meters from 1e-06 to 1e+06, got '1e-300'"),
         ("calibrate DATA --bone left_hip-left_knee=0", "one-other=meters, above 0, with two of"),
         ("calibrate DATA --distance cam_1-cam_1=3", "one-other=meters, above 0, with two of"),
