@@ -15,5 +15,5 @@ def _figures_are_not_arranged(request: pytest.FixtureRequest) -> Iterator[None]:
     """Draw all figures, but arrange them, which takes longer, in the tests of reports alone."""
     with pytest.MonkeyPatch.context() as patch:
         if request.path.parent.name != ARRANGED:
-            patch.setattr(drawing, "arrange", lambda figure: figure.set_layout_engine("none"))
+            patch.setattr(drawing, "arrange", lambda figure: figure.set_layout_engine(None))
         yield

@@ -60,7 +60,7 @@ def arrange(figure: "Figure") -> None:
     """Make room for the text, without the drawing in between that `savefig` would add."""
     if engine := figure.get_layout_engine():
         engine.execute(figure)
-    figure.set_layout_engine("none")
+    figure.set_layout_engine(None)
 
 
 def _inline(svg: str, caption: str) -> str:

@@ -11,9 +11,11 @@ from selfsup_lifting.cli import calibrate_command, main
 from selfsup_lifting.cli.parsing import parse_options
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.read_settings import ReadSettings
+from selfsup_lifting.recording_file import save_recording
 from selfsup_lifting.run_files import read_commit
 from tests.selfsup_lifting.cli.test_cli import printed, refused
 from tests.selfsup_lifting.files import layouts
+from tests.selfsup_lifting.strategies import Scene
 
 QUICK = ["calibrate", "synthetic", "--fps", "5"]
 
