@@ -86,7 +86,7 @@ def test_ctrl_c_stops_and_saves_all_of_them_and_the_same_command_continues(tmp_p
     save_recording(tmp_path / "recording.npz", Scene(views=3, frames=40).recording())
     command = [sys.executable, "-m", "selfsup_lifting", "ablate", "--json", "--jobs", "2"]
     command += ["--data", str(tmp_path / "recording.npz"), "--run", str(tmp_path / "runs")]
-    command += ["--lifter.width", "8", "--lifter.blocks", "1", "--frames-per-batch", "40"]
+    command += ["--lifter.width", "8", "--lifter.blocks", "1", "--frames-per-batch", "8"]
     command += ["--seeds", "1", "--vary", "losses.projection=0,1", "--epochs", "100"]
     terminal = {"start_new_session": True, "preexec_fn": listen_to_ctrl_c}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **terminal) as process:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from multiview_geom import save_cameras
 from selfsup_lifting.calibration_settings import CalibrationSettings
@@ -18,7 +19,7 @@ from selfsup_lifting.config import Config
 from selfsup_lifting.config_toml import setting_rows
 from selfsup_lifting.recording_file import save_recording
 from selfsup_lifting.report.calibration_report import save_calibration_report
-from selfsup_lifting.report.drawing import INK
+from selfsup_lifting.report.drawing import INK, drawn
 from selfsup_lifting.report.recording_parts import worst_and_best
 from selfsup_lifting.self_calibration.measure import CalibrationReport, CameraChange
 from tests.selfsup_lifting.files.layouts import WRITERS, write_session
@@ -137,13 +138,13 @@ def test_the_report_of_a_run_shows_its_metrics_and_errors(
     epochs = np.array([row["epoch"] for row in rows])
     for loss in ("L_in", "L_proj", "L_con", "L_out"):
         values = np.array([row["losses"][loss] for row in rows])
-        for name, drawn in (
+        for name, shown in (
             ("losses", np.log10(values)),
             ("gradient_shares", [row["gradient_shares"][loss] for row in rows]),
         ):
             line = page.lines[f"{name}/{loss}"]
             assert_affine(line[:, 0], epochs, rising=True)
-            assert_affine(line[:, 1], np.array(drawn), rising=False)
+            assert_affine(line[:, 1], np.array(shown), rising=False)
     held_out = np.array([row["held_out_reprojection"] for row in rows])
     assert_affine(page.lines["held_out_reprojection"][:, 1], held_out, rising=False)
     for row, key in (("untrained", "before"), ("trained", "after")):
@@ -265,3 +266,13 @@ def test_where_no_error_is_known_no_frame_is_the_best() -> None:
     assert worst_and_best(torch.full((3,), nan)) == {}
     errors = torch.tensor([5.0, nan, 1.0, 3.0])
     assert worst_and_best(errors) == {"best": 2, "median": 3, "worst": 0}
+
+
+def test_a_figure_is_arranged_and_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw, times, into = Figure.draw, [], list[str]()
+    monkeypatch.setattr(Figure, "draw", lambda *given: [times.append(1), draw(*given)])
+    with drawn(3.0, 2.0, "An axis", into) as figure:
+        axes = figure.add_subplot()
+        before = axes.get_position().bounds
+    assert len(into) == len(times) == 1
+    assert axes.get_position().bounds != before
