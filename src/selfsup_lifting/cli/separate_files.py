@@ -35,11 +35,10 @@ def require_separate(options: Options) -> None:
                 f"{path} is read by this command, and is not replaced: name another place for "
                 f"`{name}`"
             )
-        homes = [one for one in read if one in place.parents and path.suffix == MOTION_CAPTURE]
-        if homes:
+        if place.parent in read and path.suffix == MOTION_CAPTURE:
             raise ValueError(
-                f"{path}: {read[homes[0]]} would be read as motion capture from then on, because "
-                "of a BVH file in it; name another folder"
+                f"{path}: {read[place.parent]} would be read as motion capture from then on, "
+                "because of a BVH file in it; name another folder"
             )
 
 

@@ -53,7 +53,7 @@ from selfsup_lifting.read_settings import ReadSettings
             "data is read by this command, and is not replaced: name another place for `run`",
         ),
         (
-            TriangulateOptions(path="mocap:data", out=(Path("data/new/a.bvh"),)),
+            TriangulateOptions(path="mocap:data", out=(Path("data/a.bvh"),)),
             "data would be read as motion capture",
         ),
     ],
@@ -71,7 +71,7 @@ def test_what_is_read_or_written_already_is_not_written(
 @pytest.mark.parametrize(
     "options",
     [
-        TriangulateOptions(path="data", out=(Path("data/a.csv"), Path("a.bvh"))),
+        TriangulateOptions(path="data", out=(Path("data/a.csv"), Path("data/new/a.bvh"))),
         CalibrateOptions(
             path="data", read=ReadSettings(cameras=Path("f.mp4")), out=(Path("f.mp4"),)
         ),
