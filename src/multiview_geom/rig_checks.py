@@ -15,6 +15,8 @@ ROTATION_TOLERANCE = 1e-3
 """Largest entry of R R^T - I; a file with four decimals stays below."""
 SAME_POSITION = 1e-3
 """Distance between cameras, as a share of the size of the rig, below which they coincide."""
+ROUND_OFF = 1e-9
+"""Distance between cameras, as a share of that from the origin, which round-off may make."""
 UNIT_RATIO = 100.0
 """Ratio of translations above which units differ; meters to millimeters is 1000."""
 MOST_STRETCHED = 5.0
@@ -148,11 +150,13 @@ def check_cameras(cameras: Cameras) -> tuple[CameraIssue, ...]:
     rig = _single_rig(cameras)
     if rig.views == 0:
         return ()
+    round_off = max(ROUND_OFF, 8 * torch.finfo(cameras.camera_from_world.dtype).eps)
     broken = tuple(_not_finite(rig))
     if broken:
         return broken
-    checks = (_rotations, _focal_lengths, _principal_points, _lenses, _positions, _units)
-    return tuple(issue for check in checks for issue in check(rig))
+    checks = (_rotations, _focal_lengths, _principal_points, _lenses)
+    issues = [issue for check in checks for issue in check(rig)]
+    return (*issues, *_positions(rig, round_off), *_units(rig))
 
 
 def _issue(kind: CameraIssueKind, name: str, problem: str) -> CameraIssue:
@@ -228,11 +232,13 @@ def _lenses(rig: Cameras) -> Iterator[CameraIssue]:
             yield _issue(CameraIssueKind.LENS_FOLDS, name, problem)
 
 
-def _positions(rig: Cameras) -> Iterator[CameraIssue]:
-    distances = torch.cdist(rig.centers, rig.centers)
-    size = max(distances.max().item(), rig.centers.norm(dim=-1).median().item())
+def _positions(rig: Cameras, round_off: float) -> Iterator[CameraIssue]:
+    """Compare distances with the width of the rig: the origin of a world may be far away."""
+    distances = (rig.centers[:, None] - rig.centers).norm(dim=-1)
+    least = round_off * rig.centers.norm(dim=-1).median().item()
+    least = max(SAME_POSITION * distances.max().item(), least)
     for (i, first), (j, second) in combinations(enumerate(rig.names), 2):
-        if distances[i, j] <= SAME_POSITION * size:
+        if distances[i, j] <= least:
             message = f"{first} and {second} have the same position: they cannot triangulate"
             yield CameraIssue(CameraIssueKind.SAME_POSITION, (first, second), message)
 

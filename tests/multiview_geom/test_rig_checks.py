@@ -153,6 +153,18 @@ def test_cameras_at_one_place_are_found() -> None:
     ]
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("other", [0, 1])
+def test_the_origin_of_the_world_may_be_far_away(dtype: torch.dtype, other: int) -> None:
+    far = {torch.float32: 4_500.0, torch.float64: 5_400_000.0}[dtype]
+    rig = ring_of_cameras(2, radius=1.0, height=1.5, dtype=torch.float64).select([0, other])
+    poses = rig.camera_from_world.clone()
+    poses[:, :3, 3] -= poses[:, :3, :3] @ poses.new_tensor([far, far, 0.0])
+    placed = replace(rig, camera_from_world=poses, names=("a", "b")).to(dtype)
+    found = [] if other else [(CameraIssueKind.SAME_POSITION, ("a", "b"))]
+    assert issues_of(placed) == found
+
+
 def test_millimeters_beside_meters_are_found() -> None:
     assert (CameraIssueKind.UNIT_MISMATCH, ("cam_2",)) in issues_of(
         moved(Ring().cameras(), 1, 1000.0)
