@@ -212,7 +212,10 @@ def test_all_people_become_recordings(tmp_path: Path) -> None:
     results = read_results(str(tmp_path), settings)
     names = [result.recording.name for result in results]
     assert names == [f"{tmp_path.name} person 1", f"{tmp_path.name} person 2"]
-    assert "several people in cam1, cam2; each becomes a recording" in results[0].notes[-1]
+    assert (
+        "several people in cam1 (up to 2), cam2 (up to 2); each becomes a recording"
+        in results[0].notes[-1]
+    )
 
 
 def test_a_crowd_in_one_frame_is_compared_in_that_frame_only(

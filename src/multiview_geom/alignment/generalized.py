@@ -113,7 +113,11 @@ def _align_sets(
 ) -> Similarity:
     """Align every set to the points that the shape has."""
     common = torch.where(has_point[..., None, :], weight, 0.0)
-    return align(points, shape[..., None, :, :], weights=common)
+    found: object = align(points, shape[..., None, :, :], weights=common)
+    if isinstance(found, Similarity):
+        return found
+    got = type(found).__name__
+    raise ValueError(f"`align` must return a Similarity, as align_rigid does, got {got}")
 
 
 def _effective_weights(

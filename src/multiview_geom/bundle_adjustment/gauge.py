@@ -14,6 +14,8 @@ from multiview_geom.transforms import Similarity, rigid_transform
 
 GAUGE = 7
 """Three translations, three rotations and the scale."""
+ROUND_OFFS = 16.0
+"""How many times the round-off of their largest coordinate centers may differ that are one."""
 
 
 def gauge_directions(cameras: Cameras, n: int) -> Float[Tensor, "parameters 7"]:
@@ -56,7 +58,8 @@ def align_rigs(source: Cameras, target: Cameras) -> Similarity:
 
     Args:
         source: The rig to move.
-        target: The same cameras, elsewhere.
+        target: The same cameras, elsewhere: those of the same names if all names are the same, else
+            in the same order.
 
     Returns:
         The similarity to apply to the world of the source, with `transform_cameras`. NaN for
@@ -73,7 +76,9 @@ def align_rigs(source: Cameras, target: Cameras) -> Similarity:
     """
     require_cameras("source", source)
     require_cameras("target", target)
-    scale = _spread(target) / _spread(source)
+    if {*source.names} == {*target.names}:
+        target = target.select(source.names)
+    scale = _known_spread(target) / _known_spread(source)
     moved = align_rigid(scale * _frame_points(source), _frame_points(target))
     return Similarity(moved.rotation, moved.translation, scale)
 
@@ -86,7 +91,8 @@ def transform_cameras(cameras: Cameras, similarity: Similarity) -> Cameras:
         similarity: The transform from the old world to the new one.
 
     Returns:
-        The rig in the new world, which sees the moved points at the same pixels.
+        The rig in the new world, which sees the moved points at the same pixels; NaN if the scale
+        is not above zero: no camera sees a mirrored world like this one.
 
     Raises:
         ValueError: If an argument is of another kind.
@@ -105,7 +111,8 @@ def transform_cameras(cameras: Cameras, similarity: Similarity) -> Cameras:
         got = type(similarity).__name__
         raise ValueError(f"`similarity` must be a Similarity, as align_rigs returns, got {got}")
     rotation = product(cameras.camera_from_world[..., :3, :3], similarity.rotation.mT)
-    center = similarity.apply(cameras.centers)
+    scale = torch.where(similarity.scale > 0, similarity.scale, torch.nan)
+    center = replace(similarity, scale=scale).apply(cameras.centers)
     pose = rigid_transform(rotation, -product(rotation, center[..., None])[..., 0])
     return replace(cameras, camera_from_world=pose)
 
@@ -114,6 +121,13 @@ def _frame_points(cameras: Cameras) -> Float[Tensor, "points 3"]:
     axes, center = cameras.camera_from_world[:, :3, :3], cameras.centers[:, None]
     axes = _spread(cameras) * axes
     return torch.cat([center + axes, center - axes], dim=1).flatten(0, 1)
+
+
+def _known_spread(cameras: Cameras) -> Float[Tensor, ""]:
+    """Return the RMS distance of the centers from their mean; NaN if it is rounding alone."""
+    spread, centers = _spread(cameras), cameras.centers
+    round_off = ROUND_OFFS * torch.finfo(centers.dtype).eps * centers.abs().max()
+    return torch.where(spread > round_off, spread, torch.nan)
 
 
 def _spread(cameras: Cameras) -> Float[Tensor, ""]:

@@ -37,7 +37,8 @@ def read(source: CameraSource) -> list[CameraRecord]:
         raise FilePlace(lenses, "names").expected("a list of names", names)
     posed = extrinsics.get("names", names)
     if isinstance(posed, list) and (lost := [name for name in posed if name not in names]):
-        raise FilePlace(poses, "names").expected(f"the names of {INTRINSICS}", f"{lost[0]} too")
+        got = f"{lost[0]}, which is none of {', '.join(map(str, names))}"
+        raise FilePlace(poses, "names").expected(f"the names of {INTRINSICS}", got)
     return [
         _record(FilePlace(lenses), FilePlace(poses), intrinsics, extrinsics, name) for name in names
     ]

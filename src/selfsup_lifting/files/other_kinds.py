@@ -36,6 +36,7 @@ BY_SUFFIX = {
     ".xlsx": WORKBOOK,
     ".xls": WORKBOOK,
     ".ods": WORKBOOK,
+    ".jsonl": "lines of a stream: `predict RUN - < FILE` reads them",
     ".parquet": "a table of columns, which is not read: write it as CSV",
     ".feather": "a table of columns, which is not read: write it as CSV",
     ".rds": "data of R, which is not read: write it as CSV",
@@ -51,12 +52,28 @@ BY_SUFFIX = {
     ".icloud": UNFINISHED,
     ".npy": "a NumPy array; of those of FreeMoCap, mediapipe*2dData*.npy is read",
 }
+# How texts begin that no reader takes, by the suffixes of their files, and what they are.
+TEXTS = tuple(
+    (suffixes, re.compile(pattern, re.DOTALL), told)
+    for suffixes, pattern, told in (
+        ((".json",), r'.*"annotations"|(?=.*"images").*"file_name"',
+         "annotations of COCO; a list of results is read"),
+        ((".json",), r'(?=.*"bboxes").*"labels"',
+         "boxes of MMDetection, not joints: MMPose's `Inferencer` writes these"),
+        ((".json",), r"\s*\[\s*\[\s*-?\d",
+         "lists of numbers without names: write what the detector returned, or a CSV"),
+        ((".json",), r'.*"bodyparts"',
+         "poses of DeepLabCut's SuperAnimal as JSON: its .h5 and .csv are read"),
+        ((".txt",), r"\s*(landmark|Landmark|NormalizedLandmark)\w*\s*[{(]",
+         "landmarks of MediaPipe as Python prints them: write them as JSON"),
+        (SUFFIXES, r"#[^\n]*\bframe\b[^\n]*_x\b",
+         f"a header after #, which makes it a remark: remove the #; {LAYOUT}"),
+    )
+)  # fmt: skip
 # Columns of a table with one row per joint, in words that programs and people use.
 JOINT_COLUMNS = frozenset({"joint", "keypoint", "bodypart", "marker", "landmark", "part"})
 # Class and box before what else a line of Ultralytics has.
 BOX = 5
-# A landmark of MediaPipe as Python prints it.
-PRINTED = re.compile(r"\s*(landmark|Landmark|NormalizedLandmark)\w*\s*[{(]")
 
 
 def format_of(path: Path) -> str:
@@ -94,16 +111,8 @@ def _kind(path: Path) -> str:
 
 
 def _kind_of_text(path: Path) -> str:
-    start = beginning(path, ".json")
-    if '"annotations"' in start or ('"images"' in start and '"file_name"' in start):
-        return "annotations of COCO; a list of results is read"
-    if '"bboxes"' in start and '"labels"' in start:
-        return "boxes of MMDetection, not joints: MMPose's `Inferencer` writes these"
-    if '"bodyparts"' in start:
-        return "poses of DeepLabCut's SuperAnimal as JSON: its .h5 and .csv are read"
-    if PRINTED.match(beginning(path, ".txt")):
-        return "landmarks of MediaPipe as Python prints them: write them as JSON"
-    return ""
+    found = (told for suffixes, pattern, told in TEXTS if pattern.match(beginning(path, *suffixes)))
+    return next(found, "")
 
 
 def _kind_of_archive(path: Path) -> str:
@@ -123,6 +132,8 @@ def _kind_of_table(names: Sequence[str]) -> str:
         return f"{POINTS}; `view` reads the tables of this package, TRC, C3D and BVH"
     if names[1:2] == ["scorer"]:
         return "a table of DeepLabCut with another column before `scorer`: remove it"
+    if any(name.startswith("('") for name in names):
+        return "a table of pandas with one row of headers; DeepLabCut's has three, `scorer` first"
     if "instance.score" in names:
         return "a table of SLEAP: export its analysis as HDF5"
     if {"x", "y"} <= {*names} and JOINT_COLUMNS & {*names}:

@@ -189,16 +189,20 @@ def _read(source: str, settings: ReadSettings) -> list[ReadResult]:
             raise Place(path).error(f"the recording {result.recording.name!r} has no frames")
     if settings.take is not None:
         results = _named(results, settings.take, source)
-    if len(results) > 1 and all(result.recording.frame_count == 1 for result in results):
+    several = len(results) > 1 or any(count > 1 for count in results[0].people.values())
+    if several and all(result.recording.frame_count == 1 for result in results):
         results = [_with_note_on_one_frame(result) for result in results]
+    if reader is motion_capture.READER and path.is_dir() and capture.READER.recognizes(path):
+        told = f"{path}: motion capture is read, not its detections; `capture:{path}` reads them"
+        results = [replace(results[0], notes=(*results[0].notes, told)), *results[1:]]
     return [_prepared(result, settings, reader.name) for result in results]
 
 
 def _with_note_on_one_frame(result: ReadResult) -> ReadResult:
-    """Add the note on one of several recordings, none of which has a second frame."""
+    """Add the note on a recording that could be one frame, or the mixture, of a longer one."""
     told = (
-        f"{result.recording.name}: has a single frame; if the files are the frames of one "
-        "recording, write one file with all frames for each camera"
+        f"{result.recording.name}: has a single frame; if it should have more, write one file for "
+        "each camera, with all frames under their numbers"
     )
     return replace(result, notes=(*result.notes, told))
 

@@ -134,3 +134,9 @@ def test_weights_belong_to_points() -> None:
 def misfit(points: Tensor) -> Tensor:
     shape = SHAPE.points()
     return (align_similarity(points, shape).apply(points) - shape).square().sum()
+
+
+@pytest.mark.rejects
+def test_a_function_that_aligns_returns_a_similarity() -> None:
+    with pytest.raises(ValueError, match=r"`align` must return a Similarity, .* got Tensor"):
+        generalized_procrustes(torch.rand(2, 4, 3), align=lambda *_, **__: torch.eye(4))

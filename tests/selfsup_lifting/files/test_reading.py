@@ -65,7 +65,7 @@ def test_one_frame_in_each_of_several_recordings_is_noted(tmp_path: Path) -> Non
     results = read_results(str(tmp_path), ReadSettings())
     assert len(results) == 2
     assert all(
-        "has a single frame; if the files are the frames" in one.notes[-1] for one in results
+        "has a single frame; if it should have more, write" in one.notes[-1] for one in results
     )
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from multiview_geom import Cameras, camera_to_world
 from selfsup_lifting.calibration import Rig, read_rig
+from selfsup_lifting.parse.folders import files_with
 from selfsup_lifting.parse.hdf5 import array_at, open_hdf5
 from selfsup_lifting.parse.matlab import matlab_variable
 from selfsup_lifting.parse.npz import array_names, load_npz
@@ -68,22 +69,25 @@ class AnnotatedSequence:
 def _recognizes(path: Path) -> bool:
     """Recognize a folder with annotations of the test or the training set, or P-STMO's npz."""
     if path.is_dir():
-        return bool(_test_files(path) or _train_files(path))
-    is_test_npz = "3dhp" in path.name and array_names(path) == {"data"}
-    return path.name in {TEST_FILE, TRAIN_FILE} or is_test_npz
+        return bool(_test_files(path) or _train_files(path) or _archives(path))
+    return path.name in {TEST_FILE, TRAIN_FILE} or bool(_archives(path))
 
 
 def _read(path: Path, settings: ReadSettings) -> list[ReadResult]:
-    if path.is_file() and path.suffix == ".npz":
-        tests = _npz_sequences(path)
-    else:
-        tests = [_test_sequence(file) for file in _test_files(path)]
+    tests = [one for file in _archives(path) for one in _npz_sequences(file)]
+    tests += [_test_sequence(file) for file in _test_files(path)]
     recordings = [one for test in tests for one in _test_recordings(path, test, settings)]
     results = [ReadResult(recording) for recording in recordings]
     return results + [_read_training(file, settings) for file in _train_files(path)]
 
 
 READER = Reader(NAME, _recognizes, _read)
+
+
+def _archives(path: Path) -> list[Path]:
+    """List the test sets as P-STMO writes them, in one npz."""
+    files = files_with(path, ".npz") if path.is_dir() else [path]
+    return [one for one in files if "3dhp" in one.name and array_names(one) == {"data"}]
 
 
 def _test_files(path: Path) -> list[Path]:

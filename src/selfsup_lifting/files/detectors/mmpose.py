@@ -12,7 +12,7 @@ from selfsup_lifting.files.tracks.person_frames import (
 from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, ViewTracks
 from selfsup_lifting.parse.json_values import list_at, load_json, object_at, whole_number_at
 from selfsup_lifting.parse.text import beginning
-from selfsup_lifting.read_errors import Place
+from selfsup_lifting.read_errors import Place, listed
 from selfsup_lifting.skeleton.infer import Body, body_by_names, plain_joint
 from selfsup_lifting.skeleton.skeletons import Skeleton
 
@@ -32,6 +32,11 @@ def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     content, place = load_json(path), Place(path)
     meta: object = None
     notes: tuple[str, ...] = ()
+    if isinstance(content, dict) and "instance_info" not in content:
+        raise place.error(
+            "expected a list of frames, or an object with `instance_info`, got an object with "
+            f"{listed(content)}; if these are cameras, write one file for each"
+        )
     if isinstance(content, dict):
         notes = tuple(note_on_unread_keys(path, content, {"meta_info", "instance_info"}))
         meta, place = content.get("meta_info"), place.at("instance_info")

@@ -345,7 +345,7 @@ def _note_on_people(name: str, people: Mapping[str, int], settings: ReadSettings
             if len(people) > 1
             else "one camera does not show who is who over time, and one is followed as by default",
         }[settings.people]
-        cameras = ", ".join(crowded)
+        cameras = ", ".join(f"{camera} (up to {people[camera]})" for camera in crowded)
         yield f"{name}: several people in {cameras}; {followed}; --people and --person choose"
 
 

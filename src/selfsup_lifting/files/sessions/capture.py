@@ -20,6 +20,7 @@ from selfsup_lifting.files.sessions.layout import (
     other_folders,
     preferred,
     session_folders,
+    sources_beside,
     sources_of,
     unrecognized_tracks,
 )
@@ -219,6 +220,10 @@ class _Session:
             parts = [f"with several detections: {_listed(found, twice)}"] if twice else []
             unread = _unread_sources(self.folder, lacking)
             parts += [f"{one.name} is {format_of(one)}" for one in unread]
+            parts += [
+                f"{one.path.relative_to(self.folder)} is one folder deeper than others"
+                for one in _deeper_sources(self.folder, lacking)
+            ]
             if recording is not None:
                 files = listed(source.path.name for _, source in found)
                 parts.append(f"by its name, {files} is of another recording, {recording!r}")
@@ -348,6 +353,12 @@ def _listed(found: Sequence[tuple[str, Source]], twice: Sequence[str]) -> str:
             f"{path.parent.name}/{path.name}" if same else path.name for path in paths
         )
     return "; ".join(f"{camera} ({files})" for camera, files in names.items())
+
+
+def _deeper_sources(folder: Path, cameras: Sequence[str]) -> list[Source]:
+    """List the detections in folders below those of the given cameras."""
+    named = [one for one in folders_in(folder) if match_camera(cameras, one.name) is not None]
+    return [source for one in named if not sources_beside(one) for source in sources_of(one)]
 
 
 def _unread_sources(folder: Path, cameras: Sequence[str]) -> list[Path]:

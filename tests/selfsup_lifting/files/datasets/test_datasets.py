@@ -223,7 +223,10 @@ def test_the_npz_of_the_test_set_says_the_same(tmp_path: Path) -> None:
     whole = torch.cat(
         [recording.truth for recording in read(test.write(tmp_path / "mat")).values()]
     )
-    npz = read(test.write_npz(tmp_path / "data_test_3dhp.npz")).values()
+    (tmp_path / "npz").mkdir()
+    file = test.write_npz(tmp_path / "npz" / "data_test_3dhp.npz")
+    assert len(read(tmp_path / "npz")) == len(read(file))
+    npz = read(file).values()
     torch.testing.assert_close(
         torch.cat([recording.truth for recording in npz]), whole, equal_nan=True
     )

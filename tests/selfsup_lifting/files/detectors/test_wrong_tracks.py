@@ -424,6 +424,13 @@ def test_what_is_left_out_of_a_file_is_named(
     assert said in " ".join(read(tmp_path, name, content).notes)
 
 
+@pytest.mark.rejects
+def test_cameras_in_one_file_of_mmpose_are_told_to_be_written_apart(tmp_path: Path) -> None:
+    frames = [{"frame_id": 0, "instances": [{"keypoints": PAIRS}]}]
+    with pytest.raises(ReadError, match="got an object with cam_1, cam_2; if these are cameras"):
+        read(tmp_path, "a.json", {"cam_1": frames, "cam_2": frames})
+
+
 def test_the_end_of_a_name_is_no_frame_number(tmp_path: Path) -> None:
     people = [{"image_id": f"img{frame}.jp2", "keypoints": FLAT, "idx": 3.0} for frame in (4, 5)]
     view = read(tmp_path, "a.json", people)

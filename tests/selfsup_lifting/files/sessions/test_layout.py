@@ -14,6 +14,7 @@ from selfsup_lifting.files.detectors import find_format
 from selfsup_lifting.read_settings import ReadSettings
 from tests.selfsup_lifting.files import layouts
 from tests.selfsup_lifting.files.layouts import write_session
+from tests.selfsup_lifting.simulation.test_motion_capture import actor
 from tests.selfsup_lifting.strategies import Scene
 
 TAKE = Scene(views=3, frames=4, skeleton="coco17").recording()
@@ -82,6 +83,24 @@ def test_hdf5_is_preferred_to_text_and_the_choice_is_named(tmp_path: Path) -> No
         "uses cam1DLC_resnet50.h5, not cam1DLC_resnet50.csv, and likewise of 2 other" in note
         for note in result.notes
     )
+
+
+@pytest.mark.rejects
+def test_detections_one_folder_deeper_than_others_are_named(tmp_path: Path) -> None:
+    folder = write_session(tmp_path / "session", TAKE, layouts.mmpose)
+    for view in (1, 2, 3):
+        home = folder / f"cam_{view}" / ("final" if view == 3 else "")
+        home.mkdir(parents=True)
+        (folder / f"cam{view}.json").rename(home / f"cam{view}.json")
+    with pytest.raises(ReadError, match=r"cam_3/final/cam3\.json is one folder deeper"):
+        read_recordings([str(folder)], ReadSettings())
+
+
+def test_detections_beside_a_clip_are_not_passed_over_in_silence(tmp_path: Path) -> None:
+    folder = write_session(tmp_path / "session", TAKE, layouts.mmpose)
+    (folder / "clip.bvh").write_text(actor())
+    (result,) = read_results(str(folder), ReadSettings())
+    assert any("motion capture is read, not its detections" in one for one in result.notes)
 
 
 @pytest.mark.rejects
