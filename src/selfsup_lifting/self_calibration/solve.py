@@ -24,6 +24,7 @@ from selfsup_lifting.self_calibration.measure import (
     median,
     reprojection,
 )
+from selfsup_lifting.self_calibration.takes import notes_on_takes
 from selfsup_lifting.self_calibration.world import (
     in_room,
     known_scale,
@@ -100,6 +101,7 @@ def calibrate_cameras(
         tall,
         (
             *_notes(placed, fitted),
+            *notes_on_takes(recordings, placed.cameras, rig.noise_px, is_metric=scale.is_metric),
             *_notes_on_scale(tall if scale.is_metric else nan),
             *notes_on_bone(settings, tracks.skeleton),
         ),

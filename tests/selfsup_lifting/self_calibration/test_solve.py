@@ -1,5 +1,6 @@
 """Laws of calibration from people: the rig, its world, and what it refuses."""
 
+import re
 from dataclasses import replace
 from math import isnan
 
@@ -20,6 +21,7 @@ from selfsup_lifting.recording import Recording
 from selfsup_lifting.self_calibration.body import bone_length, find_vertical, rightness, stature
 from selfsup_lifting.self_calibration.measure import Tracks
 from selfsup_lifting.self_calibration.solve import _notes, calibrate_cameras
+from selfsup_lifting.self_calibration.takes import notes_on_takes
 from selfsup_lifting.self_calibration.world import in_room, known_scale, notes_on_bone
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 
@@ -75,6 +77,36 @@ def test_a_moved_camera_is_put_back_and_named(recordings: list[Recording]) -> No
         ).max()
         < 0.3
     )
+
+
+def test_a_recording_in_which_a_camera_was_moved_is_named(recordings: list[Recording]) -> None:
+    first, other = (
+        one.select_views(["cam_1", "cam_2", "cam_3"]).frames(slice(0, 20)) for one in recordings[:2]
+    )
+    truth = other.cameras
+    assert other.truth is not None
+    pose = truth.camera_from_world.clone()
+    pose[1, 0, 3] += 0.4
+    noise = other.keypoints - _projected(truth, other.truth)
+    moved = replace(truth, camera_from_world=pose)
+    pushed = replace(other, keypoints=_projected(moved, other.truth) + noise)
+    assert notes_on_takes([first, other], truth, 2.5, is_metric=True) == []
+    told = f"{other.name} does not fit the cameras of {first.name}"
+    (note,) = calibrate_cameras([first, pushed], CalibrationSettings()).notes
+    assert told in note
+    assert re.search(r"camera cam_2 was moved by (3\d|4\d) cm and turned by", note)
+    # Between two cameras, no one can be named; without a scale, no distance.
+    both = [one.select_views(["cam_1", "cam_2"]) for one in (first, pushed)]
+    (note,) = notes_on_takes(both, both[0].cameras, 2.5, is_metric=False)
+    assert told in note
+    assert "most likely cameras were moved between them" in note
+    # A recording that does not determine the cameras is not compared.
+    assert notes_on_takes([first, pushed.frames(slice(0, 5))], truth, 2.5, is_metric=True) == []
+
+
+def _projected(cameras: Cameras, points: torch.Tensor) -> torch.Tensor:
+    flat = cameras.project(points.double().flatten(0, 1)).pixels
+    return flat.unflatten(1, points.shape[:2]).transpose(0, 1).to(points)
 
 
 def test_a_length_in_millimeters_is_doubted(recordings: list[Recording]) -> None:
