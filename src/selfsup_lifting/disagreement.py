@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multiview_geom import Lens, invert_transform, rigid_transform, triangulate_dlt
+from multiview_geom import Cameras, Lens, invert_transform, rigid_transform, triangulate_dlt
 from selfsup_lifting.moved_camera import moved_camera
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.sampled_errors import (
@@ -134,12 +134,15 @@ def _poses(
     yield rigid_transform(R.mT, center), "the rotations are transposed"
 
 
-def _image_size(sample: Recording) -> Float[Tensor, "views 1 2"]:
+def image_sizes(cameras: Cameras) -> Float[Tensor, "views 2"]:
     """Return the image sizes [px]; where unknown, those whose middle is the principal point."""
-    cameras = sample.cameras
-    centers = 2 * cameras.intrinsics[:, :2, 2] + 1
-    known = centers if cameras.image_size is None else cameras.image_size
-    return known[:, None].to(sample.keypoints)
+    if cameras.image_size is None:
+        return 2 * cameras.intrinsics[:, :2, 2] + 1
+    return cameras.image_size.to(cameras.intrinsics)
+
+
+def _image_size(sample: Recording) -> Float[Tensor, "views 1 2"]:
+    return image_sizes(sample.cameras)[:, None].to(sample.keypoints)
 
 
 def _mirrored(sample: Recording, axis: int) -> Float[Tensor, "frames views joints 2"]:

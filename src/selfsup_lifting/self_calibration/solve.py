@@ -1,6 +1,6 @@
 """Calibrate the cameras of recordings from the people whom they saw, and measure the result."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import isnan, nan
 
@@ -15,6 +15,7 @@ from multiview_geom import (
     refine_calibration,
 )
 from selfsup_lifting.calibration_settings import CalibrationSettings, Free, Start
+from selfsup_lifting.disagreement import image_sizes
 from selfsup_lifting.recording import Recording, require_kind
 from selfsup_lifting.self_calibration.body import USUAL_STATURE, find_vertical, rightness, stature
 from selfsup_lifting.self_calibration.measure import (
@@ -41,6 +42,10 @@ PARAMETERS = {
 RADIAL = (0, 1)
 # Below this share of the frames, right is not on the right: something is mirrored.
 LEFT_FOR_RIGHT = 0.25
+# Undone in one camera, what is mirrored leaves at most this share of the noise.
+TELLING_DROP = 0.75
+# What is undone is tried on so many frames at most: bounds the time.
+MOST_TRIED = 40
 # Joints of a person who stands move less than this, relative to the person's size in the image.
 LEAST_MOTION = 0.02
 
@@ -100,7 +105,7 @@ def calibrate_cameras(
         vertical,
         tall,
         (
-            *_notes(placed, fitted),
+            *_notes(placed, fitted, settings, start),
             *notes_on_takes(recordings, placed.cameras, rig.noise_px, is_metric=scale.is_metric),
             *_notes_on_scale(tall if scale.is_metric else nan),
             *notes_on_bone(settings, tracks.skeleton),
@@ -206,15 +211,51 @@ def _notes_on_scale(tall: float) -> list[str]:
     ]
 
 
-def _notes(rig: CalibratedRig, tracks: Tracks) -> list[str]:
+def _notes(
+    rig: CalibratedRig, tracks: Tracks, settings: CalibrationSettings, start: Start
+) -> list[str]:
     """Say what is suspicious about the result."""
-    vertical = find_vertical(tracks.skeleton, rig.points, tracks.fps)
-    if vertical is None:
-        return []
-    share = rightness(tracks.skeleton, rig.points, vertical.up)
+    share = _rightness(rig, tracks)
     if not share < LEFT_FOR_RIGHT:
         return []
-    return [
-        f"left and right look exchanged in {1 - share:.0%} of the frames: the detector's left and "
-        "right are swapped, or the pictures are mirrored"
-    ]
+    everywhere = "the detector's left and right are swapped, or the pictures are mirrored"
+    cause = next(_mirrored_camera(rig.noise_px, tracks, settings, start), everywhere)
+    return [f"left and right look exchanged in {1 - share:.0%} of the frames: {cause}"]
+
+
+def _rightness(rig: CalibratedRig, tracks: Tracks) -> float:
+    """Return the share of the frames in which right is on the right; NaN if that is not known."""
+    vertical = find_vertical(tracks.skeleton, rig.points, tracks.fps)
+    return nan if vertical is None else rightness(tracks.skeleton, rig.points, vertical.up)
+
+
+def _mirrored_camera(
+    noise_px: float, tracks: Tracks, settings: CalibrationSettings, start: Start
+) -> Iterator[str]:
+    """Yield what is mirrored in one camera, if undoing it makes the cameras agree."""
+    step = -(-len(tracks.pixels) // MOST_TRIED)
+    some = tracks.frames(torch.arange(len(tracks.pixels)) % step == 0)
+    for cause, trial in _undone(some):
+        try:
+            rig = _solved(trial, settings, start)
+        except ValueError:  # the cameras agree even less
+            continue
+        if rig.noise_px < TELLING_DROP * noise_px and _rightness(rig, trial) > 1 - LEFT_FOR_RIGHT:
+            left = f"which would leave a noise of {rig.noise_px:.1f} px instead of {noise_px:.1f}"
+            yield f"most likely {cause}, {left}"
+
+
+def _undone(tracks: Tracks) -> Iterator[tuple[str, Tracks]]:
+    """Yield what may be mirrored in one camera, and the detections without it."""
+    sides = tracks.skeleton.mirror_order
+    widths = image_sizes(tracks.cameras)[:, 0].tolist()
+    for view, (name, width) in enumerate(zip(tracks.cameras.names, widths, strict=True)):
+        mirrored = tracks.pixels.clone()
+        mirrored[:, view, :, 0] = width - 1 - mirrored[:, view, :, 0]
+        yield f"the pictures of camera {name} are mirrored", tracks._replace(pixels=mirrored)
+        pixels, weights = tracks.pixels.clone(), tracks.weights.clone()
+        pixels[:, view] = pixels[:, view, sides]
+        weights[:, view] = weights[:, view, sides]
+        trial = tracks._replace(pixels=pixels, weights=weights)
+        told = f"the left and right joints of camera {name} are exchanged"
+        yield f"{told} (--exchange-sides {name} corrects it)", trial

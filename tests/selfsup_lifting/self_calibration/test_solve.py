@@ -20,7 +20,13 @@ from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.self_calibration.body import bone_length, find_vertical, rightness, stature
 from selfsup_lifting.self_calibration.measure import Tracks
-from selfsup_lifting.self_calibration.solve import _notes, calibrate_cameras
+from selfsup_lifting.self_calibration.solve import (
+    _joined,
+    _mirrored_camera,
+    _notes,
+    _undone,
+    calibrate_cameras,
+)
 from selfsup_lifting.self_calibration.takes import notes_on_takes
 from selfsup_lifting.self_calibration.world import in_room, known_scale, notes_on_bone
 from selfsup_lifting.skeleton.skeletons import SKELETONS
@@ -118,13 +124,30 @@ def test_a_length_in_millimeters_is_doubted(recordings: list[Recording]) -> None
 
 
 def test_mirrored_pictures_are_recognized_by_left_and_right(recordings: list[Recording]) -> None:
-    flipped = []
-    for one in recordings:
-        pixels = one.keypoints.clone()
-        pixels[..., 0] = 999.0 - pixels[..., 0]
-        flipped.append(replace(one, keypoints=pixels, truth=None))
-    (note,) = calibrate_cameras(flipped, CalibrationSettings(), Start.INTRINSICS).notes
+    one = recordings[0].select_views(["cam_1", "cam_2"])
+    flipped = _mirrored(one, slice(None))
+    (note,) = calibrate_cameras([flipped], CalibrationSettings(), Start.INTRINSICS).notes
     assert "left and right look exchanged" in note
+    assert note.endswith("or the pictures are mirrored")
+
+
+def test_one_mirrored_camera_is_named(recordings: list[Recording]) -> None:
+    one = recordings[0].select_views(["cam_1", "cam_2", "cam_3"])
+    flipped = _joined([_mirrored(one, 0)])
+    settings = CalibrationSettings()
+    causes = _mirrored_camera(6.0, flipped, settings, Start.INTRINSICS)
+    assert next(causes).startswith("most likely the pictures of camera cam_1 are mirrored, which")
+    exchanged = _joined([one.with_exchanged_sides(["cam_2"])])
+    (cause, undone), plain = [*_undone(exchanged)][3], _joined([one])
+    assert cause.endswith("(--exchange-sides cam_2 corrects it)")
+    assert torch.equal(undone.pixels.nan_to_num(), plain.pixels.nan_to_num())
+    assert torch.equal(undone.weights, plain.weights)
+
+
+def _mirrored(recording: Recording, views: int | slice) -> Recording:
+    pixels = recording.keypoints.clone()
+    pixels[:, views, :, 0] = 999.0 - pixels[:, views, :, 0]
+    return replace(recording, keypoints=pixels, truth=None)
 
 
 def test_the_body_says_its_size_its_vertical_and_its_front(recordings: list[Recording]) -> None:
@@ -249,7 +272,7 @@ def test_a_rig_that_saw_points_of_no_body_has_upright_cameras(recordings: list[R
     with pytest.raises(ValueError, match=sentence):
         known_scale(rig, one.skeleton, CalibrationSettings(stature=1.7), Start.INTRINSICS)
     tracks = Tracks(one.cameras, one.skeleton, one.fps, one.keypoints, one.confidence)
-    assert _notes(rig, tracks) == []
+    assert _notes(rig, tracks, CalibrationSettings(), Start.INTRINSICS) == []
 
 
 @pytest.mark.parametrize(
