@@ -38,6 +38,11 @@ WRONG = 3.0
 CLEARLY_LOWER = 0.5
 # Resized pictures, tried in this order: pixels of the detections per pixel of the calibration.
 SCALES = {"half": 0.5, "twice": 2.0, "a third of": 1 / 3, "two thirds of": 2 / 3, "1.5 times": 1.5}
+# Pictures that were resized along one side, such as anamorphic ones: tried after the others.
+SQUEEZES = {
+    "three quarters of": 0.75, "4/3 times": 4 / 3, "half": 0.5, "twice": 2.0,
+    "two thirds of": 2 / 3, "1.5 times": 1.5,
+}  # fmt: skip
 # With more cameras, only two of them are exchanged, not all permuted.
 MOST_PERMUTED = 4
 
@@ -106,6 +111,12 @@ def _changed_pictures(sample: Recording) -> Iterator[tuple[str, Recording]]:
             yield f"the {name} coordinates{of} are mirrored", trial
         for word, pixels in _turned(sample):
             yield f"the pictures{of} are turned by {word}", _with(sample, pixels, views)
+    for axis, side in enumerate(("width", "height")):
+        for word, scale in SQUEEZES.items():
+            pixels = sample.keypoints.clone()
+            pixels[..., axis] = (pixels[..., axis] + 0.5) / scale - 0.5
+            cause = f"the pictures had {word} the calibrated {side}"
+            yield cause, _with(sample, pixels, everybody)
     if cameras.distortion is not None:
         pinholes = replace(cameras, distortion=None, lens=Lens.OPENCV)
         yield "the lens distortion was removed already", replace(sample, cameras=pinholes)

@@ -12,6 +12,7 @@ import torch
 from multiview_geom import invert_transform, ring_of_cameras
 from selfsup_lifting.agreement import Agreement, camera_agreement
 from selfsup_lifting.config import Config
+from selfsup_lifting.disagreement import SQUEEZES
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
@@ -47,6 +48,13 @@ def resized(recording: Recording, scale: float, *views: int) -> Recording:
     pixels = recording.keypoints.clone()
     chosen = list(views or range(recording.cameras.views))
     pixels[:, chosen] = (pixels[:, chosen] + 0.5) * scale - 0.5
+    return replace(recording, keypoints=pixels)
+
+
+def squeezed(recording: Recording, scale: float, axis: int) -> Recording:
+    """Resize the pictures of all cameras along one side."""
+    pixels = recording.keypoints.clone()
+    pixels[..., axis] = (pixels[..., axis] + 0.5) * scale - 0.5
     return replace(recording, keypoints=pixels)
 
 
@@ -125,6 +133,9 @@ FAULTS: dict[str, Callable[[Recording], Recording]] = {
     "the pictures of camera cam_2 had half the calibrated size": lambda recording: resized(
         recording, 0.5, 1
     ),
+    "the pictures had three quarters of the calibrated width": lambda recording: squeezed(
+        recording, 0.75, 0
+    ),
     "the pixels are counted from the middle of the pictures": centered,
     "the principal points, but not the pixels, are counted from the middle": cornered,
     "the y coordinates are mirrored": lambda recording: mirrored(recording, 1),
@@ -149,6 +160,15 @@ def test_the_cause_is_found_among_three_cameras(cause: str) -> None:
     assert cause in agreement.cause
     assert agreement.remaining_px < NOISE_PX
     assert agreement.cause in agreement.sentence("take")
+
+
+@pytest.mark.parametrize(("word", "scale"), [*SQUEEZES.items()])
+@pytest.mark.parametrize(("side", "axis"), [("width", 0), ("height", 1)])
+def test_pictures_that_were_resized_along_one_side_are_found(
+    word: str, scale: float, side: str, axis: int
+) -> None:
+    agreement = found(squeezed(filmed(2), scale, axis))
+    assert agreement.cause == f"the pictures had {word} the calibrated {side}"
 
 
 def test_of_two_cameras_that_disagree_none_is_accused_alone() -> None:
