@@ -137,15 +137,17 @@ def with_notes_on_repeats(results: Sequence[ReadResult]) -> list[ReadResult]:
     firsts: dict[bytes, str] = {}
     noted = []
     for result in results:
-        name, part = result.recording.name, next(result.recording.parts())
-        same = part.keypoints.contiguous().numpy().tobytes()
-        first = firsts.setdefault(sha256(same).digest(), name)
-        told = (
-            f"{name}: has the same detections as {first}, which count twice; likely cause: a copy, "
-            "or a file of all cameras beside one of each"
-        )
-        is_copy = first != name and bool(part.keypoints.isfinite().any())
-        noted.append(replace(result, notes=(*result.notes, *[told][: int(is_copy)])))
+        name, keypoints = result.recording.name, next(result.recording.parts()).keypoints
+        same = sha256(keypoints.contiguous().numpy().tobytes()).digest()
+        if same in firsts:
+            told = (
+                f"{name}: has the same detections as {firsts[same]}, which count twice; likely "
+                "cause: a copy, or a file of all cameras beside one of each"
+            )
+            result = replace(result, notes=(*result.notes, told))  # noqa: PLW2901 - the same, noted
+        elif keypoints.isfinite().any():  # where nobody is seen, nothing is the same
+            firsts[same] = name
+        noted.append(result)
     return noted
 
 

@@ -41,10 +41,13 @@ def test_the_same_detections_in_two_recordings_are_noted(
     save_recording(tmp_path / "a.npz", replace(TAKE, name="a"))
     save_recording(tmp_path / "b.npz", replace(TAKE, name="b"))
     save_recording(tmp_path / "c.npz", replace(TAKE.frames(slice(1, None)), name="c"))
-    read_recordings([str(tmp_path / name) for name in ("a.npz", "b.npz", "c.npz")], ReadSettings())
+    save_recording(tmp_path / "d.npz", replace(TAKE, name="a"))  # of the same name
+    paths = [str(tmp_path / f"{name}.npz") for name in "abcd"]
+    read_recordings(paths, ReadSettings())
     assert [one for one in caplog.messages if "same detections" in one] == [
-        "b: has the same detections as a, which count twice; likely cause: a copy, or a file of "
-        "all cameras beside one of each"
+        f"{name}: has the same detections as a, which count twice; likely cause: a copy, or a file "
+        "of all cameras beside one of each"
+        for name in "ba"
     ]
 
 
