@@ -58,7 +58,7 @@ def test_the_recording_is_inspected_and_triangulated_as_it_is(
     assert not any("disagree" in warning for warning in inspected["warnings"])
     main(["triangulate", str(layout), "--json"])
     triangulated = printed(capsys)
-    assert triangulated["warnings"] == []
+    assert all("no detection of right_ankle" in warning for warning in triangulated["warnings"])
     assert triangulated["reprojection"]["median_px"] < 13.0
 
 

@@ -22,6 +22,8 @@ from multiview_geom.lenses.lens import Lens
 from multiview_geom.rotations import rotation_to_vector
 
 INTRINSICS, EXTRINSICS = "intri.yml", "extri.yml"
+MOST_SHOWN = 8
+"""So many names are shown in a sentence."""
 SAME_ROTATION = 0.01
 """Entries of one rotation, written twice and rounded, differ by less."""
 
@@ -37,8 +39,8 @@ def read(source: CameraSource) -> list[CameraRecord]:
         raise FilePlace(lenses, "names").expected("a list of names", names)
     posed = extrinsics.get("names", names)
     if isinstance(posed, list) and (lost := [name for name in posed if name not in names]):
-        got = f"{lost[0]}, which is none of {', '.join(map(str, names))}"
-        raise FilePlace(poses, "names").expected(f"the names of {INTRINSICS}", got)
+        known = " ".join(map(str, names[:MOST_SHOWN]))
+        raise FilePlace(poses, "names").expected(f"names of {INTRINSICS} ({known})", str(lost[0]))
     return [
         _record(FilePlace(lenses), FilePlace(poses), intrinsics, extrinsics, name) for name in names
     ]

@@ -480,7 +480,7 @@ def test_a_camera_in_one_of_two_files_is_refused(tmp_path: Path) -> None:
     save_cameras(tmp_path, ring_of_cameras(2, radius=4.0, height=1.0), format="easymocap")
     text = (tmp_path / "intri.yml").read_text()
     (tmp_path / "intri.yml").write_text(text.replace('   - "cam_2"\n', ""))
-    told = "extri.yml: `names`: expected the names of intri.yml, got cam_2, which is none of cam_1"
+    told = "extri.yml: `names`: expected names of intri.yml (cam_1), got cam_2"
     assert told in said_by(tmp_path)
 
 
