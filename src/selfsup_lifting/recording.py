@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from os import PathLike
 from pathlib import Path
 from types import UnionType
@@ -296,10 +297,12 @@ def distinct(names: Sequence[str]) -> list[str]:
         >>> distinct(["walk", "run", "walk"])
         ['walk', 'run', 'walk_2']
     """
-    counts = [[*names[:place]].count(name) + 1 for place, name in enumerate(names)]
-    return [
-        name if count == 1 else f"{name}_{count}" for name, count in zip(names, counts, strict=True)
-    ]
+    found: list[str] = []
+    for name in names:
+        numbered = (f"{name}_{number}" for number in count(2))
+        free = (one for one in numbered if one not in {*found, *names})
+        found.append(next(free) if name in found else name)
+    return found
 
 
 def note_on_frames(chosen: slice, name: str, count: int) -> str:

@@ -21,7 +21,7 @@ from selfsup_lifting.inference import lift_covariances
 from selfsup_lifting.onnx_export import export_onnx
 from selfsup_lifting.read_errors import ReadError
 from selfsup_lifting.read_settings import ReadSettings
-from selfsup_lifting.recording import Recording, Source
+from selfsup_lifting.recording import Recording, Source, distinct
 from selfsup_lifting.recording_file import load_recording, save_recording
 from selfsup_lifting.self_calibration.solve import calibrate_cameras
 from selfsup_lifting.skeleton.skeletons import SKELETONS
@@ -329,3 +329,17 @@ def test_views_are_selected_by_the_names_of_cameras(wrong: Any) -> None:
     recording = Scene(views=2, frames=2).recording()
     with pytest.raises(ValueError, match=r"`names` must|no camera .* it has cam_1, cam_2"):
         recording.select_views(wrong)
+
+
+@pytest.mark.parametrize(
+    ("names", "kept"),
+    [
+        (("a", "b"), ["a", "b"]),
+        (("a", "a", "a_2"), ["a", "a_3", "a_2"]),
+        (("a_2", "a", "a", "a"), ["a_2", "a", "a_3", "a_4"]),
+    ],
+)
+def test_no_two_recordings_are_written_under_one_name(
+    names: tuple[str, ...], kept: list[str]
+) -> None:
+    assert distinct(names) == kept

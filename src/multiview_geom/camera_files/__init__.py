@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
+from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from multiview_geom.camera_files import (
@@ -75,8 +76,8 @@ CAMERA_FORMATS: tuple[CameraFormat, ...] = (
     toml.FORMAT,
 )
 """All formats. The first that recognizes a file reads it: any JSON, YAML and TOML come late."""
-COMPARED = ("intrinsics", "camera_from_world")
-"""What two files of the same rig have in common, whatever their format."""
+MOST_COEFFICIENTS = 14
+"""How many coefficients OpenCV's largest lens model has."""
 METERS_PER_UNIT = {"mm": 0.001, "cm": 0.01, "m": 1.0}
 
 
@@ -299,12 +300,20 @@ def _require_one_rig(source: CameraSource, file: CameraFile) -> None:
 
 
 def _is_same(one: Cameras, other: Cameras) -> bool:
-    """Return whether two rigs have the same names, intrinsics and poses, in any order."""
+    """Return whether two rigs have the same names, intrinsics, poses and lenses, in any order."""
     if sorted(one.names) != sorted(other.names):
         return False
     ordered = other.select(one.names)
-    pairs = ((getattr(rig, name) for rig in (one, ordered)) for name in COMPARED)
-    return all(torch.allclose(mine, theirs, rtol=1e-6, atol=1e-6) for mine, theirs in pairs)
+    pairs = zip(_compared(one), _compared(ordered), strict=True)
+    same = all(torch.allclose(mine, theirs, rtol=1e-6, atol=1e-6) for mine, theirs in pairs)
+    return same and one.lenses == ordered.lenses
+
+
+def _compared(rig: Cameras) -> tuple[Tensor, ...]:
+    """Return intrinsics, poses and lens coefficients, with zeros for those that are absent."""
+    k = rig.intrinsics.new_zeros(rig.views, 0) if rig.distortion is None else rig.distortion
+    padded = torch.nn.functional.pad(k, (0, MOST_COEFFICIENTS - k.shape[-1]))
+    return rig.intrinsics, rig.camera_from_world, padded
 
 
 def _named(format: str | CameraFormat) -> CameraFormat:

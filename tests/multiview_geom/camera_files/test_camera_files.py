@@ -334,9 +334,11 @@ def test_a_folder_may_hold_one_rig_in_two_formats_but_not_two(tmp_path: Path) ->
     save_cameras(tmp_path, rig, format="easymocap")
     assert_same(load_cameras(tmp_path), rig)
     moved = replace(rig, camera_from_world=rig.camera_from_world + 1e-3)
-    save_cameras(tmp_path, moved, format="easymocap")
-    with pytest.raises(CameraFileError, match=r"got COLMAP text and EasyMocap .* that differ"):
-        load_cameras(tmp_path)
+    curved = replace(rig, distortion=torch.full((3, 5), 1e-2).double())
+    for other in (moved, curved):
+        save_cameras(tmp_path, other, format="easymocap")
+        with pytest.raises(CameraFileError, match=r"got COLMAP text and EasyMocap .* that differ"):
+            load_cameras(tmp_path)
     assert_same(load_cameras(tmp_path / "images.txt"), rig)
 
 

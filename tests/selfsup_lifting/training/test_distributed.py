@@ -21,7 +21,7 @@ from selfsup_lifting.training.loop import train
 from selfsup_lifting.training.synced_batchnorm import SyncedBatchNorm, with_synced_batchnorm
 from tests.selfsup_lifting.strategies import Scene
 
-STEPS = 20
+STEPS = 50
 
 
 def losses_of(run: Path) -> list[dict[str, float]]:
