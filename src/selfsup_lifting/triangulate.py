@@ -186,8 +186,7 @@ def reconstruct(
         ValueError: If the recording has one view.
     """
     cameras, joints = recording.cameras, recording.skeleton.joints
-    if cameras.views < 2:  # noqa: PLR2004 - one ray fixes no point
-        raise ValueError(f"{recording.name} has one camera; triangulation needs at least 2")
+    require_two_cameras(recording)
     detected = torch.zeros(cameras.views, len(joints), dtype=torch.long)
 
     def measured() -> Iterator[tuple[Tensor, ...]]:
@@ -210,6 +209,12 @@ def reconstruct(
         expected_error_mm=1000 * median(_expected_errors(recording, points, residuals, sigma)),
         quality=PointQuality(*quality),
     )
+
+
+def require_two_cameras(recording: Recording) -> None:
+    """Refuse a recording of one camera."""
+    if recording.cameras.views < 2:  # noqa: PLR2004 - one ray fixes no point
+        raise ValueError(f"{recording.name} has one camera; triangulation needs at least 2")
 
 
 def _measured(part: Recording, settings: TriangulationSettings) -> tuple[Tensor, ...]:

@@ -20,6 +20,10 @@ from selfsup_lifting.smoothing import require_cutoff_below_nyquist, smooth_track
 from selfsup_lifting.upright import UPRIGHT, world_up
 
 
+class NoTrackError(ValueError):
+    """No joint of a recording is known in any frame; the tracks of other recordings are written."""
+
+
 def require_outputs(options: TrackOptions) -> None:
     """Refuse files that cannot be written, before any work is done."""
     if options.up is not None:
@@ -74,7 +78,7 @@ def save_outputs(
     skeleton = _with_marker_names(recording, options.marker_names)
     unknown = ~tracks.isfinite().all(dim=-1).any(dim=0)
     if paths and unknown.all():
-        raise ValueError(f"{recording.name}: no joint is known in any frame: nothing is written")
+        raise NoTrackError(f"{recording.name}: no joint is known in any frame: nothing is written")
     up = options.up or world_up(recording.cameras, recording.skeleton, tracks)
     for path in paths:
         save_tracks(

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -26,7 +27,12 @@ from selfsup_lifting.cli.output import (
     results,
 )
 from selfsup_lifting.cli.reading_progress import read_recordings
-from selfsup_lifting.cli.saving import outputs_of, require_outputs, save_outputs
+from selfsup_lifting.cli.saving import (
+    NoTrackError,
+    outputs_of,
+    require_outputs,
+    save_outputs,
+)
 from selfsup_lifting.cli.stream_command import STANDARD_INPUT, predict_stream
 from selfsup_lifting.cli.tables import (
     error_table,
@@ -66,8 +72,11 @@ from selfsup_lifting.triangulate import (
     normalized_image,
     reconstruct,
     reprojection_errors,
+    require_two_cameras,
     triangulate_recording,
 )
+
+Done = TypeVar("Done")
 
 # If a smaller share of the detections is used, their residuals say little about the others.
 LEAST_USED_SHARE = 0.5
@@ -89,12 +98,11 @@ def predict(options: PredictOptions) -> None:
         else recording.to_skeleton(lifter.skeleton)
         for recording in _recordings(options.keypoints, options, load_config(options.run).read)
     ]
-    reports = [
-        _lifted(options, lifter, recording, paths)
-        for recording, paths in outputs_of(options, recordings)
-    ]
-    if options.json:
+    named = outputs_of(options, recordings)
+    reports, failures = _each(named, partial(_lifted, options, lifter))
+    if options.json and reports:
         _print_reports(recordings, reports)
+    _require_none(failures, len(named))
 
 
 def triangulate(options: TriangulateOptions) -> None:
@@ -102,19 +110,50 @@ def triangulate(options: TriangulateOptions) -> None:
     require_outputs(options)
     require_report(options.report, overwrite=options.overwrite)
     recordings = _recordings(options.path, options)
-    done = [_triangulated(options, *one) for one in outputs_of(options, recordings)]
-    if options.report is not None:
+    for recording in recordings:
+        require_two_cameras(recording)
+    named = outputs_of(options, recordings)
+    done, failures = _each(named, partial(_triangulated, options))
+    if options.report is not None and done:
         settings = (options.triangulation, options.read, options.smoothing)
-        found = [one for one, _ in done]
+        found = [one for one, _ in done.values()]
         save_triangulation_report(options.report, found, settings, command_line())
         messages.print(f"wrote {options.report}")
-    if options.json:
-        _print_reports(recordings, [report for _, report in done])
+    if options.json and done:
+        _print_reports(recordings, {index: report for index, (_, report) in done.items()})
+    _require_none(failures, len(named))
 
 
 def _recordings(path: str, options: ResultOptions, usual: ReadSettings = USUAL) -> list[Recording]:
     recordings = read_recordings([path], options.read, usual)
     return [frames_of(recording, options.frames) for recording in recordings]
+
+
+def _each(
+    named: Sequence[tuple[Recording, tuple[Path, ...]]],
+    work: Callable[[Recording, Sequence[Path]], Done],
+) -> tuple[dict[int, Done], list[str]]:
+    """Do the work for each recording, also after one without a track.
+
+    Returns:
+        What the work returned, by the index of the recording; and a sentence for each without a
+        track.
+    """
+    done, failures = {}, []
+    for index, (recording, paths) in enumerate(named):
+        try:
+            done[index] = work(recording, paths)
+        except NoTrackError as error:
+            failures.append(str(error))
+    return done, failures
+
+
+def _require_none(failures: Sequence[str], count: int) -> None:
+    """Raise the sentences about recordings without a track."""
+    if not failures:
+        return
+    others = f"{len(failures)} of {count} recordings have no 3D track: " if count > 1 else ""
+    raise ValueError(others + "; ".join(failures))
 
 
 def _lifted(
@@ -227,7 +266,7 @@ def _reconstructed(options: TriangulateOptions, recording: Recording) -> Reconst
         some = recording.frames(slice(None, None, max(1, recording.frame_count // MOST_FRAMES)))
         plain = triangulate_recording(some, PLAIN).points
         if options.triangulation.method in OUTLIERS and bool(plain.isfinite().any()):
-            raise ValueError(
+            raise NoTrackError(
                 f"no two cameras agree on a joint of {recording.name} within `threshold_px` "
                 f"{options.triangulation.threshold_px:g}; `inspect` says how well they agree"
             )
@@ -236,11 +275,11 @@ def _reconstructed(options: TriangulateOptions, recording: Recording) -> Reconst
             f"cause: {issues[0].message}" if issues
             else "causes: inverted extrinsics, or a calibration of other cameras"
         )  # fmt: skip
-        raise ValueError(
+        raise NoTrackError(
             f"no joint of {recording.name} has a point in front of the cameras that detected it, "
             f"though two cameras detected some; likely {likely}; `inspect` says more"
         )
-    raise ValueError(
+    raise NoTrackError(
         f"no joint of {recording.name} is seen by two cameras in any frame; likely causes: a "
         "confidence threshold above all scores, cameras that are not synchronized, or nobody in "
         "view"
@@ -278,11 +317,13 @@ def _is_seen_twice(part: Recording) -> bool:
     return bool((seen.sum(dim=1) > 1).any())
 
 
-def _print_reports(recordings: Sequence[Recording], reports: Sequence[Mapping[str, Any]]) -> None:
+def _print_reports(
+    recordings: Sequence[Recording], reports: Mapping[int, Mapping[str, Any]]
+) -> None:
     """Print the report of one recording, or those of several by name."""
     names = distinct([one.name for one in recordings])
-    several = {"recordings": dict(zip(names, reports, strict=True))}
-    print_json(reports[0] if len(reports) == 1 else several)
+    several = {"recordings": {names[index]: report for index, report in reports.items()}}
+    print_json(reports[0] if len(recordings) == 1 else several)
 
 
 def _in_coordinates(

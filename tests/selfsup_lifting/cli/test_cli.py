@@ -798,6 +798,40 @@ def test_several_recordings_are_triangulated_into_one_file_each(
     assert printed(capsys)["frames"] == 4
 
 
+@pytest.mark.rejects
+def test_recordings_after_one_without_a_track_are_triangulated_and_lifted(
+    tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "takes"
+    folder.mkdir()
+    for seed, missing in enumerate((0.0, 1.0, 0.0)):
+        recording = Scene(views=3, frames=4, seed=seed, missing=missing).recording()
+        save_recording(folder / f"{seed}.npz", recording)
+    for command in (["triangulate", str(folder)], ["predict", str(run), str(folder)]):
+        files = [tmp_path / f"{command[0]}-scene_{seed}.csv" for seed in range(3)]
+        with pytest.raises(SystemExit) as exit_:
+            main([*command, "--out", str(tmp_path / f"{command[0]}.csv"), "--json"])
+        assert exit_.value.code == 2
+        out, err = capsys.readouterr()
+        assert "1 of 3 recordings have no 3D track: " in err.splitlines()[-1]
+        assert set(json.loads(out)["recordings"]) == {"scene 0", "scene 2"}
+        assert [path.is_file() for path in files] == [True, False, True]
+
+
+@pytest.mark.rejects
+def test_nothing_is_written_if_one_of_the_recordings_has_one_camera(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "takes"
+    folder.mkdir()
+    recording = Scene(views=3, frames=4).recording()
+    save_recording(folder / "a.npz", recording)
+    save_recording(folder / "b.npz", replace(recording.select_views(["cam_1"]), name="alone"))
+    said = refused(["triangulate", str(folder), "--out", str(tmp_path / "points.csv")], capsys)
+    assert "alone has one camera" in said
+    assert not list(tmp_path.glob("*.csv"))
+
+
 def test_the_share_of_detections_below_the_least_confidence_is_said(recording: Path) -> None:
     (result,) = read_results(str(recording), ReadSettings(min_confidence=0.6))
     (note,) = result.notes
