@@ -60,7 +60,7 @@ def _read(path: Path, settings: ReadSettings) -> list[ReadResult]:
     truth_file = file.parent / TRUTH_FILE
     truth = read_3d_table(truth_file)
     calibration = settings.cameras or _calibration(file.parent)
-    recordings, notes = [], [f"{file}: 2D poses of {table.skeleton.name}"]
+    recordings, notes = [], [f"{file}: 2D poses of {table.skeleton.name}", *table.notes]
     for subject, actions in table.poses.items():
         rig = _subject_rig(calibration, subject, settings.unit)
         notes += rig.notes

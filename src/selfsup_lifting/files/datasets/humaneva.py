@@ -50,7 +50,7 @@ def _read(path: Path, settings: ReadSettings) -> list[ReadResult]:
     table, truth = _tables(path, settings)
     calibration = settings.cameras or (path if path.is_dir() else path.parent)
     recordings: list[Recording] = []
-    notes = [f"{table.path}: 2D poses of {table.skeleton.name}"]
+    notes = [f"{table.path}: 2D poses of {table.skeleton.name}", *table.notes]
     for subject, actions in table.poses.items():
         if subject.startswith("Unlabeled"):
             continue

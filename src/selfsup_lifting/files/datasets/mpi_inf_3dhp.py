@@ -17,7 +17,7 @@ from selfsup_lifting.parse.folders import files_with
 from selfsup_lifting.parse.hdf5 import array_at, open_hdf5
 from selfsup_lifting.parse.matlab import matlab_variable
 from selfsup_lifting.parse.npz import array_names, load_npz
-from selfsup_lifting.read_errors import Place
+from selfsup_lifting.read_errors import Place, listed
 from selfsup_lifting.read_settings import METERS_PER_UNIT, ReadSettings
 from selfsup_lifting.reader import Reader, ReadResult
 from selfsup_lifting.recording import Recording, Source
@@ -220,7 +220,12 @@ def _read_training(file: Path, settings: ReadSettings) -> ReadResult:
             f"has 2D poses of {len(pixels)} cameras and 3D poses of {len(in_camera)}, the "
             f"calibration {rig.cameras.views}"
         )
-    frames = min(len(one) for one in (*pixels, *in_camera))
+    counts = {
+        f"camera {camera} in {array}": len(one)
+        for array, cells in (("annot2", pixels), ("annot3", in_camera))
+        for camera, one in zip(rig.cameras.names, cells, strict=True)
+    }
+    frames = min(counts.values())
     keypoints = torch.from_numpy(np.stack([one[:frames] for one in pixels], axis=1)).float()
     first = torch.from_numpy(MILLIMETER * in_camera[0][:frames])
     world = camera_to_world(rig.cameras.camera_from_world[0], first)
@@ -234,7 +239,12 @@ def _read_training(file: Path, settings: ReadSettings) -> ReadResult:
         truth=world.float(),
         source=Source("MPI-INF-3DHP", file, NAME),
     )  # fmt: skip
-    return ReadResult(recording, notes=rig.notes)
+    short = [where for where, count in counts.items() if count == frames]
+    told = (
+        f"{name}: {listed(short)} of {file} has {frames} frames, others up to "
+        f"{max(counts.values())}: the first {frames} are read"
+    )
+    return ReadResult(recording, notes=(*rig.notes, *([told] if len(short) < len(counts) else [])))
 
 
 def _train_rig(calibration: Path, unit: str | None) -> Rig:

@@ -1,6 +1,6 @@
 """VideoPose3D's npz files of datasets: arrays by subject, action and camera."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from multiview_geom import Cameras
+from selfsup_lifting.files.tracks.view_tracks import LARGEST_CONFIDENCE
 from selfsup_lifting.parse.npz import array_names, is_poses, left_joints, load_npz
 from selfsup_lifting.read_errors import Place
 from selfsup_lifting.read_settings import ReadSettings
@@ -39,11 +40,13 @@ class Table2D:
         path: The file.
         skeleton: The joints.
         poses: For each subject and action, one array or None per camera.
+        notes: What a user should know about the numbers.
     """
 
     path: Path
     skeleton: Skeleton
     poses: Mapping[str, Mapping[str, Sequence[NDArray[Any] | None]]]
+    notes: tuple[str, ...] = ()
 
     def frame_count(self, subject: str, action: str) -> int:
         """Return the number of frames that every camera has."""
@@ -122,15 +125,15 @@ def read_2d_table(path: Path, declared: str | None) -> Table2D:
         for action, cameras in actions.items():
             if not isinstance(cameras, list | tuple):
                 raise Place(path, f"{subject} {action}").expected("a list of cameras", cameras)
-    joints = _joint_count(path, poses)
+    joints, notes = _joint_count(path, poses), (*_notes_on_scores(path, poses),)
     if declared is None:
-        return Table2D(path, _skeleton(path, content.get("metadata"), joints), poses)
+        return Table2D(path, _skeleton(path, content.get("metadata"), joints), poses, notes)
     skeleton = find_skeleton(declared)
     if len(skeleton.joints) != joints:
         raise Place(path).error(
             f"expected {len(skeleton.joints)} joints of the skeleton {skeleton.name}, got {joints}"
         )
-    return Table2D(path, skeleton, poses)
+    return Table2D(path, skeleton, poses, notes)
 
 
 def read_3d_table(path: Path) -> Mapping[str, Mapping[str, NDArray[Any]]]:
@@ -194,6 +197,25 @@ def _joint_count(path: Path, poses: Mapping[str, Mapping[str, Any]]) -> int:
         place = Place(path, "positions_2d")
         raise place.expected("poses of frames x joints x 2 numbers", first)
     return int(first.shape[1])
+
+
+def _notes_on_scores(path: Path, poses: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Say if the third numbers of the joints, which are taken for scores, do not look like any."""
+    arrays = (one for actions in poses.values() for cameras in actions.values() for one in cameras)
+    scores = [
+        one[..., 2] for one in arrays if is_poses(one, {3}) and np.isfinite(one[..., 2]).any()
+    ]
+    if not scores:
+        return
+    low, high = min(map(np.nanmin, scores)), max(map(np.nanmax, scores))
+    taken = f"{path}: the third numbers of its joints, taken for scores, are"
+    if low < 0 or high > LARGEST_CONFIDENCE:
+        yield (
+            f"{taken} from {low:.3g} to {high:.3g}: those above 1 count as 1, and joints whose score "
+            "is not above 0 as missing; if they are no scores, write x and y alone"
+        )
+    elif high == 0:
+        yield f"{taken} all 0: every joint is missing; if they are no scores, write x and y alone"
 
 
 def _skeleton(path: Path, metadata: Any, joints: int) -> Skeleton:  # noqa: ANN401 - any content of the pickle

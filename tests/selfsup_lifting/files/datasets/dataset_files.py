@@ -276,6 +276,7 @@ class Learned3DHP:
     """A small training set of MPI-INF-3DHP: 14 cameras, 28 joints, MATLAB 5."""
 
     frames: int = 20
+    frames_of_last: int = 20
 
     def eyes(self) -> list[Eye]:
         return eyes(14, 3, lens=False, size=2048)
@@ -292,6 +293,7 @@ class Learned3DHP:
             for number, eye in enumerate(self.eyes()):
                 flat[number, 0] = eye.project(world).reshape(self.frames, -1)
                 deep[number, 0] = (world @ eye.R.T + eye.T).reshape(self.frames, -1)
+            flat[8, 0] = flat[8, 0][: self.frames_of_last]  # the last that is read
             savemat(home / "annot.mat", {"annot2": flat, "annot3": deep, "univ_annot3": deep})
             (home / "camera.calibration").write_text(self.calibration())
         return folder

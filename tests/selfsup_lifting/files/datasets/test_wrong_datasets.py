@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from selfsup_lifting.files import ReadError
+from selfsup_lifting.files import ReadError, read_results
+from selfsup_lifting.read_settings import ReadSettings
 from tests.selfsup_lifting.files.datasets.dataset_files import (
     Human36M,
     HumanEva,
@@ -64,6 +65,33 @@ def test_wrong_2d_poses_are_named(
 ) -> None:
     folder = changed(Human36M().write(tmp_path), change)
     require_sentence(folder, rf"data_2d_h36m_cpn_ft_h36m_dbb\.npz, {sentence}")
+
+
+@pytest.mark.parametrize(
+    ("third", "sentence"),
+    [
+        (
+            412.0,
+            "are from 412 to 412: those above 1 count as 1, and joints whose score is not above",
+        ),
+        (-0.5, "are from -0.5 to -0.5: those above 1 count as 1, and joints whose score"),
+        (0.0, "are all 0: every joint is missing; if they are no scores, write x and y alone"),
+        (0.9, ""),
+    ],
+)
+def test_third_numbers_that_are_no_scores_are_named(
+    tmp_path: Path, third: float, sentence: str
+) -> None:
+    def with_third(content: dict[str, Any]) -> None:
+        for actions in content["poses"].values():
+            for cameras in actions.values():
+                cameras[:] = [np.insert(one, 2, third, axis=-1) for one in cameras]
+
+    folder = changed(Human36M(subjects=("S1",), actions=("Walking",)).write(tmp_path), with_third)
+    (result,) = read_results(str(folder), ReadSettings())
+    notes = [note for note in result.notes if "third numbers" in note]
+    assert len(notes) == bool(sentence)
+    assert sentence in "".join(notes)
 
 
 @pytest.mark.rejects
@@ -270,6 +298,15 @@ def test_a_training_set_of_few_cameras_is_read_as_it_is(tmp_path: Path) -> None:
     recording = read(folder)["S1 Seq1"]
     assert recording.cameras.names == ("0", "1", "2")
     assert recording.keypoints[0, :, 0, 0].tolist() == [0.0, 1.0, 2.0]
+
+
+def test_a_camera_of_a_training_set_with_fewer_frames_is_named(tmp_path: Path) -> None:
+    home = Learned3DHP(frames=5, frames_of_last=3).write(tmp_path) / "S2" / "Seq1"
+    (result,) = read_results(str(home), ReadSettings())
+    (note,) = [note for note in result.notes if "frames" in note]
+    assert note.startswith("S2 Seq1: camera 8 in annot2 of /")
+    assert note.endswith("has 3 frames, others up to 5: the first 3 are read")
+    assert result.recording.frame_count == 3
 
 
 @pytest.mark.rejects
