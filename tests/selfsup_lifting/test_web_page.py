@@ -16,7 +16,7 @@ from selfsup_lifting.config import LifterSettings
 from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton
 from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.web_page import export
-from selfsup_lifting.web_page.export import LARGEST_DIFFERENCE, export_web
+from selfsup_lifting.web_page.export import LARGEST_DIFFERENCE, export_web, require_page_folder
 
 CHROMIUM = shutil.which("chromium")
 # "The small preset below 6 MB".
@@ -110,3 +110,17 @@ def test_weights_that_lose_too_much_are_refused(
     with pytest.raises(SystemExit):
         main(["export", "run", "--web", str(tmp_path)])
     assert "exists; --overwrite" in capsys.readouterr().err
+
+
+@pytest.mark.rejects
+def test_a_page_replaces_a_page_and_keeps_out_of_other_folders(tmp_path: Path) -> None:
+    page, other = tmp_path / "page", tmp_path / "other"
+    export_web(lifter_of(), page)
+    require_page_folder(page, overwrite=True)
+    other.mkdir()
+    require_page_folder(other, overwrite=True)
+    for name in ("notes.txt", "index.html"):
+        (other / name).write_text("<html>mine</html>")
+        with pytest.raises(FileExistsError, match=rf"has no page of `export`, but {name}"):
+            require_page_folder(other, overwrite=True)
+        (other / name).unlink()

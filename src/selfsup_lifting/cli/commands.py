@@ -72,7 +72,7 @@ from selfsup_lifting.training.run_folder import planned_run
 from selfsup_lifting.training.splits import Split
 from selfsup_lifting.training.step import TrainingStep
 from selfsup_lifting.training.stopping import Stopped
-from selfsup_lifting.web_page.export import PAGE, export_web
+from selfsup_lifting.web_page.export import PAGE, export_web, require_page_folder
 
 
 @singledispatch
@@ -264,12 +264,8 @@ def export(options: ExportOptions) -> None:
         raise ValueError("`export` needs something to write: --onnx model.onnx or --web page/")
     _require_model_file(options)
     for name, (path, _) in wanted.items():
-        if name != "web" or not path.is_dir():
-            require_target(path, overwrite=options.overwrite)
-            if name == "web" and path.exists():
-                raise ValueError(f"{path} is a file; expected the name of a folder for the page")
-        elif not options.overwrite:
-            raise FileExistsError(f"{path} exists; --overwrite replaces it")
+        require = require_page_folder if name == "web" else require_target
+        require(path, overwrite=options.overwrite)
     lifter, report = load_lifter(options.run), {}
     for name, (path, write) in wanted.items():
         difference = write(lifter, path)

@@ -10,12 +10,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from multiview_geom import Cameras
-from selfsup_lifting.atomic_write import replacing
+from selfsup_lifting.atomic_write import replacing, require_target
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.inference import lift
 from selfsup_lifting.onnx_export import drawn_inputs
 from selfsup_lifting.page_template import filled_page, page_data, template_of
 from selfsup_lifting.plots.poses import drawn_bones
+from selfsup_lifting.read_errors import listed
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.skeleton.skeletons import Skeleton
@@ -23,6 +24,8 @@ from selfsup_lifting.training.lifter import CONFIDENCE_UNIT, Lifter, merge_batch
 from selfsup_lifting.viewer.page import TEMPLATE as VIEWER
 
 PAGE = "index.html"
+# Only these pages have this element.
+MARK = b'<script type="application/json" id="model">'
 # A weight keeps the first 24 of its 32 bits: four letters of base64.
 KEPT_BITS = 24
 # The page compares itself with PyTorch on so many drawn poses.
@@ -71,6 +74,37 @@ def export_web(lifter: Lifter, folder: Path) -> float:
     with replacing(folder / PAGE) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return difference
+
+
+def require_page_folder(folder: Path, *, overwrite: bool) -> None:
+    """Refuse a folder that no page can be written to, before any work is done.
+
+    Args:
+        folder: The folder to write.
+        overwrite: Whether it may exist: empty, or with a page of `export_web`.
+
+    Raises:
+        FileExistsError: If it exists and may not, or holds other files and no such page.
+        ValueError: If a file, a pipe or a device has this name, or it cannot be created.
+    """
+    if not folder.is_dir():
+        require_target(folder, overwrite=overwrite)
+        if folder.exists():
+            raise ValueError(f"{folder} is a file; expected the name of a folder for the page")
+        return
+    if not overwrite:
+        raise FileExistsError(f"{folder} exists; --overwrite replaces it")
+    names = sorted(path.name for path in folder.iterdir())
+    if names and not _is_page(folder / PAGE):
+        raise FileExistsError(
+            f"{folder} has no page of `export`, but {listed(names)}, and --overwrite replaces "
+            "results only: name another folder"
+        )
+
+
+def _is_page(file: Path) -> bool:
+    """Return whether a file is a page of `export_web`."""
+    return file.is_file() and MARK in file.read_bytes()
 
 
 def _description(lifter: Lifter) -> dict[str, Any]:
