@@ -293,6 +293,19 @@ def test_keys_that_are_not_read_are_named_once(caplog: pytest.LogCaptureFixture)
     ]
 
 
+def test_blank_lines_are_passed_over_and_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    line = json.dumps({"keypoints": [[500.0 + at, 400.0] for at in range(17)]})
+    found = answered(line + "\n", "\n", line + "\n", " \r\n", line + "\n", "\n")
+    assert [json.loads(one)["frame"] for one in found] == [0, 1, 2]
+    (said,) = [one.getMessage() for one in caplog.records]
+    assert said.startswith("standard input, line 2: blank lines are passed over, and are no frames")
+    caplog.clear()
+    assert len(answered(line, "")) == 1
+    assert not caplog.messages
+    with pytest.raises(ValueError, match="standard input, line 3: expected an object"):
+        answered(line, "", "null")
+
+
 def test_an_input_without_a_line_is_named(caplog: pytest.LogCaptureFixture) -> None:
     assert answered() == []
     assert "standard input ended before its first line" in caplog.text

@@ -69,28 +69,45 @@ def answers(
     joints = stream.skeleton.joints
     unread: set[str] = set()
     warned = False
-    number = -1
-    for number, line in enumerate(_decoded(lines)):
-        people, confidence = _parsed(line, number + 1, len(joints), unread)
+    frame = -1
+    for frame, (number, line) in enumerate(_numbered(lines)):
+        people, confidence = _parsed(line, number, len(joints), unread)
         if not warned and _is_outside(people, confidence, camera):
             warned = True
             _log.warning(
                 "%s %d: most joints are outside of the picture of %s: are the pixels those of the "
-                "calibrated picture?", PLACE, number + 1, camera.names[0],
+                "calibrated picture?", PLACE, number, camera.names[0],
             )  # fmt: skip
         pose = stream.step(people, confidence)
         points = _placed(coordinates, pose, camera)
         held = [name for name, one in zip(joints, pose.held.tolist(), strict=True) if one]
         answer = {
-            "frame": number, "person": pose.person, "points": _plain(points), "held": held,
+            "frame": frame, "person": pose.person, "points": _plain(points), "held": held,
             "coordinates": coordinates, "unit": "m",
         }  # fmt: skip
         if pose.covariance is not None:
             deviations = standard_deviations(pose.covariance).double().round(decimals=DIGITS)
             answer["sigma"] = nan_to_none(deviations.tolist())
         yield json.dumps(answer)
-    if number < 0:
+    if frame < 0:
         _log.warning("standard input ended before its first line: no frame was lifted")
+
+
+def _numbered(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """Yield the lines with their numbers, from 1; blank ones are passed over, and named once."""
+    blank = None
+    warned = False
+    for number, line in enumerate(_decoded(lines), start=1):
+        if not line.strip():
+            blank = blank or number
+            continue
+        if blank is not None and not warned:  # not those at the end
+            warned = True
+            _log.warning(
+                "%s %d: blank lines are passed over, and are no frames; a frame in which nobody is "
+                'detected is {"people": []}', PLACE, blank,
+            )  # fmt: skip
+        yield number, line
 
 
 def _decoded(lines: Iterable[str]) -> Iterator[str]:
