@@ -11,7 +11,7 @@ from torch import Tensor
 from multiview_geom import Cameras
 from selfsup_lifting.files.tracks.view_tracks import LARGEST_CONFIDENCE
 from selfsup_lifting.recording import require_kind
-from selfsup_lifting.training.lifter import Lifter
+from selfsup_lifting.training.lifter import Lifter, require_lifter
 from selfsup_lifting.triangulate import normalized_image
 
 # Number of poses lifted at once: bounds the memory for long tracks.
@@ -81,7 +81,7 @@ def lift_covariances(
         >>> lift_covariances(untrained, recording.cameras, recording.keypoints).shape
         torch.Size([240, 1, 17, 3, 3])
     """
-    require_kind("lifter", lifter, torch.nn.Module)
+    require_lifter(lifter)
     return _in_chunks(lifter, lifter.covariances, cameras, keypoints, confidence)
 
 
@@ -97,7 +97,7 @@ def _in_chunks(
 
     A network that is being trained is evaluated too, and stays as it is.
     """
-    require_kind("lifter", lifter, torch.nn.Module)
+    require_lifter(lifter)
     require_kind("cameras", cameras, Cameras)
     require_kind("keypoints", keypoints, Tensor)
     shape = (len(keypoints), cameras.views, len(lifter.skeleton.joints))

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from multiview_geom import Cameras
 from selfsup_lifting.atomic_write import replacing
 from selfsup_lifting.inference import lift, placed_in_camera
-from selfsup_lifting.recording import as_path, require_kind
-from selfsup_lifting.training.lifter import Lifter
+from selfsup_lifting.recording import as_path
+from selfsup_lifting.training.lifter import Lifter, require_lifter
 from selfsup_lifting.triangulate import normalized_image
 
 INPUTS = ("pixels", "confidence", "intrinsics")
@@ -83,7 +83,7 @@ def export_onnx(lifter: Lifter, path: Path) -> float:
         ...     export_onnx(untrained, Path(folder) / "model.onnx") < 1e-5
         True
     """
-    require_kind("lifter", lifter, nn.Module)
+    require_lifter(lifter)
     path = as_path("path", path)
     require_onnx(path)
     with replacing(path) as temporary:

@@ -9,11 +9,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from multiview_geom import Cameras
+from selfsup_lifting.files.tracks.view_tracks import LARGEST_CONFIDENCE
 from selfsup_lifting.lens_table import LensTable
 from selfsup_lifting.one_pose import OnePose
 from selfsup_lifting.pose_refinement import measure_body, refine_poses
 from selfsup_lifting.recording import require_kind
-from selfsup_lifting.training.lifter import Lifter
+from selfsup_lifting.training.lifter import Lifter, require_lifter
 
 # The bones are measured in so many of the last frames.
 MOST_FRAMES = 300
@@ -72,7 +73,8 @@ class PoseStream:
         skeleton: The joints of the poses.
 
     Raises:
-        ValueError: If the rig has several cameras, or `hold` is negative.
+        ValueError: If the rig has several cameras, `hold` is negative or no whole number, or an
+            argument is of another kind.
 
     Example:
         >>> from selfsup_lifting import ReadSettings, read_recordings
@@ -89,12 +91,14 @@ class PoseStream:
     def __init__(
         self, lifter: Lifter, camera: Cameras, *, hold: int = 10, refine: bool = False
     ) -> None:
-        require_kind("lifter", lifter, torch.nn.Module)
+        require_lifter(lifter)
         require_kind("camera", camera, Cameras)
         if camera.views != 1:
             raise ValueError(f"`camera` must have one view, got {', '.join(camera.names)}")
-        if not 0 <= hold <= MOST_HELD:
-            raise ValueError(f"`hold` must be 0 to {MOST_HELD} frames, got {hold}")
+        require_kind("refine", refine, bool)
+        is_whole = isinstance(hold, int | np.integer) and not isinstance(hold, bool)
+        if not is_whole or not 0 <= hold <= MOST_HELD:
+            raise ValueError(f"`hold` must be 0 to {MOST_HELD} whole frames, got {hold!r}")
         self.skeleton, self._one_pose, self._hold = lifter.skeleton, OnePose(lifter), hold
         self._lifter = self._one_pose.lifter
         self._normalized = LensTable(camera)
@@ -114,25 +118,31 @@ class PoseStream:
 
         Args:
             people: The detected people, with lens distortion [px]; NaN where a joint is missing.
-            confidence: The detector's confidence; 1 by default.
+            confidence: The detector's confidence, from 0 to 1; 1 by default.
 
         Returns:
             The pose of the followed person.
 
         Raises:
-            ValueError: If a shape is another one.
+            ValueError: If a shape is another one, the numbers are not real ones, or the confidence
+                of a detected joint is not from 0 to 1.
         """
         joints = len(self.skeleton.joints)
         if not isinstance(people, Tensor) or people.shape[1:] != (joints, 2):
             got = tuple(people.shape) if isinstance(people, Tensor) else type(people).__name__
             raise ValueError(f"`people` must be a tensor of shape (people, {joints}, 2), got {got}")
-        if confidence is not None and confidence.shape != people.shape[:2]:
-            expected, got = tuple(people.shape[:2]), tuple(confidence.shape)
-            raise ValueError(f"`confidence` must have shape {expected}, got {got}")
-        found = people.numpy(force=True)
+        found = _numbers("people", people)
         seen = np.isfinite(found).all(axis=-1)
-        given = seen if confidence is None else np.where(seen, confidence.numpy(force=True), 0.0)
-        trust = given.astype(np.float32)
+        trust = seen.astype(np.float32)
+        if confidence is not None:
+            require_kind("confidence", confidence, Tensor)
+            if confidence.shape != people.shape[:2]:
+                expected, got = tuple(people.shape[:2]), tuple(confidence.shape)
+                raise ValueError(f"`confidence` must have shape {expected}, got {got}")
+            trust = np.where(seen, _numbers("confidence", confidence), np.float32(0))
+            odd = ~((trust >= 0) & (trust <= LARGEST_CONFIDENCE))
+            if odd.any():
+                raise ValueError(f"`confidence` must be from 0 to 1, got {trust[odd][0]:g}")
         person = self._followed(found, trust)
         self._age += 1
         if person is not None:
@@ -220,3 +230,10 @@ class PoseStream:
         self._keypoints[seen] = keypoints[seen]
         self._confidence[seen] = trust[seen]
         self._age[seen] = 0
+
+
+def _numbers(name: str, tensor: Tensor) -> Float[np.ndarray, "people joints *axes"]:
+    """Return real numbers as an array of float32."""
+    if tensor.is_complex() or tensor.dtype is torch.bool:
+        raise ValueError(f"`{name}` must have real numbers, got {tensor.dtype}")
+    return tensor.float().numpy(force=True)

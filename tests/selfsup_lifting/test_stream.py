@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -356,6 +357,56 @@ def test_shapes_of_poses_are_checked() -> None:
         PoseStream(lifter, single.cameras, hold=-1)
     with pytest.raises(ValueError, match=r"`people` must be a tensor of shape \(people, 17, 2\)"):
         PoseStream(lifter, single.cameras).step(torch.zeros(1, 5, 2))
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"hold": 1.5}, "`hold` must be 0 to 1000000000 whole frames, got 1.5"),
+        ({"hold": True}, "`hold` must be 0 to 1000000000 whole frames, got True"),
+        ({"hold": "3"}, "`hold` must be 0 to 1000000000 whole frames, got '3'"),
+        ({"refine": "no"}, "`refine` must be bool, got str"),
+        ({"lifter": torch.nn.Linear(2, 3)}, "`lifter` must be a Lifter, as `load_lifter` returns"),
+    ],
+)
+def test_settings_of_a_stream_of_another_kind_are_refused(settings: dict, sentence: str) -> None:
+    single = walking(1)
+    given = {"lifter": lifter_of(single), **settings}
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        PoseStream(given.pop("lifter"), single.cameras, **given)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("confidence", "sentence"),
+    [
+        (torch.full((1, 17), 90.0), "`confidence` must be from 0 to 1, got 90"),
+        (torch.full((1, 17), -1.0), "`confidence` must be from 0 to 1, got -1"),
+        (torch.full((1, 17), torch.nan), "`confidence` must be from 0 to 1, got nan"),
+        (torch.ones(1, 17).bool(), "`confidence` must have real numbers, got torch.bool"),
+        (17 * [1.0], "`confidence` must be Tensor, got list"),
+    ],
+)
+def test_confidences_of_another_kind_or_scale_are_refused(
+    confidence: object, sentence: str
+) -> None:
+    single = walking(1)
+    stream = PoseStream(lifter_of(single), single.cameras)
+    with pytest.raises(ValueError, match=sentence):
+        stream.step(single.keypoints[0], confidence)
+    with pytest.raises(ValueError, match="`people` must have real numbers"):
+        stream.step(single.keypoints[0].to(torch.complex64))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64, torch.int64])
+def test_a_stream_takes_real_numbers_of_any_kind(dtype: torch.dtype) -> None:
+    single = walking(1)
+    people = single.keypoints[0].round().to(dtype)
+    streams = (PoseStream(lifter_of(single), single.cameras) for _ in range(2))
+    for stream, same in zip(streams, (people, people.float()), strict=True):
+        found = stream.step(same).keypoints
+        assert_close(found, people[0].float(), rtol=0, atol=0)
 
 
 def test_pixels_beyond_the_picture_are_named_once(caplog: pytest.LogCaptureFixture) -> None:

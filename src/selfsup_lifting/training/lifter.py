@@ -218,6 +218,13 @@ def turn_to(image: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 3 3"]:
     return torch.stack([*rows, x, y, z], dim=-1).unflatten(-1, (3, 3))  # type: ignore[no-any-return]
 
 
+def require_lifter(lifter: object) -> None:
+    """Refuse what is no `Lifter`, such as another network; a compiled one is a `Lifter`."""
+    if not isinstance(lifter, nn.Module) or not hasattr(lifter, "skeleton"):
+        got = type(lifter).__name__
+        raise ValueError(f"`lifter` must be a Lifter, as `load_lifter` returns it, got {got}")
+
+
 def merge_batchnorm(lifter: Lifter) -> Lifter:
     """Return a faster copy of a trained network: batch normalization is part of the layers.
 
