@@ -35,8 +35,8 @@ from selfsup_lifting.cli.track_commands import predict, triangulate
 from selfsup_lifting.cli.view_commands import inspect, view
 from selfsup_lifting.config import Config
 from selfsup_lifting.config_toml import load_config, setting_values
+from selfsup_lifting.evaluation.ablation import Variant, loss_steps, varied
 from selfsup_lifting.evaluation.ablation import ablate as run_ablation
-from selfsup_lifting.evaluation.ablation import loss_steps, varied
 from selfsup_lifting.evaluation.checked_split import (
     checked_split,
     notes_on_comparison,
@@ -292,6 +292,8 @@ def ablate(options: AblateOptions) -> None:
     config = replace(options.settings, run=None)
     variants = loss_steps(config) if options.vary is None else varied(config, options.vary)
     folder = options.settings.run or Path("runs") / "ablation"
+    for note in notes_on_duration(variants):
+        messages.print(f"warning: {note}")
     jobs = None if options.jobs == "auto" else options.jobs
     try:
         with show_several() as show:
@@ -307,6 +309,18 @@ def ablate(options: AblateOptions) -> None:
         return
     for table in ablation_tables(rows):
         results.print(table)
+
+
+def notes_on_duration(variants: Sequence[Variant]) -> Iterator[str]:
+    """Say which variants train for epochs while others train for steps."""
+    by_steps = [one for one in variants if one.config.epochs is None]
+    for one in variants if by_steps else ():
+        if one.config.epochs is not None:
+            yield (
+                f"`steps` has no effect in {one.name}, which trains for {one.config.epochs} "
+                f"epochs; {listed(other.name for other in by_steps)}: "
+                f"{by_steps[0].config.steps} steps"
+            )
 
 
 for _command in (predict, triangulate, view, inspect, calibrate, detect):

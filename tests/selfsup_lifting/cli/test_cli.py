@@ -32,7 +32,7 @@ from selfsup_lifting.cli.view_commands import view
 from selfsup_lifting.config import Config, TriangulationSettings
 from selfsup_lifting.config_toml import CONFIG_FILE, load_config
 from selfsup_lifting.evaluation import evaluate
-from selfsup_lifting.evaluation.ablation import Row
+from selfsup_lifting.evaluation.ablation import Row, varied
 from selfsup_lifting.files import read_results
 from selfsup_lifting.point_quality import PointQuality
 from selfsup_lifting.read_errors import ReadError
@@ -1144,6 +1144,17 @@ def test_the_version_is_printed(arguments: list[str], capsys: pytest.CaptureFixt
         main(arguments)
     assert ended.value.code == 0
     assert re.fullmatch(r"selfsup-lifting \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+def test_variants_that_train_for_epochs_beside_those_of_steps_are_named() -> None:
+    config = Config(steps=9)
+    (note,) = commands.notes_on_duration(varied(config, "recipe=paper,code-compat,robust"))
+    assert note == (
+        "`steps` has no effect in recipe=code-compat, which trains for 700 epochs; recipe=paper, "
+        "recipe=robust: 9 steps"
+    )
+    assert not [*commands.notes_on_duration(varied(config, "recipe=paper,robust"))]
+    assert not [*commands.notes_on_duration(varied(config, "epochs=2,3"))]
 
 
 def test_a_view_needs_something_to_show() -> None:

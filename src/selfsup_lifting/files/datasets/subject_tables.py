@@ -211,8 +211,8 @@ def _notes_on_scores(path: Path, poses: Mapping[str, Mapping[str, Any]]) -> Iter
     taken = f"{path}: the third numbers of its joints, taken for scores, are"
     if low < 0 or high > LARGEST_CONFIDENCE:
         yield (
-            f"{taken} from {low:.3g} to {high:.3g}: those above 1 count as 1, and joints whose score "
-            "is not above 0 as missing; if they are no scores, write x and y alone"
+            f"{taken} from {low:.3g} to {high:.3g}: those above 1 count as 1, and joints whose "
+            "score is not above 0 as missing; if they are no scores, write x and y alone"
         )
     elif high == 0:
         yield f"{taken} all 0: every joint is missing; if they are no scores, write x and y alone"
