@@ -27,6 +27,10 @@ BY_SUFFIX = {
     ".vrm": "a model in glTF, which is written and not read",
     ".slp": "a project of SLEAP: export its analysis as HDF5",
     ".nwb": "tracks in NWB: those of SLEAP's analysis as HDF5 and DeepLabCut's .h5 are read",
+    ".nc": (
+        "netCDF, as the package movement saves poses: its `save_poses.to_sleap_analysis_file` and "
+        "`to_dlc_file` write files that are read"
+    ),
     ".fbx": "a scene in FBX: convert its motion to BVH",
     ".asf": "motion capture in ASF/AMC: convert it to BVH",
     ".amc": "motion capture in ASF/AMC: convert it to BVH",

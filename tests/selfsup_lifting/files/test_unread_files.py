@@ -223,6 +223,7 @@ OTHER_KINDS = {
     ),
     "h.slp": ("", "a project of SLEAP"),
     "m.nwb": ("", "tracks in NWB"),
+    "r.nc": ("", "netCDF, as the package movement saves poses: its `save_poses.to_sleap"),
     "n.jsonl": ('{"keypoints": []}\n{"keypoints": []}\n', "lines of a stream: `predict RUN"),
     "o.json": ("[[0.5, 0.25, 0.0, 0.9]]", "lists of numbers without names"),
     "p.csv": ("# frame,nose_x,nose_y\n0,1,2\n", "a header after #"),
