@@ -29,8 +29,11 @@ def require_ezc3d(path: Path) -> None:
         )
 
 
-def require_whole_c3d(path: Path) -> None:
+def require_whole_c3d(path: Path) -> int:
     """Refuse a file that ends before its parameters or its frames do: ezc3d may never end on it.
+
+    Returns:
+        How many frames follow those that a header can count, which ezc3d does not read.
 
     Raises:
         ReadError: If the file is shorter than its header and its list of parameters say.
@@ -51,12 +54,15 @@ def require_whole_c3d(path: Path) -> None:
     points, analog, first, last = struct.unpack_from(f"{order}4H", content, 2)
     scale, data = struct.unpack_from(f"{order}fH", content, 12)
     bytes_each = 4 if scale < 0 else 2
-    needed = BLOCK * (data - 1) + max(0, last - first + 1) * (4 * points + analog) * bytes_each
+    bytes_of_frame = (4 * points + analog) * bytes_each
+    needed = BLOCK * (data - 1) + max(0, last - first + 1) * bytes_of_frame
     if needed > len(content):
         raise Place(path).error(
             f"expected {needed} bytes for its frames {first} to {last}, got {len(content)}: it was "
             "cut off"
         )
+    more = len(content) - needed  # less than a block fills the last one
+    return int(more // max(1, bytes_of_frame)) if last == MOST_FRAMES and more >= BLOCK else 0
 
 
 def write_c3d(

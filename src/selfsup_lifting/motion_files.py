@@ -174,7 +174,7 @@ def _number(place: Place, cell: str) -> float:
 
 def _load_c3d(path: Path) -> SavedTracks:
     require_ezc3d(path)
-    require_whole_c3d(path)
+    more = require_whole_c3d(path)
     import ezc3d
 
     try:
@@ -191,6 +191,11 @@ def _load_c3d(path: Path) -> SavedTracks:
     if up not in UPRIGHT:
         raise Place(path, "POINT:Y_SCREEN").expected("an axis such as +Z", screen)
     names, notes = _labels(path, group, points.shape[1])
+    if more:
+        notes += (
+            f"{path}: about {more} frames after the first {len(points)} are not read: a C3D file "
+            "counts no more; write it in parts, or as TRC",
+        )
     fps = float(file["header"]["points"]["frame_rate"])
     found = _of_markers(path, points.flatten(1).tolist(), names, meters, fps, up)
     return replace(found, notes=(*notes, *found.notes))

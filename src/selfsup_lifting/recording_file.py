@@ -19,6 +19,7 @@ from selfsup_lifting.skeleton.skeletons import Skeleton
 FORMAT_VERSION = 1
 # The tensors of the cameras that a file contains.
 TENSORS = ("keypoints", "confidence", "truth")
+UNITS = {"keypoints": "px", "truth": "m", "cameras": "m"}
 CAMERA_ARRAYS = ("intrinsics", "camera_from_world", "distortion", "image_size")
 
 
@@ -50,7 +51,7 @@ def save_recording(path: Path, recording: Recording) -> None:
         "cameras": list(cameras.names),
         "lens": [lens.value for lens in cameras.lenses],
         "source": recording.source.as_dict(),
-        "units": {"keypoints": "px", "truth": "m", "cameras": "m"},
+        "units": UNITS,
     }
     arrays = {name: getattr(recording, name) for name in TENSORS}
     arrays |= {name: getattr(cameras, name) for name in CAMERA_ARRAYS}
@@ -98,6 +99,9 @@ def load_recording(path: Path) -> Recording:
                 f"expected a recording of format {FORMAT_VERSION}, got format {version}; a newer "
                 "version of this package wrote it"
             )
+        units = description.get("units", UNITS)
+        if units != UNITS:
+            raise Place(path, "units").expected(f"{UNITS}, as `save_recording` writes", units)
         return _recording_of(description, map_npz(path, *TENSORS, *CAMERA_ARRAYS))
     except ReadError:
         raise

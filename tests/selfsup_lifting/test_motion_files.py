@@ -1,6 +1,7 @@
 """Laws of files of 3D motion: they read back as they were written, upright and in meters."""
 
 import json
+import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -270,6 +271,19 @@ def test_a_c3d_file_that_was_cut_off_is_refused_before_ezc3d_reads_it(
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(ReadError, match=r"cut off|expected a C3D file, which begins"):
         require_whole_c3d(path)
+
+
+def test_frames_after_those_that_a_c3d_file_can_count_are_named(tmp_path: Path) -> None:
+    ezc3d = pytest.importorskip("ezc3d")
+    file, path = ezc3d.c3d(), tmp_path / "long.c3d"
+    file["parameters"]["POINT"]["RATE"]["value"] = [100.0]
+    file["parameters"]["POINT"]["LABELS"]["value"] = ("a", "b")
+    file["data"]["points"] = np.ones((4, 2, 66_000))
+    file.write(str(path))
+    (note,) = [note for note in load_motion(path).notes if "not read" in note]
+    more = re.fullmatch(rf"{path}: about (\d+) frames after the first 65535 are not read: .*", note)
+    assert more is not None
+    assert 465 <= int(more[1]) <= 465 + 512 / 32
 
 
 def test_a_joint_twice_is_refused_with_the_file(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from torch.testing import assert_close
 
 from multiview_geom import align_rigs, check_cameras, summarize_cameras
 from selfsup_lifting.calibration_settings import CalibrationSettings
-from selfsup_lifting.config import Config
+from selfsup_lifting.config import Config, LifterSettings
 from selfsup_lifting.files.reading import read_recordings
 from selfsup_lifting.gap_filling import fill_gaps
 from selfsup_lifting.inference import lift_covariances
@@ -26,6 +26,7 @@ from selfsup_lifting.recording_file import load_recording, save_recording
 from selfsup_lifting.self_calibration.solve import calibrate_cameras
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from selfsup_lifting.training.checkpoint import load_lifter
+from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.loop import train
 from tests.selfsup_lifting.strategies import Scene, scenes
 
@@ -198,6 +199,18 @@ def test_a_file_cut_short_is_refused(tmp_path: Path, kept: int) -> None:
 
 
 @pytest.mark.rejects
+def test_a_recording_in_other_units_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.npz"
+    save_recording(path, Scene().recording())
+    arrays = dict(np.load(path))
+    description = json.loads(str(arrays.pop("description")))
+    description["units"]["cameras"] = "mm"
+    np.savez(path, description=np.array(json.dumps(description)), **arrays)
+    with pytest.raises(ReadError, match=r"other\.npz, units: expected .* got .*'mm'"):
+        load_recording(path)
+
+
+@pytest.mark.rejects
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "recording.npz"
     np.savez(path, description=np.array(json.dumps({"format": 2})))
@@ -306,12 +319,12 @@ def test_no_recording_and_no_cameras_are_one_sentence(wrong: Any, tmp_path: Path
 @pytest.mark.rejects
 @pytest.mark.parametrize("wrong", [5, None, {"a": 1}, ["a"]])
 def test_no_path_no_lifter_and_no_settings_are_one_sentence(wrong: Any, tmp_path: Path) -> None:
-    lifter = torch.nn.Linear(1, 1)
+    lifter = Lifter(SKELETONS["h36m17"], LifterSettings(width=8, blocks=1))
     for name, function in {
         "path": lambda: load_recording(wrong),
         "run": lambda: load_lifter(wrong),
         "lifter": lambda: export_onnx(wrong, tmp_path / "a.onnx"),
-        "path ": lambda: export_onnx(lifter, wrong),  # type: ignore[arg-type]
+        "path ": lambda: export_onnx(lifter, wrong),
         "lifter ": lambda: lift_covariances(wrong, wrong, wrong),
         "config": lambda: train(wrong, [], tmp_path),
         "run ": lambda: train(Config(), [], wrong),

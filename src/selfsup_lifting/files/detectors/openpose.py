@@ -1,5 +1,6 @@
 """OpenPose, AlphaPose's sep-json and MMPose on images: a folder with one JSON file per frame."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,12 +19,14 @@ from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, ViewTracks
 from selfsup_lifting.parse.folders import files_with
 from selfsup_lifting.parse.json_values import load_json
 from selfsup_lifting.parse.text import beginning
-from selfsup_lifting.read_errors import Place
+from selfsup_lifting.read_errors import Place, listed
 from selfsup_lifting.skeleton.skeletons import Skeleton
 
 NAME = "OpenPose"
 # The model MPI (`--model_pose MPI`) has as many joints as HumanEva's skeleton, in another order.
 MPI_JOINTS = 15
+# No picture is wider or taller [px].
+WIDEST = 1_000_000
 # What a list of MMPose's instances of one image contains, and what one of many frames contains.
 _INSTANCE, _FRAMES = '"keypoint_scores"', ('"instances"', '"image_id"')
 
@@ -40,9 +43,11 @@ def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     inside = _frame_files(path)
     names = frames_by_name(path, [file.name for file in inside])
     files = {names[file.name]: file for file in inside}
-    people = [
-        PersonFrame(frame, person) for frame, file in files.items() for person in _people(file)
-    ]
+    people, sizes = [], set[tuple[int, int]]()
+    for frame, file in files.items():
+        content = load_json(file)
+        people += [PersonFrame(frame, person) for person in _people(Place(file), content)]
+        sizes |= {*_sizes(content)}
     if declared is None and any(len(person.numbers) == MPI_JOINTS for person in people):
         raise Place(path).error(
             f"expected --detected-skeleton for {MPI_JOINTS} keypoints: OpenPose's model MPI (head, "
@@ -51,7 +56,12 @@ def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
         )
     view = tracks_of_people(path, NAME, people, [*files], declared, files=files)
     notes = (*view.notes, *note_on_several_videos(path, names))
-    return [replace(view, frame_files=tuple(files), notes=notes)]
+    if len(sizes) > 1:
+        notes += (
+            f"{path}: the pictures of its frames have several sizes: {listed(sorted(sizes))}",
+        )
+    size = sizes.pop() if len(sizes) == 1 else None
+    return [replace(view, frame_files=tuple(files), image_size=size, notes=notes)]
 
 
 FORMAT = DetectorFormat("openpose", _recognizes, _read)
@@ -71,8 +81,15 @@ def _frame_files(folder: Path) -> list[Path]:
     return files_with(folder, ".json")
 
 
-def _people(path: Path) -> list[Float[Tensor, "joints 3"]]:
-    content, place = load_json(path), Place(path)
+def _sizes(content: object) -> Iterator[tuple[int, int]]:
+    """Yield width and height of the picture, which DWPose and ControlNet write."""
+    frame = content if isinstance(content, dict) else {}
+    match frame.get("canvas_width"), frame.get("canvas_height"):
+        case int(width), int(height) if min(width, height) > 1 and max(width, height) <= WIDEST:
+            yield width, height
+
+
+def _people(place: Place, content: object) -> list[Float[Tensor, "joints 3"]]:
     if not isinstance(content, list):
         return people_at(place, content)
     people = [instance_at(place.at(at), one) for at, one in enumerate(content)]

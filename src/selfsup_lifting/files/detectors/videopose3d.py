@@ -13,6 +13,7 @@ from torch import Tensor
 from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, ViewTracks, view_tracks
 from selfsup_lifting.parse.npz import array_names, is_poses, left_joints, load_npz
 from selfsup_lifting.read_errors import Place
+from selfsup_lifting.read_settings import HIGHEST_FPS, LOWEST_FPS
 from selfsup_lifting.skeleton.infer import body_by_count
 from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton
 
@@ -82,6 +83,7 @@ def _view(
     view = view_tracks(name, path, NAME, body, numbers[:, None], notes=notes)
     sizes = metadata.get("video_metadata")
     size = sizes.get(video) if isinstance(sizes, dict) else None
+    view = replace(view, fps=_fps(size))
     if not isinstance(size, dict) or not {"w", "h"} <= size.keys():
         return view
     try:
@@ -91,6 +93,14 @@ def _view(
     if min(width, height) < 1:
         raise Place(path, f"video_metadata/{video}").expected("numbers for `w` and `h`", size)
     return replace(view, image_size=(width, height))
+
+
+def _fps(about: Any) -> float | None:  # noqa: ANN401 - any content of the pickle
+    """Return the frames per second of a video, if its metadata have them."""
+    match about:
+        case {"fps": int(fps) | float(fps)} if LOWEST_FPS <= fps <= HIGHEST_FPS:
+            return float(fps)
+    return None
 
 
 def _left(skeleton: Skeleton) -> frozenset[int]:

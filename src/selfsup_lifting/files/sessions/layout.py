@@ -1,7 +1,7 @@
 """Where the detections of a session are: beside each other, or in one folder per camera."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,7 +96,7 @@ def sources_of(folder: Path) -> list[Source]:
 def other_folders(folder: Path) -> tuple[str, ...]:
     """Return a note on the folders of less refined detections that a session has too."""
     if folder.name not in DETECTIONS:
-        return ()
+        return tuple(_note_on_other_places(folder))
     beside = [folder.parent / name for name in DETECTIONS if name != folder.name]
     others = {one: sources_beside(one) for one in beside}
     found = [one.name for one, inside in others.items() if inside]
@@ -184,10 +184,26 @@ def _rank(source: Source) -> tuple[bool, int]:
     return raw, known
 
 
+def _places_of_camera(folder: Path) -> tuple[Path, ...]:
+    """Return where the detections of a camera's folder may be, the most refined first."""
+    return (*map(folder.joinpath, DETECTIONS), folder)
+
+
+def _note_on_other_places(folder: Path) -> Iterator[str]:
+    """Yield a note on detections that folders of cameras have in a second place too."""
+    inside = [] if sources_beside(folder) else folders_in(folder)
+    places = ([*filter(sources_beside, _places_of_camera(one))] for one in inside)
+    double = [found for found in places if len(found) > 1]
+    if double:
+        used, *others = (str(place.relative_to(folder)) for place in double[0])
+        more = f", and likewise of {len(double) - 1} other cameras" if len(double) > 1 else ""
+        yield f"{folder}: uses the detections in {used}, not those in {listed(others)}{more}"
+
+
 def _in_camera_folders(folder: Path) -> list[Source]:
     found = []
     for inside in folders_in(folder):
-        places = (*map(inside.joinpath, DETECTIONS), inside)
+        places = _places_of_camera(inside)
         for path in next(filter(None, map(sources_beside, places)), []):
             video = only_video(path) if _RUN.fullmatch(inside.name) else None
             found.append((path, inside.name, video))

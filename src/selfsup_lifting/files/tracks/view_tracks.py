@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from selfsup_lifting.parse.json_values import LARGEST_NUMBER
 from selfsup_lifting.read_errors import Place
 from selfsup_lifting.skeleton.infer import Body
 from selfsup_lifting.skeleton.skeletons import Skeleton
@@ -164,6 +165,7 @@ def view_tracks(  # noqa: PLR0913 - one argument for each thing in a file
         ReadError: If some frames are in pixels and others in fractions of the image size.
     """
     numbers = numbers[:, :, list(body.order)]
+    numbers = torch.where(numbers.abs() > LARGEST_NUMBER, torch.inf, numbers)
     keypoints, confidence = numbers[..., :2], numbers[..., 2]
     located = keypoints.isfinite().all(dim=-1)
     unscored = located & confidence.isnan()

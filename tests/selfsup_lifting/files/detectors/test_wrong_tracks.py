@@ -192,6 +192,16 @@ def test_a_camera_without_poses_keeps_its_number(tmp_path: Path) -> None:
     assert [float(view.keypoints.max()) for view in views] == [1.0, 3.0]
 
 
+def test_a_coordinate_that_is_too_large_is_missing_and_named(tmp_path: Path) -> None:
+    positions = np.full((2, 17, 2), 9.0)
+    positions[0, 3] = 2.5e19
+    path = custom(tmp_path, [positions], {"layout_name": "coco"})
+    (result,) = read_results(str(path), ReadSettings())
+    assert result.recording.keypoints[0, 0, 3].isnan().all()
+    told = f"{path}: 1 points have an infinite coordinate, or one that is too large: missing"
+    assert told in result.notes
+
+
 def test_the_actions_of_a_video_have_their_names(tmp_path: Path) -> None:
     path = custom(tmp_path, [], {"video_metadata": {"video": {"w": 64, "h": 48}}})
     positions = {"video": {"walk": [np.ones((2, 17, 2))], "run": [np.ones((3, 17, 2))]}}
@@ -201,6 +211,17 @@ def test_the_actions_of_a_video_have_their_names(tmp_path: Path) -> None:
     assert [(view.camera, view.image_size) for view in views] == [
         ("video walk", (64, 48)), ("video run", (64, 48))
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fps", "expected"), [(25, 25.0), (29.97, 29.97), ("25", None), (-1, None), (10**400, None)]
+)
+def test_the_frame_rate_of_a_video_is_used_if_it_is_one(
+    tmp_path: Path, fps: Any, expected: float | None
+) -> None:
+    metadata = {"layout_name": "coco", "video_metadata": {"video": {"fps": fps}}}
+    (view,) = read_tracks(custom(tmp_path, [np.ones((2, 17, 2))], metadata), None)
+    assert view.fps == expected
 
 
 @pytest.mark.parametrize(
@@ -507,6 +528,27 @@ def test_arrays_of_freemocap_that_are_not_read_are_named(tmp_path: Path) -> None
     np.save(other, np.ones((1, 2, 135, 2)))
     (view,) = read_tracks(other, None)
     assert any("taken for MediaPipe's, but its name does not say so" in one for one in view.notes)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected", "notes"),
+    [
+        ([(640, 480)] * 2, (640, 480), 0),
+        ([(640, 480), (320, 240)], None, 1),
+        ([(True, 480), (10**30, 2)], None, 0),
+    ],
+)
+def test_the_size_of_the_canvas_in_the_files_of_dwpose_is_read(
+    tmp_path: Path, sizes: list[tuple[int, int]], expected: tuple[int, int] | None, notes: int
+) -> None:
+    for frame, (width, height) in enumerate(sizes):
+        people = [{"pose_keypoints_2d": [9.0, 9.0, 0.5] * 17}]
+        content = {"people": people, "canvas_width": width, "canvas_height": height}
+        (tmp_path / f"{frame}.json").write_text(json.dumps(content))
+    (view,) = read_tracks(tmp_path, "coco17")
+    assert view.image_size == expected
+    several = [note for note in view.notes if "several sizes: (320, 240), (640, 480)" in note]
+    assert len(several) == notes
 
 
 def test_a_size_of_the_picture_that_contradicts_the_calibration_is_noted(tmp_path: Path) -> None:

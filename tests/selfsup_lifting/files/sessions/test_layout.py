@@ -50,6 +50,18 @@ def test_a_session_is_read_whatever_its_layout(tmp_path: Path, layout: str) -> N
     assert_close(read.keypoints, TAKE.keypoints, rtol=0, atol=0, equal_nan=True)
 
 
+def test_detections_in_a_second_folder_of_a_camera_are_named(tmp_path: Path) -> None:
+    folder = moved(tmp_path / "session", LAYOUTS["predictions per camera"])
+    for file in sorted(folder.glob("cam?/predictions/walk.json")):
+        shutil.copy(file, file.parent.parent / "raw.json")
+    (result,) = read_results(str(folder), ReadSettings())
+    told = (
+        f"{folder}: uses the detections in cam1/predictions, not those in cam1, and likewise of 2 "
+        "other cameras"
+    )
+    assert told in result.notes
+
+
 def test_folders_per_camera_may_hold_several_recordings(tmp_path: Path) -> None:
     folder = moved(tmp_path / "session", LAYOUTS["a folder per camera"])
     for file in sorted(folder.glob("cam?/walk.json")):
