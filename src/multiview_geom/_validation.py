@@ -133,6 +133,23 @@ def require_at_least(
         raise ValueError(f"`{name}` must be {least} or more, got {number}")
 
 
+def require_dtype(name: str, dtype: object) -> None:
+    """Refuse what is no floating dtype of PyTorch, such as NumPy's; None is the default."""
+    is_floating = isinstance(dtype, torch.dtype) and dtype.is_floating_point
+    if dtype is not None and not is_floating:
+        raise ValueError(f"`{name}` must be a floating dtype as torch.float64, got {dtype!r}")
+
+
+def require_generator(name: str, generator: object) -> None:
+    """Refuse what is no generator of PyTorch on the CPU, such as a seed; None is the default."""
+    is_on_cpu = isinstance(generator, torch.Generator) and generator.device.type == "cpu"
+    if generator is not None and not is_on_cpu:
+        raise ValueError(
+            f"`{name}` must be a torch.Generator on the CPU, got {generator!r}: "
+            "torch.Generator().manual_seed(0) is one"
+        )
+
+
 def require_items(name: str, values: object, kind: type | UnionType, what: str) -> None:
     """Refuse what is no sequence or set of these; a text is one thing, not its letters."""
     found = isinstance(values, Collection) and not isinstance(values, str | Tensor)

@@ -12,6 +12,7 @@ from multiview_geom._validation import (
     for_computation,
     product,
     require_at_least,
+    require_dtype,
     require_floating,
     require_items,
     require_number,
@@ -107,6 +108,7 @@ def ring_of_cameras(  # noqa: PLR0913 - all but the first three are options
     require_items("image_size", image_size, Integral, "width and height")
     if len(image_size) != 2:  # noqa: PLR2004 - width and height
         raise ValueError(f"`image_size` must be width and height, got {image_size}")
+    require_dtype("dtype", dtype)
     angles = torch.arange(views, dtype=torch.float64) * (tau / views)
     level = torch.full_like(angles, height)
     position = torch.stack([radius * angles.cos(), radius * angles.sin(), level], dim=-1)

@@ -13,6 +13,7 @@ from multiview_geom._validation import (
     broadcast_axes,
     for_computation,
     product,
+    require_dtype,
     require_floating,
     require_integers,
     require_positive,
@@ -344,9 +345,13 @@ class Cameras:
             device: The device, or a dtype, as in `torch.Tensor.to`.
             dtype: The dtype of everything but the image size.
             non_blocking: Whether copies from pinned memory may return before they are done.
+
+        Raises:
+            ValueError: If `dtype` is no floating dtype.
         """
         if isinstance(device, torch.dtype):
             device, dtype = None, device
+        require_dtype("dtype", dtype)
         return self._map(
             lambda _, tensor: tensor.to(
                 device=device,

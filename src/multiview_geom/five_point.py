@@ -16,6 +16,7 @@ from multiview_geom._validation import (
     product,
     require_at_least,
     require_floating,
+    require_generator,
     require_positive,
     require_trailing_shape,
 )
@@ -97,7 +98,8 @@ def relative_pose(
         scale, whether each match is an inlier, and the signed Sampson distance of each match [px].
 
     Raises:
-        ValueError: If a shape or dtype disagrees, or if `threshold` or `samples` is not positive.
+        ValueError: If a shape or dtype disagrees, `threshold` or `samples` is not positive, or an
+            argument is of another kind.
 
     Note:
         A pixel that is not finite counts as weight zero. The pose is NaN, without inliers, if
@@ -125,6 +127,7 @@ def relative_pose(
     batch = _require_matches(intrinsics, pixels, weights)
     require_positive("threshold", threshold)
     require_at_least("samples", samples, 1)
+    require_generator("generator", generator)
     points = pixels.shape[-2]
     numbers = _random_numbers(samples, points, generator)
     with torch.no_grad(), full_precision(pixels):

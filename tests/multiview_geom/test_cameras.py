@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -436,3 +437,12 @@ def test_a_lens_is_no_text_and_a_count_no_fraction() -> None:
         ring_of_cameras(2.5, radius=4.0, height=1.0)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="`radius` must be a number, got '4'"):
         ring_of_cameras(2, radius="4", height=1.0)  # type: ignore[arg-type]
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("dtype", [np.float64, float, "f4", torch.int32, torch.bool])
+def test_a_rig_is_moved_to_a_floating_dtype(dtype: Any) -> None:
+    rig = ring_of_cameras(2, 4.0, 1.0)
+    with pytest.raises(ValueError, match="`dtype` must be a floating dtype as"):
+        rig.to(dtype=dtype)
+    assert rig.to(torch.float64).intrinsics.dtype is torch.float64

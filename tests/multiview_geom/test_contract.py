@@ -542,6 +542,13 @@ WRONG_SETTINGS: dict[str, tuple[Callable[..., object], tuple[object, ...]]] = {
     "samples": (
         partial(mg.relative_pose, RIG.intrinsics[:2], SEEN[:2], threshold=1.0), (1.5, None),
     ),
+    "generator": (
+        partial(mg.relative_pose, RIG.intrinsics[:2], SEEN[:2], threshold=1.0),
+        (3, "x", np.random.default_rng(0)),
+    ),
+    "dtype": (
+        partial(mg.ring_of_cameras, 3, 4.0, 1.0), ("float32", np.float32, float, 3, torch.int64),
+    ),
     "align": (partial(mg.generalized_procrustes, torch.rand(3, 9, 3)), (None, "rigid")),
     "factors": (partial(mg.calibrate_focal_lengths, RIG, SEEN), (1.5, None, "x", ["x"])),
     "free": (partial(mg.refine_calibration, RIG, SEEN), (None, 3, "focal")),
