@@ -2,12 +2,14 @@
 
 import logging
 import signal
+import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -146,7 +148,7 @@ def train_at_once(
 @contextmanager
 def _processes(train: Train, count: int, threads: int) -> Iterator[dict[Connection, BaseProcess]]:
     """Start processes that train; at the end, stop them and wait until they have saved."""
-    context = get_context("spawn")
+    context = _context(train)
     processes: dict[Connection, BaseProcess] = {}
     try:
         for place in range(count):
@@ -167,6 +169,20 @@ def _processes(train: Train, count: int, threads: int) -> Iterator[dict[Connecti
                 while True:
                     connection.recv()
             one.join()
+
+
+def _context(train: Train) -> ForkServerContext | SpawnContext:
+    """Return how processes start: with PyTorch in memory that they share, where that is safe.
+
+    On Linux a process imports PyTorch once, and each training is a copy of it. Elsewhere the
+    libraries of the system do not allow copies, and each training imports PyTorch.
+    """
+    if sys.platform != "linux":
+        return get_context("spawn")
+    context = get_context("forkserver")
+    # Every optimizer imports PyTorch's compiler.
+    context.set_forkserver_preload([train.__module__, "torch._dynamo"])
+    return context
 
 
 @contextmanager

@@ -87,7 +87,7 @@ def test_ctrl_c_stops_and_saves_all_of_them_and_the_same_command_continues(tmp_p
     command = [sys.executable, "-m", "selfsup_lifting", "ablate", "--json", "--jobs", "2"]
     command += ["--data", str(tmp_path / "recording.npz"), "--run", str(tmp_path / "runs")]
     command += ["--lifter.width", "8", "--lifter.blocks", "1", "--frames-per-batch", "8"]
-    command += ["--seeds", "1", "--vary", "losses.projection=0,1", "--epochs", "100"]
+    command += ["--seeds", "1", "--vary", "losses.projection=0,1", "--epochs", "60"]
     terminal = {"start_new_session": True, "preexec_fn": listen_to_ctrl_c}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **terminal) as process:
         begun: set[str] = set()
@@ -103,12 +103,12 @@ def test_ctrl_c_stops_and_saves_all_of_them_and_the_same_command_continues(tmp_p
     assert "Traceback" not in rest
     for name in begun:
         run = tmp_path / "runs" / name
-        assert 0 < read_commit(run).epoch < 100
+        assert 0 < read_commit(run).epoch < 60
         assert not (run / LOCK_FILE).exists()
     finished = subprocess.run(command, capture_output=True, text=True, check=True)
     assert '"losses.projection=1"' in finished.stdout
     for metrics in (tmp_path / "runs").rglob("metrics.jsonl"):
-        assert len(metrics.read_text().splitlines()) == 100
+        assert len(metrics.read_text().splitlines()) == 60
 
 
 def fail(config: Config, run: Path, progress: Progress) -> Any:

@@ -2,8 +2,11 @@
 
 import copy
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import h5py
@@ -15,6 +18,31 @@ ODDITIES = (
     None, True, "text", "", [], {}, [[]], -1, 0, 1e300, float("nan"), float("inf"), -float("inf"),
     100_000_000, 0.5, [1, 2], {"a": 1}, "12.jpg",
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Files:
+    """A file, or a folder with all that is in it, kept in memory to be damaged often."""
+
+    name: str
+    contents: dict[str, bytes]
+    """By the path, within the folder that holds it."""
+
+    @classmethod
+    def of(cls, path: Path) -> "Files":
+        inside = (one for one in (path, *path.rglob("*")) if one.is_file())
+        names = {one.relative_to(path.parent).as_posix(): one.read_bytes() for one in inside}
+        return cls(path.name, names)
+
+    @contextmanager
+    def copied(self, place: Path) -> Iterator[Path]:
+        """Write them to a folder of their own: readers look at what lies beside them too."""
+        with TemporaryDirectory(dir=place) as home:
+            for name, content in self.contents.items():
+                file = Path(home, name)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(content)
+            yield Path(home, self.name)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 import json
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from selfsup_lifting.files import ReadError, read_recordings
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.recording_file import save_recording
-from tests.selfsup_lifting.files.damage import DAMAGES, ODDITIES, BytesDamage
+from tests.selfsup_lifting.files.damage import DAMAGES, ODDITIES, BytesDamage, Files
 from tests.selfsup_lifting.files.layouts import BODIES, WRITERS, write_session
 from tests.selfsup_lifting.simulation.test_motion_capture import actor
 from tests.selfsup_lifting.strategies import Scene
@@ -46,6 +48,22 @@ def require_sentence_or_sound_reading(path: Path, culprit: Path, read: ReadSetti
         require_sound(recording)
 
 
+@cache
+def session_of(layout: str) -> Files:
+    """Return the files of a session in a layout, which are written once."""
+    recording = Scene(views=2, frames=4, skeleton=BODIES[layout], missing=0.2).recording()
+    with TemporaryDirectory() as folder:
+        return Files.of(write_session(Path(folder) / "session", recording, WRITERS[layout]))
+
+
+@cache
+def tracks_of(layout: str) -> Files:
+    """Return the files of one camera in a layout, which are written once."""
+    recording = Scene(views=1, frames=4, skeleton=BODIES[layout], missing=0.2).recording()
+    with TemporaryDirectory() as folder:
+        return Files.of(WRITERS[layout](Path(folder), recording, 0))
+
+
 def suffix_of(layout: str) -> str:
     if "h5" in layout or layout == "sleap":
         return ".h5"
@@ -61,14 +79,11 @@ def suffix_of(layout: str) -> str:
 def test_one_damaged_file_of_a_session(
     tmp_path_factory: pytest.TempPathFactory, layout: str, data: st.DataObject
 ) -> None:
-    recording = Scene(views=2, frames=4, skeleton=BODIES[layout], missing=0.2).recording()
-    folder = write_session(
-        tmp_path_factory.mktemp("damaged") / "session", recording, WRITERS[layout]
-    )
-    files = sorted(file for file in folder.rglob("*") if file.suffix == suffix_of(layout))
-    file = data.draw(st.sampled_from(files), label="file")
-    data.draw(DAMAGES[file.suffix], label="damage").inflict(file)
-    require_sentence_or_sound_reading(folder, file, ReadSettings())
+    with session_of(layout).copied(tmp_path_factory.getbasetemp()) as folder:
+        files = sorted(file for file in folder.rglob("*") if file.suffix == suffix_of(layout))
+        file = data.draw(st.sampled_from(files), label="file")
+        data.draw(DAMAGES[file.suffix], label="damage").inflict(file)
+        require_sentence_or_sound_reading(folder, file, ReadSettings())
 
 
 @pytest.mark.rejects
@@ -77,12 +92,11 @@ def test_one_damaged_file_of_a_session(
 def test_one_damaged_file_alone(
     tmp_path_factory: pytest.TempPathFactory, layout: str, data: st.DataObject
 ) -> None:
-    recording = Scene(views=1, frames=4, skeleton=BODIES[layout], missing=0.2).recording()
-    path = WRITERS[layout](tmp_path_factory.mktemp("damaged"), recording, 0)
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    file = data.draw(st.sampled_from(files), label="file")
-    data.draw(DAMAGES[file.suffix], label="damage").inflict(file)
-    require_sentence_or_sound_reading(path, file, ReadSettings(detected_skeleton=None))
+    with tracks_of(layout).copied(tmp_path_factory.getbasetemp()) as path:
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        file = data.draw(st.sampled_from(files), label="file")
+        data.draw(DAMAGES[file.suffix], label="damage").inflict(file)
+        require_sentence_or_sound_reading(path, file, ReadSettings(detected_skeleton=None))
 
 
 @pytest.mark.rejects
@@ -91,13 +105,10 @@ def test_one_damaged_file_alone(
 def test_a_damaged_calibration(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    recording = Scene(views=2, frames=3, skeleton="coco17").recording()
-    folder = write_session(
-        tmp_path_factory.mktemp("damaged") / "session", recording, WRITERS["mmpose"]
-    )
-    file = folder / "calibration.toml"
-    data.draw(DAMAGES[".npz"], label="damage").inflict(file)
-    require_sentence_or_sound_reading(folder, file, ReadSettings())
+    with session_of("mmpose").copied(tmp_path_factory.getbasetemp()) as folder:
+        file = folder / "calibration.toml"
+        data.draw(DAMAGES[".npz"], label="damage").inflict(file)
+        require_sentence_or_sound_reading(folder, file, ReadSettings())
 
 
 @pytest.mark.rejects

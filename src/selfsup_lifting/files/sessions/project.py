@@ -228,8 +228,9 @@ def calibrations_in(folder: Path) -> list[Path]:
 
 def _named_like(folder: Path, patterns: Sequence[str]) -> list[Path]:
     """List what a folder holds with a name of these patterns, in any case, in their order."""
-    inside = sorted(folder.iterdir()) if folder.is_dir() else []
-    return [one for name in patterns for one in inside if fnmatchcase(one.name.lower(), name)]
+    names = [one.name for one in folder.iterdir()] if folder.is_dir() else []
+    found = ([one for one in names if fnmatchcase(one.lower(), each)] for each in patterns)
+    return [folder / one for alike in found for one in sorted(alike)]
 
 
 def _is_rig(folder: Path, file: str = "") -> bool:
