@@ -31,7 +31,8 @@ def describe(config: Config, run: Path, progress: Progress) -> Any:
     with progress(2, 0) as show:
         for epoch in range(2):
             show(f"seed {config.seed} epoch {epoch}")
-    return str(run), torch.get_num_threads(), os.getpid()
+    is_blocked = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    return str(run), torch.get_num_threads(), is_blocked, os.getpid()
 
 
 def die(config: Config, run: Path, progress: Progress) -> None:
@@ -41,11 +42,12 @@ def die(config: Config, run: Path, progress: Progress) -> None:
 
 
 @pytest.mark.processes
-def test_each_training_has_a_process_and_a_share_of_the_threads() -> None:
+def test_each_training_has_a_process_without_ctrl_c_and_a_share_of_the_threads() -> None:
     shown: list[tuple[str, int, int, str]] = []
     found = dict(train_at_once(describe, RUNS, 2, lambda *one: shown.append(one)))
     threads = max(1, torch.get_num_threads() // 2)
-    assert [found[place][:2] for place in range(3)] == [(str(run), threads) for _, run in RUNS]
+    expected = [(str(run), threads, True) for _, run in RUNS]
+    assert [found[place][:3] for place in range(3)] == expected
     assert len({pid for *_, pid in found.values()} | {os.getpid()}) == 3
     mine = [one for one in shown if one[0] == "variant/seed-2"]
     assert mine == [("variant/seed-2", 2, done, f"seed 2 epoch {done - 1}") for done in (1, 2)]
