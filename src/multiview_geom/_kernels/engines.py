@@ -30,6 +30,9 @@ POINTS_PER_THREAD = 4_096
 # keep their cores busy for milliseconds after each of its operations.
 PIECES_PER_THREAD = 8
 
+# An instruction that loops have only where they are compiled.
+PREFETCH = "multiview_geom._kernels.numba_prefetch"
+
 # What the algebra is written in, for Triton.
 PRIMITIVES = "multiview_geom._kernels.triton_primitives"
 
@@ -100,6 +103,7 @@ def numba_functions(module: str) -> dict[str, Any]:
     import numpy as np
 
     names = {**_names_of(module), "sqrt": sqrt, "where": unwrap(_where)}
+    names["prefetch"] = import_module(PREFETCH).prefetch
     with _cache_folder(numba) as keep:
         for name, item in list(names.items()):
             if type(item) is int:

@@ -7,6 +7,10 @@ which is why none of these functions calls another one.
 
 `a[i] = where(known, a[i], 0)` becomes a store under a mask, which is many times slower than a store
 on AMD's processors: what is chosen goes to other rows than it comes from.
+
+Large arrays come from afar. A processor fetches ahead on its own where one loop runs through an
+array, but not where it computes for long between two blocks: `prefetch` asks for the next block
+while this one is computed.
 """
 
 from typing import Any, TypeAlias
@@ -17,6 +21,13 @@ Array: TypeAlias = Any
 """A NumPy array."""
 
 LANES = 128
+
+
+def prefetch(numbers: Array, place: int) -> None:
+    """Ask for a number of a flat array that is needed soon; the place may lie beyond its end.
+
+    Only what is compiled asks: see `numba_prefetch`.
+    """
 
 
 def clear(rows: Array, first: int, last: int) -> None:

@@ -11,6 +11,7 @@ from multiview_geom._kernels.numba_primitives import (
     Array,
     clear,
     matrix_at,
+    prefetch,
     put_matrix,
     put_row,
     row_at,
@@ -63,9 +64,14 @@ def store(rows: Array, at: int, width: int, entries: Array, n: int) -> None:
 
 
 def load_matrices(rows: Array, at: int, entries: Array, n: int) -> None:
-    """Spread n matrices over rows, matrix by matrix: in less than half the time of `load`."""
+    """Spread n matrices over rows, matrix by matrix, and ask for those of the next block.
+
+    In less than half the time of `load`: `prefetch` also keeps the compiler from gathering the
+    entries of many matrices at once, which is slow.
+    """
     for i in range(min(n, LANES)):
         k = 9 * i
+        prefetch(entries, k + 9 * LANES)
         first = entries[k], entries[k + 1], entries[k + 2]
         second = entries[k + 3], entries[k + 4], entries[k + 5]
         third = entries[k + 6], entries[k + 7], entries[k + 8]
@@ -73,9 +79,10 @@ def load_matrices(rows: Array, at: int, entries: Array, n: int) -> None:
 
 
 def store_matrices(rows: Array, at: int, entries: Array, n: int) -> None:
-    """Gather n matrices from rows."""
+    """Gather n matrices from rows, and ask for the places of those of the next block."""
     for i in range(min(n, LANES)):
         k = 9 * i
+        prefetch(entries, k + 9 * LANES)
         first, second, third = matrix_at(rows, at, i)
         entries[k], entries[k + 1], entries[k + 2] = first
         entries[k + 3], entries[k + 4], entries[k + 5] = second
