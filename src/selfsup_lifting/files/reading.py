@@ -1,21 +1,17 @@
-"""Finding the reader of a path, and applying the settings to what it reads."""
+"""Finding the reader of a path, and reading its recordings."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from hashlib import sha256
 from os import PathLike
 from pathlib import Path
 
-import torch
-from jaxtyping import Bool
-from torch import Tensor
-
-from multiview_geom import CameraFile, CameraSource, Lens
+from multiview_geom import CameraFile, CameraSource
 from multiview_geom.camera_files import CAMERA_FORMATS
 from selfsup_lifting.calibration import calibration_file
 from selfsup_lifting.files import native
+from selfsup_lifting.files.applied_settings import apply_settings
 from selfsup_lifting.files.datasets import human36m, humaneva, mpi_inf_3dhp
 from selfsup_lifting.files.other_kinds import (
     LAYOUT,
@@ -27,16 +23,12 @@ from selfsup_lifting.files.other_kinds import (
 from selfsup_lifting.files.sessions import capture, detections
 from selfsup_lifting.files.sessions.layout import unrecognized_tracks
 from selfsup_lifting.files.sessions.project import calibrations_in
-from selfsup_lifting.gap_filling import fill_gaps
 from selfsup_lifting.read_errors import Place, ReadError, UnrecognizedError, listed
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.reader import Reader, ReadResult, merged_notes
-from selfsup_lifting.recording import Recording, change_parts, require_kind
+from selfsup_lifting.recording import Recording, require_kind
 from selfsup_lifting.simulation import motion_capture, stick_figure
 from selfsup_lifting.simulation.detector_noise import require_use_of_simulation
-from selfsup_lifting.skeleton.skeleton_file import find_skeleton
-from selfsup_lifting.skeleton.skeletons import Skeleton
-from selfsup_lifting.timing import in_step
 
 # In the order in which they are asked: those that are hardest to confuse come first.
 READERS: Mapping[str, Reader] = {
@@ -197,7 +189,7 @@ def _read(source: str, settings: ReadSettings) -> list[ReadResult]:
     if reader is motion_capture.READER and path.is_dir() and capture.READER.recognizes(path):
         told = f"{path}: motion capture is read, not its detections; `capture:{path}` reads them"
         results = [replace(results[0], notes=(*results[0].notes, told)), *results[1:]]
-    return [_prepared(result, settings, reader.name) for result in results]
+    return [replace(apply_settings(result, settings), reader=reader.name) for result in results]
 
 
 def _with_note_on_one_frame(result: ReadResult) -> ReadResult:
@@ -303,99 +295,3 @@ def _existing(path: str) -> Path:
     if not (Path(path).is_file() or Path(path).is_dir()):
         raise ReadError(f"{path} is a pipe or a device; expected a file or a folder")
     return Path(path)
-
-
-def _dropped(recording: Recording, settings: ReadSettings, unscored: int) -> Iterator[str]:
-    """Yield notes on the detections whose confidence is too low, and on those without one."""
-    if settings.min_confidence > 0 and unscored > 0:
-        yield (
-            f"{recording.name}: {unscored} points have no score and count as certain, so "
-            f"`min_confidence` {settings.min_confidence:g} keeps them"
-        )
-    known = low = 0
-    for part in recording.parts() if settings.min_confidence > 0 else ():
-        known += int((part.confidence > 0).sum())
-        low += int(_is_low(part, settings.min_confidence).sum())
-    if low > 0:
-        yield (
-            f"{recording.name}: {low / known:.1%} of the detections have a confidence below "
-            f"{settings.min_confidence:g} and count as missing"
-        )
-
-
-def _is_low(recording: Recording, least: float) -> Bool[Tensor, "frames views joints"]:
-    """Return which detections have a confidence that is too low."""
-    return (recording.confidence > 0) & (recording.confidence < least)
-
-
-def _prepared(result: ReadResult, settings: ReadSettings, reader: str) -> ReadResult:
-    """Apply the settings to a recording as it was read."""
-    recording = result.recording
-    notes = [*result.notes, *_dropped(recording, settings, result.unscored)]
-    try:
-        if settings.exchange_sides:
-            _require_sides(recording.skeleton)
-            exchange = partial(Recording.with_exchanged_sides, cameras=settings.exchange_sides)
-            recording = change_parts(recording, exchange)
-    except ValueError as error:
-        raise ReadError(f"{recording.name}: {error}") from error
-    if settings.sync:
-        recording, told = in_step(recording)
-        notes.append(f"{recording.name}: {told}")
-    if settings.fps is not None and settings.fps > recording.fps:
-        notes.append(
-            f"{recording.name}: `fps` {settings.fps:g} is above the frame rate of "
-            f"{recording.fps:g} per s, which is kept"
-        )
-    step = _step(recording, settings)
-    if settings.fps_phase >= step > 1:
-        notes.append(
-            f"{recording.name}: one frame of {step} is kept, so `fps_phase` {settings.fps_phase} "
-            f"is {settings.fps_phase % step}"
-        )
-    recording = _changed(recording, settings)
-    return replace(result, recording=recording, notes=tuple(notes), reader=reader)
-
-
-def _require_sides(skeleton: Skeleton) -> None:
-    if not skeleton.mirrored:
-        raise ValueError(
-            f"there are no left and right joints for `exchange_sides` in {skeleton.name} "
-            f"({listed(skeleton.joints)}); `mirrored` of a skeleton file names them"
-        )
-
-
-def _changed(recording: Recording, settings: ReadSettings) -> Recording:
-    if not settings.undistort:
-        cameras = replace(recording.cameras, distortion=None, lens=Lens.OPENCV)
-        recording = replace(recording, cameras=cameras)
-    if settings.min_confidence > 0:
-        recording = change_parts(recording, partial(_without_low, least=settings.min_confidence))
-    if settings.fill_gaps:
-        fill = partial(fill_gaps, longest=settings.fill_gaps)
-        recording = change_parts(recording, fill, around=settings.fill_gaps + 1)
-    if settings.fps is not None:
-        step = _step(recording, settings)
-        recording = recording.frames(slice(settings.fps_phase % step, None, step))
-    if settings.skeleton is None:
-        return recording
-    try:
-        target = find_skeleton(settings.skeleton)
-        return change_parts(recording, partial(Recording.to_skeleton, target=target))
-    except ValueError as error:
-        raise ReadError(f"{recording.name}: {error}") from error
-
-
-def _step(recording: Recording, settings: ReadSettings) -> int:
-    """Return how many frames one is kept of."""
-    return 1 if settings.fps is None else max(1, round(recording.fps / settings.fps))
-
-
-def _without_low(recording: Recording, least: float) -> Recording:
-    """Return a recording without the detections whose confidence is too low."""
-    low = recording.confidence < least
-    return replace(
-        recording,
-        keypoints=torch.where(low[..., None], torch.nan, recording.keypoints),
-        confidence=torch.where(low, 0.0, recording.confidence),
-    )
