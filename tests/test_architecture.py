@@ -4,6 +4,7 @@ import ast
 import inspect
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 from importlinter.cli import lint_imports
@@ -18,7 +19,11 @@ def test_every_contract_of_the_architecture_is_kept() -> None:
     assert lint_imports() == 0
 
 
-def loaded_after(statement: str) -> set[str]:
+TRAINING = "import selfsup_lifting as s; s.train, s.evaluate_lifter, s.lift"
+
+
+@cache
+def loaded_after(statement: str) -> frozenset[str]:
     """Return the libraries that a fresh interpreter has loaded after a statement."""
     program = (
         f"import sys, contextlib, io\nwith contextlib.redirect_stdout(io.StringIO()):\n"
@@ -27,17 +32,16 @@ def loaded_after(statement: str) -> set[str]:
     done = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True
     )
-    return set(done.stdout.split())
+    return frozenset(done.stdout.split())
 
 
 def test_the_trainer_loads_nothing_heavy_until_a_name_is_used() -> None:
     assert loaded_after("import selfsup_lifting") & {*HEAVY, "torch"} == set()
-    assert "torch" in loaded_after("import selfsup_lifting as s; s.train")
+    assert "torch" in loaded_after(TRAINING)
 
 
 def test_training_loads_neither_command_line_nor_plots() -> None:
-    loaded = loaded_after("import selfsup_lifting as s; s.train, s.evaluate_lifter, s.lift")
-    assert loaded & {"tyro", "rich", "tensorboard", "matplotlib"} == set()
+    assert loaded_after(TRAINING) & {"tyro", "rich", "tensorboard", "matplotlib"} == set()
 
 
 def test_the_help_loads_tyro_alone() -> None:

@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from shutil import copyfile
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from selfsup_lifting.cli import main
 from selfsup_lifting.config import LifterSettings
 from selfsup_lifting.inference import lift, placed_in_camera
 from selfsup_lifting.onnx_export import INPUTS, export_onnx
+from selfsup_lifting.recording import Recording
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.triangulate import normalized_image
@@ -23,17 +25,35 @@ onnxruntime = pytest.importorskip("onnxruntime")
 ROUND_OFF = 1e-5
 
 
-def test_an_exported_model_lifts_as_pytorch_does(tmp_path: Path) -> None:
-    recording = Scene(views=3, frames=7, missing=0.3, skeleton="coco17").recording()
-    settings = LifterSettings(
-        width=32, blocks=1, confidence_input=True, turn_to_root=True, average_mirrored=True
-    )
-    lifter = Lifter(recording.skeleton, settings)
+SETTINGS = LifterSettings(
+    width=32, blocks=1, confidence_input=True, turn_to_root=True, average_mirrored=True
+)
+
+
+@pytest.fixture(scope="module")
+def recording() -> Recording:
+    return Scene(views=3, frames=7, missing=0.3, skeleton="coco17").recording()
+
+
+@pytest.fixture(scope="module")
+def exported(
+    recording: Recording, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Lifter, Path, float]:
+    """Export a network; return it, the file, and by how much both differ."""
+    lifter, path = Lifter(recording.skeleton, SETTINGS), tmp_path_factory.mktemp("run") / "m.onnx"
     image = normalized_image(recording.cameras, recording.keypoints).float()
     lifter(image, image.isfinite().all(dim=-1), recording.confidence)  # other statistics
-    assert export_onnx(lifter.eval(), tmp_path / "model.onnx") < ROUND_OFF
+    return lifter, path, export_onnx(lifter.eval(), path)
+
+
+def test_an_exported_model_lifts_as_pytorch_does(
+    recording: Recording, exported: tuple[Lifter, Path, float]
+) -> None:
+    lifter, path, difference = exported
+    assert difference < ROUND_OFF
+    image = normalized_image(recording.cameras, recording.keypoints).float()
     expected = lift(lifter, recording.cameras, recording.keypoints, recording.confidence)
-    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(path)
     intrinsics = recording.cameras.intrinsics.float()
     for view in range(3):
         for frames in (slice(0, 1), slice(None)):
@@ -55,12 +75,11 @@ def test_an_exported_model_lifts_as_pytorch_does(tmp_path: Path) -> None:
 
 
 def test_a_model_that_differs_is_refused_and_leaves_no_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exported: tuple[Lifter, Path, float]
 ) -> None:
-    settings = LifterSettings(width=8, blocks=1)
-    lifter, other = (Lifter(SKELETONS["h36m17"], settings).eval() for _ in range(2))
-    write = onnx_export._write
-    monkeypatch.setattr(onnx_export, "_write", lambda _, path: write(other, path))
+    _, other, _ = exported
+    lifter = Lifter(SKELETONS["coco17"], SETTINGS).eval()
+    monkeypatch.setattr(onnx_export, "_write", lambda _, path: copyfile(other, path))
     with pytest.raises(ValueError, match=r"differs from PyTorch by up to \d+\.\d+ mm"):
         export_onnx(lifter, tmp_path / "model.onnx")
     assert [*tmp_path.iterdir()] == []
