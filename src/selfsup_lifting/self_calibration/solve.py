@@ -44,6 +44,10 @@ RADIAL = (0, 1)
 LEFT_FOR_RIGHT = 0.25
 # Undone in one camera, what is mirrored leaves at most this share of the noise.
 TELLING_DROP = 0.75
+# One mirrored camera of several leaves right on the right in most frames. It is searched if right
+# is not in this share of them, or the noise, relative to the person's size, is not a usual one; and
+# named if without it both are as usual, and the noise is at most this share of what it was.
+SURELY_RIGHT, USUAL_NOISE, SURE_DROP = 0.95, 0.025, 0.85
 # What is undone is tried on so many frames at most: bounds the time.
 MOST_TRIED = 40
 # Joints of a person who stands move less than this, relative to the person's size in the image.
@@ -86,7 +90,7 @@ def calibrate_cameras(
     _require_motion(tracks)
     held_out = torch.arange(len(tracks.pixels)) % settings.held_out_every == 0
     fitted, others = tracks.frames(~held_out), tracks.frames(held_out)
-    rig = _solved(fitted, settings, start)
+    rig = _solved_or_explained(fitted, settings, start)
     scale = known_scale(rig, fitted.skeleton, settings, start)
     placed, vertical = _scaled(rig, scale.factor), "the given calibration"
     repairs = start is Start.CALIBRATION
@@ -147,13 +151,39 @@ def _require_motion(tracks: Tracks) -> None:
         )
     apart = seen - seen.nanmean(dim=0)
     motion = apart.square().sum(dim=-1).nanmean(dim=0).sqrt().nanmedian()
-    size = (seen - seen.nanmean(dim=2, keepdim=True)).square().sum(dim=-1).nanmean().sqrt()
-    if not float(motion) > LEAST_MOTION * float(size):
+    size = _size_px(tracks)
+    if not float(motion) > LEAST_MOTION * size:
         raise ValueError(
             f"the person must move through the room to calibrate cameras, got joints that move by "
-            f"{float(motion):.1f} px in a body of {float(size):.0f} px: record a walk of half a "
+            f"{float(motion):.1f} px in a body of {size:.0f} px: record a walk of half a "
             "minute"
         )
+
+
+def _size_px(tracks: Tracks) -> float:
+    """Return the size of the person in the image: how far joints are from their mean [px]."""
+    seen = torch.where(tracks.weights[..., None] > 0, tracks.pixels, torch.nan)
+    apart = seen - seen.nanmean(dim=2, keepdim=True)
+    return float(apart.square().sum(dim=-1).nanmean().sqrt())
+
+
+def _solved_or_explained(
+    tracks: Tracks, settings: CalibrationSettings, start: Start
+) -> CalibratedRig:
+    """Find the cameras; an error says which one is mirrored, if that is the cause."""
+    try:
+        return _solved(tracks, settings, start)
+    except ValueError as error:
+        most = USUAL_NOISE * _size_px(tracks)
+        cause = _is_fast(start) and _mirrored_camera(most, SURELY_RIGHT, tracks, settings, start)
+        if not cause:
+            raise
+        raise ValueError(f"{error}; {cause}") from error
+
+
+def _is_fast(start: Start) -> bool:
+    """Return whether cameras are found in about a second: focal lengths take ten times that."""
+    return start is not Start.IMAGE_SIZE
 
 
 def _solved(tracks: Tracks, settings: CalibrationSettings, start: Start) -> CalibratedRig:
@@ -216,11 +246,17 @@ def _notes(
 ) -> list[str]:
     """Say what is suspicious about the result."""
     share = _rightness(rig, tracks)
-    if not share < LEFT_FOR_RIGHT:
+    if share < LEFT_FOR_RIGHT:
+        everywhere = "the detector's left and right are swapped, or the pictures are mirrored"
+        most, least = TELLING_DROP * rig.noise_px, 1 - LEFT_FOR_RIGHT
+        cause = _mirrored_camera(most, least, tracks, settings, start) or everywhere
+        return [f"left and right look exchanged in {1 - share:.0%} of the frames: {cause}"]
+    usual = USUAL_NOISE * _size_px(tracks)
+    if not _is_fast(start) or not (rig.noise_px > usual or share < SURELY_RIGHT):
         return []
-    everywhere = "the detector's left and right are swapped, or the pictures are mirrored"
-    cause = next(_mirrored_camera(rig.noise_px, tracks, settings, start), everywhere)
-    return [f"left and right look exchanged in {1 - share:.0%} of the frames: {cause}"]
+    most = min(usual, SURE_DROP * rig.noise_px)
+    cause = _mirrored_camera(most, SURELY_RIGHT, tracks, settings, start)
+    return [f"the cameras disagree by a noise of {rig.noise_px:.1f} px: {cause}"] if cause else []
 
 
 def _rightness(rig: CalibratedRig, tracks: Tracks) -> float:
@@ -230,19 +266,26 @@ def _rightness(rig: CalibratedRig, tracks: Tracks) -> float:
 
 
 def _mirrored_camera(
-    noise_px: float, tracks: Tracks, settings: CalibrationSettings, start: Start
-) -> Iterator[str]:
-    """Yield what is mirrored in one camera, if undoing it makes the cameras agree."""
+    most_px: float, least: float, tracks: Tracks, settings: CalibrationSettings, start: Start
+) -> str:
+    """Say what is mirrored in one camera, if the cameras agree without it; else nothing.
+
+    They agree up to a noise, and have right on the right in the least share of the frames.
+    """
     step = -(-len(tracks.pixels) // MOST_TRIED)
     some = tracks.frames(torch.arange(len(tracks.pixels)) % step == 0)
+    found = []
     for cause, trial in _undone(some):
         try:
             rig = _solved(trial, settings, start)
         except ValueError:  # the cameras agree even less
             continue
-        if rig.noise_px < TELLING_DROP * noise_px and _rightness(rig, trial) > 1 - LEFT_FOR_RIGHT:
-            left = f"which would leave a noise of {rig.noise_px:.1f} px instead of {noise_px:.1f}"
-            yield f"most likely {cause}, {left}"
+        if rig.noise_px < most_px and _rightness(rig, trial) > least:
+            found.append((rig.noise_px, cause))
+    if not found:
+        return ""
+    noise_px, cause = min(found)
+    return f"most likely {cause}, which would leave a noise of {noise_px:.1f} px"
 
 
 def _undone(tracks: Tracks) -> Iterator[tuple[str, Tracks]]:

@@ -135,13 +135,25 @@ def test_one_mirrored_camera_is_named(recordings: list[Recording]) -> None:
     one = recordings[0].select_views(["cam_1", "cam_2", "cam_3"])
     flipped = _joined([_mirrored(one, 0)])
     settings = CalibrationSettings()
-    causes = _mirrored_camera(6.0, flipped, settings, Start.INTRINSICS)
-    assert next(causes).startswith("most likely the pictures of camera cam_1 are mirrored, which")
+    cause = _mirrored_camera(4.5, 0.75, flipped, settings, Start.INTRINSICS)
+    assert cause.startswith("most likely the pictures of camera cam_1 are mirrored, which")
     exchanged = _joined([one.with_exchanged_sides(["cam_2"])])
     (cause, undone), plain = [*_undone(exchanged)][3], _joined([one])
     assert cause.endswith("(--exchange-sides cam_2 corrects it)")
     assert torch.equal(undone.pixels.nan_to_num(), plain.pixels.nan_to_num())
     assert torch.equal(undone.weights, plain.weights)
+
+
+def test_a_mirrored_camera_is_named_where_right_is_on_the_right(
+    recordings: list[Recording],
+) -> None:
+    some = recordings[0].frames(slice(None, None, 2))
+    (note,) = calibrate_cameras([_mirrored(some, 1)], CalibrationSettings()).notes
+    told = "most likely the pictures of camera cam_2 are mirrored, which would leave a noise of"
+    assert re.fullmatch(rf"the cameras disagree by a noise of .* px: {told} .* px", note)
+    three = _mirrored(some.select_views(["cam_1", "cam_2", "cam_3"]), 0)
+    with pytest.raises(ValueError, match=r"agree within the threshold .*; most likely the picture"):
+        calibrate_cameras([three], CalibrationSettings(), Start.INTRINSICS)
 
 
 def _mirrored(recording: Recording, views: int | slice) -> Recording:
