@@ -9,9 +9,10 @@ from torch import Tensor
 
 from selfsup_lifting.config import Config, LifterSettings, LossSettings
 from selfsup_lifting.config_toml import as_plain, setting_rows
-from selfsup_lifting.files import read_recordings
+from selfsup_lifting.files import read_recordings, read_results
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recipes import PRESETS, RECIPES
+from selfsup_lifting.recording_file import save_recording
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from selfsup_lifting.training.dataset import Frames, build_dataset
 from selfsup_lifting.training.lifter import Lifter
@@ -135,6 +136,18 @@ def test_lenses_can_be_ignored(tmp_path: Path) -> None:
     assert lens.cameras.distortion is not None
     assert pinhole.cameras.distortion is None
     assert torch.equal(lens.keypoints, pinhole.keypoints)
+
+
+@pytest.mark.parametrize(("lens", "notes"), [(0.0, 1), (0.1, 0)])
+def test_pinholes_without_a_lens_to_ignore_are_named(
+    tmp_path: Path, lens: float, notes: int
+) -> None:
+    pinholes = Scene(views=2, frames=3).recording()
+    cameras = replace(pinholes.cameras, distortion=torch.full((2, 4), lens, dtype=torch.float64))
+    save_recording(tmp_path / "a.npz", replace(pinholes, cameras=cameras))
+    (result,) = read_results(str(tmp_path), ReadSettings(undistort=False))
+    told = "scene 0: its cameras have no lens distortion, so `undistort` off changes nothing"
+    assert [*result.notes] == [told] * notes
 
 
 def test_predictions_that_equal_the_labels_are_consistent_with_them() -> None:

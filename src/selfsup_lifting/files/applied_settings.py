@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from multiview_geom import Lens
+from multiview_geom import Cameras, Lens
 from selfsup_lifting.gap_filling import fill_gaps
 from selfsup_lifting.read_errors import ReadError, listed
 from selfsup_lifting.read_settings import ReadSettings
@@ -55,8 +55,19 @@ def apply_settings(result: ReadResult, settings: ReadSettings) -> ReadResult:
             f"{recording.name}: one frame of {step} is kept, so `fps_phase` {settings.fps_phase} "
             f"is {settings.fps_phase % step}"
         )
+    if not settings.undistort and not _has_lens(recording.cameras):
+        notes.append(
+            f"{recording.name}: its cameras have no lens distortion, so `undistort` off changes "
+            "nothing"
+        )
     recording = _changed(recording, settings)
     return replace(result, recording=recording, notes=tuple(notes))
+
+
+def _has_lens(cameras: Cameras) -> bool:
+    """Return whether the cameras are no pinholes."""
+    distorts = cameras.distortion is not None and bool(cameras.distortion.any())
+    return distorts or cameras.lens is not Lens.OPENCV
 
 
 def _dropped(recording: Recording, settings: ReadSettings, unscored: int) -> Iterator[str]:
