@@ -334,7 +334,7 @@ CASES = [
     Case(
         "refine_points",
         _few_views_of_a_rig,
-        lambda K, E, X, x, w: mg.refine_points(mg.Cameras(K, E), X, x, weights=w, steps=2),
+        lambda K, E, X, x, w: mg.refine_points(mg.Cameras(K, E), X, x, weights=w, steps=6),
     ),
     Case(
         "smallest_eigenvector",
