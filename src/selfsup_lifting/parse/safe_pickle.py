@@ -158,9 +158,11 @@ class _Machine:
     def name(self, words: str | None) -> None:
         """Put a name on the stack: "module name", or the two that are on the stack."""
         pair = words.split(" ") if words else [self.stack.pop(-2), self.stack.pop()]
-        named = Name(*map(str, pair))
+        if not all(isinstance(part, str) for part in pair):
+            raise UnpicklingError(f"a name of {type(pair[0]).__name__} is not allowed")
+        named = Name(*pair)
         if named not in NAMES:
-            raise UnpicklingError(f"{named} is not allowed")
+            raise UnpicklingError(f"{named!s:.60} is not allowed")
         self.stack.append(named)
 
     def call(self) -> None:

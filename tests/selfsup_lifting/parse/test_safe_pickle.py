@@ -137,12 +137,19 @@ def _array_program(shape: bytes, content: bytes) -> bytes:
         (pickle.dumps(np.zeros(2, dtype="M8[D]")), "an array of dtype M8 is not allowed"),
         (b"}(]K\x01u.", "a key of type list is not allowed"),
         (b"Snose\n.", "a text without quotes is not allowed"),
+        (b"\x80\x04B" + (9_000).to_bytes(4, "little") + b"x" * 9_000 + b"\x89\x93.",
+         "a name of bytes is not allowed"),
         (b"Pfile.txt\n.", "the operation PERSID is not allowed"),
     ],
 )  # fmt: skip
 def test_what_would_reach_into_memory_or_fill_it_is_refused(content: bytes, reason: str) -> None:
     with pytest.raises(ReadError, match=re.escape(reason)):
         unpickle(content, HERE)
+
+
+def test_a_long_name_is_cut_in_the_sentence_that_refuses_it() -> None:
+    with pytest.raises(ReadError, match=r"refused: x{60} is not allowed$"):
+        unpickle(b"c" + b"x" * 9_000 + b"\nname\n.", HERE)
 
 
 @pytest.mark.rejects
