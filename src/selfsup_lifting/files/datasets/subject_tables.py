@@ -14,7 +14,7 @@ from torch import Tensor
 from multiview_geom import Cameras
 from selfsup_lifting.files.tracks.view_tracks import LARGEST_CONFIDENCE
 from selfsup_lifting.parse.npz import array_names, is_poses, left_joints, load_npz
-from selfsup_lifting.read_errors import Place
+from selfsup_lifting.read_errors import Place, listed
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording, Source
 from selfsup_lifting.skeleton.skeleton_file import find_skeleton
@@ -30,6 +30,10 @@ BY_SYMMETRY: Mapping[tuple[int, tuple[int, ...]], Skeleton] = {
     (16, (3, 4, 5, 10, 11, 12)): SKELETONS["h36m17"].without("pelvis"),
     (15, (2, 3, 4, 8, 9, 10)): SKELETONS["humaneva15"],
 }
+
+
+# The videos of a sequence often differ by a few frames: what a camera has of the longest, at least.
+USUAL_SHARE = 0.95
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,8 @@ def read_2d_table(path: Path, declared: str | None) -> Table2D:
         for action, cameras in actions.items():
             if not isinstance(cameras, list | tuple):
                 raise Place(path, f"{subject} {action}").expected("a list of cameras", cameras)
-    joints, notes = _joint_count(path, poses), (*_notes_on_scores(path, poses),)
+    joints = _joint_count(path, poses)
+    notes = (*_notes_on_scores(path, poses), *_notes_on_lengths(path, poses))
     if declared is None:
         return Table2D(path, _skeleton(path, content.get("metadata"), joints), poses, notes)
     skeleton = find_skeleton(declared)
@@ -216,6 +221,20 @@ def _notes_on_scores(path: Path, poses: Mapping[str, Mapping[str, Any]]) -> Iter
         )
     elif high == 0:
         yield f"{taken} all 0: every joint is missing; if they are no scores, write x and y alone"
+
+
+def _notes_on_lengths(path: Path, poses: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Say where a camera lacks many of the frames that others have: all are cut to the shortest."""
+    cut = []
+    for subject, actions in poses.items():
+        for action, cameras in actions.items():
+            counts = [len(one) for one in cameras if isinstance(one, np.ndarray) and one.ndim]
+            if counts and min(counts) < USUAL_SHARE * max(counts):
+                cut.append(f"{subject} {action} ({min(counts)} of {max(counts)})")
+    if cut:
+        yield (
+            f"{path}: a camera has fewer frames than others, and only these are read: {listed(cut)}"
+        )
 
 
 def _skeleton(path: Path, metadata: Any, joints: int) -> Skeleton:  # noqa: ANN401 - any content of the pickle

@@ -94,6 +94,23 @@ def test_third_numbers_that_are_no_scores_are_named(
     assert sentence in "".join(notes)
 
 
+@pytest.mark.parametrize(("kept", "named"), [(0.5, 1), (0.97, 0)])
+def test_a_camera_with_far_fewer_frames_than_others_is_named(
+    tmp_path: Path, kept: float, named: int
+) -> None:
+    def cut(content: dict[str, Any]) -> None:
+        (cameras,) = (each["Walking"] for each in content["poses"].values())
+        cameras[:] = [np.concatenate([one] * 20) for one in cameras]
+        cameras[1] = cameras[1][: int(kept * len(cameras[1]))]
+
+    folder = Human36M(subjects=("S1",), actions=("Walking",)).write(tmp_path)
+    (folder / "data_3d_h36m.npz").unlink()
+    (result,) = read_results(str(changed(folder, cut)), ReadSettings())
+    notes = [note for note in result.notes if "fewer frames than others" in note]
+    assert len(notes) == named
+    assert all(re.search(r"only these are read: S1 Walking \(\d+ of \d+\)$", one) for one in notes)
+
+
 @pytest.mark.rejects
 @pytest.mark.parametrize(
     "symmetry", [[[1, 2], [3, 4]], [[None], [3]], ["left", "right"], [[1]], 4, "none"], ids=repr
