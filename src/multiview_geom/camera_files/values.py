@@ -118,9 +118,9 @@ def one_of(place: FilePlace, name: str, known: Sequence[str], wanted: str | None
 
 def lens_of_model(place: FilePlace, model: object) -> Lens:
     """Return the lens of a model that a file names."""
-    if model not in LENS_MODELS:
+    if not isinstance(model, str) or model not in LENS_MODELS:
         raise place.expected(f"one of {', '.join(LENS_MODELS)}", model)
-    return LENS_MODELS[str(model)]
+    return LENS_MODELS[model]
 
 
 def image_size(place: FilePlace, width: float, height: float) -> tuple[int, int]:

@@ -253,6 +253,10 @@ BROKEN = {
         texts.ROS_CAMERA_INFO.replace("plumb_bob", "thin_prism"),
         "`distortion_model`: expected one of none, plumb_bob",
     ),
+    "ros list of lenses": (
+        texts.ROS_CAMERA_INFO.replace("plumb_bob", "[]"),
+        "`distortion_model`: expected one of none, plumb_bob",
+    ),
     "ros no size": (
         texts.ROS_CAMERA_INFO.replace("image_width", "width"),
         "expected the key `image_width`",
