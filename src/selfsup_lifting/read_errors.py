@@ -8,6 +8,8 @@ from typing import Any
 from selfsup_lifting.safe_text import printable
 
 LONGEST_VALUE, LONGEST_REASON = 60, 300
+# Of a longer sentence, such as one with a name of a whole page, beginning and end are kept.
+LONGEST_SENTENCE, KEPT_AT_END = 2_000, 400
 MOST_NAMED = 4
 
 
@@ -26,7 +28,10 @@ class ReadError(ValueError):
     """
 
     def __init__(self, sentence: str, details: str = "") -> None:
-        super().__init__(printable(sentence))
+        text = printable(sentence)
+        if len(text) > LONGEST_SENTENCE:
+            text = f"{text[: LONGEST_SENTENCE - KEPT_AT_END]} ... {text[-KEPT_AT_END:]}"
+        super().__init__(text)
         self.details = details
 
 

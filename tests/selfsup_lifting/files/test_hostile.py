@@ -449,3 +449,10 @@ def test_a_skeleton_file_has_no_blank_joint(tmp_path: Path) -> None:
     file.write_text('joints = ["a", " "]\nbones = []\nroot = ["a"]\n')
     with pytest.raises(ValueError, match=r"paw\.toml: `joints` must name every joint, got a blank"):
         find_skeleton(str(file))
+
+
+def test_a_name_of_a_page_leaves_the_place_and_the_cause_in_the_sentence() -> None:
+    said = str(ReadError(f"a.json: expected a number in the name {'a' * 9_000!r}, got no digit"))
+    assert len(said) < 2_100
+    assert said.startswith("a.json: expected a number in the name 'aaa")
+    assert said.endswith("aaa', got no digit")
