@@ -181,7 +181,8 @@ def _lifted(
     blind = int((~track.seen).sum())
     frames = recording.frame_count
     if not options.json:
-        results.print(f"lifted {frames} frames of camera {view}; {blind} frames had no detection")
+        lifted = f"lifted {frames} frames of camera {view}; {blind} frames had no detection"
+        results.print(f"{recording.name}: {lifted}", soft_wrap=True)
     if errors and not options.json:
         rows = {name: evaluation.total for name, evaluation in errors.items()}
         results.print(error_table("Errors of the lifted poses", rows))
@@ -247,6 +248,7 @@ def _triangulated(
     if agreement is not None:
         summary = f"{agreement.summary} {summary}"
     if not options.json:
+        results.print(f"{recording.name}\n", soft_wrap=True)
         for table in residual_tables(reconstruction):
             results.print(table)
         results.print(summary)

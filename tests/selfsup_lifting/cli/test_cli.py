@@ -798,6 +798,20 @@ def test_several_recordings_are_triangulated_into_one_file_each(
     assert printed(capsys)["frames"] == 4
 
 
+def test_tables_and_counts_stand_below_the_name_of_their_recording(
+    tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in range(2):
+        save_recording(tmp_path / f"{seed}.npz", Scene(views=3, frames=4, seed=seed).recording())
+    main(["triangulate", str(tmp_path)])
+    lines = capsys.readouterr().out.splitlines()
+    starts = [at for at, line in enumerate(lines) if line.startswith("Reprojection error by cam")]
+    assert [lines[at - 2] for at in starts] == ["scene 0", "scene 1"]
+    main(["predict", str(run), str(tmp_path)])
+    out = capsys.readouterr().out
+    assert all(f"scene {seed}: lifted 4 frames of camera cam_1;" in out for seed in range(2))
+
+
 @pytest.mark.rejects
 def test_recordings_after_one_without_a_track_are_triangulated_and_lifted(
     tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str]
