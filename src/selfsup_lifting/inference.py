@@ -16,6 +16,8 @@ from selfsup_lifting.triangulate import normalized_image
 
 # Number of poses lifted at once: bounds the memory for long tracks.
 CHUNK = 8_192
+# The intrinsics of a camera with a shorter focal length are not in pixels.
+LEAST_FOCAL_PX = 10.0
 
 
 def lift(
@@ -37,7 +39,8 @@ def lift(
         detection in the view.
 
     Raises:
-        ValueError: If a shape does not fit, or a confidence is above one.
+        ValueError: If a shape does not fit, a confidence is above one, or a person is within one
+            pixel: most likely fractions of the image size.
 
     Example:
         >>> from selfsup_lifting import ReadSettings, read_recordings
@@ -107,6 +110,7 @@ def _in_chunks(
         if (confidence > LARGEST_CONFIDENCE).any():
             largest = float(confidence[confidence > LARGEST_CONFIDENCE].max())
             raise ValueError(f"`confidence` must be from 0 to 1, got up to {largest:g}")
+    require_pixels("`keypoints`", cameras, keypoints, confidence)
     device = next(lifter.parameters()).device
     rows = max(1, CHUNK // max(1, keypoints.shape[1]))
     with _in_evaluation(lifter):
@@ -118,6 +122,26 @@ def _in_chunks(
             for first, part in zip(count(0, rows), keypoints.split(rows), strict=False)
         ]  # fmt: skip
     return torch.cat(parts)
+
+
+def require_pixels(
+    what: str,
+    cameras: Cameras,
+    keypoints: Float[Tensor, "*people joints 2"],
+    confidence: Float[Tensor, "*people joints"] | None,
+) -> None:
+    """Refuse a person within one pixel: coordinates that are fractions of the image size."""
+    if cameras.intrinsics[:, 0, 0].amin() < LEAST_FOCAL_PX:
+        return
+    seen = keypoints.isfinite().all(dim=-1)
+    seen = seen if confidence is None else seen & (confidence > 0).to(seen.device)
+    reach = torch.where(seen[..., None], keypoints.abs(), 0.0).flatten(-2).amax(dim=-1)
+    # Some detectors give zeros for a person that they did not find.
+    if ((seen.sum(dim=-1) > 1) & (reach > 0) & (reach <= 1)).any():
+        raise ValueError(
+            f"{what}: expected pixels, got coordinates between -1 and 1; likely cause: fractions "
+            "of the image size"
+        )
 
 
 def _require_shape(name: str, tensor: Tensor, expected: tuple[int, ...]) -> None:

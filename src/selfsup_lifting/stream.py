@@ -10,6 +10,7 @@ from torch import Tensor
 
 from multiview_geom import Cameras
 from selfsup_lifting.files.tracks.view_tracks import LARGEST_CONFIDENCE
+from selfsup_lifting.inference import require_pixels
 from selfsup_lifting.lens_table import LensTable
 from selfsup_lifting.one_pose import OnePose
 from selfsup_lifting.pose_refinement import measure_body, refine_poses
@@ -101,7 +102,7 @@ class PoseStream:
             raise ValueError(f"`hold` must be 0 to {MOST_HELD} whole frames, got {hold!r}")
         self.skeleton, self._one_pose, self._hold = lifter.skeleton, OnePose(lifter), hold
         self._lifter = self._one_pose.lifter
-        self._normalized = LensTable(camera)
+        self._camera, self._normalized = camera, LensTable(camera)
         joints = len(lifter.skeleton.joints)
         self._keypoints = np.full((joints, 2), np.nan, np.float32)
         self._confidence = np.zeros(joints, np.float32)
@@ -125,7 +126,8 @@ class PoseStream:
 
         Raises:
             ValueError: If a shape is another one, the numbers are not real ones, or the confidence
-                of a detected joint is not from 0 to 1.
+                of a detected joint is not from 0 to 1, or a person is within one pixel: most
+                likely fractions of the image size.
         """
         joints = len(self.skeleton.joints)
         if not isinstance(people, Tensor) or people.shape[1:] != (joints, 2):
@@ -143,6 +145,7 @@ class PoseStream:
             odd = ~((trust >= 0) & (trust <= LARGEST_CONFIDENCE))
             if odd.any():
                 raise ValueError(f"`confidence` must be from 0 to 1, got {trust[odd][0]:g}")
+        require_pixels("`people`", self._camera, *map(torch.from_numpy, (found, trust)))
         person = self._followed(found, trust)
         self._age += 1
         if person is not None:

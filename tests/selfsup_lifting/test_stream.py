@@ -333,6 +333,25 @@ def test_fractions_and_keys_that_appear_twice_are_refused() -> None:
         answered('{"keypoints": [], "keypoints": []}')
 
 
+def test_fractions_of_the_image_are_refused_in_python_too() -> None:
+    single = walking(2)
+    lifter, fractions = lifter_of(single), single.keypoints / 1000
+    cause = "expected pixels, got coordinates between -1 and 1; likely cause: fractions of the"
+    with pytest.raises(ValueError, match=f"`keypoints`: {cause}"):
+        lift(lifter, single.cameras, fractions)
+    with pytest.raises(ValueError, match=f"`people`: {cause}"):
+        PoseStream(lifter, single.cameras).step(fractions[0])
+
+
+def test_a_camera_whose_pixels_are_focal_lengths_is_no_mistake() -> None:
+    single = walking(2)
+    image = normalized_image(single.cameras, single.keypoints)
+    unit = replace(single.cameras, intrinsics=torch.eye(3).to(single.cameras.intrinsics)[None])
+    lifter = lifter_of(single)
+    expected = lift(lifter, single.cameras, single.keypoints)
+    assert_close(lift(lifter, unit, image), expected, rtol=1e-4, atol=ROUND_OFF)
+
+
 def test_a_lifter_that_is_being_trained_lifts_as_an_evaluated_one() -> None:
     single = walking(3)
     lifter = Lifter(single.skeleton, LifterSettings(width=8, blocks=1, dropout=0.5))

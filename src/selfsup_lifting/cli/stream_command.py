@@ -22,7 +22,7 @@ from selfsup_lifting.config_toml import load_config
 from selfsup_lifting.evaluation.evaluate import nan_to_none
 from selfsup_lifting.export import AXES, standard_deviations
 from selfsup_lifting.files.tracks.view_tracks import LARGEST_CONFIDENCE
-from selfsup_lifting.inference import placed_in_camera
+from selfsup_lifting.inference import placed_in_camera, require_pixels
 from selfsup_lifting.parse.json_values import LARGEST_NUMBER
 from selfsup_lifting.read_errors import listed
 from selfsup_lifting.safe_text import printable
@@ -78,6 +78,7 @@ def answers(
                 "%s %d: most joints are outside of the picture of %s: are the pixels those of the "
                 "calibrated picture?", PLACE, number, camera.names[0],
             )  # fmt: skip
+        require_pixels(f"{PLACE} {number}", camera, people, confidence)
         pose = stream.step(people, confidence)
         points = _placed(coordinates, pose, camera)
         held = [name for name, one in zip(joints, pose.held.tolist(), strict=True) if one]
@@ -176,7 +177,6 @@ def _parsed(line: str, number: int, joints: int, unread: set[str]) -> tuple[Tens
             f"[u, v] or [u, v, confidence] or null, or with `people`, a list of such lists; {error}"
         ) from None
     values = torch.tensor(rows).reshape(len(people), joints, 3)
-    _require_pixels(values, number)
     if others - unread:
         _log.warning("%s %d: not read: %s", PLACE, number, listed(sorted(others - unread)))
         unread |= others
@@ -192,18 +192,6 @@ def _is_outside(
         return False
     seen = people[confidence > 0]
     return bool(((seen < 0) | (seen > camera.image_size[0])).any(dim=-1).double().mean() > OUTSIDE)
-
-
-def _require_pixels(values: Float[Tensor, "people joints 3"], number: int) -> None:
-    """Refuse a person within one pixel: coordinates that are fractions of the image size."""
-    seen = values[..., :2].isfinite().all(dim=-1) & (values[..., 2] > 0)
-    reach = torch.where(seen[..., None], values[..., :2].abs(), 0.0).amax(dim=(-2, -1))
-    # Some detectors give zeros for a person that they did not find.
-    if ((seen.sum(dim=-1) > 1) & (reach > 0) & (reach <= 1)).any():
-        raise ValueError(
-            f"{PLACE} {number}: expected pixels, got coordinates between -1 and 1; likely cause: "
-            "fractions of the image size"
-        )
 
 
 def _people(line: str, joints: int) -> tuple[list[list[Any]], set[str]]:
