@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
+from numbers import Integral
 from os import PathLike
 from pathlib import Path
 from types import UnionType
@@ -136,11 +137,18 @@ class Recording:
         return self.keypoints.shape[0]
 
     def frames(self, chosen: slice) -> "Recording":
-        """Return the chosen frames; a step divides the frames per second."""
+        """Return the chosen frames; a step, 1 or more, divides the frames per second."""
         require_kind("chosen", chosen, slice)
+        bounds = [one for one in (chosen.start, chosen.stop, chosen.step) if one is not None]
+        if not all(isinstance(one, Integral) for one in bounds) or (
+            chosen.step is not None and chosen.step < 1
+        ):
+            raise ValueError(
+                f"`chosen` must be a slice of whole numbers, with a step of 1 or more, got {chosen}"
+            )
         return replace(
             self,
-            fps=self.fps / abs(chosen.step or 1),
+            fps=self.fps / (chosen.step or 1),
             keypoints=self.keypoints[chosen],
             confidence=self.confidence[chosen],
             truth=None if self.truth is None else self.truth[chosen],

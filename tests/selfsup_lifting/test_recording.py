@@ -265,6 +265,11 @@ def test_frames_are_a_slice_and_views_are_names() -> None:
     recording = Scene(views=2, frames=3).recording()
     with pytest.raises(ValueError, match="`chosen` must be slice, got int"):
         recording.frames(3)  # type: ignore[arg-type]
+    for wrong in (slice(None, None, -1), slice(0, 3, 0), slice(0.0, 3.0), slice("a", None)):
+        with pytest.raises(
+            ValueError, match="`chosen` must be a slice of whole numbers, with a step"
+        ):
+            recording.frames(wrong)
     with pytest.raises(ValueError, match="no camera 0 in"):
         recording.select_views([0])  # type: ignore[list-item]
 

@@ -3,6 +3,7 @@
 Poses are in meters; predicted poses are in the axes of the true ones. The root is the mean of the
 joints in `root`. Joints whose ground truth is NaN are ignored: they affect neither the result nor
 any gradient. A joint whose prediction is NaN is ignored as well, so check the predictions first.
+Predicted and true poses have one shape: axes are not broadcast.
 """
 
 import torch
@@ -35,7 +36,7 @@ def joint_errors(
 
 
 def _require_poses(**poses: Tensor) -> None:
-    """Refuse what are no poses of the same joints: their errors would be those of other joints."""
+    """Refuse what are no poses, one for each other: broadcast, frames would meet other frames."""
     for name, one in poses.items():
         is_tensor = isinstance(one, Tensor)
         poses_like = is_tensor and one.dim() > 1 and one.shape[-1] == 3  # noqa: PLR2004
@@ -43,9 +44,10 @@ def _require_poses(**poses: Tensor) -> None:
             known = f"{one.dtype} of shape {tuple(one.shape)}" if is_tensor else ""
             got = known or type(one).__name__
             raise ValueError(f"`{name}` must be floating and of shape (..., joints, 3), got {got}")
-    counts = {name: one.shape[-2] for name, one in poses.items()}
-    if len({*counts.values()}) > 1:
-        raise ValueError(f"the poses must have the same joints, got {counts}")
+    shapes = {name: tuple(one.shape) for name, one in poses.items()}
+    if len({*shapes.values()}) > 1:
+        got = ", ".join(f"`{name}` {shape}" for name, shape in shapes.items())
+        raise ValueError(f"the poses must have one shape, got {got}: is an axis of views left?")
 
 
 def mpjpe(
@@ -112,6 +114,7 @@ def n_mpjpe(
         Rhodin et al., Unsupervised Geometry-Aware Representation for 3D Human Pose Estimation,
         ECCV 2018.
     """
+    _require_poses(predicted=predicted, truth=truth)
     pose, target = centered(predicted, root), centered(truth, root)
     known = target.isfinite().all(dim=-1, keepdim=True)
     fitted = torch.where(known, pose, 0.0)
@@ -132,6 +135,7 @@ def velocity_errors(
     Reference:
         Pavllo et al., 3D human pose estimation in video, CVPR 2019 (MPJVE).
     """
+    _require_poses(predicted=predicted, truth=truth)
     steps = centered(predicted, root).diff(dim=0), centered(truth, root).diff(dim=0)
     return _known_mean(joint_errors(*steps))
 
@@ -196,6 +200,10 @@ def ellipsoid_coverage(
         >>> round(ellipsoid_coverage(errors, covariance).item(), 3)
         0.667
     """
+    shape = (*errors.shape, errors.shape[-1])
+    if covariance.shape != shape:
+        got = tuple(covariance.shape)
+        raise ValueError(f"`covariance` must have shape {shape}, as `errors`, got {got}")
     squared = squared_distances(errors, covariance)
     known = squared.isfinite()
     return ((squared <= CHI_SQUARED) & known).sum(dim=-1) / known.sum(dim=-1)

@@ -82,6 +82,9 @@ def calibrate_cameras(
         >>> report.is_metric, report.held_out_after_px < 5.0
         (True, True)
     """
+    require_kind("settings", settings, CalibrationSettings)
+    if start not in tuple(Start):
+        raise ValueError(f"`start` must be one of {', '.join(map(str, Start))}, got {start!r}")
     require_kind("recordings", recordings, list | tuple)
     for one in recordings:
         require_kind("recordings", one, Recording)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from selfsup_lifting.evaluation.metrics import (
     auc,
+    ellipsoid_coverage,
     joint_errors,
     mpjpe,
     n_mpjpe,
@@ -165,12 +166,29 @@ def test_unknown_joints_are_neither_correct_nor_wrong(errors: list[float]) -> No
 @pytest.mark.parametrize(
     ("predicted", "truth", "sentence"),
     [
-        (torch.ones(10, 17, 3), torch.ones(10, 1, 3), "the poses must have the same joints"),
+        (torch.ones(10, 17, 3), torch.ones(10, 1, 3), "the poses must have one shape"),
+        (
+            torch.ones(10, 1, 17, 3),
+            torch.ones(10, 17, 3),
+            r"\(10, 1, 17, 3\), `truth` \(10, 17, 3\)",
+        ),
         (torch.ones(10, 51), torch.ones(10, 51), r"of shape \(..., joints, 3\)"),
         (torch.ones(10, 17, 3).numpy(), torch.ones(10, 17, 3), "got ndarray"),
         (torch.ones(10, 17, 3).long(), torch.ones(10, 17, 3), "must be floating"),
     ],
 )
 def test_poses_of_other_shapes_are_refused(predicted: Tensor, truth: Tensor, sentence: str) -> None:
-    with pytest.raises(ValueError, match=sentence):
-        mpjpe(predicted, truth)
+    for measure in (n_mpjpe, velocity_errors, mpjpe):
+        with pytest.raises(ValueError, match=sentence):
+            measure(predicted, truth, (0,))
+    for compare in (p_mpjpe, joint_errors):
+        with pytest.raises(ValueError, match=sentence):
+            compare(predicted, truth)
+
+
+@pytest.mark.rejects
+def test_covariances_of_other_poses_are_refused() -> None:
+    with pytest.raises(
+        ValueError, match=r"must have shape \(9, 17, 3, 3\), as `errors`, got \(9, 1"
+    ):
+        ellipsoid_coverage(torch.ones(9, 17, 3), torch.ones(9, 1, 17, 3, 3))

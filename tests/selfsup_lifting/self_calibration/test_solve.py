@@ -197,6 +197,8 @@ def test_what_does_not_calibrate_a_rig_is_refused(recordings: list[Recording]) -
     still = replace(one, keypoints=one.keypoints[:1].expand_as(one.keypoints).clone())
     with pytest.raises(ValueError, match="the person must move"):
         calibrate_cameras([still], CalibrationSettings(), Start.INTRINSICS)
+    with pytest.raises(ValueError, match=r"one of Start\.CALIBRATION, .* got 'calibration'"):
+        calibrate_cameras([one], CalibrationSettings(), "calibration")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="has one camera: calibration needs two or more"):
         calibrate_cameras([one.select_views(["cam_1"])], CalibrationSettings(), Start.INTRINSICS)
     other = replace(one, cameras=one.cameras.scaled(2.0))
