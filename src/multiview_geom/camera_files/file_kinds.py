@@ -2,6 +2,7 @@
 
 import re
 
+POINTER = "a pointer of Git LFS: `git lfs pull` fetches the file itself"
 SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x89PNG", "a PNG image"),
     (0, b"\xff\xd8\xff", "a JPEG image"),
@@ -18,6 +19,7 @@ SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x89HDF", "an HDF5 file"),
     (0, b"\x1f\x8b", "a gzip archive"),
     (0, b"\x93NUMPY", "a NumPy array (.npy)"),
+    (0, b"version https://git-lfs", POINTER),
 )
 """Where the first bytes of binary files are what, and what that means."""
 ZIP, PICKLE = b"PK\x03\x04", re.compile(rb"\x80[\x02-\x05]")

@@ -9,6 +9,7 @@ MOST_KEY_PARTS = 32
 _LONG_KEY = re.compile(
     rf"""(?<![\w.-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{MOST_KEY_PARTS}}}"""
 )
+_MERGE_MARK, _AT_LINE = re.compile(r"(?m)^[<>]{7} "), re.compile(r"at line (\d+)")
 
 
 def parse_toml(text: str) -> dict[str, Any]:
@@ -24,3 +25,15 @@ def parse_toml(text: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except RecursionError:
         raise ValueError("its values are nested too deep") from None
+    except ValueError as reason:
+        raise ValueError(_with_cause(text, str(reason))) from None
+
+
+def _with_cause(text: str, reason: str) -> str:
+    """Return why a text is no TOML, with the likely cause."""
+    if _MERGE_MARK.search(text):
+        return f"marks of a merge of git: {reason}"
+    found = _AT_LINE.search(reason)
+    line = text.splitlines()[int(found[1]) - 1 :][:1] if found else []
+    escape = ": \\ begins an escape; write / or \\\\" if "\\" in "".join(line) else ""
+    return f"{reason}{escape}"

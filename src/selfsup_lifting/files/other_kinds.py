@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from zipfile import is_zipfile
 
+from multiview_geom.camera_files.file_kinds import POINTER
 from selfsup_lifting.parse.folders import files_with
 from selfsup_lifting.parse.npz import array_names
 from selfsup_lifting.parse.tables import SUFFIXES, first_cells
 from selfsup_lifting.parse.text import beginning
+from selfsup_lifting.parse.unpacking import is_pointer
 from selfsup_lifting.read_errors import listed
 from selfsup_lifting.saved_tracks import holds_tracks
 
@@ -103,6 +105,8 @@ def _kind(path: Path) -> str:
     """Return what a file or folder is; empty if it cannot be told."""
     if path.is_dir():
         return _kind_of_folder(path)
+    if is_pointer(path):
+        return POINTER
     if path.suffix.lower() in BY_SUFFIX:
         return BY_SUFFIX[path.suffix.lower()]
     if holds_tracks(path):

@@ -291,7 +291,10 @@ def _videos(path: Path) -> str:
 
 def _existing(path: str) -> Path:
     if not path or not Path(path).exists():  # a blank path would be the working folder
-        raise ReadError(f"there is no file or folder {path or repr(path)}")
+        shown = path if path and path == path.strip() else repr(path)
+        quoted = path.startswith(("~", "$", "'", '"'))
+        hint = "; a shell replaces ~ and $, and takes quotes away, only outside of other quotes"
+        raise ReadError(f"there is no file or folder {shown}{hint if quoted else ''}")
     if not (Path(path).is_file() or Path(path).is_dir()):
         raise ReadError(f"{path} is a pipe or a device; expected a file or a folder")
     return Path(path)

@@ -25,6 +25,10 @@ def load_json(path: Path) -> Any:  # noqa: ANN401 - any JSON value
     except ReadError:
         raise
     except ValueError as error:
+        if str(error).startswith("Extra data: line"):
+            raise Place(path).error(
+                "expected one JSON value, got several: write one list"
+            ) from None
         raise Place(path).damaged("a JSON file", error) from None
 
 

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from multiview_geom.camera_files.file_kinds import LONGEST_SIGNATURE, POINTER, binary_kind
 from selfsup_lifting.read_errors import Place
 
 # A file of zeros, or of an array with one fill value, can be a thousandth of its content. Files of
@@ -16,11 +17,22 @@ def largest_content(path: Path) -> int:
     return ALWAYS_ALLOWED + LARGEST_GROWTH * path.stat().st_size
 
 
-def require_written(path: Path) -> None:
-    """Raise a ReadError if parts of a large file were never written: they are read as zeros.
+def is_pointer(path: Path) -> bool:
+    """Return whether a file only says which file of Git LFS belongs in its place."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return binary_kind(file.read(LONGEST_SIGNATURE)) == POINTER
 
-    Such a file takes no room on the disk, but would take all of its size in memory.
+
+def require_written(path: Path) -> None:
+    """Raise a ReadError if a file is a pointer, or if parts of a large one were never written.
+
+    What was never written takes no room on the disk, is read as zeros, and takes all of its size
+    in memory.
     """
+    if is_pointer(path):
+        raise Place(path).error(f"expected a file with data, got {POINTER}")
     size = path.stat().st_size
     if size > ALWAYS_ALLOWED and (hole := _first_hole(path, size)) < size:
         raise Place(path).error(

@@ -222,18 +222,28 @@ class _Hierarchy:
 
 def _motion_header(path: Path, lines: list[str], motion: int) -> tuple[int, float]:
     """Read the number of frames and the time of one frame [s]."""
+    count = _of_header(path, lines, motion + 1, "Frames:")
+    seconds = _of_header(path, lines, motion + 2, "Frame Time:")
     place = Place(path, f"line {motion + 2}")
-    try:
-        frames = int(lines[motion + 1].split("Frames:")[1])
-        seconds = float(lines[motion + 2].split("Frame Time:")[1])
-    except (IndexError, ValueError):
-        raise place.error("expected `Frames: N` and `Frame Time: seconds`") from None
+    if not count.is_integer():
+        raise place.error(f"expected a whole number of frames, got {count:g}")
+    frames = int(count)
     if frames < 1 or not 0 < seconds < np.inf:
         raise place.error(f"expected at least one frame, got {frames} frames of {seconds} s")
     if not SHORTEST_FRAME <= seconds <= LONGEST_FRAME:
         place = Place(path, f"line {motion + 3}")
         raise place.error(f"expected the seconds of a frame, got {seconds:g}: in another unit?")
     return frames, seconds
+
+
+def _of_header(path: Path, lines: list[str], at: int, name: str) -> float:
+    """Read the number after a name in a line."""
+    line = lines[at].strip() if at < len(lines) else "the end of the file"
+    try:
+        return float(line.split(name)[1])
+    except (IndexError, ValueError):
+        place, comma = Place(path, f"line {at + 1}"), ": a decimal comma" if "," in line else ""
+        raise place.error(f"expected `{name}` and a number, got {line!r:.60}{comma}") from None
 
 
 def _numbers(

@@ -78,6 +78,18 @@ SPOILT_TOML = {
 }
 BROKEN = {
     "toml truncated": (texts.ANIPOSELIB[:200], "expected a calibration in TOML"),
+    "toml of a merge": (
+        texts.ANIPOSELIB.replace("[cam_1]", "<<<<<<< HEAD\n[cam_1]"),
+        "got marks of a merge of git: Invalid statement (at line ",
+    ),
+    "toml of Windows": (
+        texts.ANIPOSELIB + 'home = "C:\\Users"\n',
+        ": \\ begins an escape; write / or \\\\",
+    ),
+    "git lfs": (
+        "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n",
+        "expected a calibration, got a pointer of Git LFS: `git lfs pull` fetches the file itself",
+    ),
     "toml key of 33 parts": ("a." * 32 + "a = 1", "got a key has more than 32 parts"),
     "toml of a number": ("cam_0 = 1", "`cam_0`: expected a table, got 1"),
     "empty": ("", "expected at least one camera, got none"),

@@ -378,6 +378,8 @@ def test_threads_that_wait_sleep_soon_unless_the_environment_says_how(
         (["train", "--preset", "huge"], "`preset` must be one of demo"),
         (["train", "--noise-level", "none"], "`noise-level` must be one of mild, cpn-like, harsh"),
         (["train", "--data", "nowhere"], "there is no file or folder nowhere"),
+        (["train", "--data", "nowhere "], "there is no file or folder 'nowhere '"),
+        (["train", "--data", "~/nowhere"], "nowhere; a shell replaces ~ and $, and takes quotes"),
         (["train", "--config", "nowhere.toml"], "there is no such settings file"),
         (["train", "--epoch", "3"], "--epochs"),
         (["evaluate", "nowhere"], "nowhere"),
@@ -1126,6 +1128,11 @@ def test_an_option_that_is_given_twice_is_refused(arguments: list[str], sentence
         (
             "triangulate x --cutoff-hz 6Hz",
             "--cutoff-hz: expected a number without a unit, got '6Hz'",
+        ),
+        ("view x --source-fps 29,97", "expected a number without a unit, got '29,97': write 29.97"),
+        (
+            "triangulate x \u2013out y",
+            "; \u2013 is a dash of a text processor: write --out with two hyphens",
         ),
         ("train --epochs 1.5", "--epochs: expected a whole number, got '1.5'"),
         ("ablate --jobs many", "--jobs: expected a whole number or auto, got 'many'"),

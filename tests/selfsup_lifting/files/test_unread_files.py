@@ -275,3 +275,13 @@ def test_labels_without_joints_and_the_folder_of_a_training_are_named(tmp_path: 
     (tmp_path / "checkpoint.json").write_text("{}")
     with pytest.raises(ReadError, match="the folder of a training, not data"):
         read_recordings([str(tmp_path)], ReadSettings())
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("layout", ["plain_csv", "dlc_csv", "sleap", "openpose"])
+def test_a_pointer_of_git_lfs_is_named(tmp_path: Path, layout: str) -> None:
+    folder = session(tmp_path, layout)
+    file = max((path for path in folder.rglob("*") if path.suffix != ".toml"), key=str)
+    file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
+    with pytest.raises(ReadError, match="a pointer of Git LFS: `git lfs pull` fetches"):
+        read_recordings([str(folder)], ReadSettings())

@@ -200,7 +200,13 @@ def test_noise_belongs_to_the_clip_and_not_to_the_run(tmp_path: Path) -> None:
     [
         ("MOTION", "", "expected a line MOTION"),
         ("Frames: 3", "Frames: 4", r"expected 4 frames as in the header, got 3 lines"),
-        ("Frames: 3", "Frames: many", "expected `Frames: N`"),
+        (
+            "Frames: 3",
+            "Frames: many",
+            "line 93: expected `Frames:` and a number, got 'Frames: many'",
+        ),
+        ("Frames: 3", "Frames: 2.5", "expected a whole number of frames, got 2.5"),
+        ("Time: 0.02", "Time: 0,02", "line 94: .*, got 'Frame Time: 0,02': a decimal comma"),
         ("Frame Time: 0.02", "Frame Time: 0", "expected at least one frame, got 3 frames of 0.0 s"),
         ("0.02", "16.67", "line 94: expected the seconds of a frame, got 16.67: in another unit?"),
         ("Zrotation X", "Xrotation X", "line 5: one of the channels Xrotation, .* appears twice"),

@@ -36,7 +36,7 @@ def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     """Read every camera of the array of a recording, or of the folder of the recording."""
     file, *others = _arrays_of(path) or [path]
     numbers = _numbers(file)
-    names, notes = _camera_names(file, len(numbers))
+    names, notes = _camera_names(file, *numbers.shape[:2])
     if numbers.shape[2] == BODY and "mediapipe" not in file.name.lower():
         notes += (f"{file}: its points are taken for MediaPipe's, but its name does not say so",)
     if others:
@@ -70,13 +70,18 @@ def _numbers(file: Path) -> Float[Tensor, "cameras frames joints 3"]:
     return torch.cat([points, torch.full_like(points[..., :1], torch.nan)], dim=-1)
 
 
-def _camera_names(file: Path, count: int) -> tuple[list[str], tuple[str, ...]]:
+def _camera_names(file: Path, count: int, frames: int) -> tuple[list[str], tuple[str, ...]]:
     folders = [folder / VIDEOS for folder in file.resolve().parents[:HIGHEST_PARENT]]
     home = next(filter(Path.is_dir, folders), None)
     found = [] if home is None else sorted(home.iterdir())
     videos = [video.stem for video in found if video.suffix.lower() in VIDEO_SUFFIXES]
     if len(videos) == count:
         return videos, ()
+    if len(videos) == frames:
+        raise Place(file).error(
+            f"expected cameras x frames x points, got {count} x {frames}, but {home} has {frames} "
+            "videos: exchange the first two axes"
+        )
     note = (
         f"{file}: the folder {VIDEOS} has {len(videos)} videos, so the {count} cameras are numbered"
     )

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
+from unicodedata import normalize
 
 from selfsup_lifting.read_errors import ReadError
 
@@ -132,8 +133,8 @@ def _common_words(names: Sequence[str]) -> set[str]:
 
 
 def words_of(name: str) -> list[str]:
-    """Split `Cam-01.png` into `cam` and `1`."""
-    words = re.findall(r"[^\W\d_]+|\d+", _PICTURE.sub("", name).lower())
+    """Split `Cam-01.png` into `cam` and `1`; a letter with its mark, as a Mac writes, is one."""
+    words = re.findall(r"[^\W\d_]+|\d+", normalize("NFC", _PICTURE.sub("", name)).lower())
     return [word.lstrip("0") or "0" if word.isdigit() else word for word in words]
 
 

@@ -57,10 +57,12 @@ class Project:
     Attributes:
         folder: The folder.
         config: The tables of the configuration; empty if there is none.
+        file: The file of the configuration, or the one nearest to the folder of several.
     """
 
     folder: Path
     config: Mapping[str, Any]
+    file: Path | None = None
 
     @classmethod
     def of(cls, detections: Path) -> "Project":
@@ -72,7 +74,9 @@ class Project:
         """
         inside = detections.name in DETECTIONS
         folder = detections.resolve().parent if inside else detections
-        return cls(folder, _config((folder, *folder.resolve().parents[:HIGHEST_PARENT])))
+        homes = (folder, *folder.resolve().parents[:HIGHEST_PARENT])
+        files = [path for home in homes for name in CONFIGS if (path := home / name).is_file()]
+        return cls(folder, _config(files), next(iter(files), None))
 
     @property
     def fps(self) -> float | None:
@@ -101,10 +105,11 @@ class Project:
             "pose_model": self.skeleton is None
             and str(model).lower() != "auto"
             and "is no built-in skeleton: the joints are found by their number or names",
-            "cam_regex": self.camera_pattern is None and "is no regular expression",
+            "cam_regex": self.camera_pattern is None
+            and f"is no regular expression: {_fault(values['cam_regex'])}",
         }
         return tuple(
-            f"{self.folder}: `{key}` of the project's Config.toml, {values[key]!r}, {what}"
+            f"{self.file}: `{key}` of the project, {values[key]!r}, {what}"
             for key, what in odd.items()
             if what and values[key] not in (None, [], "")
         )
@@ -148,6 +153,17 @@ class Project:
         return table.get(key) if isinstance(table, dict) else None
 
 
+def _fault(pattern: object) -> str:
+    """Return why a value is no regular expression."""
+    if not isinstance(pattern, str):
+        return "expected text"
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        return str(error)
+    return "it cannot be used"
+
+
 def find_rig(settings: ReadSettings, *folders: Path) -> Rig | None:
     """Read the calibration in the settings, or else the nearest one of the first folder with one.
 
@@ -189,14 +205,13 @@ def find_calibration(folder: Path) -> Path | None:
     return None
 
 
-def _config(folders: Sequence[Path]) -> Mapping[str, Any]:
-    files = [folder / name for folder in folders for name in CONFIGS]
-    present = [file for file in files if file.is_file()]
-    if not present:
+def _config(files: Sequence[Path]) -> Mapping[str, Any]:
+    """Read the first of the configurations of a project and of folders above it."""
+    if not files:
         return {}
-    found = _parsed(present[0])
+    found = _parsed(files[0])
     # In a batch of Pose2Sim, the configuration of a trial changes those above it.
-    above = [file for file in present[1:] if file.name == present[0].name == CONFIGS[0]]
+    above = [file for file in files[1:] if file.name == files[0].name == CONFIGS[0]]
     for section, table in ((one, table) for file in above for one, table in _parsed(file).items()):
         own = found.get(section, {})
         if isinstance(table, dict) and isinstance(own, dict):

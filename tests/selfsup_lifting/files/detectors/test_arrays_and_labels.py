@@ -150,6 +150,18 @@ def test_one_recording_of_one_camera_needs_no_calibration_beside_it(tmp_path: Pa
 
 
 @pytest.mark.rejects
+def test_an_array_with_frames_before_cameras_is_named(tmp_path: Path) -> None:
+    home = recording_of_freemocap(tmp_path, person())
+    save_calibration(home / "recording_10_21_camera_calibration.toml", person(), ["a", "b", "c"])
+    file = home / "output_data" / FILE
+    np.save(file, np.load(file).swapaxes(0, 1))
+    with pytest.raises(
+        ReadError, match=r"synchronized_videos has 3 videos: exchange the first two"
+    ):
+        read_recordings([str(home)], ReadSettings())
+
+
+@pytest.mark.rejects
 def test_an_array_with_fewer_cameras_than_videos_is_named(tmp_path: Path) -> None:
     home = recording_of_freemocap(tmp_path, person())
     save_calibration(home / "recording_10_21_camera_calibration.toml", person(), ["a", "b", "c"])

@@ -32,6 +32,10 @@ def test_cameras_called_by_a_letter_match() -> None:
     assert match_camera(["A", "B"], "walk_cam_A") == ("A", "walk")
 
 
+def test_a_letter_with_a_mark_is_one_however_it_is_written() -> None:
+    assert match_camera(["B\u00fcro", "Flur"], "bu\u0308ro") == ("B\u00fcro", "")
+
+
 def test_what_fits_two_cameras_fits_none() -> None:
     assert match_camera(["left", "right"], "left-right") is None
 

@@ -231,6 +231,7 @@ DAMAGES = [
     Damage(
         FIRST, '{"version": 1.3, "people": [{"pose_keyp', r"cam01\.0000\.json is not a JSON file"
     ),
+    Damage(FIRST, '{"people": []}\n{"people": []}\n', "expected one JSON value, got several"),
     Damage(FIRST, '{"version": 1.3}', r"cam01\.0000\.json: expected `people`"),
     Damage(FIRST, "[1, 2]", r"cam01\.0000\.json, \[0\]: expected an object, got 1"),
     Damage(

@@ -315,7 +315,7 @@ def test_a_trial_has_the_configuration_of_its_batch(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rate", ["'60 fps'", "[60]", "-30", "0", "true"])
 def test_a_frame_rate_that_is_none_is_named(tmp_path: Path, rate: str) -> None:
     (tmp_path / "Config.toml").write_text(f"[project]\nframe_rate = {rate}\n")
-    assert "`frame_rate` of the project's Config.toml, " in Project.of(tmp_path).notes[0]
+    assert "/Config.toml: `frame_rate` of the project, " in Project.of(tmp_path).notes[0]
     (tmp_path / "Config.toml").write_text("[project]\nframe_rate = 'auto'\n")
     assert Project.of(tmp_path).notes == ()
 
@@ -332,7 +332,12 @@ def test_the_models_that_pose2sim_runs_are_known_by_its_names(tmp_path: Path) ->
         ("project", "frame_range = [1, 3]", "[1, 3], is not applied: all frames are read"),
         ("project", "exclude_from_batch = ['a']", "['a'], is not applied: all trials are read"),
         ("pose", "pose_model = 'FOO'", "'FOO', is no built-in skeleton"),
-        ("triangulation", "cam_regex = '-cam([A-Z'", "'-cam([A-Z', is no regular expression"),
+        (
+            "triangulation",
+            "cam_regex = '-cam([A-Z'",
+            "'-cam([A-Z', is no regular expression: unterminated character set at position 5",
+        ),
+        ("triangulation", "cam_regex = 3", "3, is no regular expression: expected text"),
     ],
 )
 def test_what_a_configuration_says_and_is_not_done_is_noted(
