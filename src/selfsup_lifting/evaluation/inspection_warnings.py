@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from math import isnan
+from math import isnan, nan
 from pathlib import Path
 
 import torch
@@ -14,11 +14,12 @@ from selfsup_lifting.agreement import LARGEST_SHARE, Agreement
 from selfsup_lifting.config import Method, TriangulationSettings
 from selfsup_lifting.disagreement import ROUND_OFF_PX, odd_camera
 from selfsup_lifting.evaluation.detection_counts import DetectionCounts, count_detections
-from selfsup_lifting.evaluation.subject_size import diagonal, usual_size
+from selfsup_lifting.evaluation.subject_size import diagonal, is_person, usual_size
 from selfsup_lifting.read_errors import listed
 from selfsup_lifting.reader import ReadResult
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.sampled_errors import is_mostly_behind, sampled, subject_size_px
+from selfsup_lifting.self_calibration.body import LEFT_FOR_RIGHT, find_vertical, rightness
 from selfsup_lifting.skeleton.infer import USUAL, body_by_count, skeleton_by_anatomy
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from selfsup_lifting.triangulate import reprojection_errors, triangulate_recording
@@ -200,6 +201,8 @@ def warnings_about_geometry(recording: Recording, agreement: Agreement | None) -
         warnings.append(agreement.sentence(recording.name))
     elif agreement is not None:
         warnings += _warnings_about_times(recording, some, points, agreement)
+    if agreement is None or not agreement.is_bad:
+        warnings += _warnings_about_sides(some, points)
     return warnings
 
 
@@ -239,6 +242,22 @@ def _warnings_about_times(
         f"{recording.name}: in {share:.0%} of the frames the cameras disagree, first in frame "
         f"{first}{alone}: does a camera follow another person there, or did it move?"
     ]
+
+
+def _warnings_about_sides(
+    some: Recording, points: Float[Tensor, "frames joints 3"]
+) -> Iterator[str]:
+    """Say if left and right are exchanged in all cameras, which therefore agree, by the body."""
+    if not is_person(some.skeleton):
+        return
+    vertical = find_vertical(some.skeleton, points, some.fps)
+    share = nan if vertical is None else rightness(some.skeleton, points, vertical.up)
+    if share < LEFT_FOR_RIGHT:
+        yield (
+            f"{some.name}: left and right look exchanged in {1 - share:.0%} of the frames: the "
+            "knees, feet and head point backward; if the detector swaps them in all cameras, "
+            f"--exchange-sides {' '.join(some.cameras.names)} corrects it"
+        )
 
 
 def _warnings_about_size(recording: Recording, size: float) -> list[str]:

@@ -47,6 +47,8 @@ FEWEST_STANDING = 30
 LEAST_GROUND = 0.25
 # Largest angle between the normal of the ground and the mean axis of the body [degrees].
 MOST_LEANING = 20.0
+# Below this share of the frames, right is not on the right: something is mirrored.
+LEFT_FOR_RIGHT = 0.25
 # The pairs of joints between which the axis of a body is.
 PAIRS = ("hip", "shoulder", "ankle")
 

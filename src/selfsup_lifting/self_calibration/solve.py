@@ -17,7 +17,13 @@ from multiview_geom import (
 from selfsup_lifting.calibration_settings import CalibrationSettings, Free, Start
 from selfsup_lifting.disagreement import image_sizes
 from selfsup_lifting.recording import Recording, require_kind
-from selfsup_lifting.self_calibration.body import USUAL_STATURE, find_vertical, rightness, stature
+from selfsup_lifting.self_calibration.body import (
+    LEFT_FOR_RIGHT,
+    USUAL_STATURE,
+    find_vertical,
+    rightness,
+    stature,
+)
 from selfsup_lifting.self_calibration.measure import (
     CalibrationReport,
     Tracks,
@@ -40,8 +46,6 @@ PARAMETERS = {
 }
 # Detections near the middle of the image determine no other coefficients.
 RADIAL = (0, 1)
-# Below this share of the frames, right is not on the right: something is mirrored.
-LEFT_FOR_RIGHT = 0.25
 # Undone in one camera, what is mirrored leaves at most this share of the noise.
 TELLING_DROP = 0.75
 # One mirrored camera of several leaves right on the right in most frames. It is searched if right

@@ -223,6 +223,16 @@ def test_frames_in_which_cameras_disagree_are_said() -> None:
     )
 
 
+def test_sides_that_are_exchanged_in_all_cameras_are_said() -> None:
+    walk = read_recordings(["synthetic"], ReadSettings())[0].without_truth().frames(slice(0, 60))
+    agreement = camera_agreement(walk)
+    assert warnings_about_geometry(walk, agreement) == []
+    exchanged = walk.with_exchanged_sides(walk.cameras.names)
+    (warning,) = warnings_about_geometry(exchanged, agreement)
+    assert "left and right look exchanged in " in warning
+    assert "--exchange-sides cam_1 cam_2 cam_3 cam_4 corrects it" in warning
+
+
 def test_pixels_of_a_larger_picture_are_named() -> None:
     recording = Scene(views=2, frames=4).recording()
     assert warnings_about_pictures(recording) == []
