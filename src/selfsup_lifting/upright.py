@@ -77,19 +77,29 @@ def world_up(
         >>> world_up(ring_of_cameras(3, 4.0, 1.0), SKELETONS["coco17"], unknown)
         'z'
     """
-    up = None if skeleton is None or points is None else _trunk(skeleton, points)
-    if up is None:
-        if cameras is None:
-            return "z"
+    known = None if skeleton is None or points is None else trunks(skeleton, points)
+    if known is not None:
+        up = known.median(dim=0).values
+    elif cameras is None:
+        return "z"
+    else:
         up = -cameras.camera_from_world[:, 1, :3].mean(dim=0)
     axis = int(up.abs().argmax())
     return ("-" if up[axis] < 0 else "") + "xyz"[axis]
 
 
-def _trunk(
-    skeleton: Skeleton, points: Float[Tensor, "frames joints 3"]
-) -> Float[Tensor, "3"] | None:
-    """Return the direction from the hips to the shoulders of a person; None if unknown."""
+def trunks(
+    skeleton: Skeleton, points: Float[Tensor, "frames joints axes"]
+) -> Float[Tensor, "known axes"] | None:
+    """Return the vectors from the hips to the shoulders of a person, where known.
+
+    Args:
+        skeleton: The joints.
+        points: The joints in the world or in the picture; NaN where unknown.
+
+    Returns:
+        A vector for each of at most `MOST_FRAMES` frames; None for an animal, or if none is known.
+    """
     joints = skeleton.joints
     if not {*SHOULDERS, *HIPS, *WRISTS} <= {*joints}:
         return None
@@ -97,6 +107,6 @@ def _trunk(
     upper, lower = (
         some[:, [joints.index(name) for name in names]].mean(dim=1) for names in (SHOULDERS, HIPS)
     )
-    trunks = upper - lower
-    known = trunks[trunks.isfinite().all(dim=-1)]
-    return known.median(dim=0).values if len(known) else None
+    vectors = upper - lower
+    known = vectors[vectors.isfinite().all(dim=-1)]
+    return known if len(known) else None

@@ -23,6 +23,7 @@ from selfsup_lifting.self_calibration.body import LEFT_FOR_RIGHT, find_vertical,
 from selfsup_lifting.skeleton.infer import USUAL, body_by_count, skeleton_by_anatomy
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from selfsup_lifting.triangulate import reprojection_errors, triangulate_recording
+from selfsup_lifting.upright import trunks
 
 # A camera that detects a smaller share of the joints gets a warning.
 LEAST_SEEN_SHARE = 0.5
@@ -40,6 +41,8 @@ PLAIN = TriangulationSettings(method=Method.ITERATIVE)
 MUCH_LARGER, LEAST_WRONG_SHARE = 3.0, 0.1
 # Joints of a detector and of a motion capture are nearer than this share of the subject's size.
 LARGEST_MISFIT = 0.2
+# So far from upright is a trunk in the picture that lies [degrees], in so many frames.
+MOST_TURNED, LEAST_TURNED_SHARE = 60.0, 0.5
 # Number of frames that are checked: bounds the time for long recordings.
 MOST_FRAMES = 500
 
@@ -67,9 +70,30 @@ def warnings_of(
 
 
 def warnings_about_pictures(recording: Recording) -> list[str]:
-    """Say which cameras have detections where no detector puts any, by some of the frames."""
+    """Say which pictures a lifter is not made for, by some of the frames.
+
+    Those are pictures with detections where no detector puts any, and those of a person who lies.
+    """
     some = _some_frames(recording)
-    return [*_warnings_about_places(some, count_detections(some, lambda: None))]
+    places = _warnings_about_places(some, count_detections(some, lambda: None))
+    return [*places, *_warnings_about_turns(some)]
+
+
+def _warnings_about_turns(some: Recording) -> Iterator[str]:
+    """Say in which cameras the trunk is far from vertical in most frames."""
+    for view, name in enumerate(some.cameras.names):
+        known = trunks(some.skeleton, some.keypoints[:, view])
+        if known is None:
+            continue
+        slope = torch.atan2(known[:, 0].abs(), -known[:, 1]).rad2deg()
+        share = float((slope > MOST_TURNED).double().mean())
+        if share > LEAST_TURNED_SHARE:
+            yield (
+                f"{some.name}: in {share:.0%} of the frames, the trunk is turned by more than "
+                f"{MOST_TURNED:.0f} degrees in the picture of camera {name} (median "
+                f"{float(slope.median()):.0f}): the person lies or the picture is turned, and a "
+                "lifter that has only seen upright people is wrong there"
+            )
 
 
 def _warnings_about_cameras(recording: Recording, agreement: Agreement | None) -> Iterator[str]:

@@ -235,9 +235,19 @@ def test_sides_that_are_exchanged_in_all_cameras_are_said() -> None:
 
 def test_pixels_of_a_larger_picture_are_named() -> None:
     recording = Scene(views=2, frames=4).recording()
-    assert warnings_about_pictures(recording) == []
+    assert "outside" not in "; ".join(warnings_about_pictures(recording))
     larger = replace(recording, keypoints=4 * recording.keypoints + 1000)
     assert "has 100% of its detections outside of its picture" in warnings_about_pictures(larger)[0]
+
+
+def test_a_picture_that_is_turned_is_named() -> None:
+    walk = read_recordings(["synthetic"], ReadSettings())[0].select_views(["cam_1"])
+    assert warnings_about_pictures(walk) == []
+    u, v = walk.keypoints.unbind(dim=-1)
+    turned = replace(walk, keypoints=torch.stack([v, 1000 - u], dim=-1))
+    (warning,) = warnings_about_pictures(turned)
+    assert "in 100% of the frames, the trunk is turned by more than 60 degrees" in warning
+    assert "camera cam_1 (median 9" in warning or "camera cam_1 (median 8" in warning
 
 
 def test_weights_of_a_file_without_scores_are_said_to_be_all_alike() -> None:
