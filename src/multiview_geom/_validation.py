@@ -1,6 +1,6 @@
 """Checks of arguments: each raises a ValueError with one sentence."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import zip_longest
 from numbers import Integral, Real
@@ -10,6 +10,8 @@ import torch
 from torch import SymFloat, SymInt, Tensor
 
 HALF_PRECISION = (torch.float16, torch.bfloat16)
+LAST_ROW_TOLERANCE = 1e-4
+"""Difference of the last row of a matrix that is round-off, as of an inverse in float32."""
 
 
 def require_tensor(name: str, value: object) -> None:
@@ -155,6 +157,30 @@ def require_items(name: str, values: object, kind: type | UnionType, what: str) 
     found = isinstance(values, Collection) and not isinstance(values, str | Tensor)
     if not found or not all(isinstance(one, kind) for one in values):  # type: ignore[attr-defined]
         raise ValueError(f"`{name}` must be a sequence of {what}, got {values!r}")
+
+
+def as_image_size(image_size: Sequence[int]) -> tuple[int, int]:
+    """Return a width and a height; refuse a shape of an array, a factor, and a size per view."""
+    sides = image_size.tolist() if hasattr(image_size, "tolist") else image_size
+    if not isinstance(sides, Sequence) or isinstance(sides, str) or len(sides) != 2:  # noqa: PLR2004
+        raise ValueError(f"`image_size` must be a width and a height [px], got {image_size!r}")
+    for side in sides:
+        require_number("image_size", side, int)
+        require_positive("image_size", side)
+    return sides[0], sides[1]
+
+
+def require_last_row(name: str, matrix: Tensor, *row: int) -> None:
+    """Refuse matrices with another last row; one that is NaN, of an unknown camera, may be."""
+    wrong = ((matrix[..., -1, :] - matrix.new_tensor(row)).abs() > LAST_ROW_TOLERANCE).any(dim=-1)
+    if not wrong.any():
+        return
+    first = matrix[wrong][0]
+    got = ", ".join(f"{value:g}" for value in first[-1].tolist())
+    turned = (first[:, -1] - first.new_tensor(row)).abs().max() <= LAST_ROW_TOLERANCE
+    cause = ": it is transposed, for row vectors; pass its `.mT`" if turned else ""
+    expected = ", ".join(map(str, row))
+    raise ValueError(f"the last row of `{name}` must be {expected}, got {got}{cause}")
 
 
 def for_computation(tensor: Tensor) -> Tensor:

@@ -10,12 +10,14 @@ from torch import Tensor
 
 from multiview_geom._pytrees import register_pytree
 from multiview_geom._validation import (
+    as_image_size,
     broadcast_axes,
     for_computation,
     product,
     require_dtype,
     require_floating,
     require_integers,
+    require_number,
     require_positive,
     require_same_size,
     require_trailing_shape,
@@ -316,8 +318,10 @@ class Cameras:
         """Return the rig of the same pictures, resized to a width and height [px].
 
         Raises:
-            ValueError: If the rig has no image size, or the new one is not positive.
+            ValueError: If the rig has no image size, or the new one is not positive, or no width
+                and height in whole pixels, such as a factor.
         """
+        image_size = as_image_size(image_size)
         if self.image_size is None:
             raise ValueError("`image_size` of the cameras must be known to resize pictures")
         scale = for_computation(self.intrinsics).new_tensor(image_size) / self.image_size
@@ -327,8 +331,11 @@ class Cameras:
         """Return the rig of the same pictures, cropped: first column, first row, size [px].
 
         Raises:
-            ValueError: If the size is not positive.
+            ValueError: If the size is not positive, or no width and height in whole pixels.
         """
+        require_number("left", left, float)
+        require_number("top", top, float)
+        image_size = as_image_size(image_size)
         shift = -for_computation(self.intrinsics).new_tensor([left, top])
         return self._with_picture(torch.ones_like(shift), shift, image_size)
 
@@ -407,8 +414,6 @@ class Cameras:
 
     def _with_picture(self, scale: Tensor, shift: Tensor, image_size: tuple[int, int]) -> "Cameras":
         """Return the rig whose pixels are those of this one, scaled and shifted."""
-        for side in image_size:
-            require_positive("image_size", side)
         K = for_computation(self.intrinsics)
         rows = scale[..., None] * K[..., :2, :] + shift[..., None] * K[..., 2:, :]
         size = torch.tensor(image_size, device=K.device).expand(*K.shape[:-2], 2)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from multiview_geom._validation import (
     require_cameras,
+    require_last_row,
     require_number,
     require_positive,
     require_tensor,
@@ -142,14 +143,14 @@ def from_opengl(matrices: OpenGLCameras, image_size: Int[Tensor, "*#batch views 
     """Convert OpenGL's view and projection matrices to pinholes.
 
     Args:
-        matrices: View and projection, for column vectors.
+        matrices: View and projection, for column vectors; the projection is a perspective one.
         image_size: Width and height of each view [px].
 
     Returns:
         The rig.
 
     Raises:
-        ValueError: If a shape disagrees.
+        ValueError: If a shape disagrees, or a matrix is transposed, for row vectors.
 
     Example:
         >>> from multiview_geom import ring_of_cameras
@@ -163,6 +164,8 @@ def from_opengl(matrices: OpenGLCameras, image_size: Int[Tensor, "*#batch views 
     require_trailing_shape("image_size", image_size, "views", 2)
     require_trailing_shape("view", view, "views", 4, 4)
     require_trailing_shape("projection", projection, "views", 4, 4)
+    require_last_row("view", view, 0, 0, 0, 1)
+    require_last_row("projection", projection, 0, 0, -1, 0)
     width, height = image_size.to(view.dtype).unbind(dim=-1)
     K = torch.zeros_like(view[..., :3, :3])
     K[..., 0, 0] = projection[..., 0, 0] * width / 2
@@ -353,7 +356,7 @@ def from_kornia(arguments: KorniaCameras) -> Cameras:
         The rig.
 
     Raises:
-        ValueError: If a shape disagrees.
+        ValueError: If a shape disagrees, or a matrix is transposed.
 
     Example:
         >>> from multiview_geom import ring_of_cameras
@@ -365,6 +368,9 @@ def from_kornia(arguments: KorniaCameras) -> Cameras:
         raise ValueError(f"`arguments` must be KorniaCameras, got {type(arguments).__name__}")
     intrinsics, extrinsics, height, width = arguments
     require_trailing_shape("intrinsics", intrinsics, "views", 4, 4)
+    require_trailing_shape("extrinsics", extrinsics, "views", 4, 4)
+    require_last_row("intrinsics", intrinsics[..., :3, :3], 0, 0, 1)
+    require_last_row("extrinsics", extrinsics, 0, 0, 0, 1)
     size = torch.stack([width, height], dim=-1).long()
     return Cameras(intrinsics[..., :3, :3], extrinsics, image_size=size)
 

@@ -8,7 +8,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from multiview_geom._validation import require_cameras
+from multiview_geom._validation import LAST_ROW_TOLERANCE, require_cameras
 from multiview_geom.cameras import Cameras
 
 ROTATION_TOLERANCE = 1e-3
@@ -38,6 +38,7 @@ class CameraIssueKind(Enum):
     """
 
     NOT_FINITE = "a value that is not finite"
+    NOT_RIGID = "a pose whose last row is not 0, 0, 0, 1"
     NOT_A_ROTATION = "not a rotation"
     FOCAL_LENGTH = "a focal length that is not positive"
     PRINCIPAL_POINT = "principal point outside the image"
@@ -151,7 +152,7 @@ def check_cameras(cameras: Cameras) -> tuple[CameraIssue, ...]:
     if rig.views == 0:
         return ()
     round_off = max(ROUND_OFF, 8 * torch.finfo(cameras.camera_from_world.dtype).eps)
-    broken = tuple(_not_finite(rig))
+    broken = (*_not_finite(rig), *last_rows(rig))
     if broken:
         return broken
     checks = (_rotations, _focal_lengths, _principal_points, _lenses)
@@ -172,6 +173,18 @@ def _not_finite(rig: Cameras) -> Iterator[CameraIssue]:
             if not finite:
                 problem = f"the {field} has a value that is not finite"
                 yield _issue(CameraIssueKind.NOT_FINITE, name, problem)
+
+
+def last_rows(rig: Cameras) -> Iterator[CameraIssue]:
+    """Find poses whose last row is not 0, 0, 0, 1; the translation of a transposed one is there."""
+    rows = rig.camera_from_world[:, 3]
+    differences = (rows - rows.new_tensor([0.0, 0.0, 0.0, 1.0])).abs().amax(dim=-1)
+    for name, row, difference in zip(rig.names, rows.tolist(), differences.tolist(), strict=True):
+        if difference > LAST_ROW_TOLERANCE:
+            got = ", ".join(f"{value:g}" for value in row)
+            where = f"the last row of camera_from_world is {got}"
+            problem = f"{where}, expected 0, 0, 0, 1: is it transposed?"
+            yield _issue(CameraIssueKind.NOT_RIGID, name, problem)
 
 
 def _rotations(rig: Cameras) -> Iterator[CameraIssue]:

@@ -1,6 +1,7 @@
 """Laws of a rig of cameras."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -414,6 +415,15 @@ def test_sizes_and_factors_are_positive_and_a_name_selects_one_view() -> None:
         rig.resized((0, 5))
     with pytest.raises(ValueError, match="`image_size` must be positive, got -5"):
         rig.cropped(0, 0, (5, -5))
+    assert rig.resized(torch.tensor([5, 7])) == rig.resized((5, 7))
+    for wrong in ((640,), (360, 640, 3), 0.5, "500x500", torch.tensor(5)):
+        for change in (rig.resized, partial(rig.cropped, 0, 0)):
+            with pytest.raises(ValueError, match="`image_size` must be a width and a height"):
+                change(wrong)
+    with pytest.raises(ValueError, match=r"`image_size` must be a whole number, got 0\.5"):
+        rig.resized((0.5, 0.5))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="`top` must be a number, got 'x'"):
+        rig.cropped(0, "x", (5, 5))  # type: ignore[arg-type]
     with pytest.raises(
         ValueError, match="`views` must name one view, got 'a', the name of several"
     ):

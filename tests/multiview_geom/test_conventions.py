@@ -210,3 +210,32 @@ def test_cameras_of_another_program_are_named() -> None:
         from_colmap({"model": "PINHOLE"})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="`arguments` must be KorniaCameras, got Tensor"):
         from_kornia(torch.eye(4))  # type: ignore[arg-type]
+
+
+@pytest.mark.rejects
+def test_transposed_matrices_are_named() -> None:
+    rig = Ring().cameras()
+    matrices, size = to_opengl(rig, 0.1, 100.0), OBLONG.expand(rig.views, 2)
+    for name in ("view", "projection"):
+        turned = matrices._replace(**{name: getattr(matrices, name).mT.contiguous()})
+        with pytest.raises(ValueError, match=rf"the last row of `{name}` must be .* transposed"):
+            from_opengl(turned, size)
+    orthographic = matrices._replace(projection=torch.eye(4).double().expand_as(matrices.view))
+    with pytest.raises(ValueError, match=r"`projection` must be 0, 0, -1, 0, got 0, 0, 0, 1$"):
+        from_opengl(orthographic, size)
+    arguments = to_kornia(oblong(Ring()))
+    for name in ("intrinsics", "extrinsics"):
+        turned = arguments._replace(**{name: getattr(arguments, name).mT.contiguous()})
+        if name == "intrinsics":  # kornia pads K to four rows, and K^T is not padded K
+            turned.intrinsics[..., 3, 3] = 1
+        with pytest.raises(ValueError, match=rf"the last row of `{name}` must be .* transposed"):
+            from_kornia(turned)
+
+
+def test_an_unknown_camera_comes_back_from_opengl_unknown() -> None:
+    rig = Ring().cameras()
+    rig.camera_from_world[0] = torch.nan
+    back = from_opengl(to_opengl(rig, 0.1, 100.0), OBLONG.expand(rig.views, 2))
+    assert back.camera_from_world.isnan().any(dim=-1).any(dim=-1).tolist() == [
+        True, *[False] * (rig.views - 1)
+    ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from math import degrees
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from multiview_geom import (
     Lens,
     check_cameras,
     ring_of_cameras,
+    save_cameras,
     summarize_cameras,
 )
 from tests.multiview_geom.lenses.drawn_lenses import KORNIA_3273, WIDE, Glass
@@ -203,6 +205,17 @@ def test_a_transposed_matrix_is_found() -> None:
     rig = ring_of_cameras(2, radius=4.0, height=1.0)
     issues = check_cameras(replace(rig, intrinsics=rig.intrinsics.mT.contiguous()))
     assert "the last row of K is" in issues[0].message
+
+
+@pytest.mark.parametrize("views", [1, 3])
+def test_a_transposed_pose_is_found_and_not_written(views: int, tmp_path: Path) -> None:
+    rig = ring_of_cameras(4, radius=4.0, height=1.0).select(range(views))
+    wrong = replace(rig, camera_from_world=rig.camera_from_world.mT.contiguous())
+    assert issues_of(wrong) == [(CameraIssueKind.NOT_RIGID, (name,)) for name in rig.names]
+    assert check_cameras(wrong)[0].message.endswith("expected 0, 0, 0, 1: is it transposed?")
+    with pytest.raises(ValueError, match="`cameras` cannot be written: cam_1: the last row of cam"):
+        save_cameras(tmp_path / "rig.toml", wrong)
+    assert not [*tmp_path.iterdir()]
 
 
 def test_no_camera_has_no_issue() -> None:

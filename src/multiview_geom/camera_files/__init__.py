@@ -48,6 +48,7 @@ from multiview_geom.camera_files.records import CameraRecord as CameraRecord
 from multiview_geom.camera_files.records import rig_from_records
 from multiview_geom._validation import require_cameras
 from multiview_geom.cameras import Cameras
+from multiview_geom.rig_checks import last_rows
 
 CAMERA_FORMATS: tuple[CameraFormat, ...] = (
     colmap.FORMAT,
@@ -216,8 +217,9 @@ def save_cameras(
         subject: The subject, in files of Human3.6M.
 
     Raises:
-        ValueError: If the format cannot represent the rig and its names, the written file could
-            not be read, or the format cannot be written. A file that was there is then not changed.
+        ValueError: If the last row of a pose is not 0, 0, 0, 1, the format cannot represent the rig
+            and its names, the written file could not be read, or the format cannot be written. A
+            file that was there is then not changed.
 
     Example:
         >>> import tempfile
@@ -241,6 +243,8 @@ def save_cameras(
     if not all(name.strip() for name in cameras.names):
         raise ValueError("`cameras` cannot be read again when they are written: a name is blank")
     rig = tree_map(torch.Tensor.detach, cameras.to("cpu", torch.float64))
+    for issue in last_rows(rig):
+        raise ValueError(f"`cameras` cannot be written: {issue.message}")
     with TemporaryDirectory() as folder:  # before a sound file is replaced
         trial = Path(folder) / path.name
         chosen.write(trial, rig, subject)

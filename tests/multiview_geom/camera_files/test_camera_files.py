@@ -333,7 +333,8 @@ def test_a_folder_may_hold_one_rig_in_two_formats_but_not_two(tmp_path: Path) ->
     rig = load_cameras(tmp_path)
     save_cameras(tmp_path, rig, format="easymocap")
     assert_same(load_cameras(tmp_path), rig)
-    moved = replace(rig, camera_from_world=rig.camera_from_world + 1e-3)
+    shift = torch.tensor([[1e-3]] * 3 + [[0.0]]).double()
+    moved = replace(rig, camera_from_world=rig.camera_from_world + shift)
     curved = replace(rig, distortion=torch.full((3, 5), 1e-2).double())
     for other in (moved, curved):
         save_cameras(tmp_path, other, format="easymocap")
