@@ -58,10 +58,15 @@ def rotation_to_quaternion(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tenso
         rotation: Rotation matrices.
 
     Returns:
-        Unit quaternions (w, x, y, z) with w >= 0.
+        Unit quaternions (w, x, y, z) with w >= 0; NaN, without a gradient, for reflections and for
+        numbers that are not finite.
 
     Raises:
         ValueError: If the shape or dtype is wrong.
+
+    Note:
+        A matrix with another scale, or with columns that are not orthogonal, gives a quaternion of
+        no use, though of unit length: `nearest_rotation` makes it a rotation first.
 
     Reference:
         Shepperd, Quaternion from rotation matrix, Journal of Guidance and Control 1978: the
@@ -90,7 +95,9 @@ def rotation_to_quaternion(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tenso
     row = outer.take_along_dim(largest[..., None, None], dim=-2)[..., 0, :]
     unit = row / row.square().sum(dim=-1, keepdim=True).sqrt()
     unit = torch.where(unit[..., :1] < 0, -unit, unit)
-    return torch.where(known[..., 0], unit, torch.nan).to(rotation.dtype)
+    triple = (torch.linalg.cross(R[..., 0, :], R[..., 1, :]) * R[..., 2, :]).sum(dim=-1)
+    proper = known[..., 0] & ~(triple < 0)[..., None]  # a reflection has determinant -1
+    return torch.where(proper, unit, torch.nan).to(rotation.dtype)
 
 
 def rotation_from_vector(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
@@ -135,10 +142,15 @@ def rotation_to_vector(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "
         rotation: Rotation matrices.
 
     Returns:
-        Axes of rotation, each as long as its angle in [0, pi] [rad].
+        Axes of rotation, each as long as its angle in [0, pi] [rad]; NaN, without a gradient, for
+        reflections and for numbers that are not finite.
 
     Raises:
         ValueError: If the shape or dtype is wrong.
+
+    Note:
+        Of another matrix it is that of `rotation_to_quaternion`: `nearest_rotation` makes it a
+        rotation first.
 
     Example:
         >>> rotation_to_vector(torch.diag(torch.tensor([-1.0, -1.0, 1.0])))

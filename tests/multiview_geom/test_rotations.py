@@ -1,5 +1,7 @@
 """Laws of the forms of a rotation."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given
@@ -86,3 +88,18 @@ def test_a_zero_quaternion_is_nan_without_a_gradient() -> None:
     (gradient,) = torch.autograd.grad(rotations[:, 0].nansum(), quaternions)
     assert (gradient[0] == 0).all()
     assert gradient[1].isfinite().all()
+
+
+@pytest.mark.parametrize("convert", [rotation_to_vector, rotation_to_quaternion])
+@given(vector=vectors)
+def test_a_reflection_is_unknown_and_has_no_gradient(
+    convert: Callable[[Tensor], Tensor], vector: Tensor
+) -> None:
+    rotations = torch.stack([-rotation_from_vector(vector), rotation_from_vector(vector)])
+    rotations.requires_grad_()
+    found = convert(rotations)
+    assert found.isnan().all(dim=-1).tolist() == [True, False]
+    found.nansum().backward()
+    assert rotations.grad is not None
+    assert not rotations.grad[0].any()
+    assert rotations.grad.isfinite().all()
