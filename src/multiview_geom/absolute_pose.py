@@ -54,7 +54,7 @@ def solve_pnp(
         points: World points.
         pixels: Detected pixel of each point, without lens distortion [px].
         weights: Weight of each detection, >= 0: it multiplies the squared residual. A detection of
-            weight zero is ignored. 1 by default.
+            weight zero or less is ignored. 1 by default.
 
     Returns:
         `camera_from_world`, with all points in front of the camera. NaN if there are fewer than

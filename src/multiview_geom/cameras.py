@@ -258,7 +258,7 @@ class Cameras:
 
         Args:
             pixels: Detected pixel of each point in each view [px].
-            weights: Weight of each detection, >= 0. 1 by default.
+            weights: Weight of each detection, >= 0; zero or less removes it. 1 by default.
 
         Returns:
             The points [unit of the camera positions], in the dtype of the pixels. The

@@ -87,7 +87,7 @@ def relative_pose(
         threshold: Largest absolute Sampson distance of an inlier [px]. Use three standard
             deviations of the detector's noise.
         weights: Weight of each detection, >= 0: an inverse variance. A match has the harmonic mean
-            of its two weights, so that a detection of weight zero removes it. 1 by default.
+            of its two weights, so that a detection of weight zero or less removes it. 1 by default.
         samples: Number of samples of five matches. With a share of w inliers, all samples contain
             an outlier with probability `(1 - w^5)^samples`.
         generator: Source of the random samples, on the CPU. By default, one with a fixed seed: the

@@ -49,7 +49,7 @@ def generalized_procrustes(
 
     Args:
         sets: Point sets with the same points in the same order, each in its own frame.
-        weights: Weight of each point of each set, >= 0; zero removes it. Equal by default.
+        weights: Weight of each point of each set, >= 0; zero or less removes it. Equal by default.
         align: `align_similarity`, or `align_rigid` if all sets have the same size.
         steps: Number of repetitions.
 

@@ -31,7 +31,7 @@ def align_rigid(
         source: Points to move.
         target: The corresponding points to align to.
         weights: Weight of each pair, >= 0: it multiplies the squared distance. A pair of weight
-            zero is ignored. 1 by default.
+            zero or less is ignored. 1 by default.
 
     Returns:
         The transform from source to target, of scale one.
@@ -73,7 +73,7 @@ def align_similarity(
         source: Points to move.
         target: The corresponding points to align to.
         weights: Weight of each pair, >= 0: it multiplies the squared distance. A pair of weight
-            zero is ignored. 1 by default.
+            zero or less is ignored. 1 by default.
 
     Returns:
         The transform from source to target.

@@ -82,7 +82,7 @@ def bundle_adjust(  # noqa: PLR0913 - three kinds of input, and what to do with 
         pixels: Detected pixel of each point in each view, with lens distortion [px]. All frames
             share the cameras; each frame has its own points.
         points: Initial points. Triangulated by default.
-        weights: Weight of each detection, >= 0. A detection of weight zero is ignored. 1 by
+        weights: Weight of each detection, >= 0. A detection of weight zero or less is ignored. 1 by
             default.
         free: The parameters that may change, in all views.
         coefficients: The numbers of the lens coefficients that are free if the distortion is; all

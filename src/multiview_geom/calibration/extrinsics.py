@@ -43,8 +43,8 @@ def calibrate_extrinsics(
         cameras: Intrinsics, lenses and names. The poses are ignored.
         pixels: Detected pixel of each point in each view, with lens distortion [px]. All frames
             share the cameras; each frame has its own points.
-        weights: Weight of each detection, >= 0: an inverse variance. A detection of weight zero is
-            ignored. 1 by default.
+        weights: Weight of each detection, >= 0: an inverse variance. A detection of weight zero
+            or less is ignored. 1 by default.
         threshold: Largest residual of an inlier while the cameras are placed [px]: three to four
             standard deviations of the noise. 1 % of the mean focal length by default. Afterwards
             the noise is estimated.

@@ -48,7 +48,7 @@ def calibrate_focal_lengths(
         cameras: Image sizes and names. Everything else is ignored; principal points are in the
             middle of the images.
         pixels: Detected pixel of each point in each view [px].
-        weights: Weight of each detection, >= 0. 1 by default.
+        weights: Weight of each detection, >= 0; zero or less removes it. 1 by default.
         factors: Focal lengths to try, in longer sides of the image.
 
     Returns:

@@ -163,6 +163,13 @@ def observations(cameras: Cameras, pixels: Tensor, weights: Tensor | None) -> Ob
     if weights is not None:
         given = weights.to(wide).expand(pixels.shape[:-1]).movedim(-2, 0).reshape(trust.shape)
         trust = torch.where(known & (given > 0) & (given < torch.inf), given, 0.0)
+        negative = (known & (given < 0)).any(dim=-1) & (trust == 0).all(dim=-1)
+        for name, own in zip(cameras.names, negative.tolist(), strict=True):
+            if own:
+                raise ValueError(
+                    f"`weights` must be >= 0, got negative ones and none above 0 in {name}: are "
+                    "they logarithms of likelihoods?"
+                )
     return Observations(cameras.to(wide), image, ideal.pixels, trust)
 
 

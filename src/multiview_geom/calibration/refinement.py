@@ -69,7 +69,7 @@ def refine_calibration(
     Args:
         cameras: The calibration to start from.
         pixels: Detected pixel of each point in each view, with lens distortion [px].
-        weights: Weight of each detection, >= 0. A detection of weight zero is ignored. 1 by
+        weights: Weight of each detection, >= 0. A detection of weight zero or less is ignored. 1 by
             default.
         free: The parameters that may change, in all views.
         coefficients: The numbers of the lens coefficients that are free if the distortion is.

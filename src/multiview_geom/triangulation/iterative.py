@@ -55,7 +55,7 @@ def triangulate_iterative(
             whose lenses are removed from the pixels first.
         pixels: Detected pixel of each point in each view [px].
         weights: Weight of each detection, >= 0: it multiplies the squared residual. A
-            detection of weight zero is ignored. 1 by default.
+            detection of weight zero or less is ignored. 1 by default.
         steps: Number of reweighted solves; zero gives the linear solution.
 
     Returns:

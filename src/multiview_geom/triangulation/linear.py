@@ -27,7 +27,7 @@ def triangulate_dlt(
             from the pixels first.
         pixels: Detected pixel of each point in each view [px].
         weights: Weight of each detection, >= 0: it multiplies the squared residual. A
-            detection of weight zero is ignored. 1 by default.
+            detection of weight zero or less is ignored. 1 by default.
 
     Returns:
         The points [unit of the projections' translations].
@@ -67,7 +67,7 @@ def triangulate_dlt_svd(
         projections: World-to-pixel matrix of each view; or cameras, whose lenses are removed
             from the pixels first.
         pixels: Detected pixel of each point in each view [px].
-        weights: Weight of each detection, >= 0. 1 by default.
+        weights: Weight of each detection, >= 0; zero or less removes it. 1 by default.
 
     Returns:
         The points [unit of the projections' translations].

@@ -34,7 +34,7 @@ def triangulate_midpoint(
             whose lenses are removed from the pixels first.
         pixels: Detected pixel of each point in each view [px].
         weights: Weight of each detection, >= 0: it multiplies the squared distance. A
-            detection of weight zero is ignored. 1 by default.
+            detection of weight zero or less is ignored. 1 by default.
 
     Returns:
         The points [unit of the projections' translations].

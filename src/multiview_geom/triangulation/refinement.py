@@ -80,7 +80,7 @@ def refine_points(
         cameras: The rig.
         points: Initial points, triangulated from undistorted pixels if the distortion is strong.
         pixels: Detected pixel of each point in each view, with lens distortion [px].
-        weights: Weight of each detection, >= 0. A detection of weight zero is ignored. 1 by
+        weights: Weight of each detection, >= 0. A detection of weight zero or less is ignored. 1 by
             default.
         loss: The cost of a squared residual. `HuberLoss` and `CauchyLoss` reduce the influence of
             outliers.

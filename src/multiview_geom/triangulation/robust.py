@@ -88,7 +88,7 @@ def triangulate_robust(
         threshold: Largest residual of an inlier [px]. Use three to four standard deviations of
             the detector's noise.
         weights: Weight of each detection, >= 0: it multiplies the squared residual. A
-            detection of weight zero is ignored. 1 by default.
+            detection of weight zero or less is ignored. 1 by default.
         max_pairs: Number of pairs of views to try for each point. If there are more pairs, each
             view uses only the `max_pairs // views` pairs (at least one) whose rays are closest
             to perpendicular. Time and memory grow with the number of pairs that are tried, not

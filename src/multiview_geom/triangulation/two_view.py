@@ -28,7 +28,7 @@ def triangulate_two_view(
             whose lenses are removed from the pixels first.
         pixels: Detected pixel of each point in each view [px].
         weights: Weight of each detection, >= 0: it multiplies the squared distance. A point
-            with a detection of weight zero is NaN. 1 by default.
+            with a detection of weight zero or less is NaN. 1 by default.
 
     Returns:
         The points [unit of the projections' translations].

@@ -14,6 +14,7 @@ from multiview_geom import (
     align_rigs,
     bundle_adjust,
     calibrate_extrinsics,
+    refine_calibration,
     ring_of_cameras,
     transform_cameras,
 )
@@ -119,6 +120,16 @@ def test_what_does_not_determine_the_rig_is_refused(case: str, message: str) -> 
     rig, pixels = _degenerate(case)
     with pytest.raises(ValueError, match=message):
         calibrate_extrinsics(rig, pixels)
+
+
+@pytest.mark.rejects
+def test_negative_weights_are_named_as_the_cause() -> None:
+    rig = ring_of_cameras(3, 4.0, 1.0, dtype=torch.float64)
+    pixels = rig.project(cloud(50, 7)).pixels
+    weights = torch.tensor([[1.0], [-2.0], [1.0]]).double().expand(3, 50)
+    for calibrate in (calibrate_extrinsics, refine_calibration):
+        with pytest.raises(ValueError, match=r"none above 0 in cam_2: are they logarithms"):
+            calibrate(rig, pixels, weights=weights)
 
 
 @pytest.mark.rejects
