@@ -78,6 +78,10 @@ def _trials(recording: Recording, sample: Recording) -> Iterator[tuple[float, st
         yield median_error(trial), cause
     yield from () if is_behind else poses
     yield from subtle_causes(recording, sample)
+    if len(names) > 2:  # noqa: PLR2004 - two others fix the points
+        for view, name in enumerate(names):
+            error, crop = _cropped(sample, view)
+            yield error, f"camera {name} looks wrong: it was moved, or {crop}"
 
 
 def subtle_causes(recording: Recording, sample: Recording) -> Iterator[tuple[float, str]]:
@@ -94,7 +98,22 @@ def subtle_causes(recording: Recording, sample: Recording) -> Iterator[tuple[flo
         name = sample.cameras.names[move.view]
         moved = f"camera {name} was moved by {100 * move.meters:.0f} cm and turned by"
         error = median_error(replace(sample, cameras=move.cameras))
-        yield error, f"{moved} {move.degrees:.1f} degrees after the calibration"
+        shifted, crop = _cropped(sample, move.view)
+        also = f", or {crop}" if shifted <= AS_LIKELY * error + AS_LIKELY_PX else ""
+        yield error, f"{moved} {move.degrees:.1f} degrees after the calibration{also}"
+
+
+def _cropped(sample: Recording, view: int) -> tuple[float, str]:
+    """Return the error without the shift of one camera's pixels to the others', and the cause."""
+    cameras = sample.cameras
+    others = [other for other in range(cameras.views) if other != view]
+    points = triangulate_dlt(cameras.projections[others], ideal_pixels(sample)[:, others])
+    shifts = (cameras.project(points).pixels - sample.keypoints)[:, view].flatten(0, 1)
+    shift = shifts.nanmedian(dim=0).values
+    u, v = shift.tolist()
+    trial = _with(sample, sample.keypoints + shift.to(sample.keypoints), [view])
+    told = f"its pictures were cropped or padded: they are shifted by ({-u:.0f}, {-v:.0f}) px"
+    return median_error(trial), told
 
 
 def _changed_pictures(sample: Recording) -> Iterator[tuple[str, Recording]]:
@@ -111,6 +130,9 @@ def _changed_pictures(sample: Recording) -> Iterator[tuple[str, Recording]]:
             yield f"the {name} coordinates{of} are mirrored", trial
         for word, pixels in _turned(sample):
             yield f"the pictures{of} are turned by {word}", _with(sample, pixels, views)
+        told = f"the x and y coordinates{of} are exchanged (row before column)"
+        yield told, _with(sample, sample.keypoints.flip(-1), views)
+    yield from _without_borders(sample)
     for axis, side in enumerate(("width", "height")):
         for word, scale in SQUEEZES.items():
             pixels = sample.keypoints.clone()
@@ -171,6 +193,18 @@ def _turned(sample: Recording) -> Iterator[tuple[str, Float[Tensor, "frames view
     yield "180 degrees", torch.stack([width - 1 - x, height - 1 - y], dim=-1)
 
 
+def _without_borders(sample: Recording) -> Iterator[tuple[str, Recording]]:
+    """Yield recordings of the pictures as they were before they were padded to squares."""
+    sizes, everybody = _image_size(sample), range(sample.cameras.views)
+    border = (sizes.amax(dim=-1, keepdim=True) - sizes) / 2
+    cause = "the pictures were padded with borders to a square (letterbox)"
+    yield cause, _with(sample, sample.keypoints - border, everybody)
+    for word, scale in SCALES.items():
+        pixels = (sample.keypoints + 0.5) / scale - border - 0.5
+        resized = f"{cause} after a resize to {word} the calibrated size"
+        yield resized, _with(sample, pixels, everybody)
+
+
 def _from_focal_lengths(sample: Recording) -> Float[Tensor, "frames views joints 2"]:
     """Undo the conversion from fractions of the image size, and convert from focal lengths."""
     K = sample.cameras.intrinsics.to(sample.keypoints)[:, None]
@@ -198,9 +232,9 @@ def _without_one(sample: Recording, step: int) -> Iterator[tuple[float, str]]:
     for error, name in odd_camera(sample):
         first = _wrong_from(sample, max(ROUND_OFF_PX, WRONG * error))
         since = "" if first is None else f" from frame {first * step} on"
-        size = "" if first is None else ", its pictures have another size there"
-        told = f"camera {name} looks wrong{since}: it was moved{size}"
-        yield error, f"{told}, or its file belongs elsewhere"
+        size = "" if first is None else " or have another size there"
+        told = f"camera {name} looks wrong{since}: it was moved, its pictures were cropped{size}"
+        yield error, f"{told}, its frame rate is another one, or its file belongs elsewhere"
 
 
 def _copy(sample: Recording) -> tuple[float, str] | None:

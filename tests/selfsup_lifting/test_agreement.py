@@ -82,6 +82,22 @@ def turned(recording: Recording, view: int) -> Recording:
     return replace(recording, keypoints=pixels)
 
 
+def cropped(recording: Recording, view: int) -> Recording:
+    pixels = recording.keypoints.clone()
+    pixels[:, view] -= torch.tensor([180.0, 90.0])
+    return replace(recording, keypoints=pixels)
+
+
+def letterboxed(recording: Recording) -> Recording:
+    """Film with wide pictures, which are then a third as large, with borders above and below."""
+    truth = recording.truth
+    assert truth is not None
+    views = recording.cameras.views
+    rig = ring_of_cameras(views, radius=4.5, height=1.5, target_height=0.9, image_size=(1920, 1080))
+    pixels = rig.project(truth).pixels / 3 + torch.tensor([0.0, 140.0])
+    return replace(recording, cameras=rig, keypoints=pixels)
+
+
 def late(recording: Recording, frames: float, view: int) -> Recording:
     delays = torch.zeros(recording.cameras.views)
     delays[view] = -frames
@@ -150,6 +166,12 @@ FAULTS: dict[str, Callable[[Recording], Recording]] = {
         recording.with_exchanged_sides(["cam_1"])
     ),
     "the extrinsics are inverted": inverted,
+    "the x and y coordinates are exchanged (row before column)": lambda recording: replace(
+        recording, keypoints=recording.keypoints.flip(-1)
+    ),
+    "or its pictures were cropped or padded: they are shifted by (-1": lambda recording: cropped(
+        recording, 1
+    ),
 }
 
 
@@ -169,6 +191,19 @@ def test_pictures_that_were_resized_along_one_side_are_found(
 ) -> None:
     agreement = found(squeezed(filmed(2), scale, axis))
     assert agreement.cause == f"the pictures had {word} the calibrated {side}"
+
+
+def test_borders_around_pictures_are_found() -> None:
+    assert "(letterbox) after a resize to a third of" in found(letterboxed(filmed(3))).cause
+
+
+def test_another_frame_rate_of_one_camera_is_among_the_causes() -> None:
+    recording = filmed(4)
+    pixels = recording.keypoints[:120].clone()
+    pixels[:, 2] = recording.keypoints[::2, 2]
+    cause = found(replace(recording.frames(slice(0, 120)), keypoints=pixels)).cause
+    assert "camera cam_3 looks wrong" in cause
+    assert "its frame rate is another one" in cause
 
 
 def test_of_two_cameras_that_disagree_none_is_accused_alone() -> None:
