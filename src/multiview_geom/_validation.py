@@ -176,11 +176,17 @@ def require_last_row(name: str, matrix: Tensor, *row: int) -> None:
     if not wrong.any():
         return
     first = matrix[wrong][0]
-    got = ", ".join(f"{value:g}" for value in first[-1].tolist())
     turned = (first[:, -1] - first.new_tensor(row)).abs().max() <= LAST_ROW_TOLERANCE
     cause = ": it is transposed, for row vectors; pass its `.mT`" if turned else ""
     expected = ", ".join(map(str, row))
-    raise ValueError(f"the last row of `{name}` must be {expected}, got {got}{cause}")
+    raise ValueError(
+        f"the last row of `{name}` must be {expected}, got {row_text(first[-1])}{cause}"
+    )
+
+
+def row_text(row: Tensor) -> str:
+    """Write the numbers of a row for people, without the digits and the sign of round-off."""
+    return ", ".join(f"{round(value, 6) + 0.0:g}" for value in row.tolist())
 
 
 def for_computation(tensor: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from multiview_geom._validation import LAST_ROW_TOLERANCE, require_cameras
+from multiview_geom._validation import LAST_ROW_TOLERANCE, require_cameras, row_text
 from multiview_geom.cameras import Cameras
 
 ROTATION_TOLERANCE = 1e-3
@@ -179,10 +179,9 @@ def last_rows(rig: Cameras) -> Iterator[CameraIssue]:
     """Find poses whose last row is not 0, 0, 0, 1; the translation of a transposed one is there."""
     rows = rig.camera_from_world[:, 3]
     differences = (rows - rows.new_tensor([0.0, 0.0, 0.0, 1.0])).abs().amax(dim=-1)
-    for name, row, difference in zip(rig.names, rows.tolist(), differences.tolist(), strict=True):
+    for name, row, difference in zip(rig.names, rows, differences.tolist(), strict=True):
         if difference > LAST_ROW_TOLERANCE:
-            got = ", ".join(f"{value:g}" for value in row)
-            where = f"the last row of camera_from_world is {got}"
+            where = f"the last row of camera_from_world is {row_text(row)}"
             problem = f"{where}, expected 0, 0, 0, 1: is it transposed?"
             yield _issue(CameraIssueKind.NOT_RIGID, name, problem)
 
