@@ -9,6 +9,8 @@ from selfsup_lifting.config_fields import Bounded, documented, setting
 MOST_CAMERAS = 256
 # No room is so large [m].
 FARTHEST = 1e6
+# A rig that is so large, or so high, is in millimeters [m].
+USUAL_FARTHEST = 500
 
 
 @documented
@@ -35,6 +37,16 @@ class RigSettings(Bounded):
     )
     width_px: int = setting(1000, "Image width", unit="px", above=0)
     height_px: int = setting(1000, "Image height", unit="px", above=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("radius", "height", "target_height"):
+            value = getattr(self, name)
+            if abs(value) > USUAL_FARTHEST:
+                raise ValueError(
+                    f"setting `{name}` of the simulated rig must be at most {USUAL_FARTHEST} m, "
+                    f"got {value:g}: millimeters?"
+                )
 
 
 @documented

@@ -292,7 +292,8 @@ def _warnings_about_size(recording: Recording, size: float) -> list[str]:
     usual = f"usually {low:g} to {high:g} m; the calibration does not fit the detections"
     return [
         f"{recording.name}: the {subject} is {size:.3g} m across, {usual}, or its lengths are in "
-        "another unit: --unit names it"
+        "another unit than meters: --unit names that of a calibration file, and `Cameras.scaled` "
+        "converts the cameras of a recording that is saved again"
     ]
 
 

@@ -223,6 +223,13 @@ def test_frames_in_which_cameras_disagree_are_said() -> None:
     )
 
 
+def test_a_saved_recording_in_millimeters_is_not_sent_to_a_setting_that_it_refuses() -> None:
+    recording = Scene(views=2, frames=4).recording()
+    giant = replace(recording, cameras=recording.cameras.scaled(1000.0))
+    (warning,) = warnings_about_geometry(giant, None)
+    assert "--unit names that of a calibration file, and `Cameras.scaled` converts" in warning
+
+
 def test_sides_that_are_exchanged_in_all_cameras_are_said() -> None:
     walk = read_recordings(["synthetic"], ReadSettings())[0].without_truth().frames(slice(0, 60))
     agreement = camera_agreement(walk)

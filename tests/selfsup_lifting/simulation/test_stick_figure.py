@@ -1,7 +1,9 @@
 """Laws of the synthetic recordings."""
 
+import re
 from functools import cache
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,6 +44,13 @@ names = st.builds(
 
 def named(name: str) -> Recording:
     return next(recording for recording in recordings() if recording.name == name)
+
+
+@pytest.mark.parametrize("name", ["radius", "height", "target_height"])
+def test_a_rig_in_millimeters_is_refused(name: str) -> None:
+    said = f"setting `{name}` of the simulated rig must be at most 500 m, got 4500: millimeters?"
+    with pytest.raises(ValueError, match=re.escape(said)):
+        RigSettings(**{name: 4500.0})
 
 
 @given(names)
