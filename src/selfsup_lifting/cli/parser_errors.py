@@ -13,7 +13,7 @@ from tyro.conf import arg
 
 WRONG_OPTIONS = 2
 UNKNOWN = "Unrecognized options: "
-TYPOGRAPHIC_DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
+TYPOGRAPHIC_DASHES = tuple("\u2010\u2011\u2012\u2013\u2014\u2015\u2212")
 # The parser breaks longer words into two lines.
 LONG_WORD = 40
 # What a value must be, by the parser's name of its kind.
@@ -28,7 +28,7 @@ WORDS = (
     (r"Missing value for argument '(.*?)'\..*", r"\1 needs a value, and none is given"),
     (r"Missing from (.*?): \w+ (.*?) \(required\)", r"\1 needs an argument: \2"),
     *((rf"(?<=[ |]){name}(?=[ ,|])", kind) for name, kind in KINDS.items()),
-    (r"(got '(-?\d+),(\d+)')$", r"\1: write \2.\3"),
+    (rf"({KINDS['FLOAT']}, got '(-?\d+),(\d+)')$", r"\1: write \2.\3"),
     (r"\|\{(.*?)\}", r" or \1"),
     (r"^Error parsing [^-\s]+: ", ""),
 )
@@ -99,8 +99,8 @@ def _about_arguments(unknown: Sequence[str], command: str, arguments: Sequence[s
     switch = re.search(r"(?i)(--[\w.-]+)[ =](true|false|on|off|yes|no)\b", " ".join(arguments))
     is_value = switch is not None and unknown[0] == switch[2]
     hint = f"; an option that is on or off has no value: {switch[1]}" if switch and is_value else ""
-    if dashed := next((one for one in unknown if one[0] in TYPOGRAPHIC_DASHES), None):
-        plain = dashed.lstrip(TYPOGRAPHIC_DASHES + "-").partition("=")[0]
+    if dashed := next((one for one in unknown if one.startswith(TYPOGRAPHIC_DASHES)), None):
+        plain = dashed.lstrip("".join(TYPOGRAPHIC_DASHES) + "-").partition("=")[0]
         hint = f"; {dashed[0]} is a dash of a text processor: write --{plain} with two hyphens"
     return f"`{command}` takes fewer arguments, got also {', '.join(unknown)}{hint}"
 

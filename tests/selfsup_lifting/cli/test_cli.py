@@ -1134,6 +1134,7 @@ def test_an_option_that_is_given_twice_is_refused(arguments: list[str], sentence
             "triangulate x \u2013out y",
             "; \u2013 is a dash of a text processor: write --out with two hyphens",
         ),
+        ("train --steps 1,000", "--steps: expected a whole number, got '1,000'"),
         ("train --epochs 1.5", "--epochs: expected a whole number, got '1.5'"),
         ("ablate --jobs many", "--jobs: expected a whole number or auto, got 'many'"),
         ("train --learning-rate x", "--learning-rate: expected a number without a unit, got 'x'"),
