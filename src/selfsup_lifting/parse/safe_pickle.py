@@ -158,8 +158,9 @@ class _Machine:
     def name(self, words: str | None) -> None:
         """Put a name on the stack: "module name", or the two that are on the stack."""
         pair = words.split(" ", 1) if words else [self.stack.pop(-2), self.stack.pop()]
-        if not all(isinstance(part, str) for part in pair):
-            raise UnpicklingError(f"a name of {type(pair[0]).__name__} is not allowed")
+        for part in pair:
+            if not isinstance(part, str):
+                raise UnpicklingError(f"a name of {type(part).__name__} is not allowed")
         named = Name(*pair)
         if named not in NAMES:
             raise UnpicklingError(f"{named!s:.60} is not allowed")

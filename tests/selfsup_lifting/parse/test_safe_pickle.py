@@ -139,6 +139,7 @@ def _array_program(shape: bytes, content: bytes) -> bytes:
         (b"Snose\n.", "a text without quotes is not allowed"),
         (b"\x80\x04B" + (9_000).to_bytes(4, "little") + b"x" * 9_000 + b"\x89\x93.",
          "a name of bytes is not allowed"),
+        (b"\x80\x04X\x02\x00\x00\x00os\x89\x93.", "a name of bool is not allowed"),
         (b"Pfile.txt\n.", "the operation PERSID is not allowed"),
     ],
 )  # fmt: skip

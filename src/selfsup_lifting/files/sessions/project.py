@@ -105,8 +105,8 @@ class Project:
             "pose_model": self.skeleton is None
             and str(model).lower() != "auto"
             and "is no built-in skeleton: the joints are found by their number or names",
-            "cam_regex": self.camera_pattern is None
-            and f"is no regular expression: {_fault(values['cam_regex'])}",
+            "cam_regex": (fault := _fault(values["cam_regex"]))
+            and f"is no regular expression: {fault}",
         }
         return tuple(
             f"{self.file}: `{key}` of the project, {values[key]!r}, {what}"
@@ -122,18 +122,14 @@ class Project:
             ReadError: If matching it could take forever.
         """
         pattern = self._value("triangulation", "cam_regex")
-        try:
-            re.compile(pattern)
-        except (re.error, TypeError, OverflowError, RecursionError):
-            return None
-        if not isinstance(pattern, str):
+        if _fault(pattern):
             return None
         if _NESTED_REPEAT.search(pattern) or len(_REPEAT.findall(pattern)) > MOST_REPEATS:
             raise Place(self.folder).error(
                 f"expected `cam_regex` of config.toml without repeats in repeats, such as "
                 f"-cam([A-Z]+)$, got {pattern[:LONGEST_SHOWN]!r}, which could take forever"
             )
-        return pattern
+        return str(pattern)
 
     @property
     def skeleton(self) -> str | None:
@@ -154,14 +150,14 @@ class Project:
 
 
 def _fault(pattern: object) -> str:
-    """Return why a value is no regular expression."""
+    """Return why a value is no regular expression; empty if it is one."""
     if not isinstance(pattern, str):
         return "expected text"
     try:
         re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:
         return str(error)
-    return "it cannot be used"
+    return ""
 
 
 def find_rig(settings: ReadSettings, *folders: Path) -> Rig | None:
