@@ -188,8 +188,10 @@ def _mutations(path: Path):  # noqa: ANN202 - mutmut's own types
 
 
 def _found(row: Row) -> Iterator[tuple[Path, int]]:
-    """Find a change again, wherever its line is now."""
+    """Find a change again, wherever in its file its line is now."""
     path = Path("src") / row.module
+    if not (ROOT / path).exists():
+        return
     module, mutations = _mutations(path)
     before = row.change.partition(" -> ")[0]
     for at, one in enumerate(mutations):

@@ -116,15 +116,15 @@ from multiview_geom.rig_checks import check_cameras as check_cameras
 from multiview_geom.rig_checks import summarize_cameras as summarize_cameras
 
 # Convert to and from the cameras of other libraries.
-from multiview_geom.conventions import ColmapCameras as ColmapCameras
-from multiview_geom.conventions import KorniaCameras as KorniaCameras
-from multiview_geom.conventions import OpenGLCameras as OpenGLCameras
-from multiview_geom.conventions import PyTorch3DCameras as PyTorch3DCameras
-from multiview_geom.conventions import from_colmap as from_colmap
-from multiview_geom.conventions import from_kornia as from_kornia
-from multiview_geom.conventions import from_opengl as from_opengl
-from multiview_geom.conventions import from_pytorch3d as from_pytorch3d
-from multiview_geom.conventions import to_colmap as to_colmap
-from multiview_geom.conventions import to_kornia as to_kornia
-from multiview_geom.conventions import to_opengl as to_opengl
-from multiview_geom.conventions import to_pytorch3d as to_pytorch3d
+from multiview_geom.conventions.colmap import ColmapCameras as ColmapCameras
+from multiview_geom.conventions.pinholes import KorniaCameras as KorniaCameras
+from multiview_geom.conventions.pinholes import OpenGLCameras as OpenGLCameras
+from multiview_geom.conventions.pinholes import PyTorch3DCameras as PyTorch3DCameras
+from multiview_geom.conventions.colmap import from_colmap as from_colmap
+from multiview_geom.conventions.pinholes import from_kornia as from_kornia
+from multiview_geom.conventions.pinholes import from_opengl as from_opengl
+from multiview_geom.conventions.pinholes import from_pytorch3d as from_pytorch3d
+from multiview_geom.conventions.colmap import to_colmap as to_colmap
+from multiview_geom.conventions.pinholes import to_kornia as to_kornia
+from multiview_geom.conventions.pinholes import to_opengl as to_opengl
+from multiview_geom.conventions.pinholes import to_pytorch3d as to_pytorch3d

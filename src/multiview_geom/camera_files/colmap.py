@@ -22,7 +22,7 @@ from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.camera_files.records import CameraRecord
 from multiview_geom.camera_files.values import parsed_numbers
 from multiview_geom.cameras import Cameras
-from multiview_geom.conventions import to_colmap
+from multiview_geom.conventions.colmap import to_colmap
 
 CAMERAS, IMAGES = "cameras.txt", "images.txt"
 LONGEST_LINE = 4096

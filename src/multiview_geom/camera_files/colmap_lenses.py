@@ -9,7 +9,7 @@ from torch import Tensor
 from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.camera_files.records import CameraRecord, rotation_of_quaternion
 from multiview_geom.camera_files.values import image_size
-from multiview_geom.conventions import COLMAP_PARAMETERS, ColmapCameras, from_colmap
+from multiview_geom.conventions.colmap import COLMAP_PARAMETERS, ColmapCameras, from_colmap
 from multiview_geom.lenses.lens import Lens
 
 MOST_IMAGES = 10_000

@@ -13,7 +13,7 @@ from multiview_geom.camera_files.format import CameraFormat, CameraSource
 from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.camera_files.records import CameraRecord, focal_matrix
 from multiview_geom.camera_files.values import image_size, number, numbers, table, text, transform
-from multiview_geom.conventions import HALF_PIXEL
+from multiview_geom.conventions.pinholes import HALF_PIXEL
 from multiview_geom.lenses.lens import Lens
 from multiview_geom.transforms import invert_transform
 

@@ -1,4 +1,4 @@
-"""Convert rigs to and from the cameras of OpenGL, PyTorch3D, COLMAP and kornia.
+"""Convert rigs to and from the pinholes of OpenGL, PyTorch3D and kornia.
 
 Here a camera looks along z, with x right and y down; points are columns; the center of the first
 pixel is (0, 0). Other conventions place that center at (0.5, 0.5), half a pixel from the corner of
@@ -21,21 +21,9 @@ from multiview_geom._validation import (
 )
 from multiview_geom.cameras import Cameras
 from multiview_geom.lenses.lens import Lens
-from multiview_geom.rotations import rotation_from_quaternion, rotation_to_quaternion
 from multiview_geom.transforms import rigid_transform
 
 HALF_PIXEL = 0.5
-COLMAP_PARAMETERS = {
-    "SIMPLE_PINHOLE": ("f", "cx", "cy"),
-    "PINHOLE": ("fx", "fy", "cx", "cy"),
-    "SIMPLE_RADIAL": ("f", "cx", "cy", "k1"),
-    "RADIAL": ("f", "cx", "cy", "k1", "k2"),
-    "OPENCV": ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2"),
-    "FULL_OPENCV": ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6"),
-    "OPENCV_FISHEYE": ("fx", "fy", "cx", "cy", "k1", "k2", "k3", "k4"),
-}
-"""Models of COLMAP that are supported, and their parameters in order."""
-COEFFICIENTS = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
 
 
 class OpenGLCameras(NamedTuple):
@@ -70,22 +58,6 @@ class PyTorch3DCameras(NamedTuple):
     """Height and width, in PyTorch3D's order."""
 
 
-class ColmapCameras(NamedTuple):
-    """A camera model with its parameters, and world-to-camera poses as in `images.txt`.
-
-    Example:
-        >>> from multiview_geom import ring_of_cameras
-        >>> to_colmap(ring_of_cameras(2, radius=4.0, height=1.0)).model
-        'PINHOLE'
-    """
-
-    model: str
-    parameters: Float[Tensor, "*batch views parameters"]
-    quaternions: Float[Tensor, "*batch views 4"]
-    """w, x, y, z."""
-    translations: Float[Tensor, "*batch views 3"]
-
-
 class KorniaCameras(NamedTuple):
     """Arguments of `PinholeCamera`: axes and pixels as here, matrices 4x4.
 
@@ -113,7 +85,8 @@ def to_opengl(cameras: Cameras, near: float, far: float) -> OpenGLCameras:
         The matrices. The top left corner of the image is (-1, 1) in clip space.
 
     Raises:
-        ValueError: If the cameras have a lens, or no image size.
+        ValueError: If the cameras have a lens, or no image size; if `near` is not positive or not
+            below `far`.
 
     Example:
         >>> from multiview_geom import ring_of_cameras
@@ -203,7 +176,7 @@ def to_pytorch3d(cameras: Cameras) -> PyTorch3DCameras:
     """
     size = _pinhole_size(cameras, "PyTorch3D")
     K = cameras.intrinsics
-    _refuse_skew(K, "PyTorch3D")
+    refuse_skew(K, "PyTorch3D")
     scale = size.amin(dim=-1, keepdim=True) / 2
     pose = _flip(K, -1, -1, 1, 1) @ cameras.camera_from_world
     return PyTorch3DCameras(
@@ -241,84 +214,7 @@ def from_pytorch3d(arguments: PyTorch3DCameras) -> Cameras:
     scale = size.amin(dim=-1, keepdim=True) / 2
     center = size / 2 - HALF_PIXEL - principal * scale
     pose = _flip(R, -1, -1, 1, 1) @ rigid_transform(R.mT, T)
-    return Cameras(_intrinsics(focal * scale, center), pose, image_size=height_width.flip(-1))
-
-
-def to_colmap(cameras: Cameras) -> ColmapCameras:
-    """Convert a rig to one of COLMAP's camera models, with poses.
-
-    Args:
-        cameras: A rig without skew.
-
-    Returns:
-        PINHOLE, OPENCV, FULL_OPENCV or OPENCV_FISHEYE with parameters and poses.
-
-    Raises:
-        ValueError: If no model of COLMAP has as many coefficients, or the cameras have skew.
-
-    Example:
-        >>> from multiview_geom import ring_of_cameras
-        >>> ring = ring_of_cameras(2, radius=4.0, height=1.0, focal_length=500.0)
-        >>> to_colmap(ring).parameters[0]
-        tensor([500., 500., 500., 500.])
-    """
-    require_cameras("cameras", cameras)
-    K = cameras.intrinsics
-    _refuse_skew(K, "COLMAP")
-    model, coefficients = _colmap_lens(cameras)
-    focal = K.diagonal(dim1=-2, dim2=-1)[..., :2]
-    parameters = [focal, K[..., :2, 2] + HALF_PIXEL, coefficients]
-    return ColmapCameras(
-        model=model,
-        parameters=torch.cat(parameters, dim=-1),
-        quaternions=rotation_to_quaternion(cameras.camera_from_world[..., :3, :3]),
-        translations=cameras.camera_from_world[..., :3, 3],
-    )
-
-
-def from_colmap(
-    colmap: ColmapCameras, image_size: Int[Tensor, "*#batch views 2"] | None = None
-) -> Cameras:
-    """Convert cameras of one of COLMAP's models, with poses, to a rig.
-
-    Args:
-        colmap: Model, parameters, quaternions (w, x, y, z) and translations.
-        image_size: Width and height of each view [px], where known.
-
-    Returns:
-        The rig.
-
-    Raises:
-        ValueError: If the model is not one of `COLMAP_PARAMETERS`, or a shape disagrees.
-
-    Example:
-        >>> from multiview_geom import ring_of_cameras
-        >>> ring = ring_of_cameras(2, radius=4.0, height=1.0)
-        >>> back = from_colmap(to_colmap(ring))
-        >>> torch.allclose(back.projections, ring.projections, atol=1e-3)
-        True
-    """
-    is_colmap = isinstance(colmap, ColmapCameras)
-    if not is_colmap:
-        raise ValueError(f"`colmap` must be ColmapCameras, got {type(colmap).__name__}")
-    names = COLMAP_PARAMETERS.get(colmap.model)
-    if names is None:
-        known = ", ".join(COLMAP_PARAMETERS)
-        raise ValueError(f"`model` must be one of {known}, got {colmap.model!r}")
-    require_trailing_shape("parameters", colmap.parameters, "views", len(names))
-    require_trailing_shape("quaternions", colmap.quaternions, "views", 4)
-    named = dict(zip(names, colmap.parameters.unbind(dim=-1), strict=True))
-    fx, fy = (named[name if name in named else "f"] for name in ("fx", "fy"))
-    center = torch.stack([named["cx"], named["cy"]], dim=-1) - HALF_PIXEL
-    fisheye = colmap.model == "OPENCV_FISHEYE"
-    rotation = rotation_from_quaternion(colmap.quaternions)
-    return Cameras(
-        intrinsics=_intrinsics(torch.stack([fx, fy], dim=-1), center),
-        camera_from_world=rigid_transform(rotation, colmap.translations),
-        distortion=colmap.parameters[..., 4:] if fisheye else _opencv_coefficients(named),
-        image_size=image_size,
-        lens=Lens.FISHEYE if fisheye else Lens.OPENCV,
-    )
+    return Cameras(intrinsics_matrix(focal * scale, center), pose, image_size=height_width.flip(-1))
 
 
 def to_kornia(cameras: Cameras) -> KorniaCameras:
@@ -331,8 +227,7 @@ def to_kornia(cameras: Cameras) -> KorniaCameras:
         The arguments: `PinholeCamera(*to_kornia(cameras))`.
 
     Raises:
-        ValueError: If the cameras have a lens, or no image size; if `near` is not positive or not
-            below `far`.
+        ValueError: If the cameras have a lens, or no image size.
 
     Example:
         >>> from multiview_geom import ring_of_cameras
@@ -388,7 +283,8 @@ def _flip(like: Tensor, *signs: int) -> Tensor:
     return torch.diag(like.new_tensor(signs))
 
 
-def _intrinsics(focal: Tensor, center: Tensor) -> Tensor:
+def intrinsics_matrix(focal: Tensor, center: Tensor) -> Tensor:
+    """Return K without skew."""
     K = torch.diag_embed(torch.nn.functional.pad(focal, (0, 1), value=1.0))
     column = torch.nn.functional.pad(center, (0, 1), value=1.0)[..., None]
     return torch.cat([K[..., :2], column], dim=-1)
@@ -404,29 +300,7 @@ def _pinhole_size(cameras: Cameras, convention: str) -> Tensor:
     return cameras.image_size.to(cameras.intrinsics.dtype)
 
 
-def _refuse_skew(K: Tensor, convention: str) -> None:
+def refuse_skew(K: Tensor, convention: str) -> None:
+    """Refuse cameras whose axes of pixels are not at right angles."""
     if K[..., 0, 1].any():
         raise ValueError(f"`cameras` must have no skew for {convention}")
-
-
-def _colmap_lens(cameras: Cameras) -> tuple[str, Tensor]:
-    k = cameras.distortion
-    if k is None:
-        return "PINHOLE", cameras.intrinsics[..., 0, :0]
-    if len(set(cameras.lenses)) > 1:
-        raise ValueError("`cameras` must have one lens model for one model of COLMAP")
-    if Lens.FISHEYE in cameras.lenses:
-        return "OPENCV_FISHEYE", k
-    if k[..., len(COEFFICIENTS) :].any():
-        raise ValueError("`cameras` must have at most 8 lens coefficients for COLMAP")
-    if not k[..., 4:].any():
-        return "OPENCV", k[..., :4]
-    return "FULL_OPENCV", torch.nn.functional.pad(k, (0, 8))[..., : len(COEFFICIENTS)]
-
-
-def _opencv_coefficients(named: dict[str, Tensor]) -> Tensor | None:
-    if "k1" not in named:
-        return None
-    count = len(COEFFICIENTS) if "k3" in named else 4
-    zero = torch.zeros_like(named["k1"])
-    return torch.stack([named.get(name, zero) for name in COEFFICIENTS[:count]], dim=-1)

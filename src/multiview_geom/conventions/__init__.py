@@ -1,0 +1,1 @@
+"""Rigs as the cameras of other libraries."""
