@@ -5,6 +5,9 @@ from enum import Enum
 
 from selfsup_lifting.config_fields import Bounded, documented, setting
 
+# Nobody is taller, and no bone longer [m].
+TALLEST = 3
+
 
 class Start(Enum):
     """What a calibration starts from."""
@@ -55,3 +58,11 @@ class CalibrationSettings(Bounded):
     held_out_every: int = setting(
         5, "One frame in this many is held out, to measure the error", least=2
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.stature is not None and self.stature > TALLEST:
+            raise ValueError(
+                f"setting `stature` must be at most {TALLEST} m, got {self.stature:g}: "
+                "centimeters or feet?"
+            )

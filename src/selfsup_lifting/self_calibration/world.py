@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom import CalibratedRig, Cameras, Similarity, transform_cameras
-from selfsup_lifting.calibration_settings import CalibrationSettings, Start
+from selfsup_lifting.calibration_settings import TALLEST, CalibrationSettings, Start
 from selfsup_lifting.self_calibration.body import bone_length, find_vertical, stature
 from selfsup_lifting.skeleton.skeletons import Skeleton
 
@@ -60,13 +60,17 @@ def require_lengths(
 
     Raises:
         ValueError: If there are several, or one is not written `one-other=meters` with two that are
-            known.
+            known, or a bone is longer than a person.
     """
     given = [one for one in (settings.stature, settings.bone, settings.distance) if one is not None]
     if len(given) > 1:
         raise ValueError("one of `stature`, `bone` and `distance` must give the scale, got several")
     if settings.bone is not None:
-        _length("bone", settings.bone, joints)
+        _, bone = _length("bone", settings.bone, joints)
+        if bone > TALLEST:
+            raise ValueError(
+                f"`bone` must be at most {TALLEST} m long, got {settings.bone}: centimeters?"
+            )
     if settings.distance is not None:
         _length("distance", settings.distance, cameras)
 

@@ -208,6 +208,10 @@ def test_what_does_not_calibrate_a_rig_is_refused(recordings: list[Recording]) -
         calibrate_cameras([one], CalibrationSettings(free="lens"))
     with pytest.raises(ValueError, match="got several"):
         calibrate_cameras([one], CalibrationSettings(stature=1.7, bone="left_hip-left_knee=0.4"))
+    with pytest.raises(ValueError, match="at most 3 m, got 178: centimeters or feet"):
+        CalibrationSettings(stature=178.0)
+    with pytest.raises(ValueError, match="at most 3 m long, got left_hip-left_knee=42: centim"):
+        calibrate_cameras([one], CalibrationSettings(bone="left_hip-left_knee=42"))
     with pytest.raises(ValueError, match="must be written one-other=meters"):
         calibrate_cameras([one], CalibrationSettings(bone="left_hip-tail=0.4"))
     with pytest.raises(ValueError, match="must name joints"):
