@@ -14,10 +14,10 @@ if not torch.cuda.is_available():
 settings.register_profile("dev", max_examples=25, deadline=None)
 settings.register_profile("ci", settings.get_profile("ci"), max_examples=15, deadline=None)
 settings.register_profile("nightly", max_examples=2000, deadline=None, print_blob=True)
-# The shape-checked run asks what every annotation says, which few examples tell.
+# Few examples: the shape-checked run asks what every annotation says, other versions and mutants
+# are asked by many tests.
 settings.register_profile("shapes", max_examples=3, deadline=None, derandomize=True)
-PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "dev")
-settings.load_profile(PROFILE)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "dev"))
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 # The fixtures of the folders in it.
@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     engines, which compile functions without their annotations. A case of the contract is another
     function, so each is kept.
     """
-    if PROFILE != "shapes":
+    if not config.getoption("--jaxtyping-packages"):
         return
     first: dict[tuple[object, ...], pytest.Item] = {}
     for item in items:
