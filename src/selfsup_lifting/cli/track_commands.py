@@ -52,6 +52,7 @@ from selfsup_lifting.evaluation.inspection_warnings import (
     PLAIN,
     warnings_about_geometry,
     warnings_about_pictures,
+    warnings_about_places,
     warnings_about_weights,
 )
 from selfsup_lifting.export import AXES
@@ -236,7 +237,7 @@ def _triangulated(
     """Triangulate one recording, save and print the result; return it for pages and scripts."""
     reconstruction = _reconstructed(options, recording)
     agreement = camera_agreement(recording)
-    warnings = warnings_about_geometry(recording, agreement)
+    warnings = [*warnings_about_places(recording), *warnings_about_geometry(recording, agreement)]
     warnings += notes_on_use(recording.name, reconstruction, options.triangulation)
     if options.triangulation.weighted:
         warnings += warnings_about_weights(recording)

@@ -28,7 +28,7 @@ class DetectionCounts:
         outside: The detections of each view that are further outside of its picture than the
             picture is large.
         coded: The detections of each view at (0, 0) or (-1, -1).
-        beyond: The detections of each view outside of its picture, near or far.
+        beyond: The other detections of each view outside of its picture, near or far.
         unscaled: The confidences below 0 or above 1.
         repeated: The detections of each joint in each view that are exactly those of the frame
             before.
@@ -60,10 +60,11 @@ def count_detections(recording: Recording, done: Callable[[], None]) -> Detectio
         certain += int((scores == 1).sum())
         unscaled += int(((part.confidence < 0) | (part.confidence > 1)).sum())
         outside += _outside(part, times=1.0).sum(dim=(0, 2))
-        beyond += _outside(part, times=0.0).sum(dim=(0, 2))
+        codes = torch.stack([(part.keypoints == code).all(dim=-1) for code in CODES]).any(dim=0)
+        coded += codes.sum(dim=(0, 2))
+        beyond += (_outside(part, times=0.0) & ~codes).sum(dim=(0, 2))
         same = part.keypoints[1:] == part.keypoints[:-1]  # False of NaN
         repeated += same.all(dim=-1).sum(dim=0)
-        coded += sum((part.keypoints == code).all(dim=-1).sum(dim=(0, 2)) for code in CODES)
         release_pages()
         done()
     return DetectionCounts(

@@ -74,9 +74,13 @@ def warnings_about_pictures(recording: Recording) -> list[str]:
 
     Those are pictures with detections where no detector puts any, and those of a person who lies.
     """
+    return [*warnings_about_places(recording), *_warnings_about_turns(_some_frames(recording))]
+
+
+def warnings_about_places(recording: Recording) -> Iterator[str]:
+    """Say which cameras have detections where no detector puts any, by some of the frames."""
     some = _some_frames(recording)
-    places = _warnings_about_places(some, count_detections(some, lambda: None))
-    return [*places, *_warnings_about_turns(some)]
+    return _warnings_about_places(some, count_detections(some, lambda: None))
 
 
 def _warnings_about_turns(some: Recording) -> Iterator[str]:
@@ -287,7 +291,8 @@ def _warnings_about_sides(
 def _warnings_about_size(recording: Recording, size: float) -> list[str]:
     """Compare the subject with a usual one, which shows a wrong unit of length."""
     subject, (low, high) = usual_size(recording.skeleton)
-    if low <= size <= high or isnan(size):  # without any point, other warnings say so
+    is_point = len(recording.skeleton.joints) == 1
+    if low <= size <= high or isnan(size) or is_point:  # without any point, others say so
         return []
     usual = f"usually {low:g} to {high:g} m; the calibration does not fit the detections"
     return [

@@ -62,6 +62,7 @@ def _skeleton_from_toml(plain: Mapping[str, Any], name: str) -> Skeleton:
     _require_keys(plain)
     joints = tuple(plain["joints"])
     parents = dict.fromkeys(range(len(joints)), -1)
+    _require_one_parent(plain["bones"])
     for parent, child in plain["bones"]:
         parents[_index(joints, child)] = _index(joints, parent)
     mirrored = mirrored_by_name(joints)
@@ -71,6 +72,18 @@ def _skeleton_from_toml(plain: Mapping[str, Any], name: str) -> Skeleton:
         mirrored = tuple((_index(joints, left), _index(joints, right)) for left, right in pairs)
     root = tuple(_index(joints, joint) for joint in plain["root"])
     return Skeleton(str(plain.get("name", name)), joints, tuple(parents.values()), mirrored, root)
+
+
+def _require_one_parent(bones: Sequence[Sequence[str]]) -> None:
+    parents: dict[str, list[str]] = {}
+    for parent, child in bones:
+        parents.setdefault(child, []).append(parent)
+    for child, several in parents.items():
+        if len(several) > 1:
+            raise ValueError(
+                f"`bones` must give each joint one parent, the parent first, got {child} after "
+                f"{' and '.join(several)}"
+            )
 
 
 def _require_left_first(

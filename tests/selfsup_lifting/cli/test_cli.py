@@ -203,6 +203,16 @@ def test_triangulate_finds_exact_points(
     np.testing.assert_allclose(np.load(out)["tracks"], truth, atol=1e-3)
 
 
+def test_triangulate_warns_of_codes_for_missing_joints(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    coded = Scene(views=3, frames=20).recording()
+    coded.keypoints[:, 1, 4] = -1.0
+    save_recording(tmp_path / "coded.npz", coded)
+    main(["triangulate", str(tmp_path / "coded.npz")])
+    assert "cam_2 has 20 detections at (0, 0) or (-1, -1)" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("method", ["iterative", "robust", "refined"])
 def test_triangulate_knows_other_methods(
     recording: Path, method: str, capsys: pytest.CaptureFixture[str]

@@ -19,7 +19,7 @@ from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.reader import ReadResult
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.recording_file import save_recording
-from selfsup_lifting.skeleton.skeletons import SKELETONS
+from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton
 from tests.selfsup_lifting.strategies import Scene
 
 
@@ -134,6 +134,16 @@ def test_a_giant_is_noticed(tmp_path: Path) -> None:
     )
 
 
+def test_a_point_has_no_size() -> None:
+    ball = Skeleton("ball", ("ball",), (-1,), (), (0,))
+    one = Scene(views=3, frames=20).recording()
+    alone = replace(
+        one, skeleton=ball, keypoints=one.keypoints[:, :, :1], confidence=one.confidence[:, :, :1],
+        truth=None,
+    )  # fmt: skip
+    assert warnings_about_geometry(alone, camera_agreement(alone)) == []
+
+
 def test_a_truth_far_from_the_detections_is_noticed(tmp_path: Path) -> None:
     recording = Scene(views=1, frames=5).recording()
     assert recording.truth is not None
@@ -173,6 +183,14 @@ def test_detections_where_no_detector_puts_any_are_named(
     said = warnings_about(tmp_path, recording)
     assert f"camera cam_2 has 20 detections {where}" in said
     assert "camera cam_1 has" not in said
+
+
+def test_codes_are_not_counted_as_pixels_outside_of_the_picture(tmp_path: Path) -> None:
+    recording = Scene(views=3, frames=20).recording()
+    recording.keypoints[:, 1, 4:8] = -1.0
+    said = warnings_about(tmp_path, recording)
+    assert "has 80 detections at (0, 0) or (-1, -1)" in said
+    assert "has the video another size" not in said
 
 
 def test_a_camera_or_a_joint_that_froze_is_named(tmp_path: Path) -> None:

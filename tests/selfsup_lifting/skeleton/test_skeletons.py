@@ -133,3 +133,12 @@ def test_the_left_joint_of_a_pair_is_the_first(tmp_path: Path) -> None:
     dog.write_text(f'{joints}{bones}mirrored = [["right_ear", "left_ear"]]\n')
     with pytest.raises(ValueError, match=r"the left joint of each pair first, got right_ear, left"):
         load_skeleton(dog)
+
+
+@pytest.mark.rejects
+def test_a_bone_with_its_child_first_is_refused(tmp_path: Path) -> None:
+    dog = tmp_path / "dog.toml"
+    joints = 'joints = ["spine", "neck", "tail"]\nroot = ["spine"]\n'
+    dog.write_text(f'{joints}bones = [["neck", "spine"], ["tail", "spine"]]\n')
+    with pytest.raises(ValueError, match="the parent first, got spine after neck and tail"):
+        load_skeleton(dog)
