@@ -1,14 +1,15 @@
 """What is known about points in motion: bones keep their length, and joints move smoothly."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from multiview_geom._validation import require_positive
+from multiview_geom._validation import require_items, require_positive
 
 
 @runtime_checkable
@@ -83,6 +84,10 @@ class BoneLengths:
     noise_px: float = 3.0
 
     def __post_init__(self) -> None:
+        require_items("bones", self.bones, Collection, "pairs of numbers of points, as (0, 1)")
+        for bone in self.bones:
+            if len(bone) != 2 or not all(isinstance(end, Integral) for end in bone):  # noqa: PLR2004
+                raise ValueError(f"`bones` must be pairs of numbers of points, got {bone!r}")
         require_positive("deviation", self.deviation)
         require_positive("noise_px", self.noise_px)
 
@@ -98,7 +103,8 @@ class BoneLengths:
         self, points: Float[Tensor, "frames points 3"], known: Bool[Tensor, "frames points"]
     ) -> Float[Tensor, "frames bones"]:
         """Return the weighted differences from the mean lengths."""
-        ends = torch.tensor([*self.bones], device=points.device).reshape(-1, 2)
+        ends = torch.tensor([[*bone] for bone in self.bones], dtype=torch.long).reshape(-1, 2)
+        ends = ends.to(points.device)
         first, second = ends[:, 0], ends[:, 1]
         both = known[:, first] & known[:, second]
         bone = torch.where(both[..., None], points[:, second] - points[:, first], 1.0)

@@ -1,7 +1,9 @@
 """Laws of priors: derivatives and their bounds, SciPy's minimum, and what they are good for."""
 
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -110,3 +112,21 @@ def test_what_a_prior_cannot_join_is_refused() -> None:
         bundle_adjust(rig, pixels, priors=[SmoothMotion(0.1)])
     with pytest.raises(ValueError, match="`deviation` must be"):
         BoneLengths([(0, 1)], deviation=0.0)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    "bones",
+    [[("left_hip", "left_knee")], ["ab"], [0, 1], [(0.0, 1.0)], [(0, 1, 2)], "01", iter(BONES)],
+)
+def test_bones_that_are_no_pairs_of_numbers_are_refused(bones: Any) -> None:
+    with pytest.raises(ValueError, match=r"`bones` must be .*pairs of numbers of points.* got "):
+        BoneLengths(bones)
+
+
+@pytest.mark.rejects
+def test_bones_may_be_an_array_and_may_be_none() -> None:
+    points, known = walk(1), torch.ones(FRAMES, JOINTS, dtype=torch.bool)
+    expected = BoneLengths(BONES).residuals(points, known)
+    assert_close(BoneLengths(np.array(BONES)).residuals(points, known), expected)  # type: ignore[arg-type]
+    assert BoneLengths([]).residuals(points, known).shape == (FRAMES, 0)
