@@ -56,8 +56,13 @@ from selfsup_lifting.recipes import PRESETS, RECIPES
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.report.run_report import save_run_report
 from selfsup_lifting.run_files import has_commit, read_commit, require_undamaged
-from selfsup_lifting.training.checkpoint import BEST_FILE, WEIGHTS_FILE, load_lifter
-from selfsup_lifting.training.dataset import Frames
+from selfsup_lifting.training.checkpoint import (
+    BEST_FILE,
+    WEIGHTS_FILE,
+    learned_data,
+    load_lifter,
+)
+from selfsup_lifting.training.dataset import Frames, fingerprint
 from selfsup_lifting.training.devices import training_device
 from selfsup_lifting.training.distributed import (
     is_first,
@@ -69,7 +74,7 @@ from selfsup_lifting.training.loop import train as train_lifter
 from selfsup_lifting.training.loop import untrained_lifter
 from selfsup_lifting.training.profiling import TRACE_FILE, profile_steps
 from selfsup_lifting.training.run_folder import planned_run
-from selfsup_lifting.training.splits import Split
+from selfsup_lifting.training.splits import Split, learned_part
 from selfsup_lifting.training.step import TrainingStep
 from selfsup_lifting.training.stopping import Stopped
 from selfsup_lifting.web_page.export import PAGE, export_web, require_page_folder
@@ -205,15 +210,8 @@ def evaluate(options: EvaluateOptions) -> None:
         require_no_detections(path)
     weights = choose({"last": WEIGHTS_FILE, "best": BEST_FILE}, options.weights, "weights")
     lifter, config = load_lifter(options.run / weights), load_config(options.run)
-    recordings = read_recordings(options.data or config.data, options.read, config.read)
-    if not options.data:
-        recordings = split_for(config, recordings).held_out
-    recordings = [frames_of(recording, options.frames) for recording in recordings]
-    for sentence in (
-        *_note_on_learned(options, config, recordings),
-        *notes_on_recordings(recordings),
-        *notes_on_comparison(recordings),
-    ):
+    recordings, notes = _evaluated(options, config)
+    for sentence in notes:
         messages.print(sentence)
     parts = sum(recording.part_count for recording in recordings)
     with part_progress(parts, "part") as done:
@@ -235,6 +233,29 @@ def evaluate(options: EvaluateOptions) -> None:
     for table in tables:
         results.print(result_table(table), *table.notes, sep="\n")
     results.print(evaluation_summary(evaluation))
+
+
+def _evaluated(options: EvaluateOptions, config: Config) -> tuple[list[Recording], list[str]]:
+    """Return the recordings of an evaluation, and what is doubtful about them."""
+    recordings = read_recordings(options.data or config.data, options.read, config.read)
+    if options.data:
+        notes = _note_on_learned(options, config, recordings)
+    else:
+        split = split_for(config, recordings)
+        notes = _note_on_changed(options.run, config, split.training)
+        recordings = split.held_out
+    chosen = [frames_of(recording, options.frames) for recording in recordings]
+    return chosen, [*notes, *notes_on_recordings(chosen), *notes_on_comparison(chosen)]
+
+
+def _note_on_changed(folder: Path, config: Config, training: Sequence[Recording]) -> Iterator[str]:
+    """Say if what is left for training is not what a run learned from."""
+    learned = fingerprint(learned_part(config, training).training)
+    if learned_data(folder) not in {"", learned}:
+        yield (
+            f"{folder}: its data, or how they are read, are others than those that it learned "
+            "from; what is evaluated as held out may have been learned in part"
+        )
 
 
 def _note_on_learned(

@@ -18,8 +18,7 @@ from selfsup_lifting.recording import Recording
 from selfsup_lifting.skeleton.skeletons import joints_of
 from selfsup_lifting.training.dataset import common_skeleton
 from selfsup_lifting.training.devices import training_device
-from selfsup_lifting.training.loop import first_cameras
-from selfsup_lifting.training.splits import Split, hold_out
+from selfsup_lifting.training.splits import Split, learned_part
 
 # The ratio of two rates that are one, rounded: 29.97 and 30 frames per second.
 SAME_RATE = 1.02
@@ -59,14 +58,10 @@ def checked_split(config: Config, recordings: Sequence[Recording]) -> CheckedSpl
     weighted = config.triangulation.weighted
     notes = [*notes_on_recordings(recordings, config.most_disagreement, weighted=weighted)]
     split = split_for(config, recordings)
-    left, summary = first_cameras(split.training, config.cameras_learned), [split.summary]
-    if config.select_on:
-        left = hold_out(left, config.select_on, "select_on").training
-    if config.lifter.uncertainty:
-        inner = hold_out(left, config.uncertainty_on, "uncertainty_on")
-        left = inner.training
-        summary.append(f"for the size of the ellipsoids, {inner.summary}")
-    for why in _without_poses(left, with_truth=supervised):
+    learned, summary = learned_part(config, split.training), [split.summary]
+    if learned.summary:
+        summary.append(f"for the size of the ellipsoids, {learned.summary}")
+    for why in _without_poses(learned.training, with_truth=supervised):
         notes.append(f"nothing can be learned from {why}")
     compared = notes_on_comparison(split.held_out)
     notes += [f"of what is held out, {note}" for note in compared]

@@ -174,6 +174,19 @@ def load_state(run: Path, lifter: Lifter) -> State:
         return State(**torch.load(io.BytesIO(content), weights_only=True))
 
 
+def learned_data(run: Path) -> str:
+    """Return the fingerprint of what a run learned from; empty if it is not known.
+
+    Raises:
+        ValueError: If the state of the training is damaged.
+    """
+    if not (run / STATE_FILE).exists():
+        return ""
+    content = read_committed(run, STATE_FILE)
+    with naming_damaged_file(run / STATE_FILE):
+        return str(torch.load(io.BytesIO(content), weights_only=True).get("data", ""))
+
+
 def random_state(device: torch.device) -> dict[str, Tensor]:
     """Return the states of the random number generators that a training on this device uses."""
     states = {"cpu": torch.get_rng_state()}

@@ -38,6 +38,7 @@ from selfsup_lifting.training.model_selection import ModelSelection
 from selfsup_lifting.training.run_folder import opened_run
 from selfsup_lifting.training.run_log import DivergedError, Progress, RunLog, no_progress
 from selfsup_lifting.training.saving import Checkpoints
+from selfsup_lifting.training.splits import first_cameras
 from selfsup_lifting.training.step import TrainingStep, adam
 from selfsup_lifting.training.stopping import stop_requests
 from selfsup_lifting.training.synced_batchnorm import with_synced_batchnorm
@@ -233,23 +234,6 @@ def _virtual_cameras(
         return None
     skeleton = common_skeleton(recordings)
     return virtual_cameras(dataset, recordings, skeleton, config.losses.labels).to(device)
-
-
-def first_cameras(recordings: Sequence[Recording], count: int | None) -> list[Recording]:
-    """Return each recording with its first cameras only; with all of them if no count is given.
-
-    Raises:
-        ValueError: If a recording has fewer cameras.
-    """
-    for one in recordings:
-        if count is not None and count > one.cameras.views:
-            raise ValueError(
-                f"setting `cameras_learned` must be at most the {one.cameras.views} cameras of "
-                f"{one.name}, got {count}"
-            )
-    return [
-        one if count is None else one.select_views(one.cameras.names[:count]) for one in recordings
-    ]
 
 
 def untrained_lifter(skeleton: Skeleton, config: Config) -> Lifter:

@@ -5,6 +5,7 @@ from itertools import compress
 from operator import not_
 from typing import NamedTuple
 
+from selfsup_lifting.config import Config
 from selfsup_lifting.read_errors import listed
 from selfsup_lifting.recording import Recording
 
@@ -52,6 +53,41 @@ def hold_out(
     noun = "recording" if len(training) == 1 else "recordings"
     counts = f"training on {len(training)} {noun}, {len(held_out)} held out"
     return Split(training, held_out, f"{counts} ({', '.join(chosen)})")
+
+
+def first_cameras(recordings: Sequence[Recording], count: int | None) -> list[Recording]:
+    """Return each recording with its first cameras only; with all of them if no count is given.
+
+    Raises:
+        ValueError: If a recording has fewer cameras.
+    """
+    for one in recordings:
+        if count is not None and count > one.cameras.views:
+            raise ValueError(
+                f"setting `cameras_learned` must be at most the {one.cameras.views} cameras of "
+                f"{one.name}, got {count}"
+            )
+    return [
+        one if count is None else one.select_views(one.cameras.names[:count]) for one in recordings
+    ]
+
+
+def learned_part(config: Config, recordings: Sequence[Recording]) -> Split:
+    """Split the recordings of a training into what its network learns from, and the rest.
+
+    Returns:
+        What is learned from; and, held out, what the size of the ellipsoids is found from. What the
+        best weights are selected by is in neither.
+
+    Raises:
+        ValueError: If a setting does not fit the recordings.
+    """
+    left = first_cameras(recordings, config.cameras_learned)
+    if config.select_on:
+        left = hold_out(left, config.select_on, "select_on").training
+    if config.lifter.uncertainty:
+        return hold_out(left, config.uncertainty_on, "uncertainty_on")
+    return Split(left, [], "")
 
 
 def _require_known(names: Sequence[str], recordings: Sequence[Recording], setting: str) -> None:

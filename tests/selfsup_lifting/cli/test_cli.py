@@ -623,6 +623,29 @@ def test_an_evaluation_of_what_was_learned_is_said(
         assert capsys.readouterr().err.count("learned from") == count
 
 
+@pytest.mark.parametrize(
+    "extra",
+    [[], ["--lifter.uncertainty", "--uncertainty-on", "walk"], ["--cameras-learned", "2"]],
+    ids=["all", "ellipsoids", "cameras"],
+)
+def test_data_that_changed_after_the_training_are_named(
+    tmp_path: Path, extra: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = replace(Scene(views=3, frames=40).recording(), action="walk", subject="A")
+    names = {"first": one, "second": replace(one, action="sit"), "third": replace(one, subject="B")}
+    for name, recording in names.items():
+        save_recording(tmp_path / "data" / f"{name}.npz", replace(recording, name=name))
+    run, small = tmp_path / "run", ["--lifter.width", "8", "--lifter.blocks", "1", "--epochs", "1"]
+    main(["train", "--data", str(tmp_path / "data"), "--run", str(run), *small, *extra])
+    capsys.readouterr()
+    main(["evaluate", str(run)])
+    assert "are others" not in capsys.readouterr().err
+    cut = names["second"].frames(slice(0, 30))
+    save_recording(tmp_path / "data" / "second.npz", replace(cut, name="second"))
+    main(["evaluate", str(run)])
+    assert "its data, or how they are read, are others than those" in capsys.readouterr().err
+
+
 def test_what_no_number_is_known_of_is_null(
     tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
