@@ -60,10 +60,13 @@ def mpjpe(
     Args:
         predicted: Poses, in the same axes as the truth [m].
         truth: The true poses [m], NaN where unknown.
-        root: The joints whose mean is the root.
+        root: The numbers of the joints whose mean is the root, counted from 0.
 
     Returns:
         The mean over the known joints [mm]; NaN if the root is unknown.
+
+    Raises:
+        ValueError: If the poses differ in shape, or `root` names no joint or one that is not there.
 
     Reference:
         Ionescu et al., Human3.6M, TPAMI 2014.

@@ -1,7 +1,8 @@
 """Skeletons: joints, bones, left and right, root; and the built-in ones."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -36,18 +37,19 @@ class Skeleton:
     root: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        _require_distinct_joints(self)
+        _require_kinds(self)
         _require_encodable(self)
+        _require_distinct_joints(self)
         if len(self.parents) != len(self.joints):
             raise ValueError(
                 f"skeleton {self.name!r} has {len(self.joints)} joints, {len(self.parents)} parents"
             )
-        _require_indices(self, "parents", (parent for parent in self.parents if parent != -1))
-        _require_indices(self, "mirrored", (joint for pair in self.mirrored for joint in pair))
+        _require_indices(self, "parents", [parent for parent in self.parents if parent != -1])
+        _require_indices(self, "mirrored", [joint for pair in self.mirrored for joint in pair])
         _require_one_mirror_image(self)
-        _require_indices(self, "root", self.root)
         if not self.root:
             raise ValueError(f"skeleton {self.name!r} names no root joint")
+        _require_indices(self, "root", self.root)
         _require_tree(self)
 
     @property
@@ -85,9 +87,9 @@ class Skeleton:
         return {
             "name": self.name,
             "joints": list(self.joints),
-            "parents": list(self.parents),
-            "mirrored": [list(pair) for pair in self.mirrored],
-            "root": list(self.root),
+            "parents": list(map(int, self.parents)),
+            "mirrored": [list(map(int, pair)) for pair in self.mirrored],
+            "root": list(map(int, self.root)),
         }
 
     @classmethod
@@ -96,9 +98,13 @@ class Skeleton:
         missing = {field.name for field in fields(cls)} - set(plain)
         if missing:
             raise ValueError(f"a skeleton needs {', '.join(sorted(missing))}, got {sorted(plain)}")
-        mirrored = tuple((int(left), int(right)) for left, right in plain["mirrored"])
-        joints, parents = tuple(map(str, plain["joints"])), tuple(map(int, plain["parents"]))
-        return cls(str(plain["name"]), joints, parents, mirrored, tuple(map(int, plain["root"])))
+        found = {field.name: _tupled(plain[field.name]) for field in fields(cls)}
+        return cls(**found)
+
+
+def _tupled(value: Any) -> Any:  # noqa: ANN401 - plain values
+    """Return tuples for lists, also for those inside."""
+    return tuple(map(_tupled, value)) if isinstance(value, list | tuple) else value
 
 
 def root_position(
@@ -112,7 +118,11 @@ def joints_of(values: Shaped[Tensor, "..."], joints: tuple[int, ...], dim: int) 
     """Select joints along an axis.
 
     Unlike an index by a list, this copies no index to a GPU, for which Python would wait.
+
+    Raises:
+        ValueError: If the joints are not numbers from 0, or none.
     """
+    require_joints("`root`", joints, values.shape[dim])
     return torch.stack([values.select(dim, joint) for joint in joints], dim)
 
 
@@ -149,6 +159,31 @@ def root_in_image(
     return torch.where(whole_root, root_position(present, root), middle)
 
 
+def require_joints(what: str, joints: object, count: int) -> None:
+    """Refuse what are no numbers of a body's joints, counted from 0, and none at all."""
+    if not isinstance(joints, Collection) or isinstance(joints, str | Tensor) or not len(joints):
+        raise ValueError(f"{what} must be numbers of joints, one or more, got {joints!r}")
+    for joint in joints:
+        if not isinstance(joint, Integral) or not 0 <= int(joint) < count:
+            raise ValueError(f"{what} must name joints 0 to {count - 1}, got {joint!r}")
+
+
+def _require_kinds(skeleton: Skeleton) -> None:
+    """Refuse fields of another kind: one number or a text where joints are meant, an array."""
+    for field, found in vars(skeleton).items():
+        kind, word = (str, "a text") if field == "name" else (tuple | list, "a tuple")
+        known = isinstance(found, kind)
+        if not known:
+            raise ValueError(
+                f"`{field}` of skeleton {skeleton.name!r} must be {word}, got {found!r}"
+            )
+    for pair in skeleton.mirrored:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:  # noqa: PLR2004
+            raise ValueError(
+                f"`mirrored` of skeleton {skeleton.name!r} must be pairs of joints, got {pair!r}"
+            )
+
+
 def _require_distinct_joints(skeleton: Skeleton) -> None:
     twice = sorted({joint for joint in skeleton.joints if skeleton.joints.count(joint) > 1})
     if not skeleton.joints or twice:
@@ -170,19 +205,15 @@ def _require_one_mirror_image(skeleton: Skeleton) -> None:
 def _require_encodable(skeleton: Skeleton) -> None:
     """Refuse names with half of a surrogate pair, which no file and no figure can show."""
     for joint in skeleton.joints:
-        if encodable(joint) != joint:
+        if not isinstance(joint, str) or encodable(joint) != joint:
             raise ValueError(
                 f"skeleton {skeleton.name!r} needs joint names in Unicode, got {joint!a}"
             )
 
 
-def _require_indices(skeleton: Skeleton, field: str, indices: Iterable[int]) -> None:
-    for index in indices:
-        if not 0 <= index < len(skeleton.joints):
-            raise ValueError(
-                f"`{field}` of skeleton {skeleton.name!r} must name joints 0 to "
-                f"{len(skeleton.joints) - 1}, got {index}"
-            )
+def _require_indices(skeleton: Skeleton, field: str, indices: Sequence[int]) -> None:
+    if indices:
+        require_joints(f"`{field}` of skeleton {skeleton.name!r}", indices, len(skeleton.joints))
 
 
 def _require_tree(skeleton: Skeleton) -> None:

@@ -1,6 +1,7 @@
 """Laws of the metrics."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -184,6 +185,15 @@ def test_poses_of_other_shapes_are_refused(predicted: Tensor, truth: Tensor, sen
     for compare in (p_mpjpe, joint_errors):
         with pytest.raises(ValueError, match=sentence):
             compare(predicted, truth)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("root", [0, (), (-1,), (17,), (0.0,), "pelvis", ("pelvis",)])
+def test_a_root_that_is_no_joint_is_refused(root: Any) -> None:
+    pose = torch.ones(10, 17, 3)
+    for measure in (mpjpe, n_mpjpe, velocity_errors):
+        with pytest.raises(ValueError, match=r"`root` must .*joints.* got "):
+            measure(pose, pose, root)
 
 
 @pytest.mark.rejects

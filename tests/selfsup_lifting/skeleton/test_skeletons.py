@@ -1,7 +1,9 @@
 """Laws of skeletons and of the maps between them."""
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -111,12 +113,29 @@ def test_one_joint_does_not_stand_for_two() -> None:
         ({"mirrored": [[0, 1], [1, 0]]}, "`mirrored` .* at most once, got a, b twice"),
         ({"root": []}, "names no root"),
         ({"root": [-1]}, "`root` .* got -1"),
+        ({"root": 0}, "`root` of skeleton 'x' must be a tuple, got 0"),
+        ({"root": "a"}, "`root` .* must be a tuple, got 'a'"),
+        ({"root": ["a"]}, "`root` .* must name joints 0 to 1, got 'a'"),
+        ({"root": [0.5]}, "`root` .* must name joints 0 to 1, got 0.5"),
+        ({"parents": ["a", "b"]}, "`parents` .* must name joints 0 to 1, got 'a'"),
+        ({"parents": torch.tensor([-1, 0])}, "`parents` .* must be a tuple, got tensor"),
+        ({"mirrored": [0, 1]}, "`mirrored` .* must be pairs of joints, got 0"),
+        ({"mirrored": [[0, 1, 0]]}, "`mirrored` .* must be pairs of joints"),
+        ({"joints": "ab"}, "`joints` .* must be a tuple, got 'ab'"),
+        ({"joints": [1, 2]}, "needs joint names in Unicode, got 1"),
+        ({"name": None}, "`name` .* must be a text, got None"),
     ],
 )
 def test_an_impossible_skeleton_is_refused(change: dict[str, object], sentence: str) -> None:
     plain = {"name": "x", "joints": ["a", "b"], "parents": [-1, 0], "mirrored": [], "root": [0]}
     with pytest.raises(ValueError, match=sentence):
         Skeleton.from_dict(plain | change)
+
+
+@pytest.mark.rejects
+def test_numbers_of_numpy_are_written_as_numbers() -> None:
+    arm = Skeleton("arm", ("a", "b"), (-1, np.int64(0)), (), (np.int64(0),))
+    assert json.loads(json.dumps(arm.as_dict()))["parents"] == [-1, 0]
 
 
 @pytest.mark.rejects

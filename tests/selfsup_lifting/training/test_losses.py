@@ -1,6 +1,7 @@
 """Laws of the four losses."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -194,3 +195,15 @@ def test_the_huber_norm_is_that_of_pytorch() -> None:
     deviation = torch.linspace(-0.2, 0.2, 41).double()[:, None]
     expected = huber_loss(deviation, torch.zeros_like(deviation), reduction="none", delta=0.05)
     assert_close(_norm(deviation, Norm.HUBER, -1), expected[:, 0], atol=1e-15, rtol=0)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("root", [0, (), (-1,), (4,), ("pelvis",)])
+def test_a_root_that_is_no_joint_is_refused(root: Any) -> None:
+    poses, cameras = torch.ones(1, 2, 4, 3), torch.eye(4).expand(1, 2, 4, 4)
+    in_views, usable = poses_in_views(poses, cameras), torch.ones(1, 2, dtype=torch.bool)
+    pairs = torch.ones(1, 2, 2, 4, dtype=torch.bool)
+    with pytest.raises(ValueError, match=r"`root` must .*joints.* got "):
+        projection_loss(in_views, poses[..., :2], cameras, pairs, root=root)
+    with pytest.raises(ValueError, match=r"`root` must .*joints.* got "):
+        output_triangulation_loss(poses, cameras, usable, root=root)
