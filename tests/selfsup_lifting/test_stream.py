@@ -223,6 +223,7 @@ def test_a_line_without_pixels_is_one_sentence(joint: str) -> None:
         ("", r"got no JSON, or a part of it: Expecting value"),
         ('{"keypoints": [[1', r"got no JSON, or a part of it: Expecting"),
         ("\x1f\udc8b\x08", r"got a gzip archive$"),
+        ("\udcff\udcfe{\0", r"got text in UTF-16, as PowerShell writes it: convert it to UTF-8$"),
         (100_000 * "[", r"got no JSON, or a part of it: its values are nested too deep"),
         ("null", "got null$"),
         ("[1]", r"got \[1\]$"),

@@ -3,6 +3,7 @@
 import re
 
 POINTER = "a pointer of Git LFS: `git lfs pull` fetches the file itself"
+ENCODED_TWICE = "JSON inside a text, as `json.dumps` of a text writes it: encode it once"
 SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x89PNG", "a PNG image"),
     (0, b"\xff\xd8\xff", "a JPEG image"),
@@ -28,6 +29,7 @@ LONGEST_SIGNATURE = 256
 MATRIX = re.compile(r"\s*([-+.\deE]+[\s,;]+){8}[-+.\deE]+\s*")
 """Nine numbers: a 3 x 3 matrix, in one line or three."""
 OPENCV_XML = "<opencv_storage"
+MARKUPS = {"[": "JSON", "{": "JSON", "<": "XML"}
 TABLE_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 
@@ -61,11 +63,8 @@ def text_kind(text: str) -> str:
     if OPENCV_XML in text:
         return "OpenCV's XML: write the same names to a .yml or .json file, which are read"
     line = text.lstrip().partition("\n")[0].strip()
-    if line.startswith(("[", "{")):
-        return f"JSON that begins with {line}"
-    if line.startswith("<"):
-        return f"XML that begins with {line}"
-    for separator, name in TABLE_SEPARATORS.items():
-        if separator in line:
-            return f"a table with {name} that begins with {line}"
-    return f"text that begins with {line}"
+    if line.startswith(('"[', '"{')):
+        return ENCODED_TWICE
+    tables = (f"a table with {name}" for mark, name in TABLE_SEPARATORS.items() if mark in line)
+    kind = MARKUPS.get(line[:1]) or next(tables, "text")
+    return f"{kind} that begins with {line}"

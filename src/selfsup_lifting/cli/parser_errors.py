@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import fields, is_dataclass
 from io import StringIO
+from itertools import takewhile
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -99,6 +100,9 @@ def _about_arguments(unknown: Sequence[str], command: str, arguments: Sequence[s
     switch = re.search(r"(?i)(--[\w.-]+)[ =](true|false|on|off|yes|no)\b", " ".join(arguments))
     is_value = switch is not None and unknown[0] == switch[2]
     hint = f"; an option that is on or off has no value: {switch[1]}" if switch and is_value else ""
+    before = [*takewhile(unknown[0].__ne__, arguments)][-2:]
+    if len(before) > 1 and before[0].startswith("--") and not before[1].startswith("--"):
+        hint = hint or f"; {before[0]} takes one value, {before[1]}"
     if dashed := next((one for one in unknown if one.startswith(TYPOGRAPHIC_DASHES)), None):
         plain = dashed.lstrip("".join(TYPOGRAPHIC_DASHES) + "-").partition("=")[0]
         hint = f"; {dashed[0]} is a dash of a text processor: write --{plain} with two hyphens"

@@ -37,6 +37,7 @@ JOINT_LENGTHS = (2, 3)
 LONGEST_SHOWN = 60
 # PowerShell begins its output with it.
 BYTE_ORDER_MARK = "\ufeff"
+UTF_16 = "text in UTF-16, as PowerShell writes it: convert it to UTF-8"
 # Digits of a coordinate: a tenth of a millimeter.
 DIGITS = 4
 # A larger share of joints beyond the picture is no guess of a detector.
@@ -203,6 +204,7 @@ def _people(line: str, joints: int) -> tuple[list[list[Any]], set[str]]:
         found = parse_json(line.removeprefix(BYTE_ORDER_MARK))
     except ValueError as error:
         kind = binary_kind(line.encode(errors="surrogateescape"))  # of standard input in C.UTF-8
+        kind = kind or (UTF_16 if "\0" in line else None)
         raise ValueError(f"got {kind or f'no JSON, or a part of it: {error}'}") from None
     match found:
         case {"keypoints": list(person)} if "people" not in found:

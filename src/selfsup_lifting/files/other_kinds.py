@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from zipfile import is_zipfile
 
-from multiview_geom.camera_files.file_kinds import POINTER
+from multiview_geom.camera_files.file_kinds import ENCODED_TWICE, POINTER
 from selfsup_lifting.parse.folders import files_with
 from selfsup_lifting.parse.npz import array_names
 from selfsup_lifting.parse.tables import SUFFIXES, first_cells
@@ -62,6 +62,7 @@ BY_SUFFIX = {
 TEXTS = tuple(
     (suffixes, re.compile(pattern, re.DOTALL), told)
     for suffixes, pattern, told in (
+        ((".json",), r'\s*"[\[{]', ENCODED_TWICE),
         ((".json",), r'.*"annotations"|(?=.*"images").*"file_name"',
          "annotations of COCO; a list of results is read"),
         ((".json",), r'(?=.*"bboxes").*"labels"',

@@ -87,7 +87,7 @@ def _film_clip(
     else:
         skeleton = find_skeleton(settings.detected_skeleton)
         points = named_joints(clip, motion, skeleton)
-    notes = tuple(_note_on_up(clip, points, skeleton))
+    notes = (*_note_on_angles(clip, motion), *_note_on_up(clip, points, skeleton))
     truth = _centered(points, skeleton)
     if settings.cameras is None:  # actors walk along a room's axes: turn them between two cameras
         truth = _rotated(truth, pi / cameras.views)
@@ -100,6 +100,18 @@ def _film_clip(
         source=Source("BVH", clip),
     )  # fmt: skip
     return ReadResult(recording, notes=notes)
+
+
+def _note_on_angles(clip: Path, motion: Motion) -> Iterator[str]:
+    """Yield a note if no angle is larger than a turn in radians."""
+    kinds = [channel for joint in motion.joints for channel in joint.channels]
+    angles = motion.channels[:, [kind.endswith("rotation") for kind in kinds]]
+    largest = float(angles.abs().max()) if angles.numel() else 0.0
+    if 0 < largest <= 2 * pi:
+        yield (
+            f"{clip}: no joint is turned by more than {largest:.2g} degrees in any frame: are the "
+            "angles in radians? BVH has degrees"
+        )
 
 
 def _note_on_up(

@@ -1182,6 +1182,7 @@ def test_an_option_that_is_given_twice_is_refused(arguments: list[str], sentence
         ("triangulate", "selfsup-lifting triangulate needs an argument: A recording or several"),
         ("triangulate x --unit", "--unit needs a value, and none is given"),
         ("inspect x --cameras a / .", "--cameras takes one path, got also /, ."),
+        ("calibrate x --free focal lens", "got also lens; --free takes one value, focal"),
         ("inspect x / .", "one path is expected here, got also /, ."),
         ("inspect x " + 20 * "long/", f"fewer arguments, got also {20 * 'long/'}"),
         ("triangulate x --method mean", "invalid choice 'mean' for argument '--method'. Expected"),

@@ -279,6 +279,16 @@ def test_a_folder_of_clips_in_capitals_names_those_that_are_not_read(tmp_path: P
     assert (result.recording.name, result.notes) == ("a", (note,))
 
 
+def test_angles_in_radians_are_noticed(tmp_path: Path) -> None:
+    said = "more than 0.5 degrees in any frame"
+    for angle in ("0.5", "30", "0"):
+        row = " ".join([angle] * (3 * len(BANDAI)))
+        (tmp_path / "clip.bvh").write_text(actor(frames=1).rpartition("\n0")[0] + f"\n{row}\n")
+        (result,) = read_results(str(tmp_path / "clip.bvh"), ReadSettings())
+        found = [note for note in result.notes if "are the angles in radians?" in note]
+        assert [said in note for note in found] == [True] * (angle == "0.5")
+
+
 def test_an_actor_who_lies_may_be_z_up(tmp_path: Path) -> None:
     turned = re.sub(r"OFFSET (\S+) (\S+) 0", r"OFFSET \1 0 \2", actor())
     for text, said in ((actor(), []), (turned, ["does the person lie, or is the file z up?"])):

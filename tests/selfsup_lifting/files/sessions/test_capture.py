@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 from torch.testing import assert_close
 
-from multiview_geom import ring_of_cameras, save_cameras, triangulate_dlt
+from multiview_geom import load_cameras, ring_of_cameras, save_cameras, triangulate_dlt
 from selfsup_lifting.files import ReadError, read_recordings, read_results
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
@@ -479,6 +479,13 @@ def test_a_camera_folder_with_another_recording_is_not_called_unknown(tmp_path: 
 def test_files_of_other_kinds_are_named(tmp_path: Path, name: str, kind: str) -> None:
     (tmp_path / name).write_bytes(b"PK")
     refused(tmp_path, f"{re.escape(name)}: in no known format .*{kind}")
+
+
+def test_json_that_was_encoded_twice_is_named(tmp_path: Path) -> None:
+    (tmp_path / "cam1.json").write_text(json.dumps(json.dumps([{"frame_id": 0, "instances": []}])))
+    refused(tmp_path, "cam1.json: in no known format .JSON inside a text, .*: encode it once")
+    with pytest.raises(ValueError, match="expected a calibration, got JSON inside a text"):
+        load_cameras(tmp_path / "cam1.json")
 
 
 def written(tmp_path: Path, layout: str) -> Path:
