@@ -76,7 +76,7 @@ class Recording:
         action: What the subject does.
         fps: Frames per second [1/s].
         skeleton: The joints.
-        cameras: The cameras, in float64 and meters, with image sizes.
+        cameras: The cameras, in float64 and meters, with image sizes; no two of one name.
         keypoints: The joints as detected in each view, distorted by the lens [px]; NaN where
             missing.
         confidence: The detector's confidence, from 0 to 1; 0 where missing. A detected joint whose
@@ -110,6 +110,9 @@ class Recording:
         require_kind("keypoints", self.keypoints, Tensor)
         require_kind("skeleton", self.skeleton, Skeleton)
         require_kind("cameras", self.cameras, Cameras)
+        names = self.cameras.names
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"`cameras` must have a name each, got several called {listed(twice)}")
         require_fps(self.fps)
         frames, joints = self.keypoints.shape[0], len(self.skeleton.joints)
         _require_shape("keypoints", self.keypoints, (frames, self.cameras.views, joints, 2))

@@ -211,6 +211,20 @@ def test_a_recording_in_other_units_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.rejects
+def test_two_cameras_of_one_name_are_refused(tmp_path: Path) -> None:
+    recording, path = Scene().recording(), tmp_path / "other.npz"
+    with pytest.raises(ValueError, match="`cameras` must have a name each, got several called a"):
+        replace(recording, cameras=replace(recording.cameras, names=("a", "a")))
+    save_recording(path, recording)
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    description = json.loads(str(arrays["description"])) | {"cameras": ["a", "a"]}
+    np.savez(path, **arrays | {"description": np.array(json.dumps(description))})
+    with pytest.raises(ReadError, match=r"other\.npz is not a recording.* several called a"):
+        load_recording(path)
+
+
+@pytest.mark.rejects
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "recording.npz"
     np.savez(path, description=np.array(json.dumps({"format": 2})))
