@@ -1,8 +1,10 @@
 """Names of the views of a rig, and what selects some of them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import compress
+from typing import Any
 
+import numpy as np
 from jaxtyping import Bool, Int
 from torch import Tensor
 
@@ -11,6 +13,7 @@ from multiview_geom._validation import require_items, require_same_size
 Views = (
     str | slice | Sequence[str] | Sequence[int] | Sequence[bool]
     | Int[Tensor, "selected"] | Bool[Tensor, "views"]
+    | Sequence[np.integer[Any]] | Int[np.ndarray, "selected"] | Bool[np.ndarray, "views"]
 )  # fmt: skip
 
 
@@ -32,16 +35,18 @@ def view_numbers(names: Sequence[str], views: Views) -> list[int]:
     """
     if isinstance(views, slice):
         return list(range(len(names)))[views]
-    if isinstance(views, Tensor):
-        views = views.tolist()
-    if isinstance(views, str):
-        views = [views]
-    require_items("views", views, str | int, "names or numbers")
-    wanted = list(views)
+    plain = [views] if isinstance(views, str) else _without_arrays(views)
+    wanted = [*map(_without_arrays, plain)] if isinstance(plain, Collection) else plain
+    require_items("views", wanted, str | int, "names or numbers")
     if not (wanted and all(isinstance(view, bool) for view in wanted)):
         return [_view_number(names, view) for view in wanted]
     require_same_size("views", cameras=len(names), mask=len(wanted))
     return [*compress(range(len(names)), wanted)]
+
+
+def _without_arrays(value: Any) -> Any:  # noqa: ANN401 - anything
+    """Return plain Python for tensors and for arrays and numbers of NumPy."""
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _view_number(names: Sequence[str], view: str | int) -> int:

@@ -282,8 +282,8 @@ class Cameras:
         """Return the rig of some views.
 
         Args:
-            views: Names or numbers of views (a sequence, a tensor or a slice), in the order
-                wanted; or a boolean mask over all views.
+            views: Names or numbers of views (a sequence, a tensor, an array or a slice), in the
+                order wanted; or a boolean mask over all views.
 
         Raises:
             ValueError: If the rig has no such view, or a mask has another length.

@@ -195,6 +195,7 @@ class Recording:
             ValueError: If the names are no list of cameras, or one is unknown or given twice.
         """
         known = self.cameras.names
+        names = names.tolist() if hasattr(names, "tolist") else names  # of NumPy
         if isinstance(names, str) or not isinstance(names, Sequence) or not names:
             raise ValueError(f"`names` must be a list of names of cameras, got {names!r}")
         if len(set(names)) < len(names):

@@ -176,6 +176,12 @@ SELECTIONS = {
     "mask": [True, False, True, False],
     "mask tensor": torch.tensor([True, False, True, False]),
     "name": "cam_3",
+    "numbers of NumPy": [*np.array([2, 0])],
+    "index array": np.array([2, 0]),
+    "mask array": np.array([True, False, True, False]),
+    "mask of NumPy's truth values": [*np.array([True, False, True, False])],
+    "names array": np.array(["cam_3", "cam_1"]),
+    "numbers that are tensors": [*torch.tensor([2, 0])],
 }
 
 

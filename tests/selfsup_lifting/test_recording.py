@@ -375,3 +375,10 @@ def test_no_two_recordings_are_written_under_one_name(
     names: tuple[str, ...], kept: list[str]
 ) -> None:
     assert distinct(names) == kept
+
+
+@pytest.mark.rejects
+def test_names_of_views_may_be_an_array() -> None:
+    recording = Scene(views=3, frames=2).recording()
+    names = np.array(recording.cameras.names)[[2, 0]]
+    require_equal(recording.select_views(names), recording.select_views([*map(str, names)]))  # type: ignore[arg-type]
