@@ -74,7 +74,10 @@ class Agreement:
         )
         if not self.cause:
             return f"{error}; no single cause explains it"
-        return f"{error}; most likely {self.cause}, which would leave {self.remaining_px:.1f} px"
+        left = f"which would leave {self.remaining_px:.1f} px"
+        if self.remaining_px * self.share > LARGEST_SHARE * self.median_px:
+            return f"{error}; no single cause explains it; the nearest is that {self.cause}, {left}"
+        return f"{error}; most likely {self.cause}, {left}"
 
 
 def camera_agreement(recording: Recording, *, thorough: bool = False) -> Agreement | None:

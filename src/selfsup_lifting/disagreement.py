@@ -7,7 +7,7 @@ the lowest reprojection error is the likeliest.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import combinations, permutations
+from itertools import combinations, pairwise, permutations
 
 import torch
 from jaxtyping import Float
@@ -80,8 +80,8 @@ def _trials(recording: Recording, sample: Recording) -> Iterator[tuple[float, st
     yield from subtle_causes(recording, sample)
     if len(names) > 2:  # noqa: PLR2004 - two others fix the points
         for view, name in enumerate(names):
-            error, crop = _cropped(sample, view)
-            yield error, f"camera {name} looks wrong: it was moved, or {crop}"
+            for error, told in _other_pictures(sample, view):
+                yield error, f"camera {name} looks wrong: it was moved, or {told}"
 
 
 def subtle_causes(recording: Recording, sample: Recording) -> Iterator[tuple[float, str]]:
@@ -98,22 +98,29 @@ def subtle_causes(recording: Recording, sample: Recording) -> Iterator[tuple[flo
         name = sample.cameras.names[move.view]
         moved = f"camera {name} was moved by {100 * move.meters:.0f} cm and turned by"
         error = median_error(replace(sample, cameras=move.cameras))
-        shifted, crop = _cropped(sample, move.view)
-        also = f", or {crop}" if shifted <= AS_LIKELY * error + AS_LIKELY_PX else ""
+        also = "".join(
+            f", or {told}"
+            for left, told in _other_pictures(sample, move.view)
+            if left <= AS_LIKELY * error + AS_LIKELY_PX
+        )
         yield error, f"{moved} {move.degrees:.1f} degrees after the calibration{also}"
 
 
-def _cropped(sample: Recording, view: int) -> tuple[float, str]:
-    """Return the error without the shift of one camera's pixels to the others', and the cause."""
+def _other_pictures(sample: Recording, view: int) -> Iterator[tuple[float, str]]:
+    """Yield the errors without the shift and the zoom of one camera's pixels, and the causes."""
     cameras = sample.cameras
     others = [other for other in range(cameras.views) if other != view]
     points = triangulate_dlt(cameras.projections[others], ideal_pixels(sample)[:, others])
-    shifts = (cameras.project(points).pixels - sample.keypoints)[:, view].flatten(0, 1)
-    shift = shifts.nanmedian(dim=0).values
+    expected = cameras.project(points).pixels.to(sample.keypoints)
+    shift = (expected - sample.keypoints)[:, view].flatten(0, 1).nanmedian(dim=0).values
     u, v = shift.tolist()
-    trial = _with(sample, sample.keypoints + shift.to(sample.keypoints), [view])
     told = f"its pictures were cropped or padded: they are shifted by ({-u:.0f}, {-v:.0f}) px"
-    return median_error(trial), told
+    yield median_error(_with(sample, sample.keypoints + shift, [view])), told
+    center = cameras.intrinsics[view, :2, 2].to(sample.keypoints)
+    near, far = ((pixels - center).norm(dim=-1) for pixels in (expected, sample.keypoints))
+    zoom = (far / near)[:, view].nanmedian()
+    trial = _with(sample, center + (sample.keypoints - center) / zoom, [view])
+    yield median_error(trial), f"it zoomed: its focal length is {zoom:.2f} times the calibrated one"
 
 
 def _changed_pictures(sample: Recording) -> Iterator[tuple[str, Recording]]:
@@ -158,6 +165,7 @@ def _poses(
     inverse, flip = invert_transform(poses), poses.new_tensor([1.0, -1.0, -1.0, 1.0]).diag()
     inverted = "the extrinsics are inverted (camera to world)"
     axes = "the axes of the cameras are those of OpenGL (y up, z backward)"
+    left_handed = "the poses are of left-handed axes (y of the cameras up, as in Unity)"
     yield inverse, inverted
     yield flip @ poses, axes
     yield flip @ inverse, f"{inverted}, and {axes}"
@@ -165,6 +173,12 @@ def _poses(
     moved = rigid_transform(R, -(R @ center[..., None])[..., 0])
     yield moved, "the translations are the positions of the cameras"
     yield rigid_transform(R.mT, center), "the rotations are transposed"
+    yield poses.new_tensor([1.0, -1.0, 1.0, 1.0]).diag() @ poses, left_handed
+    chain = [*poses[:1]]
+    for before, pose in pairwise(poses):
+        chain.append(before @ invert_transform(pose) @ chain[-1])
+    told = "the transforms from each camera to the next are inverted (a chain, as Kalibr's)"
+    yield torch.stack(chain), told
 
 
 def image_sizes(cameras: Cameras) -> Float[Tensor, "views 2"]:

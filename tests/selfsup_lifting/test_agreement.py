@@ -4,12 +4,14 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
-from multiview_geom import invert_transform, ring_of_cameras
+from multiview_geom import invert_transform, look_at, ring_of_cameras
 from selfsup_lifting.agreement import Agreement, camera_agreement
 from selfsup_lifting.config import Config
 from selfsup_lifting.disagreement import SQUEEZES
@@ -110,9 +112,44 @@ def moved(recording: Recording, view: int, meters: float) -> Recording:
     return replace(recording, cameras=replace(recording.cameras, camera_from_world=pose))
 
 
-def inverted(recording: Recording) -> Recording:
-    pose = invert_transform(recording.cameras.camera_from_world)
+def posed(recording: Recording, pose: Tensor) -> Recording:
     return replace(recording, cameras=replace(recording.cameras, camera_from_world=pose))
+
+
+def inverted(recording: Recording) -> Recording:
+    return posed(recording, invert_transform(recording.cameras.camera_from_world))
+
+
+def chained_backward(recording: Recording) -> Recording:
+    """Film with cameras of no symmetry; invert each transform from one of them to the next."""
+    places = torch.tensor([[4.2, 0.6, 1.3], [1.0, 3.9, 2.1], [-3.1, 2.8, 1.0]]).double()
+    poses = look_at(places, torch.tensor([0.0, 0.1, 0.9]).double(), torch.eye(3)[2].double())
+    truth = recording.truth
+    assert truth is not None
+    rig = replace(recording.cameras, camera_from_world=poses)
+    recording = replace(recording, keypoints=rig.project(truth.double()).pixels.float())
+    chain = [poses[0]]
+    for before, pose in pairwise(poses):
+        chain.append(before @ invert_transform(pose) @ chain[-1])
+    return posed(recording, torch.stack(chain))
+
+
+def left_handed(recording: Recording) -> Recording:
+    """Point the y axes of cameras up whose principal points are not in the middle."""
+    intrinsics = recording.cameras.intrinsics.clone()
+    intrinsics[:, 1, 2] += 40.0
+    shifted = recording.keypoints + torch.tensor([0.0, 40.0])
+    moved = replace(recording.cameras, intrinsics=intrinsics)
+    upward = torch.diag(torch.tensor([1.0, -1.0, 1.0, 1.0], dtype=torch.float64))
+    own = replace(recording, cameras=moved, keypoints=shifted)
+    return posed(own, upward @ moved.camera_from_world @ upward)
+
+
+def zoomed(recording: Recording, view: int) -> Recording:
+    center = recording.cameras.intrinsics[view, :2, 2].float()
+    pixels = recording.keypoints.clone()
+    pixels[:, view] = center + 1.5 * (pixels[:, view] - center)
+    return replace(recording, keypoints=pixels)
 
 
 @pytest.mark.parametrize("views", [2, 3, 4])
@@ -166,6 +203,9 @@ FAULTS: dict[str, Callable[[Recording], Recording]] = {
         recording.with_exchanged_sides(["cam_1"])
     ),
     "the extrinsics are inverted": inverted,
+    "the transforms from each camera to the next are inverted": chained_backward,
+    "the poses are of left-handed axes": left_handed,
+    "it zoomed: its focal length is 1.50 times": lambda recording: zoomed(recording, 2),
     "the x and y coordinates are exchanged (row before column)": lambda recording: replace(
         recording, keypoints=recording.keypoints.flip(-1)
     ),
@@ -250,6 +290,13 @@ def test_a_disagreement_without_a_single_cause_is_said_too() -> None:
     agreement = found(mirrored(wrong, 0, 1))
     assert agreement.is_bad
     assert "no single cause explains it" in agreement.sentence("take")
+
+
+def test_a_cause_that_leaves_a_large_error_is_the_nearest_and_not_the_likely_one() -> None:
+    for left, said in ((25.0, "explains it; the nearest is that it rained"), (15.0, "most likely")):
+        sentence = Agreement(100.0, 0.25, "it rained", left).sentence("take")
+        assert said in sentence
+        assert f"which would leave {left} px" in sentence
 
 
 def test_one_camera_agrees_with_itself() -> None:
