@@ -2,18 +2,25 @@
 
 from collections.abc import Collection, Sequence
 from itertools import compress
-from typing import Any
+from typing import Any, Protocol, SupportsIndex, runtime_checkable
 
-import numpy as np
 from jaxtyping import Bool, Int
 from torch import Tensor
 
 from multiview_geom._validation import require_items, require_same_size
 
+
+@runtime_checkable
+class Array(Protocol):
+    """An array of NumPy, which is not imported here."""
+
+    def tolist(self) -> Any:  # noqa: ANN401 - numbers, truth values or names
+        """Return a list."""
+
+
 Views = (
-    str | slice | Sequence[str] | Sequence[int] | Sequence[bool]
-    | Int[Tensor, "selected"] | Bool[Tensor, "views"]
-    | Sequence[np.integer[Any]] | Int[np.ndarray, "selected"] | Bool[np.ndarray, "views"]
+    str | slice | Sequence[str] | Sequence[SupportsIndex] | Sequence[bool]
+    | Int[Tensor, "selected"] | Bool[Tensor, "views"] | Array
 )  # fmt: skip
 
 
