@@ -1,15 +1,17 @@
 """Lift the 2D tracks of single views to 3D."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from multiview_geom import Cameras
 from selfsup_lifting.files.tracks.view_tracks import LARGEST_CONFIDENCE
+from selfsup_lifting.read_errors import listed
 from selfsup_lifting.recording import require_kind
 from selfsup_lifting.training.lifter import Lifter, require_lifter
 from selfsup_lifting.triangulate import normalized_image
@@ -18,6 +20,10 @@ from selfsup_lifting.triangulate import normalized_image
 CHUNK = 8_192
 # The intrinsics of a camera with a shorter focal length are not in pixels.
 LEAST_FOCAL_PX = 10.0
+# A larger share of joints beyond the picture is no guess of a detector.
+OUTSIDE = 0.5
+
+_log = logging.getLogger(__name__)
 
 
 def lift(
@@ -27,6 +33,8 @@ def lift(
     confidence: Float[Tensor, "frames views joints"] | None = None,
 ) -> Float[Tensor, "frames views joints 3"]:
     """Lift each view's 2D track by itself.
+
+    A warning names the cameras of which most joints are outside of the picture.
 
     Args:
         lifter: A trained network in evaluation mode.
@@ -50,6 +58,19 @@ def lift(
         >>> lift(untrained, recording.cameras, recording.keypoints).shape
         torch.Size([240, 1, 17, 3])
     """
+    poses = lift_known(lifter, cameras, keypoints, confidence)
+    if note := note_on_pictures(cameras, keypoints, confidence):
+        _log.warning("%s", note)
+    return poses
+
+
+def lift_known(
+    lifter: Lifter,
+    cameras: Cameras,
+    keypoints: Float[Tensor, "frames views joints 2"],
+    confidence: Float[Tensor, "frames views joints"] | None = None,
+) -> Float[Tensor, "frames views joints 3"]:
+    """Lift as `lift` does, without its warning: for recordings that were checked when read."""
     return _in_chunks(lifter, lifter, cameras, keypoints, confidence)
 
 
@@ -133,8 +154,7 @@ def require_pixels(
     """Refuse a person within one pixel: coordinates that are fractions of the image size."""
     if cameras.intrinsics[:, 0, 0].amin() < LEAST_FOCAL_PX:
         return
-    seen = keypoints.isfinite().all(dim=-1)
-    seen = seen if confidence is None else seen & (confidence > 0).to(seen.device)
+    seen = _detected(keypoints, confidence)
     reach = torch.where(seen[..., None], keypoints.abs(), 0.0).flatten(-2).amax(dim=-1)
     # Some detectors give zeros for a person that they did not find.
     if ((seen.sum(dim=-1) > 1) & (reach > 0) & (reach <= 1)).any():
@@ -142,6 +162,33 @@ def require_pixels(
             f"{what}: expected pixels, got coordinates between -1 and 1; likely cause: fractions "
             "of the image size"
         )
+
+
+def note_on_pictures(
+    cameras: Cameras,
+    keypoints: Float[Tensor, "frames views joints 2"],
+    confidence: Float[Tensor, "frames views joints"] | None,
+) -> str:
+    """Name the cameras of which most joints are outside of the picture; empty if there is none."""
+    if cameras.image_size is None:
+        return ""
+    seen = _detected(keypoints, confidence)
+    beyond = (keypoints < 0) | (keypoints > cameras.image_size[:, None].to(keypoints.device))
+    outside = (beyond.any(dim=-1) & seen).sum(dim=(0, 2)) > OUTSIDE * seen.sum(dim=(0, 2))
+    names = [name for name, one in zip(cameras.names, outside.tolist(), strict=True) if one]
+    if not names:
+        return ""
+    return (
+        f"most joints are outside of the picture of {listed(names)}: are the pixels those of the "
+        "calibrated picture?"
+    )
+
+
+def _detected(
+    keypoints: Float[Tensor, "*people joints 2"], confidence: Float[Tensor, "*people joints"] | None
+) -> Bool[Tensor, "*people joints"]:
+    seen = keypoints.isfinite().all(dim=-1)
+    return seen if confidence is None else seen & (confidence > 0).to(seen.device)
 
 
 def _require_shape(name: str, tensor: Tensor, expected: tuple[int, ...]) -> None:

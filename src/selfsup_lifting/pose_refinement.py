@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from selfsup_lifting.inference import lift, lift_covariances, placed_in_camera
+from selfsup_lifting.inference import lift_covariances, lift_known, placed_in_camera
 from selfsup_lifting.recording import PART_FRAMES, Recording
 from selfsup_lifting.skeleton.skeletons import Skeleton, root_position
 from selfsup_lifting.training.lifter import Lifter
@@ -161,7 +161,7 @@ def bone_incidence(skeleton: Skeleton) -> Float[Tensor, "bones joints"]:
 
 
 def _lifted(lifter: Lifter, recording: Recording) -> Float[Tensor, "frames views joints 3"]:
-    return lift(lifter, recording.cameras, recording.keypoints, recording.confidence)
+    return lift_known(lifter, recording.cameras, recording.keypoints, recording.confidence)
 
 
 def _refined_views(

@@ -1,5 +1,6 @@
 """Lift the frames of one camera as they come: one frame in, one pose out, without delay."""
 
+import logging
 from collections import deque
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from multiview_geom import Cameras
 from selfsup_lifting.files.tracks.view_tracks import LARGEST_CONFIDENCE
-from selfsup_lifting.inference import require_pixels
+from selfsup_lifting.inference import note_on_pictures, require_pixels
 from selfsup_lifting.lens_table import LensTable
 from selfsup_lifting.one_pose import OnePose
 from selfsup_lifting.pose_refinement import measure_body, refine_poses
@@ -23,6 +24,8 @@ MOST_FRAMES = 300
 FARTHEST_SIZES = 1.0
 # The most frames for which what is not detected may be held: years.
 MOST_HELD = 10**9
+
+_log = logging.getLogger(__name__)
 
 
 class StreamedPose(NamedTuple):
@@ -108,6 +111,7 @@ class PoseStream:
         self._confidence = np.zeros(joints, np.float32)
         self._age = np.full(joints, hold + 1)
         self._refine = refine
+        self._frames, self._warned = 0, False
         self._history: deque[Float[Tensor, "joints 3"]] = deque(maxlen=MOST_FRAMES)
 
     def step(
@@ -116,6 +120,8 @@ class PoseStream:
         confidence: Float[Tensor, "people joints"] | None = None,
     ) -> StreamedPose:
         """Lift one frame.
+
+        A warning names the first frame in which most joints are outside of the picture.
 
         Args:
             people: The detected people, with lens distortion [px]; NaN where a joint is missing.
@@ -145,7 +151,9 @@ class PoseStream:
             odd = ~((trust >= 0) & (trust <= LARGEST_CONFIDENCE))
             if odd.any():
                 raise ValueError(f"`confidence` must be from 0 to 1, got {trust[odd][0]:g}")
-        require_pixels("`people`", self._camera, *map(torch.from_numpy, (found, trust)))
+        detections = torch.from_numpy(found), torch.from_numpy(trust)
+        require_pixels("`people`", self._camera, *detections)
+        self._warn_once(*detections)
         person = self._followed(found, trust)
         self._age += 1
         if person is not None:
@@ -164,6 +172,17 @@ class PoseStream:
             person, torch.from_numpy(held),
             None if covariance is None else torch.from_numpy(covariance.numpy()),
         )  # fmt: skip
+
+    def _warn_once(
+        self, people: Float[Tensor, "people joints 2"], trust: Float[Tensor, "people joints"]
+    ) -> None:
+        """Name the first frame in which most joints are outside of the picture."""
+        if not self._warned and (
+            note := note_on_pictures(self._camera, people[:, None], trust[:, None])
+        ):
+            self._warned = True
+            _log.warning("frame %d of the stream: %s", self._frames, note)
+        self._frames += 1
 
     @torch.inference_mode()
     def _lifted(

@@ -436,3 +436,30 @@ def test_pixels_beyond_the_picture_are_named_once(caplog: pytest.LogCaptureFixtu
     lines = [json.dumps({"keypoints": person})] * 3
     assert len([*answers(lines, PoseStream(lifter, camera), camera, "root")]) == 3
     assert [record.getMessage().count("outside of the picture") for record in caplog.records] == [1]
+
+
+def test_a_stream_and_lift_name_the_camera_whose_picture_has_another_size(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    both = Scene(views=2, frames=3).recording()
+    lifter = lifter_of(both)
+    keypoints = both.keypoints.clone()
+    keypoints[:, 1] += 2000
+    lift(lifter, both.cameras, both.keypoints, both.confidence)
+    assert not caplog.records
+    lift(lifter, both.cameras, keypoints, both.confidence)
+    stream = PoseStream(lifter, both.select_views(["cam_2"]).cameras)
+    for people in (both.keypoints[0, 1:], keypoints[1, 1:], keypoints[2, 1:]):
+        stream.step(people)
+    said = "most joints are outside of the picture of cam_2: are the pixels"
+    messages = [record.getMessage() for record in caplog.records]
+    assert [message.partition(said)[0] for message in messages] == ["", "frame 1 of the stream: "]
+
+
+def test_joints_that_the_detector_does_not_trust_may_be_outside_of_the_picture(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    single = Scene(views=1, frames=2).recording()
+    nothing = torch.zeros_like(single.confidence)
+    lift(lifter_of(single), single.cameras, single.keypoints + 2000, nothing)
+    assert not caplog.records

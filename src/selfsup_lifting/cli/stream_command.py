@@ -40,8 +40,6 @@ BYTE_ORDER_MARK = "\ufeff"
 UTF_16 = "text in UTF-16, as PowerShell writes it: convert it to UTF-8"
 # Digits of a coordinate: a tenth of a millimeter.
 DIGITS = 4
-# A larger share of joints beyond the picture is no guess of a detector.
-OUTSIDE = 0.5
 # What a line may have; `frame`, which the answer has too, is counted, not read.
 READ_KEYS = {"keypoints", "people"}
 
@@ -69,16 +67,9 @@ def answers(
     """Answer each line, which has the people of a frame, with the pose of the followed person."""
     joints = stream.skeleton.joints
     unread: set[str] = set()
-    warned = False
     frame = -1
     for frame, (number, line) in enumerate(_numbered(lines)):
         people, confidence = _parsed(line, number, len(joints), unread)
-        if not warned and _is_outside(people, confidence, camera):
-            warned = True
-            _log.warning(
-                "%s %d: most joints are outside of the picture of %s: are the pixels those of the "
-                "calibrated picture?", PLACE, number, camera.names[0],
-            )  # fmt: skip
         require_pixels(f"{PLACE} {number}", camera, people, confidence)
         pose = stream.step(people, confidence)
         points = _placed(coordinates, pose, camera)
@@ -182,17 +173,6 @@ def _parsed(line: str, number: int, joints: int, unread: set[str]) -> tuple[Tens
         _log.warning("%s %d: not read: %s", PLACE, number, listed(sorted(others - unread)))
         unread |= others
     return values[..., :2], values[..., 2]
-
-
-def _is_outside(
-    people: Float[Tensor, "people joints 2"], confidence: Float[Tensor, "people joints"],
-    camera: Cameras,
-) -> bool:  # fmt: skip
-    """Return whether most detected joints are beyond the picture of the camera."""
-    if camera.image_size is None:
-        return False
-    seen = people[confidence > 0]
-    return bool(((seen < 0) | (seen > camera.image_size[0])).any(dim=-1).double().mean() > OUTSIDE)
 
 
 def _people(line: str, joints: int) -> tuple[list[list[Any]], set[str]]:

@@ -22,7 +22,7 @@ from selfsup_lifting.evaluation.evaluate import (
     summarize,
 )
 from selfsup_lifting.evaluation.metrics import joint_errors
-from selfsup_lifting.inference import lift
+from selfsup_lifting.inference import lift_known
 from selfsup_lifting.plots import (
     draw_gradient_shares,
     draw_held_out_error,
@@ -226,7 +226,7 @@ def _poses(lifter: Lifter, errors: Sequence[PoseErrors], config: Config) -> Iter
 
 def _pose_row(lifter: Lifter, pose: _Pose, config: Config, caption: str) -> str:
     frame = pose.errors.recording.frames(slice(pose.frame, pose.frame + 1))
-    predicted = lift(lifter, frame.cameras, frame.keypoints, frame.confidence)[0, pose.view]
+    predicted = lift_known(lifter, frame.cameras, frame.keypoints, frame.confidence)[0, pose.view]
     panels = [Panel("predicted", predicted)]
     triangulated = triangulate_recording(frame, config.triangulation).points[0]
     truth = frame.truth[0] if pose.errors.reference == "truth" and frame.truth is not None else None
