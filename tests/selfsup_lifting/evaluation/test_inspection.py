@@ -12,6 +12,7 @@ from selfsup_lifting.evaluation.inspection import inspect_results, inspect_sourc
 from selfsup_lifting.evaluation.inspection_warnings import (
     warnings_about_geometry,
     warnings_about_pictures,
+    warnings_about_truth,
     warnings_about_weights,
 )
 from selfsup_lifting.files import read_recordings
@@ -149,11 +150,20 @@ def test_a_truth_far_from_the_detections_is_noticed(tmp_path: Path) -> None:
     assert recording.truth is not None
     assert "ground truth" not in warnings_about(tmp_path, recording)
     in_millimeters = replace(recording, truth=1000 * recording.truth)
-    assert "the ground truth is far from the detections" in warnings_about(tmp_path, in_millimeters)
+    assert "the ground truth is far from the" in warnings_about(tmp_path, in_millimeters)
     behind = replace(recording, truth=-recording.truth)
-    assert "the ground truth is far from the detections" in warnings_about(tmp_path, behind)
+    assert "in 100% of the frames, the ground truth is" in warnings_about(tmp_path, behind)
     unseen = torch.full_like(recording.truth, torch.nan)
     assert "ground truth" not in warnings_about(tmp_path, replace(recording, truth=unseen))
+
+
+def test_a_truth_of_another_frame_rate_is_noticed() -> None:
+    walk = read_recordings(["synthetic"], ReadSettings())[0]
+    assert walk.truth is not None
+    slow = replace(walk, truth=walk.truth[torch.arange(walk.frame_count) // 2])
+    assert [*warnings_about_truth(walk)] == []
+    (said,) = warnings_about_truth(slow)
+    assert "has another unit, world or frame rate than the cameras" in said
 
 
 def test_a_blind_camera_and_an_unseen_joint_are_named(tmp_path: Path) -> None:
