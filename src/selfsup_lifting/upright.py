@@ -11,6 +11,8 @@ from selfsup_lifting.skeleton.skeletons import Skeleton
 SHOULDERS, HIPS = ("left_shoulder", "right_shoulder"), ("left_hip", "right_hip")
 # An animal on four legs has shoulders and hips too, but no wrists by this name.
 WRISTS = ("left_wrist", "right_wrist")
+# The mean of directions of length one is longer if they are alike.
+LEAST_ALIKE = 0.7
 # Number of frames that are looked at: bounds the memory for long recordings.
 MOST_FRAMES = 10_000
 # What the axes X, Y, Z of a world with y up are, by the axis that points up: a rotation each.
@@ -79,11 +81,21 @@ def world_up(
     """
     known = None if skeleton is None or points is None else trunks(skeleton, points)
     if known is not None:
-        up = known.median(dim=0).values
-    elif cameras is None:
-        return "z"
-    else:
-        up = -cameras.camera_from_world[:, 1, :3].mean(dim=0)
+        return _axis(known.median(dim=0).values)
+    return "z" if cameras is None else _axis(_top_of(cameras))
+
+
+def top_of_pictures(cameras: Cameras) -> str | None:
+    """Return the axis of the world that the tops of the pictures point to; None if they differ."""
+    top = _top_of(cameras)
+    return _axis(top) if float(top.norm()) > LEAST_ALIKE else None
+
+
+def _top_of(cameras: Cameras) -> Float[Tensor, "3"]:
+    return -cameras.camera_from_world[:, 1, :3].mean(dim=0)
+
+
+def _axis(up: Float[Tensor, "3"]) -> str:
     axis = int(up.abs().argmax())
     return ("-" if up[axis] < 0 else "") + "xyz"[axis]
 

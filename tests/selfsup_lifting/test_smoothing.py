@@ -1,6 +1,7 @@
 """Laws of filling and smoothing 3D tracks."""
 
 import json
+from dataclasses import replace
 from math import atan, pi, tan
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from selfsup_lifting.cli import main
+from selfsup_lifting.files import read_recordings
 from selfsup_lifting.gap_filling import fill_track_gaps
+from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording_file import load_recording, save_recording
 from selfsup_lifting.smoothing import smooth_tracks
 from selfsup_lifting.smoothing_settings import SmoothingSettings
@@ -151,3 +154,26 @@ def test_a_cutoff_above_half_the_frame_rate_is_refused(
     message = refused(arguments, capsys)
     assert "`cutoff_hz` must be below half the frame rate of 50 per s, got 25" in message
     assert not out.exists()
+
+
+def test_a_cutoff_below_one_cycle_is_doubted(
+    tmp_path: Path, interrupted: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for cutoff, count in (("0.1", 1), ("20", 0)):
+        out = tmp_path / f"{cutoff}.csv"
+        main(["triangulate", str(interrupted), "--cutoff-hz", cutoff, "--out", str(out)])
+        assert capsys.readouterr().err.count("is less than one cycle in the") == count
+
+
+def test_a_person_who_lies_is_doubted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    walk = read_recordings(["synthetic"], ReadSettings())[0].frames(slice(0, 20))
+    assert walk.truth is not None
+    lying = walk.truth[..., [0, 2, 1]] * torch.tensor([1.0, -1.0, 1.0])
+    pixels = walk.cameras.project(lying.double()).pixels.float()
+    save_recording(tmp_path / "lying.npz", replace(walk, keypoints=pixels, truth=None))
+    save_recording(tmp_path / "walk.npz", walk)
+    told = "trunk points along -y, the tops of the pictures along z: does the person lie?"
+    for name, more, count in (("lying", [], 1), ("walk", [], 0), ("lying", ["--up", "z"], 0)):
+        out = tmp_path / f"{name}{len(more)}.trc"
+        main(["triangulate", str(tmp_path / f"{name}.npz"), "--out", str(out), *more])
+        assert " ".join(capsys.readouterr().err.split()).count(told) == count

@@ -17,7 +17,10 @@ from selfsup_lifting.recording import Recording, distinct
 from selfsup_lifting.skeleton.marker_names import MarkerNames, marker_names
 from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.smoothing import require_cutoff_below_nyquist, smooth_tracks
-from selfsup_lifting.upright import UPRIGHT, world_up
+from selfsup_lifting.upright import UPRIGHT, top_of_pictures, world_up
+
+# Files whose axes are turned so that y, or the vertical of C3D, points up.
+Y_UP = (".trc", ".c3d", ".bvh", ".glb")
 
 
 class NoTrackError(ValueError):
@@ -80,6 +83,8 @@ def save_outputs(
     if paths and unknown.all():
         raise NoTrackError(f"{recording.name}: no joint is known in any frame: nothing is written")
     up = options.up or world_up(recording.cameras, recording.skeleton, tracks)
+    if paths:
+        yield from _doubts(options, paths, recording, up if coordinates == "world" else None)
     for path in paths:
         save_tracks(
             path, tracks, skeleton=skeleton, fps=recording.fps,
@@ -102,6 +107,26 @@ def save_outputs(
         )
     if not paths:
         yield f"{recording.name}: nothing was saved; --out FILE saves the 3D track"
+
+
+def _doubts(
+    options: TrackOptions, paths: Sequence[Path], recording: Recording, up: str | None
+) -> Iterator[str]:
+    """Yield what is doubtful in files with this axis up; None if they are not of the world."""
+    turned = [str(path) for path in paths if path.suffix in Y_UP]
+    top = top_of_pictures(recording.cameras)
+    if turned and options.up is None and None not in {up, top} and up != top:
+        yield (
+            f"warning: {recording.name}: the person's trunk points along {up}, the tops of the "
+            f"pictures along {top}: does the person lie? {listed(turned)} takes {up} as up; --up "
+            "overrules it"
+        )
+    cutoff, seconds = options.smoothing.cutoff_hz, recording.frame_count / recording.fps
+    if cutoff is not None and cutoff * seconds < 1:
+        yield (
+            f"warning: {recording.name}: `cutoff_hz` {cutoff:g} is less than one cycle in the "
+            f"{seconds:.3g} s of the recording: hardly any motion is left"
+        )
 
 
 def _with_marker_names(recording: Recording, names: MarkerNames) -> Skeleton:

@@ -1229,7 +1229,8 @@ def test_recordings_of_one_name_get_files_of_their_own() -> None:
 def test_names_of_files_that_name_no_joints_are_said_to_be_ours(tmp_path: Path) -> None:
     recording = Scene(views=2, frames=3).recording()
     paths = [tmp_path / "p.trc"]
-    options = parse_options(["triangulate", "x", "--marker-names", "original", "--out", "p.trc"])
+    told = ["--marker-names", "original", "--up", "z", "--out", "p.trc"]
+    options = parse_options(["triangulate", "x", *told])
     quality = PointQuality(torch.zeros(3, 17), torch.zeros(3, 17).long(), torch.zeros(3, 17))
     points = torch.rand(3, 17, 3)
     *_, said = save_outputs(options, paths, points, recording, quality)
