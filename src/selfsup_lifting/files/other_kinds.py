@@ -138,7 +138,10 @@ def _kind_of_archive(path: Path) -> str:
 def _kind_of_table(names: Sequence[str]) -> str:
     deep = {f"{name.removesuffix('_x')}_z" for name in names if name.endswith("_x")} & {*names}
     if deep or {"x_coord", "y_coord", "z_coord"} <= {*names} or names[:1] == ["scorer"]:
-        return f"{POINTS}; `view` reads the tables of this package, TRC, C3D and BVH"
+        return (
+            f"{POINTS}; `view` reads TRC, C3D, BVH and the tables of this package, which begin "
+            "with #"
+        )
     if names[1:2] == ["scorer"]:
         return "a table of DeepLabCut with another column before `scorer`: remove it"
     if any(name.startswith("('") for name in names):

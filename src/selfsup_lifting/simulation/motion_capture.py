@@ -35,6 +35,8 @@ UPRIGHT = ("head_top", "left_ankle", "right_ankle")
 SHORTEST_LEG, LONGEST_LEG = 0.2, 1.9
 # The size of any other body; the first unit that fits is used [m].
 SMALLEST_BODY, LARGEST_BODY = 0.1, 5.0
+# A person whose hips are the origin is nearer [m].
+FARTHEST_FROM_GROUND = 1.5
 UNITS = {"cm": 0.01, "m": 1.0, "mm": 0.001}
 
 # The joints of motion capture whose mean is a joint of Human3.6M, best first. Motion capture
@@ -87,7 +89,10 @@ def _film_clip(
     else:
         skeleton = find_skeleton(settings.detected_skeleton)
         points = named_joints(clip, motion, skeleton)
-    notes = (*_note_on_angles(clip, motion), *_note_on_up(clip, points, skeleton))
+    notes = (
+        *_note_on_angles(clip, motion), *_note_on_up(clip, points, skeleton),
+        *_note_on_height(clip, points),
+    )  # fmt: skip
     truth = _centered(points, skeleton)
     if settings.cameras is None:  # actors walk along a room's axes: turn them between two cameras
         truth = _rotated(truth, pi / cameras.views)
@@ -126,6 +131,17 @@ def _note_on_up(
         yield (
             f"{clip}: from the feet to the head, x, y and z of the file differ by {x:.2g}, {z:.2g} "
             f"and {-y:.2g} m; y is taken to point up: does the person lie, or is the file z up?"
+        )
+
+
+def _note_on_height(clip: Path, points: Float[Tensor, "frames joints 3"]) -> Iterator[str]:
+    """Yield a note if the lowest joint is far from the ground, which the cameras stand on."""
+    lowest = float(points[..., 2].amin(dim=1).median())
+    if abs(lowest) > FARTHEST_FROM_GROUND:
+        side = "below" if lowest < 0 else "above"
+        yield (
+            f"{clip}: the lowest joint is {abs(lowest):.3g} m {side} the ground (height 0), on "
+            "which the simulated cameras stand: they may not see the person"
         )
 
 

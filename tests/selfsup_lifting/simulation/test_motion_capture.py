@@ -279,6 +279,17 @@ def test_a_folder_of_clips_in_capitals_names_those_that_are_not_read(tmp_path: P
     assert (result.recording.name, result.notes) == ("a", (note,))
 
 
+def test_an_actor_below_the_ground_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "clip.bvh").write_text(actor())
+    motion = load_bvh(tmp_path / "clip.bvh")
+    across, height, _ = motion.joints[0].offset
+    low = actor().replace(f"OFFSET {across} {height}", f"OFFSET {across} {height - 300}", 1)  # cm
+    for text, count in ((actor(), 0), (low, 1)):
+        (tmp_path / "clip.bvh").write_text(text)
+        (result,) = read_results(str(tmp_path / "clip.bvh"), ReadSettings())
+        assert len([note for note in result.notes if "m below the ground" in note]) == count
+
+
 def test_angles_in_radians_are_noticed(tmp_path: Path) -> None:
     said = "more than 0.5 degrees in any frame"
     for angle in ("0.5", "30", "0"):

@@ -206,6 +206,8 @@ def _require_one_joint_count(
 def note_on_lost_frames(path: Path, camera: str, times: Mapping[int, float]) -> Iterator[str]:
     """Yield a note if the time jumps between two frames: the camera lost those between them.
 
+    Times that decrease, or that are all the same, are noted too.
+
     Args:
         path: The file.
         camera: The name of the camera.
@@ -220,6 +222,8 @@ def note_on_lost_frames(path: Path, camera: str, times: Mapping[int, float]) -> 
         for (frame, time), (after, later) in pairwise(timed)
     ]
     usual = median([step for step, _ in steps]) if steps else 0.0
+    if timed and len({time for _, time in timed}) == 1 < len(timed):
+        yield f"{path}: the time is {timed[0][1]:g} in every frame, and says no frame rate"
     if usual < 0:
         yield f"{path}: the times decrease from frame to frame: the frames are in reverse order"
     long = [(step, frame) for step, frame in steps if usual > 0 and step > LONG_STEP * usual]

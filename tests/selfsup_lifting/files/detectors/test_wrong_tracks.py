@@ -330,6 +330,13 @@ def test_times_in_another_column_are_named(tmp_path: Path) -> None:
     assert view.notes[0].endswith("timestamp is not read; times in seconds are read from `time`")
 
 
+def test_times_that_are_all_the_same_are_named(tmp_path: Path) -> None:
+    view = read(tmp_path, "a.csv", "frame,time,nose_x,nose_y\n0,0,1,2\n1,0,1,2\n2,0,1,2\n")
+    assert view.notes[0].endswith("a.csv: the time is 0 in every frame, and says no frame rate")
+    assert view.fps is None
+    assert not read(tmp_path, "b.csv", "frame,time,nose_x,nose_y\n0,0,1,2\n").notes
+
+
 def test_times_of_mediapipe_that_jump_are_named(tmp_path: Path) -> None:
     person = [{"x": 0.5, "y": 0.5, "visibility": 0.9}] * 33
     frames = [{"timestamp_ms": time, "landmarks": [person]} for time in (0, 33, 66, 166, 200)]
