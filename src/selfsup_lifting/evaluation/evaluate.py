@@ -379,6 +379,7 @@ def _require_skeleton(lifter: Lifter, recordings: Sequence[Recording]) -> None:
     if skeleton.joints != lifter.skeleton.joints:
         raise ValueError(
             f"the lifter was trained on {lifter.skeleton.name} ({len(lifter.skeleton.joints)} "
-            f"joints), the recordings have {skeleton.name} ({len(skeleton.joints)} joints); "
-            f"map them with --skeleton {lifter.skeleton.name}"
+            f"joints), the recordings have {skeleton.name} ({len(skeleton.joints)} joints), "
+            f"{skeleton.difference(lifter.skeleton)}; map them with `Recording.to_skeleton` or "
+            f"--skeleton {lifter.skeleton.name}"
         )

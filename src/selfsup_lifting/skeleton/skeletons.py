@@ -98,8 +98,20 @@ class Skeleton:
         missing = {field.name for field in fields(cls)} - set(plain)
         if missing:
             raise ValueError(f"a skeleton needs {', '.join(sorted(missing))}, got {sorted(plain)}")
-        found = {field.name: _tupled(plain[field.name]) for field in fields(cls)}
-        return cls(**found)
+        return cls(**{field.name: _tupled(plain[field.name]) for field in fields(cls)})
+
+    def difference(self, expected: "Skeleton") -> str:
+        """Say in what the skeleton differs first from another one; empty if they are equal."""
+        joints = zip(self.joints, expected.joints, strict=False)
+        for number, (joint, other) in enumerate(joints):
+            if joint != other:
+                return f"in which joint {number} is {joint}, not {other}"
+        if len(self.joints) != len(expected.joints):
+            return f"with {len(self.joints)} joints, not {len(expected.joints)}"
+        for field in reversed(fields(self)):
+            if getattr(self, field.name) != getattr(expected, field.name):
+                return f"with another `{field.name}`"
+        return ""
 
 
 def _tupled(value: Any) -> Any:  # noqa: ANN401 - plain values
@@ -169,14 +181,15 @@ def require_joints(what: str, joints: object, count: int) -> None:
 
 
 def _require_kinds(skeleton: Skeleton) -> None:
-    """Refuse fields of another kind: one number or a text where joints are meant, an array."""
-    for field, found in vars(skeleton).items():
+    """Refuse one number, a text or an array where joints are meant; lists become tuples."""
+    for field, found in [*vars(skeleton).items()]:
         kind, word = (str, "a text") if field == "name" else (tuple | list, "a tuple")
         known = isinstance(found, kind)
         if not known:
             raise ValueError(
                 f"`{field}` of skeleton {skeleton.name!r} must be {word}, got {found!r}"
             )
+        object.__setattr__(skeleton, field, _tupled(found))
     for pair in skeleton.mirrored:
         if not isinstance(pair, tuple | list) or len(pair) != 2:  # noqa: PLR2004
             raise ValueError(

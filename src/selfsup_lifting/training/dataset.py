@@ -181,7 +181,9 @@ def common_skeleton(recordings: Sequence[Recording]) -> Skeleton:
         if recording.skeleton != first.skeleton:
             raise ValueError(
                 f"recordings must share a skeleton: {first.name} has {first.skeleton.name}, "
-                f"{recording.name} has {recording.skeleton.name}; map all with --skeleton"
+                f"{recording.name} has {recording.skeleton.name}, "
+                f"{recording.skeleton.difference(first.skeleton)}; map all with "
+                "`Recording.to_skeleton` or --skeleton"
             )
     return first.skeleton
 

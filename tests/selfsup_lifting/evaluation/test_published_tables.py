@@ -354,7 +354,13 @@ def test_a_lifter_of_another_skeleton_says_how_to_map() -> None:
     lifter = Lifter(SKELETONS["coco17"], LifterSettings(width=8, blocks=1)).eval()
     sentence = (
         r"^the lifter was trained on coco17 \(17 joints\), the recordings have h36m17 "
-        r"\(17 joints\); map them with --skeleton coco17$"
+        r"\(17 joints\), in which joint 0 is pelvis, not nose; map them with "
+        r"`Recording\.to_skeleton` or --skeleton coco17$"
     )
+    recording = Scene(skeleton="h36m17").recording()
     with pytest.raises(ValueError, match=sentence):
-        evaluate_lifter(lifter, [Scene(skeleton="h36m17").recording()])
+        evaluate_lifter(lifter, [recording])
+    coco, joints = SKELETONS["coco17"], SKELETONS["coco17"].joints
+    exchanged = replace(coco, joints=(joints[0], joints[2], joints[1], *joints[3:]))
+    with pytest.raises(ValueError, match=r"in which joint 1 is right_eye, not left_eye; map them"):
+        evaluate_lifter(lifter, [replace(recording, skeleton=exchanged)])

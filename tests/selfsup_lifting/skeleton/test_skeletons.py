@@ -1,7 +1,9 @@
 """Laws of skeletons and of the maps between them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,6 +132,28 @@ def test_an_impossible_skeleton_is_refused(change: dict[str, object], sentence: 
     plain = {"name": "x", "joints": ["a", "b"], "parents": [-1, 0], "mirrored": [], "root": [0]}
     with pytest.raises(ValueError, match=sentence):
         Skeleton.from_dict(plain | change)
+
+
+@pytest.mark.rejects
+def test_a_skeleton_of_lists_is_that_of_tuples() -> None:
+    arm = Skeleton("arm", ["a", "b"], [-1, 0], [[0, 1]], [0])  # type: ignore[arg-type]
+    assert arm == Skeleton("arm", ("a", "b"), (-1, 0), ((0, 1),), (0,))
+    assert len({arm}) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({}, ""),
+        ({"joints": ("a", "c")}, "in which joint 1 is c, not b"),
+        ({"joints": ("a", "b", "c"), "parents": (-1, 0, 1)}, "with 3 joints, not 2"),
+        ({"parents": (-1, -1)}, "with another `parents`"),
+        ({"name": "leg"}, "with another `name`"),
+    ],
+)
+def test_a_skeleton_says_in_what_it_differs(change: dict[str, Any], sentence: str) -> None:
+    arm = Skeleton("arm", ("a", "b"), (-1, 0), (), (0,))
+    assert replace(arm, **change).difference(arm) == sentence
 
 
 @pytest.mark.rejects

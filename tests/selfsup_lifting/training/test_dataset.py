@@ -101,7 +101,8 @@ def test_a_recording_that_teaches_nothing_is_refused() -> None:
 @pytest.mark.rejects
 def test_two_skeletons_are_refused() -> None:
     recordings = [Scene().recording(), Scene(skeleton="coco17").recording()]
-    with pytest.raises(ValueError, match="scene 0 has coco17; map all with --skeleton"):
+    said = "scene 0 has coco17, in which joint 0 is nose, not pelvis; map all with `Recording"
+    with pytest.raises(ValueError, match=said):
         build_dataset(recordings)
 
 
