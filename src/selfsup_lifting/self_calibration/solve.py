@@ -127,10 +127,12 @@ def calibrate_cameras(
 def _joined(recordings: Sequence[Recording]) -> Tracks:
     first = recordings[0]
     for other in recordings[1:]:
-        if other.cameras != first.cameras or other.skeleton != first.skeleton:
+        differs = other.skeleton.difference(first.skeleton)
+        if other.cameras != first.cameras or differs:
+            which = f" (a skeleton {differs})" if differs else ""
             raise ValueError(
-                f"all recordings must have the same cameras and joints, got others in {other.name} "
-                f"than in {first.name}: calibrate them one by one (--take)"
+                "all recordings must have the same cameras and joints, got others in "
+                f"{other.name}{which} than in {first.name}: calibrate them one by one (--take)"
             )
     if first.cameras.views < 2:  # noqa: PLR2004 - one camera places no other
         raise ValueError(

@@ -173,11 +173,13 @@ def root_in_image(
 
 def require_joints(what: str, joints: object, count: int) -> None:
     """Refuse what are no numbers of a body's joints, counted from 0, and none at all."""
-    if not isinstance(joints, Collection) or isinstance(joints, str | Tensor) or not len(joints):
-        raise ValueError(f"{what} must be numbers of joints, one or more, got {joints!r}")
-    for joint in joints:
-        if not isinstance(joint, Integral) or not 0 <= int(joint) < count:
-            raise ValueError(f"{what} must name joints 0 to {count - 1}, got {joint!r}")
+    given = isinstance(joints, Collection) and not isinstance(joints, str | Tensor)
+    numbers = [*joints] if given else []  # type: ignore[misc]
+    if not numbers or not all(isinstance(one, Integral) for one in numbers):
+        raise ValueError(f"{what} must be whole numbers of joints, one or more, got {joints!r}")
+    for number in numbers:
+        if not 0 <= number < count:
+            raise ValueError(f"{what} must name joints 0 to {count - 1}, got {number}")
 
 
 def _require_kinds(skeleton: Skeleton) -> None:

@@ -204,6 +204,9 @@ def test_what_does_not_calibrate_a_rig_is_refused(recordings: list[Recording]) -
     other = replace(one, cameras=one.cameras.scaled(2.0))
     with pytest.raises(ValueError, match="the same cameras and joints"):
         calibrate_cameras([one, other], CalibrationSettings(), Start.INTRINSICS)
+    turned = replace(one.skeleton, joints=one.skeleton.joints[::-1])
+    with pytest.raises(ValueError, match=r"joints, got others in .* in which joint 0 is .*, not"):
+        calibrate_cameras([one, replace(one, skeleton=turned)], CalibrationSettings())
     with pytest.raises(ValueError, match="`free` must be some of focal"):
         calibrate_cameras([one], CalibrationSettings(free="lens"))
     with pytest.raises(ValueError, match="got several"):
