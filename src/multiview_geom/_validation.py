@@ -153,9 +153,12 @@ def require_generator(name: str, generator: object) -> None:
 
 
 def require_items(name: str, values: object, kind: type | UnionType, what: str) -> None:
-    """Refuse what is no sequence or set of these; a text is one thing, not its letters."""
+    """Refuse what is no sequence or set of these; a text is one thing, a class none of its kind."""
     found = isinstance(values, Collection) and not isinstance(values, str | Tensor)
-    if not found or not all(isinstance(one, kind) for one in values):  # type: ignore[attr-defined]
+    if not found or not all(
+        isinstance(one, kind) and not isinstance(one, type)
+        for one in values  # type: ignore[attr-defined]
+    ):
         raise ValueError(f"`{name}` must be a sequence of {what}, got {values!r}")
 
 

@@ -47,8 +47,8 @@ def lift(
         detection in the view.
 
     Raises:
-        ValueError: If a shape does not fit, a confidence is above one, or a person is within one
-            pixel: most likely fractions of the image size.
+        ValueError: If a shape does not fit, the confidence of a detected joint is not from 0 to 1,
+            or a person is within one pixel: most likely fractions of the image size.
 
     Example:
         >>> from selfsup_lifting import ReadSettings, read_recordings
@@ -128,9 +128,9 @@ def _in_chunks(
     _require_shape("keypoints", keypoints, (*shape, 2))
     if confidence is not None:
         _require_shape("confidence", confidence, shape)
-        if (confidence > LARGEST_CONFIDENCE).any():
-            largest = float(confidence[confidence > LARGEST_CONFIDENCE].max())
-            raise ValueError(f"`confidence` must be from 0 to 1, got up to {largest:g}")
+        odd = (confidence < 0) | (confidence > LARGEST_CONFIDENCE)
+        if (found := confidence[odd & keypoints.isfinite().all(dim=-1)]).numel():
+            raise ValueError(f"`confidence` must be from 0 to 1, got {found[0].item():g}")
     require_pixels("`keypoints`", cameras, keypoints, confidence)
     device = next(lifter.parameters()).device
     rows = max(1, CHUNK // max(1, keypoints.shape[1]))

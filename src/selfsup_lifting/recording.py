@@ -194,10 +194,9 @@ class Recording:
         Raises:
             ValueError: If the names are no list of cameras, or one is unknown or given twice.
         """
-        known = self.cameras.names
-        names = names.tolist() if hasattr(names, "tolist") else names  # of NumPy
-        if isinstance(names, str) or not isinstance(names, Sequence) or not names:
-            raise ValueError(f"`names` must be a list of names of cameras, got {names!r}")
+        known, names = self.cameras.names, _list_of_names("names", names)
+        if not names:
+            raise ValueError("`names` must name a camera, got none")
         if len(set(names)) < len(names):
             raise ValueError(f"`names` must name each camera once, got {listed(names)}")
         unknown = [name for name in names if name not in known]
@@ -219,6 +218,7 @@ class Recording:
         A target joint may be the average of several source joints, and so is its confidence; it
         is missing if any of them is.
         """
+        require_kind("target", target, Skeleton)
         mapping = joint_mapping(self.skeleton, target)
         keypoints = map_joints(mapping, self.keypoints)
         known = self.confidence.nan_to_num()  # NaN of a missing joint would spread to others
@@ -235,11 +235,11 @@ class Recording:
         """Return the recording with left and right joints exchanged in some cameras.
 
         Raises:
-            ValueError: If there is no camera of a name.
+            ValueError: If the names are no list of cameras, or there is no camera of a name.
         """
         sides = self.skeleton.mirror_order
         keypoints, confidence = self.keypoints.clone(), self.confidence.clone()
-        for name in cameras:
+        for name in _list_of_names("cameras", cameras):
             if name not in self.cameras.names:
                 raise ValueError(f"no camera {name!r}; there are {', '.join(self.cameras.names)}")
             view = self.cameras.names.index(name)
@@ -286,6 +286,14 @@ def calibrations_of(recordings: Sequence[Recording]) -> tuple[str, ...]:
     """Name the files or folders with the cameras of recordings, each once."""
     found = [one.source.calibration for one in recordings]
     return tuple(sorted({str(path) for path in found if path is not None}))
+
+
+def _list_of_names(name: str, names: Sequence[str]) -> Sequence[str]:
+    """Return names of cameras as a sequence, also those in an array of NumPy; refuse one text."""
+    names = names.tolist() if hasattr(names, "tolist") else names
+    if isinstance(names, Sequence) and not isinstance(names, str):
+        return names
+    raise ValueError(f"`{name}` must be a list of names of cameras, got {names!r}")
 
 
 def require_kind(name: str, value: object, kind: type | UnionType) -> None:

@@ -189,6 +189,15 @@ def test_an_unknown_camera_is_named() -> None:
 
 
 @pytest.mark.rejects
+def test_names_of_a_skeleton_and_of_one_camera_are_refused() -> None:
+    recording = Scene().recording()
+    with pytest.raises(ValueError, match="`target` must be Skeleton, got str"):
+        recording.to_skeleton("coco17")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"`cameras` must be a list of names .*, got 'cam_1'"):
+        recording.with_exchanged_sides("cam_1")
+
+
+@pytest.mark.rejects
 @pytest.mark.parametrize("kept", [0, 10, 200, 1000])
 def test_a_file_cut_short_is_refused(tmp_path: Path, kept: int) -> None:
     path = tmp_path / "recording.npz"

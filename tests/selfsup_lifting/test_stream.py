@@ -371,8 +371,9 @@ def test_shapes_of_poses_are_checked() -> None:
         lift(lifter, single.cameras, single.keypoints[:, :, :5])
     with pytest.raises(ValueError, match=r"`confidence` must be a tensor of shape \(2, 1, 17\)"):
         lift(lifter, single.cameras, single.keypoints, torch.ones(3))
-    with pytest.raises(ValueError, match="`confidence` must be from 0 to 1, got up to 90"):
-        lift(lifter, single.cameras, single.keypoints, torch.full((2, 1, 17), 90.0))
+    for odd in (90.0, -1.0):
+        with pytest.raises(ValueError, match=f"`confidence` must be from 0 to 1, got {odd:g}"):
+            lift(lifter, single.cameras, single.keypoints, torch.full((2, 1, 17), odd))
     with pytest.raises(ValueError, match="`hold` must be 0 to"):
         PoseStream(lifter, single.cameras, hold=-1)
     with pytest.raises(ValueError, match=r"`people` must be a tensor of shape \(people, 17, 2\)"):

@@ -28,7 +28,7 @@ from multiview_geom.bundle_adjustment.priors import Prior
 from multiview_geom.bundle_adjustment.problem import Problem, Scene, descend
 from multiview_geom.cameras import Cameras
 from multiview_geom.triangulation.iterative import triangulate_iterative
-from multiview_geom.triangulation.residual_losses import LinearLoss, Loss
+from multiview_geom.triangulation.residual_losses import LinearLoss, Loss, require_loss
 
 FEWEST_VIEWS = 2
 
@@ -129,7 +129,7 @@ def bundle_adjust(  # noqa: PLR0913 - three kinds of input, and what to do with 
     require_cameras("cameras", cameras)
     _require_detections(cameras, pixels, points, weights)
     require_at_least("steps", steps, 0)
-    _require_loss(loss)
+    require_loss(loss)
     chosen = free_parameters(cameras, free, coefficients)
     frames, (views, count) = pixels.shape[:-3], pixels.shape[-3:-1]
     require_items("priors", priors, Prior, "priors, such as BoneLengths")
@@ -189,13 +189,6 @@ def _trust(pixels: Tensor, weights: Tensor | None) -> Float[Tensor, "*frames vie
     if weights is None:
         return seen.to(pixels.dtype)
     return torch.where(seen & (weights > 0) & (weights < torch.inf), weights, 0.0)
-
-
-def _require_loss(loss: object) -> None:
-    """Refuse the name of a loss."""
-    if callable(loss):
-        return
-    raise ValueError(f"`loss` must be a loss, such as HuberLoss(2.0), got {loss!r}")
 
 
 def _require_detections(

@@ -37,7 +37,7 @@ from multiview_geom.triangulation._sightings import (
     usable_sightings,
     widened,
 )
-from multiview_geom.triangulation.residual_losses import LinearLoss, Loss, loss_slopes
+from multiview_geom.triangulation.residual_losses import LinearLoss, Loss, loss_slopes, require_loss
 
 FIRST_DAMPING = 1e-3
 """Damping of the first step, relative to the mean diagonal of the Hessian."""
@@ -120,6 +120,7 @@ def refine_points(
     require_trailing_shape("points", points, "points", 3)
     require_same_size("points", points=points.shape[-2], pixels=pixels.shape[-2])
     require_at_least("steps", steps, 0)
+    require_loss(loss)
     broadcast_axes(
         points=points.shape[:-2], pixels=pixels.shape[:-3], cameras=cameras.projections.shape[:-3]
     )

@@ -82,6 +82,13 @@ class CauchyLoss:
         return self.scale**2 * torch.log1p(squared / self.scale**2)
 
 
+def require_loss(loss: object) -> None:
+    """Refuse the name or the class of a loss."""
+    if callable(loss) and not isinstance(loss, type):
+        return
+    raise ValueError(f"`loss` must be a loss, such as HuberLoss(2.0), got {loss!r}")
+
+
 def loss_slopes(loss: Loss, squared: Float[Tensor, "*batch"]) -> tuple[Tensor, Tensor]:
     """Differentiate the loss once and twice."""
     first: Tensor

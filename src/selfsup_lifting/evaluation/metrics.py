@@ -2,7 +2,8 @@
 
 Poses are in meters; predicted poses are in the axes of the true ones. The root is the mean of the
 joints in `root`. Joints whose ground truth is NaN are ignored: they affect neither the result nor
-any gradient. A joint whose prediction is NaN is ignored as well, so check the predictions first.
+any gradient. A joint whose prediction is NaN or infinite is ignored as well, so check the
+predictions first.
 Predicted and true poses have one shape: axes are not broadcast.
 """
 
@@ -27,7 +28,7 @@ AUC_STEPS = 30
 def joint_errors(
     predicted: Float[Tensor, "*batch joints 3"], truth: Float[Tensor, "*batch joints 3"]
 ) -> Float[Tensor, "*batch joints"]:
-    """Compute the distance of each joint from the ground truth [mm], NaN where either is NaN."""
+    """Compute the distance of each joint from the truth [mm], NaN where either is not finite."""
     _require_poses(predicted=predicted, truth=truth)
     known = (predicted.isfinite() & truth.isfinite()).all(dim=-1)
     difference = torch.where(known[..., None], predicted - truth, 0.0)
@@ -58,7 +59,7 @@ def mpjpe(
     """Mean per joint position error of each pose, both centered on their root (protocol 1).
 
     Args:
-        predicted: Poses, in the same axes as the truth [m].
+        predicted: Poses, in the same axes as the truth [m]. Joints that are not finite are ignored.
         truth: The true poses [m], NaN where unknown.
         root: The numbers of the joints whose mean is the root, counted from 0.
 
@@ -86,7 +87,7 @@ def p_mpjpe(
     """Mean per joint position error after the best similarity transform of each pose (protocol 2).
 
     Args:
-        predicted: Poses [m].
+        predicted: Poses [m]. Joints that are not finite are ignored.
         truth: The true poses [m], NaN where unknown; unknown joints are ignored.
 
     Returns:

@@ -16,8 +16,10 @@ from multiview_geom import (
     CauchyLoss,
     HuberLoss,
     LinearLoss,
+    SmoothMotion,
     align_rigs,
     bundle_adjust,
+    refine_points,
     ring_of_cameras,
 )
 from multiview_geom.bundle_adjustment.camera_parameters import FreeParameters
@@ -223,5 +225,9 @@ def test_a_loss_is_no_name() -> None:
     ring = ring_of_cameras(2, radius=4.0, height=1.0)
     with pytest.raises(ValueError, match="`loss` must be a loss, such as HuberLoss"):
         bundle_adjust(ring, torch.zeros(2, 5, 2), loss="huber")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"`loss` must be a loss, .* got <class .*HuberLoss'>"):
+        refine_points(ring, torch.zeros(5, 3), torch.zeros(2, 5, 2), loss=HuberLoss)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"`priors` must be a sequence of priors.* got \[<class"):
+        bundle_adjust(ring, torch.zeros(2, 5, 2), priors=[SmoothMotion])  # type: ignore[list-item]
     with pytest.raises(ValueError, match="`delta` must be a number, got '1'"):
         HuberLoss("1")  # type: ignore[arg-type]
