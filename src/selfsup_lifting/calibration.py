@@ -14,6 +14,7 @@ from multiview_geom.camera_files import CAMERA_FORMATS
 from selfsup_lifting.opencap_file import OPENCAP
 from selfsup_lifting.read_errors import ReadError, listed
 from selfsup_lifting.read_settings import METERS_PER_UNIT, meters_per_unit
+from selfsup_lifting.safe_text import spelled_as
 
 # If a file format fixes no unit, a rig wider than this is taken to be in millimeters: no room is
 # as wide in meters, and hardly a rig is as narrow in millimeters.
@@ -97,6 +98,7 @@ def selected(rig: Rig, names: Sequence[str]) -> Rig:
         ReadError: If the calibration lacks one of them.
     """
     known = rig.cameras.names
+    names = [spelled_as(name, known) for name in names]
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ReadError(

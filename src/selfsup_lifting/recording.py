@@ -18,6 +18,7 @@ from multiview_geom import Cameras
 from selfsup_lifting.mapped import collect
 from selfsup_lifting.read_errors import listed
 from selfsup_lifting.read_settings import HIGHEST_FPS, LOWEST_FPS
+from selfsup_lifting.safe_text import spelled_as
 from selfsup_lifting.skeleton.joint_mapping import joint_mapping, map_joints
 from selfsup_lifting.skeleton.skeletons import Skeleton
 
@@ -194,7 +195,7 @@ class Recording:
         Raises:
             ValueError: If the names are no list of cameras, or one is unknown or given twice.
         """
-        known, names = self.cameras.names, _list_of_names("names", names)
+        known, names = self.cameras.names, _list_of_names("names", names, self.cameras)
         if not names:
             raise ValueError("`names` must name a camera, got none")
         if len(set(names)) < len(names):
@@ -239,7 +240,7 @@ class Recording:
         """
         sides = self.skeleton.mirror_order
         keypoints, confidence = self.keypoints.clone(), self.confidence.clone()
-        for name in _list_of_names("cameras", cameras):
+        for name in _list_of_names("cameras", cameras, self.cameras):
             if name not in self.cameras.names:
                 raise ValueError(f"no camera {name!r}; there are {', '.join(self.cameras.names)}")
             view = self.cameras.names.index(name)
@@ -288,11 +289,11 @@ def calibrations_of(recordings: Sequence[Recording]) -> tuple[str, ...]:
     return tuple(sorted({str(path) for path in found if path is not None}))
 
 
-def _list_of_names(name: str, names: Sequence[str]) -> Sequence[str]:
-    """Return names of cameras as a sequence, also those in an array of NumPy; refuse one text."""
+def _list_of_names(name: str, names: Sequence[str], cameras: Cameras) -> Sequence[str]:
+    """Return names as the cameras spell them, also those in an array of NumPy; refuse one text."""
     names = names.tolist() if hasattr(names, "tolist") else names
     if isinstance(names, Sequence) and not isinstance(names, str):
-        return names
+        return [spelled_as(one, cameras.names) if isinstance(one, str) else one for one in names]
     raise ValueError(f"`{name}` must be a list of names of cameras, got {names!r}")
 
 

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Collection
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 # A cell that begins with one of these is a formula to a spreadsheet.
@@ -34,6 +35,18 @@ def encodable(text: str) -> str:
         b'knee\xef\xbf\xbd'
     """
     return re.sub("[\ud800-\udfff]", REPLACEMENT, text)
+
+
+def spelled_as(name: str, known: Collection[str]) -> str:
+    r"""Return the known name that looks as this one: accents are written in two ways; else it.
+
+    Example:
+        >>> spelled_as("u\u0308ber", ["cam_1", "\xfcber"]) == "\xfcber"
+        True
+    """
+    plain = unicodedata.normalize("NFC", name)
+    alike = (one for one in known if unicodedata.normalize("NFC", one) == plain)
+    return name if name in known else next(alike, name)
 
 
 def on_one_line(text: str) -> str:

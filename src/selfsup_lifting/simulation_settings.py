@@ -11,6 +11,8 @@ MOST_CAMERAS = 256
 FARTHEST = 1e6
 # A rig that is so large, or so high, is in millimeters [m].
 USUAL_FARTHEST = 500
+# A focal length below this share of the image width is in millimeters.
+LEAST_FOCAL_SHARE = 0.1
 
 
 @documented
@@ -47,6 +49,12 @@ class RigSettings(Bounded):
                     f"setting `{name}` of the simulated rig must be at most {USUAL_FARTHEST} m, "
                     f"got {value:g}: millimeters?"
                 )
+        if self.focal_length < LEAST_FOCAL_SHARE * self.width_px:
+            raise ValueError(
+                f"setting `focal_length` of the simulated rig must be at least "
+                f"{LEAST_FOCAL_SHARE:.0%} of the image width of {self.width_px} px, got "
+                f"{self.focal_length:g} px: millimeters?"
+            )
 
 
 @documented

@@ -65,6 +65,7 @@ from selfsup_lifting.read_errors import listed
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording, distinct
 from selfsup_lifting.report.recording_report import Triangulation, save_triangulation_report
+from selfsup_lifting.safe_text import spelled_as
 from selfsup_lifting.training.checkpoint import load_lifter
 from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.loop import untrained_lifter
@@ -161,7 +162,8 @@ def _lifted(
     options: PredictOptions, lifter: Lifter, recording: Recording, paths: Sequence[Path]
 ) -> dict[str, Any]:
     """Lift one recording, save and print the result, and return it for scripts."""
-    view = options.view or recording.cameras.names[0]
+    names = recording.cameras.names
+    view = names[0] if options.view is None else spelled_as(options.view, names)
     single, notes = recording.select_views([view]), []
     if recording.cameras.views > 1:
         notes = [*notes_on_recordings([recording]), *notes_on_comparison([recording])]
@@ -360,7 +362,8 @@ def _errors_against_all_views(
     """Evaluate the trained and the untrained network, if there are other views to compare with."""
     if recording.cameras.views < 2:  # noqa: PLR2004 - one view has no other
         return {}
-    view = options.view or recording.cameras.names[0]
+    names = recording.cameras.names
+    view = names[0] if options.view is None else spelled_as(options.view, names)
     untrained = untrained_lifter(lifter.skeleton, load_config(options.run)).cpu().eval()
     return {
         "untrained": evaluate_lifter(untrained, [recording], view=view, done=done),

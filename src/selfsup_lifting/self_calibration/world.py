@@ -1,6 +1,7 @@
 """The unit, the vertical and the origin of a rig that was calibrated from people."""
 
 import re
+from itertools import permutations
 from typing import NamedTuple
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from multiview_geom import CalibratedRig, Cameras, Similarity, transform_cameras
 from selfsup_lifting.calibration_settings import TALLEST, CalibrationSettings, Start
+from selfsup_lifting.safe_text import spelled_as
 from selfsup_lifting.self_calibration.body import bone_length, find_vertical, stature
 from selfsup_lifting.skeleton.skeletons import Skeleton
 
@@ -139,9 +141,9 @@ def _camera_distance(cameras: Cameras, first: str, second: str) -> float:
 def _length(option: str, text: str, known: tuple[str, ...]) -> tuple[tuple[str, str], float]:
     """Parse `one-other=length`."""
     names, equals, number = text.partition("=")
-    pairs = [(one, names[len(one) + 1 :]) for one in known if names.startswith(f"{one}-")]
-    pairs = [(one, other) for one, other in pairs if other in known]
-    pairs = [(one, other) for one, other in pairs if one != other]
+    joined = [("-".join(pair), pair) for pair in permutations(known, 2)]
+    spelled = spelled_as(names, [both for both, _ in joined])
+    pairs = [pair for both, pair in joined if both == spelled]
     is_number = re.fullmatch(r"\d*\.?\d+", number)
     if not (equals and len(pairs) == 1 and is_number and float(number) > 0):
         raise ValueError(

@@ -53,6 +53,12 @@ def test_a_rig_in_millimeters_is_refused(name: str) -> None:
         RigSettings(**{name: 4500.0})
 
 
+def test_a_focal_length_in_millimeters_is_refused() -> None:
+    said = r"`focal_length` of the simulated rig must be at least 10% .* got 35 px: millimeters\?"
+    with pytest.raises(ValueError, match=said):
+        RigSettings(focal_length=35.0)
+
+
 @given(names)
 def test_truth_projects_to_the_keypoints(name: str) -> None:
     recording = named(name)

@@ -6,6 +6,7 @@ from difflib import SequenceMatcher
 from unicodedata import normalize
 
 from selfsup_lifting.read_errors import ReadError
+from selfsup_lifting.safe_text import spelled_as
 
 # Words that a file may put before the name of its camera, for cameras named A, B or 1, 2.
 _PREFIXES = ("cam", "camera", "view")
@@ -75,6 +76,7 @@ def declared_cameras(pairs: Sequence[str], names: Sequence[str]) -> dict[str, st
         )
     for pair in pairs:
         camera, equals, file = pair.partition("=")
+        camera = spelled_as(camera, names)
         if not (equals and file) or camera not in names:
             raise ReadError(
                 f"`map` must be camera=file with a camera of {', '.join(names)}, got {pair!r}"

@@ -16,6 +16,7 @@ from selfsup_lifting.files.tracks.view_tracks import Scale, ViewTracks
 from selfsup_lifting.read_errors import Place, ReadError, listed
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.reader import Reader, ReadResult
+from selfsup_lifting.safe_text import spelled_as
 
 # Usual image sizes of videos, smallest first: without a calibration, the first into which all
 # keypoints fit [px].
@@ -109,11 +110,10 @@ def _camera_of(
     """Return the camera of a track: the declared one, the one of the same name, or the only one."""
     names = rig.cameras.names
     if settings.filmed_by is not None:
-        if settings.filmed_by not in names:
-            raise ReadError(
-                f"`filmed_by` must be one of {', '.join(names)}, got {settings.filmed_by!r}"
-            )
-        return settings.filmed_by
+        chosen = spelled_as(settings.filmed_by, names)
+        if chosen not in names:
+            raise ReadError(f"`filmed_by` must be one of {', '.join(names)}, got {chosen!r}")
+        return chosen
     name = view.source.name if view.source.name in declared else view.camera
     match = match_camera(names, name, None, declared)
     if match is not None and settings.filmed_by is None:

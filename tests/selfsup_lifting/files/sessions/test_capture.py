@@ -481,6 +481,21 @@ def test_files_of_other_kinds_are_named(tmp_path: Path, name: str, kind: str) ->
     refused(tmp_path, f"{re.escape(name)}: in no known format .*{kind}")
 
 
+def test_accents_of_a_camera_are_spelled_in_two_ways(tmp_path: Path) -> None:
+    composed, apart = "K\u00fcche", "Ku\u0308che"
+    recording = Scene(views=2, frames=3, skeleton="coco17").recording()
+    recording = replace(recording, cameras=replace(recording.cameras, names=(composed, "cam_2")))
+    folder = write_session(tmp_path / "session", recording, WRITERS["mmpose"])
+    save_cameras(folder / "calibration.toml", recording.cameras)
+    (folder / "cam1.json").rename(folder / "a.json")
+    settings = ReadSettings(map=(f"{apart}=a.json", "cam_2=cam2.json"), exchange_sides=(apart,))
+    (read,) = read_recordings([str(folder)], settings)
+    assert read.select_views([apart]).cameras.names == (composed,)
+    assert_close(read.keypoints, recording.with_exchanged_sides([composed]).keypoints)
+    alone = ReadSettings(filmed_by=apart, cameras=folder / "calibration.toml")
+    assert read_recordings([str(folder / "a.json")], alone)[0].cameras.names == (composed,)
+
+
 def test_json_that_was_encoded_twice_is_named(tmp_path: Path) -> None:
     (tmp_path / "cam1.json").write_text(json.dumps(json.dumps([{"frame_id": 0, "instances": []}])))
     refused(tmp_path, "cam1.json: in no known format .JSON inside a text, .*: encode it once")
