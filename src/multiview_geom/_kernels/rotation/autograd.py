@@ -1,6 +1,7 @@
 """Rotations, alignments and small eigenvectors as differentiable steps."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -47,38 +48,30 @@ def _tie(tensor: Tensor) -> float:
     return float(TIE * torch.finfo(tensor.dtype).eps)
 
 
-def _rotate(matrices: Tensor) -> Outputs:
+def _run(engine: str, name: str, tensors: Outputs, *numbers: float) -> None:
+    """Run the loop or the kernel of a name; the last tensor, which has the items, is filled."""
+    count = len(tensors[-1])
+    if engine == "numba":
+        loop, arrays = engines.numba_functions(LOOPS)[name], engines.flat_arrays(*tensors)
+        engines.split(lambda first, last: loop(*arrays, first, last, *numbers), count)
+    else:
+        engines.launch(CUDA, name, count, *_contiguous(tensors), count, *numbers)
+
+
+def _rotate(engine: str, matrices: Tensor) -> Outputs:
     found = torch.empty_like(matrices, memory_format=torch.contiguous_format)
-    loop = engines.numba_functions(LOOPS)["nearest_rotations"]
-    arrays, target = engines.flat_arrays(matrices, found)
-    engines.split(lambda first, last: loop(arrays, first, last, target), len(found))
-    return (found,)
-
-
-def _turn_back(inputs: Inputs, outputs: Outputs, gradients: Outputs, _: Wanted) -> Inputs:
-    found = torch.empty_like(outputs[0])
-    loop = engines.numba_functions(LOOPS)["turn_rotations"]
-    *at, changes, target = engines.flat_arrays(*inputs, *outputs, *gradients, found)
-    pair, tie = tuple(at), _tie(found)
-    engines.split(lambda first, last: loop(pair, changes, tie, first, last, target), len(found))
-    return (found,)
-
-
-def _rotate_on_cuda(matrices: Tensor) -> Outputs:
-    matrices = matrices.contiguous()
-    found = torch.empty_like(matrices)
     limits = algebra.SINGLE_GAPS, algebra.SINGLE_STEP
     if matrices.dtype == torch.float64:
         limits = algebra.DOUBLE_GAPS, algebra.DOUBLE_STEP
-    count = len(found)
-    engines.launch(CUDA, "nearest_rotations", count, matrices, found, count, *limits)
+    _run(engine, "nearest_rotations", (matrices, found), *limits)
     return (found,)
 
 
-def _turn_back_on_cuda(inputs: Inputs, outputs: Outputs, gradients: Outputs, _: Wanted) -> Inputs:
-    found, count = torch.empty_like(outputs[0]), len(outputs[0])
-    given = (each.contiguous() for each in (*inputs, *outputs, *gradients))
-    engines.launch(CUDA, "turn_rotations", count, *given, found, count, _tie(found))
+def _turn_back(
+    engine: str, inputs: Inputs, outputs: Outputs, gradients: Outputs, _: Wanted
+) -> Inputs:
+    found = torch.empty_like(outputs[0])
+    _run(engine, "turn_rotations", (*inputs, *outputs, *gradients, found), _tie(found))
     return (found,)
 
 
@@ -152,43 +145,27 @@ def _shapes_of_transforms(source: Tensor, *_: Given) -> tuple[tuple[int, ...], .
     return (count, 3, 3), (count, 3), (count,)
 
 
-def _eigenvector(matrices: Tensor) -> Outputs:
+def _eigenvector(engine: str, matrices: Tensor) -> Outputs:
     found = matrices.new_empty(matrices.shape[:-1])
-    loop = engines.numba_functions(LOOPS)["smallest_eigenvectors"]
-    (arrays, target), (count, size) = engines.flat_arrays(matrices, found), found.shape
-    engines.split(lambda first, last: loop(arrays, size, first, last, target), count)
+    _run(engine, "smallest_eigenvectors", (matrices, found), found.shape[1])
     return (found,)
 
 
-def _eigenvector_back(inputs: Inputs, outputs: Outputs, gradients: Outputs, _: Wanted) -> Inputs:
-    turns, (count, size) = torch.empty_like(outputs[0]), outputs[0].shape
-    loop = engines.numba_functions(LOOPS)["turn_eigenvectors"]
-    *given, target = engines.flat_arrays(*inputs, *gradients, turns)
-    tie = _tie(turns)
-    engines.split(lambda *span: loop(*given, size, tie, span, target), count)
-    return _outer(turns, outputs[0])
-
-
-def _outer(turns: Tensor, vectors: Tensor) -> Inputs:
-    """Return the gradient in the symmetric part of matrices whose eigenvectors turn."""
+def _eigenvector_back(
+    engine: str, inputs: Inputs, outputs: Outputs, gradients: Outputs, _: Wanted
+) -> Inputs:
+    (vectors,) = outputs
+    turns = torch.empty_like(vectors)
+    tensors = (*inputs, *gradients, turns)
+    _run(engine, "turn_eigenvectors", tensors, _tie(turns), vectors.shape[1])
+    # The gradient is that in the symmetric part of the matrices.
     product = turns[..., :, None] * vectors[..., None, :]
     return (-(product + product.mT) / 2,)
 
 
-def _eigenvector_on_cuda(matrices: Tensor) -> Outputs:
-    found = matrices.new_empty(matrices.shape[:-1])
-    count, size = found.shape
-    engines.launch(CUDA, "smallest_eigenvectors", count, matrices.contiguous(), found, count, size)
-    return (found,)
-
-
-def _eigenvector_back_on_cuda(
-    inputs: Inputs, outputs: Outputs, gradients: Outputs, _: Wanted
-) -> Inputs:
-    turns, (count, size) = torch.empty_like(outputs[0]), outputs[0].shape
-    given = _contiguous((*inputs, *gradients))
-    engines.launch(CUDA, "turn_eigenvectors", count, *given, turns, count, _tie(turns), size)
-    return _outer(turns, outputs[0])
+def _in_both(find: Callable[..., Outputs], pull_back: Callable[..., Inputs]) -> dict[str, Any]:
+    """Return functions whose first argument is the engine, for each engine."""
+    return {name: (partial(find, name), partial(pull_back, name)) for name in ("numba", "triton")}
 
 
 _rotation_kernel = differentiable(
@@ -198,10 +175,7 @@ _rotation_kernel = differentiable(
         outputs=1,
         reference=lambda matrices: (reference.nearest_rotation(matrices),),
         shapes=lambda matrices: (matrices.shape,),
-        compiled={
-            "numba": (_rotate, _turn_back),
-            "triton": (_rotate_on_cuda, _turn_back_on_cuda),
-        },
+        compiled=_in_both(_rotate, _turn_back),
     )
 )
 _alignment_kernel = differentiable(
@@ -224,9 +198,6 @@ _eigenvector_kernel = differentiable(
         outputs=1,
         reference=lambda matrices: (reference.smallest_eigenvector(matrices),),
         shapes=lambda matrices: (matrices.shape[:-1],),
-        compiled={
-            "numba": (_eigenvector, _eigenvector_back),
-            "triton": (_eigenvector_on_cuda, _eigenvector_back_on_cuda),
-        },
+        compiled=_in_both(_eigenvector, _eigenvector_back),
     )
 )

@@ -17,10 +17,6 @@ from multiview_geom._kernels.numba_primitives import (
     row_at,
 )
 from multiview_geom._kernels.rotation.algebra import (
-    DOUBLE_GAPS,
-    DOUBLE_STEP,
-    SINGLE_GAPS,
-    SINGLE_STEP,
     SWEEPS,
     Axes,
     Symmetric4,
@@ -194,12 +190,11 @@ def empty_list() -> tuple[Array, Array]:
     return np.ones(JACOBI_ROWS * LANES), np.zeros(LANES + 1, np.int64)
 
 
-def nearest_rotations(matrices: Array, first: int, last: int, rotations: Array) -> None:
+def nearest_rotations(
+    matrices: Array, rotations: Array, first: int, last: int, least_gaps: float, longest_step: float
+) -> None:
     """Find the nearest rotations of a range of matrices; all arrays are flat."""
     rows, listed = np.empty(ROWS * LANES), empty_list()
-    double = matrices.itemsize == rows.itemsize
-    least_gaps = DOUBLE_GAPS if double else SINGLE_GAPS
-    longest_step = DOUBLE_STEP if double else SINGLE_STEP
     for start in range(first, last, LANES):
         n = min(LANES, last - start)
         load_matrices(rows, 0, matrices[9 * start :], n)
@@ -217,10 +212,15 @@ def turn_lanes(rows: Array, tie: float) -> None:
 
 
 def turn_rotations(
-    at: tuple[Array, Array], changes: Array, tie: float, first: int, last: int, turns: Array
+    matrices: Array,
+    rotations: Array,
+    changes: Array,
+    turns: Array,
+    first: int,
+    last: int,
+    tie: float,
 ) -> None:
     """Turn a range of rotations as changes of their matrices do, or the other way round."""
-    matrices, rotations = at
     rows = np.empty(ROWS * LANES)
     for start in range(first, last, LANES):
         n = min(LANES, last - start)
@@ -269,7 +269,7 @@ def solve_for_change(rows: Array, tie: float) -> None:
 
 
 def smallest_eigenvectors(
-    matrices: Array, size: int, first: int, last: int, vectors: Array
+    matrices: Array, vectors: Array, first: int, last: int, size: int
 ) -> None:
     """Find the lowest eigenvectors of a range of matrices of three or four rows."""
     rows = np.empty(JACOBI_ROWS * LANES)
@@ -282,10 +282,9 @@ def smallest_eigenvectors(
 
 
 def turn_eigenvectors(
-    matrices: Array, changes: Array, size: int, tie: float, span: tuple[int, int], turns: Array
+    matrices: Array, changes: Array, turns: Array, first: int, last: int, tie: float, size: int
 ) -> None:
-    """Multiply vectors with the pseudo-inverse of a span of matrices less the lowest eigenvalue."""
-    first, last = span
+    """Multiply vectors with the pseudo-inverse of matrices less the lowest eigenvalue."""
     rows = np.empty(JACOBI_ROWS * LANES)
     for start in range(first, last, LANES):
         n = min(LANES, last - start)
