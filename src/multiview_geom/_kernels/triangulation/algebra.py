@@ -35,6 +35,8 @@ View = tuple[Row, Row, Row]
 with pixels counted from the image center."""
 Vectors = tuple[Row, Row]
 """The homogeneous point X, and the vector Z that the gradient of every input is made of."""
+Sums = tuple[Symmetric, Number]
+"""B, and the squared residual |A X|^2 at a point."""
 Polynomial = tuple[Number, Number, Number, Number]
 """The coefficients d, c, b and a of z^4 - a z^3 + b z^2 - c z + d."""
 
@@ -304,9 +306,9 @@ def point_of_smallest(columns: Rows, axes: Rows) -> Vector:
 
 
 def gradient_vector(
-    shifted: Symmetric,
+    sums: Sums,
     start: Vector,
-    point: Vector,
+    origin: Vector,
     upstream: Vector,
     limit: Number,
     one: Number,
@@ -314,13 +316,15 @@ def gradient_vector(
     """Return Z, and whether B - q is well enough conditioned.
 
     Args:
-        shifted: B - q.
-        start: The point, counted from the origin of the equations, as Z is then.
-        point: The point.
-        upstream: The gradient in it.
+        sums: B, and the squared residual at the point.
+        start: The point, counted from the origin of the equations, as Z is too.
+        origin: The origin, counted from the world's.
+        upstream: The gradient in the point.
         limit: On the condition of B - q.
         one: A one.
     """
+    point = add_scaled(start, origin, one)
+    shifted = subtract_from_diagonal(sums[0], sums[1] / (one + dot(point, point)))
     cofactors = adjugate(shifted)
     det = determinant(shifted, cofactors)
     sure = (det > 0) & (trace(shifted) * trace(cofactors) < limit * det)

@@ -9,15 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from multiview_geom._kernels.algebra import (
-    Vector,
-    add_scaled,
-    add_symmetric,
-    dot,
-    dot4,
-    subtract_from_diagonal,
-    where,
-)
+from multiview_geom._kernels.algebra import Vector, add_symmetric, dot4, where
 from multiview_geom._kernels.numba_primitives import (
     LANES,
     Array,
@@ -232,10 +224,8 @@ def find_gradient_vectors(rows: Array, origin: Vector, limit: float, n: int) -> 
     one, zero = rows.dtype.type(1), rows.dtype.type(0)
     for i in range(n):
         start, upstream = vector_at(rows, START, i), vector_at(rows, UPSTREAM, i)
-        point = add_scaled(start, origin, one)
-        quotient = rows[SQUARED * LANES + i] / (one + dot(point, point))
-        shifted = subtract_from_diagonal(symmetric_at(rows, HESSIAN, i), quotient)
-        z, sure = gradient_vector(shifted, start, point, upstream, limit, one)
+        sums = symmetric_at(rows, HESSIAN, i), rows[SQUARED * LANES + i]
+        z, sure = gradient_vector(sums, start, origin, upstream, limit, one)
         put_row(rows, Z, i, z)
         rows[DOUBT * LANES + i] = where(sure, zero, one)
 

@@ -8,14 +8,7 @@ from typing import TypeAlias
 
 import triton.language as tl
 
-from multiview_geom._kernels.algebra import (
-    Row,
-    Vector,
-    add_scaled,
-    combine4,
-    dot,
-    subtract_from_diagonal,
-)
+from multiview_geom._kernels.algebra import Row, Vector, add_scaled, combine4, dot
 from multiview_geom._kernels.triangulation.algebra import (
     FEWEST_VIEWS,
     gradient_vector,
@@ -90,9 +83,7 @@ def minimum_at(
     known = known & (count >= FEWEST_VIEWS)
     upstream, _ = load_point(found[1], item, (unit * 0, unit * 0, unit * 0))
     upstream = choose(known, upstream, (0.0, 0.0, 0.0))
-    point = add_scaled(start, origin, 1.0)
-    shifted = subtract_from_diagonal(hessian, squared / (1 + dot(point, point)))
-    z, sure = gradient_vector(shifted, start, point, upstream, limit, 1.0)
+    z, sure = gradient_vector((hessian, squared), start, origin, upstream, limit, 1.0)
     vectors = (start[0], start[1], start[2], 1.0), z
     return (vectors, unit), known & (sure == 0)
 
