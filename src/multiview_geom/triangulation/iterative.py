@@ -156,6 +156,10 @@ def _back_in_loops(inputs: Inputs, outputs: Outputs, gradients: Outputs, wanted:
     of_points = (*engines.flat_arrays(*outputs), *engines.flat(*gradients))
     filled, arrays = cpu_launch.gradients_to_fill(sightings, wanted)
     cpu_launch.run(LOOPS, "differentiate", sightings, settings, of_points, arrays)
+    of_pixels, of_weights, sums = filled
+    if wanted[0]:
+        sums = cpu_launch.undo_scale(inputs[0], sums)
+    filled = of_pixels, of_weights, sums
     return (*cpu_launch.in_order_of_inputs(sightings, filled), None)
 
 

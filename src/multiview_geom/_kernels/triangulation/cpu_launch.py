@@ -9,6 +9,7 @@ from torch import Tensor
 from multiview_geom._kernels import engines
 from multiview_geom._kernels.differentiable import Given, Wanted
 from multiview_geom._kernels.triangulation.cpu_blocks import Sightings
+from multiview_geom._vectors import determinant
 
 # Ranges of points that threads share end at multiples of this, so that the sums of the gradient
 # in the projections do not depend on the number of threads.
@@ -73,6 +74,20 @@ def in_order_of_inputs(
     of_pixels, of_weights, sums = filled
     of_rig = sums.sum(dim=0, keepdim=True) if len(inputs[0]) == 1 else sums
     return of_rig.to(of_pixels.dtype), of_pixels, of_weights
+
+
+def undo_scale(projections: Tensor, gradient: Tensor) -> Tensor:
+    """Turn the gradient in matrices whose third row measures depth into that in the given."""
+    projections = projections.to(gradient.dtype)
+    volume = determinant(projections[..., :3])
+    axis = projections[..., 2, :3]
+    length = axis.norm(dim=-1)
+    usable = (volume != 0) & projections.isfinite().flatten(-2).all(dim=-1)
+    gradient = gradient * torch.where(usable, volume.sign() / length, 0.0)[..., None, None]
+    # The scale fixes the length of the third row: a change along it only changes the scale.
+    along = (gradient * projections).sum(dim=(-2, -1)) / length.square()
+    gradient[..., 2, :3] -= torch.where(usable[..., None], along[..., None] * axis, 0.0)
+    return gradient
 
 
 def _sizes(projections: Tensor, pixels: Tensor, _: Given) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from multiview_geom._kernels.algebra import Number, Vector, add_scaled, cross, dot, scale
+from multiview_geom._kernels.algebra import Vector, add_scaled, cross, dot, scale
 from multiview_geom._kernels.numba_primitives import LANES, Array
 from multiview_geom._kernels.triangulation.cpu_blocks import largest_entry, workspace
 
@@ -55,27 +55,15 @@ def prepare_metric_rig(rigs: Array, frame: int, rig: MetricRig) -> None:
             place[k] -= origin[k]
 
 
-def orientation(projection: Array) -> Number:
-    """Return the determinant of the left 3x3 part; zero if a number is not finite."""
-    if largest_entry(projection) < 0:
-        return 0.0
-    return dot(vector3(projection[0]), cross(vector3(projection[1]), vector3(projection[2])))
-
-
-def depth_scale(projection: Array, volume: float) -> float:
-    """Return the factor that makes the third row measure depth, positive in front."""
-    axis = vector3(projection[2])
-    return (1.0 if volume > 0 else -1.0) / sqrt(dot(axis, axis))
-
-
 def invert_view(projection: Array, view: Array, inverse: Array, place: Array) -> bool:
     """Fill in a view; zeros, and False, if it is singular or a number is not finite."""
     view[:], inverse[:], place[:] = 0.0, 0.0, 0.0
-    volume = orientation(projection)
-    if volume == 0.0:
-        return False
     across, down, axis = vector3(projection[0]), vector3(projection[1]), vector3(projection[2])
-    factor = depth_scale(projection, volume)
+    volume = dot(across, cross(down, axis))
+    if largest_entry(projection) < 0 or volume == 0.0:
+        return False
+    # The third row shall measure depth, positive in front.
+    factor = (1.0 if volume > 0 else -1.0) / sqrt(dot(axis, axis))
     columns = (cross(down, axis), cross(axis, across), cross(across, down))
     for row in range(3):
         for k in range(4):
@@ -90,16 +78,3 @@ def invert_view(projection: Array, view: Array, inverse: Array, place: Array) ->
 def vector3(a: Array) -> Vector:
     """Return the first three entries of an array, in double precision."""
     return float(a[0]), float(a[1]), float(a[2])
-
-
-def undo_scale(projections: Array, sums: Array) -> None:
-    """Turn the gradient in matrices whose third row measures depth into that in the given."""
-    for v in range(len(sums)):
-        volume = orientation(projections[v])
-        if volume == 0.0:
-            continue
-        sums[v] *= depth_scale(projections[v], volume)
-        axis = vector3(projections[v, 2])
-        along = (sums[v] * projections[v]).sum() / dot(axis, axis)
-        for k in range(3):
-            sums[v, 2, k] -= along * axis[k]

@@ -66,7 +66,6 @@ from multiview_geom._kernels.triangulation.cpu_metric_rig import (
     MetricRig,
     metric_workspace,
     prepare_metric_rig,
-    undo_scale,
     vector3,
 )
 
@@ -236,7 +235,6 @@ def differentiate(
                 image[:] = loaded
             store(back, of_pixels, of_weights, (first, per_frame, count), 0, n)
         if len(of_rig) > 0:
-            undo_scale(rigs[min(start // per_frame, len(rigs) - 1)], sums)
             of_rig[start // chunk] += sums
 
 

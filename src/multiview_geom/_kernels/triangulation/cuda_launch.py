@@ -12,6 +12,7 @@ from multiview_geom._kernels.engines import (
     triton_constant,
     triton_functions,
 )
+from multiview_geom._kernels.triangulation.cpu_launch import undo_scale
 from multiview_geom._kernels.triangulation.cpu_robust import WIDENINGS
 
 FORWARD = "multiview_geom._kernels.triangulation.cuda"
@@ -106,7 +107,7 @@ def pull_back_reweighted_on_cuda(
         if states is not None:
             kernel = REWEIGHTED, "differentiate_metric_rigs"
             sums = _sum_over_points(kernel, given, states, sizes, shared=shared, steps=(steps,))
-            of_rig = _undo_scale(projections.to(sums.dtype), sums).to(projections.dtype)
+            of_rig = undo_scale(projections, sums).to(projections.dtype)
     return of_rig, of_pixels, of_weights, None
 
 
@@ -139,20 +140,6 @@ def _metric(projections: Tensor, pixels: Tensor, weights: Tensor | None) -> tupl
     arguments = projections.contiguous(), tables, views, _width(views)
     launch_on_grid(REWEIGHTED, "prepare_metric_rigs", (count,), *arguments)
     return (tables, images, strides), sizes
-
-
-def _undo_scale(projections: Tensor, gradient: Tensor) -> Tensor:
-    """Turn the gradient in matrices whose third row measures depth into that in the given."""
-    volume = torch.linalg.det(projections[..., :3])
-    axis = projections[..., 2, :3]
-    length = axis.norm(dim=-1)
-    usable = (volume != 0) & projections.isfinite().flatten(-2).all(dim=-1)
-    factor = torch.where(usable, volume.sign() / length, 0.0)
-    gradient = gradient * factor[..., None, None]
-    along = torch.where(usable, (gradient * projections).sum(dim=(-2, -1)) / length.square(), 0.0)
-    moved = torch.where(usable[..., None], along[..., None] * axis, 0.0)
-    gradient[..., 2, :3] -= moved
-    return gradient
 
 
 def _sum_over_points(
