@@ -58,17 +58,13 @@ def transfer(homography: Homography, x: Number, y: Number) -> Pair:
     return (a[0] * x + a[1] * y + a[2]) / w, (b[0] * x + b[1] * y + b[2]) / w
 
 
-def at_fold_of(radius: Number, one: Number) -> Number:
-    """Return what `distance_to_fold` needs of the distorted radius of the fold."""
-    return one - one / (one + radius * radius)
-
-
-def distance_to_fold(squared: Number, at_fold: Number, one: Number) -> Number:
-    """Map the squared distorted radius to a measure: one at the center, zero at the fold.
+def distance_to_fold(squared: Number, fold: Number, one: Number) -> Number:
+    """Map the squared distorted radius to a measure: one at the center, zero at the fold's radius.
 
     Before its square root: the inverse of the lens is a smooth function of that root, also at the
     fold, where it grows as a square root of the radius.
     """
+    at_fold = one - one / (one + fold * fold)
     return one - (one - one / (one + squared)) / at_fold
 
 

@@ -12,7 +12,6 @@ from multiview_geom._kernels.lens.algebra import (
     Homography,
     Lens,
     Limits,
-    at_fold_of,
     distance_to_fold,
     factor_inside,
     image_point,
@@ -29,11 +28,12 @@ from multiview_geom._kernels.lens.table import (
     FOLD,
     IDEAL_FOLD,
     NEWTON_STEPS,
+    RADIAL,
     RATIOS,
     SAMPLES,
+    SMOOTH,
     camera_at,
     lens_at,
-    smooth_lens_at,
     untilt_at,
 )
 from multiview_geom._kernels.numba_primitives import LANES, Array
@@ -100,7 +100,7 @@ def differentiate(
         load(rows, X, given[1], place, sizes, n)
         load(rows, GRADIENT, given[2], place, sizes, n)
         line = table[lens]
-        pull_back_lanes(rows, camera_at(line), untilt_at(line), lens_at(line), n)
+        pull_back_lanes(rows, camera_at(line), untilt_at(line), lens_at(line, RADIAL), n)
         store(rows, GRADIENT, place, sizes, n, found)
         start += n
 
@@ -148,7 +148,7 @@ def store(
 def solve(rows: Array, line: Array, limits: tuple[Limits, float, int], n: int) -> None:
     """Undistort n pixels of a lens: from a guess by Newton's method."""
     of_step, nearest, near_poles = limits
-    lens, smooth = lens_at(line), smooth_lens_at(line)
+    lens, smooth = lens_at(line, RADIAL), lens_at(line, SMOOTH)
     to_image_plane(rows, camera_at(line), untilt_at(line), n)
     guess(rows, line, nearest, n)
     for _ in range(NEWTON_STEPS):
@@ -176,12 +176,10 @@ def to_image_plane(rows: Array, camera: Camera, untilt: Homography, n: int) -> N
 
 def guess(rows: Array, line: Array, nearest: float, n: int) -> None:
     """Start from the sampled inverse of the radial terms."""
-    one = rows.dtype.type(1)
-    at_fold = at_fold_of(line[FOLD], one)
-    last = rows.dtype.type(SAMPLES - 1)
+    one, last, fold = rows.dtype.type(1), rows.dtype.type(SAMPLES - 1), line[FOLD]
     for i in range(n):
         u, v = pair_at(rows, U, i)
-        squared = distance_to_fold(u * u + v * v, at_fold, one)
+        squared = distance_to_fold(u * u + v * v, fold, one)
         distance = sqrt(where(squared > nearest * nearest, squared, nearest * nearest))
         position = distance * last
         left = min(int(position), SAMPLES - 2)

@@ -12,7 +12,6 @@ from multiview_geom._kernels.algebra import Number, Pair
 from multiview_geom._kernels.lens.algebra import (
     MAX_RADIUS,
     Limits,
-    at_fold_of,
     distance_to_fold,
     factor_inside,
     image_point,
@@ -29,12 +28,13 @@ from multiview_geom._kernels.lens.table import (
     FOLD,
     IDEAL_FOLD,
     NEWTON_STEPS,
+    RADIAL,
     RATIOS,
     SAMPLES,
+    SMOOTH,
     WIDTH,
     camera_at,
     lens_at,
-    smooth_lens_at,
     untilt_at,
 )
 from multiview_geom._kernels.triton_primitives import Lanes, Pointer
@@ -89,7 +89,7 @@ def store_pair(
 
 def guess(row: Pointer, u: Lanes, v: Lanes, nearest: float) -> Pair:
     """Start from the sampled inverse of the radial terms."""
-    squared = distance_to_fold(u * u + v * v, at_fold_of(entry(row, FOLD), 1.0), 1.0)
+    squared = distance_to_fold(u * u + v * v, entry(row, FOLD), 1.0)
     distance = tl.sqrt(tl.where(squared > nearest * nearest, squared, nearest * nearest))
     position = distance * (SAMPLES - 1)
     left = tl.minimum(position.to(tl.int32), SAMPLES - 2)
@@ -121,7 +121,7 @@ def undistort(
     lens_number, frame, view, point, inside = lanes_of(sizes)
     place = frame, view, point
     row = table + lens_number * WIDTH
-    camera, lens, smooth = camera_at(row), lens_at(row), smooth_lens_at(row)
+    camera, lens, smooth = camera_at(row), lens_at(row, RADIAL), lens_at(row, SMOOTH)
     u, v = load_pair(pixels, strides, place, inside)
     u, v = image_point(camera, u, v)
     u, v = transfer(untilt_at(row), u, v)
@@ -172,7 +172,7 @@ def differentiate(
         load_pair(given[0], strides[0], place, inside),
         load_pair(given[1], strides[1], place, inside),
     )
-    gradient = load_pair(given[2], strides[2], place, inside)
-    u, v = pull_back(camera_at(row), untilt_at(row), lens_at(row), (seen, ideal), gradient, 1.0)
+    gradient, lens = load_pair(given[2], strides[2], place, inside), lens_at(row, RADIAL)
+    u, v = pull_back(camera_at(row), untilt_at(row), lens, (seen, ideal), gradient, 1.0)
     valid = tl.abs(ideal[0]) < INFINITE
     store_pair(found, sizes, place, (tl.where(valid, u, 0), tl.where(valid, v, 0)), inside)

@@ -19,7 +19,6 @@ from multiview_geom._kernels.lens.algebra import (
     Homography,
     Lens,
     Limits,
-    at_fold_of,
     distance_to_fold,
     factor_inside,
     image_point,
@@ -35,11 +34,12 @@ from multiview_geom._kernels.lens.table import (
     FOLD,
     IDEAL_FOLD,
     NEWTON_STEPS,
+    RADIAL,
     RATIOS,
     SAMPLES,
+    SMOOTH,
     camera_at,
     lens_at,
-    smooth_lens_at,
     untilt_at,
 )
 
@@ -144,7 +144,7 @@ def initial_ratio(
     squared: Float[Tensor, "*#batch points"],
 ) -> Float[Tensor, "*#batch points"]:
     """Guess the quotient ideal / distorted at squared distorted radii."""
-    distance = distance_to_fold(squared, at_fold_of(fold_radius, 1), 1).clamp(min=0).sqrt()
+    distance = distance_to_fold(squared, fold_radius, 1).clamp(min=0).sqrt()
     position = distance.clamp(min=MIN_DISTANCE_TO_FOLD).nan_to_num() * (SAMPLES - 1)
     left = position.long().clamp(max=SAMPLES - 2)
     spread = ratios.expand(*left.shape[:-1], SAMPLES)
@@ -166,13 +166,13 @@ def undistort(
     ratio = initial_ratio(table.detach()[..., RATIOS:], row[FOLD], u * u + v * v)
     x, y = u * ratio, v * ratio
     for _ in range(NEWTON_STEPS):
-        x, y = newton_step(smooth_lens_at(row), x, y, (u, v), limits, 1)
+        x, y = newton_step(lens_at(row, SMOOTH), x, y, (u, v), limits, 1)
         if rational:
             factor = factor_inside(x, y, row[IDEAL_FOLD], 1)
             x, y = x * factor, y * factor
     for _ in range((STEPS_NEAR_POLES if rational else 0) + 1):
-        x, y = newton_step(lens_at(row), x, y, (u, v), limits, 1)
-    linear = linearized(lens_at(row), x, y, (u, v), 1)
+        x, y = newton_step(lens_at(row, RADIAL), x, y, (u, v), limits, 1)
+    linear = linearized(lens_at(row, RADIAL), x, y, (u, v), 1)
     x, y = moved(x, y, linear, limits, 1)
     sure = near & is_inverse(linear, (u, v), limits, 1)
     valid = sure & (x * x + y * y < row[BEYOND] * row[BEYOND])

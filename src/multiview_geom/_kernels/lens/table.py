@@ -61,18 +61,8 @@ def cubic_at(row: Entries, at: int) -> Cubic:
     )
 
 
-def lens_at(row: Entries) -> Lens:
-    """Return the lens."""
-    return lens_with(row, RADIAL)
-
-
-def smooth_lens_at(row: Entries) -> Lens:
-    """Return the lens without a pole that a root of the numerator cancels."""
-    return lens_with(row, SMOOTH)
-
-
-def lens_with(row: Entries, radial: int) -> Lens:
-    """Return the lens whose radial terms are at a place."""
+def lens_at(row: Entries, radial: int) -> Lens:
+    """Return the lens whose radial terms are at RADIAL or SMOOTH."""
     tangential = (
         entry(row, TANGENTIAL),
         entry(row, TANGENTIAL + 1),
