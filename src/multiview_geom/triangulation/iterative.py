@@ -163,17 +163,6 @@ def _back_in_loops(inputs: Inputs, outputs: Outputs, gradients: Outputs, wanted:
     return (*cpu_launch.in_order_of_inputs(sightings, filled), None)
 
 
-def _on_cuda(*inputs: Given) -> Outputs:
-    projections, pixels, weights, steps = inputs
-    round_off = given_round_off(pixels)
-    return triangulate_reweighted_on_cuda(projections, pixels, weights, steps, round_off)
-
-
-def _back_on_cuda(inputs: Inputs, outputs: Outputs, gradients: Outputs, wanted: Wanted) -> Inputs:
-    round_off = given_round_off(outputs[0])
-    return pull_back_reweighted_on_cuda(inputs, outputs, gradients, wanted, round_off)
-
-
 _iterative_kernel = differentiable(
     Kernel(
         name="triangulate_iterative",
@@ -183,7 +172,7 @@ _iterative_kernel = differentiable(
         shapes=lambda _, pixels, *__: ((pixels.shape[0], pixels.shape[2], 3),),
         compiled={
             "numba": (_in_loops, _back_in_loops),
-            "triton": (_on_cuda, _back_on_cuda),
+            "triton": (triangulate_reweighted_on_cuda, pull_back_reweighted_on_cuda),
         },
         shared=(0,),
     )

@@ -75,20 +75,20 @@ def pull_back_on_cuda(
 
 
 def triangulate_reweighted_on_cuda(
-    projections: Tensor, pixels: Tensor, weights: Tensor | None, steps: int, round_off: float
+    projections: Tensor, pixels: Tensor, weights: Tensor | None, steps: int
 ) -> Outputs:
     """Triangulate with so many reweighted solves; a rig is given once, or once per frame."""
     frames, _, points, _ = pixels.shape
     found, shared = pixels.new_empty(frames, points, 3), len(projections) == 1
     if found.numel():
         given, sizes = _metric(projections, pixels, weights)
-        arguments = given, found, sizes, (steps, round_off), shared
+        arguments = given, found, sizes, (steps, torch.finfo(pixels.dtype).eps), shared
         launch(REWEIGHTED, "triangulate_reweighted", sizes[0], *arguments)
     return (found,)
 
 
 def pull_back_reweighted_on_cuda(
-    inputs: Inputs, outputs: Outputs, gradients: Outputs, wanted: Wanted, round_off: float
+    inputs: Inputs, outputs: Outputs, gradients: Outputs, wanted: Wanted
 ) -> Inputs:
     """Return the gradients in projections, pixels and weights; None for what is not wanted."""
     projections, pixels, weights, steps = inputs
@@ -98,7 +98,7 @@ def pull_back_reweighted_on_cuda(
     points, gradient = outputs[0].contiguous(), gradients[0].contiguous()
     if points.numel():
         given, sizes = _metric(projections, pixels, weights)
-        settings, states = (steps, round_off), None
+        settings, states = (steps, torch.finfo(pixels.dtype).eps), None
         if wanted[0]:
             state = triton_functions(REWEIGHTED)["STATE"].value
             states = points.new_empty(steps + 1, sizes[0], state, dtype=torch.float64)
