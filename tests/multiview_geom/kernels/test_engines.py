@@ -20,7 +20,6 @@ from torch import Tensor
 
 from multiview_geom import (
     Cameras,
-    point_depths,
     project_points,
     ring_of_cameras,
     triangulate_dlt,
@@ -29,7 +28,7 @@ from multiview_geom import (
 )
 from multiview_geom._kernels import engines
 from multiview_geom._kernels.triangulation import cuda_launch
-from multiview_geom._kernels.triangulation.algebra import squared_error
+from multiview_geom._kernels.triangulation.algebra_reweighted import agreement
 from tests.multiview_geom.kernels.engine_choice import (
     ENGINES,
     computed_by,
@@ -135,9 +134,13 @@ def test_the_squared_error_of_the_loops_is_that_of_a_projection() -> None:
     last = torch.ones(2, dtype=torch.float64)
     row = points[:, 0], points[:, 1], points[:, 2], last
     view = tuple(depth), tuple(across), tuple(down)
-    squared, ahead = squared_error(off[1, :, 0], off[1, :, 1], view, row)
+    squared, near = agreement(off[1, :, 0], off[1, :, 1], view, row, 100.0)
     assert_close(squared, 25.0 * last, atol=1e-9)
-    assert_close(ahead, point_depths(rig, points)[1], atol=1e-12)
+    assert near.all()
+    behind = tuple(-each for each in row)
+    truncated, near = agreement(off[1, :, 0], off[1, :, 1], view, behind, 100.0)
+    assert (truncated == 100.0).all()
+    assert not near.any()
 
 
 @every_engine

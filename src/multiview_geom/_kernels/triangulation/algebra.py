@@ -98,13 +98,6 @@ def residuals_and_depth(u: Number, v: Number, view: View, point: Row) -> Vector:
     return u * depth - dot4(view[1], point), v * depth - dot4(view[2], point), depth
 
 
-def squared_error(u: Number, v: Number, view: View, point: Row) -> Pair:
-    """Return the squared reprojection error of a homogeneous point, and its depth."""
-    depth = dot4(view[0], point)
-    across, down = dot4(view[1], point) / depth - u, dot4(view[2], point) / depth - v
-    return across * across + down * down, depth
-
-
 def apply_transpose(u: Number, v: Number, view: View, residuals: Pair) -> Vector:
     """Multiply residuals with the first three columns of their equations."""
     r, s = residuals

@@ -19,11 +19,12 @@ from multiview_geom._kernels.algebra import (
     cross,
     determinant,
     dot,
+    dot4,
     multiply,
     scale,
     trace,
 )
-from multiview_geom._kernels.triangulation.algebra import FEWEST_VIEWS, View, squared_error
+from multiview_geom._kernels.triangulation.algebra import FEWEST_VIEWS, View
 
 # Squared baselines below this many round-offs of the squared length count as zero, or below this
 # many squared round-offs, as the arguments were given, of the coordinates of the camera centers.
@@ -116,6 +117,8 @@ def agreement(u: Number, v: Number, view: View, point: Row, limit: Number) -> tu
 
     Behind the camera it is the limit.
     """
-    squared, depth = squared_error(u, v, view, point)
+    depth = dot4(view[0], point)
+    across, down = dot4(view[1], point) / depth - u, dot4(view[2], point) / depth - v
+    squared = across * across + down * down
     near = (depth > 0.0) & (squared < limit)
     return where(near, squared, limit), near
