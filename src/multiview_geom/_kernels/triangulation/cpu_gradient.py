@@ -160,8 +160,7 @@ def differentiate_block(
     leave_out_unknown(rows, (x, y, z), n)
     equations_at_points(image, rows, views, n)
     find_gradient_vectors(rows, (x, y, z), limit, n)
-    if len(sums) > 0:
-        pull_back_to_rig(image, rows, centers, views, (x, y, z), sums, n)
+    pull_back_to_rig(image, rows, centers, views, (x, y, z), sums, n)
     pull_back(image, rows, views, n)
 
 
@@ -249,9 +248,9 @@ def pull_back(image: Array, rows: Array, views: Array, n: int) -> None:
 def pull_back_to_rig(
     image: Array, rows: Array, centers: Array, views: Array, origin: Vector, sums: Array, n: int
 ) -> None:
-    """Add the gradient in the projections, but for the scale of the rows."""
+    """Add the gradient in the projections, but for the scale of the rows, if `sums` has views."""
     one = rows.dtype.type(1)
-    for v in range(len(views)):
+    for v in range(len(sums)):
         if not isfinite(centers[v, 0]):
             continue
         view, center = view_of(views, v), (centers[v, 0], centers[v, 1])

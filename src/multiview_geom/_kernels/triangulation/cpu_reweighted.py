@@ -51,12 +51,12 @@ from multiview_geom._kernels.triangulation.cpu_blocks import (
     view_of,
 )
 from multiview_geom._kernels.triangulation.cpu_gradient import (
-    RAW_UPSTREAM,
     UPSTREAM,
     Gradients,
     Upstream,
     Z,
     equations_at_points,
+    leave_out_unknown,
     load_upstream,
     pull_back,
     pull_back_to_rig,
@@ -229,7 +229,7 @@ def differentiate(
             start_at_origin(image, trust, rows, rig, given, n)
             record_steps(image, trust, rows, rig.views, history, n)
             load_upstream(rows, of_points, per_frame, first, 0, n)
-            leave_out_not_found(rows, n)
+            leave_out_unknown(rows, (0.0, 0.0, 0.0), n)
             for step in range(steps, -1, -1):
                 step_back(image, trust, rows, rig, step, history, (back, sums), n)
                 image[:] = loaded
@@ -247,15 +247,6 @@ def record_steps(
         history[step] = points
         reweighted_step(image, trust, rows, views, step > 0, n)
     history[len(history) - 1] = points
-
-
-def leave_out_not_found(rows: Array, n: int) -> None:
-    """Make the upstream gradient zero where the point is NaN."""
-    for k in range(3):
-        for i in range(n):
-            known = rows[START * LANES + i] == rows[START * LANES + i]
-            back = rows[(RAW_UPSTREAM + k) * LANES + i]
-            rows[(UPSTREAM + k) * LANES + i] = where(known, back, 0.0)
 
 
 def step_back(
@@ -289,8 +280,7 @@ def differentiate_step(image: Array, rows: Array, rig: MetricRig, sums: Array, n
         (a, b, c), passed = vector_at(rows, Z, i), 1.0 - rows[KNOWN * LANES + i]
         put_row(rows, Z, i, (-a, -b, -c, 0.0))
         put_vector(rows, UPSTREAM, i, scale(vector_at(rows, UPSTREAM, i), passed))
-    if len(sums) > 0:
-        pull_back_to_rig(image, rows, rig.centers, rig.views, vector3(rig.origin), sums, n)
+    pull_back_to_rig(image, rows, rig.centers, rig.views, vector3(rig.origin), sums, n)
     pull_back(image, rows, rig.views, n)
 
 
