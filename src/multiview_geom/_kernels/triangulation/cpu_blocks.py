@@ -34,7 +34,6 @@ class Sightings(NamedTuple):
         steps: Their strides by frame, view, point and coordinate.
         weights: All weights; empty if there are none.
         weight_steps: Their strides by frame, view and point.
-        weighted: Whether there are weights.
         per_frame: How many points a frame has.
     """
 
@@ -42,7 +41,6 @@ class Sightings(NamedTuple):
     steps: tuple[int, ...]
     weights: Array
     weight_steps: tuple[int, ...]
-    weighted: bool
     per_frame: int
 
 
@@ -186,7 +184,7 @@ def load(
     for v in range(len(centers)):
         copy_view(rows, sightings, centers, v, first, n)
         keep_known(image[IMAGE_ROWS * v * LANES :], rows, n)
-    divide_by_largest(image, rows, len(centers), sightings.weighted, n)
+    divide_by_largest(image, rows, len(centers), len(sightings.weights) > 0, n)
 
 
 def load_listed(
@@ -203,11 +201,11 @@ def load_listed(
             rows[RAW * LANES + i] = sightings.pixels[base] - centers[v, 0]
             rows[(RAW + 1) * LANES + i] = sightings.pixels[base + by_axis] - centers[v, 1]
             rows[(RAW + 2) * LANES + i] = 1.0
-            if sightings.weighted:
+            if len(sightings.weights) > 0:
                 base = frame * frame_step + v * view_step + point * point_step
                 rows[(RAW + 2) * LANES + i] = sightings.weights[base]
         keep_known(image[IMAGE_ROWS * v * LANES :], rows, n)
-    divide_by_largest(image, rows, len(centers), sightings.weighted, n)
+    divide_by_largest(image, rows, len(centers), len(sightings.weights) > 0, n)
 
 
 def copy_view(
@@ -224,7 +222,7 @@ def copy_view(
         line = sightings.pixels[frame * by_frame + v * by_view + point * by_point :]
         own = rows[RAW * LANES + done :]
         copy_pixels(line, by_point, by_axis, (centers[v, 0], centers[v, 1]), own, run)
-        if sightings.weighted:
+        if len(sightings.weights) > 0:
             trust = sightings.weights[frame * frame_step + v * view_step + point * point_step :]
             for i in range(run):
                 own[2 * LANES + i] = trust[point_step * i]

@@ -100,6 +100,5 @@ def _arguments(projections: Tensor, pixels: Tensor, weights: Given) -> tuple[np.
     """Return the rigs and the sightings for a loop."""
     image, steps = engines.flat(pixels)
     trust, trust_steps = (image[:0], (0, 0, 0)) if weights is None else engines.flat(weights)
-    weighted, points = weights is not None, pixels.shape[2]
-    sightings = Sightings(image, steps, trust, trust_steps, weighted, points)
+    sightings = Sightings(image, steps, trust, trust_steps, pixels.shape[2])
     return projections.detach().contiguous().numpy(), sightings
