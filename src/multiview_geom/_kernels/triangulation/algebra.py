@@ -138,30 +138,39 @@ def quotient_after(
     return (squared + change) / (one + dot(there, there))
 
 
-def is_minimum(
-    shifted: Symmetric, last_change: Number, move: Vector, point: Vector, limits: Pair, one: Number
-) -> Number:
-    """Tell whether Newton's iteration found the minimum, with digits enough.
+def minimum(
+    hessian: Symmetric,
+    quotients: Pair,
+    start: Vector,
+    gradient: Vector,
+    limits: Pair,
+    one: Number,
+) -> tuple[Vector, Number]:
+    """Return the point that Newton's iteration ends at, and whether it is sure to be the minimum.
 
     Only where B - q is positive definite is a stationary q the smallest eigenvalue.
 
     Args:
-        shifted: B - q.
-        last_change: Of the quotient.
-        move: From the start to the point.
-        point: The point.
-        limits: On the relative change of the point by the last change of the quotient (the
-            iteration is off by its square), and on the relative error of the move in round-offs.
+        hessian: B.
+        quotients: The last two, the later one first.
+        start: Counted from the world's origin.
+        gradient: B x0 + b.
+        limits: On |last change of q| trace((B - q)^-1), the square of which is what the iteration
+            is still off by; and on the condition of B - q times |move| / |X|, which is the error
+            of the move in round-offs of the point.
         one: A one.
     """
+    quotient, before = quotients
+    move = shifted_move(hessian, quotient, start, gradient, one)
+    point, shifted = add_scaled(start, move, one), subtract_from_diagonal(hessian, quotient)
     cofactors = adjugate(shifted)
     det, minors, total = determinant(shifted, cofactors), trace(cofactors), trace(shifted)
     # The eigenvalues, which are real, are positive if the coefficients of their polynomial are.
     positive = (total > 0) & (minors > 0) & (det > 0)
     inverse_trace = minors / where(positive, det, one)
     share = sqrt(dot(move, move) / (one + dot(point, point)))
-    converged = abs(last_change) * inverse_trace < limits[0]
-    return positive & converged & (total * inverse_trace * share < limits[1])
+    converged = abs(quotient - before) * inverse_trace < limits[0]
+    return point, positive & converged & (total * inverse_trace * share < limits[1])
 
 
 # Newton's iteration may leave the smallest eigenvalue where the sightings disagree wildly;

@@ -16,7 +16,6 @@ from multiview_geom._kernels.algebra import (
     add_symmetric,
     dot,
     scale,
-    subtract_from_diagonal,
     unit_axes,
     where,
 )
@@ -37,8 +36,8 @@ from multiview_geom._kernels.triangulation.algebra import (
     characteristic_polynomial,
     columns_of,
     equations,
-    is_minimum,
     least_squares_point,
+    minimum,
     normal_terms,
     orthogonalize,
     point_of_smallest,
@@ -240,11 +239,8 @@ def move_points(rows: Array, limits: tuple[float, float], n: int) -> None:
     for i in range(n):
         hessian, quotient = symmetric_at(rows, HESSIAN, i), rows[QUOTIENT * LANES + i]
         start, gradient = vector_at(rows, START, i), vector_at(rows, GRADIENT, i)
-        move = shifted_move(hessian, quotient, start, gradient, one)
-        point = add_scaled(start, move, one)
-        shifted = subtract_from_diagonal(hessian, quotient)
-        change = quotient - rows[LAST * LANES + i]
-        sure = is_minimum(shifted, change, move, point, limits, one)
+        quotients = quotient, rows[LAST * LANES + i]
+        point, sure = minimum(hessian, quotients, start, gradient, limits, one)
         put_vector(rows, START, i, point)
         rows[DOUBT * LANES + i] = zero if sure else one
 

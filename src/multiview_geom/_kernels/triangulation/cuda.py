@@ -15,7 +15,6 @@ from multiview_geom._kernels.algebra import (
     add_symmetric,
     dot,
     scale,
-    subtract_from_diagonal,
     unit_axes,
 )
 from multiview_geom._kernels.triangulation.algebra import (
@@ -26,8 +25,8 @@ from multiview_geom._kernels.triangulation.algebra import (
     characteristic_polynomial,
     columns_of,
     equations,
-    is_minimum,
     least_squares_point,
+    minimum,
     normal_terms,
     orthogonalize,
     point_of_smallest,
@@ -118,11 +117,8 @@ def minimize(seen: Sightings, unit: Lanes) -> tuple[Vector, Lanes, Lanes]:
         last = quotient
         move = shifted_move(hessian, quotient, start, gradient, 1.0)
         quotient = quotient_after(hessian, start, gradient, squared, move, 1.0)
-    move = shifted_move(hessian, quotient, start, gradient, 1.0)
-    point = add_scaled(start, move, 1.0)
-    shifted = subtract_from_diagonal(hessian, quotient)
     limits = DOUBLE_LEFT if wide else SINGLE_LEFT, DOUBLE_LOST if wide else SINGLE_LOST
-    sure = is_minimum(shifted, quotient - last, move, point, limits, 1.0)
+    point, sure = minimum(hessian, (quotient, last), start, gradient, limits, 1.0)
     return point, count >= FEWEST_VIEWS, sure
 
 
