@@ -126,13 +126,16 @@ def shifted_move(
     return scale(multiply(cofactors, right), one / determinant(shifted, cofactors))
 
 
-def quotient_after(
-    hessian: Symmetric, start: Vector, gradient: Vector, squared: Number, move: Vector, one: Number
+def next_quotient(
+    hessian: Symmetric,
+    quotient: Number,
+    start: Vector,
+    gradient: Vector,
+    squared: Number,
+    one: Number,
 ) -> Number:
-    """Return the quotient after a move from a start, counted from the world's origin.
-
-    `gradient` is B x0 + b, and `squared` is |A X0|^2, at this start.
-    """
+    """Return the quotient after the move that a quotient asks for; `squared` is s."""
+    move = shifted_move(hessian, quotient, start, gradient, one)
     there = add_scaled(start, move, one)
     change = dot(move, multiply(hessian, move)) + (one + one) * dot(move, gradient)
     return (squared + change) / (one + dot(there, there))
@@ -154,7 +157,7 @@ def minimum(
         hessian: B.
         quotients: The last two, the later one first.
         start: Counted from the world's origin.
-        gradient: B x0 + b.
+        gradient: g.
         limits: On |last change of q| trace((B - q)^-1), the square of which is what the iteration
             is still off by; and on the condition of B - q times |move| / |X|, which is the error
             of the move in round-offs of the point.

@@ -38,12 +38,11 @@ from multiview_geom._kernels.triangulation.algebra import (
     equations,
     least_squares_point,
     minimum,
+    next_quotient,
     normal_terms,
     orthogonalize,
     point_of_smallest,
-    quotient_after,
     residuals_and_depth,
-    shifted_move,
     smallest_root,
 )
 from multiview_geom._kernels.triangulation.cpu_blocks import (
@@ -227,10 +226,9 @@ def newton_step(rows: Array, n: int) -> None:
     for i in range(n):
         hessian, quotient = symmetric_at(rows, HESSIAN, i), rows[QUOTIENT * LANES + i]
         start, gradient = vector_at(rows, START, i), vector_at(rows, GRADIENT, i)
-        move = shifted_move(hessian, quotient, start, gradient, one)
         squared = rows[SQUARED * LANES + i]
-        rows[LAST * LANES + i] = quotient
-        rows[QUOTIENT * LANES + i] = quotient_after(hessian, start, gradient, squared, move, one)
+        later = next_quotient(hessian, quotient, start, gradient, squared, one)
+        rows[LAST * LANES + i], rows[QUOTIENT * LANES + i] = quotient, later
 
 
 def move_points(rows: Array, limits: tuple[float, float], n: int) -> None:

@@ -27,12 +27,11 @@ from multiview_geom._kernels.triangulation.algebra import (
     equations,
     least_squares_point,
     minimum,
+    next_quotient,
     normal_terms,
     orthogonalize,
     point_of_smallest,
-    quotient_after,
     residuals_and_depth,
-    shifted_move,
     smallest_root,
 )
 from multiview_geom._kernels.triangulation.cpu import JACOBI_SWEEPS, ORTHOGONAL, SECOND_TRY, SINGLE
@@ -115,8 +114,7 @@ def minimize(seen: Sightings, unit: Lanes) -> tuple[Vector, Lanes, Lanes]:
     last = quotient
     for _ in tl.static_range(DOUBLE_STEPS if wide else SINGLE_STEPS):
         last = quotient
-        move = shifted_move(hessian, quotient, start, gradient, 1.0)
-        quotient = quotient_after(hessian, start, gradient, squared, move, 1.0)
+        quotient = next_quotient(hessian, quotient, start, gradient, squared, 1.0)
     limits = DOUBLE_LEFT if wide else SINGLE_LEFT, DOUBLE_LOST if wide else SINGLE_LOST
     point, sure = minimum(hessian, (quotient, last), start, gradient, limits, 1.0)
     return point, count >= FEWEST_VIEWS, sure
