@@ -51,12 +51,12 @@ def load(rows: Array, at: int, width: int, entries: Array, n: int) -> None:
             row[i] = line[width * i]
 
 
-def store(rows: Array, at: int, width: int, entries: Array, n: int) -> None:
-    """Gather n groups of numbers from rows."""
+def store(rows: Array, at: int, width: int, entries: Array, step: int, n: int) -> None:
+    """Write n groups of numbers from rows, each so many groups behind the one before."""
     for k in range(width):
         line, row = entries[k:], rows[(at + k) * LANES :]
         for i in range(min(n, LANES)):
-            line[width * i] = row[i]
+            line[width * step * i] = row[i]
 
 
 def load_matrices(rows: Array, at: int, entries: Array, n: int) -> None:
@@ -278,7 +278,7 @@ def smallest_eigenvectors(
         load_symmetric(rows, matrices[size * size * start :], size, n)
         diagonalize(rows, n)
         take_lowest(rows)
-        store(rows, 0, size, vectors[size * start :], n)
+        store(rows, 0, size, vectors[size * start :], 1, n)
 
 
 def turn_eigenvectors(
@@ -293,4 +293,4 @@ def turn_eigenvectors(
         rows[CHANGE4 * LANES :] = 0.0
         load(rows, CHANGE4, size, changes[size * start :], n)
         solve_for_change(rows, tie)
-        store(rows, CHANGE4, size, turns[size * start :], n)
+        store(rows, CHANGE4, size, turns[size * start :], 1, n)

@@ -195,10 +195,10 @@ def align(
             find_scales(rows, n)
         else:
             rows[SCALE * LANES : (SCALE + 1) * LANES] = 1.0
-        store(rows, SCALE, 1, scales[start:], n)
+        store(rows, SCALE, 1, scales[start:], 1, n)
         load(rows, SCALE, 1, scales[start:], n)
         find_translations(rows, n)
-        store(rows, TARGET_MEAN, 3, translations[3 * start :], n)
+        store(rows, TARGET_MEAN, 3, translations[3 * start :], 1, n)
 
 
 def differentiate(
@@ -233,18 +233,10 @@ def differentiate(
             center(rows, n)
             differentiate_points(rows, n)
             at = start * count + point
-            scatter(rows, SOURCE, 3, of_source[3 * at :], count, n)
-            scatter(rows, TARGET, 3, of_target[3 * at :], count, n)
+            store(rows, SOURCE, 3, of_source[3 * at :], count, n)
+            store(rows, TARGET, 3, of_target[3 * at :], count, n)
             if len(of_weights) > 0:
-                scatter(rows, WEIGHT, 1, of_weights[at:], count, n)
-
-
-def scatter(rows: Array, at: int, width: int, entries: Array, count: int, n: int) -> None:
-    """Write a point of n sets of so many points."""
-    for k in range(width):
-        line, row = entries[k:], rows[(at + k) * LANES :]
-        for i in range(min(n, LANES)):
-            line[width * count * i] = row[i]
+                store(rows, WEIGHT, 1, of_weights[at:], count, n)
 
 
 def differentiate_moments(rows: Array, scaled: bool, tie: float, n: int) -> None:
