@@ -2,9 +2,9 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
 from hashlib import sha256
 from importlib import import_module
@@ -114,8 +114,8 @@ def numba_functions(module: str) -> dict[str, Any]:
                 # Arithmetic becomes part of the loop around it, which must become vectors; loops
                 # stay functions of their own. Python calls only the module's own functions.
                 inner = item.__module__ != module
-                arithmetic = not item.__module__.rpartition(".")[2].startswith("cpu")
                 options: dict[str, Any] = {"no_cfunc_wrapper": True, "no_cpython_wrapper": inner}
+                arithmetic = not item.__module__.rpartition(".")[2].startswith("cpu")
                 names[name] = numba.njit(
                     nogil=True,
                     fastmath=FAST_MATH,
@@ -228,26 +228,22 @@ def _where(condition: Any, chosen: Any, other: Any) -> Any:  # noqa: ANN401 - an
     return chosen if condition else other
 
 
-class _cache_folder:  # noqa: N801 - used as a function
+@contextmanager
+def _cache_folder(numba: ModuleType) -> Iterator[bool]:
     """Point Numba to a folder of this version of the sources, while functions are declared.
 
     Numba looks at the file of a function only, not at those of the functions that it calls.
     """
-
-    def __init__(self, numba: ModuleType) -> None:
-        self.config, self.before = numba.config, numba.config.CACHE_DIR
-        self.folder = _loops_folder()
-
-    def __enter__(self) -> bool:
-        usable = _is_writable(self.folder)
-        if usable:
-            self.config.CACHE_DIR = str(self.folder)
-        else:
-            _warn_of_compiling(self.folder)
-        return usable
-
-    def __exit__(self, *_: object) -> None:
-        self.config.CACHE_DIR = self.before
+    folder, before = _loops_folder(), numba.config.CACHE_DIR
+    usable = _is_writable(folder)
+    if usable:
+        numba.config.CACHE_DIR = str(folder)
+    else:
+        _warn_of_compiling(folder)
+    try:
+        yield usable
+    finally:
+        numba.config.CACHE_DIR = before
 
 
 def _loops_folder() -> Path:
