@@ -4,7 +4,7 @@ The value and the gradient come from the fastest engine at hand; derivatives of 
 forward derivatives and what `torch.func` asks for inside a compiler come from tensor operations.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from inspect import signature
 from typing import Any, TypeAlias
@@ -36,9 +36,10 @@ class Kernel:
     """Finds the outputs in tensor operations that have first and second derivatives."""
     shapes: Callable[..., Sequence[Sequence[int]]]
     """Returns the shapes of the outputs."""
-    compiled: Mapping[str, tuple[Callable[..., Outputs], PullBack]]
-    """By the name of the engine: what finds the outputs; and what takes inputs, outputs,
-    gradients in these, and which gradients are wanted, and returns the gradients in the inputs."""
+    numba: tuple[Callable[..., Outputs], PullBack]
+    triton: tuple[Callable[..., Outputs], PullBack]
+    """What finds the outputs; and what takes inputs, outputs, gradients in these, and which
+    gradients are wanted, and returns the gradients in the inputs."""
     shared: Collection[int] = ()
     """Positions of inputs that may stand once for all items."""
     restart: Callable[[Inputs, Outputs], Outputs] | None = None
@@ -49,9 +50,9 @@ class Kernel:
         engine = engines.choose_engine(inputs[0])
         if engine == "traced":
             return self.as_operator(*inputs)
-        if engine not in self.compiled:
+        if engine == "reference":
             return self.reference(*inputs)
-        return self.compiled[engine][0](*inputs)
+        return (self.numba if engine == "numba" else self.triton)[0](*inputs)
 
     def pull_back(
         self, inputs: Inputs, outputs: Outputs, gradients: Outputs, wanted: Wanted
@@ -61,9 +62,10 @@ class Kernel:
         if engine == "traced" and not engines.is_recording():
             found = self._operator("_backward")(*inputs, *outputs, *gradients, wanted)
             return _as_tuple(found)
-        if engines.is_recording() or engine not in self.compiled:
+        if engines.is_recording() or engine == "reference":
             return self.pull_back_by_tensors(inputs, outputs, gradients)
-        return self.compiled[engine][1](inputs, outputs, gradients, wanted)
+        pull_back = (self.numba if engine == "numba" else self.triton)[1]
+        return pull_back(inputs, outputs, gradients, wanted)
 
     def pull_back_by_tensors(self, inputs: Inputs, outputs: Outputs, gradients: Outputs) -> Inputs:
         """Return the gradients in the inputs by tensor operations."""

@@ -170,10 +170,8 @@ _iterative_kernel = differentiable(
         outputs=1,
         reference=_reference,
         shapes=lambda _, pixels, *__: ((pixels.shape[0], pixels.shape[2], 3),),
-        compiled={
-            "numba": (_in_loops, _back_in_loops),
-            "triton": (triangulate_reweighted_on_cuda, pull_back_reweighted_on_cuda),
-        },
+        numba=(_in_loops, _back_in_loops),
+        triton=(triangulate_reweighted_on_cuda, pull_back_reweighted_on_cuda),
         shared=(0,),
     )
 )

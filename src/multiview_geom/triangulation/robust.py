@@ -295,10 +295,8 @@ _inlier_kernel = differentiable(
         outputs=1,
         reference=_reference,
         shapes=lambda _, pixels, *__: (pixels.shape[:-1],),
-        compiled={
-            "numba": (_in_loops, _without_gradient),
-            "triton": (_on_cuda, _without_gradient),
-        },
+        numba=(_in_loops, _without_gradient),
+        triton=(_on_cuda, _without_gradient),
         shared=(0,),
     )
 )

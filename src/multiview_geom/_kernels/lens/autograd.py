@@ -106,10 +106,8 @@ _KERNEL = Kernel(
     outputs=1,
     reference=lambda *inputs: (reference.undistort(*inputs),),
     shapes=lambda pixels, *_: (pixels.shape,),
-    compiled={
-        "numba": (_undistort, _pull_back),
-        "triton": (_undistort_on_cuda, _pull_back_on_cuda),
-    },
+    numba=(_undistort, _pull_back),
+    triton=(_undistort_on_cuda, _pull_back_on_cuda),
     shared=(1, 2, 3),
     restart=lambda inputs, found: (reference.restart(inputs, *found),),
 )

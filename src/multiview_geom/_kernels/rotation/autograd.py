@@ -163,9 +163,8 @@ def _eigenvector_back(
     return (-(product + product.mT) / 2,)
 
 
-def _in_both(find: Callable[..., Outputs], pull_back: Callable[..., Inputs]) -> dict[str, Any]:
-    """Return functions whose first argument is the engine, for each engine."""
-    return {name: (partial(find, name), partial(pull_back, name)) for name in ("numba", "triton")}
+def _bound(engine: str, *functions: Callable[..., Any]) -> tuple[Any, ...]:
+    return tuple(partial(each, engine) for each in functions)
 
 
 _rotation_kernel = differentiable(
@@ -175,7 +174,8 @@ _rotation_kernel = differentiable(
         outputs=1,
         reference=lambda matrices: (reference.nearest_rotation(matrices),),
         shapes=lambda matrices: (matrices.shape,),
-        compiled=_in_both(_rotate, _turn_back),
+        numba=_bound("numba", _rotate, _turn_back),
+        triton=_bound("triton", _rotate, _turn_back),
     )
 )
 _alignment_kernel = differentiable(
@@ -185,10 +185,8 @@ _alignment_kernel = differentiable(
         outputs=3,
         reference=reference.align,
         shapes=_shapes_of_transforms,
-        compiled={
-            "numba": (_align, _align_back),
-            "triton": (_align_on_cuda, _align_back_on_cuda),
-        },
+        numba=(_align, _align_back),
+        triton=(_align_on_cuda, _align_back_on_cuda),
     )
 )
 _eigenvector_kernel = differentiable(
@@ -198,6 +196,7 @@ _eigenvector_kernel = differentiable(
         outputs=1,
         reference=lambda matrices: (reference.smallest_eigenvector(matrices),),
         shapes=lambda matrices: (matrices.shape[:-1],),
-        compiled=_in_both(_eigenvector, _eigenvector_back),
+        numba=_bound("numba", _eigenvector, _eigenvector_back),
+        triton=_bound("triton", _eigenvector, _eigenvector_back),
     )
 )

@@ -56,10 +56,8 @@ _linear_kernel = differentiable(
         outputs=1,
         reference=lambda *inputs: (reference.triangulate(*inputs),),
         shapes=lambda _, pixels, *__: ((pixels.shape[0], pixels.shape[2], 3),),
-        compiled={
-            "numba": (_triangulate, _pull_back),
-            "triton": (triangulate_on_cuda, pull_back_on_cuda),
-        },
+        numba=(_triangulate, _pull_back),
+        triton=(triangulate_on_cuda, pull_back_on_cuda),
         shared=(0,),
         restart=lambda inputs, found: (reference.restart(inputs, *found).to(found[0].dtype),),
     )
