@@ -60,6 +60,15 @@ def turn4(a: Row, b: Row, cosine: Number, sine: Number) -> tuple[Row, Row]:
     return combine4(a, b, cosine, -sine), combine4(a, b, sine, cosine)
 
 
+def choose(condition: Number, chosen: Vector, other: Vector) -> Vector:
+    """Return one of two vectors."""
+    return (
+        where(condition, chosen[0], other[0]),
+        where(condition, chosen[1], other[1]),
+        where(condition, chosen[2], other[2]),
+    )
+
+
 def choose4(condition: Number, chosen: Row, other: Row) -> Row:
     """Return one of two vectors."""
     return (

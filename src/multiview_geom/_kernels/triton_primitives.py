@@ -55,15 +55,6 @@ def load_vector(pointer: Pointer, at: Lanes, inside: Lanes) -> Vector:
     return load(pointer, at, inside), load(pointer, at + 1, inside), load(pointer, at + 2, inside)
 
 
-def choose(condition: Lanes, chosen: Vector, other: Vector) -> Vector:
-    """Return one of two vectors."""
-    return (
-        tl.where(condition, chosen[0], other[0]),
-        tl.where(condition, chosen[1], other[1]),
-        tl.where(condition, chosen[2], other[2]),
-    )
-
-
 def store_vector(pointer: Pointer, at: Lanes, a: Vector, inside: Lanes) -> None:
     """Store three numbers of each item."""
     tl.store(pointer + at, a[0], mask=inside)

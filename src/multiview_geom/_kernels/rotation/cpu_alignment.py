@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from torch import where
 
-from multiview_geom._kernels.algebra import Number, Vector, add_scaled, dot, scale
+from multiview_geom._kernels.algebra import add_scaled, choose, dot, scale
 from multiview_geom._kernels.numba_primitives import (
     LANES,
     Array,
@@ -84,13 +84,8 @@ def leave_out_missing(rows: Array, n: int) -> None:
         w = rows[(RAW + 6) * LANES + i]
         known = is_usable(a, b, w)
         rows[WEIGHT * LANES + i] = where(known, w, 0.0)
-        put_vector(rows, SOURCE, i, choose(known, a))
-        put_vector(rows, TARGET, i, choose(known, b))
-
-
-def choose(condition: Number, a: Vector) -> Vector:
-    """Return a vector, or zero."""
-    return where(condition, a[0], 0.0), where(condition, a[1], 0.0), where(condition, a[2], 0.0)
+        put_vector(rows, SOURCE, i, choose(known, a, (0.0, 0.0, 0.0)))
+        put_vector(rows, TARGET, i, choose(known, b, (0.0, 0.0, 0.0)))
 
 
 def find_means(rows: Array, sets: Sets, first: int, n: int) -> None:

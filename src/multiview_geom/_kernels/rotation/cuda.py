@@ -13,6 +13,7 @@ from multiview_geom._kernels.algebra import (
     Row,
     Vector,
     add_scaled,
+    choose,
     dot,
     scale,
     unit_axes,
@@ -41,7 +42,6 @@ from multiview_geom._kernels.rotation.algebra import (
 from multiview_geom._kernels.triton_primitives import (
     Lanes,
     Pointer,
-    choose,
     items,
     load,
     load_vector,

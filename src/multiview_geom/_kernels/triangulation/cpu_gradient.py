@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from multiview_geom._kernels.algebra import Vector, add_symmetric, dot4, where
+from multiview_geom._kernels.algebra import Vector, add_scaled, add_symmetric, choose, dot4, where
 from multiview_geom._kernels.numba_primitives import (
     LANES,
     Array,
@@ -189,16 +189,14 @@ def load_upstream(
 
 def leave_out_unknown(rows: Array, origin: Vector, n: int) -> None:
     """Count points from the origin; make those that are NaN zero, and their upstream gradient."""
-    zero = rows.dtype.type(0)
+    zero, one = rows.dtype.type(0), rows.dtype.type(1)
+    nothing = (zero, zero, zero)
     for i in range(n):
         x, y, z = vector_at(rows, START, i)
-        a, b, c = vector_at(rows, RAW_UPSTREAM, i)
         known = ((x + y + z) * zero == zero) & (rows[SEEN * LANES + i] >= FEWEST_VIEWS)
-        x, y, z = x - origin[0], y - origin[1], z - origin[2]
-        start = where(known, x, zero), where(known, y, zero), where(known, z, zero)
-        upstream = where(known, a, zero), where(known, b, zero), where(known, c, zero)
-        put_vector(rows, START, i, start)
-        put_vector(rows, UPSTREAM, i, upstream)
+        start, upstream = add_scaled((x, y, z), origin, -one), vector_at(rows, RAW_UPSTREAM, i)
+        put_vector(rows, START, i, choose(known, start, nothing))
+        put_vector(rows, UPSTREAM, i, choose(known, upstream, nothing))
 
 
 def equations_at_points(image: Array, rows: Array, views: Array, n: int) -> None:

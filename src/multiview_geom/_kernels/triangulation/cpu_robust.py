@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from multiview_geom._kernels.algebra import where
+from multiview_geom._kernels.algebra import choose, where
 from multiview_geom._kernels.numba_primitives import (
     LANES,
     Array,
@@ -184,9 +184,8 @@ def choose_better(pairs: Array, best: Array, better: Array, n: int) -> None:
     for i in range(n):
         score, lowest = pairs[SCORE * LANES + i], best[BEST_SCORE * LANES + i]
         lower = score < lowest
-        x, y, z = vector_at(pairs, CANDIDATE, i)
-        a, b, c = vector_at(best, 0, i)
-        put_vector(better, 0, i, (where(lower, x, a), where(lower, y, b), where(lower, z, c)))
+        candidate = vector_at(pairs, CANDIDATE, i)
+        put_vector(better, 0, i, choose(lower, candidate, vector_at(best, 0, i)))
         better[BEST_SCORE * LANES + i] = where(lower, score, lowest)
 
 

@@ -13,6 +13,7 @@ from multiview_geom._kernels.algebra import (
     Vector,
     add_scaled,
     add_symmetric,
+    choose,
     dot,
     scale,
     unit_axes,
@@ -49,7 +50,7 @@ from multiview_geom._kernels.triangulation.cuda_blocks import (
     rig_of,
     sighting,
 )
-from multiview_geom._kernels.triton_primitives import Lanes, Pointer, choose, some, store_vector
+from multiview_geom._kernels.triton_primitives import Lanes, Pointer, some, store_vector
 
 SINGLE_STEPS, SINGLE_LEFT, SINGLE_LOST = SINGLE
 # Double precision always starts from the root, as the second try of the loops.

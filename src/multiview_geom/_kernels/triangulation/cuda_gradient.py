@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import triton.language as tl
 
-from multiview_geom._kernels.algebra import Row, Vector, add_scaled, combine4, dot
+from multiview_geom._kernels.algebra import Row, Vector, add_scaled, choose, combine4, dot
 from multiview_geom._kernels.triangulation.algebra import (
     FEWEST_VIEWS,
     gradient_vector,
@@ -33,7 +33,7 @@ from multiview_geom._kernels.triangulation.cuda_blocks import (
     sighting,
     store_row,
 )
-from multiview_geom._kernels.triton_primitives import Lanes, Pointer, choose, some
+from multiview_geom._kernels.triton_primitives import Lanes, Pointer, some
 
 Found: TypeAlias = tuple[Pointer, Pointer]
 """The points, and the gradient that comes back for them; or their vectors Z."""

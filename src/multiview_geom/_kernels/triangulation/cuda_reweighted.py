@@ -12,6 +12,7 @@ from multiview_geom._kernels.algebra import (
     Vector,
     add_scaled,
     add_symmetric,
+    choose,
     combine4,
     dot4,
     scale,
@@ -55,7 +56,6 @@ from multiview_geom._kernels.triangulation.cuda_metric_rig import (
 from multiview_geom._kernels.triton_primitives import (
     Lanes,
     Pointer,
-    choose,
     load_vector,
     store_vector,
 )

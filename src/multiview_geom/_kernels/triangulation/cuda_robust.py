@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import triton.language as tl
 
-from multiview_geom._kernels.algebra import Vector, add_scaled
+from multiview_geom._kernels.algebra import Vector, add_scaled, choose
 from multiview_geom._kernels.triangulation.algebra_reweighted import (
     agreement,
     homogeneous,
@@ -33,7 +33,7 @@ from multiview_geom._kernels.triangulation.cuda_metric_rig import (
     vector_of,
 )
 from multiview_geom._kernels.triangulation.cuda_reweighted import equations_at
-from multiview_geom._kernels.triton_primitives import Lanes, Pointer, choose
+from multiview_geom._kernels.triton_primitives import Lanes, Pointer
 
 Settings: TypeAlias = tuple[tuple[float, float], int, float]
 """The threshold as a sum of two numbers in single precision, how many pairs to try for each view,
