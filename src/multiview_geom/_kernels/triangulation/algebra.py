@@ -331,13 +331,21 @@ def gradient_vector(
     point = add_scaled(start, origin, one)
     shifted = subtract_from_diagonal(sums[0], sums[1] / (one + dot(point, point)))
     cofactors = adjugate(shifted)
-    det = determinant(shifted, cofactors)
-    sure = (det > 0) & (trace(shifted) * trace(cofactors) < limit * det)
-    inverse = where(sure, one, one - one) / where(sure, det, one)
+    inverse, sure = inverse_determinant(shifted, cofactors, limit, one)
     pull = scale(multiply(cofactors, upstream), inverse)
     last = dot(pull, point) / (one + dot(point, point))
     x, y, z = add_scaled(scale(start, last), pull, -one)
     return (x, y, z, last), sure
+
+
+def inverse_determinant(
+    m: Symmetric, cofactors: Symmetric, limit: Number, one: Number
+) -> tuple[Number, Number]:
+    """Return 1 / det and True; zero and False where the condition is not below a limit."""
+    det = determinant(m, cofactors)
+    sure = (det > 0) & (trace(m) * trace(cofactors) < limit * det)
+    # Double `where`: dividing by zero would make the zero gradients NaN.
+    return where(sure, one, one - one) / where(sure, det, one), sure
 
 
 def sighting_gradient(u: Number, v: Number, weight: Number, view: View, vectors: Vectors) -> Vector:

@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from multiview_geom._kernels.algebra import adjugate, determinant, multiply, trace
+from multiview_geom._kernels.algebra import adjugate, multiply
 from multiview_geom._kernels.engines import wide_dtype
-from multiview_geom._kernels.triangulation.algebra import FEWEST_VIEWS
+from multiview_geom._kernels.triangulation.algebra import FEWEST_VIEWS, inverse_determinant
 from multiview_geom.homogeneous import from_homogeneous, to_homogeneous
 
 # The condition of B - q beyond which a point is not determined and passes no gradient.
@@ -92,11 +92,8 @@ def _solve(
         *(y[..., 1] - quotient, y[..., 2], z[..., 2] - quotient),
     )
     cofactors = adjugate(shifted)
-    volume = determinant(shifted, cofactors)
-    spread = trace(shifted) * trace(cofactors)
-    sure = found & (volume > 0) & (spread < LARGEST_CONDITION * volume)
-    # Double `where`: dividing by zero would make the zero gradients NaN.
-    inverse = torch.where(sure, 1 / torch.where(sure, volume, 1.0), 0.0)
+    inverse, _ = inverse_determinant(shifted, cofactors, LARGEST_CONDITION, 1)
+    inverse = torch.where(found, inverse, 0.0)
     a, b, c = slope.unbind(dim=-1)
     return torch.stack(multiply(cofactors, (a, b, c)), dim=-1) * inverse[..., None]
 
