@@ -45,9 +45,9 @@ from multiview_geom._kernels.triangulation.cuda_blocks import (
     lanes_of,
     largest_weight,
     origin_of,
-    places,
     prepare_rig,
     rig_of,
+    seen_by,
     sighting,
 )
 from multiview_geom._kernels.triton_primitives import Lanes, Pointer, some, store_vector
@@ -69,17 +69,16 @@ def triangulate(
 
     If `width` is not zero, so many lanes first prepare the one rig, for this program alone.
     """
-    tables, images, strides = given
+    tables = given[0]
     if width:
         own = tl.program_id(0) * (VIEW * sizes[1] + ORIGIN)
         tables = tables[0] + own, tables[1] + own
         prepare_rig(projections, tables, 0, sizes[1], width)
         tl.debug_barrier()
-    item, inside, frame, point = lanes_of(sizes)
-    views, at = sizes[1], places(strides, frame, point)
-    wide = rig_of(tables[1], frame, views, shared), views, images, strides, at
+    item, inside, frame, _place = lanes_of(sizes)
+    wide = seen_by(rig_of(tables[1], frame, sizes[1], shared), given, sizes, item)
     if points.dtype.element_ty == tl.float32:
-        seen = rig_of(tables[0], frame, views, shared), views, images, strides, at
+        seen = seen_by(rig_of(tables[0], frame, sizes[1], shared), given, sizes, item)
         unit = largest_weight(seen, inside.to(tl.float32) * 0)
         found, enough, sure = minimize(seen, unit)
         if some(inside & enough & (sure == 0)):

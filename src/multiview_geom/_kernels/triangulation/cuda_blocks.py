@@ -146,6 +146,15 @@ def rig_of(table: Pointer, frame: Lanes, views: int, shared: tl.constexpr) -> Po
     return rig
 
 
+def seen_by(rig: Pointer, given: Inputs, sizes: Sizes, item: Lanes) -> Sightings:
+    """Return what each lane sees of its item."""
+    _, images, strides = given
+    _, views, per_frame = sizes
+    frame, point = item // per_frame, item % per_frame
+    first = frame * strides[0] + point * strides[2], frame * strides[4] + point * strides[6]
+    return rig, views, images, strides, first
+
+
 def view_of(rig: Pointer, view: int) -> tuple[Pair, View]:
     """Load the image center and the rows of a view."""
     at = rig + VIEW * view
@@ -174,11 +183,6 @@ def lanes_in_chunk(number: Lanes, chunk: int, first: int, count: int) -> tuple[L
     lane = first + tl.arange(0, LANES)
     item = number * chunk + lane
     return tl.minimum(item, count - 1), (lane < chunk) & (item < count)
-
-
-def places(strides: Strides, frame: Lanes, point: Lanes) -> tuple[Lanes, Lanes]:
-    """Return where each lane finds its pixels and weights in the first view."""
-    return frame * strides[0] + point * strides[2], frame * strides[4] + point * strides[6]
 
 
 def sighting(

@@ -28,8 +28,8 @@ from multiview_geom._kernels.triangulation.cuda_blocks import (
     largest_weight,
     load_row,
     origin_of,
-    places,
     rig_of,
+    seen_by,
     sighting,
     store_row,
 )
@@ -43,6 +43,8 @@ Place: TypeAlias = tuple[Lanes, Lanes, int]
 """An item, where its first weight stands in contiguous memory, and the step between views."""
 Chunk: TypeAlias = tuple[int]
 """How many points make one sum."""
+Projection: TypeAlias = tuple[Row, Row, Row]
+"""Its rows: across, down, depth."""
 Minimum: TypeAlias = tuple[tuple[Row, Row], Lanes]
 """X and Z about the origin, and the largest weight."""
 
@@ -51,13 +53,11 @@ def differentiate(
     given: Inputs, found: Found, gradients: Gradients, sizes: Sizes, shared: tl.constexpr
 ) -> None:
     """Turn the gradient in points into that in pixels and weights, and into the vectors Z."""
-    tables, images, strides = given
     item, inside, frame, point = lanes_of(sizes)
-    views, at = sizes[1], places(strides, frame, point)
-    place = item, frame * views * sizes[2] + point, sizes[2]
-    wide = rig_of(tables[1], frame, views, shared), views, images, strides, at
+    place = item, frame * sizes[1] * sizes[2] + point, sizes[2]
+    wide = seen_by(rig_of(given[0][1], frame, sizes[1], shared), given, sizes, item)
     if gradients[0].dtype.element_ty == tl.float32:
-        seen = rig_of(tables[0], frame, views, shared), views, images, strides, at
+        seen = seen_by(rig_of(given[0][0], frame, sizes[1], shared), given, sizes, item)
         minimum, doubt = minimum_at(seen, found, item, SINGLE_GRADIENT)
         pull_back(seen, minimum, gradients, place, inside & (doubt == 0))
         if some(inside & doubt):
@@ -123,16 +123,13 @@ def differentiate_rigs(
 
     The first axis of the grid counts chunks of so many points, the second the views.
     """
-    tables, images, strides = given
-    count, views, per_frame = sizes
     step, number, view = chunk[0], tl.program_id(0).to(tl.int64), tl.program_id(1)
-    rig, zero = rig_of(tables[1], number, views, shared), tl.zeros((LANES,), tl.float64)
+    rig, zero = rig_of(given[0][1], number, sizes[1], shared), tl.zeros((LANES,), tl.float64)
     nothing = zero, zero, zero, zero
     of_across, of_down, of_depth = nothing, nothing, nothing
     for first in range(0, step, LANES):
-        item, inside = lanes_in_chunk(number, step, first, count)
-        at = places(strides, item // per_frame, item % per_frame)
-        seen = rig, views, images, strides, at
+        item, inside = lanes_in_chunk(number, step, first, sizes[0])
+        seen = seen_by(rig, given, sizes, item)
         u, v, w, _, rows, center = sighting(seen, view, largest_weight(seen, zero))
         origin = origin_of(seen)
         start, _ = load_point(found[0], item, origin)
@@ -141,17 +138,16 @@ def differentiate_rigs(
         across, down, depth = view_gradient(pixel, center, rows, origin, vectors)
         of_across, of_down = combine4(of_across, across, 1, 1), combine4(of_down, down, 1, 1)
         of_depth = combine4(of_depth, depth, 1, 1)
-    factor = tl.load(rig + VIEW * views + 3)
-    usable = tl.load(rig + VIEW * view) * 0 == 0
+    store_sums(sums, (of_across, of_down, of_depth), rig, number, view, sizes[1])
+
+
+def store_sums(
+    sums: Pointer, rows: Projection, rig: Pointer, number: Lanes, view: Lanes, views: int
+) -> None:
+    """Store the sums over all lanes, times the scale of the rig; zero for a view of no use."""
+    factor, usable = tl.load(rig + VIEW * views + 3), tl.load(rig + VIEW * view) * 0 == 0
     out = sums + 12 * (number * views + view)
-    store_sums(out, of_across, factor, usable)
-    store_sums(out + 4, of_down, factor, usable)
-    store_sums(out + 8, of_depth, factor, usable)
-
-
-def store_sums(pointer: Pointer, a: Row, factor: Lanes, usable: Lanes) -> None:
-    """Store the sums of a row over all lanes, times a factor; zero where it is not usable."""
-    tl.store(pointer, tl.where(usable, tl.sum(a[0], axis=0) * factor, 0))
-    tl.store(pointer + 1, tl.where(usable, tl.sum(a[1], axis=0) * factor, 0))
-    tl.store(pointer + 2, tl.where(usable, tl.sum(a[2], axis=0) * factor, 0))
-    tl.store(pointer + 3, tl.where(usable, tl.sum(a[3], axis=0) * factor, 0))
+    for row in tl.static_range(3):
+        for k in tl.static_range(4):
+            total = tl.sum(rows[row][k], axis=0) * factor
+            tl.store(out + 4 * row + k, tl.where(usable, total, 0))

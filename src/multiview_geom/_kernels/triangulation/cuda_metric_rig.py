@@ -18,12 +18,16 @@ from multiview_geom._kernels.triangulation.algebra_reweighted import (
 from multiview_geom._kernels.triangulation.cuda_blocks import (
     ORIGIN,
     VIEW,
+    Inputs,
     Sightings,
+    Sizes,
     Tables,
     largest_weight,
     length_of,
     load_row,
     origin_of,
+    rig_of,
+    seen_by,
     sighting,
     store_origin,
     store_view,
@@ -82,15 +86,15 @@ def first_three(a: Row) -> Vector:
     return a[0], a[1], a[2]
 
 
-def rigs_of(
-    tables: Tables, frame: Lanes, views: int, shared: tl.constexpr
-) -> tuple[Pointer, Pointer]:
-    """Return where both tables of the rig of each lane stand; the same for all if shared."""
-    rig, frames = tables
+def metric_by(
+    given: Inputs, sizes: Sizes, item: Lanes, frame: Lanes, shared: tl.constexpr
+) -> Metric:
+    """Return what lanes see of items by rigs with true depths."""
+    rigs, frames = given[0]
+    rig = rig_of(rigs, frame, sizes[1], shared)
     if not shared:
-        rig += frame * (VIEW * views + ORIGIN)
-        frames += frame * (FRAME * views)
-    return rig, frames
+        frames += frame * (FRAME * sizes[1])
+    return seen_by(rig, given, sizes, item), frames
 
 
 def vector_of(frames: Pointer, view: Lanes, at: tl.constexpr) -> Vector:

@@ -35,22 +35,21 @@ from multiview_geom._kernels.triangulation.algebra_reweighted import (
 )
 from multiview_geom._kernels.triangulation.cuda_blocks import (
     LANES,
-    VIEW,
     Inputs,
     Sizes,
     lanes_in_chunk,
     lanes_of,
     largest_weight,
     origin_of,
-    places,
     rig_of,
+    seen_by,
     sighting,
 )
 from multiview_geom._kernels.triangulation.cuda_gradient import Found, load_point, store_sums
 from multiview_geom._kernels.triangulation.cuda_metric_rig import (
     Limit,
     Metric,
-    rigs_of,
+    metric_by,
     unit_of,
 )
 from multiview_geom._kernels.triton_primitives import (
@@ -74,10 +73,8 @@ def triangulate_reweighted(
     given: Inputs, points: Pointer, sizes: Sizes, settings: Settings, shared: tl.constexpr
 ) -> None:
     """Triangulate points; NaN for those that are not unique or behind all cameras."""
-    tables, images, strides = given
-    item, inside, frame, place = lanes_of(sizes)
-    rig, frames = rigs_of(tables, frame, sizes[1], shared)
-    seen = (rig, sizes[1], images, strides, places(strides, frame, place)), frames
+    item, inside, frame, _place = lanes_of(sizes)
+    seen = metric_by(given, sizes, item, frame, shared)
     unit = unit_of(seen, inside.to(tl.float64) * 0, settings[1])
     point, known = point_after(seen, unit, settings[0] + 1)
     faced = known & (unit < 0)
@@ -136,10 +133,8 @@ def differentiate_reweighted(
 
     The points before a step are found anew for each: there are few steps.
     """
-    tables, images, strides = given
     item, inside, frame, place = lanes_of(sizes)
-    rig, frames = rigs_of(tables, frame, sizes[1], shared)
-    seen = (rig, sizes[1], images, strides, places(strides, frame, place)), frames
+    seen = metric_by(given, sizes, item, frame, shared)
     of_pixels, of_weights, states = gradients
     zero = inside.to(tl.float64) * 0
     unit = unit_of(seen, zero, settings[1])
@@ -193,19 +188,16 @@ def differentiate_metric_rigs(
     The first axis of the grid counts the chunks, the second the views.
     """
     steps, chunk = steps_and_chunk
-    tables, images, strides = given
-    count, views, per_frame = sizes
     number, view = tl.program_id(0).to(tl.int64), tl.program_id(1)
-    rig, zero = rig_of(tables[0], number, views, shared), tl.zeros((LANES,), tl.float64)
+    rig, zero = rig_of(given[0][0], number, sizes[1], shared), tl.zeros((LANES,), tl.float64)
     nothing = zero, zero, zero, zero
     of_across, of_down, of_depth = nothing, nothing, nothing
     for first in range(0, chunk, LANES):
-        item, inside = lanes_in_chunk(number, chunk, first, count)
-        at = places(strides, item // per_frame, item % per_frame)
-        seen = rig, views, images, strides, at
+        item, inside = lanes_in_chunk(number, chunk, first, sizes[0])
+        seen = seen_by(rig, given, sizes, item)
         u, v, w, _, rows, center = sighting(seen, view, largest_weight(seen, zero))
         for step in range(steps + 1):
-            line = STATE * (step * count + item)
+            line = STATE * (step * sizes[0] + item)
             before = homogeneous(load_vector(states, line, inside))
             after = homogeneous(load_vector(states, line + 3, inside))
             x, y, z = load_vector(states, line + 6, inside)
@@ -219,8 +211,4 @@ def differentiate_metric_rigs(
             along = combine4(along, from_world(before, origin), 1, change)
             of_across, of_down = combine4(of_across, across, 1, 1), combine4(of_down, down, 1, 1)
             of_depth = combine4(of_depth, along, 1, 1)
-    usable = tl.load(rig + VIEW * view) * 0 == 0
-    out = sums + 12 * (number * views + view)
-    store_sums(out, of_across, 1, usable)
-    store_sums(out + 4, of_down, 1, usable)
-    store_sums(out + 8, of_depth, 1, usable)
+    store_sums(sums, (of_across, of_down, of_depth), rig, number, view, sizes[1])

@@ -21,14 +21,13 @@ from multiview_geom._kernels.triangulation.cuda_blocks import (
     Inputs,
     Sizes,
     lanes_of,
-    places,
     sighting,
 )
 from multiview_geom._kernels.triangulation.cuda_metric_rig import (
     CENTER,
     Metric,
     fixed_by,
-    rigs_of,
+    metric_by,
     unit_of,
     vector_of,
 )
@@ -51,11 +50,8 @@ def select_inliers(
     shared: tl.constexpr,
 ) -> None:
     """Tell which sightings agree; see `cpu_robust.select_inliers`."""
-    tables, images, strides = given
-    lanes = lanes_of(sizes)
-    inside, frame, place = lanes[1], lanes[2], lanes[3]
-    rig, frames = rigs_of(tables, frame, sizes[1], shared)
-    seen = (rig, sizes[1], images, strides, places(strides, frame, place)), frames
+    item, inside, frame, place = lanes_of(sizes)
+    seen = metric_by(given, sizes, item, frame, shared)
     zero = inside.to(tl.float64) * 0
     threshold, unit = zero + settings[0][0] + settings[0][1], unit_of(seen, zero, settings[2])
     point = best_candidate(seen, unit, threshold * threshold, settings[1])
