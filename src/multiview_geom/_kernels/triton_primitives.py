@@ -6,6 +6,9 @@ import triton.language as tl
 
 from multiview_geom._kernels.algebra import Vector
 
+# Items that a program computes.
+LANES = 128
+
 Pointer: TypeAlias = Any
 Lanes: TypeAlias = Any
 """One number per lane."""
@@ -39,9 +42,9 @@ def abs(a: Lanes) -> Lanes:
     return tl.abs(a)
 
 
-def items(count: int, lanes: tl.constexpr) -> tuple[Lanes, Lanes]:
+def items(count: int) -> tuple[Lanes, Lanes]:
     """Return the items of this program, and which of them there are."""
-    item = tl.program_id(0).to(tl.int64) * lanes + tl.arange(0, lanes)
+    item = tl.program_id(0).to(tl.int64) * LANES + tl.arange(0, LANES)
     return item, item < count
 
 

@@ -37,7 +37,7 @@ from multiview_geom._kernels.lens.table import (
     lens_at,
     untilt_at,
 )
-from multiview_geom._kernels.triton_primitives import Lanes, Pointer
+from multiview_geom._kernels.triton_primitives import LANES, Lanes, Pointer
 
 Four: TypeAlias = tuple[int, int, int, int]
 Strides: TypeAlias = tuple[Four, Four, Four]
@@ -45,7 +45,6 @@ Pointers: TypeAlias = tuple[Pointer, Pointer, Pointer]
 Place: TypeAlias = tuple[Lanes, Lanes, Lanes]
 AllLimits: TypeAlias = tuple[Limits, float, int]
 
-LANES = 128
 INFINITE = inf
 
 

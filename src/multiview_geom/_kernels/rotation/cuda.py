@@ -57,7 +57,6 @@ Sizes: TypeAlias = tuple[int, int]
 """How many sets there are, and how many points each has."""
 SizesAndTie: TypeAlias = tuple[int, int, float]
 
-LANES = 128
 FOUR = 4
 
 
@@ -119,7 +118,7 @@ def nearest_rotations(
     matrices: Pointer, rotations: Pointer, count: int, least_gaps: float, longest_step: float
 ) -> None:
     """Find the nearest rotations of matrices."""
-    item, inside = items(count, LANES)
+    item, inside = items(count)
     m = load_matrix(matrices, item, inside)
     rotation = rotation_anywhere(m, inside, least_gaps, longest_step)
     store_matrix(rotations, item, rotation, inside)
@@ -129,7 +128,7 @@ def turn_rotations(
     matrices: Pointer, rotations: Pointer, changes: Pointer, turns: Pointer, count: int, tie: float
 ) -> None:
     """Turn rotations as changes of their matrices do, or the other way round."""
-    item, inside = items(count, LANES)
+    item, inside = items(count)
     m, rotation = load_matrix(matrices, item, inside), load_matrix(rotations, item, inside)
     turned = turn(m, rotation, load_matrix(changes, item, inside), tie)
     store_matrix(turns, item, turned, inside)
@@ -184,7 +183,7 @@ def align(
     source, target, weights = sets
     rotations, translations, scales = transforms
     count, points = sizes
-    item, inside = items(count, LANES)
+    item, inside = items(count)
     _, a_mean, b_mean, covariance, variance = find_moments(
         source, target, weights, item * points, inside, points
     )
@@ -222,7 +221,7 @@ def differentiate(
     """Turn the gradient in the transforms of sets into that in points and weights."""
     source, target, weights = sets
     count, points, tie = sizes
-    item, inside = items(count, LANES)
+    item, inside = items(count)
     total, a_mean, b_mean, covariance, variance = find_moments(
         source, target, weights, item * points, inside, points
     )
@@ -284,7 +283,7 @@ def smallest_eigenvectors(
     matrices: Pointer, vectors: Pointer, count: int, size: tl.constexpr
 ) -> None:
     """Find the lowest eigenvectors of matrices of three or four rows."""
-    item, inside = items(count, LANES)
+    item, inside = items(count)
     m, _ = load_symmetric(matrices, item, inside, size)
     m, axes = diagonalize(m)
     store_row(vectors, item, with_largest_positive(lowest_axis(m, axes)), inside, size)
@@ -294,7 +293,7 @@ def turn_eigenvectors(
     matrices: Pointer, changes: Pointer, turns: Pointer, count: int, tie: float, size: tl.constexpr
 ) -> None:
     """Multiply vectors with the pseudo-inverse of matrices less their smallest eigenvalue."""
-    item, inside = items(count, LANES)
+    item, inside = items(count)
     m, length = load_symmetric(matrices, item, inside, size)
     m, axes = diagonalize(m)
     x, y, z = load_vector(changes, size * item, inside)

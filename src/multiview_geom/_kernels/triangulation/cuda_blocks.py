@@ -25,7 +25,7 @@ from multiview_geom._kernels.triangulation.algebra import (
     principal_point,
 )
 from multiview_geom._kernels.triangulation.cpu_blocks import ORIGIN_PULL
-from multiview_geom._kernels.triton_primitives import Lanes, Pointer, items, store_vector
+from multiview_geom._kernels.triton_primitives import LANES, Lanes, Pointer, items, store_vector
 
 Tables: TypeAlias = tuple[Pointer, Pointer]
 """The prepared rigs in the dtype of the pixels, and in double precision."""
@@ -39,7 +39,6 @@ Sizes: TypeAlias = tuple[int, int, int]
 Sightings: TypeAlias = tuple[Pointer, int, Images, Strides, Pair]
 """The rig of each lane, how many views it has, and where each lane finds its pixels and weights."""
 
-LANES = 128
 VIEW, ORIGIN = 14, 4
 
 
@@ -173,7 +172,7 @@ def origin_of(seen: Sightings) -> Vector:
 def lanes_of(sizes: Sizes) -> tuple[Lanes, Lanes, Lanes, Lanes]:
     """Return items, which of them there are, their frames and points; past the end the last."""
     count, _, per_frame = sizes
-    item, inside = items(count, LANES)
+    item, inside = items(count)
     item = tl.minimum(item, count - 1)
     return item, inside, item // per_frame, item % per_frame
 

@@ -18,7 +18,6 @@ from multiview_geom._kernels.triangulation.algebra import (
 from multiview_geom._kernels.triangulation.cpu_gradient import DOUBLE_GRADIENT, SINGLE_GRADIENT
 from multiview_geom._kernels.triangulation.cuda import normal_equations, residuals
 from multiview_geom._kernels.triangulation.cuda_blocks import (
-    LANES,
     VIEW,
     Inputs,
     Sightings,
@@ -33,7 +32,7 @@ from multiview_geom._kernels.triangulation.cuda_blocks import (
     sighting,
     store_row,
 )
-from multiview_geom._kernels.triton_primitives import Lanes, Pointer, some
+from multiview_geom._kernels.triton_primitives import LANES, Lanes, Pointer, some
 
 Found: TypeAlias = tuple[Pointer, Pointer]
 """The points, and the gradient that comes back for them; or their vectors Z."""

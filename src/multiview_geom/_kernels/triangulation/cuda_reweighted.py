@@ -34,7 +34,6 @@ from multiview_geom._kernels.triangulation.algebra_reweighted import (
     inverse_times,
 )
 from multiview_geom._kernels.triangulation.cuda_blocks import (
-    LANES,
     Inputs,
     Sizes,
     lanes_in_chunk,
@@ -53,6 +52,7 @@ from multiview_geom._kernels.triangulation.cuda_metric_rig import (
     unit_of,
 )
 from multiview_geom._kernels.triton_primitives import (
+    LANES,
     Lanes,
     Pointer,
     load_vector,

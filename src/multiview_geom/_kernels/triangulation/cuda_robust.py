@@ -16,7 +16,6 @@ from multiview_geom._kernels.triangulation.algebra_reweighted import (
     ray_through,
     squared_sine,
 )
-from multiview_geom._kernels.triangulation.cuda_blocks import LANES as LANES
 from multiview_geom._kernels.triangulation.cuda_blocks import (
     Inputs,
     Sizes,
