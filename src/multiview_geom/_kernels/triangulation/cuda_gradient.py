@@ -40,8 +40,8 @@ Gradients: TypeAlias = tuple[Pointer, Pointer, Pointer]
 """What to fill, contiguous: pixels; weights and vectors Z, which may be None."""
 Place: TypeAlias = tuple[Lanes, Lanes, int]
 """An item, where its first weight stands in contiguous memory, and the step between views."""
-Chunk: TypeAlias = tuple[int]
-"""How many points make one sum."""
+Counts: TypeAlias = tuple[int, int]
+"""How many steps to reweight, none for linear triangulation; how many points make one sum."""
 Projection: TypeAlias = tuple[Row, Row, Row]
 """Its rows: across, down, depth."""
 Minimum: TypeAlias = tuple[tuple[Row, Row], Lanes]
@@ -116,18 +116,18 @@ def pull_back(
 
 
 def differentiate_rigs(
-    given: Inputs, found: Found, sums: Pointer, sizes: Sizes, chunk: Chunk, shared: tl.constexpr
+    given: Inputs, found: Found, sums: Pointer, sizes: Sizes, counts: Counts, shared: tl.constexpr
 ) -> None:
     """Sum the gradient in one view of a rig over a chunk of points, in double precision.
 
     The first axis of the grid counts chunks of so many points, the second the views.
     """
-    step, number, view = chunk[0], tl.program_id(0).to(tl.int64), tl.program_id(1)
+    chunk, number, view = counts[1], tl.program_id(0).to(tl.int64), tl.program_id(1)
     rig, zero = rig_of(given[0][1], number, sizes[1], shared), tl.zeros((LANES,), tl.float64)
     nothing = zero, zero, zero, zero
     of_across, of_down, of_depth = nothing, nothing, nothing
-    for first in range(0, step, LANES):
-        item, inside = lanes_in_chunk(number, step, first, sizes[0])
+    for first in range(0, chunk, LANES):
+        item, inside = lanes_in_chunk(number, chunk, first, sizes[0])
         seen = seen_by(rig, given, sizes, item)
         u, v, w, _, rows, center = sighting(seen, view, largest_weight(seen, zero))
         origin = origin_of(seen)

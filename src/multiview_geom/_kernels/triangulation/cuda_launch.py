@@ -106,7 +106,7 @@ def pull_back_reweighted_on_cuda(
         launch(REWEIGHTED, "differentiate_reweighted", sizes[0], *arguments, shared)
         if states is not None:
             kernel = REWEIGHTED, "differentiate_metric_rigs"
-            sums = _sum_over_points(kernel, given, states, sizes, shared=shared, steps=(steps,))
+            sums = _sum_over_points(kernel, given, states, sizes, shared=shared, steps=steps)
             of_rig = undo_scale(projections, sums).to(projections.dtype)
     return of_rig, of_pixels, of_weights, None
 
@@ -149,13 +149,13 @@ def _sum_over_points(
     sizes: Any,  # noqa: ANN401 - numbers, of which one may be a constant of Triton
     *,
     shared: bool,
-    steps: tuple[int, ...] = (),
+    steps: int = 0,
 ) -> Tensor:
     """Return the gradient in the rigs; the sums do not depend on the order of the programs."""
     chunk, views = CHUNK if shared else sizes[2], given[1][0].shape[1]
     sums: Tensor = given[0][1].new_empty(-(-sizes[0] // chunk), views, 3, 4)
-    grid, counts = tuple(sums.shape[:2]), (*steps, chunk)
-    launch_on_grid(*kernel, grid, given, found, sums, sizes, counts, shared)
+    grid = tuple(sums.shape[:2])
+    launch_on_grid(*kernel, grid, given, found, sums, sizes, (steps, chunk), shared)
     return sums.sum(dim=0, keepdim=True) if shared else sums
 
 

@@ -61,7 +61,7 @@ from multiview_geom._kernels.triton_primitives import (
 
 Settings: TypeAlias = tuple[int, float]
 """How many steps to reweight, and the round-off of the arguments as they were given."""
-StepsAndChunk: TypeAlias = tuple[int, int]
+Counts: TypeAlias = tuple[int, int]
 Gradients: TypeAlias = tuple[Pointer, Pointer, Pointer]
 """What to fill: pixels, which must be zero; weights and states, which may be None."""
 
@@ -180,14 +180,14 @@ def differentiate_metric_rigs(
     states: Pointer,
     sums: Pointer,
     sizes: Sizes,
-    steps_and_chunk: StepsAndChunk,
+    counts: Counts,
     shared: tl.constexpr,
 ) -> None:
     """Sum the gradient in one view of a rig with true depths over a chunk of so many points.
 
     The first axis of the grid counts the chunks, the second the views.
     """
-    steps, chunk = steps_and_chunk
+    steps, chunk = counts
     number, view = tl.program_id(0).to(tl.int64), tl.program_id(1)
     rig, zero = rig_of(given[0][0], number, sizes[1], shared), tl.zeros((LANES,), tl.float64)
     nothing = zero, zero, zero, zero
