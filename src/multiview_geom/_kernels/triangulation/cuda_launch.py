@@ -1,4 +1,4 @@
-"""Linear triangulation of CUDA tensors: what its kernels read and fill."""
+"""Triangulation of CUDA tensors: what its kernels read and fill."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ def triangulate_on_cuda(projections: Tensor, pixels: Tensor, weights: Tensor | N
             given, sizes = _given(-(-frames * points // _lanes()), pixels, weights)
         else:
             given, sizes = _given(len(rigs), pixels, weights)
-            _prepare(rigs, given[0])
+            _prepare((FORWARD, "prepare_rigs"), rigs, given[0])
         arguments = given, found, rigs, sizes, shared, width
         launch(FORWARD, "triangulate", sizes[0], *arguments, registers=_registers(pixels))
     return (found,)
@@ -63,7 +63,7 @@ def pull_back_on_cuda(
     z = points.new_empty(*points.shape[:-1], 4, dtype=torch.float64) if wanted[0] else None
     if points.numel():
         given, sizes = _given(len(projections), pixels, weights)
-        _prepare(projections.contiguous(), given[0])
+        _prepare((FORWARD, "prepare_rigs"), projections, given[0])
         filled, limit = (of_pixels, of_weights, z), _registers(pixels)
         arguments = given, (points, gradient), filled, sizes, shared
         launch(BACKWARD, "differentiate", sizes[0], *arguments, registers=limit)
@@ -133,12 +133,10 @@ def select_inliers_on_cuda(
 
 def _metric(projections: Tensor, pixels: Tensor, weights: Tensor | None) -> tuple[Any, Any]:
     """Return what the kernels for rigs with true depths read, with the rigs prepared; the sizes."""
-    (tables, images, strides), sizes = _given(len(projections), pixels, weights)
-    count, views = projections.shape[:2]
-    frames = tables[1].new_empty(count, views, triton_functions(REWEIGHTED)["FRAME"].value)
-    tables = tables[1], frames
-    arguments = projections.contiguous(), tables, views, _width(views)
-    launch_on_grid(REWEIGHTED, "prepare_metric_rigs", (count,), *arguments)
+    ((_, rigs), images, strides), sizes = _given(len(projections), pixels, weights)
+    numbers = triton_functions(REWEIGHTED)["FRAME"].value
+    tables = rigs, rigs.new_empty(*projections.shape[:2], numbers)
+    _prepare((REWEIGHTED, "prepare_metric_rigs"), projections, tables)
     return (tables, images, strides), sizes
 
 
@@ -159,21 +157,21 @@ def _sum_over_points(
     return sums.sum(dim=0, keepdim=True) if shared else sums
 
 
-def _given(rigs: int, pixels: Tensor, weights: Tensor | None) -> tuple[Any, Any]:
-    """Return what all kernels read, with tables for rigs that are to be prepared; and the sizes."""
+def _given(tables: int, pixels: Tensor, weights: Tensor | None) -> tuple[Any, Any]:
+    """Return what all kernels read, with so many tables for rigs to be prepared; and the sizes."""
     frames, views, points, _ = pixels.shape
     constants = triton_functions(FORWARD)
     size = constants["VIEW"].value * views + constants["ORIGIN"].value
-    wide = pixels.new_empty(rigs, size, dtype=torch.float64)
-    tables = wide if pixels.dtype == wide.dtype else pixels.new_empty(wide.shape), wide
+    wide = pixels.new_empty(tables, size, dtype=torch.float64)
+    own = wide if pixels.dtype == wide.dtype else pixels.new_empty(wide.shape)
     strides = (*pixels.stride(), *((0, 0, 0) if weights is None else weights.stride()))
     count = triton_constant(views) if views <= VIEWS_WITHOUT_LOOP else views
-    return (tables, (pixels, weights), strides), (frames * points, count, points)
+    return ((own, wide), (pixels, weights), strides), (frames * points, count, points)
 
 
-def _prepare(rigs: Tensor, tables: tuple[Tensor, Tensor]) -> None:
+def _prepare(kernel: tuple[str, str], rigs: Tensor, tables: tuple[Tensor, Tensor]) -> None:
     count, views = rigs.shape[:2]
-    launch_on_grid(FORWARD, "prepare_rigs", (count,), rigs, tables, views, _width(views))
+    launch_on_grid(*kernel, (count,), rigs.contiguous(), tables, views, _width(views))
 
 
 def _lanes() -> int:
