@@ -4,7 +4,7 @@ Every function takes and returns numbers, or tuples of them: scalars of a loop i
 block in Triton, tensors in PyTorch. Besides + - * /, `abs`, comparisons and their & and |, they use
 only the names imported below, which `engines.py` replaces by those of the engine when it compiles
 these functions. Where single precision must stay single, a `one` of its dtype enters as an
-argument: Numba computes `x + 1` in double precision.
+argument: Numba computes `x + 1` in double precision. In `where(x > 0, x, x + 1)` it is one.
 
 A symmetric 3x3 matrix is the tuple (xx, xy, xz, yy, yz, zz).
 """

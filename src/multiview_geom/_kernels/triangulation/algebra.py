@@ -199,7 +199,10 @@ def characteristic_polynomial(hessian: Symmetric, start: Vector, squared: Number
 
 
 def smallest_root(polynomial: Polynomial) -> Number:
-    """Return the smallest root of a polynomial whose roots are real and not negative."""
+    """Return the smallest root of a polynomial whose roots are real and not negative.
+
+    Laguerre's steps converge with the third power; where five are too few, `minimum` finds it.
+    """
     root = laguerre_step(polynomial, polynomial[0] * 0)
     root = laguerre_step(polynomial, root)
     root = laguerre_step(polynomial, root)
@@ -221,7 +224,7 @@ def laguerre_step(polynomial: Polynomial, root: Number) -> Number:
     minus_slope = linear - root * (2 * quadratic - root * (3 * cubic - 4 * root))
     half_curvature = quadratic - root * (3 * cubic - 6 * root)
     radicand = minus_slope * minus_slope - value * half_curvature * 8 / 3
-    # Numerator and divisor are divided by three.
+    # Numerator, divisor and the root in it are divided by three.
     divisor = sqrt(where(radicand > 0, radicand, radicand * 0)) + minus_slope / 3
     safe = where(divisor > 0, divisor, divisor * 0 + 1)
     return root + where(divisor > 0, value * 4 / 3 / safe, value * 0)
@@ -291,6 +294,7 @@ def turn_columns(
     """Make two columns orthogonal, and turn their axes with them."""
     alpha, beta, gamma = dot4(a, a), dot4(b, b), dot4(a, b)
     cosine, sine = jacobi(alpha, beta, gamma)
+    # Two quotients: a product of lengths would under- or overflow.
     squared_cosine = where(gamma == 0, 0 * gamma, gamma / alpha * (gamma / beta))
     a, b = turn4(a, b, cosine, sine)
     first, second = turn4(first, second, cosine, sine)
@@ -369,7 +373,7 @@ def view_gradient(
         center: The image center.
         view: The rows about center and origin; the gradient is in those about neither.
         origin: The origin.
-        vectors: X and Z.
+        vectors: X and Z about the origin.
     """
     u, v, weight = sighting
     r, s, _ = residuals_and_depth(u, v, view, vectors[0])

@@ -26,8 +26,9 @@ from multiview_geom._kernels.algebra import (
 )
 from multiview_geom._kernels.triangulation.algebra import FEWEST_VIEWS, View
 
-# Squared baselines below this many round-offs of the squared length count as zero, or below this
-# many squared round-offs, as the arguments were given, of the coordinates of the camera centers.
+# Two centers count as one if their squared distance is below so many round-offs of the squared
+# distances from the origin of the rig, or below so many squared round-offs of the arguments, as
+# they were given, times the squared distances from the world's.
 SAME_PLACE, SAME_CENTER = 16.0, 4096.0
 # Determinants below this many round-offs count as zero, if the mean of the diagonal is one.
 PARALLEL = 16.0
@@ -56,18 +57,19 @@ def inverse_times(hessian: Symmetric, right: Vector) -> tuple[Vector, Number]:
     return scale(multiply(cofactors, right), inverse), positive
 
 
-def is_fixed(count: Number, places: Vector, squares: Pair, given: Number) -> Number:
+def is_fixed(count: Number, places: Vector, squares: Pair, round_off: Number) -> Number:
     """Tell whether two different camera centers saw a point.
 
     Args:
         count: How many cameras saw it.
         places: The sum of their centers, counted from the origin of the rig.
         squares: The sums of the squares of these, and of the centers counted from the world's.
-        given: The round-off of the arguments as they were given.
+        round_off: That of the arguments as they were given.
     """
     share = 1.0 / where(count > 0.0, count, 1.0)
     mean, squared = scale(places, share), squares[0] * share
-    nothing = SAME_PLACE * ROUND_OFF * squared + SAME_CENTER * given * given * squares[1] * share
+    nothing = SAME_PLACE * ROUND_OFF * squared
+    nothing += SAME_CENTER * round_off * round_off * squares[1] * share
     return (count >= FEWEST_VIEWS) & (squared - dot(mean, mean) > nothing)
 
 
@@ -91,7 +93,8 @@ def depth_gradient(
 
 def ray_through(u: Number, v: Number, columns: Matrix) -> Vector:
     """Return the unit direction of the ray of a pixel, given the columns of its view's inverse."""
-    ray = add_scaled(add_scaled(columns[2], columns[0], u), columns[1], v)
+    a, b, c = columns
+    ray = add_scaled(add_scaled(c, a, u), b, v)
     squared = dot(ray, ray)
     return scale(ray, 1.0 / sqrt(where(squared > 0.0, squared, 1.0)))
 

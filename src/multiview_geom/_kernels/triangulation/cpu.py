@@ -160,7 +160,10 @@ def find_start(image: Array, rows: Array, views: Array, origin: Vector, n: int) 
 
 
 def iterate(rows: Array, accuracy: Accuracy, n: int) -> None:
-    """Move the start to the minimum by Newton's iteration, and tell which points are in doubt."""
+    """Move the start to the minimum by Newton's iteration, and tell which points are in doubt.
+
+    Until the last move only the quotients change: all else is about the start.
+    """
     steps, most_left, most_lost = accuracy
     for _ in range(steps):
         newton_step(rows, n)
@@ -211,7 +214,7 @@ def residuals(image: Array, rows: Array, views: Array, n: int) -> None:
 def count_from_world(rows: Array, origin: Vector, n: int) -> None:
     """Count the start from the world's origin, and find its quotient.
 
-    Only |X|, in the quotient, depends on the origin: the minimum is that for the world's.
+    The views are about the rig's origin, but |X| is about the world's: from here on the start too.
     """
     one = rows.dtype.type(1)
     for i in range(n):

@@ -49,7 +49,12 @@ Rig: TypeAlias = tuple[Array, Array, Row]
 
 # Rows of a block: Hessian (6), linear term (3), start or point (3), gradient (3), squared residual,
 # quotient and the one before, how many views saw the point, whether it is in doubt, and the largest
-# of its weights, by which all are divided.
+# of its weights, by which all are divided. Some have more names, for other times:
+#   HESSIAN   RAW while loading; PLACES to COUNT before B is summed (reweighted)
+#   LINEAR    UPSTREAM (gradients)
+#   GRADIENT  RAW_UPSTREAM while loading, then Z, with SQUARED as its fourth row (gradients)
+#   LAST      FACED (reweighted)
+#   DOUBT     KNOWN (reweighted)
 HESSIAN, LINEAR, START, GRADIENT, SQUARED = 0, 6, 9, 12, 15
 QUOTIENT, LAST, SEEN, DOUBT, UNIT = 16, 17, 18, 19, 20
 ROWS = 21
@@ -130,6 +135,7 @@ def center_view(projection: Array, size: float, center: Array, view: Array) -> N
     """Write a projection's rows, depth first, with pixels counted from the optical axis."""
     for row in range(3):
         for k in range(4):
+            # Across, down, depth becomes depth, across, down.
             view[(row + 1) % 3, k] = projection[row, k] / size
     depth = row4(view[0])
     for axis in range(2):
@@ -211,7 +217,10 @@ def load_listed(
 def copy_view(
     rows: Array, sightings: Sightings, centers: Array, v: int, first: int, n: int
 ) -> None:
-    """Copy what a view saw of n points in a row, known or not; pixels about the image center."""
+    """Copy what a view saw of n points in a row, known or not; pixels about the image center.
+
+    They may belong to several frames: a run of points for each.
+    """
     one, points, done = rows.dtype.type(1), sightings.per_frame, 0
     by_frame, by_view, by_point, by_axis = sightings.steps
     frame_step, view_step, point_step = sightings.weight_steps

@@ -59,11 +59,9 @@ Gradients: TypeAlias = tuple[Array, Array, Array]
 """What to fill: flat arrays for pixels and weights, and sums for each chunk of the gradient in a
 rig, in double precision; these two may be empty."""
 
-# Rows of a block that the backward pass uses otherwise: the upstream gradient (3), and the vector
-# Z (4), which also takes the place of the squared residual: that is read before.
-UPSTREAM, Z = LINEAR, GRADIENT
-# The upstream gradient as it came.
-RAW_UPSTREAM = GRADIENT
+# Rows of a block that the backward pass uses otherwise: the upstream gradient (3), also as it came,
+# and the vector Z (4); see `cpu_blocks`.
+UPSTREAM, RAW_UPSTREAM, Z = LINEAR, GRADIENT, GRADIENT
 
 # The condition of B - q up to which single precision is enough for a gradient, and up to which
 # double precision is; beyond, the point is not determined and passes no gradient.

@@ -36,6 +36,7 @@ def run_again(
     module: str, loop: str, inputs: Sequence[Given], doubts: np.ndarray, *rest: object
 ) -> None:
     """Run a loop over the points in doubt, if there are any; see `run`."""
+    # Loops get spans of this list, not of points.
     listed = np.flatnonzero(doubts)
     if not len(listed):
         return

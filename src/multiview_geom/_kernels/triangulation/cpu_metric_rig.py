@@ -62,7 +62,7 @@ def invert_view(projection: Array, view: Array, inverse: Array, place: Array) ->
     volume = dot(across, cross(down, axis))
     if largest_entry(projection) < 0 or volume == 0.0:
         return False
-    # The third row shall measure depth, positive in front.
+    # The third row, which is the first of a view, shall measure depth, positive in front.
     factor = (1.0 if volume > 0 else -1.0) / sqrt(dot(axis, axis))
     columns = (cross(down, axis), cross(axis, across), cross(across, down))
     for row in range(3):

@@ -96,7 +96,7 @@ def triangulate(
         points: What to fill.
     """
     begin, last, chunk = span
-    steps, given = settings
+    steps, round_off = settings
     rig, image, trust, rows = metric_workspace(rigs.shape[1])
     for start in range(begin, last, chunk):
         prepare_metric_rig(rigs, start // sightings.per_frame, rig)
@@ -104,7 +104,7 @@ def triangulate(
         for first in range(start, end, LANES):
             n = min(LANES, end - first)
             load(image, rows, sightings, rig.centers, first, n)
-            start_at_origin(image, trust, rows, rig, given, n)
+            start_at_origin(image, trust, rows, rig, round_off, n)
             for step in range(steps + 1):
                 reweighted_step(image, trust, rows, rig.views, step > 0, n)
             test_depths(trust, rows, rig.views, n)
@@ -112,17 +112,17 @@ def triangulate(
 
 
 def start_at_origin(
-    image: Array, trust: Array, rows: Array, rig: MetricRig, given: float, n: int
+    image: Array, trust: Array, rows: Array, rig: MetricRig, round_off: float, n: int
 ) -> None:
     """Copy the weights of points that at least two camera centers saw; start at the origin."""
     for v in range(len(rig.views)):
         weight = IMAGE_ROWS * v + 2
         copy_rows(image, weight, weight + 1, trust, v)
-    keep_fixed(trust, rows, rig, given, n)
+    keep_fixed(trust, rows, rig, round_off, n)
     clear(rows, START, START + 3)
 
 
-def keep_fixed(trust: Array, rows: Array, rig: MetricRig, given: float, n: int) -> None:
+def keep_fixed(trust: Array, rows: Array, rig: MetricRig, round_off: float, n: int) -> None:
     """Give weight zero to the sightings of points that less than two camera centers saw."""
     origin = vector3(rig.origin)
     clear(rows, PLACES, COUNT + 1)
@@ -139,7 +139,8 @@ def keep_fixed(trust: Array, rows: Array, rig: MetricRig, given: float, n: int) 
     for i in range(n):
         count, places = rows[COUNT * LANES + i], vector_at(rows, PLACES, i)
         squares = rows[PLACES_SQUARED * LANES + i], rows[CENTERS_SQUARED * LANES + i]
-        rows[SEEN * LANES + i] = where(is_fixed(count, places, squares, given), count, 0.0)
+        fixed = is_fixed(count, places, squares, round_off)
+        rows[SEEN * LANES + i] = where(fixed, count, 0.0)
     for v in range(len(rig.places)):
         for i in range(n):
             trust[v * LANES + i] *= where(rows[SEEN * LANES + i] > 0.0, 1.0, 0.0)
@@ -213,7 +214,7 @@ def differentiate(
     """
     begin, last, chunk = span
     of_pixels, of_weights, of_rig = gradients
-    (steps, given), count, per_frame = settings, rigs.shape[1], sightings.per_frame
+    (steps, round_off), count, per_frame = settings, rigs.shape[1], sightings.per_frame
     rig, image, trust, rows = metric_workspace(count)
     sums = np.zeros((count if len(of_rig) > 0 else 0, 3, 4))
     # The points before each step and after the last; the sightings as loaded; their gradient.
@@ -226,7 +227,7 @@ def differentiate(
             n = min(LANES, end - first)
             load(image, rows, sightings, rig.centers, first, n)
             loaded[:], back[:] = image, 0.0
-            start_at_origin(image, trust, rows, rig, given, n)
+            start_at_origin(image, trust, rows, rig, round_off, n)
             record_steps(image, trust, rows, rig.views, history, n)
             load_upstream(rows, of_points, per_frame, first, 0, n)
             leave_out_unknown(rows, (0.0, 0.0, 0.0), n)
@@ -259,7 +260,10 @@ def step_back(
     gradients: tuple[Array, Array],
     n: int,
 ) -> None:
-    """Add the gradient of one step, and make the upstream gradient that of the points before it."""
+    """Add the gradient of one step, and make the upstream gradient that of the points before it.
+
+    The image holds sightings as loaded, then with their weights divided, then their gradient.
+    """
     points = rows[START * LANES : (START + 3) * LANES]
     points[:] = history[step]
     divide_weights(image, trust, rows, rig.views, step > 0, n)
@@ -305,6 +309,7 @@ def add_gradients(
             back[at + i] += image[at + i]
             back[at + LANES + i] += image[at + LANES + i]
             back[at + 2 * LANES + i] += of_share * inverse
+            # `pull_back` divided `of_share` by UNIT.
             weight = rows[UNIT * LANES + i] * trust[v * LANES + i]
             of_depth = depth_gradient(of_share, weight, depth, inverse, by_depth)
             upstream = add_scaled(vector_at(rows, UPSTREAM, i), axis, of_depth)

@@ -70,7 +70,7 @@ def select_inliers(
 ) -> None:
     """Tell which sightings of a range of points agree, in a flat array, view by view in a frame."""
     begin, last, chunk = span
-    (threshold, per_view, given), views, points = settings, rigs.shape[1], sightings.per_frame
+    (threshold, per_view, round_off), views, points = settings, rigs.shape[1], sightings.per_frame
     rig, image, trust, rows = metric_workspace(views)
     rays, pairs = np.empty(RAY_ROWS * views * LANES), np.empty(PAIR_ROWS * LANES)
     kept = np.empty(views * LANES)
@@ -82,7 +82,7 @@ def select_inliers(
         for first in range(start, end, LANES):
             n = min(LANES, end - first)
             load(image, rows, sightings, rig.centers, first, n)
-            start_at_origin(image, trust, rows, rig, given, n)
+            start_at_origin(image, trust, rows, rig, round_off, n)
             find_rays(image, trust, rays, rig, n)
             best[: BEST_SCORE * LANES], best[BEST_SCORE * LANES :] = nan, inf
             for v in range(views):
@@ -92,13 +92,13 @@ def select_inliers(
                     find_candidates(rays, rig, v, pairs, n)
                     score_candidates(image, trust, rig.views, pairs, threshold * threshold, n)
                     choose_better(pairs, best, better, n)
-                    best, better = better, best
+                    best, better = better, best  # as `better` is overwritten
             copy_rows(best, 0, BEST_SCORE, rows, START)
             for widening in WIDENINGS:
                 agree(image, trust, kept, rows, rig.views, widening * threshold, n)
                 reweighted_step(image, kept, rows, rig.views, True, n)  # noqa: FBT003
             agree(image, trust, kept, rows, rig.views, threshold, n)
-            keep_fixed(kept, rows, rig, given, n)
+            keep_fixed(kept, rows, rig, round_off, n)
             store_inliers(kept, inliers, (first, points, views), n)
 
 
@@ -131,7 +131,7 @@ def choose_partners(rays: Array, v: int, widths: Array, partners: Array, n: int)
             for step in range(1, len(widths)):
                 if widths[step, i] > widths[best, i]:
                     best = step
-            widths[best, i] = -2.0
+            widths[best, i] = -2.0  # less than where a ray is missing
             partners[slot, i] = (v + views - best - 1) % views
 
 

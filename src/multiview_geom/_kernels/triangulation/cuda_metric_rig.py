@@ -103,14 +103,14 @@ def vector_of(frames: Pointer, view: Lanes, at: tl.constexpr) -> Vector:
     return tl.load(line), tl.load(line + 1), tl.load(line + 2)
 
 
-def unit_of(seen: Metric, zero: Lanes, given: float) -> Lanes:
+def unit_of(seen: Metric, zero: Lanes, round_off: float) -> Lanes:
     """Return what divides the weights of each point: their largest, or infinity if not fixed."""
     unit = largest_weight(seen[0], zero)
-    fixed = fixed_by(seen, unit, (unit, unit, unit), None, given)
+    fixed = fixed_by(seen, unit, (unit, unit, unit), None, round_off)
     return tl.where(fixed, unit, float("inf"))
 
 
-def fixed_by(seen: Metric, unit: Lanes, point: Vector, limit: Limit, given: float) -> Lanes:
+def fixed_by(seen: Metric, unit: Lanes, point: Vector, limit: Limit, round_off: float) -> Lanes:
     """Tell which points two centers saw, within a squared reprojection error if there is one."""
     zero, origin = unit * 0, origin_of(seen[0])
     sums, squared, centers_squared, count = (zero, zero, zero), zero, zero, zero
@@ -124,4 +124,4 @@ def fixed_by(seen: Metric, unit: Lanes, point: Vector, limit: Limit, given: floa
         center = add_scaled(place, origin, 1)
         sums, squared = add_scaled(sums, place, one), squared + one * dot(place, place)
         centers_squared, count = centers_squared + one * dot(center, center), count + one
-    return is_fixed(count, sums, (squared, centers_squared), given)
+    return is_fixed(count, sums, (squared, centers_squared), round_off)
