@@ -90,8 +90,8 @@ def sum_of_singular_values(det: Number, minors: Number) -> tuple[Number, Number,
         q, the largest root of (q^2 - 1)^2 - 8 det q - 4 minors; the product of the gaps, an eighth
         of the slope there; and the last step of the iteration, whose steps are cubes of each other.
     """
-    # With p = s1 s2 + s1 s3 + s2 s3 it is p^2 = minors + 2 det q and q = sqrt(1 + 2 p). Instead of
-    # this root, a line bounds det q from above and leaves a quadratic equation for p: the tangent
+    # With p = s1 s2 + s1 s3 + s2 s3 it is p^2 = minors + 2 det q, and q = sqrt(1 + 2 p). A line in
+    # place of this root bounds det q from above and leaves a quadratic equation for p: the tangent
     # at 0.8 where det > 0, elsewhere the chord from 0 to 1/2 or to -1/3, on the side where p is.
     above = det > 0
     slope = where(above, TANGENT, where(minors + 2 * det > 0, RIGHT_CHORD, LEFT_CHORD))
@@ -156,7 +156,7 @@ def turn(m: Matrix, rotation: Matrix, change: Matrix, tie: Number) -> Matrix:
     x, y, z = matrix_product(transpose(rotation), m)
     total = x[0] + y[1] + z[2]
     shrink = where(total > 0, 1, 0) / where(total > 0, total, 1)
-    half = shrink / -2
+    half = shrink / -2  # off its diagonal, tr S - S is minus the mean of two entries
     gaps = (
         (y[1] + z[2]) * shrink,
         (x[1] + y[0]) * half,
@@ -181,6 +181,7 @@ def pseudo_inverse_times(m: Symmetric, a: Vector, tie: Number) -> Vector:
     three, two = determinant(m, cofactors), trace(cofactors)
     full, flat = three > tie, two > tie
     of_three = where(full, 1, 0) / where(full, three, 1)
+    # Exactly one of these is not zero.
     of_two = where(full, 0, where(flat, 1, 0)) / where(flat, two, 1)
     of_one = where(full, 0, where(flat, 0, 1)) / 4
     result = scale(multiply(cofactors, a), of_three - 2 * of_two * of_two)
@@ -227,7 +228,7 @@ def gradient_in_moments(
         transform: The transform.
         upstream: The gradient in it.
         scaled: Whether the scale was free, and the source has a size.
-        tie: As for `turn`.
+        tie: As for `pseudo_inverse_times`.
     """
     covariance, mean, variance = moments
     rotation, factor = transform
@@ -298,7 +299,7 @@ def rotation_of(quaternion: Row) -> Matrix:
 
 
 def larger(a: Number, b: Number) -> Number:
-    """Return the larger absolute value; NaN if the second is."""
+    """Return the larger absolute value; a NaN may be passed over, since it stays in the matrix."""
     return where(abs(a) > abs(b), abs(a), abs(b))
 
 

@@ -17,6 +17,7 @@ from multiview_geom._kernels.differentiable import (
     differentiable,
 )
 from multiview_geom._kernels.rotation import algebra, reference
+from multiview_geom._kernels.rotation.cpu_alignment import Sets
 from multiview_geom._kernels.rotation.reference import TIE, Transforms
 
 LOOPS = "multiview_geom._kernels.rotation.cpu"
@@ -75,13 +76,11 @@ def _turn_back(
     return (found,)
 
 
-def _sets(source: Tensor, target: Tensor, weights: Tensor | None) -> tuple[Any, ...]:
-    """Return what the loops read of point sets."""
+def _sets(source: Tensor, target: Tensor, weights: Tensor | None) -> Sets:
     from_, from_strides = engines.flat(source)
     to, to_strides = engines.flat(target)
     trust, strides = (from_[:0], (0, 0)) if weights is None else engines.flat(weights)
-    points = source.shape[1]
-    return from_, from_strides, to, to_strides, trust, strides, weights is not None, points
+    return Sets(from_, from_strides, to, to_strides, trust, strides, source.shape[1])
 
 
 def _split_sets(work: Callable[[int, int], object], source: Tensor) -> None:

@@ -1,7 +1,8 @@
 """Rotations and small eigenvectors on a processor: fused loops, by Numba.
 
-All numbers of a block are in double precision. Loops that compute run over all lanes, used or not,
-and stand in functions of their own, so that a result does not depend on its lane.
+All numbers of a block are in double precision. Here loops that compute run over all lanes, used or
+not, and stand in functions of their own, so that a result does not depend on its lane. Loops over n
+items run to min(n, LANES), which tells the compiler a bound.
 """
 
 import numpy as np
@@ -158,7 +159,10 @@ def rotate(rows: Array, least_gaps: float, longest_step: float) -> None:
 def list_doubtful(
     rows: Array, n: int, first: int, listed: tuple[Array, Array], rotations: Array
 ) -> None:
-    """Add the doubtful of n matrices to a list, which is solved when full."""
+    """Add the doubtful of n matrices to a list, which is solved when full.
+
+    Behind the LANES places stands how many there are.
+    """
     forms, places = listed
     for i in range(n):
         if rows[DOUBT * LANES + i] != 0.0:
@@ -243,6 +247,7 @@ def load_symmetric(rows: Array, matrices: Array, size: int, n: int) -> None:
             k += 1
     shrink(rows)
     if size < FOUR:
+        # Row 9 is dd; no eigenvalue of a 3x3 matrix of entries up to one is larger than three.
         rows[(AXES - 1) * LANES : AXES * LANES] = 4.0
 
 

@@ -4,7 +4,7 @@ The points of a set are read twice, for the means and for the covariance, and on
 gradient. See cpu.py for the layout; all numbers are in double precision.
 """
 
-from typing import TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 from torch import where
@@ -41,11 +41,19 @@ from multiview_geom._kernels.rotation.cpu import (
     store_matrices,
 )
 
-Sets: TypeAlias = tuple[
-    Array, tuple[int, ...], Array, tuple[int, ...], Array, tuple[int, ...], bool, int
-]
-"""Source, target and weights, each as a flat array with its strides by set, point and coordinate;
-whether there are weights; and how many points a set has."""
+
+class Sets(NamedTuple):
+    """Flat arrays with their strides by set, point and coordinate; weights may be empty."""
+
+    source: Array
+    by_source: tuple[int, ...]
+    target: Array
+    by_target: tuple[int, ...]
+    weights: Array
+    by_weight: tuple[int, ...]
+    points: int
+    """How many a set has."""
+
 
 # Rows of a block, after the covariance, the rotation, a change of it and the doubt: sum
 # of the weights, means of both sets, variance of the source, its mean square, the scale; a point of
@@ -59,14 +67,14 @@ RAW, ALIGNMENT_ROWS = 53, 60
 
 def load_points(rows: Array, sets: Sets, first: int, point: int, n: int) -> None:
     """Load one point of n sets and its weight; what is missing becomes zero, of weight zero."""
-    source, by_source, target, by_target, weights, by_weight, weighted, _ = sets
+    source, by_source, target, by_target, weights, by_weight, _ = sets
     for k in range(3):
         a = source[first * by_source[0] + point * by_source[1] + k * by_source[2] :]
         b = target[first * by_target[0] + point * by_target[1] + k * by_target[2] :]
         for i in range(min(n, LANES)):
             rows[(RAW + k) * LANES + i] = a[by_source[0] * i]
             rows[(RAW + 3 + k) * LANES + i] = b[by_target[0] * i]
-    if weighted:
+    if len(weights) > 0:
         w = weights[first * by_weight[0] + point * by_weight[1] :]
         for i in range(min(n, LANES)):
             rows[(RAW + 6) * LANES + i] = w[by_weight[0] * i]
@@ -91,7 +99,7 @@ def leave_out_missing(rows: Array, n: int) -> None:
 def find_means(rows: Array, sets: Sets, first: int, n: int) -> None:
     """Find the sum of the weights, one if it is zero, and both weighted means of n sets."""
     clear(rows, TOTAL, VARIANCE)
-    for point in range(sets[7]):
+    for point in range(sets.points):
         load_points(rows, sets, first, point, n)
         add_to_means(rows, n)
     for i in range(min(n, LANES)):
@@ -125,7 +133,7 @@ def find_moments(rows: Array, sets: Sets, first: int, n: int) -> None:
     find_means(rows, sets, first, n)
     clear(rows, 0, ROTATION)
     clear(rows, VARIANCE, NOISE + 1)
-    for point in range(sets[7]):
+    for point in range(sets.points):
         load_points(rows, sets, first, point, n)
         add_to_moments(rows, n)
     for i in range(min(n, LANES)):
@@ -212,7 +220,7 @@ def differentiate(
     target and weights are filled. All arrays are flat, and that of the weights may be empty.
     """
     rows = np.empty(ALIGNMENT_ROWS * LANES)
-    count = sets[7]
+    count = sets.points
     of_source, of_target, of_weights = gradients
     for start in range(first, last, LANES):
         n = min(LANES, last - start)

@@ -52,7 +52,8 @@ from multiview_geom._kernels.triton_primitives import (
 Pointers: TypeAlias = tuple[Pointer, Pointer, Pointer]
 Sets: TypeAlias = tuple[Pointer, Pointer, Pointer]
 """Source, target and weights, contiguous; the weights may be None."""
-Moments: TypeAlias = tuple[Lanes, Vector, Vector, Matrix, Lanes]
+TotalAndMoments: TypeAlias = tuple[Lanes, Vector, Vector, Matrix, Lanes]
+"""Sum of the weights, means of source and target, covariance, variance of the source."""
 Sizes: TypeAlias = tuple[int, int]
 """How many sets there are, and how many points each has."""
 SizesAndTie: TypeAlias = tuple[int, int, float]
@@ -149,7 +150,7 @@ def load_points(
 
 def find_moments(
     source: Pointer, target: Pointer, weights: Pointer, first: Lanes, inside: Lanes, points: int
-) -> Moments:
+) -> TotalAndMoments:
     """Find sum of the weights, means, covariance and variance; zero for points that are all one."""
     zero = inside.to(tl.float64) * 0
     total, noise, variance = zero, zero, zero

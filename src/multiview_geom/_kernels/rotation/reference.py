@@ -43,6 +43,7 @@ def nearest_rotation(
     for _ in range(STEPS):
         product = rotations.mT @ wide
         skew = product - product.mT
+        # Zero minus zero, but not in the derivative.
         turn = right.mT @ (inverse * (right @ (skew - skew.detach()) @ right.mT)) @ right
         rotations = rotations + rotations @ (turn + turn @ turn / 2)
     return torch.where(finite, rotations, torch.nan).to(matrices.dtype)
