@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from multiview_geom._kernels.lens.algebra import distance_to_fold
+from multiview_geom._kernels.lens.algebra import squared_distance_to_fold
 from multiview_geom._kernels.lens.table import SAMPLES
 
 
@@ -88,7 +88,7 @@ def find_first_fold(
 
 
 def _distance_to_fold(squared: Tensor, fold_radius: Tensor) -> Tensor:
-    distance: Tensor = distance_to_fold(squared, fold_radius, 1)
+    distance: Tensor = squared_distance_to_fold(squared, fold_radius, 1)
     return distance.clamp(min=0).sqrt()
 
 

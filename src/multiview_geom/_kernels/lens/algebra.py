@@ -58,11 +58,11 @@ def transfer(homography: Homography, x: Number, y: Number) -> Pair:
     return (a[0] * x + a[1] * y + a[2]) / w, (b[0] * x + b[1] * y + b[2]) / w
 
 
-def distance_to_fold(squared: Number, fold: Number, one: Number) -> Number:
+def squared_distance_to_fold(squared: Number, fold: Number, one: Number) -> Number:
     """Map the squared distorted radius to a measure: one at the center, zero at the fold's radius.
 
-    Before its square root: the inverse of the lens is a smooth function of that root, also at the
-    fold, where it grows as a square root of the radius.
+    The inverse of the lens is a smooth function of its root, also at the fold, where it grows as a
+    square root of the radius.
     """
     at_fold = one - one / (one + fold * fold)
     return one - (one - one / (one + squared)) / at_fold
@@ -137,7 +137,8 @@ def keeps_orientation(linear: Jacobian, terms: Vector, limits: Limits) -> Number
     """Tell where the lens neither folds nor mirrors, nor is next to a pole: too steep."""
     xx, xy, yx, yy = linear
     unfolded = (xx * yy - xy * yx > limits[0]) & (xx + yy > 0)
-    return unfolded & (terms[2] + terms[0] * terms[1] < limits[2])
+    squared, change, factor = terms
+    return unfolded & (factor + squared * change < limits[2])
 
 
 def linearized(lens: Lens, x: Number, y: Number, target: Pair, one: Number) -> Linear:

@@ -12,7 +12,6 @@ from multiview_geom._kernels.lens.algebra import (
     Homography,
     Lens,
     Limits,
-    distance_to_fold,
     factor_inside,
     image_point,
     is_inverse,
@@ -21,6 +20,7 @@ from multiview_geom._kernels.lens.algebra import (
     newton_step,
     pixel_of,
     pull_back,
+    squared_distance_to_fold,
     transfer,
 )
 from multiview_geom._kernels.lens.table import (
@@ -112,6 +112,8 @@ def block_from(
     views, points = sizes
     per_lens = found.size // (2 * lenses)
     lens, at = start // per_lens, start % per_lens
+    # A row for each view: `at // points` is the frame, `lens // views` zero; a row for each view of
+    # each frame: the other way round.
     place = lens // views + at // points, lens % views, at % points
     return lens, place, min(LANES, last - start, per_lens - at)
 
@@ -147,15 +149,15 @@ def store(
 
 def solve(rows: Array, line: Array, limits: tuple[Limits, float, int], n: int) -> None:
     """Undistort n pixels of a lens: from a guess by Newton's method."""
-    of_step, nearest, near_poles = limits
+    of_step, nearest, extra_steps = limits
     lens, smooth = lens_at(line, RADIAL), lens_at(line, SMOOTH)
     to_image_plane(rows, camera_at(line), untilt_at(line), n)
     guess(rows, line, nearest, n)
     for _ in range(NEWTON_STEPS):
         step(rows, smooth, of_step, n)
-        if near_poles > 0:
+        if extra_steps > 0:  # the lens is rational
             pull_inside(rows, line[IDEAL_FOLD], n)
-    for _ in range(near_poles + 1):
+    for _ in range(extra_steps + 1):
         step(rows, lens, of_step, n)
     last_step(rows, lens, of_step, n)
     to_pixels(rows, camera_at(line), line[BEYOND], n)
@@ -179,7 +181,7 @@ def guess(rows: Array, line: Array, nearest: float, n: int) -> None:
     one, last, fold = rows.dtype.type(1), rows.dtype.type(SAMPLES - 1), line[FOLD]
     for i in range(n):
         u, v = pair_at(rows, U, i)
-        squared = distance_to_fold(u * u + v * v, fold, one)
+        squared = squared_distance_to_fold(u * u + v * v, fold, one)
         distance = sqrt(where(squared > nearest * nearest, squared, nearest * nearest))
         position = distance * last
         left = min(int(position), SAMPLES - 2)

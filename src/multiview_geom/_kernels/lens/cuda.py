@@ -12,7 +12,6 @@ from multiview_geom._kernels.algebra import Number, Pair
 from multiview_geom._kernels.lens.algebra import (
     MAX_RADIUS,
     Limits,
-    distance_to_fold,
     factor_inside,
     image_point,
     is_inverse,
@@ -21,6 +20,7 @@ from multiview_geom._kernels.lens.algebra import (
     newton_step,
     pixel_of,
     pull_back,
+    squared_distance_to_fold,
     transfer,
 )
 from multiview_geom._kernels.lens.table import (
@@ -56,6 +56,8 @@ def entry(row: Pointer, at: int) -> Number:
 def lanes_of(sizes: Four) -> tuple[Lanes, Lanes, Lanes, Lanes, Lanes]:
     """Return the lens of this program; frame, view and place of its points; which there are.
 
+    See `block_from` of the loops.
+
     Args:
         sizes: How many views a frame has, how many points a view, how many points a lens, and how
             many programs a lens.
@@ -88,7 +90,7 @@ def store_pair(
 
 def guess(row: Pointer, u: Lanes, v: Lanes, nearest: float) -> Pair:
     """Start from the sampled inverse of the radial terms."""
-    squared = distance_to_fold(u * u + v * v, entry(row, FOLD), 1.0)
+    squared = squared_distance_to_fold(u * u + v * v, entry(row, FOLD), 1.0)
     distance = tl.sqrt(tl.where(squared > nearest * nearest, squared, nearest * nearest))
     position = distance * (SAMPLES - 1)
     left = tl.minimum(position.to(tl.int32), SAMPLES - 2)
@@ -116,7 +118,7 @@ def undistort(
         limits: Those of a step, how near to the fold a guess may be, and how many more steps a
             rational lens takes.
     """
-    of_step, nearest, near_poles = limits
+    of_step, nearest, extra_steps = limits
     lens_number, frame, view, point, inside = lanes_of(sizes)
     place = frame, view, point
     row = table + lens_number * WIDTH
@@ -129,10 +131,10 @@ def undistort(
     x, y = guess(row, u, v, nearest)
     for _ in range(NEWTON_STEPS):
         x, y = newton_step(smooth, x, y, (u, v), of_step, 1.0)
-        if near_poles > 0:
+        if extra_steps > 0:  # the lens is rational
             factor = factor_inside(x, y, entry(row, IDEAL_FOLD), 1.0)
             x, y = x * factor, y * factor
-    for _ in range(near_poles + 1):
+    for _ in range(extra_steps + 1):
         x, y = newton_step(lens, x, y, (u, v), of_step, 1.0)
     linear = linearized(lens, x, y, (u, v), 1.0)
     x, y = moved(x, y, linear, of_step, 1.0)

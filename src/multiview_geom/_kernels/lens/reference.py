@@ -19,7 +19,6 @@ from multiview_geom._kernels.lens.algebra import (
     Homography,
     Lens,
     Limits,
-    distance_to_fold,
     factor_inside,
     image_point,
     is_inverse,
@@ -27,6 +26,7 @@ from multiview_geom._kernels.lens.algebra import (
     moved,
     newton_step,
     pixel_of,
+    squared_distance_to_fold,
     transfer,
 )
 from multiview_geom._kernels.lens.table import (
@@ -144,7 +144,7 @@ def initial_ratio(
     squared: Float[Tensor, "*#batch points"],
 ) -> Float[Tensor, "*#batch points"]:
     """Guess the quotient ideal / distorted at squared distorted radii."""
-    distance = distance_to_fold(squared, fold_radius, 1).clamp(min=0).sqrt()
+    distance = squared_distance_to_fold(squared, fold_radius, 1).clamp(min=0).sqrt()
     position = distance.clamp(min=MIN_DISTANCE_TO_FOLD).nan_to_num() * (SAMPLES - 1)
     left = position.long().clamp(max=SAMPLES - 2)
     spread = ratios.expand(*left.shape[:-1], SAMPLES)

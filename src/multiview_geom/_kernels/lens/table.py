@@ -21,11 +21,11 @@ SAMPLES = 512
 """Samples of a profile and of its inverse; the error falls with their square."""
 WIDTH = RATIOS + SAMPLES
 NEWTON_STEPS = 5
-"""Newton steps from the first guess; two more follow."""
+"""Newton steps with the smooth radial terms; those with the lens itself follow."""
 
 
 def entry(row: Entries, at: int) -> Number:
-    """Return a number of a row; an engine may have a function of its own in the place of this."""
+    """Return a number of a row; on a GPU that of `cuda.py` takes its place, by its name."""
     return row[at]
 
 
