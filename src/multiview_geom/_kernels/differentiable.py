@@ -76,8 +76,8 @@ class Kernel:
     def push_forward(self, inputs: Inputs, outputs: Outputs, tangents: Inputs) -> Outputs:
         """Return how the outputs move when the inputs do.
 
-        The pull-back is linear in the gradient, and its own pull-back is this. `torch.func.jvp`
-        would not work inside the forward derivative of autograd.
+        The pull-back is J^T times a gradient, so its own pull-back is J times a move.
+        `torch.func.jvp` would not work inside the forward derivative of autograd.
         """
         solve, tensors = self._of_tensors(inputs, outputs)
         found, pull_back = torch.func.vjp(solve, *tensors)[:2]
@@ -175,8 +175,8 @@ def _register(kernel: Kernel, step: Any) -> None:  # noqa: ANN401 - a class made
 
     def pull_back(*given: Given) -> Any:  # noqa: ANN401 - one tensor or more
         before, after = len(inputs), len(inputs) + count
-        *_, wanted = given
-        found = kernel.pull_back(given[:before], given[before:after], given[after:-1], wanted)
+        upstream, wanted = given[after:-1], given[-1]
+        found = kernel.pull_back(given[:before], given[before:after], upstream, wanted)
         empty = given[0].new_empty(0)
         kept = (
             each if needed and each is not None else empty
@@ -256,7 +256,7 @@ def _as_result(outputs: Outputs) -> Any:  # noqa: ANN401 - operators of one outp
 def _merged(
     inputs: Inputs, axes: Sequence[int | None], size: int, shared: Collection[int]
 ) -> Inputs:
-    """Make a mapped axis more items."""
+    """Make a mapped axis more items: (size, items, ...) becomes (size * items, ...)."""
     whole = [
         each if axis is None else each.movedim(axis, 0)
         for each, axis in zip(inputs, axes, strict=True)

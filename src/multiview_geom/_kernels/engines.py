@@ -30,7 +30,7 @@ POINTS_PER_THREAD = 4_096
 # keep their cores busy for milliseconds after each of its operations.
 PIECES_PER_THREAD = 8
 
-# An instruction that loops have only where they are compiled.
+# `prefetch` for compiled loops; in Python it does nothing.
 PREFETCH = "multiview_geom._kernels.numba_prefetch"
 
 # What the algebra is written in, for Triton.
@@ -111,8 +111,8 @@ def numba_functions(module: str) -> dict[str, Any]:
                 names[name] = np.int64(item)
             elif _is_own(item):
                 copy = _copy(item, names)
-                # Arithmetic becomes part of the loop around it, which must become vectors; loops
-                # stay functions of their own. Python calls only the module's own functions.
+                # Arithmetic becomes part of the loop around it, which must become vectors; what is
+                # in files `cpu*.py` stays apart. Python calls only the module's own functions.
                 inner = item.__module__ != module
                 options: dict[str, Any] = {"no_cfunc_wrapper": True, "no_cpython_wrapper": inner}
                 arithmetic = not item.__module__.rpartition(".")[2].startswith("cpu")
@@ -201,7 +201,7 @@ def _names_of(module: str) -> dict[str, Any]:
     """Return the names of a module of loops, and of the modules that its functions come from.
 
     All are compiled in one space of names, where those of the module itself come first: no function
-    from another module may use a name that means something else here.
+    from another module may use a name that means something else here, as a test makes sure.
     """
     loops = vars(import_module(module))
     used = {item.__module__ for item in loops.values() if _is_own(item)}

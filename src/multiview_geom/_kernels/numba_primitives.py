@@ -2,8 +2,8 @@
 
 The numbers of a block lie in rows of LANES entries of one flat array, one item per lane, so that
 every loop over the lanes becomes vector instructions. For this the compiler must see that rows do
-not overlap, which is why the array is flat and LANES a constant, and that no index is negative,
-which is why none of these functions calls another one.
+not overlap, which is why the array is flat and LANES a constant, and that no index is negative: of
+one that comes from a further call it would not know, which is why no function here calls another.
 
 `a[i] = where(known, a[i], 0)` becomes a store under a mask, which is many times slower than a store
 on AMD's processors: what is chosen goes to other rows than it comes from.
