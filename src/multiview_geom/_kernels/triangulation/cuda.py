@@ -74,7 +74,7 @@ def triangulate(
         own = tl.program_id(0) * (VIEW * sizes[1] + ORIGIN)
         tables = tables[0] + own, tables[1] + own
         prepare_rig(projections, tables, 0, sizes[1], width)
-        tl.debug_barrier()
+        tl.debug_barrier()  # each lane reads what all have written
     item, inside, frame, _place = lanes_of(sizes)
     wide = seen_by(rig_of(tables[1], frame, sizes[1], shared), given, sizes, item)
     if points.dtype.element_ty == tl.float32:
@@ -111,7 +111,7 @@ def minimize(seen: Sightings, unit: Lanes) -> tuple[Vector, Lanes, Lanes]:
     quotient = squared / (1 + dot(start, start))
     if wide:
         quotient = smallest_root(characteristic_polynomial(hessian, start, squared))
-    last = quotient
+    last = quotient  # the loop's names must exist before it
     for _ in tl.static_range(DOUBLE_STEPS if wide else SINGLE_STEPS):
         last = quotient
         quotient = next_quotient(hessian, quotient, start, gradient, squared, 1.0)

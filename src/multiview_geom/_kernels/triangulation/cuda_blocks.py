@@ -28,7 +28,8 @@ from multiview_geom._kernels.triangulation.cpu_blocks import ORIGIN_PULL
 from multiview_geom._kernels.triton_primitives import LANES, Lanes, Pointer, items, store_vector
 
 Tables: TypeAlias = tuple[Pointer, Pointer]
-"""The prepared rigs in the dtype of the pixels, and in double precision."""
+"""The prepared rigs in the dtype of the pixels, and in double precision; of rigs with true depths
+those in double precision, and their inverses and centers."""
 Images: TypeAlias = tuple[Pointer, Pointer]
 """Pixels and weights, which may be None."""
 Strides: TypeAlias = tuple[int, ...]
@@ -50,7 +51,10 @@ def prepare_rigs(projections: Pointer, tables: Tables, views: int, width: tl.con
 def prepare_rig(
     projections: Pointer, tables: Tables, rig: int, views: int, width: tl.constexpr
 ) -> None:
-    """Prepare a rig, as `cpu_blocks.prepare_rig` does; each of `width` lanes has a view."""
+    """Prepare a rig, as `cpu_blocks.prepare_rig` does; each of `width` lanes has a view.
+
+    Its size is the largest sum of the absolute values of a view.
+    """
     view = tl.arange(0, width)
     here = view < views
     line = projections + 12 * (rig * views + view)
@@ -187,10 +191,9 @@ def lanes_in_chunk(number: Lanes, chunk: int, first: int, count: int) -> tuple[L
 def sighting(
     seen: Sightings, view: int, unit: Lanes
 ) -> tuple[Lanes, Lanes, Lanes, Lanes, View, Pair]:
-    """Load pixels about the image center, weights over `unit`, and which are not missing.
+    """Load u and v about the image center, weights over `unit`, which are known, rows and center.
 
-    A sighting that is missing has weight zero at the center. The rows and the center of the view
-    come behind these.
+    A sighting that is missing has weight zero at the center.
     """
     rig, _, images, strides, places_of_first = seen
     pixels, weights = images

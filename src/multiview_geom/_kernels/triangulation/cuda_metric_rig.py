@@ -103,24 +103,26 @@ def vector_of(frames: Pointer, view: Lanes, at: tl.constexpr) -> Vector:
     return tl.load(line), tl.load(line + 1), tl.load(line + 2)
 
 
-def unit_of(seen: Metric, zero: Lanes, round_off: float) -> Lanes:
+def unit_of(metric: Metric, zero: Lanes, round_off: float) -> Lanes:
     """Return what divides the weights of each point: their largest, or infinity if not fixed."""
-    unit = largest_weight(seen[0], zero)
-    fixed = fixed_by(seen, unit, (unit, unit, unit), None, round_off)
+    unit = largest_weight(metric[0], zero)
+    nowhere = unit, unit, unit  # without a limit, the point is not looked at
+    fixed = fixed_by(metric, unit, nowhere, None, round_off)
     return tl.where(fixed, unit, float("inf"))
 
 
-def fixed_by(seen: Metric, unit: Lanes, point: Vector, limit: Limit, round_off: float) -> Lanes:
+def fixed_by(metric: Metric, unit: Lanes, point: Vector, limit: Limit, round_off: float) -> Lanes:
     """Tell which points two centers saw, within a squared reprojection error if there is one."""
-    zero, origin = unit * 0, origin_of(seen[0])
+    seen, frames = metric
+    zero, origin = unit * 0, origin_of(seen)
     sums, squared, centers_squared, count = (zero, zero, zero), zero, zero, zero
-    for view in range(seen[0][1]):
-        u, v, w, _, rows, _ = sighting(seen[0], view, unit)
+    for view in range(seen[1]):
+        u, v, w, _, rows, _ = sighting(seen, view, unit)
         sees = w > 0
         if limit is not None:
             sees = sees & agreement(u, v, rows, homogeneous(point), limit)[1]
         one = tl.where(sees, 1.0, 0.0)
-        place = vector_of(seen[1], view, CENTER)
+        place = vector_of(frames, view, CENTER)
         center = add_scaled(place, origin, 1)
         sums, squared = add_scaled(sums, place, one), squared + one * dot(place, place)
         centers_squared, count = centers_squared + one * dot(center, center), count + one

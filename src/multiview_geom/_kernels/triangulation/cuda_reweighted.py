@@ -74,41 +74,42 @@ def triangulate_reweighted(
 ) -> None:
     """Triangulate points; NaN for those that are not unique or behind all cameras."""
     item, inside, frame, _place = lanes_of(sizes)
-    seen = metric_by(given, sizes, item, frame, shared)
-    unit = unit_of(seen, inside.to(tl.float64) * 0, settings[1])
-    point, known = point_after(seen, unit, settings[0] + 1)
-    faced = known & (unit < 0)
-    for view in range(seen[0][1]):
-        _, _, w, _, rows, _ = sighting(seen[0], view, unit)
+    metric = metric_by(given, sizes, item, frame, shared)
+    seen, steps, round_off = metric[0], settings[0], settings[1]
+    unit = unit_of(metric, inside.to(tl.float64) * 0, round_off)
+    point, known = point_after(metric, unit, steps + 1)
+    faced = known & (unit < 0)  # False everywhere
+    for view in range(seen[1]):
+        _, _, w, _, rows, _ = sighting(seen, view, unit)
         faced = faced | ((w > 0) & (dot4(rows[0], homogeneous(point)) > 0))
     nan: tl.constexpr = float("nan")
-    found = choose(known & faced, add_scaled(point, origin_of(seen[0]), 1), (nan, nan, nan))
+    found = choose(known & faced, add_scaled(point, origin_of(seen), 1), (nan, nan, nan))
     store_vector(points, 3 * item, found, inside)
 
 
-def point_after(seen: Metric, unit: Lanes, solves: int) -> tuple[Vector, Lanes]:
+def point_after(metric: Metric, unit: Lanes, solves: int) -> tuple[Vector, Lanes]:
     """Solve so many times from the origin on; tell which points the last solve determined."""
     zero = unit * 0
-    zero = tl.where(zero == 0, zero, 0)
+    zero = tl.where(zero == 0, zero, 0)  # where the point is not fixed, `unit` is infinite
     point, known = (zero, zero, zero), zero < 0
     for step in range(solves):
-        hessian, gradient = equations_at(seen, unit, point, step > 0, None)
+        hessian, gradient = equations_at(metric, unit, point, step > 0, None)
         move, known = inverse_times(hessian, gradient)
         point = add_scaled(point, move, -1)
     return point, known
 
 
 def equations_at(
-    seen: Metric, unit: Lanes, point: Vector, by_depth: Lanes, limit: Limit
+    metric: Metric, unit: Lanes, point: Vector, by_depth: Lanes, limit: Limit
 ) -> tuple[Symmetric, Vector]:
     """Sum B and the gradient B x + b at points, by whose depths equations are divided if wanted.
 
     If there is a limit, only sightings with a smaller squared reprojection error count.
     """
-    zero = point[0] * 0
+    seen, zero = metric[0], point[0] * 0
     hessian, gradient = (zero, zero, zero, zero, zero, zero), (zero, zero, zero)
-    for view in range(seen[0][1]):
-        u, v, w, _, rows, _ = sighting(seen[0], view, unit)
+    for view in range(seen[1]):
+        u, v, w, _, rows, _ = sighting(seen, view, unit)
         if limit is not None:
             near = agreement(u, v, rows, homogeneous(point), limit)[1]
             w = tl.where(near, w, 0)
@@ -134,24 +135,26 @@ def differentiate_reweighted(
     The points before a step are found anew for each: there are few steps.
     """
     item, inside, frame, place = lanes_of(sizes)
-    seen = metric_by(given, sizes, item, frame, shared)
+    metric = metric_by(given, sizes, item, frame, shared)
+    seen, steps, round_off = metric[0], settings[0], settings[1]
     of_pixels, of_weights, states = gradients
     zero = inside.to(tl.float64) * 0
-    unit = unit_of(seen, zero, settings[1])
+    unit = unit_of(metric, zero, round_off)
     known = load_point(found[0], item, (zero, zero, zero))[1]
     upstream = load_point(found[1], item, (zero, zero, zero))[0]
     upstream = choose(known, upstream, (0.0, 0.0, 0.0))
-    for back in range(settings[0] + 1):
-        step = settings[0] - back
-        before = point_after(seen, unit, step)[0]
-        hessian, gradient = equations_at(seen, unit, before, step > 0, None)
+    for back in range(steps + 1):
+        step = steps - back
+        before = point_after(metric, unit, step)[0]
+        hessian, gradient = equations_at(metric, unit, before, step > 0, None)
         move, sure = inverse_times(hessian, gradient)
         after = add_scaled(before, move, -1)
         z = scale(inverse_times(hessian, upstream)[0], -1)
+        # Where the step did not move the point, the gradient passes on as it is.
         upstream = choose(sure, (0.0, 0.0, 0.0), upstream)
         vectors = homogeneous(after), (z[0], z[1], z[2], 0.0)
         for view in range(sizes[1]):
-            u, v, w, _, rows, _ = sighting(seen[0], view, unit)
+            u, v, w, _, rows, _ = sighting(seen, view, unit)
             depth = dot4(rows[0], homogeneous(before))
             inverse = inverse_square(depth, step > 0)
             of_u, of_v, of_share = sighting_gradient(u, v, w * inverse, rows, vectors)

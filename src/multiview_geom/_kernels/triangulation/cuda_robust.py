@@ -50,43 +50,46 @@ def select_inliers(
 ) -> None:
     """Tell which sightings agree; see `cpu_robust.select_inliers`."""
     item, inside, frame, place = lanes_of(sizes)
-    seen = metric_by(given, sizes, item, frame, shared)
+    metric = metric_by(given, sizes, item, frame, shared)
     zero = inside.to(tl.float64) * 0
-    threshold, unit = zero + settings[0][0] + settings[0][1], unit_of(seen, zero, settings[2])
-    point = best_candidate(seen, unit, threshold * threshold, settings[1])
+    parts, per_view, round_off = settings
+    threshold, unit = zero + parts[0] + parts[1], unit_of(metric, zero, round_off)
+    point = best_candidate(metric, unit, threshold * threshold, per_view)
     for widening in tl.static_range(len(widenings)):
         limit = threshold * widenings[widening]
-        hessian, gradient = equations_at(seen, unit, point, unit >= 0, limit * limit)
+        # `unit >= 0`: divided by depths everywhere.
+        hessian, gradient = equations_at(metric, unit, point, unit >= 0, limit * limit)
         point = add_scaled(point, inverse_times(hessian, gradient)[0], -1)
     limit = threshold * threshold
-    fixed = fixed_by(seen, unit, point, limit, settings[2])
+    fixed = fixed_by(metric, unit, point, limit, round_off)
     for view in range(sizes[1]):
-        u, v, w, _, rows, _ = sighting(seen[0], view, unit)
+        u, v, w, _, rows, _ = sighting(metric[0], view, unit)
         near = agreement(u, v, rows, homogeneous(point), limit)[1]
         here = (frame * sizes[1] + view) * sizes[2] + place
         kept = tl.where(fixed & near & (w > 0), 1.0, 0.0)
         tl.store(inliers + here, kept, mask=inside)
 
 
-def best_candidate(seen: Metric, unit: Lanes, limit: Lanes, per_view: int) -> Vector:
+def best_candidate(metric: Metric, unit: Lanes, limit: Lanes, per_view: int) -> Vector:
     """Find the midpoint of two rays with the least truncated score; NaN where there is none."""
-    zero, views = limit * 0, seen[0][1]
+    seen, zero = metric[0], limit * 0
+    views = seen[1]
     nan, best = zero + float("nan"), zero + float("inf")
     point = nan, nan, nan
     for view in range(views):
-        own, center, weight = ray_of(seen, view, unit)
-        chosen = zero.to(tl.int64)
+        own, center, weight = ray_of(metric, view, unit)
+        chosen = zero.to(tl.int64)  # a bit for each step taken; a step is a number per lane
         for slot in range(per_view):
             step = chosen * 0 + slot
             if per_view < views // 2:
-                step = widest(seen, view, unit, chosen)
+                step = widest(metric, view, unit, chosen)
                 chosen = chosen | ((chosen * 0 + 1) << step)
-            other, its_center, its_weight = ray_of(seen, partner_of(view, step, views), unit)
+            other, its_center, its_weight = ray_of(metric, partner_of(view, step, views), unit)
             candidate = midpoint(center, own, its_center, other)
             both = (weight > 0) & (its_weight > 0)
             score = tl.where(both, 0 * candidate[0], float("nan"))
             for each in range(views):
-                u, v, w, _, rows, _ = sighting(seen[0], each, unit)
+                u, v, w, _, rows, _ = sighting(seen, each, unit)
                 score += w * agreement(u, v, rows, homogeneous(candidate), limit)[0]
             point = choose(score < best, candidate, point)
             best = tl.where(score < best, score, best)
@@ -98,19 +101,20 @@ def partner_of(view: Lanes, step: Lanes, views: int) -> Lanes:
     return (view + views - step - 1) % views
 
 
-def ray_of(seen: Metric, view: Lanes, unit: Lanes) -> tuple[Vector, Vector, Lanes]:
+def ray_of(metric: Metric, view: Lanes, unit: Lanes) -> tuple[Vector, Vector, Lanes]:
     """Return the ray of a sighting of each lane, where it starts, and the weight."""
-    u, v, w, _, _, _ = sighting(seen[0], view, unit)
-    columns = vector_of(seen[1], view, 0), vector_of(seen[1], view, 3), vector_of(seen[1], view, 6)
-    return ray_through(u, v, columns), vector_of(seen[1], view, CENTER), w
+    seen, frames = metric
+    u, v, w, _, _, _ = sighting(seen, view, unit)
+    columns = vector_of(frames, view, 0), vector_of(frames, view, 3), vector_of(frames, view, 6)
+    return ray_through(u, v, columns), vector_of(frames, view, CENTER), w
 
 
-def widest(seen: Metric, view: int, unit: Lanes, chosen: Lanes) -> Lanes:
+def widest(metric: Metric, view: int, unit: Lanes, chosen: Lanes) -> Lanes:
     """Return the step to the view whose ray is closest to perpendicular, but for those chosen."""
-    own = ray_of(seen, view, unit)
-    best, found, views = own[2] * 0 - 3, chosen * 0, seen[0][1]
+    own = ray_of(metric, view, unit)
+    best, found, views = own[2] * 0 - 3, chosen * 0, metric[0][1]
     for step in range(views // 2):
-        other = ray_of(seen, partner_of(view, chosen * 0 + step, views), unit)
+        other = ray_of(metric, partner_of(view, chosen * 0 + step, views), unit)
         both = (own[2] > 0) & (other[2] > 0)
         sine = tl.where(both, squared_sine(own[0], other[0]), -1)
         sine = tl.where(((chosen >> step) & 1) == 1, -2, sine)
