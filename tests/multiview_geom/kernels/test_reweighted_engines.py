@@ -13,6 +13,8 @@ from multiview_geom import (
     triangulate_iterative,
     triangulate_robust,
 )
+from multiview_geom._kernels import engines
+from multiview_geom._kernels.triangulation import cpu_metric_rig
 from multiview_geom.triangulation import robust
 from tests.multiview_geom.kernels.engine_choice import (
     ENGINES,
@@ -60,6 +62,15 @@ def test_gradients_through_depths_agree_for_large_residuals(engine: str, steps: 
 
     for one, other in zip(gradients(engine), gradients("reference"), strict=True):
         assert torch.allclose(one, other, rtol=1e-8, atol=1e-9 * float(other.abs().max()))
+
+
+def test_the_loops_prepare_a_rig_of_single_precision_in_double() -> None:
+    prepare = engines.numba_functions(cpu_metric_rig.__name__)["prepare_metric_rig"]
+    rig = cpu_metric_rig.metric_workspace(3)[0]
+    prepare(ring_of_cameras(3, 4.0, 1.0).projections[None].numpy(), 0, rig)
+    rows = torch.from_numpy(rig.views)[:, [1, 2, 0], :3]
+    columns = torch.from_numpy(rig.inverses).mT
+    assert_close(rows @ columns, torch.eye(3).double().expand(3, 3, 3), atol=1e-11)
 
 
 @every_engine

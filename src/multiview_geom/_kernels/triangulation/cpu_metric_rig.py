@@ -77,4 +77,5 @@ def invert_view(projection: Array, view: Array, inverse: Array, place: Array) ->
 
 def vector3(a: Array) -> Vector:
     """Return the first three entries of an array, in double precision."""
-    return float(a[0]), float(a[1]), float(a[2])
+    # Not `float`, which in Numba keeps single precision.
+    return np.float64(a[0]), np.float64(a[1]), np.float64(a[2])
