@@ -70,9 +70,9 @@ def undistort(
     start, last = span
     while start < last:
         lens, place, n = block_from(start, last, sizes, len(table), found)
-        load(rows, U, pixels, place, sizes, n)
+        load_pairs(rows, U, pixels, place, sizes, n)
         solve(rows, table[lens], limits, n)
-        store(rows, X, place, sizes, n, found)
+        store_pairs(rows, X, place, sizes, n, found)
         start += n
 
 
@@ -96,12 +96,12 @@ def differentiate(
     start, last = span
     while start < last:
         lens, place, n = block_from(start, last, sizes, len(table), found)
-        load(rows, U, given[0], place, sizes, n)
-        load(rows, X, given[1], place, sizes, n)
-        load(rows, GRADIENT, given[2], place, sizes, n)
+        load_pairs(rows, U, given[0], place, sizes, n)
+        load_pairs(rows, X, given[1], place, sizes, n)
+        load_pairs(rows, GRADIENT, given[2], place, sizes, n)
         line = table[lens]
         pull_back_lanes(rows, camera_at(line), untilt_at(line), lens_at(line, RADIAL), n)
-        store(rows, GRADIENT, place, sizes, n, found)
+        store_pairs(rows, GRADIENT, place, sizes, n, found)
         start += n
 
 
@@ -118,7 +118,7 @@ def block_from(
     return lens, place, min(LANES, last - start, per_lens - at)
 
 
-def load(
+def load_pairs(
     rows: Array, row: int, source: Strided, place: Place, sizes: tuple[int, int], n: int
 ) -> None:
     """Load the coordinates of n points."""
@@ -133,7 +133,7 @@ def load(
             frame, point = frame + 1, 0
 
 
-def store(
+def store_pairs(
     rows: Array, row: int, place: Place, sizes: tuple[int, int], n: int, found: Array
 ) -> None:
     """Store the coordinates of n points."""

@@ -44,7 +44,7 @@ ROTATION, CHANGE, DOUBT, ROWS = 9, 18, 27, 28
 AXES, SIZE, CHANGE4, JACOBI_ROWS = 10, 26, 27, 31
 
 
-def load(rows: Array, at: int, width: int, entries: Array, n: int) -> None:
+def load_numbers(rows: Array, at: int, width: int, entries: Array, n: int) -> None:
     """Spread n groups of numbers over rows."""
     for k in range(width):
         line, row = entries[k:], rows[(at + k) * LANES :]
@@ -52,7 +52,7 @@ def load(rows: Array, at: int, width: int, entries: Array, n: int) -> None:
             row[i] = line[width * i]
 
 
-def store(rows: Array, at: int, width: int, entries: Array, step: int, n: int) -> None:
+def store_numbers(rows: Array, at: int, width: int, entries: Array, step: int, n: int) -> None:
     """Write n groups of numbers from rows, each so many groups behind the one before."""
     for k in range(width):
         line, row = entries[k:], rows[(at + k) * LANES :]
@@ -63,8 +63,8 @@ def store(rows: Array, at: int, width: int, entries: Array, step: int, n: int) -
 def load_matrices(rows: Array, at: int, entries: Array, n: int) -> None:
     """Spread n matrices over rows, matrix by matrix, and ask for those of the next block.
 
-    In less than half the time of `load`: `prefetch` also keeps the compiler from gathering the
-    entries of many matrices at once, which is slow.
+    In less than half the time of `load_numbers`: `prefetch` also keeps the compiler from gathering
+    the entries of many matrices at once, which is slow.
     """
     for i in range(min(n, LANES)):
         k = 9 * i
@@ -283,7 +283,7 @@ def smallest_eigenvectors(
         load_symmetric(rows, matrices[size * size * start :], size, n)
         diagonalize(rows, n)
         take_lowest(rows)
-        store(rows, 0, size, vectors[size * start :], 1, n)
+        store_numbers(rows, 0, size, vectors[size * start :], 1, n)
 
 
 def turn_eigenvectors(
@@ -296,6 +296,6 @@ def turn_eigenvectors(
         load_symmetric(rows, matrices[size * size * start :], size, n)
         diagonalize(rows, n)
         rows[CHANGE4 * LANES :] = 0.0
-        load(rows, CHANGE4, size, changes[size * start :], n)
+        load_numbers(rows, CHANGE4, size, changes[size * start :], n)
         solve_for_change(rows, tie)
-        store(rows, CHANGE4, size, turns[size * start :], 1, n)
+        store_numbers(rows, CHANGE4, size, turns[size * start :], 1, n)

@@ -33,12 +33,12 @@ from multiview_geom._kernels.rotation.cpu import (
     ROTATION,
     empty_list,
     list_doubtful,
-    load,
     load_matrices,
+    load_numbers,
     rotate,
     solve_listed,
-    store,
     store_matrices,
+    store_numbers,
 )
 
 
@@ -198,10 +198,10 @@ def align(
             find_scales(rows, n)
         else:
             rows[SCALE * LANES : (SCALE + 1) * LANES] = 1.0
-        store(rows, SCALE, 1, scales[start:], 1, n)
-        load(rows, SCALE, 1, scales[start:], n)
+        store_numbers(rows, SCALE, 1, scales[start:], 1, n)
+        load_numbers(rows, SCALE, 1, scales[start:], n)
         find_translations(rows, n)
-        store(rows, TARGET_MEAN, 3, translations[3 * start :], 1, n)
+        store_numbers(rows, TARGET_MEAN, 3, translations[3 * start :], 1, n)
 
 
 def differentiate(
@@ -226,20 +226,20 @@ def differentiate(
         n = min(LANES, last - start)
         find_moments(rows, sets, start, n)
         load_matrices(rows, ROTATION, transforms[0][9 * start :], n)
-        load(rows, SCALE, 1, transforms[2][start:], n)
+        load_numbers(rows, SCALE, 1, transforms[2][start:], n)
         load_matrices(rows, CHANGE, upstream[0][9 * start :], n)
-        load(rows, OF_TARGET_MEAN, 3, upstream[1][3 * start :], n)
-        load(rows, OF_SCALE, 1, upstream[2][start:], n)
+        load_numbers(rows, OF_TARGET_MEAN, 3, upstream[1][3 * start :], n)
+        load_numbers(rows, OF_SCALE, 1, upstream[2][start:], n)
         differentiate_moments(rows, scaled, tie, n)
         for point in range(count):
             load_points(rows, sets, start, point, n)
             center(rows, n)
             differentiate_points(rows, n)
             at = start * count + point
-            store(rows, SOURCE, 3, of_source[3 * at :], count, n)
-            store(rows, TARGET, 3, of_target[3 * at :], count, n)
+            store_numbers(rows, SOURCE, 3, of_source[3 * at :], count, n)
+            store_numbers(rows, TARGET, 3, of_target[3 * at :], count, n)
             if len(of_weights) > 0:
-                store(rows, WEIGHT, 1, of_weights[at:], count, n)
+                store_numbers(rows, WEIGHT, 1, of_weights[at:], count, n)
 
 
 def differentiate_moments(rows: Array, scaled: bool, tie: float, n: int) -> None:

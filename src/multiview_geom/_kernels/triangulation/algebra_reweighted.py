@@ -91,6 +91,11 @@ def depth_gradient(
 # Robust triangulation: the midpoints of pairs of rays are the candidates.
 
 
+def partner_of(view: Number, step: Number, views: Number) -> Number:
+    """Return the view that is so many steps before, and one, in a circle."""
+    return (view + views - step - 1) % views
+
+
 def ray_through(u: Number, v: Number, columns: Matrix) -> Vector:
     """Return the unit direction of the ray of a pixel, given the columns of its view's inverse."""
     a, b, c = columns

@@ -58,8 +58,8 @@ from multiview_geom._kernels.triangulation.cpu_blocks import (
     START,
     Sightings,
     end_of_chunk,
-    load,
     load_listed,
+    load_sightings,
     prepare_rig,
     rounded,
     store_doubts,
@@ -68,7 +68,7 @@ from multiview_geom._kernels.triangulation.cpu_blocks import (
 )
 
 Accuracy: TypeAlias = tuple[int, float, float]
-"""How many new quotients Newton's iteration takes, and the limits of `is_minimum`."""
+"""How many new quotients Newton's iteration takes, and the limits of `minimum`."""
 SINGLE: Accuracy = (1, 1e-4, 16.0)
 DOUBLE: Accuracy = (2, 1e-8, 16.0)
 # It may lose five of its sixteen digits, and leaves what loses more to the triangular factor.
@@ -107,7 +107,7 @@ def triangulate(
         end = min(start + chunk, last)
         for first in range(start, end, LANES):
             n = min(LANES, end - first)
-            load(image, rows, sightings, own_centers, first, n)
+            load_sightings(image, rows, sightings, own_centers, first, n)
             find_start(image, rows, own_views, (x, y, z), n)
             iterate(rows, own_accuracy, n)
             store_points(rows, points[3 * first :], n)

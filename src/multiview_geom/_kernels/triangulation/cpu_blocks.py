@@ -178,7 +178,7 @@ def rounded(rig: Rig, like: Array) -> Rig:
     return centers.astype(like.dtype), views.astype(like.dtype), own
 
 
-def load(
+def load_sightings(
     image: Array, rows: Array, sightings: Sightings, centers: Array, first: int, n: int
 ) -> None:
     """Load the sightings of n points in a row: pixels about the centers, and weights.

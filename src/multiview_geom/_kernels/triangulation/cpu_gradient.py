@@ -42,8 +42,8 @@ from multiview_geom._kernels.triangulation.cpu_blocks import (
     Rig,
     Sightings,
     end_of_chunk,
-    load,
     load_listed,
+    load_sightings,
     point_at,
     prepare_rig,
     rounded,
@@ -101,10 +101,10 @@ def differentiate(
         end = min(start + chunk, last)
         for first in range(start, end, LANES):
             n = min(LANES, end - first)
-            load(image, rows, sightings, own[0], first, n)
+            load_sightings(image, rows, sightings, own[0], first, n)
             load_upstream(rows, of_points, per_frame, first, 0, n)
             differentiate_block(image, rows, own, own_limit, sums, n)
-            store(image, of_pixels, of_weights, (first, per_frame, count), 0, n)
+            store_gradients(image, of_pixels, of_weights, (first, per_frame, count), 0, n)
             store_doubts(rows, doubts[first:], n)
         if len(of_rig) > 0:
             of_rig[start // chunk] += sums * rig[2][3]
@@ -144,7 +144,7 @@ def differentiate_again(
                 load_upstream(rows, of_points, per_frame, block[i], i, 1)
             differentiate_block(image, rows, rig, DOUBLE_GRADIENT, sums, n)
             for i in range(n):
-                store(image, of_pixels, of_weights, (block[i], per_frame, count), i, 1)
+                store_gradients(image, of_pixels, of_weights, (block[i], per_frame, count), i, 1)
         if len(of_rig) > 0:
             of_rig[listed[position] // chunk] += sums * rig[2][3]
         position = end
@@ -260,7 +260,7 @@ def pull_back_to_rig(
                     sums[v, row, k] += gradient[row][k]
 
 
-def store(
+def store_gradients(
     image: Array,
     of_pixels: Array,
     of_weights: Array,

@@ -46,7 +46,7 @@ from multiview_geom._kernels.triangulation.cpu_blocks import (
     START,
     UNIT,
     Sightings,
-    load,
+    load_sightings,
     point_at,
     view_of,
 )
@@ -60,7 +60,7 @@ from multiview_geom._kernels.triangulation.cpu_gradient import (
     load_upstream,
     pull_back,
     pull_back_to_rig,
-    store,
+    store_gradients,
 )
 from multiview_geom._kernels.triangulation.cpu_metric_rig import (
     MetricRig,
@@ -69,7 +69,7 @@ from multiview_geom._kernels.triangulation.cpu_metric_rig import (
     vector3,
 )
 
-Settings: TypeAlias = tuple[int, float]
+MetricSettings: TypeAlias = tuple[int, float]
 """How many steps to reweight, and the round-off of the arguments as they were given."""
 
 # Rows that tell whether a point is in front of a camera that saw it, and whether it is unique.
@@ -83,7 +83,7 @@ def triangulate(
     rigs: Array,
     sightings: Sightings,
     span: tuple[int, int, int],
-    settings: Settings,
+    settings: MetricSettings,
     points: Array,
 ) -> None:
     """Triangulate a range of points, counted over all frames, into a flat array.
@@ -103,7 +103,7 @@ def triangulate(
         end = min(start + chunk, last)
         for first in range(start, end, LANES):
             n = min(LANES, end - first)
-            load(image, rows, sightings, rig.centers, first, n)
+            load_sightings(image, rows, sightings, rig.centers, first, n)
             start_at_origin(image, trust, rows, rig, round_off, n)
             for step in range(steps + 1):
                 reweighted_step(image, trust, rows, rig.views, step > 0, n)
@@ -203,7 +203,7 @@ def differentiate(
     rigs: Array,
     sightings: Sightings,
     span: tuple[int, int, int],
-    settings: Settings,
+    settings: MetricSettings,
     of_points: Upstream,
     gradients: Gradients,
 ) -> None:
@@ -225,7 +225,7 @@ def differentiate(
         end = min(start + chunk, last)
         for first in range(start, end, LANES):
             n = min(LANES, end - first)
-            load(image, rows, sightings, rig.centers, first, n)
+            load_sightings(image, rows, sightings, rig.centers, first, n)
             loaded[:], back[:] = image, 0.0
             start_at_origin(image, trust, rows, rig, round_off, n)
             record_steps(image, trust, rows, rig.views, history, n)
@@ -234,7 +234,7 @@ def differentiate(
             for step in range(steps, -1, -1):
                 step_back(image, trust, rows, rig, step, history, (back, sums), n)
                 image[:] = loaded
-            store(back, of_pixels, of_weights, (first, per_frame, count), 0, n)
+            store_gradients(back, of_pixels, of_weights, (first, per_frame, count), 0, n)
         if len(of_rig) > 0:
             of_rig[start // chunk] += sums
 

@@ -21,6 +21,7 @@ from multiview_geom._kernels.numba_primitives import (
 from multiview_geom._kernels.triangulation.algebra_reweighted import (
     agreement,
     midpoint,
+    partner_of,
     ray_through,
     squared_sine,
 )
@@ -28,7 +29,7 @@ from multiview_geom._kernels.triangulation.cpu_blocks import (
     IMAGE_ROWS,
     START,
     Sightings,
-    load,
+    load_sightings,
     point_at,
     view_of,
 )
@@ -44,7 +45,7 @@ from multiview_geom._kernels.triangulation.cpu_reweighted import (
     start_at_origin,
 )
 
-Settings: TypeAlias = tuple[float, int, float]
+RobustSettings: TypeAlias = tuple[float, int, float]
 """The threshold, how many pairs to try for each view, and the round-off of the arguments as they
 were given."""
 
@@ -65,7 +66,7 @@ def select_inliers(
     rigs: Array,
     sightings: Sightings,
     span: tuple[int, int, int],
-    settings: Settings,
+    settings: RobustSettings,
     inliers: Array,
 ) -> None:
     """Tell which sightings of a range of points agree, in a flat array, view by view in a frame."""
@@ -81,7 +82,7 @@ def select_inliers(
         end = min(start + chunk, last)
         for first in range(start, end, LANES):
             n = min(LANES, end - first)
-            load(image, rows, sightings, rig.centers, first, n)
+            load_sightings(image, rows, sightings, rig.centers, first, n)
             start_at_origin(image, trust, rows, rig, round_off, n)
             find_rays(image, trust, rays, rig, n)
             best[: BEST_SCORE * LANES], best[BEST_SCORE * LANES :] = nan, inf
@@ -121,10 +122,10 @@ def choose_partners(rays: Array, v: int, widths: Array, partners: Array, n: int)
     views = len(rays) // (RAY_ROWS * LANES)
     if len(partners) == len(widths):
         for slot in range(len(partners)):
-            partners[slot] = (v + views - slot - 1) % views
+            partners[slot] = partner_of(v, slot, views)
         return
     for step in range(len(widths)):
-        find_widths(rays, v, (v + views - step - 1) % views, widths[step], n)
+        find_widths(rays, v, partner_of(v, step, views), widths[step], n)
     for slot in range(len(partners)):
         for i in range(n):
             best = 0
@@ -132,7 +133,7 @@ def choose_partners(rays: Array, v: int, widths: Array, partners: Array, n: int)
                 if widths[step, i] > widths[best, i]:
                     best = step
             widths[best, i] = -2.0  # less than where a ray is missing
-            partners[slot, i] = (v + views - best - 1) % views
+            partners[slot, i] = partner_of(v, best, views)
 
 
 def find_widths(rays: Array, v: int, partner: int, widths: Array, n: int) -> None:
@@ -203,7 +204,7 @@ def agree(
 
 
 def store_inliers(kept: Array, inliers: Array, where_to: tuple[int, int, int], n: int) -> None:
-    """Write which sightings of n points in a row are kept; see `store` of the gradient."""
+    """Write which sightings of n points in a row are kept; see `store_gradients`."""
     first, points, views = where_to
     for v in range(views):
         done = 0

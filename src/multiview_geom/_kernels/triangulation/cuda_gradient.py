@@ -44,7 +44,7 @@ Counts: TypeAlias = tuple[int, int]
 """How many steps to reweight, none for linear triangulation; how many points make one sum."""
 Projection: TypeAlias = tuple[Row, Row, Row]
 """Its rows: across, down, depth."""
-Minimum: TypeAlias = tuple[tuple[Row, Row], Lanes]
+VectorsAndUnit: TypeAlias = tuple[tuple[Row, Row], Lanes]
 """X and Z about the origin, and the largest weight."""
 
 
@@ -57,19 +57,19 @@ def differentiate(
     wide = seen_by(rig_of(given[0][1], frame, sizes[1], shared), given, sizes, item)
     if gradients[0].dtype.element_ty == tl.float32:
         seen = seen_by(rig_of(given[0][0], frame, sizes[1], shared), given, sizes, item)
-        minimum, doubt = minimum_at(seen, found, item, SINGLE_GRADIENT)
-        pull_back(seen, minimum, gradients, place, inside & (doubt == 0))
+        vectors, doubt = vectors_at(seen, found, item, SINGLE_GRADIENT)
+        pull_back(seen, vectors, gradients, place, inside & (doubt == 0))
         if some(inside & doubt):
-            again, _ = minimum_at(wide, found, item, DOUBLE_GRADIENT)
+            again, _ = vectors_at(wide, found, item, DOUBLE_GRADIENT)
             pull_back(wide, again, gradients, place, inside & doubt)
     else:
-        minimum, _ = minimum_at(wide, found, item, DOUBLE_GRADIENT)
-        pull_back(wide, minimum, gradients, place, inside)
+        vectors, _ = vectors_at(wide, found, item, DOUBLE_GRADIENT)
+        pull_back(wide, vectors, gradients, place, inside)
 
 
-def minimum_at(
+def vectors_at(
     seen: Sightings, found: Found, item: Lanes, limit: tl.constexpr
-) -> tuple[Minimum, Lanes]:
+) -> tuple[VectorsAndUnit, Lanes]:
     """Find the vectors Z, and tell for which points B - q is too ill conditioned.
 
     Points that are not determined have a Z of zero.
@@ -97,10 +97,10 @@ def load_point(pointer: Pointer, item: Lanes, origin: Vector) -> tuple[Vector, L
 
 
 def pull_back(
-    seen: Sightings, minimum: Minimum, gradients: Gradients, place: Place, active: Lanes
+    seen: Sightings, found: VectorsAndUnit, gradients: Gradients, place: Place, active: Lanes
 ) -> None:
     """Store the gradients in pixels and weights, and the vectors Z, of the active lanes."""
-    vectors, unit = minimum
+    vectors, unit = found
     of_pixels, of_weights, z_vectors = gradients
     item, first, step = place
     for view in range(seen[1]):

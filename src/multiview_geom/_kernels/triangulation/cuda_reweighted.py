@@ -59,7 +59,7 @@ from multiview_geom._kernels.triton_primitives import (
     store_vector,
 )
 
-Settings: TypeAlias = tuple[int, float]
+MetricSettings: TypeAlias = tuple[int, float]
 """How many steps to reweight, and the round-off of the arguments as they were given."""
 Counts: TypeAlias = tuple[int, int]
 Gradients: TypeAlias = tuple[Pointer, Pointer, Pointer]
@@ -70,7 +70,7 @@ STATE = 9
 
 
 def triangulate_reweighted(
-    given: Inputs, points: Pointer, sizes: Sizes, settings: Settings, shared: tl.constexpr
+    given: Inputs, points: Pointer, sizes: Sizes, settings: MetricSettings, shared: tl.constexpr
 ) -> None:
     """Triangulate points; NaN for those that are not unique or behind all cameras."""
     item, inside, frame, _place = lanes_of(sizes)
@@ -127,7 +127,7 @@ def differentiate_reweighted(
     found: Found,
     gradients: Gradients,
     sizes: Sizes,
-    settings: Settings,
+    settings: MetricSettings,
     shared: tl.constexpr,
 ) -> None:
     """Turn the gradient in points into that in pixels and weights, from the last step to the first.

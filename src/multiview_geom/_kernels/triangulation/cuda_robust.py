@@ -13,6 +13,7 @@ from multiview_geom._kernels.triangulation.algebra_reweighted import (
     homogeneous,
     inverse_times,
     midpoint,
+    partner_of,
     ray_through,
     squared_sine,
 )
@@ -33,7 +34,7 @@ from multiview_geom._kernels.triangulation.cuda_metric_rig import (
 from multiview_geom._kernels.triangulation.cuda_reweighted import equations_at
 from multiview_geom._kernels.triton_primitives import Lanes, Pointer
 
-Settings: TypeAlias = tuple[tuple[float, float], int, float]
+RobustSettings: TypeAlias = tuple[tuple[float, float], int, float]
 """The threshold as a sum of two numbers in single precision, how many pairs to try for each view,
 and the round-off of the arguments as they were given."""
 Widenings: TypeAlias = tuple[float, ...]
@@ -44,7 +45,7 @@ def select_inliers(
     given: Inputs,
     inliers: Pointer,
     sizes: Sizes,
-    settings: Settings,
+    settings: RobustSettings,
     widenings: Widenings,
     shared: tl.constexpr,
 ) -> None:
@@ -94,11 +95,6 @@ def best_candidate(metric: Metric, unit: Lanes, limit: Lanes, per_view: int) -> 
             point = choose(score < best, candidate, point)
             best = tl.where(score < best, score, best)
     return point
-
-
-def partner_of(view: Lanes, step: Lanes, views: int) -> Lanes:
-    """Return the view that is so many steps before, and one, in a circle."""
-    return (view + views - step - 1) % views
 
 
 def ray_of(metric: Metric, view: Lanes, unit: Lanes) -> tuple[Vector, Vector, Lanes]:
