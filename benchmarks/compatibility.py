@@ -68,6 +68,8 @@ class Row:
 
 def rows(_: Suite) -> Iterator[Row]:
     """Test each combination in an environment of its own."""
+    if shutil.which("uv") is None:
+        raise SystemExit("this benchmark needs the command uv: pip install uv")
     with tempfile.TemporaryDirectory() as folder:
         _run("uv", "build", "--quiet", "--wheel", "--out-dir", folder, str(ROOT))
         (wheel,) = Path(folder).glob("*.whl")
