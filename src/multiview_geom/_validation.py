@@ -107,11 +107,12 @@ def _require_same(name: str, what: str, found: object, first: str, expected: obj
 
 
 def require_number(name: str, value: object, kind: type[int] | type[float]) -> None:
-    """Refuse a text and what else is no number, and a fraction where a whole number is meant.
+    """Refuse a text, True and what else is no number, and a fraction in place of a whole number.
 
     Numbers of NumPy and symbolic numbers of `torch.export` are numbers, and so is a tensor of one.
     """
-    if isinstance(value, (Integral, SymInt) if kind is int else (Real, SymInt, SymFloat)):
+    is_number = isinstance(value, (Integral, SymInt) if kind is int else (Real, SymInt, SymFloat))
+    if is_number and not isinstance(value, bool):
         return
     if kind is float and isinstance(value, Tensor) and value.dim() == 0 and not value.is_complex():
         return

@@ -1,20 +1,19 @@
 """Place cameras: aimed at a point, or on a circle around the scene."""
 
-from math import tau
-from numbers import Integral
+from math import isfinite, tau
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom._validation import (
+    as_image_size,
     broadcast_axes,
     for_computation,
     product,
     require_at_least,
     require_dtype,
     require_floating,
-    require_items,
     require_number,
     require_positive,
     require_trailing_shape,
@@ -105,9 +104,9 @@ def ring_of_cameras(  # noqa: PLR0913 - all but the first three are options
     require_positive("focal_length", focal_length)
     for name, value in (("height", height), ("target_height", target_height)):
         require_number(name, value, float)
-    require_items("image_size", image_size, Integral, "width and height")
-    if len(image_size) != 2:  # noqa: PLR2004 - width and height
-        raise ValueError(f"`image_size` must be width and height, got {image_size}")
+        if not isfinite(value):
+            raise ValueError(f"`{name}` must be finite, got {value}")
+    image_size = as_image_size(image_size)
     require_dtype("dtype", dtype)
     angles = torch.arange(views, dtype=torch.float64) * (tau / views)
     level = torch.full_like(angles, height)

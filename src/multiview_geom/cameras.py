@@ -79,6 +79,7 @@ class Cameras:
         require_trailing_shape("intrinsics", self.intrinsics, "views", 3, 3)
         require_trailing_shape("camera_from_world", self.camera_from_world, "views", 4, 4)
         require_names(self.names)
+        object.__setattr__(self, "names", tuple(map(str, self.names)))
         require_lens(self.lens)
         self._merge_equal_lenses()
         if self.distortion is not None:
@@ -124,11 +125,11 @@ class Cameras:
             lens: As in the class.
 
         Raises:
-            ValueError: If a shape or dtype disagrees.
+            ValueError: If a shape or dtype disagrees. Numbers are not looked at: `check_cameras`
+                says which are no calibration, such as a rotation in place of K.
         """
-        require_names(names)
         pose = rigid_transform(rotation, translation)
-        return cls(intrinsics, pose, distortion, image_size, tuple(names), lens)
+        return cls(intrinsics, pose, distortion, image_size, names, lens)  # type: ignore[arg-type]
 
     @classmethod
     def from_projections(
@@ -140,7 +141,7 @@ class Cameras:
     ) -> "Cameras":
         """Build a rig of pinholes from projection matrices of any scale and sign."""
         K, pose = decompose_projections(projections)
-        return cls(K, pose, image_size=image_size, names=tuple(names))
+        return cls(K, pose, image_size=image_size, names=names)  # type: ignore[arg-type]
 
     @property
     def projections(self) -> Float[Tensor, "*batch views 3 4"]:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -17,6 +18,7 @@ from multiview_geom import (
     from_kornia,
     from_opengl,
     from_pytorch3d,
+    ring_of_cameras,
     to_colmap,
     to_homogeneous,
     to_kornia,
@@ -239,3 +241,43 @@ def test_an_unknown_camera_comes_back_from_opengl_unknown() -> None:
     assert back.camera_from_world.isnan().any(dim=-1).any(dim=-1).tolist() == [
         True, *[False] * (rig.views - 1)
     ]  # fmt: skip
+
+
+@pytest.mark.rejects
+def test_arguments_of_other_kinds_and_units_are_named() -> None:
+    rig = oblong(Ring())
+    ndc, kornia, size = to_pytorch3d(rig), to_kornia(rig), OBLONG.expand(rig.views, 2)
+    scale = ndc.image_size.amin(dim=-1, keepdim=True) / 2
+    screen = ndc._replace(focal_length=ndc.focal_length * scale)
+    with pytest.raises(ValueError, match=r"`focal_length` must be in NDC, .* with in_ndc=False"):
+        from_pytorch3d(screen)
+    with pytest.raises(ValueError, match=r"`focal_length` must have shape \(..., views, 2\), got"):
+        from_pytorch3d(ndc._replace(focal_length=ndc.focal_length[..., 0]))
+    with pytest.raises(ValueError, match=r"`principal_point` must have shape \(..., views, 2\)"):
+        from_pytorch3d(ndc._replace(principal_point=ndc.principal_point[..., :1]))
+    with pytest.raises(ValueError, match="`height` must be a tensor, got int"):
+        from_kornia(kornia._replace(height=1080))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="`width` must be finite, got"):
+        from_kornia(kornia._replace(width=kornia.width * torch.nan))
+    matrices = to_opengl(rig, np.float32(0.5), np.float32(8.0))
+    assert torch.equal(matrices.projection, to_opengl(rig, 0.5, 8.0).projection)
+    upside_down = matrices.projection * torch.tensor([1.0, -1.0, 1.0, 1.0]).double()[:, None]
+    with pytest.raises(ValueError, match=r"the focal lengths of `projection` must be .* in Vulkan"):
+        from_opengl(matrices._replace(projection=upside_down), size)
+
+
+@pytest.mark.rejects
+def test_a_ring_has_finite_heights_and_a_picture() -> None:
+    with pytest.raises(ValueError, match="`height` must be finite, got nan"):
+        ring_of_cameras(3, 4.0, float("nan"))
+    with pytest.raises(ValueError, match="`image_size` must be positive, got -3"):
+        ring_of_cameras(3, 4.0, 1.0, image_size=(-3, 5))
+    with pytest.raises(ValueError, match="`views` must be a whole number, got True"):
+        ring_of_cameras(True, 4.0, 1.0)  # noqa: FBT003
+
+
+@pytest.mark.rejects
+def test_names_may_be_an_array() -> None:
+    ring = ring_of_cameras(2, 4.0, 1.0)
+    named = replace(ring, names=np.array(["left", "right"]))  # type: ignore[arg-type]
+    assert named == replace(ring, names=("left", "right"))

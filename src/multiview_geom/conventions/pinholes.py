@@ -24,6 +24,8 @@ from multiview_geom.lenses.lens import Lens
 from multiview_geom.transforms import rigid_transform
 
 HALF_PIXEL = 0.5
+LARGEST_NDC_FOCAL = 100.0
+"""A longer focal length, of half the shorter side of the image, is one in pixels."""
 
 
 class OpenGLCameras(NamedTuple):
@@ -96,6 +98,7 @@ def to_opengl(cameras: Cameras, near: float, far: float) -> OpenGLCameras:
     """
     require_positive("near", near)
     require_number("far", far, float)
+    near, far = float(near), float(far)  # also of NumPy's numbers, which torch does not take
     if not far > near:
         raise ValueError(f"`far` must be more than `near`, {near}, got {far}")
     width, height = _pinhole_size(cameras, "OpenGL").unbind(dim=-1)
@@ -123,7 +126,8 @@ def from_opengl(matrices: OpenGLCameras, image_size: Int[Tensor, "*#batch views 
         The rig.
 
     Raises:
-        ValueError: If a shape disagrees, or a matrix is transposed, for row vectors.
+        ValueError: If a shape disagrees, a matrix is transposed, for row vectors, or a focal
+            length is not positive.
 
     Example:
         >>> from multiview_geom import ring_of_cameras
@@ -147,6 +151,11 @@ def from_opengl(matrices: OpenGLCameras, image_size: Int[Tensor, "*#batch views 
     K[..., 1, 1] = projection[..., 1, 1] * height / 2
     K[..., 1, 2] = (1 + projection[..., 1, 2]) * height / 2 - HALF_PIXEL
     K[..., 2, 2] = 1
+    if (K[..., :2, :2].diagonal(dim1=-2, dim2=-1) <= 0).any():
+        raise ValueError(
+            "the focal lengths of `projection` must be positive, and one is not: in Vulkan, y of "
+            "the clip space points down; change the sign of its second row"
+        )
     return Cameras(K, _flip(view, 1, -1, -1, 1) @ view, image_size=image_size)
 
 
@@ -198,7 +207,7 @@ def from_pytorch3d(arguments: PyTorch3DCameras) -> Cameras:
         The rig.
 
     Raises:
-        ValueError: If a shape disagrees.
+        ValueError: If a shape disagrees, or the arguments are in pixels (screen space).
 
     Example:
         >>> from multiview_geom import ring_of_cameras
@@ -210,8 +219,16 @@ def from_pytorch3d(arguments: PyTorch3DCameras) -> Cameras:
     R, T, focal, principal, height_width = _fields("arguments", arguments, PyTorch3DCameras)
     require_trailing_shape("R", R, "views", 3, 3)
     require_trailing_shape("T", T, "views", 3)
+    pairs = {"focal_length": focal, "principal_point": principal, "image_size": height_width}
+    for name, pair in pairs.items():
+        require_trailing_shape(name, pair, "views", 2)
     size = height_width.flip(-1).to(R.dtype)
     scale = size.amin(dim=-1, keepdim=True) / 2
+    if (focal > torch.maximum(scale, scale.new_tensor(LARGEST_NDC_FOCAL))).any():
+        raise ValueError(
+            f"`focal_length` must be in NDC, half the shorter side of the image, got "
+            f"{float(focal.amax()):g}: pixels, of arguments with in_ndc=False?"
+        )
     center = size / 2 - HALF_PIXEL - principal * scale
     pose = _flip(R, -1, -1, 1, 1) @ rigid_transform(R.mT, T)
     return Cameras(intrinsics_matrix(focal * scale, center), pose, image_size=height_width.flip(-1))
@@ -251,7 +268,7 @@ def from_kornia(arguments: KorniaCameras) -> Cameras:
         The rig.
 
     Raises:
-        ValueError: If a shape disagrees, or a matrix is transposed.
+        ValueError: If a shape disagrees, a matrix is transposed, or a size is not finite.
 
     Example:
         >>> from multiview_geom import ring_of_cameras
@@ -266,6 +283,10 @@ def from_kornia(arguments: KorniaCameras) -> Cameras:
     require_trailing_shape("extrinsics", extrinsics, "views", 4, 4)
     require_last_row("intrinsics", intrinsics[..., :3, :3], 0, 0, 1)
     require_last_row("extrinsics", extrinsics, 0, 0, 0, 1)
+    for name, side in (("height", height), ("width", width)):
+        require_trailing_shape(name, side, "views")
+        if not side.isfinite().all():
+            raise ValueError(f"`{name}` must be finite, got {side.tolist()}")
     size = torch.stack([width, height], dim=-1).long()
     return Cameras(intrinsics[..., :3, :3], extrinsics, image_size=size)
 
