@@ -15,12 +15,13 @@ _HEADER, _TAG, _COMPRESSED = 128, 8, 15
 _PIECE = 2**20
 
 
-def matlab_variable(file: Path, name: str) -> NDArray[Any]:
+def matlab_variable(file: Path, name: str, *, default: NDArray[Any] | None = None) -> NDArray[Any]:
     """Read a variable of a `.mat` file.
 
     Args:
         file: The file, of version 5.
         name: The name of the variable.
+        default: What to return if the file lacks the variable; by default it is refused.
 
     Returns:
         The array; an array of objects if the variable is a cell.
@@ -43,6 +44,8 @@ def matlab_variable(file: Path, name: str) -> NDArray[Any]:
         zlib.error,
     ) as error:  # fmt: skip
         raise Place(file).damaged("a MATLAB file of version 5", error) from None
+    if name not in content and default is not None:
+        return default
     if name not in content:
         known = listed(variable for variable, *_ in whosmat(file))
         raise Place(file).error(f"expected the variable `{name}`, got {known or 'none'}")

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -212,14 +212,14 @@ def _fitted_intrinsics(points: NDArray[Any], pixels: NDArray[Any]) -> NDArray[An
 
 def _read_training(file: Path, settings: ReadSettings) -> ReadResult:
     """Read one training sequence: several cameras, truth in real size."""
-    pixels = _cells(file, "annot2", PIXEL)
-    in_camera = _cells(file, "annot3", SPACE)
-    rig = _train_rig(settings.cameras or file.parent / CALIBRATION, settings.unit)
-    if not len(pixels) == len(in_camera) == rig.cameras.views:
-        raise Place(file).error(
-            f"has 2D poses of {len(pixels)} cameras and 3D poses of {len(in_camera)}, the "
-            f"calibration {rig.cameras.views}"
-        )
+    rig = read_rig(settings.cameras or file.parent / CALIBRATION, unit=settings.unit)
+    flat, deep = _cells(file, "annot2"), _cells(file, "annot3")
+    if len(flat) != len(deep):
+        raise Place(file).error(f"has 2D poses of {len(flat)} cameras and 3D poses of {len(deep)}")
+    kept, cameras = _filmed(file, len(flat), rig)
+    rig = rig._replace(cameras=cameras)
+    pixels = _points_of_views(Place(file, "annot2"), flat[kept], cameras.names, PIXEL)
+    in_camera = _points_of_views(Place(file, "annot3"), deep[kept], cameras.names, SPACE)
     counts = {
         f"camera {camera} in {array}": len(one)
         for array, cells in (("annot2", pixels), ("annot3", in_camera))
@@ -247,25 +247,58 @@ def _read_training(file: Path, settings: ReadSettings) -> ReadResult:
     return ReadResult(recording, notes=(*rig.notes, *([told] if len(short) < len(counts) else [])))
 
 
-def _train_rig(calibration: Path, unit: str | None) -> Rig:
-    rig = read_rig(calibration, unit=unit)
-    if rig.cameras.views <= len(USUAL_CAMERAS):
-        return rig
-    return rig._replace(cameras=rig.cameras.select(list(USUAL_CAMERAS)))
+def _filmed(file: Path, count: int, rig: Rig) -> tuple[list[int], Cameras]:
+    """Return which cells are read, and the cameras that filmed them.
+
+    `cameras` of the file says which video each cell is of, and so which camera. Without it, every
+    camera has a cell.
+    """
+    views = rig.cameras.views
+    numbers = matlab_variable(file, "cameras", default=np.arange(max(count, views))).ravel()
+    if numbers.dtype.kind not in "iuf" or not all(float(one).is_integer() for one in numbers):
+        raise Place(file, "cameras").expected("whole numbers of videos", numbers)
+    if (named := len({*numbers.tolist()})) != count:
+        raise Place(file, "annot2").error(
+            f"expected a cell for each of the {named} cameras that `cameras`, or else the "
+            f"calibration, names, got {count}"
+        )
+    videos = [int(one) for one in numbers]
+    if videos == [*range(1, views + 1)]:  # counted as MATLAB does
+        videos = [*range(views)]
+    few = count <= len(USUAL_CAMERAS)
+    kept = [cell for cell, video in enumerate(videos) if few or video in USUAL_CAMERAS]
+    filmed = [videos[cell] for cell in kept]
+    names = [str(video) for video in filmed]
+    if kept and {*names} <= {*rig.cameras.names}:
+        return kept, rig.cameras.select(names)
+    if kept and views > len(USUAL_CAMERAS) and {*filmed} <= {*range(views)}:
+        return kept, rig.cameras.select(filmed)
+    if len(kept) == views:
+        return kept, rig.cameras
+    raise Place(file, "cameras").error(
+        f"expected cameras of {rig.path}, {listed(rig.cameras.names)}, got {listed(videos)}"
+    )
 
 
-def _cells(file: Path, name: str, coordinates: int) -> Sequence[NDArray[Any]]:
-    """Read a cell array of one matrix per camera: frames x (28 joints x coordinates)."""
+def _cells(file: Path, name: str) -> NDArray[Any]:
+    """Read a cell array of one matrix per camera."""
     cells = matlab_variable(file, name).ravel()
     if cells.dtype != object:
         raise Place(file, name).expected("a cell array, one matrix per camera", cells)
-    chosen = cells[list(USUAL_CAMERAS)] if len(cells) > len(USUAL_CAMERAS) else cells
-    return [_cell(file, name, cell, coordinates) for cell in chosen]
+    return cells
 
 
-def _cell(file: Path, name: str, cell: Any, coordinates: int) -> NDArray[Any]:  # noqa: ANN401 - any content of the file
-    columns = ALL_JOINTS * coordinates
-    if not isinstance(cell, np.ndarray) or cell.ndim != 2 or cell.shape[1] != columns:  # noqa: PLR2004 - a matrix
-        raise Place(file, name).expected(f"frames x {columns} numbers", cell)
-    points: NDArray[Any] = cell.reshape(len(cell), ALL_JOINTS, coordinates)[:, list(KEPT)]
-    return points.astype("float64")
+def _points_of_views(
+    place: Place, cells: NDArray[Any], cameras: Sequence[str], coordinates: int
+) -> list[NDArray[Any]]:
+    """Return the joints that are kept of frames x (28 joints x coordinates)."""
+    columns, found = ALL_JOINTS * coordinates, []
+    for camera, cell in zip(cameras, cells, strict=True):
+        at = replace(place, camera=camera)
+        if not isinstance(cell, np.ndarray) or cell.ndim != 2 or cell.shape[1] != columns:  # noqa: PLR2004 - a matrix
+            raise at.expected(f"frames x {columns} numbers", cell)
+        if not len(cell):
+            raise at.error("expected at least one frame, got none")
+        points = cell.reshape(len(cell), ALL_JOINTS, coordinates)[:, list(KEPT)]
+        found.append(points.astype("float64"))
+    return found

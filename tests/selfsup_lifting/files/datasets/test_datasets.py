@@ -399,7 +399,9 @@ def test_a_training_set_of_other_joints_is_reported(tmp_path: Path) -> None:
     for number in range(14):
         cell[number, 0] = np.zeros((5, 34))
     savemat(folder / "S1" / "Seq1" / "annot.mat", {"annot2": cell, "annot3": cell})
-    with pytest.raises(ReadError, match=r"annot2: expected frames x 56 numbers, got .* \(5, 34\)"):
+    with pytest.raises(
+        ReadError, match=r"annot2, camera 0: expected frames x 56 numbers, got .* \(5, 34\)"
+    ):
         read(folder)
 
 

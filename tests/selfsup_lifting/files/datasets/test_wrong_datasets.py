@@ -2,18 +2,20 @@
 
 import ast
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
-from scipy.io import savemat
+import torch
+from scipy.io import loadmat, savemat
 
 from selfsup_lifting.files import ReadError, read_results
 from selfsup_lifting.read_settings import ReadSettings
 from tests.selfsup_lifting.files.datasets.dataset_files import (
+    Array,
     Human36M,
     HumanEva,
     Judged3DHP,
@@ -344,5 +346,69 @@ def test_a_training_set_with_fewer_cells_than_cameras_is_refused(tmp_path: Path)
     cell[:, 0], deep[:, 0] = [np.ones((5, 56))] * 3, [np.ones((5, 84))] * 3
     savemat(folder / "S1" / "Seq1" / "annot.mat", {"annot2": cell, "annot3": deep})
     require_sentence(
-        folder, r"annot\.mat: has 2D poses of 3 cameras and 3D poses of 3, the calibration 8"
+        folder,
+        r"annot\.mat, annot2: expected a cell for each of the 14 cameras that `cameras`, or else "
+        "the calibration, names, got 3",
     )
+
+
+def with_cameras(folder: Path, numbers: Sequence[float], cells: Sequence[int]) -> Path:
+    """Keep some cells of a training sequence, with `cameras`."""
+    file = folder / "S1" / "Seq1" / "annot.mat"
+    poses = loadmat(file, variable_names=["annot2", "annot3"])
+    kept = {name: poses[name][[*cells]] for name in ("annot2", "annot3")}
+    savemat(file, {**kept, "cameras": np.array(numbers)})
+    return file.parent
+
+
+@pytest.mark.parametrize("numbers", [[0, 1, 2, 3, 4, 5, 6, 7], [12, 3, 9], [*range(13, -1, -1)]])
+def test_cells_belong_to_the_cameras_that_the_file_names(
+    tmp_path: Path, numbers: list[int]
+) -> None:
+    folder = Learned3DHP().write(tmp_path)
+    all_views = read(with_cameras(folder, [*range(14)], range(14)))["S1 Seq1"]
+    Learned3DHP().write(tmp_path / "again")
+    some = read(with_cameras(tmp_path / "again", numbers, numbers))["S1 Seq1"]
+    for name in {*some.cameras.names} & {*all_views.cameras.names}:
+        mine, theirs = some.cameras.names.index(name), all_views.cameras.names.index(name)
+        assert torch.equal(some.keypoints[:, mine], all_views.keypoints[:, theirs])
+    if len(numbers) < 14:
+        assert some.cameras.names == tuple(map(str, numbers))
+    assert some.truth is not None
+    pixels = some.cameras.project(some.truth.double()[0]).pixels
+    assert torch.allclose(pixels, some.keypoints[0].double(), atol=0.01)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("numbers", "sentence"),
+    [
+        (
+            [0, 1, 14],
+            r"expected cameras of /\S*camera\.calibration, 0, 1, 2, 3 and 10 more, got 0, 1, 14",
+        ),
+        ([*range(20, 29)], "expected cameras of .*, got 20, 21, 22, 23 and 5 more"),
+        ([0, 1.5, np.nan], "expected whole numbers of videos, got .*"),
+    ],
+)
+def test_cells_of_videos_without_a_camera_are_refused(
+    tmp_path: Path, numbers: list[float], sentence: str
+) -> None:
+    folder = with_cameras(Learned3DHP().write(tmp_path), numbers, range(len(numbers)))
+    require_sentence(folder, rf"annot\.mat, cameras: {sentence}")
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("cell", "sentence"),
+    [
+        (np.zeros((0, 56)), "expected at least one frame, got none"),
+        (np.zeros((0, 0)), r"expected frames x 56 numbers, got float64 of shape \(0, 0\)"),
+    ],
+)
+def test_the_camera_without_poses_is_named(tmp_path: Path, cell: Array, sentence: str) -> None:
+    home = Learned3DHP().write(tmp_path) / "S1" / "Seq1"
+    poses = loadmat(home / "annot.mat", variable_names=["annot2", "annot3"])
+    poses["annot2"][4, 0] = cell
+    savemat(home / "annot.mat", {name: poses[name] for name in ("annot2", "annot3")})
+    require_sentence(home, rf"annot\.mat, annot2, camera 4: {sentence}")
