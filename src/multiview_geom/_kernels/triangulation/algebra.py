@@ -127,14 +127,10 @@ def shifted_move(
 
 
 def next_quotient(
-    hessian: Symmetric,
-    quotient: Number,
-    start: Vector,
-    gradient: Vector,
-    squared: Number,
-    one: Number,
+    sums: Sums, quotient: Number, start: Vector, gradient: Vector, one: Number
 ) -> Number:
-    """Return the quotient after the move that a quotient asks for; `squared` is s."""
+    """Return the quotient after the move that a quotient asks for; the sums are B and s."""
+    hessian, squared = sums
     move = shifted_move(hessian, quotient, start, gradient, one)
     there = add_scaled(start, move, one)
     change = dot(move, multiply(hessian, move)) + (one + one) * dot(move, gradient)
@@ -142,12 +138,7 @@ def next_quotient(
 
 
 def minimum(
-    hessian: Symmetric,
-    quotients: Pair,
-    start: Vector,
-    gradient: Vector,
-    limits: Pair,
-    one: Number,
+    hessian: Symmetric, quotients: Pair, start: Vector, gradient: Vector, limits: Pair, one: Number
 ) -> tuple[Vector, Number]:
     """Return the point that Newton's iteration ends at, and whether it is sure to be the minimum.
 
@@ -315,12 +306,7 @@ def point_of_smallest(columns: Rows, axes: Rows) -> Vector:
 
 
 def gradient_vector(
-    sums: Sums,
-    start: Vector,
-    origin: Vector,
-    upstream: Vector,
-    limit: Number,
-    one: Number,
+    sums: Sums, start: Vector, origin: Vector, upstream: Vector, limit: Number, one: Number
 ) -> tuple[Row, Number]:
     """Return Z, and whether B - q is well enough conditioned.
 

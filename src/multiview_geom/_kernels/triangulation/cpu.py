@@ -227,11 +227,11 @@ def newton_step(rows: Array, n: int) -> None:
     """Find the quotient at the point to which the quotient so far moves the start."""
     one = rows.dtype.type(1)
     for i in range(n):
-        hessian, quotient = symmetric_at(rows, HESSIAN, i), rows[QUOTIENT * LANES + i]
+        sums = symmetric_at(rows, HESSIAN, i), rows[SQUARED * LANES + i]
+        quotient = rows[QUOTIENT * LANES + i]
         start, gradient = vector_at(rows, START, i), vector_at(rows, GRADIENT, i)
-        squared = rows[SQUARED * LANES + i]
-        later = next_quotient(hessian, quotient, start, gradient, squared, one)
-        rows[LAST * LANES + i], rows[QUOTIENT * LANES + i] = quotient, later
+        rows[LAST * LANES + i] = quotient
+        rows[QUOTIENT * LANES + i] = next_quotient(sums, quotient, start, gradient, one)
 
 
 def move_points(rows: Array, limits: tuple[float, float], n: int) -> None:

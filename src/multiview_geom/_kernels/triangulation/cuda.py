@@ -114,7 +114,7 @@ def minimize(seen: Sightings, unit: Lanes) -> tuple[Vector, Lanes, Lanes]:
     last = quotient  # the loop's names must exist before it
     for _ in tl.static_range(DOUBLE_STEPS if wide else SINGLE_STEPS):
         last = quotient
-        quotient = next_quotient(hessian, quotient, start, gradient, squared, 1.0)
+        quotient = next_quotient((hessian, squared), quotient, start, gradient, 1.0)
     limits = DOUBLE_LEFT if wide else SINGLE_LEFT, DOUBLE_LOST if wide else SINGLE_LOST
     point, sure = minimum(hessian, (quotient, last), start, gradient, limits, 1.0)
     return point, count >= FEWEST_VIEWS, sure
