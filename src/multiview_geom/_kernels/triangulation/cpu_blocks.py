@@ -217,15 +217,13 @@ def load_listed(
 def copy_view(
     rows: Array, sightings: Sightings, centers: Array, v: int, first: int, n: int
 ) -> None:
-    """Copy what a view saw of n points in a row, known or not; pixels about the image center.
-
-    They may belong to several frames: a run of points for each.
-    """
+    """Copy what a view saw of n points in a row, known or not; pixels about the image center."""
     one, points, done = rows.dtype.type(1), sightings.per_frame, 0
     by_frame, by_view, by_point, by_axis = sightings.steps
     frame_step, view_step, point_step = sightings.weight_steps
     while done < n:
-        # Slices, since an index of unknown sign would keep the loops from becoming vectors.
+        # A run of points for each frame. Slices, since an index of unknown sign would keep the
+        # loops from becoming vectors.
         frame, point = divmod(first + done, points)
         run = min(points - point, n - done)
         line = sightings.pixels[frame * by_frame + v * by_view + point * by_point :]

@@ -51,17 +51,14 @@ def prepare_rigs(projections: Pointer, tables: Tables, views: int, width: tl.con
 def prepare_rig(
     projections: Pointer, tables: Tables, rig: int, views: int, width: tl.constexpr
 ) -> None:
-    """Prepare a rig, as `cpu_blocks.prepare_rig` does; each of `width` lanes has a view.
-
-    Its size is the largest sum of the absolute values of a view.
-    """
+    """Prepare a rig, as `cpu_blocks.prepare_rig` does; each of `width` lanes has a view."""
     view = tl.arange(0, width)
     here = view < views
     line = projections + 12 * (rig * views + view)
     across, down, depth = load_row(line, here), load_row(line + 4, here), load_row(line + 8, here)
     length = length_of(across) + length_of(down) + length_of(depth)
     usable = here & (length * 0 == 0)
-    size = tl.max(tl.where(usable, length, 0), axis=0)
+    size = tl.max(tl.where(usable, length, 0), axis=0)  # that of the loops is the largest entry
     size = tl.where(size > 0, size, 1)
     depth = usable_row(depth, usable, size)
     across, down = usable_row(across, usable, size), usable_row(down, usable, size)
