@@ -13,8 +13,6 @@ from multiview_geom import (
     triangulate_iterative,
     triangulate_robust,
 )
-from multiview_geom._kernels import engines
-from multiview_geom._kernels.triangulation import cpu_metric_rig
 from multiview_geom.triangulation import robust
 from tests.multiview_geom.kernels.engine_choice import (
     ENGINES,
@@ -64,13 +62,22 @@ def test_gradients_through_depths_agree_for_large_residuals(engine: str, steps: 
         assert torch.allclose(one, other, rtol=1e-8, atol=1e-9 * float(other.abs().max()))
 
 
-def test_the_loops_prepare_a_rig_of_single_precision_in_double() -> None:
-    prepare = engines.numba_functions(cpu_metric_rig.__name__)["prepare_metric_rig"]
-    rig = cpu_metric_rig.metric_workspace(3)[0]
-    prepare(ring_of_cameras(3, 4.0, 1.0).projections[None].numpy(), 0, rig)
-    rows = torch.from_numpy(rig.views)[:, [1, 2, 0], :3]
-    columns = torch.from_numpy(rig.inverses).mT
-    assert_close(rows @ columns, torch.eye(3).double().expand(3, 3, 3), atol=1e-11)
+@every_engine
+@interpreted
+def test_single_precision_is_computed_in_double(engine: str) -> None:
+    rig, pixels, weights = _with_outliers(5, points=1_000 if engine == "numba" else 60)
+    orders = torch.randn(weights.shape, generator=torch.Generator().manual_seed(0)).double()
+    given = [each.float() for each in (rig, pixels, weights * 1e4**orders)]
+
+    def solve(dtype: torch.dtype) -> list[Tensor]:
+        inputs = [each.to(dtype).requires_grad_() for each in given]
+        with computed_by(engine):
+            points = triangulate_iterative(inputs[0], inputs[1], weights=inputs[2])
+            slopes = torch.autograd.grad(points.nan_to_num().sum(), inputs)
+        return [points.detach(), *slopes]
+
+    for single, double in zip(solve(torch.float32), solve(torch.float64), strict=True):
+        torch.testing.assert_close(single, double.float(), rtol=1e-6, atol=1e-30, equal_nan=True)
 
 
 @every_engine
