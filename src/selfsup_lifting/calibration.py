@@ -55,7 +55,7 @@ def read_rig(path: Path, *, unit: str | None = None, subject: str | None = None)
         subject: The subject whose cameras to read, for files of several subjects.
 
     Returns:
-        The cameras in float64 and meters. A guessed unit is in the notes.
+        The cameras in float64 and meters. A guessed unit is in the notes, after those of the file.
 
     Raises:
         ReadError: If the file does not exist or is no calibration, or if a number in it is not
@@ -66,11 +66,12 @@ def read_rig(path: Path, *, unit: str | None = None, subject: str | None = None)
     for name, matrix in zip(cameras.names, cameras.intrinsics, strict=True):
         _require_focal_lengths(f"calibration {path}, camera {name}", matrix)
     if unit is not None or file.unit is not None:
-        return Rig(cameras.scaled(meters_per_unit(unit or str(file.unit))), path, ())
+        return Rig(cameras.scaled(meters_per_unit(unit or str(file.unit))), path, file.notes)
     width = float(torch.cdist(cameras.centers, cameras.centers).max())
     unit = "mm" if width > WIDEST_RIG_M else "m"
     scaled = cameras.scaled(meters_per_unit(unit))
-    return Rig(scaled, path, (_note_on_guess(path, width, unit),) if cameras.views > 1 else ())
+    guess = (_note_on_guess(path, width, unit),) if cameras.views > 1 else ()
+    return Rig(scaled, path, (*file.notes, *guess))
 
 
 def _note_on_guess(path: Path, width: float, unit: str) -> str:

@@ -15,6 +15,7 @@ from selfsup_lifting import calibration
 from selfsup_lifting.calibration import Rig, load_rig
 from selfsup_lifting.files import ReadError, read_recordings
 from selfsup_lifting.read_settings import METERS_PER_UNIT, ReadSettings, meters_per_unit
+from tests.multiview_geom.camera_files.calibration_texts import QUALISYS
 from tests.selfsup_lifting.files import layouts
 from tests.selfsup_lifting.files.layouts import save_calibration
 from tests.selfsup_lifting.strategies import Scene
@@ -137,6 +138,13 @@ def test_a_camera_that_could_not_take_a_picture_is_refused(
     written.write(tmp_path / "calib.toml", cameras, "S1")  # save_cameras refuses some of them
     with pytest.raises(ReadError, match=rf"calib\.toml{sentence}"):
         load_rig(tmp_path / "calib.toml")
+
+
+def test_the_notes_of_a_file_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "rig.qca.txt"
+    path.write_text(QUALISYS.replace('active="1"', 'active="0"'))
+    (note,) = load_rig(path).notes
+    assert 'camera 26578 is marked active="0"' in note
 
 
 def test_a_file_without_subjects_has_the_cameras_of_every_subject(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ To add a format, write a module with one `FORMAT` object and add it to `CAMERA_F
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -89,6 +90,7 @@ class CameraFile:
     Attributes:
         cameras: The rig in float64, in the order of the file, lengths in the unit of the file.
         format: The format of the file.
+        notes: What the file says that its numbers do not, each with the cameras that it is about.
 
     Example:
         >>> import tempfile
@@ -105,6 +107,7 @@ class CameraFile:
 
     cameras: Cameras
     format: CameraFormat
+    notes: tuple[str, ...] = ()
 
     @property
     def unit(self) -> str | None:
@@ -193,7 +196,7 @@ def read_camera_file(
     records = chosen.read(source)
     if len(records) > MOST_CAMERAS:
         raise source.place.expected(f"at most {MOST_CAMERAS} cameras", f"{len(records)}")
-    file = CameraFile(rig_from_records(source.place, records), chosen)
+    file = CameraFile(rig_from_records(source.place, records), chosen, _notes(source, records))
     if format is None and source.is_folder:
         _require_one_rig(source, file)
     return file
@@ -263,6 +266,14 @@ def save_cameras(
             f"{chosen.title} does not keep the name {lost[0]!r}"
         )
     chosen.write(path, rig, subject)
+
+
+def _notes(source: CameraSource, records: Sequence[CameraRecord]) -> tuple[str, ...]:
+    """Return each note once, with all cameras that have it."""
+    noted: dict[str, list[str]] = {}
+    for record in filter(lambda one: one.note, records):
+        noted.setdefault(record.note, []).append(record.name)
+    return tuple(f"{source.path}: camera {', '.join(noted[one])} {one}" for one in noted)
 
 
 def _path(path: object) -> Path:

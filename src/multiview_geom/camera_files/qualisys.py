@@ -24,6 +24,7 @@ ROOT = re.compile(r"<calibration[\s/>]")
 STEPS_PER_PIXEL = 64
 AXES = (1.0, -1.0, -1.0)
 """Signs from axes x right, y up, z backward to x right, y down, z forward."""
+USED = ("calibrated", "active")
 LENS = (
     "radialDistortion1",
     "radialDistortion2",
@@ -61,7 +62,14 @@ def _record(name: str, place: FilePlace, camera: Element) -> CameraRecord:
         translation=-rotation @ attribute_numbers(place, pose, "x", "y", "z"),
         distortion=tuple(number(place.at(key), lens.get(key, 0.0)) for key in LENS),
         image_size=image_size(place.at("fov_video"), right - left + 1, bottom - top + 1),
+        note=_note(camera),
     )
+
+
+def _note(camera: Element) -> str:
+    """Say that a camera is marked as left out of the calibration; its numbers are then older."""
+    marks = [f'{key}="{camera.get(key)}"' for key in USED if camera.get(key) in {"0", "false"}]
+    return f"is marked {' '.join(marks)}: its numbers may be older ones" if marks else ""
 
 
 def _steps_per_pixel(place: FilePlace, lens: dict[str, str], video_width: float) -> int:

@@ -18,7 +18,7 @@ LARGEST = 1e15
 
 @dataclass(frozen=True)
 class CameraRecord:
-    """One camera as a file describes it.
+    """One camera as a file describes it; `note` says what a reader of its numbers should know.
 
     Example:
         >>> K, R, t = focal_matrix(500.0, 500.0, 320.0, 240.0), torch.eye(3), torch.zeros(3)
@@ -33,6 +33,7 @@ class CameraRecord:
     distortion: tuple[float, ...] = ()
     image_size: tuple[int, int] | None = None
     lens: Lens = Lens.OPENCV
+    note: str = ""
 
 
 def focal_matrix(fx: float, fy: float, cx: float, cy: float, skew: float = 0.0) -> Tensor:
@@ -68,6 +69,10 @@ def rig_from_records(place: FilePlace, records: Sequence[CameraRecord]) -> Camer
         _require_encodable(place, record.name)
         _require_plausible(place.at(record.name), record)
         _require_upper_triangle(place.at(record.name), record.intrinsics)
+        if not torch.as_tensor(record.rotation).any():
+            raise place.at(record.name).expected(
+                "a rotation", "zeros alone: this camera is not calibrated"
+            )
     return Cameras.from_krt(
         torch.stack([record.intrinsics for record in records]),
         torch.stack([record.rotation for record in records]),

@@ -1,4 +1,4 @@
-"""Vicon's calibration (`.xcp`), XML in millimeters: the pose and lens of each camera's first frame.
+"""Vicon's calibration (`.xcp`), XML in millimeters: pose and lens of each camera's first key frame.
 
 `ORIENTATION` is the quaternion x, y, z, w of the rotation from the world to the camera, with axes
 x right, y down, z forward, and `POSITION` the center. `VICON_RADIAL2` is "Vicon3Parameter", a
@@ -6,6 +6,9 @@ center and three coefficients in pixels: d (1 + k1 r^2 + k2 r^4 + k3 r^6) is the
 this center of a pixel with the distorted offset d, the other way round than OpenCV's formula. Eight
 of OpenCV's coefficients are fitted to it over the sensor.
 """
+
+from collections.abc import Sequence
+from xml.etree.ElementTree import Element
 
 import torch
 from jaxtyping import Float
@@ -29,15 +32,20 @@ LARGEST_MISFIT = 0.2
 def read(source: CameraSource) -> list[CameraRecord]:
     """Read every calibrated camera, named by its device."""
     cameras = camera_elements(source.path, source.text, "Camera", "DEVICEID")
-    frames = [(name, place, camera, camera.find(FRAME)) for name, place, camera in cameras]
+    frames = [(name, place, camera, camera.findall(FRAME)) for name, place, camera in cameras]
     return [
-        _record(name, place, camera.attrib | frame.attrib)
-        for name, place, camera, frame in frames
-        if frame is not None
+        _record(name, place, camera.attrib | found[0].attrib, _note(found))
+        for name, place, camera, found in frames
+        if found
     ]
 
 
-def _record(name: str, place: FilePlace, values: dict[str, str]) -> CameraRecord:
+def _note(frames: Sequence[Element]) -> str:
+    numbers = ", ".join(frame.get("FRAME", "without a number") for frame in frames)
+    return f"has key frames {numbers}: only the first is read" if len(frames) > 1 else ""
+
+
+def _record(name: str, place: FilePlace, values: dict[str, str], note: str) -> CameraRecord:
     (focal,), center = (
         _row(place, values, "FOCAL_LENGTH", 1),
         _row(place, values, "PRINCIPAL_POINT", 2),
@@ -56,6 +64,7 @@ def _record(name: str, place: FilePlace, values: dict[str, str]) -> CameraRecord
         translation=-rotation @ _row(place, values, "POSITION", 3),
         distortion=_lens(place, values, float(focal), center, size),
         image_size=size,
+        note=note,
     )
 
 

@@ -1,6 +1,7 @@
 """Laws of calibration files that are broken, or made to do harm."""
 
 import json
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -208,6 +209,14 @@ BROKEN = {
     "xml no transform": (
         texts.QUALISYS.replace("transform", "transformed"),
         "`camera 26578`: expected an element <transform>",
+    ),
+    "xml never calibrated": (
+        re.sub(r'(r\d\d|\b[xyz])="[^"]*"', r'\1="0.0"', texts.QUALISYS),
+        "`26578`: expected a rotation, got zeros alone: this camera is not calibrated",
+    ),
+    "cal never calibrated": (
+        "1145 1143 512 515 0 0 0 0 0 0 " + "0 " * 12,
+        "expected a rotation, got zeros alone: this camera is not calibrated",
     ),
     "xml no focal length": (
         texts.QUALISYS.replace("focalLengthU", "focalLength"),

@@ -10,6 +10,7 @@ from scipy.io import savemat
 from multiview_geom import CameraFileError, Lens, load_cameras, read_camera_file
 from tests.multiview_geom.camera_files import calibration_texts as texts
 from tests.multiview_geom.camera_files.calibration_texts import file_of
+from tests.multiview_geom.camera_files.texts_of_tools import VICON
 from tests.multiview_geom.tolerances import ROUND_OFF, assert_close
 
 
@@ -72,6 +73,37 @@ def test_half_of_a_pair_asks_for_the_other_file(text: str, expected: str, tmp_pa
 def test_qualisys_may_count_whole_pixels(tmp_path: Path) -> None:
     rig = load_cameras(file_of(tmp_path, texts.QUALISYS_IN_PIXELS))
     assert rig.intrinsics[0, 0].tolist() == [2100.0, 0.0, 960.0]
+
+
+@pytest.mark.parametrize(
+    ("marks", "said"),
+    [
+        ('active="1" calibrated="true"', ""),
+        ('active="0"', 'active="0"'),
+        ('active="0" calibrated="false"', 'calibrated="false" active="0"'),
+    ],
+)
+def test_a_camera_that_qualisys_did_not_calibrate_is_noted(
+    marks: str, said: str, tmp_path: Path
+) -> None:
+    path = file_of(tmp_path, texts.QUALISYS.replace('active="1"', marks))
+    found = read_camera_file(path)
+    note = f"{path}: camera 26578 is marked {said}: its numbers may be older ones"
+    assert found.notes == ((note,) if said else ())
+    assert found.cameras.names == ("26578",)
+
+
+def test_the_key_frames_of_vicon_that_are_not_read_are_noted(tmp_path: Path) -> None:
+    once = read_camera_file(file_of(tmp_path, VICON))
+    assert once.notes == ()
+    path = file_of(
+        tmp_path, re.sub(r"(<KeyFrame )(.*?/>)", r'\1\2\1FRAME="400"/>', VICON, flags=re.S)
+    )
+    found = read_camera_file(path)
+    assert found.notes == (
+        f"{path}: camera 2107343, 2118670 has key frames 0, 400: only the first is read",
+    )
+    assert torch.equal(found.cameras.camera_from_world, once.cameras.camera_from_world)
 
 
 def test_a_ros_camera_stands_at_the_origin(tmp_path: Path) -> None:
