@@ -5,6 +5,7 @@ connect the markers whose distances change least.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from selfsup_lifting.read_settings import HIGHEST_FPS, LOWEST_FPS
 from selfsup_lifting.saved_tracks import SavedTracks, holds_tracks, load_tracks, notes_on_rows
 from selfsup_lifting.simulation.bvh import Motion, joint_poses, load_bvh
 from selfsup_lifting.simulation.motion_capture import meters_per_unit_of
-from selfsup_lifting.skeleton.infer import body_by_names, plain_joint
+from selfsup_lifting.skeleton.infer import body_by_names, no_skeleton, plain_joint
 from selfsup_lifting.skeleton.skeletons import Skeleton, mirrored_by_name
 from selfsup_lifting.upright import UPRIGHT
 
@@ -226,7 +227,7 @@ def _load_bvh(path: Path) -> SavedTracks:
     try:
         skeleton = Skeleton(path.stem, names, parents, sides, (0,))
     except ValueError as error:
-        raise Place(path).error(f"its joints are no skeleton: {error}") from None
+        raise no_skeleton(path, names, error) from None
     return SavedTracks(points * meters, skeleton, motion.fps, WORLD, "y")
 
 
@@ -263,8 +264,8 @@ def _of_markers(
         raise Place(path).error(
             f"expected markers, frames and a frame rate, got {len(names)}, {len(rows)} and {fps:g}"
         )
-    if len(set(names)) < len(names):
-        raise Place(path).error("two of its markers have the same name")
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise Place(path).error(f"several of its markers have the same name: {listed(twice)}")
     points = meters * torch.tensor(rows, dtype=torch.float64).reshape(len(rows), -1, 3)
     body = body_by_names(path, names)
     if not body.skeleton.bones:

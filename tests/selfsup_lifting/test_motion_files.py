@@ -19,6 +19,7 @@ from selfsup_lifting.motion_files import holds_motion, load_motion
 from selfsup_lifting.read_errors import ReadError
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording_file import save_recording
+from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.upright import y_up
 from selfsup_lifting.viewer.scene import notes_on_scene, read_scene
 from tests.selfsup_lifting.files.damage import DAMAGES, BytesDamage
@@ -158,7 +159,7 @@ def test_files_of_motion_are_shown_alone(tmp_path: Path) -> None:
         ("PathFileType", "Path", "expected a TRC file, which begins with PathFileType"),
         ("\tmm\t", "\tfeet\t", "expected Units to be one of m, cm, mm, in, got 'feet'"),
         ("1100", "x", "expected a number, got 'x'"),
-        ("middle", "left", "two of its markers have the same name"),
+        ("middle", "left", "several of its markers have the same name: left"),
         ("(X/Y/Z)", "(X/Z/Y)", "expected the axes (X/Y/Z) in its first line, got '(X/Z/Y)'"),
         (
             "\nDataRate",
@@ -284,6 +285,21 @@ def test_frames_after_those_that_a_c3d_file_can_count_are_named(tmp_path: Path) 
     more = re.fullmatch(rf"{path}: about (\d+) frames after the first 65535 are not read: .*", note)
     assert more is not None
     assert 465 <= int(more[1]) <= 465 + 512 / 32
+
+
+@pytest.mark.parametrize("suffix", [".trc", ".c3d", ".bvh"])
+def test_the_subjects_of_a_file_of_several_are_named(tmp_path: Path, suffix: str) -> None:
+    if suffix == ".c3d":
+        pytest.importorskip("ezc3d")
+    hips = tuple(f"{name}:{side}_hip" for name in ("Bob", "Eve") for side in ("left", "right"))
+    path = tmp_path / f"two{suffix}"
+    save_tracks(
+        path, RECORDING.truth[:, :4], fps=30.0, coordinates="world", up="y", fill=suffix == ".bvh",
+        skeleton=Skeleton("two", hips, (-1, 0, 0, 2), (), (0,)),
+    )  # fmt: skip
+    said = f"^{path}: expected one subject, got 2: Bob, Eve; write each to a file of its own"
+    with pytest.raises(ReadError, match=said):
+        load_motion(path)
 
 
 def test_a_joint_twice_is_refused_with_the_file(tmp_path: Path) -> None:

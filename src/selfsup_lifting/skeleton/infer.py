@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from selfsup_lifting.read_errors import Place
+from selfsup_lifting.read_errors import Place, ReadError, listed
 from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton, mirrored_by_name
 
 # The skeletons with a number of keypoints, the usual one first. Whole-body models begin with the
@@ -191,8 +191,22 @@ def body_by_names(
     try:
         skeleton = Skeleton(source.stem, tuple(names), parents, mirrored_by_name(plain), root)
     except ValueError as error:
-        raise Place(source).error(f"its joints are no skeleton: {error}") from None
+        raise no_skeleton(source, names, error) from None
     return Body(skeleton, tuple(range(len(names))), names=tuple(names))
+
+
+def no_skeleton(source: Path, names: Sequence[str], reason: ValueError) -> ReadError:
+    """Return the error of joints that are no skeleton; it names the subjects if there are several.
+
+    Programs write the subject before the joint: `Bob:left_knee`.
+    """
+    subjects = sorted({name.rpartition(":")[0] for name in names if ":" in name})
+    if len(subjects) > 1:
+        return Place(source).error(
+            f"expected one subject, got {len(subjects)}: {listed(subjects)}; write each to a file "
+            "of its own"
+        )
+    return Place(source).error(f"its joints are no skeleton: {reason}")
 
 
 def _require_names(source: Path, names: Sequence[str]) -> None:

@@ -36,11 +36,11 @@ CALIBRATION_FOLDERS = ("calibration", "calib", "*_calibration")
 # FreeMoCap's name begins with that of the recording.
 CALIBRATION_FILES = (
     "calib*", "camera*", "*_camera_calibration.toml", "intri.yml", "intrinsics.yml",
-    "transforms.json", "*camchain*.yaml", "*.mcal", "*.xcp", "*.qca.txt",
+    "transforms.json", "*camchain*.yaml", "*.mcal", "*.xcp", "*.qca.txt", "*.calibration",
 )  # fmt: skip
 SUFFIXES = (
     ".toml", ".yaml", ".yml", ".json", ".xml", ".cal", ".h5", ".txt", ".mcal", ".xcp",
-    ".mat",
+    ".mat", ".calibration",
 )  # fmt: skip
 # How many folders above the detections their configuration and calibration may be.
 HIGHEST_PARENT = 3

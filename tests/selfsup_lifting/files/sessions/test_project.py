@@ -90,7 +90,13 @@ def test_the_nearest_calibration_is_found(tmp_path: Path) -> None:
     assert find_calibration(deep) == tmp_path / "a" / "calib_near.toml"
 
 
-@pytest.mark.parametrize("name", ["camchain-imucam-rig.yaml", "rig.mcal", "rig.xcp", "a.qca.txt"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "camchain-imucam-rig.yaml", "rig.mcal", "rig.xcp", "a.qca.txt", "camera.calibration",
+        "calib.calibration", "rig.calibration",
+    ],
+)  # fmt: skip
 def test_a_calibration_is_found_by_the_name_its_program_gives(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("")
     assert find_calibration(tmp_path) == tmp_path / name
