@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from torch.testing import assert_close
 
 from multiview_geom import camera_to_world, ring_of_cameras
 from selfsup_lifting.plots import (
+    draw_gaps,
     draw_gradient_shares,
+    draw_held_out_error,
     draw_joint_errors,
     draw_keypoints,
     draw_losses,
@@ -227,3 +230,79 @@ def test_a_skeleton_in_space_needs_a_tensor_and_axes_in_space() -> None:
         draw_rig_from_above(Figure().add_subplot(), rig, points=points.numpy())
     with pytest.raises(ValueError, match="`cameras` must be Cameras, got Tensor"):
         draw_rig_from_above(Figure().add_subplot(), rig.projections, points=points)  # type: ignore[arg-type]
+
+
+ERRORS, VIEWS, JOINTS = torch.rand(9, 2, 3), ("left", "right"), ("hip", "knee", "ankle")
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("errors", "views", "joints", "found"),
+    [
+        (ERRORS.transpose(1, 2), VIEWS, JOINTS, "2 views x 3 joints, got 9 x 3 x 2"),
+        (ERRORS, JOINTS, VIEWS, "3 views x 2 joints, got 9 x 2 x 3"),
+        (ERRORS, VIEWS[:1], JOINTS, "1 views x 3 joints, got 9 x 2 x 3"),
+        (ERRORS[0], VIEWS, JOINTS, "2 views x 3 joints, got 2 x 3"),
+        (ERRORS, "ab", JOINTS, "`views` must be a sequence of names, got 'ab'"),
+        (ERRORS.numpy(), VIEWS, JOINTS, "`residuals` must be Tensor, got ndarray"),
+    ],
+)
+def test_residuals_have_as_many_views_and_joints_as_names(
+    errors: object, views: object, joints: object, found: str
+) -> None:
+    with pytest.raises(ValueError, match=found):
+        draw_residuals(Figure().add_subplot(), errors, views, joints)  # type: ignore[arg-type]
+
+
+@pytest.mark.rejects
+def test_names_of_curves_and_gaps_are_as_many_as_views() -> None:
+    axes = Figure().add_subplot()
+    found = "must be frames x 1 views x joints, got 9 x 2 x 3"
+    with pytest.raises(ValueError, match=f"`residuals` {found}"):
+        draw_residuals_over_time(axes, ERRORS, VIEWS[:1], 30.0)
+    with pytest.raises(ValueError, match=f"`seen` {found}"):
+        draw_gaps(axes, ERRORS > 0, VIEWS[:1], 30.0)
+    with pytest.raises(ValueError, match=r"`seen` must be of torch\.bool, got torch\.float32"):
+        draw_gaps(axes, ERRORS, VIEWS, 30.0)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("fps", [0, -30, np.nan, "30"])
+def test_a_time_axis_needs_a_frame_rate(fps: object) -> None:
+    with pytest.raises(ValueError, match=f"`fps` must be .*, got ({fps}|str)"):
+        draw_residuals_over_time(Figure().add_subplot(), ERRORS, VIEWS, fps)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=f"`fps` must be .*, got ({fps}|str)"):
+        draw_gaps(Figure().add_subplot(), ERRORS > 0, VIEWS, fps)  # type: ignore[arg-type]
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("draw", "given", "found"),
+    [
+        (draw_pck_curve, ERRORS, "`errors_mm` must be Mapping, got Tensor"),
+        (draw_pck_curve, {"a": [1.0]}, r"`errors_mm\['a'\]` must be Tensor, got list"),
+        (draw_losses, "metrics.jsonl", "`rows` must be list . tuple, got str"),
+        (draw_held_out_error, ["{}"], r"`rows\[0\]` must be Mapping, got str"),
+        (draw_gradient_shares, [{"epoch": 1}], r"`rows\[0\]` must have 'gradient_shares'"),
+    ],
+)
+def test_errors_and_rows_of_another_kind_are_refused(draw: Any, given: object, found: str) -> None:
+    with pytest.raises(ValueError, match=found):
+        draw(Figure().add_subplot(), given)
+
+
+@pytest.mark.rejects
+def test_the_largest_threshold_is_positive() -> None:
+    with pytest.raises(ValueError, match="`largest_mm` must be positive and finite, got 0"):
+        draw_pck_curve(Figure().add_subplot(), {"ours": ERRORS}, largest_mm=0)
+
+
+@pytest.mark.rejects
+def test_a_pose_is_of_one_frame_and_an_image_has_two_sizes() -> None:
+    body = SKELETONS["coco17"]
+    with pytest.raises(ValueError, match="`keypoints` must be joints x 2, got 9 x 17 x 2"):
+        draw_keypoints(Figure().add_subplot(), torch.rand(9, 17, 2), body)
+    with pytest.raises(ValueError, match="`image_size` must be width and height, got 1000"):
+        draw_keypoints(Figure().add_subplot(), torch.rand(17, 2), body, image_size=1000)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="`errors_mm` must be Tensor, got list"):
+        draw_joint_errors(Figure().add_subplot(), [1.0, 2.0], ["hip", "knee"])  # type: ignore[arg-type]

@@ -1,6 +1,7 @@
 """Draw the errors of 3D poses: the curve of correct joints, and the error of each joint."""
 
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import TYPE_CHECKING
 
 import torch
@@ -8,6 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from selfsup_lifting.plots.colors import BLUE, series_color
+from selfsup_lifting.plots.sightings import require_names
+from selfsup_lifting.recording import require_kind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,6 +36,9 @@ def draw_pck_curve(
     Returns:
         The axes.
 
+    Raises:
+        ValueError: If `errors_mm` is no mapping of tensors, or `largest_mm` is not positive.
+
     Example:
         >>> from matplotlib.figure import Figure
         >>> errors = torch.tensor([10.0, 60.0, 200.0, torch.nan])
@@ -40,8 +46,13 @@ def draw_pck_curve(
         >>> round(float(axes.lines[0].get_ydata()[-1]), 3)
         0.667
     """
+    require_kind("errors_mm", errors_mm, Mapping)
+    require_kind("largest_mm", largest_mm, int | float)
+    if not 0 < largest_mm < inf:
+        raise ValueError(f"`largest_mm` must be positive and finite, got {largest_mm}")
     thresholds = torch.linspace(0.0, largest_mm, STEPS + 1)
     for place, (name, errors) in enumerate(errors_mm.items()):
+        require_kind(f"errors_mm[{name!r}]", errors, Tensor)
         known = errors[errors.isfinite()]
         shares = (known[:, None] < thresholds).float().mean(dim=0)
         axes.plot(thresholds.tolist(), shares.tolist(), color=series_color(place), label=name)
@@ -64,6 +75,9 @@ def draw_joint_errors(
     Returns:
         The axes; the first joint is at the top.
 
+    Raises:
+        ValueError: If there are not as many names as joints.
+
     Example:
         >>> from matplotlib.figure import Figure
         >>> errors = torch.tensor([[10.0, 60.0], [30.0, torch.nan]])
@@ -71,6 +85,10 @@ def draw_joint_errors(
         >>> [float(bar.get_width()) for bar in axes.patches]
         [20.0, 60.0]
     """
+    require_kind("errors_mm", errors_mm, Tensor)
+    require_names("joints", joints)
+    if not errors_mm.ndim:
+        raise ValueError(f"expected errors of {len(joints)} joints, got one number")
     if errors_mm.shape[-1] != len(joints):
         raise ValueError(f"expected errors of {len(joints)} joints, got {errors_mm.shape[-1]}")
     means = errors_mm.flatten(0, -2).nanmean(dim=0)

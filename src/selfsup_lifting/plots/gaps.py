@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import torch
 from jaxtyping import Bool
 from torch import Tensor
 from torch.nn.functional import interpolate
+
+from selfsup_lifting.plots.sightings import require_by_frame
+from selfsup_lifting.recording import require_fps
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,6 +32,9 @@ def draw_gaps(
     Returns:
         The axes.
 
+    Raises:
+        ValueError: If there are not as many names as views, or `fps` is no frame rate.
+
     Example:
         >>> import torch
         >>> from matplotlib.figure import Figure
@@ -36,6 +43,10 @@ def draw_gaps(
         >>> axes.images[0].get_array().tolist()
         [[1.0, 0.5, 0.0]]
     """
+    require_by_frame("seen", seen, views)
+    if seen.dtype != torch.bool:
+        raise ValueError(f"`seen` must be of torch.bool, got {seen.dtype}")
+    require_fps(fps)
     shares = seen.double().mean(dim=-1).T
     columns = min(MOST_COLUMNS, len(seen))
     shown = interpolate(shares[None], size=columns, mode="area")[0]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # Empty space around the drawn joints in 3D, as a share of the largest extent.
 MARGIN = 0.1
+IMAGE_AXES = ("width", "height")
 # Labels of an axis in 3D: more overlap.
 MOST_TICKS = 4
 
@@ -51,12 +52,14 @@ def draw_keypoints(
         >>> len(draw_keypoints(axes, recording.keypoints[0, 0], recording.skeleton).lines)
         3
     """
-    require_kind("keypoints", keypoints, Tensor)
-    require_kind("skeleton", skeleton, Skeleton)
+    _require_pose("keypoints", keypoints, skeleton, 2)
     for side, bones in bones_by_side(keypoints, skeleton).items():
         axes.plot(*bones.T.tolist(), color=color or BONE_COLORS[side], linewidth=1.8)
     axes.set_aspect("equal")
     if image_size is not None:
+        pair = isinstance(image_size, Sequence | Tensor) and len(image_size) == len(IMAGE_AXES)
+        if not pair:
+            raise ValueError(f"`image_size` must be {' and '.join(IMAGE_AXES)}, got {image_size!r}")
         width, height = image_size
         axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
     if not axes.yaxis_inverted():
@@ -93,14 +96,22 @@ def draw_skeleton(
         >>> len(draw_skeleton(axes, recording.truth[0], recording.skeleton).lines)
         3
     """
-    require_kind("points", points, Tensor)
-    require_kind("skeleton", skeleton, Skeleton)
+    _require_pose("points", points, skeleton, 3)
     require_space(axes)
     standing = z_up(points, up)
     for side, bones in bones_by_side(standing, skeleton).items():
         axes.plot(*bones.T.tolist(), color=color or BONE_COLORS[side], linewidth=2.0)
     fit_box(axes, standing[standing.isfinite().all(dim=-1)])
     return axes
+
+
+def _require_pose(name: str, points: Tensor, skeleton: Skeleton, coordinates: int) -> None:
+    """Refuse what are no coordinates of the joints of one frame."""
+    require_kind(name, points, Tensor)
+    require_kind("skeleton", skeleton, Skeleton)
+    if tuple(points.shape[1:]) != (coordinates,):
+        shape = " x ".join(map(str, points.shape)) or "one number"
+        raise ValueError(f"`{name}` must be joints x {coordinates}, got {shape}")
 
 
 def require_space(axes: object) -> None:

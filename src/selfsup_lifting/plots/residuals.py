@@ -7,6 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from selfsup_lifting.plots.colors import series_color
+from selfsup_lifting.plots.sightings import require_by_frame
+from selfsup_lifting.recording import require_fps
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,6 +31,9 @@ def draw_residuals(
     Returns:
         The axes; cells without any detection are empty.
 
+    Raises:
+        ValueError: If there are not as many names as views or joints.
+
     Example:
         >>> import torch
         >>> from matplotlib.figure import Figure
@@ -37,6 +42,7 @@ def draw_residuals(
         >>> axes.images[0].get_array().tolist()
         [[1.0], [2.0]]
     """
+    require_by_frame("residuals", residuals, views, joints)
     medians = residuals.nanmedian(dim=0).values.T
     image = axes.imshow(medians.numpy(), cmap="viridis", aspect="auto", vmin=0)
     axes.set_xticks(range(len(views)), labels=views)
@@ -70,6 +76,9 @@ def draw_residuals_over_time(
     Returns:
         The axes.
 
+    Raises:
+        ValueError: If there are not as many names as views, or `fps` is no frame rate.
+
     Example:
         >>> import torch
         >>> from matplotlib.figure import Figure
@@ -78,6 +87,8 @@ def draw_residuals_over_time(
         >>> axes.lines[0].get_xydata()[1].tolist()
         [0.1, 3.0]
     """
+    require_by_frame("residuals", residuals, views)
+    require_fps(fps)
     seconds = [frame / fps for frame in range(len(residuals))]
     medians = residuals.nanmedian(dim=2).values
     for view, name in enumerate(views):

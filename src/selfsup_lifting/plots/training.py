@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from selfsup_lifting.plots.colors import series_color
+from selfsup_lifting.recording import require_kind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +22,9 @@ def draw_losses(axes: "Axes", rows: Sequence[Row]) -> "Axes":
 
     Returns:
         The axes.
+
+    Raises:
+        ValueError: If `rows` are not such rows.
 
     Example:
         >>> from matplotlib.figure import Figure
@@ -44,6 +48,9 @@ def draw_gradient_shares(axes: "Axes", rows: Sequence[Row]) -> "Axes":
     Returns:
         The axes.
 
+    Raises:
+        ValueError: If `rows` are not such rows.
+
     Example:
         >>> from matplotlib.figure import Figure
         >>> rows = [{"epoch": 1, "gradient_shares": {"L_in": 0.75, "L_proj": 0.25}}]
@@ -65,12 +72,16 @@ def draw_held_out_error(axes: "Axes", rows: Sequence[Row]) -> "Axes":
     Returns:
         The axes.
 
+    Raises:
+        ValueError: If `rows` are not such rows.
+
     Example:
         >>> from matplotlib.figure import Figure
         >>> rows = [{"epoch": 1, "held_out_reprojection": 0.1}, {"epoch": 2}]
         >>> draw_held_out_error(Figure().add_subplot(), rows).lines[0].get_ydata().tolist()
         [0.1]
     """
+    _require_rows(rows)
     known = [row for row in rows if "held_out_reprojection" in row]
     errors = [row["held_out_reprojection"] for row in known]
     axes.plot([row["epoch"] for row in known], errors, color=series_color(0), linewidth=1.2)
@@ -82,6 +93,7 @@ def draw_held_out_error(axes: "Axes", rows: Sequence[Row]) -> "Axes":
 
 def _draw_terms(axes: "Axes", rows: Sequence[Row], table: str) -> None:
     """Draw one line per loss; a loss that is used later starts later."""
+    _require_rows(rows, table)
     names = dict.fromkeys(name for row in rows for name in row[table])
     for place, name in enumerate(names):
         known = [(row["epoch"], row[table][name]) for row in rows if name in row[table]]
@@ -93,3 +105,12 @@ def _draw_terms(axes: "Axes", rows: Sequence[Row], table: str) -> None:
             gid=f"{table}/{name}",
         )  # fmt: skip
     axes.legend(fontsize=8, frameon=False)
+
+
+def _require_rows(rows: Sequence[Row], *tables: str) -> None:
+    """Refuse what are no rows of metrics.jsonl, such as the path of the file."""
+    require_kind("rows", rows, list | tuple)
+    for number, row in enumerate(rows):
+        require_kind(f"rows[{number}]", row, Mapping)
+        if lacking := [key for key in ("epoch", *tables) if key not in row]:
+            raise ValueError(f"`rows[{number}]` must have {lacking[0]!r}, got {', '.join(row)}")
