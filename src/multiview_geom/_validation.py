@@ -143,6 +143,18 @@ def require_dtype(name: str, dtype: object) -> None:
         raise ValueError(f"`{name}` must be a floating dtype as torch.float64, got {dtype!r}")
 
 
+def as_device(device: torch.device | str | None) -> torch.device | None:
+    """Return a device; refuse what is none, such as the name of a dtype or a dtype of NumPy."""
+    if device is None or isinstance(device, torch.device):
+        return device
+    try:
+        return torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"`device` must be a device, as cuda:0, or a dtype, as torch.float64, got {device!r}"
+        ) from error
+
+
 def require_generator(name: str, generator: object) -> None:
     """Refuse what is no generator of PyTorch on the CPU, such as a seed; None is the default."""
     is_on_cpu = isinstance(generator, torch.Generator) and generator.device.type == "cpu"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from multiview_geom._pytrees import register_pytree
 from multiview_geom._validation import (
+    as_device,
     as_image_size,
     broadcast_axes,
     for_computation,
@@ -309,9 +311,11 @@ class Cameras:
         """Return the rig in another unit of length: all camera positions times a factor.
 
         Raises:
-            ValueError: If the factor is not positive.
+            ValueError: If the factor is not positive, or infinite.
         """
         require_positive("factor", factor)
+        if not factor < inf:
+            raise ValueError(f"`factor` must be finite, got {factor}")
         R, t = self.camera_from_world[..., :3, :3], self.camera_from_world[..., :3, 3]
         return replace(self, camera_from_world=rigid_transform(R, factor * t))
 
@@ -355,10 +359,11 @@ class Cameras:
             non_blocking: Whether copies from pinned memory may return before they are done.
 
         Raises:
-            ValueError: If `dtype` is no floating dtype.
+            ValueError: If `device` is no device, or `dtype` no floating dtype.
         """
         if isinstance(device, torch.dtype):
             device, dtype = None, device
+        device = as_device(device)
         require_dtype("dtype", dtype)
         return self._map(
             lambda _, tensor: tensor.to(

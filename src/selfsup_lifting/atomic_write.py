@@ -31,8 +31,11 @@ def require_target(path: Path, *, overwrite: bool) -> None:
         FileExistsError: If the file exists and may not be replaced, or belongs to a training.
         ValueError: If a folder, a pipe or a device has this name, it is in no folder that can be
             written to, or it is an address of the network or of another system, or several names
-            with commas between them.
+            with commas between them; or if `overwrite` is no bool.
     """
+    is_answer = isinstance(overwrite, bool)
+    if not is_answer:  # "no" would count as yes
+        raise ValueError(f"`overwrite` must be True or False, got {overwrite!r}")
     _require_file(path)
     require_place(path)
     if _SEVERAL.search(path.name):

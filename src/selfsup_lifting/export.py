@@ -117,6 +117,7 @@ def save_tracks(  # noqa: PLR0913 - what a file says about its tracks
     require_writable(path, overwrite=overwrite)
     require_kind("tracks", tracks, Tensor)
     require_kind("skeleton", skeleton, Skeleton)
+    require_kind("fill", fill, bool)
     require_fps(fps)
     if coordinates not in AXES:
         raise ValueError(f"`coordinates` must be one of {', '.join(AXES)}, got {coordinates!r}")

@@ -23,7 +23,7 @@ from multiview_geom import (
 from selfsup_lifting.config import Method, TriangulationSettings
 from selfsup_lifting.mapped import collect
 from selfsup_lifting.point_quality import PointQuality, point_quality
-from selfsup_lifting.recording import PART_FRAMES, Recording
+from selfsup_lifting.recording import PART_FRAMES, Recording, require_kind
 from selfsup_lifting.residuals import Residuals, median, noise, summarize_residuals
 
 DEFAULTS = TriangulationSettings()
@@ -100,6 +100,8 @@ def normalized_image(
         Normalized image coordinates [focal lengths]; NaN where missing or where the lens model
         cannot produce the pixel.
     """
+    require_kind("cameras", cameras, Cameras)
+    require_kind("keypoints", keypoints, Tensor)
     ideal, valid = cameras.undistort(keypoints.to(cameras.intrinsics.dtype))
     rays = to_homogeneous(ideal) @ torch.linalg.inv(cameras.intrinsics).mT
     return torch.where(valid[..., None], from_homogeneous(rays), torch.nan)
@@ -126,6 +128,7 @@ def triangulate_recording(
         `dlt` uses normalized image coordinates, as OpenCV, aniposelib and caliscope do: between
         cameras of different focal length its weights differ from those of pixels.
     """
+    _require_kinds(recording, settings)
 
     def triangulated() -> Iterator[Triangulated]:
         for part in recording.parts():
@@ -133,6 +136,11 @@ def triangulate_recording(
             done()
 
     return Triangulated(*collect(triangulated(), recording.frame_count))
+
+
+def _require_kinds(recording: Recording, settings: TriangulationSettings) -> None:
+    require_kind("recording", recording, Recording)
+    require_kind("settings", settings, TriangulationSettings)
 
 
 def _triangulated(recording: Recording, settings: TriangulationSettings) -> Triangulated:
@@ -161,7 +169,16 @@ def _triangulated(recording: Recording, settings: TriangulationSettings) -> Tria
 def reprojection_errors(
     recording: Recording, points: Float[Tensor, "frames joints 3"]
 ) -> Float[Tensor, "frames views joints"]:
-    """Project points through the lenses, and measure their distances from the detections [px]."""
+    """Project points through the lenses, and measure their distances from the detections [px].
+
+    Raises:
+        ValueError: If the points are not those of every frame and joint.
+    """
+    require_kind("recording", recording, Recording)
+    expected = (recording.frame_count, len(recording.skeleton.joints), 3)
+    if not isinstance(points, Tensor) or points.shape != expected:
+        got = tuple(points.shape) if isinstance(points, Tensor) else type(points).__name__
+        raise ValueError(f"`points` must be a tensor of shape {expected}, got {got}")
     projected = recording.cameras.project(points).pixels
     return (projected - recording.keypoints).square().sum(dim=-1).sqrt()
 
@@ -185,6 +202,7 @@ def reconstruct(
     Raises:
         ValueError: If the recording has one view.
     """
+    _require_kinds(recording, settings)
     cameras, joints = recording.cameras, recording.skeleton.joints
     require_two_cameras(recording)
     detected = torch.zeros(cameras.views, len(joints), dtype=torch.long)

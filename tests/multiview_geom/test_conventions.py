@@ -281,3 +281,13 @@ def test_names_may_be_an_array() -> None:
     ring = ring_of_cameras(2, 4.0, 1.0)
     named = replace(ring, names=np.array(["left", "right"]))  # type: ignore[arg-type]
     assert named == replace(ring, names=("left", "right"))
+
+
+@pytest.mark.rejects
+def test_no_device_and_an_infinite_scale_are_refused() -> None:
+    ring = ring_of_cameras(2, 4.0, 1.0)
+    for wrong in ("float64", np.float32):
+        with pytest.raises(ValueError, match="`device` must be a device, as cuda:0, or a dtype"):
+            ring.to(wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="`factor` must be finite, got inf"):
+        ring.scaled(float("inf"))

@@ -195,6 +195,18 @@ def test_a_failed_write_leaves_nothing_behind(
 
 
 @pytest.mark.rejects
+def test_a_word_for_overwrite_replaces_nothing(tmp_path: Path) -> None:
+    path, tracks = tmp_path / "mine.csv", torch.zeros(2, 17, 3)
+    path.write_text("mine")
+    told = {"skeleton": SKELETONS["h36m17"], "fps": 50.0, "coordinates": "world"}
+    with pytest.raises(ValueError, match="`overwrite` must be True or False, got 'no'"):
+        save_tracks(path, tracks, **told, overwrite="no")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="`fill` must be bool, got str"):
+        save_tracks(tmp_path / "new.csv", tracks, **told, fill="no")  # type: ignore[arg-type]
+    assert path.read_text() == "mine"
+
+
+@pytest.mark.rejects
 def test_no_frame_rate_and_no_array_of_tracks_is_refused(tmp_path: Path) -> None:
     save = partial(
         save_tracks, tmp_path / "x.csv", skeleton=SKELETONS["h36m17"], coordinates="root"

@@ -17,7 +17,13 @@ from selfsup_lifting import triangulate
 from selfsup_lifting.config import Method, TriangulationSettings
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.read_settings import ReadSettings
-from selfsup_lifting.triangulate import Reconstruction, reconstruct, triangulate_recording
+from selfsup_lifting.triangulate import (
+    Reconstruction,
+    normalized_image,
+    reconstruct,
+    reprojection_errors,
+    triangulate_recording,
+)
 from tests.selfsup_lifting.strategies import Scene, scenes
 
 # The figures of the capture's README: plain DLT over every view with confidence >= 0.3 [px].
@@ -118,3 +124,21 @@ def test_without_a_point_no_error_can_be_expected() -> None:
     recording = Scene(views=2, frames=2).recording()
     blind = replace(recording, keypoints=torch.full_like(recording.keypoints, torch.nan))
     assert isnan(reconstruct(blind).expected_error_mm)
+
+
+@pytest.mark.rejects
+def test_arguments_of_another_kind_are_named() -> None:
+    one = Scene(views=2, frames=3).recording()
+    for call in (triangulate_recording, reconstruct):
+        with pytest.raises(ValueError, match="`settings` must be TriangulationSettings, got str"):
+            call(one, "dlt")  # type: ignore[operator]
+        with pytest.raises(ValueError, match="`recording` must be Recording, got list"):
+            call([one])  # type: ignore[operator]
+    points = Scene(views=2, frames=3).truth()
+    with pytest.raises(ValueError, match="`recording` must be Recording, got Tensor"):
+        reprojection_errors(points, one)  # type: ignore[arg-type]
+    for other in (points[:1], points[0], points[:, :5]):
+        with pytest.raises(ValueError, match=r"`points` must be a tensor of shape \(3, 17, 3\)"):
+            reprojection_errors(one, other)
+    with pytest.raises(ValueError, match="`cameras` must be Cameras, got Tensor"):
+        normalized_image(one.keypoints, one.cameras)  # type: ignore[arg-type]

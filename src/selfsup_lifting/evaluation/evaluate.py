@@ -32,7 +32,7 @@ from selfsup_lifting.recording import PART_FRAMES, Recording, require_kind
 from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.training.dataset import common_skeleton
 from selfsup_lifting.training.ellipsoids import SHARE
-from selfsup_lifting.training.lifter import Lifter
+from selfsup_lifting.training.lifter import Lifter, require_lifter
 from selfsup_lifting.training.losses import rotation_part
 from selfsup_lifting.triangulate import triangulate_recording
 
@@ -205,7 +205,9 @@ def pose_errors(
     done: Callable[[], None] = lambda: None,
 ) -> list[PoseErrors]:
     """Lift every view by itself, and measure the errors of every pose, as `evaluate_lifter`."""
+    require_lifter(lifter)
     require_kind("recordings", recordings, Sequence)
+    require_kind("refine", refine, bool)
     _require_skeleton(lifter, recordings)
     has_truth = all(recording.truth is not None for recording in recordings)
     truth = [one if has_truth else one.without_truth() for one in recordings]

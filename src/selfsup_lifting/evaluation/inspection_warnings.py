@@ -21,7 +21,7 @@ from selfsup_lifting.recording import Recording
 from selfsup_lifting.sampled_errors import is_mostly_behind, sampled, subject_size_px
 from selfsup_lifting.self_calibration.body import LEFT_FOR_RIGHT, find_vertical, rightness
 from selfsup_lifting.skeleton.infer import USUAL, body_by_count, skeleton_by_anatomy
-from selfsup_lifting.skeleton.skeletons import SKELETONS
+from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton
 from selfsup_lifting.triangulate import reprojection_errors, triangulate_recording
 from selfsup_lifting.upright import trunks
 
@@ -195,6 +195,9 @@ def warnings_about_truth(recording: Recording) -> Iterator[str]:
     some = _some_frames(recording)
     if some.truth is None:
         return
+    if some.cameras.views == 1:  # whose pixels do not show the size
+        for unusual in _unusual_size(some.skeleton, diagonal(some.truth.double())):
+            yield f"{recording.name}: in the ground truth, {unusual}: is it in another unit?"
     pixels = some.cameras.project(some.truth.to(some.cameras.intrinsics.dtype)).pixels
     known = some.keypoints.isfinite().all(dim=-1) & some.truth.isfinite().all(dim=-1)[:, None]
     misfits = (pixels - some.keypoints).norm(dim=-1).nan_to_num(torch.inf)
@@ -294,17 +297,22 @@ def _warnings_about_sides(
 
 
 def _warnings_about_size(recording: Recording, size: float) -> list[str]:
-    """Compare the subject with a usual one, which shows a wrong unit of length."""
-    subject, (low, high) = usual_size(recording.skeleton)
-    is_point = len(recording.skeleton.joints) == 1
+    """Say that the cameras may have another unit of length."""
+    return [
+        f"{recording.name}: {unusual}; the calibration does not fit the detections, or its lengths "
+        "are in another unit than meters: --unit names that of a calibration file, and "
+        "`Cameras.scaled` converts the cameras of a recording that is saved again"
+        for unusual in _unusual_size(recording.skeleton, size)
+    ]
+
+
+def _unusual_size(skeleton: Skeleton, size: float) -> list[str]:
+    """Compare the size of a subject with usual ones; say it if it is another."""
+    subject, (low, high) = usual_size(skeleton)
+    is_point = len(skeleton.joints) == 1
     if low <= size <= high or isnan(size) or is_point:  # without any point, others say so
         return []
-    usual = f"usually {low:g} to {high:g} m; the calibration does not fit the detections"
-    return [
-        f"{recording.name}: the {subject} is {size:.3g} m across, {usual}, or its lengths are in "
-        "another unit than meters: --unit names that of a calibration file, and `Cameras.scaled` "
-        "converts the cameras of a recording that is saved again"
-    ]
+    return [f"the {subject} is {size:.3g} m across, usually {low:g} to {high:g} m"]
 
 
 def _some_frames(recording: Recording) -> Recording:

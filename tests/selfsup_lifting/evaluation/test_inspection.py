@@ -1,5 +1,6 @@
 """Laws of inspection."""
 
+import re
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -155,6 +156,14 @@ def test_a_truth_far_from_the_detections_is_noticed(tmp_path: Path) -> None:
     assert "in 100% of the frames, the ground truth is" in warnings_about(tmp_path, behind)
     unseen = torch.full_like(recording.truth, torch.nan)
     assert "ground truth" not in warnings_about(tmp_path, replace(recording, truth=unseen))
+
+
+def test_a_truth_of_one_camera_in_another_unit_is_noticed() -> None:
+    walk = read_recordings(["synthetic"], ReadSettings())[0].select_views(["cam_1"])
+    assert walk.truth is not None
+    assert [*warnings_about_truth(walk)] == []
+    small, *_ = warnings_about_truth(replace(walk, truth=walk.truth / 1000))
+    assert re.search(r"in the ground truth, the person is 0.00\d+ m across, .*another unit", small)
 
 
 def test_a_truth_of_another_frame_rate_is_noticed() -> None:

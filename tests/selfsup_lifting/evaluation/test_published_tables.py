@@ -102,6 +102,14 @@ def human36m(tmp_path: Path) -> list[Recording]:
     return read_recordings([str(folder)], ReadSettings())
 
 
+@pytest.mark.rejects
+def test_arguments_of_an_evaluation_are_checked(human36m: list[Recording]) -> None:
+    with pytest.raises(ValueError, match="`refine` must be bool, got str"):
+        evaluate_lifter(lifter_for(human36m), human36m, refine="no")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="`lifter` must be a Lifter, as `load_lifter` returns it"):
+        evaluate_lifter("runs/a", human36m)  # type: ignore[arg-type]
+
+
 def test_human36m_equals_a_slow_evaluation(human36m: list[Recording]) -> None:
     lifter, recordings = lifter_for(human36m), recordings_of_test(DATASETS["human36m"], human36m)
     poses = [pose for recording in recordings for pose in slow_poses(lifter, recording)]
