@@ -89,7 +89,7 @@ def _require_kind(name: str, value: object, hint: Any) -> None:  # noqa: ANN401 
     """Refuse a value that is of none of the kinds that the annotation of a setting names."""
     kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
     if not any(_is_of(value, kind) for kind in kinds):
-        raise ValueError(f"setting `{name}` must be {_described(kinds[0])}, got {value!r}")
+        raise ValueError(f"setting `{name}` must be {described(kinds[0])}, got {value!r}")
 
 
 def _is_of(value: object, kind: Any) -> bool:  # noqa: ANN401 - any annotation
@@ -100,7 +100,8 @@ def _is_of(value: object, kind: Any) -> bool:  # noqa: ANN401 - any annotation
     return isinstance(value, {float: (float, int), Path: (Path, str)}.get(kind, kind))
 
 
-def _described(kind: Any) -> str:  # noqa: ANN401 - any annotation
+def described(kind: Any) -> str:  # noqa: ANN401 - any annotation
+    """Return what a setting of a kind must be, in words."""
     if isinstance(kind, type) and issubclass(kind, Enum):
         return f"one of {', '.join(map(str, kind))}"
     words = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}

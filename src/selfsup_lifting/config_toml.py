@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_ty
 import tomli_w
 
 from selfsup_lifting.config import Config
+from selfsup_lifting.config_fields import described
 from selfsup_lifting.run_files import read_committed
 
 Settings = TypeVar("Settings")
@@ -254,7 +255,7 @@ def _parsed_choice(plain: object, kind: type[Enum], name: str) -> Enum:
 def _parsed_scalar(plain: object, kind: Any, name: str) -> object:  # noqa: ANN401 - any class
     accepted = {float: (int, float), Path: (str,)}.get(kind, (kind,))
     if not isinstance(plain, accepted) or (isinstance(plain, bool) and kind is not bool):
-        raise ValueError(f"setting `{name}` must be of type {kind.__name__}, got {plain!r}")
+        raise ValueError(f"setting `{name}` must be {described(kind)}, got {plain!r}")
     try:
         return kind(plain)
     except OverflowError:

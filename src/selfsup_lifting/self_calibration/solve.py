@@ -56,6 +56,8 @@ SURELY_RIGHT, USUAL_NOISE, SURE_DROP = 0.95, 0.025, 0.85
 MOST_TRIED = 40
 # Joints of a person who stands move less than this, relative to the person's size in the image.
 LEAST_MOTION = 0.02
+# Fewer frames show too little motion.
+FEWEST_FRAMES = 20
 
 
 def calibrate_cameras(
@@ -116,6 +118,7 @@ def calibrate_cameras(
         vertical,
         tall,
         (
+            *_notes_on_frames(len(tracks.pixels)),
             *_notes(placed, fitted, settings, start),
             *notes_on_takes(recordings, placed.cameras, rig.noise_px, is_metric=scale.is_metric),
             *_notes_on_scale(tall if scale.is_metric else nan),
@@ -158,6 +161,8 @@ def _require_motion(tracks: Tracks) -> None:
             f"each camera must have detections, got none of {', '.join(names)}: leave it out, or "
             "check its file of detections"
         )
+    if len(seen) < 2:  # noqa: PLR2004 - motion needs two
+        raise ValueError("calibration needs many frames, got one: is --fps or --frames too low?")
     apart = seen - seen.nanmean(dim=0)
     motion = apart.square().sum(dim=-1).nanmean(dim=0).sqrt().nanmedian()
     size = _size_px(tracks)
@@ -237,6 +242,16 @@ def _scaled(rig: CalibratedRig, factor: float) -> CalibratedRig:
     return rig._replace(
         cameras=rig.cameras.scaled(factor), points=factor * rig.points, covariance=covariance
     )
+
+
+def _notes_on_frames(count: int) -> list[str]:
+    """Doubt cameras that are found from a few frames."""
+    if count >= FEWEST_FRAMES:
+        return []
+    return [
+        f"only {count} frames were used, and the cameras may be far off: use {FEWEST_FRAMES} or "
+        "more, in which people move through the room (--fps, --frames)"
+    ]
 
 
 def _notes_on_scale(tall: float) -> list[str]:

@@ -121,6 +121,9 @@ def test_a_length_in_millimeters_is_doubted(recordings: list[Recording]) -> None
     assert "m tall, usually 0.5 to 3 m: most likely the length that gives the scale is not" in note
     unscaled = calibrate_cameras(recordings[:1], CalibrationSettings(), Start.INTRINSICS)
     assert unscaled.notes == ()
+    few = recordings[0].frames(slice(0, None, recordings[0].frame_count // 8))
+    notes = calibrate_cameras([few], CalibrationSettings(), Start.INTRINSICS).notes
+    assert "frames were used, and the cameras may be far off" in notes[0]
 
 
 def test_mirrored_pictures_are_recognized_by_left_and_right(recordings: list[Recording]) -> None:
@@ -209,6 +212,8 @@ def test_what_does_not_calibrate_a_rig_is_refused(recordings: list[Recording]) -
         calibrate_cameras([one, replace(one, skeleton=turned)], CalibrationSettings())
     with pytest.raises(ValueError, match="`free` must be some of focal"):
         calibrate_cameras([one], CalibrationSettings(free="lens"))
+    with pytest.raises(ValueError, match=r"needs many frames, got one: is --fps .* too low"):
+        calibrate_cameras([one.frames(slice(0, 1))], CalibrationSettings(), Start.INTRINSICS)
     with pytest.raises(ValueError, match="got several"):
         calibrate_cameras([one], CalibrationSettings(stature=1.7, bone="left_hip-left_knee=0.4"))
     with pytest.raises(ValueError, match="at most 3 m, got 178: centimeters or feet"):

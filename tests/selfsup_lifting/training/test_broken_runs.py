@@ -166,7 +166,7 @@ BIAS = "decoder.layers.0.bias"
         ({}, {"skeleton": "{}"}, "a skeleton needs"),
         ({}, {"lifter": None}, "it does not say its `lifter`"),
         ({}, {"lifter": "[1]"}, r"its `lifter` must be a table, got \[1\]"),
-        ({}, {"lifter": '{"width": "x"}'}, r"setting `lifter\.width` must be of type int"),
+        ({}, {"lifter": '{"width": "x"}'}, r"setting `lifter\.width` must be a whole number"),
         ({}, {"lifter": '{"width": 1000000000}'}, "setting `width` must be at most"),
     ],
 )
