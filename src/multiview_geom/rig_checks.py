@@ -205,7 +205,8 @@ def _focal_lengths(rig: Cameras) -> Iterator[CameraIssue]:
             problem = f"the last row of K is {K[2].tolist()}, expected 0, 0, 1: is it transposed?"
             yield _issue(CameraIssueKind.FOCAL_LENGTH, name, problem)
         elif min(K[0, 0], K[1, 1]) <= 0:
-            problem = f"focal lengths {K[0, 0]:g} and {K[1, 1]:g} px are not positive"
+            mirrored = ": mirrored pictures?" if K[0, 0] * K[1, 1] < 0 else ""
+            problem = f"focal lengths {K[0, 0]:g} and {K[1, 1]:g} px are not positive{mirrored}"
             yield _issue(CameraIssueKind.FOCAL_LENGTH, name, problem)
         elif not MOST_STRETCHED * K[:2, :2].diag().min() > K[:2, :2].abs().max():
             problem = (

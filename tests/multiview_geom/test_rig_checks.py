@@ -125,6 +125,7 @@ def test_a_focal_length_that_is_not_positive_is_found() -> None:
     rig = Ring().cameras()
     rig.intrinsics[0, 1, 1] *= -1
     assert issues_of(rig) == [(CameraIssueKind.FOCAL_LENGTH, ("cam_1",))]
+    assert check_cameras(rig)[0].message.endswith("px are not positive: mirrored pictures?")
 
 
 def test_focal_lengths_that_do_not_fit_together_are_found() -> None:
