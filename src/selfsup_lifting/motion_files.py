@@ -21,7 +21,13 @@ from selfsup_lifting.parse.tables import number_in
 from selfsup_lifting.parse.text import read_text
 from selfsup_lifting.read_errors import Place, listed
 from selfsup_lifting.read_settings import HIGHEST_FPS, LOWEST_FPS
-from selfsup_lifting.saved_tracks import SavedTracks, holds_tracks, load_tracks, notes_on_rows
+from selfsup_lifting.saved_tracks import (
+    SavedTracks,
+    holds_tracks,
+    load_tracks,
+    note_on_first_frame,
+    notes_on_rows,
+)
 from selfsup_lifting.simulation.bvh import Motion, joint_poses, load_bvh
 from selfsup_lifting.simulation.motion_capture import meters_per_unit_of
 from selfsup_lifting.skeleton.infer import body_by_names, no_skeleton, plain_joint
@@ -114,7 +120,7 @@ def _load_trc(path: Path) -> SavedTracks:
         [_cell(places[at], "".join(row[column : column + 1])) for at, row in rows.items()]
         for column in (0, 1)
     )
-    notes += notes_on_rows(path, frames, times, fps)
+    notes += notes_on_rows(path, frames, times, fps, first=1)
     found = _of_markers(path, numbers, names, meters, fps, "y")
     return replace(found, notes=(*notes, *found.notes))
 
@@ -197,6 +203,8 @@ def _load_c3d(path: Path) -> SavedTracks:
             f"{path}: about {more} frames after the first {len(points)} are not read: a C3D file "
             "counts no more; write it in parts, or as TRC",
         )
+    if before := int(file["header"]["points"]["first_frame"]):
+        notes += (note_on_first_frame(path, before + 1, 1),)
     fps = float(file["header"]["points"]["frame_rate"])
     found = _of_markers(path, points.flatten(1).tolist(), names, meters, fps, up)
     return replace(found, notes=(*notes, *found.notes))

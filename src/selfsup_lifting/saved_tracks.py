@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import isfinite
@@ -101,7 +101,7 @@ def load_tracks(path: Path) -> SavedTracks:
 
 
 def notes_on_rows(
-    path: Path, frames: Sequence[float], times: Sequence[float], fps: float
+    path: Path, frames: Sequence[float], times: Sequence[float], fps: float, *, first: int = 0
 ) -> Iterator[str]:
     """Yield what the frame numbers and times of a table contradict: its rows are taken as frames.
 
@@ -110,10 +110,13 @@ def notes_on_rows(
         frames: The frame number of each row; NaN where unknown.
         times: The time of each row [s]; NaN where unknown.
         fps: The frame rate that the file states [1/s].
+        first: The number that such a table gives to the first frame of a recording.
 
     Yields:
         A note.
     """
+    if len(frames) and frames[0] > first:
+        yield note_on_first_frame(path, frames[0], first)
     odd = [
         (one, other)
         for one, other in pairwise(frames)
@@ -133,6 +136,15 @@ def notes_on_rows(
             f"{path}: by its times, a row takes {seconds / rows:.4g} s, by the frame rate it "
             f"states, {fps:g} per s, {1 / fps:.4g} s; the frame rate is taken"
         )
+
+
+def note_on_first_frame(path: Path, number: float, first: int) -> str:
+    """Say that the frames of a file may begin in the middle of a recording."""
+    return (
+        f"{path}: its first frame has the number {number:g}, usually {first}, and is taken for the "
+        "first frame of the recording; if the file was cut from a longer one, its frames are shown "
+        f"{number - first:g} frames too early"
+    )
 
 
 def _read_npz(path: Path) -> dict[str, Any]:
@@ -155,19 +167,31 @@ def _read_csv(path: Path) -> dict[str, Any]:
         joints = Skeleton.from_dict(description["skeleton"]).joints
         if len(names) > 1:
             columns = [*_positions(path, names, joints), *_of_rows(names)]
-            values = np.loadtxt(file, delimiter=",", usecols=columns, ndmin=2)
+            rows = _whole_rows(path, file, len(names))
+            values = np.loadtxt(rows, delimiter=",", usecols=columns, ndmin=2)
         else:
             names, values = _of_spreadsheet(path, joints)
     wanted = 3 * len(joints)
     found = dict(zip(TIMELINE, values[:, wanted:].T.tolist(), strict=False))
     tracks = values[:, :wanted].reshape(len(values), len(joints), 3)
-    rows = (found["frame"], found["time"]) if len(found) == len(TIMELINE) else ([], [])
+    timeline = (found["frame"], found["time"]) if len(found) == len(TIMELINE) else ([], [])
     return {
         **description,
         "tracks": tracks,
-        "rows": rows,
+        "rows": timeline,
         "notes": _note_on_columns(path, names, joints),
     }
+
+
+def _whole_rows(path: Path, lines: Iterable[str], count: int) -> Iterator[str]:
+    """Yield the rows of a table; refuse one with fewer cells than the columns that it names."""
+    for number, line in enumerate(lines, start=3):
+        cells = line.count(",") + 1
+        if cells < count and line.partition("#")[0].strip():
+            raise Place(path, f"line {number}").error(
+                f"expected {count} cells, got {cells}; likely cause: the file is cut off"
+            )
+        yield line
 
 
 def _of_spreadsheet(

@@ -363,6 +363,38 @@ def test_the_columns_of_a_table_of_tracks_are_found_by_their_names(tmp_path: Pat
     assert "frame 2 follows frame 0; rows are taken for frames that follow each other" in note
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".trc", ".c3d"])
+def test_a_file_that_begins_in_the_middle_of_a_recording_is_named(
+    tmp_path: Path, suffix: str
+) -> None:
+    path = saved(tmp_path / f"walk{suffix}")
+    if suffix == ".c3d":
+        ezc3d = pytest.importorskip("ezc3d")
+        file = ezc3d.c3d(str(path))
+        file["header"]["points"]["first_frame"] = 2
+        file.write(str(path))
+    else:
+        head = {".csv": 2, ".trc": 5}[suffix]
+        lines = path.read_text().splitlines()
+        lines = [line.replace(f"\t{RECORDING.frame_count}\t", "\t4\t") for line in lines]
+        path.write_text("\n".join([*lines[:head], *lines[head + 2 :], ""]))
+    number, first = (2, 0) if suffix == ".csv" else (3, 1)
+    (note,) = load_motion(path).notes
+    assert note.startswith(f"{path}: its first frame has the number {number}, usually {first}, and")
+    assert note.endswith("its frames are shown 2 frames too early")
+
+
+def test_a_table_of_tracks_that_is_cut_off_within_a_row_is_named(tmp_path: Path) -> None:
+    path = saved(tmp_path / "walk.csv")
+    lines = path.read_text().splitlines()
+    cells = len(lines[1].split(","))
+    path.write_text("\n".join([*lines[:4], lines[4][:40]]))
+    found = lines[4][:40].count(",") + 1
+    said = f"walk.csv, line 5: expected {cells} cells, got {found}; likely cause: the file is cut"
+    with pytest.raises(ReadError, match=said):
+        load_motion(path)
+
+
 @pytest.mark.rejects
 @pytest.mark.parametrize(
     ("change", "said"),

@@ -85,6 +85,10 @@ def open_videos(paths: Sequence[Path]) -> list[Video]:
 def _camera_names(paths: Sequence[Path]) -> list[str]:
     files = [path.stem for path in paths]
     names = files if len({*files}) == len(files) else [path.resolve().parent.name for path in paths]
+    places = [path.resolve() for path in paths]
+    again = [path for at, path in enumerate(paths) if places[at] in places[:at]]
+    if again:
+        raise Place(again[0]).error("expected one video per camera, got this one twice")
     twice = [name for name, times in Counter(names).items() if times > 1]
     if twice:
         raise Place(paths[names.index(twice[0])]).error(

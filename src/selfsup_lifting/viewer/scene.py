@@ -133,7 +133,8 @@ def read_scene(
     Raises:
         ValueError: If the paths cannot be shown together, or no frame is chosen.
     """
-    twice = [path for place, path in enumerate(paths) if path in paths[:place]]
+    files, stems = [Path(path).resolve() for path in paths], [Path(path).stem for path in paths]
+    twice = [path for place, path in enumerate(paths) if files[place] in files[:place]]
     if twice:
         raise ReadError(f"{twice[0]} is given twice")
     saved = {path: load_motion(Path(path)) for path in paths if holds_motion(Path(path))}
@@ -158,7 +159,7 @@ def read_scene(
         _log.warning("%s", note)
     recordings = [one.frames(frames) for one in recordings]
     tracks = [
-        Body(Path(path).stem, one.skeleton, one.points[frames], one.fps, one.notes)
+        Body(_told_apart(path, stems), one.skeleton, one.points[frames], one.fps, one.notes)
         for path, one in saved.items()
     ]
     bodies = (*_bodies_of(recordings, triangulation), *tracks)
@@ -169,6 +170,12 @@ def read_scene(
     axes = [one.up for one in saved.values()]
     turned = [_turned(body, own, up) for body, own in zip(tracks, axes, strict=True)]
     return replace(scene, up=up, bodies=(*bodies[: len(bodies) - len(turned)], *turned))
+
+
+def _told_apart(path: str, stems: Sequence[str]) -> str:
+    """Return the name of a file without its suffix; its path where another one has that name."""
+    stem = Path(path).stem
+    return stem if stems.count(stem) == 1 else path
 
 
 def with_videos(scene: Scene, paths: Sequence[Path], pairs: Sequence[str] = ()) -> Scene:

@@ -195,7 +195,7 @@ def test_cameras_are_named_after_their_folders_if_all_files_have_one_name(
         shutil.copy(source, copy)
     assert [video.camera for video in open_videos(copies)] == ["left", "right"]
     with pytest.raises(ValueError, match="expected one video per camera, got 2 of left"):
-        open_videos([copies[0], copies[0]])
+        open_videos([copies[0], copies[0].with_suffix(".avi")])
 
 
 def test_files_that_are_no_videos_are_named(tmp_path: Path) -> None:

@@ -125,6 +125,14 @@ def test_two_videos_of_one_camera_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("recording")
+def test_a_video_that_is_given_twice_is_named(tmp_path: Path) -> None:
+    video = film(tmp_path / "cam_1.mp4", 0)
+    again = tmp_path / "more" / ".." / video.name
+    (tmp_path / "more").mkdir()
+    with pytest.raises(ReadError, match=r"cam_1\.mp4: expected one video per camera, got this one"):
+        open_videos([video, again])
+
+
 def test_a_video_whose_end_is_damaged_is_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

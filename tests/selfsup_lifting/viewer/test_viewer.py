@@ -279,6 +279,21 @@ def test_tracks_of_other_rates_and_units_are_said(tmp_path: Path) -> None:
     ]
 
 
+def test_tracks_of_one_file_name_are_told_apart_and_one_file_is_not_shown_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    points = Scene(views=2, frames=4, skeleton="h36m17").recording().truth
+    for folder in ("a", "b"):
+        Path(folder).mkdir()
+        saved(Path(folder, "points.csv"), points, 30.0)
+    paths = ["a/points.csv", "b/points.csv", saved(Path("other.csv"), points, 30.0)]
+    scene = read_scene(paths, ReadSettings(), TriangulationSettings())
+    assert [body.name for body in scene.bodies] == ["a/points.csv", "b/points.csv", "other"]
+    with pytest.raises(ReadError, match=r"b/\.\./other\.csv is given twice"):
+        read_scene(["other.csv", "b/../other.csv"], ReadSettings(), TriangulationSettings())
+
+
 def test_markers_in_another_unit_than_their_file_says_are_named(tmp_path: Path) -> None:
     plate = Skeleton("plate", ("a", "b"), (-1, 0), (), (0,))
     points = torch.tensor([[0.0, 0.0, 0.0], [0.3, 0.0, 0.4]]).expand(4, 2, 3)
