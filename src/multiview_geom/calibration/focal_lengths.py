@@ -24,6 +24,8 @@ from multiview_geom.lenses.lens import Lens
 FOCAL_LENGTHS = (0.7, 0.9, 1.15, 1.5, 2.0)
 """Focal lengths that are tried, in longer sides of the image: fields of view of 71 to 28 degrees
 along it."""
+LONGEST = 50.0
+"""A longer focal length has a field of view below 1.2 degrees: it is one in pixels."""
 FREE = frozenset({CameraParameter.EXTRINSICS, CameraParameter.FOCAL, CameraParameter.DISTORTION})
 COEFFICIENTS, RADIAL = 5, (0, 1)
 """Number of lens coefficients, and those that are found: k1 and k2."""
@@ -49,14 +51,15 @@ def calibrate_focal_lengths(
             middle of the images.
         pixels: Detected pixel of each point in each view [px].
         weights: Weight of each detection, >= 0; zero or less removes it. 1 by default.
-        factors: Focal lengths to try, in longer sides of the image.
+        factors: Focal lengths to try, in longer sides of the image, at most 50.
 
     Returns:
         The rig, in the world and unit of `calibrate_extrinsics`, with OpenCV's lens.
 
     Raises:
         ValueError: If a shape or dtype disagrees, if the image sizes are not known, if `factors`
-            are empty or not positive, or if no focal length leads to poses of all cameras.
+            are empty, not positive or above 50, or if no focal length leads to poses of all
+            cameras.
 
     Note:
         The focal length is less certain than the poses: see `covariance`. Two cameras whose axes
@@ -81,6 +84,11 @@ def calibrate_focal_lengths(
         raise ValueError("`factors` must have at least one focal length to try, got none")
     for factor in factors:
         require_positive("factors", factor)
+        if factor > LONGEST:
+            raise ValueError(
+                f"`factors` must be at most {LONGEST:g} longer sides of the image, got {factor:g}; "
+                "likely cause: focal lengths in pixels"
+            )
     with torch.no_grad(), full_precision(pixels):
         tries = [_tried(with_focal_length(cameras, one), pixels, weights) for one in factors]
         placed = [found for found in tries if found is not None]

@@ -78,6 +78,7 @@ CAMERA_FORMATS: tuple[CameraFormat, ...] = (
     toml.FORMAT,
 )
 """All formats. The first that recognizes a file reads it: any JSON, YAML and TOML come late."""
+DEFAULT_SUBJECT = "S1"
 MOST_COEFFICIENTS = 14
 """How many coefficients OpenCV's largest lens model has."""
 METERS_PER_UNIT = {"mm": 0.001, "cm": 0.01, "m": 1.0}
@@ -177,7 +178,7 @@ def read_camera_file(
     Raises:
         CameraFileError: If the file is no calibration; the sentence says what is wrong where.
         OSError: If there is no such file.
-        ValueError: If there is no format of this name.
+        ValueError: If there is no format of this name, or `subject` is no text.
 
     Example:
         >>> import tempfile
@@ -189,6 +190,7 @@ def read_camera_file(
         >>> file.format, file.unit
         (CameraFormat('opencv-yaml'), None)
     """
+    _require_subject(subject)
     source = CameraSource(_path(path), subject)
     chosen = _recognized(source) if format is None else _named(format)
     if subject is not None and not chosen.has_subjects:
@@ -207,7 +209,7 @@ def save_cameras(
     cameras: Cameras,
     *,
     format: str | CameraFormat | None = None,
-    subject: str = "S1",
+    subject: str | None = None,
 ) -> None:
     """Write cameras to a calibration file.
 
@@ -217,12 +219,12 @@ def save_cameras(
         cameras: The rig, without batch axes. Numbers are written with all their digits.
         format: A format, or its name; by default that of the end of the path: `.toml`, `.yml` and
             `.json` (OpenCV), `.h5` (Human3.6M), `.calibration` (MPI-INF-3DHP).
-        subject: The subject, in files of Human3.6M.
+        subject: The subject, in files of Human3.6M; "S1" by default.
 
     Raises:
         ValueError: If the last row of a pose is not 0, 0, 0, 1, the format cannot represent the rig
-            and its names, the written file could not be read, or the format cannot be written. A
-            file that was there is then not changed.
+            and its names, the written file could not be read, the format cannot be written, or it
+            has no subjects and one is given. A file that was there is then not changed.
 
     Example:
         >>> import tempfile
@@ -243,6 +245,10 @@ def save_cameras(
     if chosen is None or chosen.write is None:
         known = ", ".join(known.name for known in CAMERA_FORMATS if known.write)
         raise ValueError(f"`format` must be one of {known} to write {path.name!r}, got {format!r}")
+    _require_subject(subject)
+    if subject is not None and not chosen.has_subjects:
+        raise ValueError(f"`subject` must be None, as {chosen.title} has none, got {subject!r}")
+    subject = DEFAULT_SUBJECT if subject is None else subject
     if not all(name.strip() for name in cameras.names):
         raise ValueError("`cameras` cannot be read again when they are written: a name is blank")
     rig = tree_map(torch.Tensor.detach, cameras.to("cpu", torch.float64))
@@ -281,6 +287,12 @@ def _path(path: object) -> Path:
     if isinstance(path, str | Path):
         return Path(path)
     raise ValueError(f"`path` must be a text or a Path, got {type(path).__name__}")
+
+
+def _require_subject(subject: object) -> None:
+    if subject is None or isinstance(subject, str):
+        return
+    raise ValueError(f"`subject` must be a text, such as {DEFAULT_SUBJECT!r}, got {subject!r}")
 
 
 def _recognized(source: CameraSource) -> CameraFormat:

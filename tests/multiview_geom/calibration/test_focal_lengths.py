@@ -32,6 +32,9 @@ def test_image_sizes_are_needed_and_some_focal_length_must_do() -> None:
         calibrate_focal_lengths(rig, pixels, factors=())
     with pytest.raises(ValueError, match=r"`factors` must be positive, got -1\.0"):
         calibrate_focal_lengths(rig, pixels, factors=(1.0, -1.0))
+    pixels_said = r"at most 50 longer sides of the image, got 1100; likely cause: .* in pixels"
+    with pytest.raises(ValueError, match=pixels_said):
+        calibrate_focal_lengths(rig, pixels, factors=(1100.0, 1200.0))
     mixed = torch.stack([pixels[view].roll(9 * view, dims=0) for view in range(3)])
     with pytest.raises(ValueError, match="must place all cameras, got none"):
         calibrate_focal_lengths(rig, mixed, factors=(1.0,))

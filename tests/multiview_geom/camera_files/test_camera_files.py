@@ -453,6 +453,27 @@ def test_an_unknown_suffix_needs_a_format(tmp_path: Path) -> None:
 
 
 @pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("name", "subject", "said"),
+    [
+        ("rig.toml", "S9", "`subject` must be None, as TOML of .* has none, got 'S9'"),
+        ("h36m.json", 9, "`subject` must be a text, such as 'S1', got 9"),
+    ],
+)
+def test_a_subject_is_a_text_for_a_format_with_subjects(
+    tmp_path: Path, name: str, subject: str, said: str
+) -> None:
+    rig = ring_of_cameras(2, radius=4.0, height=1.0)
+    form = "human36m-json" if name == "h36m.json" else None
+    with pytest.raises(ValueError, match=said):
+        save_cameras(tmp_path / name, rig, format=form, subject=subject)
+    assert not (tmp_path / name).exists()
+    save_cameras(tmp_path / name, rig, format=form)
+    with pytest.raises(ValueError, match=said if subject == 9 else "a file with subjects"):
+        load_cameras(tmp_path / name, subject=subject)
+
+
+@pytest.mark.rejects
 def test_a_batch_of_rigs_is_not_written(tmp_path: Path) -> None:
     rig = ring_of_cameras(2, radius=4.0, height=1.0)
     batch = Cameras(rig.intrinsics[None], rig.camera_from_world[None])
