@@ -200,7 +200,8 @@ def human_joints(clip: Path, motion: Motion) -> Float[Tensor, "frames joints 3"]
         The joints in the order of `h36m17`. The spine is between the lower and the upper spine
         joint, the thorax at the beginning of the neck, the nose at the beginning of the head, and
         the top of the head at the end of the head's last bone, or `HEAD_LENGTH` from the head
-        joint if that bone has no length.
+        joint if that bone has no length. A file with all names of `h36m17`, as `save_tracks` writes
+        it, has these joints.
 
     Raises:
         ReadError: If the file has no joint for one of these.
@@ -208,14 +209,17 @@ def human_joints(clip: Path, motion: Motion) -> Float[Tensor, "frames joints 3"]
     poses = joint_poses(motion)
     known = {_part(joint.name): poses.positions[:, at] for at, joint in enumerate(motion.joints)}
     meters = _meters_per_unit(clip, known)
+    body = SKELETONS["h36m17"].joints
+    if {*body} <= {joint.name for joint in motion.joints}:  # as `save_tracks` names them
+        return _z_up(torch.stack([known[_part(joint)] for joint in body], dim=1) * meters)
     known |= _head_end(motion, poses, meters)
-    found = {joint: _position(joint, known) for joint in SKELETONS["h36m17"].joints}
+    found = {joint: _position(joint, known) for joint in body}
     missing = [joint for joint, position in found.items() if position is None]
     if missing:
         names = ", ".join(joint.name for joint in motion.joints)
         raise Place(clip).error(
-            f"no joint for {', '.join(missing)} among {names}; motion capture names them as Neck "
-            "and Head; describe another body with --detected-skeleton FILE.toml"
+            f"no joint for {', '.join(missing)} by the names of motion capture, such as Hips, Neck "
+            f"and Head, among {names}; describe another body with --detected-skeleton FILE.toml"
         )
     stacked = torch.stack([one for one in found.values() if one is not None], dim=1)
     return _z_up(stacked * meters)
