@@ -20,6 +20,7 @@ from selfsup_lifting.simulation.motion_capture import human_joints
 from selfsup_lifting.simulation_settings import NoiseSettings
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from selfsup_lifting.upright import y_up
+from tests.selfsup_lifting.strategies import Scene
 
 H36M = SKELETONS["h36m17"]
 EXACT = NoiseSettings(jitter_px=0.0, bias_px=0.0, outlier_share=0.0)
@@ -247,6 +248,18 @@ def test_tracks_that_this_package_wrote_are_motion_capture(tmp_path: Path) -> No
     assert_close(found, torch.stack([x, -z, y], dim=-1), atol=1e-4, rtol=0)
     (recording,) = read_recordings([str(path)], ReadSettings())
     assert recording.fps == pytest.approx(50.0)
+
+
+@pytest.mark.parametrize("name", ["coco17", "halpe26"])
+def test_tracks_of_another_skeleton_are_motion_capture_of_that_skeleton(
+    tmp_path: Path, name: str
+) -> None:
+    path, truth = tmp_path / "points.bvh", Scene(views=2, skeleton=name).recording().truth
+    save_tracks(path, truth, skeleton=SKELETONS[name], fps=50.0, coordinates="world", fill=True)
+    with pytest.raises(ReadError, match="--detected-skeleton says another body: coco17, or FILE"):
+        read_recordings([str(path)], ReadSettings())
+    (recording,) = read_recordings([str(path)], ReadSettings(detected_skeleton=name))
+    assert recording.skeleton.joints == SKELETONS[name].joints
 
 
 @pytest.mark.rejects
