@@ -49,7 +49,7 @@ def _tie(tensor: Tensor) -> float:
     return float(TIE * torch.finfo(tensor.dtype).eps)
 
 
-def _run(engine: str, name: str, tensors: Outputs, *numbers: float) -> None:
+def _run(engine: str, name: str, tensors: Outputs, *numbers: float | int) -> None:
     """Run the loop or the kernel of a name; the last tensor, which has the items, is filled."""
     count = len(tensors[-1])
     if engine == "numba":
