@@ -37,6 +37,7 @@ nitpick_ignore = [
     *(("py:class", name) for name in ("Tensor", "Float", "Bool", "Int", "Path", "Axes", "Axes3D")),
     ("py:exc", "ReadError"),
     ("py:class", "multiview_geom.bundle_adjustment.priors.Prior"),
+    ("py:class", "multiview_geom._view_names.Array"),
     ("py:exc", "Stopped"),
 ]
 
