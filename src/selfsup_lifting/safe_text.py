@@ -1,4 +1,4 @@
-"""Text of other people, such as the names of joints, made safe where it is written."""
+"""Text of other people, such as names of joints: made safe where it is written, and compared."""
 
 import re
 import unicodedata
@@ -38,7 +38,7 @@ def encodable(text: str) -> str:
 
 
 def spelled_as(name: str, known: Collection[str]) -> str:
-    r"""Return the known name that looks as this one: accents are written in two ways; else it.
+    r"""Return the known name that looks like this one, or this one: accents have two spellings.
 
     Example:
         >>> spelled_as("u\u0308ber", ["cam_1", "\xfcber"]) == "\xfcber"

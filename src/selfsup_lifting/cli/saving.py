@@ -19,7 +19,7 @@ from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.smoothing import require_cutoff_below_nyquist, smooth_tracks
 from selfsup_lifting.upright import UPRIGHT, top_of_pictures, world_up
 
-# Files whose axes are turned so that y, or the vertical of C3D, points up.
+# Files that say which axis points up, or whose axes are turned so that y does.
 Y_UP = (".trc", ".c3d", ".bvh", ".glb")
 
 

@@ -162,8 +162,7 @@ def _lifted(
     options: PredictOptions, lifter: Lifter, recording: Recording, paths: Sequence[Path]
 ) -> dict[str, Any]:
     """Lift one recording, save and print the result, and return it for scripts."""
-    names = recording.cameras.names
-    view = names[0] if options.view is None else spelled_as(options.view, names)
+    view = _chosen_view(options, recording)
     single, notes = recording.select_views([view]), []
     if recording.cameras.views > 1:
         notes = [*notes_on_recordings([recording]), *notes_on_comparison([recording])]
@@ -356,14 +355,18 @@ def _covariance(
     return rotation.mT @ covariance @ rotation
 
 
+def _chosen_view(options: PredictOptions, recording: Recording) -> str:
+    names = recording.cameras.names
+    return names[0] if options.view is None else spelled_as(options.view, names)
+
+
 def _errors_against_all_views(
     lifter: Lifter, options: PredictOptions, recording: Recording, done: Callable[[], None]
 ) -> dict[str, Evaluation]:
     """Evaluate the trained and the untrained network, if there are other views to compare with."""
     if recording.cameras.views < 2:  # noqa: PLR2004 - one view has no other
         return {}
-    names = recording.cameras.names
-    view = names[0] if options.view is None else spelled_as(options.view, names)
+    view = _chosen_view(options, recording)
     untrained = untrained_lifter(lifter.skeleton, load_config(options.run)).cpu().eval()
     return {
         "untrained": evaluate_lifter(untrained, [recording], view=view, done=done),

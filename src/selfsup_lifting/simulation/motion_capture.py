@@ -219,7 +219,7 @@ def human_joints(clip: Path, motion: Motion) -> Float[Tensor, "frames joints 3"]
         names = ", ".join(joint.name for joint in motion.joints)
         raise Place(clip).error(
             f"no joint for {', '.join(missing)} by the names of motion capture, such as Hips, Neck "
-            f"and Head, among {names}; --detected-skeleton says another body: coco17, or FILE.toml"
+            f"and Head, among {names}; --detected-skeleton names another body: coco17, or FILE.toml"
         )
     stacked = torch.stack([one for one in found.values() if one is not None], dim=1)
     return _z_up(stacked * meters)

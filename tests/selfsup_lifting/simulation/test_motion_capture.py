@@ -256,7 +256,7 @@ def test_tracks_of_another_skeleton_are_motion_capture_of_that_skeleton(
 ) -> None:
     path, truth = tmp_path / "points.bvh", Scene(views=2, skeleton=name).recording().truth
     save_tracks(path, truth, skeleton=SKELETONS[name], fps=50.0, coordinates="world", fill=True)
-    with pytest.raises(ReadError, match="--detected-skeleton says another body: coco17, or FILE"):
+    with pytest.raises(ReadError, match="--detected-skeleton names another body: coco17, or FILE"):
         read_recordings([str(path)], ReadSettings())
     (recording,) = read_recordings([str(path)], ReadSettings(detected_skeleton=name))
     assert recording.skeleton.joints == SKELETONS[name].joints
