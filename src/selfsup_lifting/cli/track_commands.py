@@ -168,7 +168,7 @@ def _lifted(
         notes = [*notes_on_recordings([recording]), *notes_on_comparison([recording])]
     if not any(bool(part.keypoints.isfinite().any()) for part in single.parts()):
         notes.append(f"{recording.name}: no frame of camera {view} has a detection to lift")
-    for sentence in (*warnings_about_pictures(single), *notes):
+    for sentence in dict.fromkeys((*warnings_about_pictures(single), *notes)):
         messages.print(f"warning: {sentence}")
     steps = 1 if recording.cameras.views < 2 else 3  # noqa: PLR2004 - lift, evaluate two networks
     with part_progress(recording.part_count, "part", steps) as done:

@@ -8,6 +8,7 @@ from selfsup_lifting.agreement import require_agreement
 from selfsup_lifting.config import Config, Labels
 from selfsup_lifting.evaluation.inspection_warnings import (
     warnings_about_geometry,
+    warnings_about_places,
     warnings_about_truth,
     warnings_about_weights,
 )
@@ -86,7 +87,8 @@ def notes_on_recordings(
     yield from require_agreement(recordings, most_disagreement)
     found = []
     for one in recordings:
-        notes = [*warnings_about_truth(one), *warnings_about_geometry(one, None)]
+        notes = [*warnings_about_places(one), *warnings_about_truth(one)]
+        notes += warnings_about_geometry(one, None)
         found.append((one.name, [*notes, *(warnings_about_weights(one) if weighted else ())]))
     yield from merged_notes(found)
 

@@ -34,6 +34,13 @@ def test_a_part_in_which_nobody_is_in_view_is_named() -> None:
     assert "nothing can be learned from walk (16 frames): in no frame do two" in found.notes[0]
 
 
+def test_codes_for_missing_joints_are_said_before_a_training() -> None:
+    coded = Scene(views=3, frames=20).recording()
+    coded.keypoints[:, 1, 4] = -1.0
+    notes = checked_split(Config(), [coded]).notes
+    assert any("cam_2 has 20 detections at (0, 0) or (-1, -1)" in note for note in notes)
+
+
 def test_ground_truths_that_are_not_used_are_named() -> None:
     known, alone = Scene(views=3, frames=9).recording(), Scene(views=1, frames=9).recording()
     assert notes_on_comparison([known]) == notes_on_comparison([seen("walk", slice(9))]) == []
