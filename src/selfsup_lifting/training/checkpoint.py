@@ -78,7 +78,7 @@ def lifter_bytes(lifter: Lifter, config: Config, **numbers: float) -> bytes:
         ValueError: If a weight is not finite.
     """
     weights = lifter.state_dict()
-    invalid = _not_finite(weights)
+    invalid = next((name for name, one in weights.items() if not one.isfinite().all()), None)
     if invalid is not None:
         raise ValueError(
             f"the training has diverged: the weights `{invalid}` are not finite, so they are not "
@@ -259,20 +259,14 @@ def _require_weights_of(lifter: Lifter, weights: Mapping[str, Tensor]) -> None:
     expected = lifter.state_dict()
     for name in sorted(expected.keys() ^ weights.keys()):
         raise ValueError(f"it {'lacks' if name in expected else 'should not have'} `{name}`")
-    for name, numbers in weights.items():
-        shape = tuple(expected[name].shape)
-        if numbers.shape != shape:
-            raise ValueError(f"`{name}` must have shape {shape}, got {tuple(numbers.shape)}")
-        if numbers.dtype != expected[name].dtype:
-            raise ValueError(f"`{name}` must be {expected[name].dtype}, got {numbers.dtype}")
-    invalid = _not_finite(weights)
-    if invalid is not None:
-        raise ValueError(f"`{invalid}` is not finite")
-
-
-def _not_finite(weights: Mapping[str, Tensor]) -> str | None:
-    """Return the name of the first weight tensor with an infinite or NaN value, if any."""
-    return next((name for name, one in weights.items() if not one.isfinite().all()), None)
+    for name, one in expected.items():  # the order of the file's weights changes between readings
+        shape, got = tuple(one.shape), weights[name]
+        if got.shape != shape:
+            raise ValueError(f"`{name}` must have shape {shape}, got {tuple(got.shape)}")
+        if got.dtype != one.dtype:
+            raise ValueError(f"`{name}` must be {one.dtype}, got {got.dtype}")
+        if not got.isfinite().all():
+            raise ValueError(f"`{name}` is not finite")
 
 
 def _require_same_network(run: Path, trained: Lifter, lifter: Lifter) -> None:
