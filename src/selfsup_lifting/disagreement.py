@@ -43,6 +43,8 @@ SQUEEZES = {
     "three quarters of": 0.75, "4/3 times": 4 / 3, "half": 0.5, "twice": 2.0,
     "two thirds of": 2 / 3, "1.5 times": 1.5,
 }  # fmt: skip
+# Normalized screen coordinates are from -1 to 1, and somewhat beyond outside of the picture.
+LARGEST_SCREEN = 2.0
 # With more cameras, only two of them are exchanged, not all permuted.
 MOST_PERMUTED = 4
 
@@ -149,13 +151,23 @@ def _changed_pictures(sample: Recording) -> Iterator[tuple[str, Recording]]:
     if cameras.distortion is not None:
         pinholes = replace(cameras, distortion=None, lens=Lens.OPENCV)
         yield "the lens distortion was removed already", replace(sample, cameras=pinholes)
-    middle = sample.keypoints + (_image_size(sample) - 1) / 2
-    yield "the pixels are counted from the middle of the pictures", _with(sample, middle, everybody)
+    yield _from_middle(sample)
     corner = sample.keypoints - (_image_size(sample) - 1) / 2
     told = "the principal points, but not the pixels, are counted from the middle of the pictures"
     yield told, _with(sample, corner, everybody)
     trial = _with(sample, _from_focal_lengths(sample), everybody)
     yield "the coordinates are in focal lengths, not in fractions of the image size", trial
+
+
+def _from_middle(sample: Recording) -> tuple[str, Recording]:
+    """Undo one of two ways to count from the middle; numbers from -1 to 1 are no pixels."""
+    size, keypoints = _image_size(sample), sample.keypoints
+    if keypoints.nan_to_num().abs().max() > LARGEST_SCREEN:
+        told = "the pixels are counted from the middle of the pictures"
+        return told, _with(sample, keypoints + (size - 1) / 2, range(sample.cameras.views))
+    told = "the coordinates are shares of the image, from -1 to 1 across its width (VideoPose3D)"
+    pixels = (keypoints * size[..., :1] + size) / 2
+    return told, _with(sample, pixels, range(sample.cameras.views))
 
 
 def _poses(

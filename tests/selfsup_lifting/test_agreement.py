@@ -71,6 +71,11 @@ def centered(recording: Recording) -> Recording:
     return replace(recording, keypoints=recording.keypoints - middle)
 
 
+def in_screen_coordinates(recording: Recording) -> Recording:
+    size = recording.cameras.image_size[:, None].float()
+    return replace(recording, keypoints=(2 * recording.keypoints - size) / size[..., :1])
+
+
 def delayed(recording: Recording, frames: int, view: int) -> Recording:
     pixels = recording.keypoints.clone()
     pixels[:, view] = pixels[:, view].roll(frames, dims=0)
@@ -190,6 +195,7 @@ FAULTS: dict[str, Callable[[Recording], Recording]] = {
         recording, 0.75, 0
     ),
     "the pixels are counted from the middle of the pictures": centered,
+    "the coordinates are shares of the image, from -1 to 1 across its": in_screen_coordinates,
     "the principal points, but not the pixels, are counted from the middle": cornered,
     "the y coordinates are mirrored": lambda recording: mirrored(recording, 1),
     "the y coordinates of camera cam_3 are mirrored": lambda recording: mirrored(recording, 1, 2),

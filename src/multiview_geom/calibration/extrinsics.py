@@ -23,6 +23,8 @@ from multiview_geom.transforms import Similarity
 
 USUAL_SHARE = 0.01
 """Threshold, as a share of the focal length, if none is given."""
+LARGEST_SHARE = 0.25
+"""Largest threshold, as a share of the focal length."""
 
 
 def calibrate_extrinsics(
@@ -46,8 +48,8 @@ def calibrate_extrinsics(
         weights: Weight of each detection, >= 0: an inverse variance. A detection of weight zero
             or less is ignored. 1 by default.
         threshold: Largest residual of an inlier while the cameras are placed [px]: three to four
-            standard deviations of the noise. 1 % of the mean focal length by default. Afterwards
-            the noise is estimated.
+            standard deviations of the noise. 1 % of the mean focal length by default, and at most
+            25 %. Afterwards the noise is estimated.
 
     Returns:
         Cameras, points, inliers, errors and covariances. Pixels show neither position nor
@@ -55,9 +57,9 @@ def calibrate_extrinsics(
         axes, and the RMS distance of the cameras from their mean is one.
 
     Raises:
-        ValueError: If a shape or dtype disagrees; if the points do not determine the pose of some
-            camera (the message names it, and the likely cause); if all points are in a plane; or
-            if the cameras do not agree within the threshold.
+        ValueError: If a shape or dtype disagrees; if the threshold is too large; if the points do
+            not determine the pose of some camera (the message names it, and the likely cause); if
+            all points are in a plane; or if the cameras do not agree within the threshold.
 
     Note:
         The result has no gradient, and does not depend on a random seed.
@@ -76,9 +78,14 @@ def calibrate_extrinsics(
         True
     """
     require_cameras("cameras", cameras)
-    if threshold is None:
-        threshold = USUAL_SHARE * float(cameras.intrinsics[:, [0, 1], [0, 1]].mean())
+    focal_length = float(cameras.intrinsics[:, [0, 1], [0, 1]].mean())
+    threshold = USUAL_SHARE * focal_length if threshold is None else threshold
     require_positive("threshold", threshold)
+    if threshold > LARGEST_SHARE * focal_length:
+        raise ValueError(
+            f"`threshold` must be at most a quarter of the mean focal length of {focal_length:g} "
+            f"px, got {threshold:g} px: with such errors allowed, any pose fits the pixels"
+        )
     with torch.no_grad(), full_precision(pixels):
         seen = observations(cameras, pixels, weights)
         _require_shared_points(seen)

@@ -50,6 +50,7 @@ ALIASES: Mapping[str, str] = {"cameras": "cameras_learned"}
 # What names files or machines, not the training.
 PLACES = ("run", "overwrite")
 SWITCHES: Mapping[str, bool] = {"on": True, "off": False}
+SEPARATORS = "a comma separates two values, and a decimal has a point: 0.1,0.5"
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def varied(config: Config, text: str) -> list[Variant]:
             if one.config == other.config:
                 raise ValueError(
                     "`vary` compares different settings, got equal ones: "
-                    f"{other.name} and {one.name}"
+                    f"{other.name} and {one.name}; {SEPARATORS}"
                 )
     return variants
 
@@ -355,6 +356,8 @@ def _setting(name: str) -> Callable[[Config, str], Config]:
 def _value(text: str) -> Any:  # noqa: ANN401 - any TOML value
     if text in SWITCHES:
         return SWITCHES[text]
+    if re.fullmatch(r"0\d+", text):
+        raise ValueError(f"`vary` got the value {text!r}, which begins with a zero; {SEPARATORS}")
     try:
         return loads(f"value = {text}")["value"]
     except TOMLDecodeError:

@@ -141,6 +141,15 @@ def test_cameras_that_disagree_by_more_than_the_threshold_are_refused() -> None:
         calibrate_extrinsics(truth, pixels + 2.0 * noise_like(pixels, 7), threshold=1.0)
 
 
+@pytest.mark.rejects
+def test_a_threshold_that_allows_any_pose_is_refused() -> None:
+    truth = ring_of_cameras(4, 4.0, 1.0, dtype=torch.float64)
+    pixels = truth.project(cloud(50, 7)).pixels
+    said = r"at most a quarter of the mean focal length of 1145 px, got 2000 px: .* any pose fits"
+    with pytest.raises(ValueError, match=said):
+        calibrate_extrinsics(truth, pixels, threshold=2000.0)
+
+
 def _degenerate(case: str) -> tuple[Cameras, Tensor]:
     truth, points = ring_of_cameras(4, 4.0, 1.0, dtype=torch.float64), cloud(50, 7)
     scale = {"plane": [1.0, 1.0, 0.0], "line": [1.0, 0.0, 0.0]}.get(case, [1.0, 1.0, 1.0])

@@ -145,6 +145,8 @@ def test_the_command_prints_every_row(
         ("cameras=1", "must be at least 2"),
         ("seed=1,2", "--seeds repeats every variant with several"),
         ("fps=10,10.0", "`vary` compares different settings, got equal ones: fps=10 and fps=10.0"),
+        ("losses.consistency=0,5,0,7", "consistency=0; a comma separates two values, and a dec"),
+        ("losses.consistency=0,001,0,1", "got the value '001', which begins with a zero; a comma"),
     ],
 )
 def test_what_cannot_be_varied_is_reported(written: str, message: str) -> None:
