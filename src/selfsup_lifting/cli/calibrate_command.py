@@ -26,9 +26,11 @@ from selfsup_lifting.cli.saving import require_no_detections
 from selfsup_lifting.cli.tables import plain_table
 from selfsup_lifting.config import Config
 from selfsup_lifting.config_toml import load_config
+from selfsup_lifting.evaluation.inspection_warnings import warnings_about_places
 from selfsup_lifting.files.reading import USUAL
 from selfsup_lifting.plots.rig import save_rigs_from_above
 from selfsup_lifting.read_settings import People, ReadSettings, meters_per_unit
+from selfsup_lifting.reader import merged_notes
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.report.calibration_report import save_calibration_report
 from selfsup_lifting.self_calibration.measure import CalibrationReport
@@ -44,6 +46,8 @@ def calibrate(options: CalibrateOptions) -> None:
     """Calibrate cameras, print how good they are, and write them."""
     _require_new(options)
     recordings = _without_poses([options.path], options.read, options.start)
+    for sentence in merged_notes([(one.name, [*warnings_about_places(one)]) for one in recordings]):
+        messages.print(f"warning: {sentence}")
     given = recordings[0].cameras
     units = [_unit_of(path, options.format, given) for path in options.out]
     report = calibrate_cameras(recordings, options.calibration, options.start)

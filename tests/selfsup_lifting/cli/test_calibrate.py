@@ -65,6 +65,16 @@ def test_it_prints_errors_before_and_after_per_camera(capsys: pytest.CaptureFixt
         assert part in shown.out
 
 
+def test_codes_of_missing_joints_are_named_before_the_cameras_are_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recording = Scene(views=3, frames=60).recording()
+    recording.keypoints[5:30, 1] = 0.0
+    save_recording(tmp_path / "coded.npz", recording)
+    main(["calibrate", str(tmp_path / "coded.npz")])
+    assert "detections at (0, 0) or (-1, -1): codes of some programs" in capsys.readouterr().err
+
+
 @pytest.mark.rejects
 def test_a_training_needs_a_length_and_a_picture_is_a_png(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
