@@ -280,6 +280,7 @@ def test_a_time_axis_needs_a_frame_rate(fps: object) -> None:
     ("draw", "given", "found"),
     [
         (draw_pck_curve, ERRORS, "`errors_mm` must be Mapping, got Tensor"),
+        (draw_pck_curve, {}, "`errors_mm` must have the errors of one method or more, got none"),
         (draw_pck_curve, {"a": [1.0]}, r"`errors_mm\['a'\]` must be Tensor, got list"),
         (draw_losses, "metrics.jsonl", "`rows` must be list . tuple, got str"),
         (draw_held_out_error, ["{}"], r"`rows\[0\]` must be Mapping, got str"),

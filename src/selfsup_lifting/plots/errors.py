@@ -37,7 +37,8 @@ def draw_pck_curve(
         The axes.
 
     Raises:
-        ValueError: If `errors_mm` is no mapping of tensors, or `largest_mm` is not positive.
+        ValueError: If `errors_mm` is no mapping of tensors, or is empty, or `largest_mm` is not
+            positive.
 
     Example:
         >>> from matplotlib.figure import Figure
@@ -47,6 +48,8 @@ def draw_pck_curve(
         0.667
     """
     require_kind("errors_mm", errors_mm, Mapping)
+    if not errors_mm:
+        raise ValueError("`errors_mm` must have the errors of one method or more, got none")
     require_kind("largest_mm", largest_mm, int | float)
     if not 0 < largest_mm < inf:
         raise ValueError(f"`largest_mm` must be positive and finite, got {largest_mm}")
