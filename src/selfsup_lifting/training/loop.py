@@ -37,7 +37,7 @@ from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.model_selection import ModelSelection
 from selfsup_lifting.training.run_folder import opened_run
 from selfsup_lifting.training.run_log import DivergedError, Progress, RunLog, no_progress
-from selfsup_lifting.training.saving import Checkpoints
+from selfsup_lifting.training.saving import Checkpoints, require_further_files
 from selfsup_lifting.training.splits import first_cameras
 from selfsup_lifting.training.step import TrainingStep, adam
 from selfsup_lifting.training.stopping import stop_requests
@@ -72,8 +72,8 @@ def train(  # noqa: PLR0913 - what to learn from, where to save, and what to sho
             known to be usable; an older run there is replaced by the first checkpoint.
         resume: Whether to continue from the checkpoint in that folder.
         progress: Shows the progress; by default nothing is shown.
-        scores: Called with the network after every epoch; the metrics and curves contain what it
-            returns.
+        scores: Called with the network after every epoch; the metrics and curves contain the
+            numbers that it returns, under names of their own.
         files: Other files that belong to the run, by name: saved with its first checkpoint.
         prepare: Called before the first step, with the step and the training data; returns further
             files of the run.
@@ -84,8 +84,9 @@ def train(  # noqa: PLR0913 - what to learn from, where to save, and what to sho
     Raises:
         Stopped: After SIGINT (Ctrl-C), SIGTERM or SIGHUP, once the last step is saved.
         ValueError: If the recordings are unusable, the training diverges, the device does not
-            exist, the checkpoint to resume is damaged or of another network, or another process
-            writes to the run folder.
+            exist, the checkpoint to resume is damaged or of another network, another process
+            writes to the run folder, or what `scores`, `files` or `prepare` give has names that the
+            run uses itself, is no number or no bytes, or would be outside of the run folder.
         OSError: If a checkpoint cannot be written; the one before stays valid.
 
     Example:
@@ -101,6 +102,7 @@ def train(  # noqa: PLR0913 - what to learn from, where to save, and what to sho
     """
     require_kind("config", config, Config)
     require_kind("recordings", recordings, Sequence)
+    require_further_files("files", files)
     device, run = own_device(training_device(config.device)), as_path("run", run)
     selection = ModelSelection(config, first_cameras(recordings, config.cameras_learned), device)
     ellipsoids = EllipsoidSize(config, selection.training, device)
@@ -134,12 +136,14 @@ def train(  # noqa: PLR0913 - what to learn from, where to save, and what to sho
         _warn_of_unused_loss(config, epochs)
         step = TrainingStep(lifter, optimizer, config, cameras)
         step.compile(dataset.select(dataset.batches(config.frames_per_batch, None)[0]))
-        checkpoints.files = {**files, **prepare(step, dataset)}
+        further = prepare(step, dataset)
+        require_further_files("prepare", further)
+        checkpoints.files = {**files, **further}
         with progress(epochs, log.done) as show, _naming_frames(dataset, config, log, recordings):
             while log.done < epochs:
                 _run_epoch(step, dataset, epochs, checkpoints, state)
                 size = ellipsoids.fit(lifter)
-                line = log.epoch({**size, **selection.score(lifter), **scores(lifter)})
+                line = log.epoch({**size, **selection.score(lifter)}, scores(lifter))
                 checkpoints.step_done(0)
                 show(line)
                 state = None

@@ -1,21 +1,27 @@
 """Log a training: losses of every epoch in metrics.jsonl and for TensorBoard."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from math import isfinite
+from numbers import Real
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from selfsup_lifting.recording import require_kind
 from selfsup_lifting.training.checkpoint import State
 from selfsup_lifting.training.curves import Curves
 from selfsup_lifting.training.distributed import mean_over_processes
 
 METRICS_FILE = "metrics.jsonl"
+
+# What every row of that file has.
+COLUMNS = ("epoch", "losses", "gradient_shares")
 
 # A loss this many times as large as in the first step has exploded.
 EXPLODED = 1e6
@@ -98,29 +104,32 @@ class RunLog:
                 if not isfinite(value) or value > limit:
                     raise DivergedError(name, value, self.done + 1, step)
 
-    def epoch(self, scores: Mapping[str, float]) -> str:
+    def epoch(self, own: Mapping[str, float], scores: object = MappingProxyType({})) -> str:
         """Record the means of an epoch.
 
         Args:
-            scores: Other numbers to write, by name.
+            own: Other numbers of the training, by name.
+            scores: Numbers of the caller of `train`, by name.
 
         Returns:
             A line that describes the losses.
 
         Raises:
             DivergedError: If a loss is not finite, or exploded.
+            ValueError: If the scores are no numbers, or have a name that a row has already.
         """
         self.require_finite()
+        scores = _numbers(scores, {*COLUMNS, *own})
         means = torch.stack(self._steps).mean(dim=0).tolist()
         terms = dict(zip(self._names, means, strict=True))
         shares = dict(zip(self._names, self._shares.tolist(), strict=True))
         self._steps.clear()
         self.done += 1
-        row = {"epoch": self.done, "losses": terms, "gradient_shares": shares, **scores}
+        row = {"epoch": self.done, "losses": terms, "gradient_shares": shares, **own, **scores}
         self._metrics += json.dumps(row).encode() + b"\n"
         curves = {f"losses/{name}": term for name, term in terms.items()}
         curves |= {f"gradient_shares/{name}": share for name, share in shares.items()}
-        self._unsaved.append({"epoch": self.done, **scores, **curves})
+        self._unsaved.append({"epoch": self.done, **own, **scores, **curves})
         return "  ".join(f"{name} {terms[name]:.3g} ({shares[name]:.0%})" for name in terms)
 
     def files(self) -> dict[str, bytes]:
@@ -142,3 +151,18 @@ class RunLog:
         self._unsaved.clear()
         self._curves.flush()
         return (self._curves.path.name,)
+
+
+def _numbers(scores: object, taken: Collection[str]) -> dict[str, float]:
+    """Return the scores of the caller of `train`; refuse other names and values."""
+    require_kind("scores(lifter)", scores, Mapping)
+    for name, value in scores.items():  # type: ignore[attr-defined]
+        require_kind("a name in scores(lifter)", name, str)
+        if name.partition("/")[0] in taken:
+            raise ValueError(
+                f"`scores` returns {name!r}, which {METRICS_FILE} has already: give it another name"
+            )
+        is_number = isinstance(value, Real) and not isinstance(value, bool)
+        if not is_number:
+            raise ValueError(f"`scores` must return numbers by name, got {value!r} for {name!r}")
+    return {name: float(value) for name, value in scores.items()}  # type: ignore[attr-defined]

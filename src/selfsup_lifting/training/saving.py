@@ -3,14 +3,18 @@
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import monotonic
 
 import torch
 
+from selfsup_lifting.atomic_write import COMMIT_FILE, REPORT_FILE
 from selfsup_lifting.config import Config
 from selfsup_lifting.config_toml import CONFIG_FILE, as_toml
-from selfsup_lifting.run_files import read_committed
+from selfsup_lifting.recording import require_kind
+from selfsup_lifting.run_files import is_leftover, read_committed
 from selfsup_lifting.training.checkpoint import (
+    BEST_FILE,
     STATE_FILE,
     WEIGHTS_FILE,
     State,
@@ -30,6 +34,11 @@ _log = logging.getLogger(__name__)
 
 # A crash loses at most this much work [s].
 SAVE_EVERY = 60.0
+
+# The files of every run, beside those that `is_leftover` knows.
+OWN_FILES = (
+    WEIGHTS_FILE, BEST_FILE, STATE_FILE, CONFIG_FILE, METRICS_FILE, COMMIT_FILE, REPORT_FILE,
+)  # fmt: skip
 
 
 @dataclass
@@ -118,3 +127,26 @@ class Checkpoints:
             self.run.commit(self.log.done, step, contents, self.log.write_curves())
         except OSError as error:
             raise OSError(f"{error}; the last checkpoint stays valid") from error
+
+
+def require_further_files(name: str, files: object) -> None:
+    """Refuse files that a run would write outside of its folder, or over its own ones.
+
+    Args:
+        name: Where the files come from, for errors.
+        files: The content of each further file of a run, by name.
+
+    Raises:
+        ValueError: If a name is no plain one or is used by every run, or a content is no bytes.
+    """
+    require_kind(name, files, Mapping)
+    for file, content in files.items():  # type: ignore[attr-defined]
+        require_kind(f"a name in {name}", file, str)
+        if file in {"", ".", ".."} or not {"/", "\\", "\0"}.isdisjoint(file):
+            raise ValueError(
+                f"`{name}` must have names of files in the run folder, got {file!r}: a folder in "
+                "it is not created, and nothing is written elsewhere"
+            )
+        if file.lower() in OWN_FILES or is_leftover(Path(file.lower())):
+            raise ValueError(f"`{name}` must not have {file!r}, a file that the run writes itself")
+        require_kind(f"{name}[{file!r}]", content, bytes)

@@ -265,3 +265,66 @@ def test_an_explosion_stops_with_step_term_and_frames(
     )
     with pytest.raises(ValueError, match=words):
         train(supervised, far, tmp_path / "run")
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"../mine.txt": b"x"}, r"`files` must have names of files in the run folder, got '\.\./m"),
+        ({"/no/mine.txt": b"x"}, "in the run folder, got '/no/mine.txt'"),
+        ({"..": b"x"}, r"in the run folder, got '\.\.'"),
+        ({"config.toml": b"seed = 1"}, "must not have 'config.toml', a file that the run writes"),
+        ({"Best.safetensors": b"x"}, "must not have 'Best.safetensors', a file that the run"),
+        ({"state.pt.next": b"x"}, "must not have 'state.pt.next', a file that the run writes"),
+        ({"events.json": b"x"}, "must not have 'events.json', a file that the run writes"),
+        ({"notes.txt": "text"}, r"`files\['notes.txt'\]` must be bytes, got str"),
+        ({3: b"x"}, "`a name in files` must be str, got int"),
+        (["notes.txt"], "`files` must be Mapping, got list"),
+    ],
+)
+@pytest.mark.parametrize("source", ["files", "prepare"])
+def test_further_files_replace_no_other_file(
+    tmp_path: Path, files: object, words: str, source: str
+) -> None:
+    mine = tmp_path / "mine.txt"
+    mine.write_text("of the user")
+    given = {source: files if source == "files" else lambda *_: files}
+    with pytest.raises(ValueError, match=words.replace("files", source, 1)):
+        train(TINY, recordings(), tmp_path / "run", **given)
+    assert contents(tmp_path) == {"mine.txt": b"of the user"}
+
+
+def test_further_files_are_saved_with_the_run(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(
+        TINY, recordings(), run, scores=lambda _: {"mine": 3}, files={"notes.txt": b"one"},
+        prepare=lambda *_: {".hidden": b"two"},
+    )  # fmt: skip
+    assert (run / "notes.txt").read_bytes() + (run / ".hidden").read_bytes() == b"onetwo"
+    assert '"mine": 3.0' in (run / "metrics.jsonl").read_text()
+    require_undamaged(run)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("scores", "words"),
+    [
+        ({"epoch": 99.0}, "`scores` returns 'epoch', which metrics.jsonl has already"),
+        ({"losses": 3.0}, "`scores` returns 'losses', which metrics.jsonl has already"),
+        ({"losses/L_in": 3.0}, "`scores` returns 'losses/L_in', which metrics.jsonl has already"),
+        ({"reprojection": 3.0}, "`scores` returns 'reprojection', which metrics.jsonl has already"),
+        ({"mine": torch.tensor(1.5)}, r"must return numbers by name, got tensor\(1.5000\) for 'mi"),
+        ({"mine": "good"}, "must return numbers by name, got 'good' for 'mine'"),
+        ({3: 1.5}, r"`a name in scores\(lifter\)` must be str, got int"),
+        (None, r"`scores\(lifter\)` must be Mapping, got NoneType"),
+    ],
+)
+def test_scores_are_numbers_with_names_of_their_own(
+    tmp_path: Path, scores: object, words: str
+) -> None:
+    selecting = replace(TINY, select_on=("scene 1",))
+    two = [*recordings(), replace(recordings()[0], name="scene 1")]
+    with pytest.raises(ValueError, match=words):
+        train(selecting, two, tmp_path / "run", scores=lambda _: scores)
+    assert not (tmp_path / "run").exists()
