@@ -73,6 +73,28 @@ def test_a_seed_gives_one_lifter_and_another_seed_another(tmp_path: Path) -> Non
     assert not torch.equal(weights(one), weights(other))
 
 
+def test_what_is_named_as_held_out_is_not_learned_from(tmp_path: Path) -> None:
+    config = replace(TINY, epochs=1, hold_out=("S2", "jog"))
+    learned = recordings()[0]
+    other = [replace(recordings(missing=0.2)[0], subject=one, action="jog") for one in ("S2", "S3")]
+    alone = train(replace(config, hold_out=()), [learned], tmp_path / "alone")
+    named = train(config, [learned, *other], tmp_path / "named")
+    left_out = train(config, [learned], tmp_path / "left out", held_out=other)
+    assert torch.equal(weights(alone), weights(named))
+    assert torch.equal(weights(alone), weights(left_out))
+
+
+@pytest.mark.rejects
+def test_names_of_no_recording_cannot_be_held_out(tmp_path: Path) -> None:
+    config = replace(TINY, hold_out=("S77",))
+    words = "`hold_out` names 'S77', which is no subject, .* held out already is given as `held_out"
+    with pytest.raises(ValueError, match=words):
+        train(config, recordings(), tmp_path / "run", held_out=recordings())
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(ValueError, match="`recordings` must be Recording, got str"):
+        train(TINY, recordings(), tmp_path / "run", held_out=["S1"])
+
+
 def test_the_output_triangulation_comes_in_late(tmp_path: Path) -> None:
     train(TINY, recordings(), tmp_path / "run")
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()

@@ -92,7 +92,10 @@ def train(options: TrainOptions) -> None:
     config = options.settings
     if not is_first():  # of several processes, the others compute and are silent
         split = split_for(config, training_data(options, Path()).recordings)
-        train_lifter(config, split.training, Path(), resume=options.resume is not None)
+        train_lifter(
+            config, split.training, Path(), held_out=split.held_out,
+            resume=options.resume is not None,
+        )  # fmt: skip
         return
     chosen = (
         planned_run(config, options.recipe)
@@ -118,7 +121,7 @@ def _train_in(folder: Path, options: TrainOptions) -> None:
     resume = options.resume is not None
     try:
         lifter = train_lifter(
-            config, split.training, folder,
+            config, split.training, folder, held_out=split.held_out,
             resume=resume, progress=partial(_progress, folder), scores=scores,
             files=files, prepare=_profiled if options.profile else lambda *_: {},
         )  # fmt: skip

@@ -206,7 +206,9 @@ def train_and_evaluate(config: Config, run: Path, progress: Progress = no_progre
     split = split_for(config, recordings)
     started, resume = monotonic(), has_commit(run)
     with _naming(run):
-        lifter = train(config, split.training, run, resume=resume, progress=progress)
+        lifter = train(
+            config, split.training, run, held_out=split.held_out, resume=resume, progress=progress
+        )
         seconds = monotonic() - started
         total = evaluate_lifter(lifter.cpu(), split.held_out).total
     lines = read_committed(run, METRICS_FILE).splitlines()

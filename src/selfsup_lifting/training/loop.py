@@ -38,7 +38,7 @@ from selfsup_lifting.training.model_selection import ModelSelection
 from selfsup_lifting.training.run_folder import opened_run
 from selfsup_lifting.training.run_log import DivergedError, Progress, RunLog, no_progress
 from selfsup_lifting.training.saving import Checkpoints, require_further_files
-from selfsup_lifting.training.splits import first_cameras
+from selfsup_lifting.training.splits import first_cameras, hold_out
 from selfsup_lifting.training.step import TrainingStep, adam
 from selfsup_lifting.training.stopping import stop_requests
 from selfsup_lifting.training.synced_batchnorm import with_synced_batchnorm
@@ -56,6 +56,7 @@ def train(  # noqa: PLR0913 - what to learn from, where to save, and what to sho
     recordings: Sequence[Recording],
     run: Path | str,
     *,
+    held_out: Sequence[Recording] = (),
     resume: bool = False,
     progress: Progress = no_progress,
     scores: Callable[[Lifter], Mapping[str, float]] = lambda _: {},
@@ -66,10 +67,11 @@ def train(  # noqa: PLR0913 - what to learn from, where to save, and what to sho
 
     Args:
         config: Every setting of the run.
-        recordings: The training data. Their ground truth is used only if `config.losses.labels`
-            asks for it.
+        recordings: The training data, less those that `config.hold_out` names; without names, all
+            are learned from. Their ground truth is used only if `config.losses.labels` asks for it.
         run: The folder for checkpoint, metrics and curves. It is created once the recordings are
             known to be usable; an older run there is replaced by the first checkpoint.
+        held_out: Recordings that are left out already, which `config.hold_out` may name.
         resume: Whether to continue from the checkpoint in that folder.
         progress: Shows the progress; by default nothing is shown.
         scores: Called with the network after every epoch; the metrics and curves contain the
@@ -83,10 +85,11 @@ def train(  # noqa: PLR0913 - what to learn from, where to save, and what to sho
 
     Raises:
         Stopped: After SIGINT (Ctrl-C), SIGTERM or SIGHUP, once the last step is saved.
-        ValueError: If the recordings are unusable, the training diverges, the device does not
-            exist, the checkpoint to resume is damaged or of another network, another process
-            writes to the run folder, or what `scores`, `files` or `prepare` give has names that the
-            run uses itself, is no number or no bytes, or would be outside of the run folder.
+        ValueError: If the recordings are unusable, `config.hold_out` names none of them, the
+            training diverges, the device does not exist, the checkpoint to resume is damaged or of
+            another network, another process writes to the run folder, or what `scores`, `files` or
+            `prepare` give has names that the run uses itself, is no number or no bytes, or would be
+            outside of the run folder.
         OSError: If a checkpoint cannot be written; the one before stays valid.
 
     Example:
@@ -102,7 +105,12 @@ def train(  # noqa: PLR0913 - what to learn from, where to save, and what to sho
     """
     require_kind("config", config, Config)
     require_kind("recordings", recordings, Sequence)
+    require_kind("held_out", held_out, Sequence)
+    for one in (*recordings, *held_out):
+        require_kind("recordings", one, Recording)
     require_further_files("files", files)
+    if config.hold_out:
+        recordings = hold_out(recordings, config.hold_out, others=held_out).training
     device, run = own_device(training_device(config.device)), as_path("run", run)
     selection = ModelSelection(config, first_cameras(recordings, config.cameras_learned), device)
     ellipsoids = EllipsoidSize(config, selection.training, device)

@@ -24,7 +24,11 @@ class Split(NamedTuple):
 
 
 def hold_out(
-    recordings: Sequence[Recording], names: Sequence[str] = (), setting: str = FIRST_SPLIT
+    recordings: Sequence[Recording],
+    names: Sequence[str] = (),
+    setting: str = FIRST_SPLIT,
+    *,
+    others: Sequence[Recording] | None = None,
 ) -> Split:
     """Hold some recordings out of the training.
 
@@ -33,6 +37,7 @@ def hold_out(
         names: Subjects, actions or recordings to hold out. By default the last of several
             subjects, else the last fifth of every recording.
         setting: The setting that has these names, for errors.
+        others: Recordings that are left out already, which a name may mean too.
 
     Returns:
         The split.
@@ -44,7 +49,7 @@ def hold_out(
     if not names and len(subjects) == 1:
         return _split_in_time(recordings)
     chosen = tuple(names) or (subjects[-1],)
-    _require_known(chosen, recordings, setting)
+    _require_known(chosen, recordings, setting, others)
     in_training = [_names(one).isdisjoint(chosen) for one in recordings]
     training = list(compress(recordings, in_training))
     held_out = list(compress(recordings, map(not_, in_training)))
@@ -90,14 +95,20 @@ def learned_part(config: Config, recordings: Sequence[Recording]) -> Split:
     return Split(left, [], "")
 
 
-def _require_known(names: Sequence[str], recordings: Sequence[Recording], setting: str) -> None:
-    unknown = set(names).difference(*map(_names, recordings))
+def _require_known(
+    names: Sequence[str],
+    recordings: Sequence[Recording],
+    setting: str,
+    others: Sequence[Recording] | None,
+) -> None:
+    unknown = set(names).difference(*map(_names, [*recordings, *(others or ())]))
     if unknown:
         left = "" if setting == FIRST_SPLIT else " that is left to learn from"
         raise ValueError(
             f"`{setting}` names {min(unknown)!r}, which is no subject, action or recording{left}; "
             f"subjects{' left' if left else ''} are {', '.join(_subjects(recordings))}, and "
             f"recordings {listed(sorted({one.name for one in recordings}), most=12)}"
+            f"{'' if others is None else '; what is held out already is given as `held_out`'}"
         )
 
 
