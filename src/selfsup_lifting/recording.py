@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
-from numbers import Integral
+from math import inf
+from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
 from types import UnionType
@@ -303,6 +304,13 @@ def require_kind(name: str, value: object, kind: type | UnionType) -> None:
         return
     wanted = kind.__name__ if isinstance(kind, type) else str(kind)
     raise ValueError(f"`{name}` must be {wanted}, got {type(value).__name__}")
+
+
+def require_positive(name: str, number: object) -> None:
+    """Refuse what is no number, zero, and what is negative, infinite or NaN."""
+    is_number = isinstance(number, Real) and not isinstance(number, bool)
+    if not is_number or not 0 < number < inf:  # type: ignore[operator]
+        raise ValueError(f"`{name}` must be a number, positive and finite, got {number!r}")
 
 
 def as_path(name: str, value: str | PathLike[str]) -> Path:

@@ -294,7 +294,9 @@ def test_errors_and_rows_of_another_kind_are_refused(draw: Any, given: object, f
 
 @pytest.mark.rejects
 def test_the_largest_threshold_is_positive() -> None:
-    with pytest.raises(ValueError, match="`largest_mm` must be positive and finite, got 0"):
+    with pytest.raises(
+        ValueError, match="`largest_mm` must be a number, positive and finite, got 0"
+    ):
         draw_pck_curve(Figure().add_subplot(), {"ours": ERRORS}, largest_mm=0)
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multiview_geom import align_similarity
-from selfsup_lifting.recording import require_kind
+from selfsup_lifting.recording import require_kind, require_positive
 from selfsup_lifting.skeleton.skeletons import root_position
 from selfsup_lifting.training.ellipsoids import CHI_SQUARED, squared_distances
 
@@ -156,12 +156,14 @@ def pck(
     Returns:
         The share of each pose, from 0 to 1; NaN where no joint is known.
 
+    Raises:
+        ValueError: If the threshold is no positive number.
+
     Reference:
         Mehta et al., Monocular 3D Human Pose Estimation In The Wild, 3DV 2017.
     """
-    require_kind("errors", errors, Tensor)
-    known = errors.isfinite()
-    return ((errors < threshold) & known).sum(dim=-1) / known.sum(dim=-1)
+    require_positive("threshold", threshold)
+    return _share_below(errors, threshold)
 
 
 def auc(
@@ -176,11 +178,23 @@ def auc(
     Returns:
         The mean of each pose, from 0 to 30/31; NaN where no joint is known.
 
+    Raises:
+        ValueError: If the threshold is no positive number.
+
     Reference:
         Mehta et al., Monocular 3D Human Pose Estimation In The Wild, 3DV 2017.
     """
+    require_positive("largest", largest)
     thresholds = [largest * step / AUC_STEPS for step in range(AUC_STEPS + 1)]
-    return torch.stack([pck(errors, threshold) for threshold in thresholds]).mean(dim=0)
+    return torch.stack([_share_below(errors, threshold) for threshold in thresholds]).mean(dim=0)
+
+
+def _share_below(
+    errors: Float[Tensor, "*batch joints"], threshold: float
+) -> Float[Tensor, "*batch"]:
+    require_kind("errors", errors, Tensor)
+    known = errors.isfinite()
+    return ((errors < threshold) & known).sum(dim=-1) / known.sum(dim=-1)
 
 
 def ellipsoid_coverage(

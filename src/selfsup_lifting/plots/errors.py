@@ -1,7 +1,6 @@
 """Draw the errors of 3D poses: the curve of correct joints, and the error of each joint."""
 
 from collections.abc import Mapping, Sequence
-from math import inf
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from selfsup_lifting.plots.colors import BLUE, series_color
 from selfsup_lifting.plots.sightings import require_names
-from selfsup_lifting.recording import require_kind
+from selfsup_lifting.recording import require_kind, require_positive
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,9 +49,7 @@ def draw_pck_curve(
     require_kind("errors_mm", errors_mm, Mapping)
     if not errors_mm:
         raise ValueError("`errors_mm` must have the errors of one method or more, got none")
-    require_kind("largest_mm", largest_mm, int | float)
-    if not 0 < largest_mm < inf:
-        raise ValueError(f"`largest_mm` must be positive and finite, got {largest_mm}")
+    require_positive("largest_mm", largest_mm)
     thresholds = torch.linspace(0.0, largest_mm, STEPS + 1)
     for place, (name, errors) in enumerate(errors_mm.items()):
         require_kind(f"errors_mm[{name!r}]", errors, Tensor)

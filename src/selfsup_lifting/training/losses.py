@@ -18,6 +18,7 @@ from torch import Tensor
 
 from multiview_geom import rigid_transform, triangulate_dlt
 from selfsup_lifting.config import Norm
+from selfsup_lifting.recording import require_kind
 from selfsup_lifting.skeleton.skeletons import joints_of, root_position
 from selfsup_lifting.training.distributed import mean_count
 
@@ -28,11 +29,17 @@ HUBER_DELTA = 0.05
 # early in training they may lie anywhere, and the other losses correct them.
 NEAREST_SHARE = 0.5
 
+# Arguments that select; the others are numbers.
+MASKS = ("mask", "usable", "labelled")
+POSES, IN_VIEWS = "frames views joints 3", "frames views 3 views joints"
+TRANSFORMS = "frames views 4 4"
+
 
 def rotated_to_views(
     points: Float[Tensor, "frames joints 3"], cameras: Float[Tensor, "frames views 4 4"]
 ) -> Float[Tensor, "frames views joints 3"]:
     """Rotate points from the world's axes to those of every view."""
+    _require_shapes(points=(points, "frames joints 3"), cameras=(cameras, TRANSFORMS))
     frames, views = cameras.shape[:2]
     turns = cameras[..., :3, :3].reshape(frames, views * 3, 3)
     return (turns @ points.mT).view(frames, views, 3, -1).mT
@@ -58,6 +65,9 @@ def input_triangulation_loss(
     Reference:
         Bouazizi et al., FG 2021, eq. 2.
     """
+    _require_shapes(
+        poses=(poses, POSES), targets=(targets, POSES), mask=(mask, "frames views joints")
+    )
     return masked_mean(_norm(targets - poses, norm, dim=-1), mask)
 
 
@@ -73,6 +83,7 @@ def poses_in_views(
     Returns:
         Each view's prediction in the axes of each target view [m].
     """
+    _require_shapes(poses=(poses, POSES), rotations=(rotations, TRANSFORMS))
     frames, views, joints, _ = poses.shape
     turns = rotations[..., :3, :3]
     # Rows: coordinate and target view. One product per frame and view then gives all targets.
@@ -105,6 +116,12 @@ def projection_loss(
     Reference:
         Bouazizi et al., FG 2021, eq. 3; the root of a projection is the triangulated root.
     """
+    _require_shapes(
+        in_views=(in_views, IN_VIEWS),
+        image=(image, "frames views joints 2"),
+        camera_from_root=(camera_from_root, TRANSFORMS),
+        mask=(mask, "frames views views joints"),
+    )
     # Axes: frames, source view, coordinate, target view, joint.
     with torch.no_grad():
         positions = camera_from_root[..., :3, 3].mT[:, None, ..., None]
@@ -155,6 +172,14 @@ def consistency_loss(
     Reference:
         Bouazizi et al., FG 2021, eq. 4.
     """
+    _require_shapes(
+        poses=(poses, POSES),
+        in_views=(in_views, IN_VIEWS),
+        usable=(usable, "frames views"),
+        targets=(poses if targets is None else targets, POSES),
+    )
+    if labelled is not None:
+        _require_shapes(poses=(poses, POSES), labelled=(labelled, "frames joints"))
     if targets is None:
         targets = poses.detach() if detach_targets else poses
     # Axes: frames, source view, coordinate, target view, joint.
@@ -194,6 +219,11 @@ def output_triangulation_loss(
         and these projections are triangulated. Points that are farther from the root than every
         camera count as not found (ours: early in training they make losses of 1e12).
     """
+    _require_shapes(
+        poses=(poses, POSES),
+        camera_from_root=(camera_from_root, TRANSFORMS),
+        usable=(usable, "frames views"),
+    )
     positions = camera_from_root[..., :3, 3]
     in_camera = poses + positions[:, :, None]
     across, depths = in_camera.split([2, 1], dim=-1)
@@ -218,6 +248,7 @@ def rotation_part(transform: Float[Tensor, "*batch 4 4"]) -> Float[Tensor, "*bat
 
 def _norm(deviation: Float[Tensor, "..."], norm: Norm, dim: int) -> Float[Tensor, "..."]:
     """Return the norms of vectors whose coordinates are along one axis."""
+    require_kind("norm", norm, Norm)
     if norm is Norm.SQUARED_L2:
         return deviation.square().sum(dim)
     if norm is Norm.L1:
@@ -246,3 +277,26 @@ def _slope_of_mean_l1(
     count = mean_count(mask)
     weights = mask.to(deviations.dtype) / torch.where(count > 0, count, 1)
     return deviations.sign() * weights[:, :, None]
+
+
+def _require_shapes(**given: tuple[object, str]) -> None:
+    """Refuse tensors of another shape, which PyTorch may broadcast, or of another dtype.
+
+    An axis has one size in all tensors. Masks are boolean; the others are as the first one.
+    """
+    sizes: dict[str, int] = {}
+    dtype = None
+    for name, (tensor, text) in given.items():
+        require_kind(name, tensor, Tensor)
+        shape, found = tensor.shape, tensor.dtype  # type: ignore[attr-defined]
+        dtype, axes = dtype or found, text.split()
+        if len(shape) == len(axes):
+            sizes = {**dict(zip(axes, shape, strict=True)), **sizes}
+        expected = [int(one) if one.isdigit() else sizes.get(one, one) for one in axes]
+        kind = torch.bool if name in MASKS else dtype
+        if [*shape] != expected or found is not kind or not dtype.is_floating_point:
+            wanted = kind if dtype.is_floating_point else "floating"
+            raise ValueError(
+                f"`{name}` must be {wanted} of shape ({', '.join(map(str, expected))}), got "
+                f"{found} of shape {tuple(shape)}"
+            )

@@ -202,3 +202,14 @@ def test_covariances_of_other_poses_are_refused() -> None:
         ValueError, match=r"must have shape \(9, 17, 3, 3\), as `errors`, got \(9, 1"
     ):
         ellipsoid_coverage(torch.ones(9, 17, 3), torch.ones(9, 1, 17, 3, 3))
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("largest", [0, -5.0, torch.nan, torch.inf, True, "150", None, [50, 150]])
+def test_a_threshold_is_a_positive_number(largest: Any) -> None:
+    errors = torch.full((9, 17), 40.0)
+    with pytest.raises(ValueError, match="`threshold` must be a number, positive and finite, got"):
+        pck(errors, largest)
+    with pytest.raises(ValueError, match="`largest` must be a number, positive and finite, got"):
+        auc(errors, largest)
+    assert pck(errors, np.float32(50)).tolist() == pck(errors, 50).tolist() == [1.0] * 9

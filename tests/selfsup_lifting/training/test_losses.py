@@ -1,5 +1,6 @@
 """Laws of the four losses."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -207,3 +208,60 @@ def test_a_root_that_is_no_joint_is_refused(root: Any) -> None:
         projection_loss(in_views, poses[..., :2], cameras, pairs, root=root)
     with pytest.raises(ValueError, match=r"`root` must .*joints.* got "):
         output_triangulation_loss(poses, cameras, usable, root=root)
+
+
+POSES, CAMERAS = torch.ones(5, 4, 6, 3), torch.eye(4).expand(5, 4, 4, 4)
+IN_VIEWS, IMAGE = torch.ones(5, 4, 3, 4, 6), torch.ones(5, 4, 6, 2)
+JOINTS, PAIRS = torch.ones(5, 4, 6) > 0, torch.ones(5, 4, 4, 6) > 0
+USABLE, LABELLED = JOINTS[..., 0], JOINTS[:, 0]
+CALLS: dict[Callable[..., Tensor], dict[str, Any]] = {
+    rotated_to_views: {"points": POSES[:, 0], "cameras": CAMERAS},
+    poses_in_views: {"poses": POSES, "rotations": CAMERAS},
+    input_triangulation_loss: {"poses": POSES, "targets": POSES, "mask": JOINTS},
+    projection_loss: {
+        "in_views": IN_VIEWS, "image": IMAGE, "camera_from_root": CAMERAS, "mask": PAIRS,
+    },
+    consistency_loss: {
+        "poses": POSES, "in_views": IN_VIEWS, "usable": USABLE, "targets": POSES,
+        "labelled": LABELLED,
+    },
+    output_triangulation_loss: {"poses": POSES, "camera_from_root": CAMERAS, "usable": USABLE},
+}  # fmt: skip
+ROOTED: Any = {projection_loss: {"root": (0,)}, output_triangulation_loss: {"root": (0,)}}
+# What PyTorch broadcasts, promotes or takes for other axes.
+SPOILT: dict[str, Callable[[Tensor], Any]] = {
+    "one frame": lambda one: one[:1],
+    "no frames": lambda one: one[0],
+    "one more axis": lambda one: one[..., None],
+    "fewer of the last axis": lambda one: one[..., :1],
+    "another dtype": lambda one: one.double() if one.dtype.is_floating_point else one.float(),
+    "whole numbers": lambda one: one.long(),
+    "an array": lambda one: one.numpy(),
+    "nothing": lambda one: None,
+}
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("spoil", SPOILT)
+@pytest.mark.parametrize(("loss", "name"), [(loss, name) for loss in CALLS for name in CALLS[loss]])
+def test_tensors_of_another_shape_or_dtype_are_refused(
+    loss: Callable[..., Tensor], name: str, spoil: str
+) -> None:
+    sound = {**CALLS[loss], **ROOTED.get(loss, {})}
+    assert loss(**sound).isfinite().all()
+    optional = name in {"targets", "labelled"} and loss is consistency_loss
+    if spoil == "nothing" and optional:
+        assert loss(**{**sound, name: None}).isfinite()
+        return
+    # If the first tensor is another, the next one is said to differ from it.
+    with pytest.raises(ValueError, match=r"^`\w+` must be .*got "):
+        loss(**{**sound, name: SPOILT[spoil](sound[name])})
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("norm", ["l1", "squared_l2", "nonsense", None, Norm])
+def test_a_norm_is_one_of_the_three(norm: Any) -> None:
+    with pytest.raises(ValueError, match="`norm` must be Norm, got "):
+        input_triangulation_loss(POSES, POSES, JOINTS, norm)
+    with pytest.raises(ValueError, match="`norm` must be Norm, got "):
+        output_triangulation_loss(POSES, CAMERAS, USABLE, root=(0,), norm=norm)
