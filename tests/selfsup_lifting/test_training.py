@@ -1,6 +1,8 @@
 """Laws of training."""
 
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,6 +95,16 @@ def test_names_of_no_recording_cannot_be_held_out(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
     with pytest.raises(ValueError, match="`recordings` must be Recording, got str"):
         train(TINY, recordings(), tmp_path / "run", held_out=["S1"])
+
+
+@pytest.mark.parametrize("disabled", [torch.no_grad, torch.inference_mode])
+def test_it_learns_where_gradients_are_disabled(
+    tmp_path: Path, disabled: Callable[[], AbstractContextManager[None]]
+) -> None:
+    usual = train(TINY, recordings(), tmp_path / "usual")
+    with disabled():
+        lifter = train(TINY, recordings(), tmp_path / "run")
+    assert torch.equal(weights(lifter), weights(usual))
 
 
 def test_the_output_triangulation_comes_in_late(tmp_path: Path) -> None:

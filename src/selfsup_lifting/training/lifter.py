@@ -219,10 +219,15 @@ def turn_to(image: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 3 3"]:
 
 
 def require_lifter(lifter: object) -> None:
-    """Refuse what is no `Lifter`, such as another network; a compiled one is a `Lifter`."""
+    """Refuse what is no `Lifter` in single precision; a compiled one is a `Lifter`."""
     if not isinstance(lifter, nn.Module) or not hasattr(lifter, "skeleton"):
         got = type(lifter).__name__
         raise ValueError(f"`lifter` must be a Lifter, as `load_lifter` returns it, got {got}")
+    odd = next((one.dtype for one in lifter.parameters() if one.dtype is not torch.float32), None)
+    if odd is not None:
+        raise ValueError(
+            f"`lifter` must have weights of torch.float32, got {odd}: lifter.float() converts them"
+        )
 
 
 def merge_batchnorm(lifter: Lifter) -> Lifter:

@@ -51,6 +51,8 @@ _log = logging.getLogger(__name__)
 EPOCH_SEEDS = 1_000_003
 
 
+@torch.inference_mode(mode=False)
+@torch.enable_grad()
 def train(  # noqa: PLR0913 - what to learn from, where to save, and what to show
     config: Config,
     recordings: Sequence[Recording],

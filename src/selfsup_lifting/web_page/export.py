@@ -20,7 +20,12 @@ from selfsup_lifting.read_errors import listed
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.skeleton.skeletons import Skeleton
-from selfsup_lifting.training.lifter import CONFIDENCE_UNIT, Lifter, merge_batchnorm
+from selfsup_lifting.training.lifter import (
+    CONFIDENCE_UNIT,
+    Lifter,
+    merge_batchnorm,
+    require_lifter,
+)
 from selfsup_lifting.viewer.page import TEMPLATE as VIEWER
 
 PAGE = "index.html"
@@ -50,8 +55,10 @@ def export_web(lifter: Lifter, folder: Path) -> float:
         poses with missing joints [m].
 
     Raises:
-        ValueError: If the difference is above 0.1 mm; nothing is written then.
+        ValueError: If the lifter is not in single precision, or the difference is above 0.1 mm;
+            nothing is written then.
     """
+    require_lifter(lifter)
     rounded = _rounded(merge_batchnorm(lifter.cpu()))
     drawn = drawn_inputs(len(lifter.skeleton.joints))
     expected, found = (_lifted(one, *drawn) for one in (lifter, rounded))

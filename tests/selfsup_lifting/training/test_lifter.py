@@ -1,6 +1,8 @@
 """Laws of the network and of lifting from one view."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,12 +13,16 @@ from torch.testing import assert_close
 from multiview_geom import from_homogeneous, to_homogeneous
 from selfsup_lifting import inference
 from selfsup_lifting.config import LifterSettings
-from selfsup_lifting.inference import lift, placed_in_camera
+from selfsup_lifting.evaluation.evaluate import evaluate_lifter
+from selfsup_lifting.inference import lift, lift_covariances, placed_in_camera
+from selfsup_lifting.onnx_export import export_onnx
 from selfsup_lifting.skeleton.skeletons import SKELETONS, root_in_image
+from selfsup_lifting.stream import PoseStream
 from selfsup_lifting.training.augmentation import mirrored
 from selfsup_lifting.training.dataset import build_dataset
 from selfsup_lifting.training.lifter import Lifter, merge_batchnorm, turn_to
 from selfsup_lifting.triangulate import normalized_image
+from selfsup_lifting.web_page.export import export_web
 from tests.selfsup_lifting.strategies import Scene, scenes
 
 SMALL = LifterSettings(width=8, blocks=1)
@@ -138,3 +144,21 @@ def test_one_joint_places_nothing() -> None:
     image = torch.full((3, 2), torch.nan)
     image[0] = 0.0
     assert placed_in_camera(torch.zeros(3, 3), image).isnan().all()
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_a_lifter_in_another_precision_is_named(tmp_path: Path, dtype: torch.dtype) -> None:
+    lifter, recording = small_lifter().to(dtype), Scene(views=1, frames=4).recording()
+    uses: list[Callable[[], object]] = [
+        lambda: lift(lifter, recording.cameras, recording.keypoints),
+        lambda: lift_covariances(lifter, recording.cameras, recording.keypoints),
+        lambda: PoseStream(lifter, recording.cameras),
+        lambda: evaluate_lifter(lifter, [recording]),
+        lambda: export_onnx(lifter, tmp_path / "model.onnx"),
+        lambda: export_web(lifter, tmp_path / "page"),
+    ]
+    for use in uses:
+        with pytest.raises(ValueError, match=rf"weights of torch.float32, got {dtype}: lifter.flo"):
+            use()
+    assert not list(tmp_path.iterdir())
