@@ -1,6 +1,7 @@
 """Laws of the drawings: what an artist shows is the data."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib import pyplot
 from matplotlib.figure import Figure
 from torch.testing import assert_close
 
@@ -309,3 +311,33 @@ def test_a_pose_is_of_one_frame_and_an_image_has_two_sizes() -> None:
         draw_keypoints(Figure().add_subplot(), torch.rand(17, 2), body, image_size=1000)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="`errors_mm` must be Tensor, got list"):
         draw_joint_errors(Figure().add_subplot(), [1.0, 2.0], ["hip", "knee"])  # type: ignore[arg-type]
+
+
+ROW = {
+    "epoch": 1, "losses": {"L_in": 1.0}, "gradient_shares": {"L_in": 1.0},
+    "held_out_reprojection": 1.0,
+}  # fmt: skip
+PICTURES: dict[Callable[..., Any], tuple[Any, ...]] = {
+    draw_pck_curve: ({"ours": ERRORS},),
+    draw_joint_errors: (ERRORS, JOINTS),
+    draw_gaps: (ERRORS > 0, VIEWS, 30.0),
+    draw_keypoints: (torch.rand(17, 2), SKELETONS["coco17"]),
+    draw_residuals: (ERRORS, VIEWS, JOINTS),
+    draw_residuals_over_time: (ERRORS, VIEWS, 30.0),
+    draw_rig_from_above: (ring_of_cameras(2, 4.0, 1.0),),
+    draw_rig_from_the_side: (ring_of_cameras(2, 4.0, 1.0),),
+    draw_losses: ([ROW],),
+    draw_gradient_shares: ([ROW],),
+    draw_held_out_error: ([ROW],),
+}
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("draw", PICTURES)
+def test_a_picture_needs_axes_of_a_plane(draw: Callable[..., Any]) -> None:
+    axes = Figure().add_subplot()
+    assert draw(axes, *PICTURES[draw]) is axes
+    several = Figure().subplots(1, 2)
+    for other in (Figure(), several, pyplot, None, Figure().add_subplot(projection="3d")):
+        with pytest.raises(ValueError, match="`axes` must be axes with two dimensions, got "):
+            draw(other, *PICTURES[draw])

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from selfsup_lifting.plots.colors import BLUE, series_color
+from selfsup_lifting.plots.poses import require_plane
 from selfsup_lifting.plots.sightings import require_names
 from selfsup_lifting.recording import require_kind, require_positive
 
@@ -46,6 +47,7 @@ def draw_pck_curve(
         >>> round(float(axes.lines[0].get_ydata()[-1]), 3)
         0.667
     """
+    require_plane(axes)
     require_kind("errors_mm", errors_mm, Mapping)
     if not errors_mm:
         raise ValueError("`errors_mm` must have the errors of one method or more, got none")
@@ -85,6 +87,7 @@ def draw_joint_errors(
         >>> [float(bar.get_width()) for bar in axes.patches]
         [20.0, 60.0]
     """
+    require_plane(axes)
     require_kind("errors_mm", errors_mm, Tensor)
     require_names("joints", joints)
     if not errors_mm.ndim:

@@ -8,6 +8,7 @@ from jaxtyping import Bool
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from selfsup_lifting.plots.poses import require_plane
 from selfsup_lifting.plots.sightings import require_by_frame
 from selfsup_lifting.recording import require_fps
 
@@ -43,6 +44,7 @@ def draw_gaps(
         >>> axes.images[0].get_array().tolist()
         [[1.0, 0.5, 0.0]]
     """
+    require_plane(axes)
     require_by_frame("seen", seen, views)
     if seen.dtype != torch.bool:
         raise ValueError(f"`seen` must be of torch.bool, got {seen.dtype}")

@@ -52,6 +52,7 @@ def draw_keypoints(
         >>> len(draw_keypoints(axes, recording.keypoints[0, 0], recording.skeleton).lines)
         3
     """
+    require_plane(axes)
     _require_pose("keypoints", keypoints, skeleton, 2)
     for side, bones in bones_by_side(keypoints, skeleton).items():
         axes.plot(*bones.T.tolist(), color=color or BONE_COLORS[side], linewidth=1.8)
@@ -120,6 +121,15 @@ def require_space(axes: object) -> None:
         raise ValueError(
             f"`axes` must have three dimensions, got {type(axes).__name__}: "
             "figure.add_subplot(projection='3d') makes them"
+        )
+
+
+def require_plane(axes: object) -> None:
+    """Refuse a figure, an array of axes, and axes of space."""
+    if not hasattr(axes, "set_xlim") or hasattr(axes, "set_zlim"):
+        raise ValueError(
+            f"`axes` must be axes with two dimensions, got {type(axes).__name__}: "
+            "figure.add_subplot() makes them, and plt.subplots(1, 2) an array of them"
         )
 
 

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from selfsup_lifting.plots.colors import series_color
+from selfsup_lifting.plots.poses import require_plane
 from selfsup_lifting.plots.sightings import require_by_frame
 from selfsup_lifting.recording import require_fps
 
@@ -42,6 +43,7 @@ def draw_residuals(
         >>> axes.images[0].get_array().tolist()
         [[1.0], [2.0]]
     """
+    require_plane(axes)
     require_by_frame("residuals", residuals, views, joints)
     medians = residuals.nanmedian(dim=0).values.T
     image = axes.imshow(medians.numpy(), cmap="viridis", aspect="auto", vmin=0)
@@ -87,6 +89,7 @@ def draw_residuals_over_time(
         >>> axes.lines[0].get_xydata()[1].tolist()
         [0.1, 3.0]
     """
+    require_plane(axes)
     require_by_frame("residuals", residuals, views)
     require_fps(fps)
     seconds = [frame / fps for frame in range(len(residuals))]

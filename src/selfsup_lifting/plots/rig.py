@@ -11,7 +11,7 @@ from torch import Tensor
 from multiview_geom import Cameras, camera_to_world, to_homogeneous
 from selfsup_lifting.atomic_write import replacing
 from selfsup_lifting.plots.colors import GRAY, series_color
-from selfsup_lifting.plots.poses import fit_box, require_space
+from selfsup_lifting.plots.poses import fit_box, require_plane, require_space
 from selfsup_lifting.plots.style import plain_style
 from selfsup_lifting.recording import require_kind
 from selfsup_lifting.upright import z_up
@@ -112,6 +112,7 @@ def draw_rig_from_above(
         >>> draw_rig_from_above(axes, ring_of_cameras(3, radius=4.0, height=1.5)).get_title()
         'from above'
     """
+    require_plane(axes)
     return _draw_plane(axes, cameras, up, points, plane=(0, 1), title="from above")
 
 
@@ -140,6 +141,7 @@ def draw_rig_from_the_side(
         >>> draw_rig_from_the_side(axes, ring_of_cameras(3, radius=4.0, height=1.5)).get_ylabel()
         'height [m]'
     """
+    require_plane(axes)
     axes = _draw_plane(axes, cameras, up, points, plane=(0, 2), title="from the side")
     axes.set_ylabel("height [m]")
     return axes

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from selfsup_lifting.plots.colors import series_color
+from selfsup_lifting.plots.poses import require_plane
 from selfsup_lifting.recording import require_kind
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def draw_losses(axes: "Axes", rows: Sequence[Row]) -> "Axes":
         >>> draw_losses(Figure().add_subplot(), rows).lines[0].get_ydata().tolist()
         [0.5, 0.2]
     """
+    require_plane(axes)
     _draw_terms(axes, rows, "losses")
     axes.set_yscale("log")
     axes.set(xlabel="epoch", ylabel="loss before weighting")
@@ -57,6 +59,7 @@ def draw_gradient_shares(axes: "Axes", rows: Sequence[Row]) -> "Axes":
         >>> [line.get_label() for line in draw_gradient_shares(Figure().add_subplot(), rows).lines]
         ['L_in', 'L_proj']
     """
+    require_plane(axes)
     _draw_terms(axes, rows, "gradient_shares")
     axes.set(xlabel="epoch", ylabel="share of the gradient", ylim=(0, 1))
     return axes
@@ -81,6 +84,7 @@ def draw_held_out_error(axes: "Axes", rows: Sequence[Row]) -> "Axes":
         >>> draw_held_out_error(Figure().add_subplot(), rows).lines[0].get_ydata().tolist()
         [0.1]
     """
+    require_plane(axes)
     _require_rows(rows)
     known = [row for row in rows if "held_out_reprojection" in row]
     errors = [row["held_out_reprojection"] for row in known]
