@@ -10,6 +10,7 @@ from torch import Tensor
 
 from multiview_geom._validation import LAST_ROW_TOLERANCE, require_cameras, row_text
 from multiview_geom.cameras import Cameras
+from multiview_geom.lenses.lens import Lens
 
 ROTATION_TOLERANCE = 1e-3
 """Largest entry of R R^T - I; a file with four decimals stays below."""
@@ -24,9 +25,11 @@ MOST_STRETCHED = 5.0
 SHORTEST_FOCAL = 0.1
 """Least focal length, as a share of the width of the image; a fisheye of 180 degrees has 0.32."""
 FOLD_SAMPLES = 65
-# A principal point so near to the first pixel is counted from another point [px].
-CORNER_PX = 1.0
 """Samples per side of the image at which a lens is checked."""
+CORNER_PX = 1.0
+"""A principal point so near to the first pixel is counted from another point [px]."""
+MOST_TANGENTIAL = 0.03
+"""Largest usual p1 or p2: those of cheap webcams reach 0.013."""
 
 
 class CameraIssueKind(Enum):
@@ -45,6 +48,7 @@ class CameraIssueKind(Enum):
     SAME_POSITION = "cameras at the same position"
     UNIT_MISMATCH = "a translation in another unit of length"
     LENS_FOLDS = "a lens that folds back inside the image"
+    TANGENTIAL = "large tangential coefficients of a lens"
 
 
 @dataclass(frozen=True)
@@ -155,7 +159,7 @@ def check_cameras(cameras: Cameras) -> tuple[CameraIssue, ...]:
     broken = (*_not_finite(rig), *last_rows(rig))
     if broken:
         return broken
-    checks = (_rotations, _focal_lengths, _principal_points, _lenses)
+    checks = (_rotations, _focal_lengths, _principal_points, _lenses, _tangential)
     issues = [issue for check in checks for issue in check(rig)]
     return (*issues, *_positions(rig, round_off), *_units(rig))
 
@@ -243,6 +247,16 @@ def _lenses(rig: Cameras) -> Iterator[CameraIssue]:
         if share > 0:
             problem = f"the lens folds back inside the image, {share:.1%} of it is not visible"
             yield _issue(CameraIssueKind.LENS_FOLDS, name, problem)
+
+
+def _tangential(rig: Cameras) -> Iterator[CameraIssue]:
+    if rig.distortion is None:
+        return
+    for name, lens, row in zip(rig.names, rig.lenses, rig.distortion, strict=True):
+        p1, p2 = row[2:4].tolist()
+        if lens is Lens.OPENCV and max(abs(p1), abs(p2)) > MOST_TANGENTIAL:
+            problem = f"p1 = {p1:g} and p2 = {p2:g} are large: is the order k1, k2, p1, p2, k3?"
+            yield _issue(CameraIssueKind.TANGENTIAL, name, problem)
 
 
 def _positions(rig: Cameras, round_off: float) -> Iterator[CameraIssue]:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from selfsup_lifting.parse.unpacking import read_content
 from selfsup_lifting.read_errors import Place
 
 # The format counts frames in 16 bits.
@@ -38,7 +39,7 @@ def require_whole_c3d(path: Path) -> int:
     Raises:
         ReadError: If the file is shorter than its header and its list of parameters say.
     """
-    content = path.read_bytes()
+    content = read_content(path)
     if len(content) < BLOCK or content[1] != C3D_MARK or content[0] <= 1:
         raise Place(path).error("expected a C3D file, which begins with a header of 512 bytes")
     start = BLOCK * (content[0] - 1)

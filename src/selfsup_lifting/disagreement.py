@@ -7,13 +7,21 @@ the lowest reprojection error is the likeliest.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import combinations, pairwise, permutations
+from itertools import combinations, pairwise, permutations, product
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multiview_geom import Cameras, Lens, invert_transform, rigid_transform, triangulate_dlt
+from multiview_geom import (
+    Cameras,
+    Lens,
+    invert_transform,
+    rigid_transform,
+    rotation_from_quaternion,
+    rotation_to_quaternion,
+    triangulate_dlt,
+)
 from selfsup_lifting.moved_camera import moved_camera
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.sampled_errors import (
@@ -141,6 +149,10 @@ def _changed_pictures(sample: Recording) -> Iterator[tuple[str, Recording]]:
             yield f"the pictures{of} are turned by {word}", _with(sample, pixels, views)
         told = f"the x and y coordinates{of} are exchanged (row before column)"
         yield told, _with(sample, sample.keypoints.flip(-1), views)
+        K = cameras.intrinsics.clone()
+        K[list(views), :2, 2] = K[list(views), :2, 2].flip(-1)
+        told = f"the principal points{of} are exchanged (cy before cx)"
+        yield told, replace(sample, cameras=replace(cameras, intrinsics=K))
     yield from _without_borders(sample)
     for axis, side in enumerate(("width", "height")):
         for word, scale in SQUEEZES.items():
@@ -191,6 +203,21 @@ def _poses(
         chain.append(before @ invert_transform(pose) @ chain[-1])
     told = "the transforms from each camera to the next are inverted (a chain, as Kalibr's)"
     yield torch.stack(chain), told
+    yield from _other_quaternions(poses)
+
+
+def _other_quaternions(
+    poses: Float[Tensor, "views 4 4"],
+) -> Iterator[tuple[Float[Tensor, "views 4 4"], str]]:
+    """Yield the poses if w is first in the quaternions of a file, or last, against its format."""
+    R, center = poses[:, :3, :3], invert_transform(poses)[:, :3, 3, None]
+    told = "the quaternions have w at the other end (w x y z or x y z w)"
+    for shift, is_inverse in product((1, -1), (False, True)):
+        quaternion = rotation_to_quaternion(R.mT if is_inverse else R)
+        turn = rotation_from_quaternion(quaternion.roll(shift, dims=-1))
+        turn = turn.mT if is_inverse else turn
+        yield rigid_transform(turn, poses[:, :3, 3]), told
+        yield rigid_transform(turn, -(turn @ center)[..., 0]), told
 
 
 def image_sizes(cameras: Cameras) -> Float[Tensor, "views 2"]:

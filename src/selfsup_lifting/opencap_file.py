@@ -16,6 +16,7 @@ from torch import Tensor
 
 from multiview_geom import CameraFormat, CameraRecord, CameraSource
 from selfsup_lifting.parse.safe_pickle import unpickle
+from selfsup_lifting.parse.unpacking import read_content
 from selfsup_lifting.read_errors import Place, listed
 
 FILE = "cameraIntrinsicsExtrinsics.pickle"
@@ -45,7 +46,7 @@ def _record(file: Path) -> CameraRecord:
     if file.stat().st_size > LARGEST_FILE:
         raise place.expected(f"at most {LARGEST_FILE} bytes", file.stat().st_size)
     whole = Place(file, "a Python pickle")
-    found = unpickle(file.read_bytes(), whole)
+    found = unpickle(read_content(file), whole)
     if not isinstance(found, dict):
         raise whole.expected("a dict, as OpenCap writes it", found)
     lacking = [key for key in KEYS if key not in found]

@@ -77,7 +77,8 @@ class Place:
 
     def damaged(self, what: str, reason: BaseException) -> ReadError:
         """Return the error that says that a parser could not read the file, and why."""
-        because = _shortened(" ".join(str(reason).split()), LONGEST_REASON)
+        told = str(reason) or "it is too large, or nested too deep"
+        because = _shortened(" ".join(told.split()), LONGEST_REASON)
         return ReadError(f"{self} is not {what}, or is damaged: {because}")
 
 

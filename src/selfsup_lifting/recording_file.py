@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from multiview_geom import Cameras, Lens
+from multiview_geom.camera_files.json_text import parse_json
 from selfsup_lifting.atomic_write import replacing
 from selfsup_lifting.npz_file import write_npz
 from selfsup_lifting.parse.npz import load_npz, map_npz
@@ -92,7 +93,7 @@ def load_recording(path: Path) -> Recording:
         found = "a folder" if path.is_dir() else "nothing of this name"
         raise Place(path).error(f"expected a file that `save_recording` wrote, got {found}")
     try:
-        description = json.loads(str(load_npz(path, "description")["description"]))
+        description = parse_json(str(load_npz(path, "description")["description"]))
         version = description.get("format")
         if version != FORMAT_VERSION:
             raise Place(path).error(
@@ -105,7 +106,7 @@ def load_recording(path: Path) -> Recording:
         return _recording_of(description, map_npz(path, *TENSORS, *CAMERA_ARRAYS))
     except ReadError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise Place(path).damaged("a recording", error) from error
 
 

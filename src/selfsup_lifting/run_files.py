@@ -11,7 +11,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from selfsup_lifting.atomic_write import (
     COMMIT_FILE,
@@ -107,6 +107,9 @@ def read_commit(run: Path) -> Commit:
         ) from None
     if found.as_text().encode() != content:
         raise ValueError(f"{path} is damaged: it does not match its own hash; {CAUSES}")
+    for name in files:
+        if name != PureWindowsPath(name).name or name in {"", ".."}:
+            raise ValueError(f"{path}: expected names of files in its folder, got {name!r}")
     return found
 
 

@@ -49,6 +49,17 @@ def spelled_as(name: str, known: Collection[str]) -> str:
     return name if name in known else next(alike, name)
 
 
+def alphabets(text: str) -> set[str]:
+    """Return the alphabets of the letters, which may look alike.
+
+    Example:
+        >>> sorted(alphabets("cam_\u0430"))
+        ['Cyrillic', 'Latin']
+    """
+    letters = filter(str.isalpha, encodable(text))
+    return {unicodedata.name(one, "other").split()[0].capitalize() for one in letters}
+
+
 def on_one_line(text: str) -> str:
     """Replace control characters, and line breaks by spaces."""
     return printable(" ".join(text.split("\n")))

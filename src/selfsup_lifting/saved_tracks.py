@@ -1,7 +1,6 @@
 """Read the 3D tracks that `save_tracks` wrote as NPZ or CSV."""
 
 import csv
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,6 +13,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from multiview_geom.camera_files.json_text import parse_json
 from selfsup_lifting.parse.npz import load_npz
 from selfsup_lifting.parse.tables import Row, read_rows
 from selfsup_lifting.parse.text import beginning
@@ -30,7 +30,7 @@ TIMELINE = ("frame", "time")
 # Times are often written in milliseconds: so much may two of them be apart by rounding [s].
 ROUNDED = 0.0015
 # The errors that reading a damaged file can raise.
-DAMAGE = (OSError, KeyError, TypeError, ValueError)
+DAMAGE = (OSError, KeyError, TypeError, ValueError, OverflowError)
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def _read_npz(path: Path) -> dict[str, Any]:
     found = load_npz(path, "description", "tracks")
     if "tracks" not in found:
         return {}
-    return {**json.loads(str(found["description"])), "tracks": found["tracks"]}
+    return {**parse_json(str(found["description"])), "tracks": found["tracks"]}
 
 
 def _read_csv(path: Path) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def _read_csv(path: Path) -> dict[str, Any]:
         if not first.startswith(DESCRIPTION):
             return {}
         names = next(csv.reader([file.readline()]), [])
-        description = json.loads(first.removeprefix("# ").rstrip(";\t\n"))
+        description = parse_json(first.removeprefix("# ").rstrip(";\t\n"))
         joints = Skeleton.from_dict(description["skeleton"]).joints
         if len(names) > 1:
             columns = [*_positions(path, names, joints), *_of_rows(names)]

@@ -187,6 +187,17 @@ def test_a_lens_that_folds_inside_the_image_is_found() -> None:
     assert "cam_1: the lens folds back inside the image" in found[0].message
 
 
+def test_lens_coefficients_in_another_order_are_doubted() -> None:
+    coefficients = torch.tensor([[-0.3, 0.14, 0.001, -0.0008, -0.04]] * 4).double()
+    sound = replace(with_image(), distortion=coefficients)
+    assert CameraIssueKind.TANGENTIAL not in dict(issues_of(sound))
+    *_, issue = check_cameras(replace(sound, distortion=coefficients[:, [0, 1, 4, 2, 3]]))
+    assert issue.kind is CameraIssueKind.TANGENTIAL
+    assert issue.message == (
+        "cam_4: p1 = -0.04 and p2 = 0.001 are large: is the order k1, k2, p1, p2, k3?"
+    )
+
+
 def test_what_is_not_a_number_is_found_first() -> None:
     rig = with_image()
     assert rig.distortion is not None

@@ -11,7 +11,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from multiview_geom import invert_transform, look_at, ring_of_cameras
+from multiview_geom import (
+    invert_transform,
+    look_at,
+    rigid_transform,
+    ring_of_cameras,
+    rotation_from_quaternion,
+    rotation_to_quaternion,
+)
 from selfsup_lifting.agreement import Agreement, camera_agreement
 from selfsup_lifting.config import Config
 from selfsup_lifting.disagreement import SQUEEZES
@@ -125,14 +132,44 @@ def inverted(recording: Recording) -> Recording:
     return posed(recording, invert_transform(recording.cameras.camera_from_world))
 
 
-def chained_backward(recording: Recording) -> Recording:
-    """Film with cameras of no symmetry; invert each transform from one of them to the next."""
+def with_w_first(recording: Recording) -> Recording:
+    """Take quaternions with w first for those with w last, by cameras of no symmetry."""
+    poses = irregular_poses()
+    R = rotation_from_quaternion(rotation_to_quaternion(poses[:, :3, :3]).roll(-1, dims=-1))
+    wrong = rigid_transform(R, poses[:, :3, 3])
+    return posed(filmed_from(recording, poses), wrong)
+
+
+def with_exchanged_center(recording: Recording, view: int) -> Recording:
+    rig = recording.cameras
+    K = rig.intrinsics.clone()
+    K[view, :2, 2] += K.new_tensor([150.0, -40.0])
+    truth = recording.truth
+    assert truth is not None
+    shifted = replace(rig, intrinsics=K)
+    K = K.clone()
+    K[view, :2, 2] = K[view, :2, 2].flip(-1)
+    pixels = shifted.project(truth.double()).pixels.float()
+    return replace(recording, keypoints=pixels, cameras=replace(rig, intrinsics=K))
+
+
+def irregular_poses() -> Tensor:
+    """Return the poses of three cameras of no symmetry."""
     places = torch.tensor([[4.2, 0.6, 1.3], [1.0, 3.9, 2.1], [-3.1, 2.8, 1.0]]).double()
-    poses = look_at(places, torch.tensor([0.0, 0.1, 0.9]).double(), torch.eye(3)[2].double())
+    return look_at(places, torch.tensor([0.0, 0.1, 0.9]).double(), torch.eye(3)[2].double())
+
+
+def filmed_from(recording: Recording, poses: Tensor) -> Recording:
     truth = recording.truth
     assert truth is not None
     rig = replace(recording.cameras, camera_from_world=poses)
-    recording = replace(recording, keypoints=rig.project(truth.double()).pixels.float())
+    return replace(recording, keypoints=rig.project(truth.double()).pixels.float())
+
+
+def chained_backward(recording: Recording) -> Recording:
+    """Film with cameras of no symmetry; invert each transform from one of them to the next."""
+    poses = irregular_poses()
+    recording = filmed_from(recording, poses)
     chain = [poses[0]]
     for before, pose in pairwise(poses):
         chain.append(before @ invert_transform(pose) @ chain[-1])
@@ -211,6 +248,10 @@ FAULTS: dict[str, Callable[[Recording], Recording]] = {
     "the extrinsics are inverted": inverted,
     "the transforms from each camera to the next are inverted": chained_backward,
     "the poses are of left-handed axes": left_handed,
+    "the quaternions have w at the other end": with_w_first,
+    "the principal points are exchanged (cy before cx)": lambda recording: with_exchanged_center(
+        recording, 1
+    ),
     "it zoomed: its focal length is 1.50 times": lambda recording: zoomed(recording, 2),
     "the x and y coordinates are exchanged (row before column)": lambda recording: replace(
         recording, keypoints=recording.keypoints.flip(-1)

@@ -36,6 +36,8 @@ def read(source: CameraSource) -> list[CameraRecord]:
     folder = source.path if source.is_folder else source.path.parent
     lenses: dict[str, ColmapLens] = {}
     for place, line in _lines(folder / CAMERAS):
+        if not line:
+            continue
         identity, *words = line.split()
         if identity in lenses:
             raise place.expected("each camera once", f"camera {identity} again")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from multiview_geom._view_names import default_names
-from multiview_geom.camera_files.format import CameraFormat, CameraSource
+from multiview_geom.camera_files.format import MINUS, CameraFormat, CameraSource
 from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.camera_files.records import CameraRecord
 from multiview_geom.camera_files.values import parsed_numbers
@@ -22,7 +22,8 @@ SEPARATORS = (";", "\t", ",")
 
 def read(source: CameraSource) -> list[CameraRecord]:
     """Read every column; cameras have no names in the file."""
-    lines = [_words(line) for line in source.text.splitlines() if line.strip()]
+    text = source.text.replace(MINUS, "-")
+    lines = [_words(line) for line in text.splitlines() if line.strip()]
     if len(lines) != COEFFICIENTS:
         raise source.place.expected(f"{COEFFICIENTS} rows of coefficients", f"{len(lines)} of them")
     columns = torch.stack(

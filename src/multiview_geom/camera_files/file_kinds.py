@@ -4,6 +4,8 @@ import re
 
 POINTER = "a pointer of Git LFS: `git lfs pull` fetches the file itself"
 ENCODED_TWICE = "JSON inside a text, as `json.dumps` of a text writes it: encode it once"
+TRANSFERRED = "an HDF5 file that was copied as text, which damaged it: copy it as binary (FTP, git)"
+ZEROS = "zeros (NUL): it was not written to its end"
 SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x89PNG", "a PNG image"),
     (0, b"\xff\xd8\xff", "a JPEG image"),
@@ -17,7 +19,10 @@ SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"%PDF", "a PDF document"),
     (0, b"MATLAB 5.0 MAT-file", "a MATLAB file"),
     (0, b"MATLAB 7.3 MAT-file", "a MATLAB file of version 7.3: `save` it with '-v7'"),
-    (0, b"\x89HDF", "an HDF5 file"),
+    (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+    (0, b"\x89HDF", TRANSFERRED),
+    (0, b"\xef\xbf\xbdHDF", TRANSFERRED),
+    (0, bytes(64), ZEROS),
     (0, b"\x1f\x8b", "a gzip archive"),
     (0, b"\x93NUMPY", "a NumPy array (.npy)"),
     (0, b"version https://git-lfs", POINTER),

@@ -29,6 +29,8 @@ YAML_BEGINS = re.compile(r"%YAML|---\s|(#[^\n]*\n|\s)*[A-Za-z_][\w-]*:(\s|$)")
 """The beginning of YAML: OpenCV's first line, or a key with a colon."""
 LARGEST_FILE = 4 * 2**20
 """Largest size of a text file [bytes]; a thousand cameras need about half a megabyte."""
+MINUS = "\u2212"
+"""The minus of books, which word processors write."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class CameraSource:
     @property
     def begins_with_number(self) -> bool:
         """Whether the text begins with a number, and is more than one 3 x 3 matrix."""
-        return self.text[:1] in {*"+-.0123456789"} and MATRIX.fullmatch(self.text) is None
+        return self.text[:1] in {*"+-.0123456789", MINUS} and MATRIX.fullmatch(self.text) is None
 
     def folder_with(self, *names: str) -> Path | None:
         """Return the folder with all these files, if the source is the folder or one of them."""
@@ -175,7 +177,8 @@ def read_text(path: Path) -> str:
     if size > LARGEST_FILE:
         raise FilePlace(path).expected(f"at most {LARGEST_FILE} bytes", f"{size} bytes")
     try:
-        return path.read_bytes().decode(encoding)
+        with path.open("rb") as file:  # no more than the size: files of the system may have no end
+            return file.read(size).decode(encoding)
     except UnicodeDecodeError as reason:
         got = f"a byte 0x{reason.object[reason.start]:02x} at {reason.start}, as binary files have"
         raise FilePlace(path).expected("text in UTF-8 or UTF-16", got) from None

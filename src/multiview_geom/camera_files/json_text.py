@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from json import JSONDecodeError
 from typing import Any
 
 
@@ -20,6 +21,22 @@ def parse_json(text: str) -> Any:  # noqa: ANN401 - any JSON value
         return json.loads(text, object_pairs_hook=_distinct_keys)
     except RecursionError:
         raise ValueError("its values are nested too deep") from None
+    except JSONDecodeError as error:
+        odd = text[error.pos : error.pos + 1]
+        if odd.isascii():
+            raise
+        raise ValueError(
+            f"line {error.lineno} column {error.colno}: {odd!r} (U+{ord(odd):04X}), as word "
+            "processors write"
+        ) from None
+    except ValueError as error:
+        raise ValueError(without_advice(str(error))) from None
+
+
+def without_advice(reason: str) -> str:
+    """Return why a text was refused, without Python's advice to raise its limit of digits."""
+    is_long = "integer string conversion" in reason
+    return "one of its numbers has thousands of digits" if is_long else reason
 
 
 def _distinct_keys(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

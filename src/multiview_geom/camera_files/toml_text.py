@@ -4,6 +4,8 @@ import re
 import tomllib
 from typing import Any
 
+from multiview_geom.camera_files.json_text import without_advice
+
 MOST_KEY_PARTS = 32
 """A dotted key of n parts takes n tables inside each other, and n^2 steps to read."""
 _LONG_KEY = re.compile(
@@ -36,4 +38,4 @@ def _with_cause(text: str, reason: str) -> str:
     found = _AT_LINE.search(reason)
     line = text.splitlines()[int(found[1]) - 1 :][:1] if found else []
     escape = ": \\ begins an escape; write / or \\\\" if "\\" in "".join(line) else ""
-    return f"{reason}{escape}"
+    return f"{without_advice(reason)}{escape}"

@@ -28,6 +28,7 @@ class DetectionCounts:
         outside: The detections of each view that are further outside of its picture than the
             picture is large.
         coded: The detections of each view at (0, 0) or (-1, -1).
+        on_border: The other detections of each view exactly on the border of its picture.
         beyond: The other detections of each view outside of its picture, near or far.
         unscaled: The confidences below 0 or above 1.
         repeated: The detections of each joint in each view that are exactly those of the frame
@@ -41,6 +42,7 @@ class DetectionCounts:
     certain: int
     outside: Int[Tensor, "views"]
     coded: Int[Tensor, "views"]
+    on_border: Int[Tensor, "views"]
     beyond: Int[Tensor, "views"]
     unscaled: int
     repeated: Int[Tensor, "views joints"]
@@ -51,7 +53,7 @@ def count_detections(recording: Recording, done: Callable[[], None]) -> Detectio
     missing, repeated = torch.zeros(2, *recording.confidence.shape[1:], dtype=torch.long)
     histogram = torch.zeros(HISTOGRAM_BINS, dtype=torch.float64)
     known = certain = unscaled = 0
-    outside, coded, beyond = torch.zeros(3, len(missing), dtype=torch.long)
+    outside, coded, on_border, beyond = torch.zeros(4, len(missing), dtype=torch.long)
     for part in recording.parts():
         scores = part.confidence[part.confidence > 0]
         missing += (~part.keypoints.isfinite().all(dim=-1)).sum(dim=0)
@@ -62,14 +64,15 @@ def count_detections(recording: Recording, done: Callable[[], None]) -> Detectio
         outside += _outside(part, times=1.0).sum(dim=(0, 2))
         codes = torch.stack([(part.keypoints == code).all(dim=-1) for code in CODES]).any(dim=0)
         coded += codes.sum(dim=(0, 2))
+        on_border += (_on_border(part) & ~codes).sum(dim=(0, 2))
         beyond += (_outside(part, times=0.0) & ~codes).sum(dim=(0, 2))
         same = part.keypoints[1:] == part.keypoints[:-1]  # False of NaN
         repeated += same.all(dim=-1).sum(dim=0)
         release_pages()
         done()
     return DetectionCounts(
-        recording.frame_count, missing, histogram, known, certain, outside, coded, beyond, unscaled,
-        repeated,
+        recording.frame_count, missing, histogram, known, certain, outside, coded, on_border,
+        beyond, unscaled, repeated,
     )  # fmt: skip
 
 
@@ -80,6 +83,15 @@ def _outside(part: Recording, *, times: float) -> Bool[Tensor, "frames views joi
     size = part.cameras.image_size[:, None].to(part.keypoints)
     low, high = -times * size - 0.5, (1 + times) * size - 0.5
     return ((part.keypoints < low) | (part.keypoints > high)).any(dim=-1)
+
+
+def _on_border(part: Recording) -> Bool[Tensor, "frames views joints"]:
+    """Return which detections are exactly in the first or the last column or row of pixels."""
+    if part.cameras.image_size is None:
+        return torch.zeros_like(part.confidence, dtype=torch.bool)
+    size = part.cameras.image_size[:, None].to(part.keypoints)
+    borders = (part.keypoints == 0) | (part.keypoints == size - 1) | (part.keypoints == size)
+    return borders.any(dim=-1)
 
 
 def missing_share(counts: Sequence[DetectionCounts]) -> float:

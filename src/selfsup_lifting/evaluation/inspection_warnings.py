@@ -127,6 +127,7 @@ def _warnings_about_places(recording: Recording, counts: DetectionCounts) -> Ite
     kinds = (
         (counts.outside, "far outside of the picture: coordinates in another unit, or codes"),
         (counts.coded, "at (0, 0) or (-1, -1): codes of some programs"),
+        (counts.on_border, "exactly on the border of its picture: moved there by a program,"),
     )
     sizes = recording.cameras.image_size
     for at, name in enumerate(recording.cameras.names):

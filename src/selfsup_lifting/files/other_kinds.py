@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from zipfile import is_zipfile
 
-from multiview_geom.camera_files.file_kinds import ENCODED_TWICE, POINTER
-from selfsup_lifting.parse.folders import files_with
+from multiview_geom.camera_files.file_kinds import ENCODED_TWICE, POINTER, TRANSFERRED, ZEROS
+from selfsup_lifting.parse.folders import entries, files_with
 from selfsup_lifting.parse.npz import array_names
 from selfsup_lifting.parse.tables import SUFFIXES, first_cells
 from selfsup_lifting.parse.text import beginning
-from selfsup_lifting.parse.unpacking import is_pointer
+from selfsup_lifting.parse.unpacking import EMPTY, kind_of_bytes
 from selfsup_lifting.read_errors import listed
 from selfsup_lifting.saved_tracks import holds_tracks
 
@@ -106,8 +106,9 @@ def _kind(path: Path) -> str:
     """Return what a file or folder is; empty if it cannot be told."""
     if path.is_dir():
         return _kind_of_folder(path)
-    if is_pointer(path):
-        return POINTER
+    kind = kind_of_bytes(path)
+    if kind in {POINTER, EMPTY, TRANSFERRED, ZEROS}:
+        return str(kind)
     if path.suffix.lower() in BY_SUFFIX:
         return BY_SUFFIX[path.suffix.lower()]
     if holds_tracks(path):
@@ -115,7 +116,7 @@ def _kind(path: Path) -> str:
     if path.suffix.lower() == ".npz":
         return _kind_of_archive(path)
     return _kind_of_text(path) or (
-        _kind_of_table(first_cells(path)) if path.suffix.lower() in SUFFIXES else ""
+        _kind_of_table(first_cells(path)) if path.suffix.lower() in SUFFIXES else kind or ""
     )
 
 
@@ -137,20 +138,33 @@ def _kind_of_archive(path: Path) -> str:
 
 def _kind_of_table(names: Sequence[str]) -> str:
     deep = {f"{name.removesuffix('_x')}_z" for name in names if name.endswith("_x")} & {*names}
-    if deep or {"x_coord", "y_coord", "z_coord"} <= {*names} or names[:1] == ["scorer"]:
-        return (
+    known = {*names}
+    kinds = (
+        (
+            bool(deep) or {"x_coord", "y_coord", "z_coord"} <= known or names[:1] == ["scorer"],
             f"{POINTS}; `view` reads TRC, C3D, BVH and the tables of this package, which begin "
-            "with #"
-        )
-    if names[1:2] == ["scorer"]:
-        return "a table of DeepLabCut with another column before `scorer`: remove it"
-    if any(name.startswith("('") for name in names):
-        return "a table of pandas with one row of headers; DeepLabCut's has three, `scorer` first"
-    if "instance.score" in names:
-        return "a table of SLEAP: export its analysis as HDF5"
-    if {"x", "y"} <= {*names} and JOINT_COLUMNS & {*names}:
-        return f"a row per joint; {LAYOUT} in one row per frame"
-    return f"{LAYOUT}, got {listed(names)}" if len(names) > 1 else ""
+            "with #",
+        ),
+        (
+            names[:1] in (["bodyparts"], ["individuals"]),
+            "a table of DeepLabCut without its first row, which begins with `scorer`",
+        ),
+        (
+            names[1:2] == ["scorer"],
+            "a table of DeepLabCut with another column before `scorer`: remove it",
+        ),
+        (
+            any(name.startswith("('") for name in names),
+            "a table of pandas with one row of headers; DeepLabCut's has three, `scorer` first",
+        ),
+        ("instance.score" in names, "a table of SLEAP: export its analysis as HDF5"),
+        (
+            {"x", "y"} <= known and bool(JOINT_COLUMNS & known),
+            f"a row per joint; {LAYOUT} in one row per frame",
+        ),
+        (len(names) > 1, f"{LAYOUT}, got {listed(names)}"),
+    )
+    return next((told for is_so, told in kinds if is_so), "")
 
 
 def _kind_of_folder(folder: Path) -> str:
@@ -160,6 +174,9 @@ def _kind_of_folder(folder: Path) -> str:
         return "a training of Ultralytics without labels: `predict` with save_txt writes them"
     if next(folder.glob("*_pose.yml"), None) is not None:
         return "keypoints of OpenPose in YAML: write JSON, with --write_json"
+    files = entries(folder)
+    if len(files) > 1 and all(one.is_file() and not one.stat().st_size for one in files):
+        return f"{len(files)} empty files; likely cause: a full disk"
     texts = files_with(folder, ".txt")
     line = beginning(texts[0], ".txt").partition("\n")[0] if texts else ""
     numbers = line.split()

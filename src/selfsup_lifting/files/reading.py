@@ -1,7 +1,8 @@
 """Finding the reader of a path, and reading its recordings."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
 from os import PathLike
@@ -174,8 +175,9 @@ def holds_recordings(path: Path) -> bool:
 
 
 def _read(source: str, settings: ReadSettings) -> list[ReadResult]:
-    reader, path = _find_reader(source)
-    results = reader.read(path, settings)
+    with _naming_unreadable(source):
+        reader, path = _find_reader(source)
+        results = reader.read(path, settings)
     if not results:
         raise Place(path).error(f"the reader `{reader.name}` found no recording")
     for result in results:
@@ -190,6 +192,17 @@ def _read(source: str, settings: ReadSettings) -> list[ReadResult]:
         told = f"{path}: motion capture is read, not its detections; `capture:{path}` reads them"
         results = [replace(results[0], notes=(*results[0].notes, told)), *results[1:]]
     return [replace(apply_settings(result, settings), reader=reader.name) for result in results]
+
+
+@contextmanager
+def _naming_unreadable(source: str) -> Iterator[None]:
+    """Name the source if the system cannot read a file, as of a broken disk, and names none."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise ReadError(f"{source}: the system cannot read a file of it: {error}") from error
 
 
 def _with_note_on_one_frame(result: ReadResult) -> ReadResult:

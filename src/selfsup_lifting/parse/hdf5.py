@@ -63,8 +63,25 @@ def array_at(group: Any, name: str) -> Any:  # noqa: ANN401 - h5py is untyped
     if array.dtype.kind == "c":
         raise place.error("expected real numbers, got complex ones")
     require_unpackable(place.path, array.size * array.dtype.itemsize, f"`{name}`")
-    values = array[()]
+    values = _values(place, array)
     return values.astype(array.dtype.newbyteorder("=")) if array.dtype.kind in "fiu" else values
+
+
+def _values(place: Place, array: Any) -> Any:  # noqa: ANN401 - h5py is untyped
+    """Read an array; name the filter if it is packed by one that is not installed, as Blosc."""
+    import h5py
+
+    try:
+        return array[()]
+    except OSError:
+        packing = array.id.get_create_plist()
+        for number, *_ in map(packing.get_filter, range(packing.get_nfilters())):
+            if not h5py.h5z.filter_avail(number):
+                raise place.error(
+                    f"packed by the filter {number}, which is not installed: pack it by gzip, such "
+                    "as with `h5repack -f GZIP=4`"
+                ) from None
+        raise
 
 
 def _is_own(group: Any, name: str) -> bool:  # noqa: ANN401 - h5py is untyped

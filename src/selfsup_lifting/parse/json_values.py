@@ -1,5 +1,6 @@
 """Values of JSON files, checked for their type and shape."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -48,11 +49,10 @@ def object_at(place: Place, value: object) -> Mapping[str, Any]:
 
 def whole_number_at(place: Place, value: object) -> int:
     """Return the value, if it is a whole number that is not negative."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise place.expected("a whole number", value)
-    if not 0 <= value <= LARGEST_FRAME or value != int(value):
-        raise place.expected("a whole number", value)
-    return int(value)
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else -1
+    if 0 <= number <= LARGEST_FRAME and number == int(number):
+        return int(number)
+    raise place.expected(f"a whole number from 0 to {LARGEST_FRAME}", value)
 
 
 def numbers_at(place: Place, values: object, *shape: int, per_joint: int = 0) -> Tensor:
@@ -119,7 +119,8 @@ def _odd_one(values: object) -> tuple[tuple[int, ...], object]:
     for at, value in enumerate(values):
         steps, odd = _odd_one(value)
         is_number = isinstance(value, int | float | list | tuple | None)
-        if steps or not is_number or isinstance(value, bool):
+        is_huge = isinstance(value, int) and value.bit_length() > sys.float_info.max_exp
+        if steps or not is_number or is_huge or isinstance(value, bool):
             return (at, *steps), odd
     return (), None
 

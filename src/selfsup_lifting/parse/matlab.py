@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from selfsup_lifting.parse.unpacking import largest_content, require_unpackable
+from selfsup_lifting.parse.unpacking import largest_content, read_content, require_unpackable
 from selfsup_lifting.read_errors import Place, listed
 
 # The layout of version 5: a header, then variables with a tag of their type and their size.
@@ -55,7 +55,7 @@ def matlab_variable(file: Path, name: str, *, default: NDArray[Any] | None = Non
 
 def _unpacked_bytes(file: Path) -> int:
     """Return the size of the compressed variables once they are unpacked, or more than allowed."""
-    content, total, at = file.read_bytes(), 0, _HEADER
+    content, total, at = read_content(file), 0, _HEADER
     little = content[_HEADER - 2 : _HEADER] == b"IM"
     while at + _TAG <= len(content) and total <= largest_content(file):
         kind, size = unpack_from("<II" if little else ">II", content, at)

@@ -8,7 +8,7 @@ from pathlib import Path
 from struct import unpack
 from tokenize import TokenError
 from typing import Any, TypeAlias, TypeGuard
-from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
+from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_LZMA, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 import torch
@@ -29,6 +29,8 @@ DAMAGED_ARRAY = (
 LENGTHS = 26
 # The shape of an array, whether its order is Fortran's, and its type of numbers.
 Header: TypeAlias = tuple[tuple[int, ...], bool, np.dtype[Any]]
+# What Python can unpack.
+PACKINGS = frozenset({ZIP_STORED, ZIP_DEFLATED, ZIP_BZIP2, ZIP_LZMA})
 # The flag of an encrypted member.
 ENCRYPTED = 1
 # How much is read at once to compare a checksum [bytes].
@@ -97,11 +99,26 @@ def map_npz(path: Path, *names: str) -> dict[str, Tensor]:
     return tensors
 
 
+def _require_usual_packing(path: Path, archive: ZipFile) -> None:
+    """Refuse members that other programs encrypt, or pack in a way that Python cannot unpack."""
+    for member in archive.infolist():
+        if member.flag_bits & ENCRYPTED:
+            raise Place(path, member.filename).error(
+                "it is encrypted: unpack it with its password, and pack it without one"
+            )
+        if member.compress_type not in PACKINGS:
+            raise Place(path, member.filename).error(
+                f"it is packed by the method {member.compress_type} of ZIP, which is not read: "
+                "unpack it, and pack it again by Deflate"
+            )
+
+
 @contextmanager
 def _archive(path: Path) -> Iterator[ZipFile]:
     """Open an `.npz` file; all errors of damaged files are ReadErrors."""
     try:
         with ZipFile(path) as archive:
+            _require_usual_packing(path, archive)
             yield archive
     except (ReadError, FileNotFoundError):
         raise

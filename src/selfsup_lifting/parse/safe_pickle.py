@@ -60,6 +60,7 @@ def unpickle(content: bytes, place: Place) -> Any:  # noqa: ANN401 - any content
     except (
         UnpicklingError, EOFError, AttributeError, IndexError, KeyError, TypeError,
         ValueError, OverflowError, MemoryError, RecursionError,
+        DeprecationWarning,  # of an unknown escape, where warnings are errors
     ) as error:  # fmt: skip
         reason = " ".join(str(error).split())
         raise place.error(

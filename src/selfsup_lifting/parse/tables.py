@@ -13,6 +13,10 @@ from selfsup_lifting.read_errors import Place
 SUFFIXES = (".csv", ".tsv", ".txt")
 SEPARATORS = (",", ";", "\t")
 BEGINNING = 65_536
+# Spreadsheets write rows of empty cells at the end; they count as blank lines.
+EMPTY_CELLS = ",;\t "
+# The minus of books, which word processors write.
+MINUS = "\u2212"
 # A decimal comma, which spreadsheets write between semicolons or tabs in many countries.
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 
@@ -42,14 +46,18 @@ def first_cells(path: Path) -> list[str]:
 def read_rows(path: Path) -> list[Row]:
     """Read the rows of a table, without empty lines and lines that begin with # or `sep=`.
 
+    Rows of empty cells at the end are left out too.
+
     The separator is the one that is most frequent in the first row. Between semicolons or tabs, a
     comma inside a number is a decimal comma.
 
     Raises:
         ReadError: If a row has more or fewer cells than the first, or a cell is too long.
     """
-    numbered = enumerate(read_text(path).splitlines(), start=1)
-    lines = {at: line for at, line in numbered if _has_cells(line)}
+    written = read_text(path).splitlines()
+    while written and not written[-1].strip(EMPTY_CELLS):
+        written.pop()
+    lines = {at: line for at, line in enumerate(written, start=1) if _has_cells(line)}
     places = [Place(path, f"row {number}") for number in lines]
     try:
         rows = [Row(*row) for row in zip(places, _cells([*lines.values()]), strict=False)]
@@ -72,7 +80,7 @@ def number_in(cell: str) -> float:
     """Return the number in a cell; NaN if it is empty. A ValueError says that it is no number."""
     if "_" in cell:  # which Python, and no table, takes for a mark between digits
         raise ValueError(cell)
-    return float(cell) if cell else float("nan")
+    return float(cell.replace(MINUS, "-")) if cell else float("nan")
 
 
 def _cells(lines: Sequence[str]) -> list[list[str]]:

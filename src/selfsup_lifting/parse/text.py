@@ -3,28 +3,40 @@
 from pathlib import Path
 
 from selfsup_lifting.parse.files_read import report_read
-from selfsup_lifting.parse.unpacking import require_written
+from selfsup_lifting.parse.unpacking import read_content
 from selfsup_lifting.read_errors import Place
 
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+NUL = "\0"
+NEVER_WRITTEN = (
+    "zeros (NUL); likely cause: a power cut or a full disk while it was written, or UTF-16 without "
+    "its mark"
+)
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, errors: str = "strict") -> str:
     """Read a text file in UTF-8, with or without a byte-order mark, or in UTF-16 with one.
 
+    Args:
+        path: The file.
+        errors: What becomes of bytes that are no text, as in `bytes.decode`.
+
     Raises:
-        ReadError: If it is neither.
+        ReadError: If it is neither, is empty, or was not written to its end.
     """
-    require_written(path)
-    content, encoding = path.read_bytes(), encoding_of(path)
+    content = read_content(path)
     try:
-        text = content.decode(encoding)
+        text = content.decode(encoding_of(path), errors)
     except UnicodeDecodeError as error:
         raise Place(path).error(
             f"not a text file in UTF-8: {error.reason} at byte {error.start}"
         ) from None
     report_read(path)
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if NUL in text:
+        line = text.count("\n", 0, text.index(NUL)) + 1
+        raise Place(path, f"line {line}").error(f"expected text, got {NEVER_WRITTEN}")
+    return text
 
 
 def beginning(path: Path, *suffixes: str, characters: int = 4096) -> str:

@@ -10,6 +10,7 @@ from selfsup_lifting.read_errors import Place
 # real keypoints are at most ten times smaller than theirs.
 ALWAYS_ALLOWED = 64 * 2**20
 LARGEST_GROWTH = 50
+EMPTY = "an empty file; likely cause: a full disk, or a copy that was not finished"
 
 
 def largest_content(path: Path) -> int:
@@ -17,12 +18,11 @@ def largest_content(path: Path) -> int:
     return ALWAYS_ALLOWED + LARGEST_GROWTH * path.stat().st_size
 
 
-def is_pointer(path: Path) -> bool:
-    """Return whether a file only says which file of Git LFS belongs in its place."""
-    if not path.is_file():
-        return False
+def kind_of_bytes(path: Path) -> str | None:
+    """Return what a file is by its first bytes; None if they are not known."""
     with path.open("rb") as file:
-        return binary_kind(file.read(LONGEST_SIGNATURE)) == POINTER
+        start = file.read(LONGEST_SIGNATURE)
+    return binary_kind(start) if start else EMPTY
 
 
 def require_written(path: Path) -> None:
@@ -31,7 +31,7 @@ def require_written(path: Path) -> None:
     What was never written takes no room on the disk, is read as zeros, and takes all of its size
     in memory.
     """
-    if is_pointer(path):
+    if path.is_file() and kind_of_bytes(path) == POINTER:
         raise Place(path).error(f"expected a file with data, got {POINTER}")
     size = path.stat().st_size
     if size > ALWAYS_ALLOWED and (hole := _first_hole(path, size)) < size:
@@ -39,6 +39,20 @@ def require_written(path: Path) -> None:
             f"expected {size / 1e6:.0f} MB of content, but after {hole} bytes nothing was written; "
             "a copy was not finished, or the file is made to fill the memory"
         )
+
+
+def read_content(path: Path) -> bytes:
+    """Read a whole file, and no more than its size: some files of the system have no end.
+
+    Raises:
+        ReadError: If it is empty, is a pointer, or has parts that were never written.
+    """
+    require_written(path)
+    with path.open("rb") as file:
+        content = file.read(path.stat().st_size)
+    if not content:
+        raise Place(path).error(f"expected a file with data, got {EMPTY}")
+    return content
 
 
 def _first_hole(path: Path, size: int) -> int:

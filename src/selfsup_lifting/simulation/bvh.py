@@ -9,10 +9,11 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from selfsup_lifting.parse.text import encoding_of
-from selfsup_lifting.parse.unpacking import require_written
+from selfsup_lifting.parse.text import read_text
 from selfsup_lifting.read_errors import Place, ReadError
 
+# More joints in a chain are no body.
+LONGEST_CHAIN = 200
 # The time from frame to frame: that of any system that captures motion [s].
 SHORTEST_FRAME, LONGEST_FRAME = 1e-4, 1.0
 CHANNELS = frozenset(f"{axis}{kind}" for axis in "XYZ" for kind in ("position", "rotation"))
@@ -72,8 +73,7 @@ def load_bvh(path: Path) -> Motion:
     Raises:
         ReadError: If it is not a BVH file or is damaged; the message names the line or the frame.
     """
-    require_written(path)
-    lines = path.read_text(encoding=encoding_of(path), errors="replace").splitlines()
+    lines = read_text(path, errors="replace").splitlines()
     motion = next((number for number, line in enumerate(lines) if line.strip() == "MOTION"), None)
     if motion is None:
         raise Place(path).error("expected a line MOTION; the file is not BVH, or is cut short")
@@ -153,22 +153,24 @@ class _Hierarchy:
     def read(self) -> tuple[Joint, ...]:
         if self._next() != "HIERARCHY" or self._next() != "ROOT":
             raise self._error("expected HIERARCHY and ROOT")
-        self._read_joint(-1)
+        self._read_joint(-1, 1)
         more = next(self.words, None)
         if more is not None:
             self.line = more[0]
             raise self._error(f"expected MOTION after one skeleton, got {more[1]}: several people?")
         return tuple(self.joints)
 
-    def _read_joint(self, parent: int) -> None:
+    def _read_joint(self, parent: int, depth: int) -> None:
         name = self._next()
+        if depth > LONGEST_CHAIN:
+            raise self._error(f"expected at most {LONGEST_CHAIN} joints from the root to {name}")
         self._expect("{")
         offset = self._read_offset()
         index = len(self.joints)
         self.joints.append(Joint(name, parent, offset, self._read_channels()))
         while (word := self._next()) != "}":
             if word == "JOINT":
-                self._read_joint(index)
+                self._read_joint(index, depth + 1)
             elif word == "End":
                 self._read_end(index)
             else:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from multiview_geom.camera_files.toml_text import parse_toml
-from selfsup_lifting.parse.unpacking import require_written
+from selfsup_lifting.parse.text import read_text
 from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton, mirrored_by_name
 
 
@@ -50,9 +50,9 @@ def load_skeleton(path: Path) -> Skeleton:
     """
     if not path.is_file():
         raise ValueError(f"there is no skeleton file {path}")
+    text = read_text(path)
     try:
-        require_written(path)
-        plain = parse_toml(path.read_text(encoding="utf-8-sig"))
+        plain = parse_toml(text)
         return _skeleton_from_toml(plain, path.stem)
     except (OSError, ValueError, TypeError) as error:
         raise ValueError(f"skeleton file {path}: {error}") from error

@@ -35,6 +35,8 @@ def locked(run: Path) -> Iterator[None]:
 def _open_and_lock(path: Path) -> int:
     """Lock the file that has this name now: its last owner may delete it at any moment."""
     while True:
+        if path.is_symlink():
+            raise ValueError(f"{path} is a link, and would be written to: delete it")
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             _lock(handle, path)

@@ -171,6 +171,10 @@ BROKEN = {
     ),
     "json something else": ('{"a": 1}', "expected a calibration with `Ks`"),
     "json truncated": (texts.HUMAN36M_JSON[:300], "expected a calibration in JSON"),
+    "json of a word processor": (
+        texts.HUMAN36M_JSON.replace('"extrinsics"', "\u201cextrinsics\u201d"),
+        "'\u201c' (U+201C), as word processors write",
+    ),
     "json nested": ('{"a": ' + 100_000 * "[", "expected a calibration in JSON"),
     "json nan": (
         texts.HUMAN36M_JSON.replace("515.5", "NaN"),
@@ -399,6 +403,7 @@ def test_a_binary_file_is_told_from_text(tmp_path: Path) -> None:
 def test_a_file_far_larger_than_a_calibration_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "huge.toml"
     with path.open("wb") as file:
+        file.write(b"#")
         file.truncate(10**10)
     assert "expected at most 4194304 bytes, got 10000000000 bytes" in said_by(path)
 

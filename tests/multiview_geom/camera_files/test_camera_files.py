@@ -351,6 +351,8 @@ def test_a_message_of_ros_may_end_with_its_mark(tmp_path: Path) -> None:
 def test_a_blank_line_between_colmaps_images_is_passed_over(tmp_path: Path) -> None:
     written(tmp_path, "colmap")
     rig, path = load_cameras(tmp_path), tmp_path / "images.txt"
+    lenses = tmp_path / "cameras.txt"
+    lenses.write_text("\n" + lenses.read_text().replace("\n", "\n\n"))
     path.write_text(path.read_text().replace("3 0.8 0", "\n3 0.8 0").replace("9 0 1", "\n\n9 0 1"))
     assert_same(load_cameras(tmp_path), rig)
 

@@ -531,14 +531,23 @@ def test_a_broken_binary_model_is_reported_in_one_sentence(
 
 
 @pytest.mark.parametrize(
-    ("separator", "point"), [(";", "."), (";", ","), ("\t", "."), ("\t", ","), ("  ", ".")]
+    ("separator", "point", "minus"),
+    [
+        (";", ".", "-"),
+        (";", ",", "-"),
+        ("\t", ".", "-"),
+        ("\t", ",", "-"),
+        ("  ", ".", "-"),
+        (",", ".", "\u2212"),
+    ],
 )
 def test_a_table_of_dlt_coefficients_may_be_saved_by_a_spreadsheet(
-    tmp_path: Path, separator: str, point: str
+    tmp_path: Path, separator: str, point: str, minus: str
 ) -> None:
     plain, saved = tmp_path / "plain.csv", tmp_path / "saved.csv"
     plain.write_text(texts.DLT)
-    saved.write_text(texts.DLT.replace(",", separator).replace(".", point))
+    changed = texts.DLT.replace(",", separator).replace(".", point).replace("-", minus)
+    saved.write_text(changed, encoding="utf-8")
     assert load_cameras(saved) == load_cameras(plain)
 
 

@@ -192,7 +192,12 @@ def test_a_file_without_scores_is_noticed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("place", "where"),
-    [(-1.0, "at (0, 0) or (-1, -1)"), (0.0, "at (0, 0) or (-1, -1)"), (1e15, "far outside of the")],
+    [
+        (-1.0, "at (0, 0) or (-1, -1)"),
+        (0.0, "at (0, 0) or (-1, -1)"),
+        (1e15, "far outside of the"),
+        (999.0, "exactly on the border of its picture"),
+    ],
 )
 def test_detections_where_no_detector_puts_any_are_named(
     tmp_path: Path, place: float, where: str

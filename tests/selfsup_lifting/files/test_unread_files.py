@@ -129,7 +129,7 @@ def test_an_empty_list_and_an_empty_folder_are_named(tmp_path: Path) -> None:
 @pytest.mark.rejects
 def test_a_folder_in_which_nothing_can_be_read_names_what_lies_there(tmp_path: Path) -> None:
     for number in range(6):
-        (tmp_path / f"cam{number}.csv").write_text("")
+        (tmp_path / f"cam{number}.csv").write_text("x")
     with pytest.raises(ReadError, match=r"; cam0\.csv, .*cam3\.csv and 2 more: in no known format"):
         read_recordings([str(tmp_path)], ReadSettings())
 
@@ -221,13 +221,16 @@ OTHER_KINDS = {
         '{"labels": [0], "scores": [0.9], "bboxes": [[1, 2, 3, 4]]}',
         "boxes of MMDetection",
     ),
-    "h.slp": ("", "a project of SLEAP"),
-    "m.nwb": ("", "tracks in NWB"),
-    "r.nc": ("", "netCDF, as the package movement saves poses: its `save_poses.to_sleap"),
+    "h.slp": ("x", "a project of SLEAP"),
+    "m.nwb": ("x", "tracks in NWB"),
+    "r.nc": ("x", "netCDF, as the package movement saves poses: its `save_poses.to_sleap"),
     "n.jsonl": ('{"keypoints": []}\n{"keypoints": []}\n', "lines of a stream: `predict RUN"),
     "o.json": ("[[0.5, 0.25, 0.0, 0.9]]", "lists of numbers without names"),
     "p.csv": ("# frame,nose_x,nose_y\n0,1,2\n", "a header after #"),
     "q.csv": (""","('net', 'nose', 'x')","('net', 'nose', 'y')"\n0,1,2\n""", "a table of pandas"),
+    "s.csv": ("bodyparts,a,a,a\ncoords,x,y,likelihood\n0,1,2,1\n", "a table of DeepLabCut without"),
+    "t.json": ("", "an empty file; likely cause: a full disk"),
+    "u.csv": ("\0" * 300, "zeros .NUL.: it was not written to its end"),
     "i.trc": ("PathFileType", "3D points.*; `view` shows them"),
 }
 

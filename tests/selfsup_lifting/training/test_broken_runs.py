@@ -270,6 +270,21 @@ def test_a_checkpoint_file_that_is_none_is_named(tmp_path: Path, text: str) -> N
 
 
 @pytest.mark.rejects
+@pytest.mark.parametrize("name", ["../mine.csv", "{}/mine.csv", "..\\mine.csv", ".."])
+def test_a_checkpoint_that_names_a_file_outside_of_its_run_is_refused(
+    tmp_path: Path, name: str
+) -> None:
+    train(TINY, recordings(), tmp_path / "run")
+    (tmp_path / "mine.csv").write_text("mine")
+    commit = read_commit(tmp_path / "run")
+    files = {**commit.files, name.format(tmp_path): next(iter(commit.files.values()))}
+    (tmp_path / "run" / COMMIT_FILE).write_text(replace(commit, files=files).as_text())
+    with pytest.raises(ValueError, match=r"checkpoint\.json: expected names of files in its fold"):
+        train(TINY, recordings(), tmp_path / "run")
+    assert (tmp_path / "mine.csv").read_text() == "mine"
+
+
+@pytest.mark.rejects
 def test_a_file_that_a_run_never_had_is_named(tmp_path: Path) -> None:
     saved_run(tmp_path / "run")
     with pytest.raises(ValueError, match=r"run: this run has no outcome\.json"):
@@ -279,6 +294,15 @@ def test_a_file_that_a_run_never_had_is_named(tmp_path: Path) -> None:
         opened_run(tmp_path / "nowhere", resume=True),
     ):
         pass
+
+
+def test_a_lock_that_is_a_link_is_not_written_to(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "mine.csv").write_text("mine")
+    (tmp_path / "run" / ".lock").symlink_to(tmp_path / "mine.csv")
+    with pytest.raises(ValueError, match=r"\.lock is a link, and would be written to: delete it"):
+        train(TINY, recordings(), tmp_path / "run")
+    assert (tmp_path / "mine.csv").read_text() == "mine"
 
 
 def test_a_file_system_without_locks_is_said(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from multiview_geom import Cameras, invert_transform, rigid_transform, rotation_from_quaternion
-from selfsup_lifting.parse.unpacking import require_written
+from selfsup_lifting.parse.text import read_text
 from selfsup_lifting.read_errors import Place
 
 INTRINSICS, EXTRINSICS = "cameras_intrinsic_params", "cameras_extrinsic_params"
@@ -44,9 +44,9 @@ def read_python_cameras(path: Path, subject: str) -> Cameras:
 
 def _literals(path: Path) -> dict[str, Any]:
     """Return the two tables by the ends of their names; only literals are evaluated."""
-    require_written(path)
+    text = read_text(path)
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8-sig"))
+        tree = ast.parse(text)
         return {
             end: ast.literal_eval(statement.value)
             for statement in tree.body

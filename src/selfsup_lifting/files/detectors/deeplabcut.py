@@ -32,6 +32,7 @@ NAME = "DeepLabCut"
 COORDINATES = ("x", "y", "likelihood")
 # In files of several animals, the body parts that belong to no animal have this individual.
 NO_ANIMAL = "single"
+HEADER = ("scorer", "bodyparts", "coords")
 SINGLE_LEVELS, MULTI_LEVELS = 3, 4
 
 Column = tuple[str, ...]
@@ -172,6 +173,13 @@ def _read_csv(path: Path) -> Table:
     rows = read_rows(path)
     is_multi = any(row.cells[:1] == ["individuals"] for row in rows[:MULTI_LEVELS])
     levels = MULTI_LEVELS if is_multi else SINGLE_LEVELS
+    names = [row.cells[0] for row in rows[:levels]]
+    lacking = [name for name in HEADER if name not in names]
+    if lacking:
+        raise Place(path).error(
+            f"expected the header rows {', '.join(HEADER)}, got {', '.join(names)}; likely cause: "
+            f"the row `{lacking[0]}` was deleted"
+        )
     # Labels have one index column, or three: "labeled-data", the video and the picture.
     index = next((at for at, cell in enumerate(rows[0].cells) if at and cell), 1)
     columns = list(zip(*(row.cells[index:] for row in rows[:levels]), strict=True))

@@ -1,6 +1,5 @@
 """SLEAP: the analysis HDF5 file, whose arrays are transposed for MATLAB."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from multiview_geom.camera_files.json_text import parse_json
 from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, ViewTracks, view_tracks
 from selfsup_lifting.parse.hdf5 import array_at, is_hdf5_with, open_hdf5, text_of
 from selfsup_lifting.read_errors import Place
@@ -65,7 +65,7 @@ def _points_and_scores(
 
 def _axes(dataset: Any, default: tuple[str, ...]) -> tuple[str, ...]:  # noqa: ANN401 - h5py is untyped
     names = dataset.attrs.get("dims")
-    return default if names is None else tuple(json.loads(text_of(names)))
+    return default if names is None else tuple(parse_json(text_of(names)))
 
 
 def _array(file: Any, name: str) -> Any:  # noqa: ANN401 - h5py is untyped

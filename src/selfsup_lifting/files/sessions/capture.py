@@ -36,6 +36,7 @@ from selfsup_lifting.parse.folders import entries, folders_in
 from selfsup_lifting.read_errors import Place, ReadError, listed
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.reader import Reader, ReadResult
+from selfsup_lifting.safe_text import alphabets, encodable
 
 # So many files of a folder without a calibration are tried as one.
 MOST_TRIED = 20
@@ -238,12 +239,21 @@ class _Session:
         self, lacking: Sequence[str], lost: Sequence[str], more: Sequence[str] = ()
     ) -> ReadError:
         """Return the error that lists cameras without detections, and files without a camera."""
-        guesses = best_guesses(lacking, list(dict.fromkeys(lost)))
+        odd = [name for name in lost if name != encodable(name)]
+        guesses = [] if odd else best_guesses(lacking, list(dict.fromkeys(lost)))
+        usual = alphabets("".join(self.rig.cameras.names))
+        strange = {name: alphabets(name) - usual for name in lost}
         pairs = " ".join(f"{camera}={file}" for camera, file in guesses)
         parts = [
             f"without detections: {listed(lacking, most=12) or 'none'}",
             f"without calibration: {', '.join(lost) or 'none'}",
             *more,
+            *(["names of files are not in UTF-8: rename them"] if odd else []),
+            *(
+                f"{name} has {', '.join(sorted(found))} letters"
+                for name, found in strange.items()
+                if found
+            ),
             *([f"if these pairs are right, add --map {pairs}"] if guesses else []),
         ]
         return ReadError(

@@ -1,0 +1,224 @@
+"""Files that a copy, a full disk or another program damaged: each is one sentence."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from multiview_geom import save_cameras
+from selfsup_lifting.export import save_tracks
+from selfsup_lifting.files import read_recordings
+from selfsup_lifting.parse.hdf5 import array_at, open_hdf5
+from selfsup_lifting.parse.json_values import load_json, numbers_at, whole_number_at
+from selfsup_lifting.parse.npz import load_npz
+from selfsup_lifting.parse.tables import number_in, read_rows
+from selfsup_lifting.parse.text import read_text
+from selfsup_lifting.read_errors import Place, ReadError
+from selfsup_lifting.read_settings import ReadSettings
+from selfsup_lifting.recording_file import load_recording, save_recording
+from selfsup_lifting.saved_tracks import holds_tracks, load_tracks
+from selfsup_lifting.simulation.bvh import load_bvh
+from tests.selfsup_lifting.files import layouts
+from tests.selfsup_lifting.files.layouts import write_session
+from tests.selfsup_lifting.strategies import Scene
+
+pytestmark = pytest.mark.rejects
+
+TAKE = Scene(views=2, frames=4, skeleton="coco17").recording()
+STATUS = Path("/proc/self/status")
+BLOSC = 32001
+# Where the directory of a zip file has the flags and the method of a member.
+FLAGS, METHOD = 8, 10
+
+
+def session(folder: Path, layout: str) -> Path:
+    return write_session(folder / "session", TAKE, layouts.WRITERS[layout])
+
+
+def files_of(folder: Path, pattern: str) -> list[Path]:
+    return sorted(path for path in folder.rglob(pattern) if path.is_file())
+
+
+def said(folder: Path) -> str:
+    with pytest.raises(ReadError) as caught:
+        read_recordings([str(folder)], ReadSettings())
+    return str(caught.value)
+
+
+@pytest.mark.skipif(not STATUS.exists(), reason="only Linux has such files")
+def test_no_more_is_read_than_the_size_of_a_file() -> None:
+    with pytest.raises(ReadError, match="got an empty file; likely cause: a full disk"):
+        read_text(STATUS)
+
+
+def test_zeros_of_a_power_cut_are_named_with_their_line(tmp_path: Path) -> None:
+    folder = session(tmp_path, "plain_csv")
+    file = files_of(folder, "*.csv")[0]
+    text = file.read_text()
+    lines = text.splitlines(keepends=True)
+    kept = "".join(lines[:4])
+    file.write_text(kept + "\0" * (len(text) - len(kept)))
+    assert f"{file}, line 5: expected text, got zeros (NUL); likely cause: a power" in said(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content.replace(b"\r\n", b"\n"),
+        lambda content: content.replace(b"\n", b"\r\n"),
+        lambda content: content.decode("utf-8", "replace").encode(),
+    ],
+    ids=["line ends of Unix", "line ends of Windows", "UTF-8"],
+)
+def test_hdf5_that_was_copied_as_text_is_named(
+    tmp_path: Path, change: Callable[[bytes], bytes]
+) -> None:
+    folder = session(tmp_path, "sleap")
+    file = files_of(folder, "*.h5")[0]
+    file.write_bytes(change(file.read_bytes()))
+    assert "an HDF5 file that was copied as text, which damaged it" in said(folder)
+
+
+def test_empty_files_of_a_full_disk_are_named(tmp_path: Path) -> None:
+    folder = session(tmp_path, "openpose")
+    files = files_of(folder / "cam1_json" if (folder / "cam1_json").is_dir() else folder, "*.json")
+    files[-1].write_bytes(b"")
+    assert f"{files[-1]}: expected a file with data, got an empty file" in said(folder)
+    home = files[0].parent
+    for file in files_of(home, "*"):
+        file.write_bytes(b"")
+    assert f"{home.name} is in no known format (4 empty files; likely cause: a full" in said(folder)
+
+
+@pytest.mark.parametrize("row", ["bodyparts", "coords"])
+def test_a_header_row_of_deeplabcut_that_was_deleted_is_named(tmp_path: Path, row: str) -> None:
+    folder = session(tmp_path, "dlc_csv")
+    file = files_of(folder, "*.csv")[0]
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join(line for line in lines if not line.startswith(row)))
+    sentence = said(folder)
+    assert "expected the header rows scorer, bodyparts, coords, got scorer" in sentence
+    assert f"likely cause: the row `{row}` was deleted" in sentence
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "cause"),
+    [(FLAGS, 1, "it is encrypted: unpack it with"), (METHOD, 9, "packed by the method 9 of ZIP")],
+)
+def test_an_archive_that_python_cannot_unpack_is_named(
+    tmp_path: Path, at: int, value: int, cause: str
+) -> None:
+    np.savez(tmp_path / "x.npz", eye=np.eye(2))
+    content = bytearray((tmp_path / "x.npz").read_bytes())
+    content[content.index(b"PK\1\2") + at] = value
+    (tmp_path / "x.npz").write_bytes(content)
+    with pytest.raises(ReadError, match=rf"x\.npz, eye\.npy: .*{cause}"):
+        load_npz(tmp_path / "x.npz")
+
+
+def test_a_filter_of_hdf5_that_is_not_installed_is_named(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        packing = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        packing.set_chunk((4,))
+        packing.set_filter(BLOSC, h5py.h5z.FLAG_OPTIONAL)
+        space = h5py.h5s.create_simple((4,))
+        array = h5py.h5d.create(file.id, b"tracks", h5py.h5t.NATIVE_DOUBLE, space, packing)
+        array.write_direct_chunk((0,), bytes(32))
+    sentence = r"x\.h5, tracks: packed by the filter 32001, which is not installed: pack it by gzip"
+    with pytest.raises(ReadError, match=sentence), open_hdf5(tmp_path / "x.h5", "a test") as file:
+        array_at(file, "tracks")
+
+
+def test_rows_of_empty_cells_at_the_end_and_the_minus_of_books_are_read(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("frame,a,,\n0,1,,\n,,,\n1,\u22122,,\n,,,\n ,,,\n", "utf-8")
+    rows = read_rows(tmp_path / "x.csv")
+    assert [row.cells[0] for row in rows] == ["frame", "0", "", "1"]
+    assert rows[-1].number(1) == number_in("-2")
+
+
+def test_a_chain_of_joints_as_long_as_no_body_is_refused(tmp_path: Path) -> None:
+    joints = "".join(f"JOINT j{n}\n{{\nOFFSET 0 1 0\nCHANNELS 0\n" for n in range(3000))
+    text = f"HIERARCHY\nROOT a\n{{\nOFFSET 0 0 0\nCHANNELS 0\n{joints}{'}' * 3001}\nMOTION\n"
+    (tmp_path / "x.bvh").write_text(text)
+    with pytest.raises(ReadError, match=r"line 802: expected at most 200 joints from the root to"):
+        load_bvh(tmp_path / "x.bvh")
+
+
+def test_numbers_of_hundreds_of_digits_are_no_numbers(tmp_path: Path) -> None:
+    place, digits = Place(Path("a.json"), "people"), "1" * 400
+    with pytest.raises(ReadError, match=r"people\[1\]: expected a number, got 1111.*\.\.\.$"):
+        numbers_at(place, [0.5, int(digits)], -1)
+    with pytest.raises(ReadError, match="expected a whole number from 0 to 9007199254740992, got"):
+        whole_number_at(place, int(digits))
+    (tmp_path / "a.json").write_text("1" * (sys.get_int_max_str_digits() + 1))
+    with pytest.raises(ReadError, match=r"damaged: one of its numbers has thousands of digits$"):
+        load_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    ("fps", "reason"),
+    [
+        ("1" * 400, "int too large to convert to float"),
+        ("1" * 5000, "one of its numbers has thousands of digits"),
+        ("[" * 100_000, "its values are nested too deep"),
+    ],
+    ids=["400 digits", "5000 digits", "nested"],
+)
+def test_a_description_that_python_cannot_read_is_named(
+    tmp_path: Path, fps: str, reason: str
+) -> None:
+    save_recording(tmp_path / "take.npz", TAKE)
+    for name in ("x.csv", "x.npz"):
+        save_tracks(
+            tmp_path / name, torch.zeros(2, 17, 3), skeleton=TAKE.skeleton, fps=30.0,
+            coordinates="world",
+        )  # fmt: skip
+    table = (tmp_path / "x.csv").read_text()
+    (tmp_path / "x.csv").write_text(table.replace('"fps": 30.0', f'"fps": {fps}'))
+    for name in ("take.npz", "x.npz"):
+        with np.load(tmp_path / name) as found:
+            arrays = dict(found)
+        description = json.loads(str(arrays.pop("description")))
+        text = json.dumps({**description, "fps": -1.5}).replace("-1.5", fps)
+        np.savez(tmp_path / name, description=np.array(text), **arrays)
+    for name in ("x.csv", "x.npz", "take.npz"):
+        read: Callable[[Path], object] = load_recording if name == "take.npz" else load_tracks
+        with pytest.raises(ReadError, match=rf"{name} is not .*, or is damaged: {reason}"):
+            read(tmp_path / name)
+    assert not holds_tracks(tmp_path / "take.npz")
+
+
+def test_letters_of_another_alphabet_that_look_alike_are_named(tmp_path: Path) -> None:
+    folder = session(tmp_path, "plain_csv")
+    file = files_of(folder, "*.csv")[0]
+    file.rename(file.with_name(file.name.replace("c", "\u0441", 1).replace("a", "\u0430", 1)))
+    assert "has Cyrillic letters" in said(folder)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_names_that_are_not_utf_8_are_named(tmp_path: Path) -> None:
+    folder = session(tmp_path, "plain_csv")
+    file = files_of(folder, "*.csv")[0]
+    os.rename(file, os.fsencode(file.parent) + b"/kamera_\xe4.csv")  # noqa: PTH104 - bytes
+    sentence = said(folder)
+    assert "names of files are not in UTF-8: rename them" in sentence
+    assert "--map" not in sentence
+
+
+def test_a_disk_that_cannot_be_read_names_the_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = session(tmp_path, "plain_csv")
+    save_cameras(folder / "calibration.toml", TAKE.cameras)
+
+    def broken(*_: object, **__: object) -> str:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("selfsup_lifting.parse.tables.read_text", broken)
+    assert "session: the system cannot read a file of it: [Errno 5] Input" in said(folder)
