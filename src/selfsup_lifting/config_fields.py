@@ -8,6 +8,8 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+import numpy as np
+
 Value = TypeVar("Value")
 Class = TypeVar("Class", bound=type)
 
@@ -80,6 +82,9 @@ class Bounded:
         hints = get_type_hints(type(self))
         for one in fields(self):  # type: ignore[arg-type]
             value, bounds = getattr(self, one.name), one.metadata.get("bounds")
+            if isinstance(value, np.generic):  # files of settings have Python's numbers
+                value = value.item()
+                object.__setattr__(self, one.name, value)
             if bounds and value is not None:
                 require_bounds(one.name, value, **bounds)
             _require_kind(one.name, value, hints[one.name])

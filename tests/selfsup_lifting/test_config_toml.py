@@ -4,6 +4,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -160,3 +161,12 @@ def test_a_choice_that_is_none_of_the_known_is_refused_in_python() -> None:
         ReadSettings(people="largets")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="`person` 1 names one of the people, and `people` all"):
         ReadSettings(people=People.ALL, person="1")
+
+
+@pytest.mark.rejects
+def test_a_number_of_numpy_is_a_number() -> None:
+    config = Config(learning_rate=np.float32(0.5), epochs=np.int64(3), seed=np.int64(2))  # type: ignore[arg-type]
+    assert config == Config(learning_rate=0.5, epochs=3, seed=2)
+    assert as_toml(config) == as_toml(Config(learning_rate=0.5, epochs=3, seed=2))
+    with pytest.raises(ValueError, match=r"setting `epochs` must be a whole number, got 2\.5"):
+        Config(epochs=np.float32(2.5))  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
+from pathlib import Path
 
 import torch
 
@@ -20,7 +21,7 @@ from selfsup_lifting.files import read_results
 from selfsup_lifting.read_errors import listed
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.reader import ReadResult, merged_notes
-from selfsup_lifting.recording import Recording, calibrations_of
+from selfsup_lifting.recording import Recording, calibrations_of, require_kind
 
 # Recordings of a source that are examined closely: most sources have one rig.
 MOST_EXAMINED = 5
@@ -83,7 +84,7 @@ class Inspection:
         return "1 recording" if len(self.takes) == 1 else f"{len(self.takes)} recordings"
 
 
-def inspect_source(source: str, settings: ReadSettings) -> Inspection:
+def inspect_source(source: str | Path, settings: ReadSettings) -> Inspection:
     """Inspect any source of recordings; raise a ReadError if it cannot be read at all."""
     return inspect_results(read_results(source, settings))
 
@@ -96,7 +97,15 @@ def inspect_results(
     Args:
         results: The recordings, as they were read.
         done: Called after every part of a recording.
+
+    Raises:
+        ValueError: If there are no recordings, or they are not as `read_results` returns them.
     """
+    require_kind("results", results, list | tuple)
+    for one in results:
+        require_kind("results", one, ReadResult)
+    if not results:
+        raise ValueError("`results` must have one recording or more, got none")
     recordings = [result.recording for result in results]
     counts = [count_detections(recording, done) for recording in recordings]
     agreements = [
@@ -173,7 +182,11 @@ def inspect_calibration(file: CameraFile, unread: str = "") -> RigInspection:
 
     Returns:
         What it holds, and what looks wrong.
+
+    Raises:
+        ValueError: If the file is not as `read_camera_file` returns it.
     """
+    require_kind("file", file, CameraFile)
     issues = [issue.message for issue in check_cameras(file.cameras)]
     if unread:
         issues.append(f"not read: {unread}")

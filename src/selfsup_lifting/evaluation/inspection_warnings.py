@@ -17,7 +17,7 @@ from selfsup_lifting.evaluation.detection_counts import DetectionCounts, count_d
 from selfsup_lifting.evaluation.subject_size import diagonal, is_person, usual_size
 from selfsup_lifting.read_errors import listed
 from selfsup_lifting.reader import ReadResult
-from selfsup_lifting.recording import Recording
+from selfsup_lifting.recording import Recording, require_kind
 from selfsup_lifting.sampled_errors import is_mostly_behind, sampled, subject_size_px
 from selfsup_lifting.self_calibration.body import LEFT_FOR_RIGHT, find_vertical, rightness
 from selfsup_lifting.skeleton.infer import USUAL, body_by_count, skeleton_by_anatomy
@@ -323,4 +323,5 @@ def _some_frames(recording: Recording) -> Recording:
 
 def subject_diagonal(recording: Recording) -> float:
     """Return the diagonal of the subject's bounding box, median over some frames [m]."""
+    require_kind("recording", recording, Recording)
     return diagonal(triangulate_recording(_some_frames(recording), PLAIN).points)

@@ -106,7 +106,7 @@ def _require_once(sources: Sequence[str]) -> None:
         places[place] = source
 
 
-def read_results(source: str, settings: ReadSettings) -> list[ReadResult]:
+def read_results(source: str | Path, settings: ReadSettings) -> list[ReadResult]:
     """Read every recording of one source, with notes on how it was read.
 
     Args:
@@ -120,7 +120,9 @@ def read_results(source: str, settings: ReadSettings) -> list[ReadResult]:
         ReadError: If something cannot be read.
         ValueError: If a simulated rig or its errors are described, but nothing is simulated.
     """
-    results = with_notes_on_repeats(_read(source, settings))
+    require_kind("source", source, str | PathLike)
+    require_kind("settings", settings, ReadSettings)
+    results = with_notes_on_repeats(_read(str(source), settings))
     _require_use(results, settings, USUAL)
     return results
 

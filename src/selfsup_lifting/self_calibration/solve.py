@@ -94,6 +94,8 @@ def calibrate_cameras(
     require_kind("recordings", recordings, list | tuple)
     for one in recordings:
         require_kind("recordings", one, Recording)
+    if not recordings:
+        raise ValueError("`recordings` must have one recording or more, got none")
     tracks = _joined(recordings)
     require_lengths(settings, tracks.skeleton.joints, tracks.cameras.names)
     _require_motion(tracks)

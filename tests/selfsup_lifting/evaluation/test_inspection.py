@@ -1,6 +1,7 @@
 """Laws of inspection."""
 
 import re
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -9,8 +10,13 @@ import torch
 
 from multiview_geom import rigid_transform
 from selfsup_lifting.agreement import camera_agreement
-from selfsup_lifting.evaluation.inspection import inspect_results, inspect_source
+from selfsup_lifting.evaluation.inspection import (
+    inspect_calibration,
+    inspect_results,
+    inspect_source,
+)
 from selfsup_lifting.evaluation.inspection_warnings import (
+    subject_diagonal,
     warnings_about_geometry,
     warnings_about_pictures,
     warnings_about_truth,
@@ -315,3 +321,21 @@ def test_recordings_that_differ_from_the_first_are_named() -> None:
     found = inspect_results([ReadResult(first), ReadResult(other)]).warnings
     assert "dance: other joints than those of scene 0, which are shown" in found[-2]
     assert found[-1] == "dance: no ground truth, which other recordings have"
+
+
+@pytest.mark.rejects
+def test_what_is_no_source_no_result_and_no_file_is_refused(tmp_path: Path) -> None:
+    recording = Scene(views=2, frames=4).recording()
+    save_recording(tmp_path / "recording.npz", recording)
+    assert inspect_source(tmp_path / "recording.npz", ReadSettings()).frames == 4
+    refused: list[tuple[Callable[[], object], str]] = [
+        (lambda: inspect_source([str(tmp_path)], ReadSettings()), "`source` must be str"),  # type: ignore[arg-type]
+        (lambda: inspect_source("synthetic", {}), "`settings` must be ReadSettings, got dict"),  # type: ignore[arg-type]
+        (lambda: inspect_results([recording]), "`results` must be ReadResult, got Recording"),  # type: ignore[list-item]
+        (lambda: inspect_results([]), "`results` must have one recording or more, got none"),
+        (lambda: inspect_calibration(tmp_path), "`file` must be CameraFile, got PosixPath"),  # type: ignore[arg-type]
+        (lambda: subject_diagonal([recording]), "`recording` must be Recording, got list"),  # type: ignore[arg-type]
+    ]
+    for call, sentence in refused:
+        with pytest.raises(ValueError, match=sentence):
+            call()

@@ -314,3 +314,9 @@ def test_a_rig_that_saw_points_of_no_body_has_upright_cameras(recordings: list[R
 def test_a_length_that_is_of_no_bone_is_doubted(bone: str, is_doubted: bool) -> None:  # noqa: FBT001
     notes = notes_on_bone(CalibrationSettings(bone=f"{bone}=0.4"), SKELETONS["h36m17"])
     assert [*map(bool, notes)] == [True] * is_doubted
+
+
+@pytest.mark.rejects
+def test_a_calibration_needs_a_recording() -> None:
+    with pytest.raises(ValueError, match="`recordings` must have one recording or more, got none"):
+        calibrate_cameras([], CalibrationSettings())
