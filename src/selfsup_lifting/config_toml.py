@@ -18,6 +18,8 @@ from selfsup_lifting.run_files import read_committed
 Settings = TypeVar("Settings")
 
 CONFIG_FILE = "config.toml"
+# Options of `train` that are no settings of a run.
+COMMAND_LINE = ("recipe", "preset", "noise_level", "config", "resume", "calibrate", "profile")
 
 
 def as_toml(settings: object, folder: Path | None = None) -> str:
@@ -128,9 +130,11 @@ def load_config(run: Path) -> Config:
 def _from_toml(content: bytes, defaults: Settings, path: Path) -> Settings:
     """Parse settings; the errors name the file."""
     from multiview_geom.camera_files.toml_text import parse_toml  # imports torch
+    from selfsup_lifting.parse.text import UTF_16_MARKS
 
     try:
-        plain = parse_toml(content.decode("utf-8-sig"))
+        is_utf_16 = content[:2] in UTF_16_MARKS  # as PowerShell writes
+        plain = parse_toml(content.decode("utf-16" if is_utf_16 else "utf-8-sig"))
     except ValueError as error:
         raise ValueError(f"{path}: not a TOML file: {error}") from None
     try:
@@ -169,14 +173,25 @@ def from_plain(plain: Mapping[str, Any], defaults: Settings, table: str = "") ->
     kinds = get_type_hints(type(defaults))
     for name in plain:
         if name not in kinds:
-            close = difflib.get_close_matches(name, kinds, n=1)
-            hint = f"; did you mean `{table}{close[0]}`?" if close else ""
-            raise ValueError(f"unknown setting `{table}{name}`{hint}")
+            raise ValueError(f"unknown setting `{table}{name}`{_hint(name, defaults, table)}")
     changed = {
         name: _parsed(value, kinds[name], getattr(defaults, name), table + name)
         for name, value in plain.items()
     }
     return replace(defaults, **changed)  # type: ignore[type-var]
+
+
+def _hint(name: str, defaults: object, table: str) -> str:
+    """Return what may be meant by a setting that does not exist; empty if nothing is like it."""
+    if name in COMMAND_LINE and not table:
+        return f"; `--{name.replace('_', '-')}` is given on the command line alone"
+    same = name.replace("-", "_").replace(".", "_")
+    for full in setting_names(defaults):
+        place, _, last = full.rpartition(".")
+        if place and full.replace(".", "_") == same:
+            return f"; did you mean `{last}` in the table [{table}{place}]?"
+    close = difflib.get_close_matches(name, [one.name for one in fields(defaults)], n=1)  # type: ignore[arg-type]
+    return f"; did you mean `{table}{close[0]}`?" if close else ""
 
 
 class SettingRow(NamedTuple):

@@ -66,6 +66,9 @@ def test_choices_are_listed_with_their_source() -> None:
     [
         ("epoch = 3", r"unknown setting `epoch`; did you mean `epochs`\?"),
         ("[read.noise]\njiter_px = 3", r"unknown setting `read\.noise\.jiter_px`; did you mean"),
+        ("lifter-width = 3", r"`lifter-width`; did you mean `width` in the table \[lifter\]\?"),
+        ('"lifter.width" = 3', r"did you mean `width` in the table \[lifter\]\?"),
+        ("recipe = 'paper'", "`recipe`; `--recipe` is given on the command line alone"),
         ("epochs = 0", "setting `epochs` must be at least 1, got 0"),
         ("epochs = 1.5", r"setting `epochs` must be a whole number, got 1\.5"),
         ("seed = true", "setting `seed` must be a whole number, got True"),

@@ -25,6 +25,8 @@ SPINS = "10000"
 # What tools that build packages set.
 BUILD_DATE = "SOURCE_DATE_EPOCH"
 LOGS = "TORCH_LOGS"
+# What follows the option that prints completions.
+SHELLS = (["bash"], ["zsh"], ["tcsh"])
 NUMBA_THREADS = "NUMBA_NUM_THREADS"
 # Of a longer sentence, as one with thousands of names, this much from its beginning and its end.
 LONGEST_BEGINNING, LONGEST_ENDING = 1500, 300
@@ -50,10 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # These import torch, which --help does not need.
         from selfsup_lifting.cli.commands import run
         from selfsup_lifting.cli.terminal import PlainFormatter
+        from selfsup_lifting.training.stopping import ending_at_signals
 
         if logging.lastResort is not None:
             logging.lastResort.setFormatter(PlainFormatter())
-        run(options)
+        with ending_at_signals():
+            run(options)
     except BrokenPipeError:  # as `| head -1` does: nobody reads further, so nothing is said
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(SIGNALLED + SIGPIPE)
@@ -138,4 +142,10 @@ def _require_command(arguments: Sequence[str]) -> None:
         if name not in {*COMMANDS, "-h", "--help", COMPLETION, VERSION}:
             close = difflib.get_close_matches(name, COMMANDS, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
-            raise ValueError(f"no command {name!r}{hint}; commands are {', '.join(COMMANDS)}")
+            raise ValueError(
+                f"no command {name!r}{hint}; the first word is a command: {', '.join(COMMANDS)}; "
+                f"{PROGRAM} --help explains them"
+            )
+        shell = arguments[1:2]
+        if name == COMPLETION and shell not in SHELLS:
+            raise ValueError(f"{COMPLETION} needs one of bash, zsh, tcsh, got {shell or 'none'}")

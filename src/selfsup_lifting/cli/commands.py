@@ -89,6 +89,7 @@ def run(options: Options) -> None:
 @run.register
 def train(options: TrainOptions) -> None:
     """Train a lifter, and evaluate it on the held-out recordings before and after."""
+    require_torchrun()
     config = options.settings
     if not is_first():  # of several processes, the others compute and are silent
         split = split_for(config, training_data(options, Path()).recordings)
@@ -112,7 +113,6 @@ def _train_in(folder: Path, options: TrainOptions) -> None:
         require_undamaged(folder)
     if options.profile and process_count() > 1:
         raise ValueError("`profile` needs a training in one process, got several of torchrun")
-    require_torchrun()
     with alignment_compiled_meanwhile():
         config, split, files = _checked_data(options, folder)
         untrained = untrained_lifter(split.training[0].skeleton, config).eval()
@@ -174,7 +174,8 @@ def _how_to_continue(folder: Path, error: BaseException) -> str:
         return f"{why}nothing was saved"
     saved = read_commit(folder)
     step = f" and {saved.step} steps" if saved.step else ""
-    command = shlex.join(["train", "--resume", str(folder)])
+    name = f"./{folder}" if str(folder).startswith("-") else str(folder)
+    command = shlex.join(["train", "--resume", name])
     return f"{why}{folder} holds {saved.epoch} epochs{step}; continue with: {launcher()} {command}"
 
 

@@ -2,12 +2,12 @@
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 from importlib.metadata import version
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import tyro.extras
 from tyro.conf import arg
@@ -87,6 +87,7 @@ def parse_options(arguments: Sequence[str]) -> Options:
         sys.exit(0)
     rest = ["--help" if one == ALL_OPTIONS else one for one in rest]
     _require_once(rest)
+    _require_values(COMMANDS[name], rest)
     if name in {"train", "ablate"}:
         kind = TrainOptions if name == "train" else AblateOptions
         settings = _settings_before_options(kind, name, rest)
@@ -121,6 +122,28 @@ def _require_once(arguments: Sequence[str]) -> None:
                 f"{written[place]} is given twice{also}, and the last would count alone; an option "
                 f"of several values takes them after one another: {first} A B"
             )
+
+
+def _require_values(kind: type[Options], arguments: Sequence[str]) -> None:
+    """Refuse an option of several values that has none: the parser would take it for left out."""
+    several = {name for name, hint in _hints(kind) if get_origin(hint) is tuple}
+    places = [*takewhile(lambda one: one != "--", arguments), "--"]
+    for option, value in pairwise(places):
+        name = _option_name(option).removeprefix("--").rpartition(".")[2]
+        if option.startswith("--") and name in several and value.startswith("--"):
+            raise ValueError(
+                f"{option} needs a value, and none is given; likely cause: a shell variable that "
+                "is not set"
+            )
+
+
+def _hints(kind: type) -> Iterator[tuple[str, Any]]:
+    """Yield the name, as it is written, and the type of every option of a dataclass."""
+    for name, hint in get_type_hints(kind).items():
+        yield name.replace("_", "-"), hint
+        for nested in (hint, *get_args(hint)):
+            if isinstance(nested, type) and is_dataclass(nested):
+                yield from _hints(nested)
 
 
 def _require_not_varied(options: Options, arguments: Sequence[str]) -> None:

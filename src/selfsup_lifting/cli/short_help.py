@@ -116,8 +116,10 @@ def short_help(program: str, command: str, kind: type) -> str:
     summary = (inspect.getdoc(kind) or "").partition("\n\n")[0]
     usage = " ".join([f"usage: {program} {command}", *map(str.upper, shown.arguments)])
     parts = [f"{usage} [OPTIONS]", "", textwrap.fill(" ".join(summary.split()), WIDTH), ""]
-    parts += [_entry(name.upper(), meanings[name]) for name in shown.arguments]
-    parts += [_entry(f"--{name}", meanings[name.replace("-", "_")]) for name in shown.options]
+    names = {name: name.upper() for name in shown.arguments}
+    names |= {name.replace("-", "_"): f"--{name}" for name in shown.options}
+    # Without docstrings (python -OO) there are no meanings.
+    parts += [_entry(written, meanings.get(name, "")) for name, written in names.items()]
     parts += ["", "examples:", *(f"  {program} {example}" for example in shown.examples)]
     parts += ["", f"All options and their defaults: {program} {command} --help-all"]
     return "\n".join(parts) + "\n"

@@ -68,6 +68,18 @@ def inspect(options: InspectOptions) -> None:
         results.print(part, soft_wrap=isinstance(part, Text))
 
 
+def page_of(source: str) -> Path:
+    """Return the page that shows a source if no other is named.
+
+    Example:
+        >>> page_of("session/walk.npz").name
+        'walk.html'
+    """
+    path = Path(source)
+    name = path.resolve().name if path.name == ".." else path.stem
+    return Path(f"{name or 'view'}.html")
+
+
 def view(options: ViewOptions) -> None:
     """Write pages, pictures and videos that show recordings and 3D tracks."""
     if not options.paths:
@@ -77,7 +89,7 @@ def view(options: ViewOptions) -> None:
         )
     if options.up is not None:
         choose(UPRIGHT, options.up, "up")
-    outputs = options.out or (Path(f"{Path(options.paths[0]).stem or 'view'}.html"),)
+    outputs = options.out or (page_of(options.paths[0]),)
     for path in outputs:
         require_view(path, overwrite=options.overwrite)
     if options.video:

@@ -30,6 +30,7 @@ from selfsup_lifting.training.distributed import (
     own_seed,
     own_share,
     process_count,
+    require_torchrun,
     start_alike,
 )
 from selfsup_lifting.training.equal_bones import with_equal_bones
@@ -105,6 +106,7 @@ def train(  # noqa: PLR0913 - what to learn from, where to save, and what to sho
         >>> len(lifter.skeleton.joints)
         17
     """
+    require_torchrun()
     require_kind("config", config, Config)
     require_kind("recordings", recordings, Sequence)
     require_kind("held_out", held_out, Sequence)

@@ -12,7 +12,7 @@ from selfsup_lifting.atomic_write import COMMIT_FILE, REPORT_FILE
 from selfsup_lifting.config import Config
 from selfsup_lifting.config_toml import CONFIG_FILE, as_toml
 from selfsup_lifting.recording import require_kind
-from selfsup_lifting.run_files import is_leftover, read_committed
+from selfsup_lifting.run_files import has_commit, is_leftover, read_committed
 from selfsup_lifting.training.checkpoint import (
     BEST_FILE,
     STATE_FILE,
@@ -126,7 +126,8 @@ class Checkpoints:
         try:
             self.run.commit(self.log.done, step, contents, self.log.write_curves())
         except OSError as error:
-            raise OSError(f"{error}; the last checkpoint stays valid") from error
+            kept = "; the last checkpoint stays valid" if has_commit(self.run.folder) else ""
+            raise OSError(f"{error}{kept}") from error
 
 
 def require_further_files(name: str, files: object) -> None:

@@ -13,7 +13,7 @@ SIGNALS = tuple(
 
 
 class Stopped(KeyboardInterrupt):
-    """A training was stopped by a signal, and its last step is saved.
+    """A signal stopped the work; of a training, the last step is saved.
 
     Attributes:
         number: The signal.
@@ -54,3 +54,21 @@ def stop_requests() -> Iterator[Callable[[], int | None]]:
     finally:
         for number, old in replaced.items():
             signal.signal(number, old)
+
+
+@contextmanager
+def ending_at_signals() -> Iterator[None]:
+    """Raise `Stopped` at SIGTERM and SIGHUP, so that files that are half written are deleted."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise Stopped(number)
+
+    is_main = threading.current_thread() is threading.main_thread()
+    found = [one for one in SIGNALS if is_main and signal.getsignal(one) is signal.SIG_DFL]
+    for number in found:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in found:
+            signal.signal(number, signal.SIG_DFL)

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -28,7 +29,7 @@ from selfsup_lifting.cli.parsing import COMMANDS, parse_options
 from selfsup_lifting.cli.saving import outputs_of, save_outputs
 from selfsup_lifting.cli.terminal import PlainFormatter, Terminal
 from selfsup_lifting.cli.track_commands import notes_on_use
-from selfsup_lifting.cli.view_commands import view
+from selfsup_lifting.cli.view_commands import page_of, view
 from selfsup_lifting.config import Config, TriangulationSettings
 from selfsup_lifting.config_toml import CONFIG_FILE, load_config
 from selfsup_lifting.evaluation import evaluate
@@ -362,6 +363,35 @@ def test_the_help_of_a_command_fits_a_screen_and_names_options_that_exist(
 
 
 @pytest.mark.processes
+def test_help_without_docstrings_lists_the_options() -> None:
+    command = [sys.executable, "-OO", "-m", "selfsup_lifting", "train", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "  --recipe" in done.stdout
+
+
+@pytest.mark.processes
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
+def test_a_command_that_is_terminated_leaves_no_part_of_a_file(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, signal\n"
+        "from pathlib import Path\n"
+        "from selfsup_lifting.atomic_write import replacing\n"
+        "from selfsup_lifting.cli import commands, main\n"
+        "def run(_: object) -> None:\n"
+        "    with replacing(Path('x.csv')) as path:\n"
+        "        path.write_text('half')\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "commands.run = run\n"
+        "main(['inspect', 'synthetic'])\n"
+    )
+    command = [sys.executable, str(script)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 128 + signal.SIGTERM, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["script.py"]
+
+
+@pytest.mark.processes
 @pytest.mark.skipif(sys.platform != "linux", reason="the variable is that of GNU's OpenMP")
 @pytest.mark.parametrize(
     ("given", "expected"),
@@ -394,6 +424,10 @@ def test_threads_that_wait_sleep_soon_unless_the_environment_says_how(
         (["train", "--epoch", "3"], "--epochs"),
         (["evaluate", "nowhere"], "nowhere"),
         (["trian"], "did you mean train?"),
+        (["--json", "triangulate", "x"], "the first word is a command: train, evaluate, predict"),
+        (["help"], "selfsup-lifting --help explains them"),
+        (["--print-completion", "fish"], "needs one of bash, zsh, tcsh, got ['fish']"),
+        (["--print-completion"], "needs one of bash, zsh, tcsh, got none"),
     ],
 )
 def test_what_cannot_be_meant_is_reported_in_a_sentence(
@@ -508,6 +542,12 @@ def test_what_a_command_cannot_do_is_said(
         re.sub("^(BUSY|HERE|KEPT)", lambda found: str(tmp_path / found[0]), word) for word in words
     ]
     assert sentence in refused(words, capsys)
+
+
+def test_a_page_is_never_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert page_of("..") == Path(f"{tmp_path.parent.name}.html")
+    assert page_of(".") == page_of("/") == Path("view.html")
 
 
 def test_view_and_export_describe_their_files_in_json(
@@ -1181,6 +1221,9 @@ def test_an_option_that_is_given_twice_is_refused(arguments: list[str], sentence
         (f"triangulate x {Path(__file__).parent}", "read by the folder that holds them"),
         ("triangulate", "selfsup-lifting triangulate needs an argument: A recording or several"),
         ("triangulate x --unit", "--unit needs a value, and none is given"),
+        ("train --data --preset demo", "--data needs a value, and none is given; likely cause: a"),
+        ("train --hold-out", "--hold-out needs a value, and none is given; likely cause: a shell"),
+        ("triangulate x --out --overwrite", "--out needs a value, and none is given; likely cause"),
         ("inspect x --cameras a / .", "--cameras takes one path, got also /, ."),
         ("calibrate x --free focal lens", "got also lens; --free takes one value, focal"),
         ("inspect x / .", "one path is expected here, got also /, ."),

@@ -66,6 +66,8 @@ def test_motion_skeletons_and_settings_may_have_a_mark(tmp_path: Path) -> None:
     assert recording.frame_count == 3
     assert load_skeleton(tmp_path / "body.toml").joints == ("a", "b")
     assert load_settings(tmp_path / "settings.toml", ReadSettings()).source_fps == 25.0
+    (tmp_path / "settings.toml").write_text("source_fps = 50.0\n", "utf-16")  # as PowerShell does
+    assert load_settings(tmp_path / "settings.toml", ReadSettings()).source_fps == 50.0
 
 
 def test_a_calibration_of_colmap_may_have_a_mark(tmp_path: Path) -> None:

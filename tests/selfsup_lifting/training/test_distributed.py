@@ -110,6 +110,14 @@ def test_the_command_that_continues_starts_as_many_processes(
     assert "--nnodes 2" in launcher()
 
 
+def test_a_rank_that_another_program_left_is_named_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(ValueError, match=r"got RANK=1, WORLD_SIZE=, .* left from another program"):
+        train(Config(), [Scene(views=2, frames=8).recording()], tmp_path / "run")
+
+
 @pytest.mark.parametrize("rank", ["5", "abc", ""])
 def test_variables_that_another_program_left_are_named(
     monkeypatch: pytest.MonkeyPatch, rank: str

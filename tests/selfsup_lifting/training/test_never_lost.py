@@ -153,6 +153,17 @@ def test_a_full_disk_leaves_the_last_checkpoint(
     assert contents(tmp_path / "run") == before
 
 
+def test_a_full_disk_before_the_first_checkpoint_promises_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fsync(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match=r"MB are free there\)$"):
+        train(CONFIG, recordings(), tmp_path / "run")
+
+
 @pytest.mark.rejects
 @pytest.mark.parametrize("name", [*FILES, "events"])
 @pytest.mark.parametrize("spoil", ["flip", "cut"])
