@@ -4,11 +4,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import field, fields
 from enum import Enum
 from inspect import getdoc
+from numbers import Number
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
-
-import numpy as np
 
 Value = TypeVar("Value")
 Class = TypeVar("Class", bound=type)
@@ -82,7 +81,7 @@ class Bounded:
         hints = get_type_hints(type(self))
         for one in fields(self):  # type: ignore[arg-type]
             value, bounds = getattr(self, one.name), one.metadata.get("bounds")
-            if isinstance(value, np.generic):  # files of settings have Python's numbers
+            if isinstance(value, Number) and hasattr(value, "item"):  # one of NumPy
                 value = value.item()
                 object.__setattr__(self, one.name, value)
             if bounds and value is not None:
