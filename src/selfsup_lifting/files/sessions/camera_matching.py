@@ -61,6 +61,25 @@ def _by_words(names: Sequence[str], file: str) -> tuple[str, str] | None:
     return (fits[0][1], " ".join(fits[0][2])) if len(best) == 1 else None
 
 
+def without_own_numbers(parts: Sequence[tuple[str, str]]) -> list[str]:
+    """Return the words beside each camera without the numbers that all its files have.
+
+    Args:
+        parts: The camera of each file, and the other words of its name.
+
+    Example:
+        >>> without_own_numbers([("24025", "walk miqus 1"), ("24025", "run miqus 1")])
+        ['walk miqus', 'run miqus']
+    """
+    own: dict[str, set[str]] = {}
+    for camera, rest in parts:
+        numbers = {word for word in rest.split() if word.isdigit()}
+        own[camera] = own.get(camera, numbers) & numbers
+    return [
+        " ".join(word for word in rest.split() if word not in own[camera]) for camera, rest in parts
+    ]
+
+
 def declared_cameras(pairs: Sequence[str], names: Sequence[str]) -> dict[str, str]:
     """Parse the pairs camera=file of `--map`: the camera of each file.
 

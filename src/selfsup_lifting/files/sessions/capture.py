@@ -14,6 +14,7 @@ from selfsup_lifting.files.sessions.camera_matching import (
     best_guesses,
     declared_cameras,
     match_camera,
+    without_own_numbers,
 )
 from selfsup_lifting.files.sessions.layout import (
     Source,
@@ -193,16 +194,21 @@ class _Session:
     ) -> dict[str, dict[str, Source]]:
         """Group the sources by recording and camera, as their names say."""
         everything = [(camera, source) for (camera, _), source in parts]
-        groups: dict[str, list[tuple[str, Source]]] = {}
-        for (camera, rest), source in parts:
-            groups.setdefault(rest, []).append((camera, source))
+        groups = _grouped(everything, [rest for (_, rest), _ in parts])
+        if not all(map(self._is_whole, groups.values())):  # as of names like `walk_Miqus_1_24025`
+            others = _grouped(everything, without_own_numbers([match for match, _ in parts]))
+            groups = others if all(map(self._is_whole, others.values())) else groups
         if lost or not (groups or tables):
             self._require_cameras(everything, lost)
-        if sorted(camera for camera, _ in everything) == sorted(self.rig.cameras.names):
+        if self._is_whole(everything):
             return {"": dict(everything)}
         for rest, group in groups.items():
             self._require_cameras(group, [], rest if len(groups) > 1 else None)
         return {rest: dict(group) for rest, group in groups.items()}
+
+    def _is_whole(self, group: Sequence[tuple[str, Source]]) -> bool:
+        """Return whether a group has each camera once."""
+        return sorted(camera for camera, _ in group) == sorted(self.rig.cameras.names)
 
     def _require_cameras(
         self,
@@ -339,6 +345,16 @@ def _table_of_guesses(guesses: Sequence[tuple[str, str]]) -> str:
     width = max(len(camera) for camera, _ in [("camera", ""), *guesses])
     rows = [f"  {camera:{width}}  {file}" for camera, file in guesses]
     return "\n".join([f"  {'camera':{width}}  file (a guess by its name)", *rows])
+
+
+def _grouped(
+    found: Sequence[tuple[str, Source]], names: Sequence[str]
+) -> dict[str, list[tuple[str, Source]]]:
+    """Group the files of cameras by the names of their recordings."""
+    groups: dict[str, list[tuple[str, Source]]] = {}
+    for name, pair in zip(names, found, strict=True):
+        groups.setdefault(name, []).append(pair)
+    return groups
 
 
 def _tables(sources: Sequence[Source], declared: str | None) -> dict[Source, list[ViewTracks]]:

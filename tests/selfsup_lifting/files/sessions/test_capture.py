@@ -529,3 +529,23 @@ def test_a_calibration_of_many_more_cameras_says_how_to_leave_them_out(tmp_path:
     (tmp_path / "cam_1.csv").write_text("frame,nose_x,nose_y\n0,1,2\n")
     with pytest.raises(ReadError, match=r"cam_4; .* if these were not used, write a calibration"):
         read_recordings([str(tmp_path)], ReadSettings())
+
+
+def test_the_place_of_a_camera_in_the_names_of_its_videos_is_no_part_of_a_take(
+    tmp_path: Path,
+) -> None:
+    serials = ("24025", "24026", "22111")
+    for take, frames in (("walk", 4), ("run", 5)):
+        recording = Scene(views=3, frames=frames, skeleton="coco17").recording()
+        rig = replace(recording.cameras, names=serials)
+        folder = write_session(tmp_path / take, recording, WRITERS["plain_csv"])
+        (tmp_path / "both").mkdir(exist_ok=True)
+        for place, (file, serial) in enumerate(
+            zip(sorted(folder.glob("*.csv")), serials, strict=True), start=1
+        ):
+            file.rename(tmp_path / "both" / f"{take}_Miqus_{place}_{serial}.csv")
+    save_cameras(tmp_path / "both" / "calibration.toml", rig)
+    found = read_recordings([str(tmp_path / "both")], ReadSettings())
+    assert {one.name: one.frame_count for one in found} == {
+        "both walk miqus": 4, "both run miqus": 5,
+    }  # fmt: skip
