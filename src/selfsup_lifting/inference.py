@@ -34,7 +34,8 @@ def lift(
 ) -> Float[Tensor, "frames views joints 3"]:
     """Lift each view's 2D track by itself.
 
-    A warning names the cameras of which most joints are outside of the picture.
+    A warning names the cameras of which most joints are outside of the picture. No gradient is
+    passed; the network itself, called with normalized coordinates, passes one.
 
     Args:
         lifter: A trained network in evaluation mode.
@@ -80,7 +81,7 @@ def lift_covariances(
     keypoints: Float[Tensor, "frames views joints 2"],
     confidence: Float[Tensor, "frames views joints"] | None = None,
 ) -> Float[Tensor, "frames views joints 3 3"]:
-    """Return how sure a lifter is of each joint that `lift` returns.
+    """Return how sure a lifter is of each joint that `lift` returns, without gradient.
 
     Args:
         lifter: A network in evaluation mode that was trained with `lifter.uncertainty`.

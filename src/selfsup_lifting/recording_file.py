@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,11 @@ def save_recording(path: Path, recording: Recording) -> None:
 
     Args:
         path: The file; an existing file is replaced completely or not at all.
-        recording: The recording.
+        recording: The recording. Gradients are not saved.
+
+    Raises:
+        ValueError: If its tensors were changed after it was made, so that it could not be read
+            again.
 
     Example:
         >>> import tempfile
@@ -41,6 +46,7 @@ def save_recording(path: Path, recording: Recording) -> None:
         ...     save_recording(Path(folder) / "recording.npz", recording)
     """
     require_kind("recording", recording, Recording)
+    recording = replace(recording)  # checks it: tensors may have been changed in their place
     cameras = recording.cameras
     description = {
         "format": FORMAT_VERSION,
@@ -57,7 +63,7 @@ def save_recording(path: Path, recording: Recording) -> None:
     arrays = {name: getattr(recording, name) for name in TENSORS}
     arrays |= {name: getattr(cameras, name) for name in CAMERA_ARRAYS}
     known: dict[str, Any] = {
-        name: array.cpu().numpy() for name, array in arrays.items() if array is not None
+        name: array.detach().cpu().numpy() for name, array in arrays.items() if array is not None
     }
     known["description"] = np.array(json.dumps(description))
     with replacing(Path(path)) as temporary:

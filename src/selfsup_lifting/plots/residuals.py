@@ -46,7 +46,7 @@ def draw_residuals(
     require_plane(axes)
     require_by_frame("residuals", residuals, views, joints)
     medians = residuals.nanmedian(dim=0).values.T
-    image = axes.imshow(medians.numpy(), cmap="viridis", aspect="auto", vmin=0)
+    image = axes.imshow(medians.detach().numpy(), cmap="viridis", aspect="auto", vmin=0)
     axes.set_xticks(range(len(views)), labels=views)
     axes.set_yticks(range(len(joints)), labels=joints)
     axes.set_title("median reprojection error [px]")

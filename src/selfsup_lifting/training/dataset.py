@@ -113,6 +113,7 @@ def batch_count(frames: int, frames_per_batch: int) -> int:
     return max(1, -(-frames // frames_per_batch))
 
 
+@torch.no_grad()
 def build_dataset(
     recordings: Sequence[Recording],
     labels: Labels = Labels.TRIANGULATED,
@@ -150,6 +151,7 @@ def build_dataset(
     return frames
 
 
+@torch.no_grad()
 def fingerprint(recordings: Sequence[Recording]) -> str:
     """Return a hash of what a training learns from, which tells other data, not their truth.
 

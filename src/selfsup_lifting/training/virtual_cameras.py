@@ -113,6 +113,7 @@ class VirtualCameras:
         return look_at(center, aim, up)
 
 
+@torch.no_grad()
 def virtual_cameras(
     frames: Frames,
     recordings: Sequence[Recording],
