@@ -37,6 +37,7 @@ from selfsup_lifting.training.equal_bones import with_equal_bones
 from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.model_selection import ModelSelection
 from selfsup_lifting.training.run_folder import opened_run
+from selfsup_lifting.training.run_lock import only_training
 from selfsup_lifting.training.run_log import DivergedError, Progress, RunLog, no_progress
 from selfsup_lifting.training.saving import Checkpoints, require_further_files
 from selfsup_lifting.training.splits import first_cameras, hold_out
@@ -54,6 +55,7 @@ EPOCH_SEEDS = 1_000_003
 
 @torch.inference_mode(mode=False)
 @torch.enable_grad()
+@only_training()
 def train(  # noqa: PLR0913 - what to learn from, where to save, and what to show
     config: Config,
     recordings: Sequence[Recording],
@@ -90,9 +92,9 @@ def train(  # noqa: PLR0913 - what to learn from, where to save, and what to sho
         Stopped: After SIGINT (Ctrl-C), SIGTERM or SIGHUP, once the last step is saved.
         ValueError: If the recordings are unusable, `config.hold_out` names none of them, the
             training diverges, the device does not exist, the checkpoint to resume is damaged or of
-            another network, another process writes to the run folder, or what `scores`, `files` or
-            `prepare` give has names that the run uses itself, is no number or no bytes, or would be
-            outside of the run folder.
+            another network, another process writes to the run folder, another thread trains, or
+            what `scores`, `files` or `prepare` give has names that the run uses itself, is no
+            number or no bytes, or would be outside of the run folder.
         OSError: If a checkpoint cannot be written; the one before stays valid.
 
     Example:

@@ -1,4 +1,4 @@
-"""A lock on the run folder: two processes never write to one run."""
+"""Locks: two processes never write to one run, and two threads never train at once."""
 
 import logging
 import os
@@ -8,10 +8,32 @@ from contextlib import contextmanager
 from datetime import datetime
 from errno import EACCES, EAGAIN
 from pathlib import Path
+from threading import RLock
 
 from selfsup_lifting.run_files import LOCK_FILE
 
 _log = logging.getLogger(__name__)
+
+# Held by the thread that trains.
+_TRAINING = RLock()
+
+
+@contextmanager
+def only_training() -> Iterator[None]:
+    """Refuse a second training in another thread: both would draw from the same random numbers.
+
+    Raises:
+        ValueError: If another thread of this process trains.
+    """
+    if not _TRAINING.acquire(blocking=False):
+        raise ValueError(
+            "another thread of this process trains, and both would share PyTorch's random numbers: "
+            "train one after the other, or in processes"
+        )
+    try:
+        yield
+    finally:
+        _TRAINING.release()
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import pickle
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -339,3 +340,18 @@ def test_scores_are_numbers_with_names_of_their_own(
     with pytest.raises(ValueError, match=words):
         train(selecting, two, tmp_path / "run", scores=lambda _: scores)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.rejects
+def test_of_two_threads_one_trains(tmp_path: Path, whole: Path) -> None:
+    with ThreadPoolExecutor(1) as other:
+
+        def scores(_: object) -> dict[str, float]:
+            with pytest.raises(ValueError, match="another thread of this process trains, and both"):
+                other.submit(train, CONFIG, recordings(), tmp_path / "other").result()
+            return {}
+
+        train(CONFIG, recordings(), tmp_path / "run", scores=scores)
+        other.submit(train, CONFIG, recordings(), tmp_path / "other").result()
+    assert torch.equal(weights(tmp_path / "run"), weights(whole))
+    assert torch.equal(weights(tmp_path / "other"), weights(whole))
