@@ -153,7 +153,7 @@ def require_pixels(
     confidence: Float[Tensor, "*people joints"] | None,
 ) -> None:
     """Refuse a person within one pixel: coordinates that are fractions of the image size."""
-    if cameras.intrinsics[:, 0, 0].amin() < LEAST_FOCAL_PX:
+    if (cameras.intrinsics[:, 0, 0] < LEAST_FOCAL_PX).any():
         return
     seen = _detected(keypoints, confidence)
     reach = torch.where(seen[..., None], keypoints.abs(), 0.0).flatten(-2).amax(dim=-1)

@@ -79,7 +79,7 @@ class OnePose:
     ) -> Float[Tensor, "joints 3"]:
         """Return the joints as the lifter does; NaN if none was seen."""
         if not seen.any():
-            return torch.full((len(seen), 3), torch.nan)
+            return torch.full((len(seen), 3), torch.nan, dtype=torch.float32)
         if self._hidden is None:
             return self.lifter(image, seen, confidence)  # type: ignore[no-any-return]
         features = self._features(image.numpy(), seen.numpy(), confidence.numpy())
@@ -137,7 +137,7 @@ class _SparseNetwork(nn.Module):
 
 def _product(first: nn.Linear, second: nn.Linear) -> nn.Linear:
     """Return the one layer that does what two do after each other."""
-    layer = nn.Linear(first.in_features, second.out_features)
+    layer = nn.Linear(first.in_features, second.out_features, dtype=torch.float32)
     weight, bias = second.weight.double(), second.bias.double()
     with torch.no_grad():
         layer.weight.copy_(weight @ first.weight.double())

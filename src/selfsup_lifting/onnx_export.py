@@ -117,7 +117,7 @@ def largest_difference(lifter: Lifter, path: Path) -> float:
     found = [torch.from_numpy(output) for output in session.run(OUTPUTS, given)]
     pixels, confidence, intrinsics = drawn
     # One view per pose: each has a camera of its own.
-    rig = Cameras(intrinsics, torch.eye(4).expand(DRAWN, 4, 4))
+    rig = Cameras(intrinsics, torch.eye(4, dtype=torch.float32).expand(DRAWN, 4, 4))
     expected = lift(lifter, rig, pixels[None], confidence[None])[0]
     placed = placed_in_camera(expected, normalized_image(rig, pixels[None])[0])
     return max(map(_difference, found, (expected, placed)))
@@ -127,17 +127,19 @@ def drawn_inputs(joints: int) -> tuple[Tensor, Tensor, Tensor]:
     """Draw poses with missing joints, the first without any, and a camera for each of them."""
     random = torch.Generator().manual_seed(0)
     low, high = FOCAL_LENGTHS
-    focal = low + (high - low) * torch.rand(DRAWN, 2, generator=random)
-    centers = focal * (0.4 + 0.2 * torch.rand(DRAWN, 2, generator=random))
-    intrinsics = torch.eye(3).repeat(DRAWN, 1, 1)
+    focal = low + (high - low) * torch.rand(DRAWN, 2, dtype=torch.float32, generator=random)
+    centers = focal * (0.4 + 0.2 * torch.rand(DRAWN, 2, dtype=torch.float32, generator=random))
+    intrinsics = torch.eye(3, dtype=torch.float32).repeat(DRAWN, 1, 1)
     intrinsics[:, 0, 0], intrinsics[:, 1, 1] = focal.T
     intrinsics[:, :2, 2] = centers
-    image = 0.3 * torch.randn(DRAWN, 1, 2, generator=random)
-    image = image + 0.1 * torch.randn(DRAWN, joints, 2, generator=random)
-    missing = torch.rand(DRAWN, joints, generator=random) < MISSING
+    image = 0.3 * torch.randn(DRAWN, 1, 2, dtype=torch.float32, generator=random)
+    image = image + 0.1 * torch.randn(DRAWN, joints, 2, dtype=torch.float32, generator=random)
+    missing = torch.rand(DRAWN, joints, dtype=torch.float32, generator=random) < MISSING
     missing[0] = True
     pixels = (focal[:, None] * image + centers[:, None]).masked_fill(missing[..., None], torch.nan)
-    confidence = torch.rand(DRAWN, joints, generator=random).masked_fill(missing, 0.0)
+    confidence = torch.rand(DRAWN, joints, dtype=torch.float32, generator=random).masked_fill(
+        missing, 0.0
+    )
     return pixels, confidence, intrinsics
 
 

@@ -13,7 +13,7 @@ from selfsup_lifting.training.dataset import Frames
 
 def mirror_half(batch: Frames, skeleton: Skeleton) -> Frames:
     """Mirror a random half of the frames; uses the global random number generator."""
-    chosen = torch.rand(len(batch), device=batch.image.device) < 0.5  # noqa: PLR2004 - half
+    chosen = torch.rand(len(batch), dtype=torch.float32, device=batch.image.device) < 0.5  # noqa: PLR2004 - half
     return mixed(chosen, mirrored(batch, skeleton), batch)
 
 
@@ -30,7 +30,9 @@ def hide_keypoints(batch: Frames, share: float) -> Bool[Tensor, "frames views jo
     """
     if share == 0:
         return batch.seen
-    return batch.seen & (torch.rand(batch.seen.shape, device=batch.seen.device) >= share)
+    return batch.seen & (
+        torch.rand(batch.seen.shape, dtype=torch.float32, device=batch.seen.device) >= share
+    )
 
 
 def mirrored(batch: Frames, skeleton: Skeleton) -> Frames:
@@ -61,4 +63,4 @@ def _mirror(
     They are copied to a GPU once: every copy would make Python wait.
     """
     order = torch.tensor(skeleton.mirror_order, device=device)
-    return order, torch.tensor([-1.0, 1, 1, 1], device=device)
+    return order, torch.tensor([-1.0, 1, 1, 1], dtype=torch.float32, device=device)

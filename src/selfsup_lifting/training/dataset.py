@@ -216,7 +216,7 @@ def _frames(
     frames = Frames(
         image=torch.where(seen[..., None], image, 0.0).float(),
         seen=seen,
-        confidence=torch.where(seen, recording.confidence, 0.0),
+        confidence=torch.where(seen, recording.confidence, 0.0).float(),
         labels=relative.float(),
         labelled=labelled,
         camera_from_root=camera_from_root.float(),
@@ -238,7 +238,7 @@ def _world_points(
 def _padded(frames: Frames, views: int) -> Frames:
     """Add views without detections; their cameras are one meter from the root."""
     more = views - frames.image.shape[1]
-    added = torch.eye(4).expand(len(frames), more, 4, 4).clone()
+    added = torch.eye(4, dtype=torch.float32).expand(len(frames), more, 4, 4).clone()
     added[..., 2, 3] = 1.0
     return replace(
         frames,

@@ -58,12 +58,14 @@ class Lifter(nn.Module):
         self.settings = settings
         joints, width = len(skeleton.joints), settings.width
         numbers = 3 if settings.confidence_input else 2
-        self.encoder = _Coder(numbers * joints, nn.Linear(width, width), settings)
+        self.encoder = _Coder(
+            numbers * joints, nn.Linear(width, width, dtype=torch.float32), settings
+        )
         self.decoder = _Coder(width, _output_layer(width, 3 * joints), settings)
         if settings.uncertainty:  # last, so that it changes no other weight of a seed
             self.whitening = _output_layer(width, NUMBERS * joints)
-            self.error_unit = nn.Buffer(torch.ones(()))
-            self.ellipsoid_scale = nn.Buffer(torch.ones(()))
+            self.error_unit = nn.Buffer(torch.ones((), dtype=torch.float32))
+            self.ellipsoid_scale = nn.Buffer(torch.ones((), dtype=torch.float32))
 
     def forward(
         self,
@@ -285,7 +287,7 @@ class _ResidualBlock(nn.Module):
 
 
 def _output_layer(inputs: int, outputs: int) -> nn.Linear:
-    layer = nn.Linear(inputs, outputs)
+    layer = nn.Linear(inputs, outputs, dtype=torch.float32)
     with torch.no_grad():
         layer.weight.mul_(OUTPUT_SCALE)
         layer.bias.mul_(OUTPUT_SCALE)
@@ -293,4 +295,5 @@ def _output_layer(inputs: int, outputs: int) -> nn.Linear:
 
 
 def _linear_unit(inputs: int, outputs: int, dropout: float) -> tuple[nn.Module, ...]:
-    return nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU(), nn.Dropout(dropout)
+    layer = nn.Linear(inputs, outputs, dtype=torch.float32)
+    return layer, nn.BatchNorm1d(outputs, dtype=torch.float32), nn.ReLU(), nn.Dropout(dropout)

@@ -52,7 +52,7 @@ def mix_limbs(
     mixture, known = own, labelled
     for top, limb in _limbs(skeleton):
         donor = torch.randperm(len(labels), device=labels.device)
-        chosen = torch.rand(len(labels), 1, device=labels.device) < share
+        chosen = torch.rand(len(labels), 1, dtype=torch.float32, device=labels.device) < share
         chosen = chosen & torch.tensor(limb, device=labels.device)
         offset = (own[donor] - own[donor, top, None]) @ _small_turns(labels)
         complete = labelled[donor] & labelled[donor, top, None] & labelled[:, top, None]
@@ -94,7 +94,9 @@ def _heading(
 
 def _small_turns(labels: Float[Tensor, "frames joints 3"]) -> Float[Tensor, "frames 3 3"]:
     """Draw small rotations."""
-    return rotation_from_vector(TURN * torch.randn(len(labels), 3, device=labels.device))
+    return rotation_from_vector(
+        TURN * torch.randn(len(labels), 3, dtype=torch.float32, device=labels.device)
+    )
 
 
 @cache

@@ -99,11 +99,13 @@ class VirtualCameras:
         shape, device = frames.seen.shape[:2], frames.image.device
 
         def between(ends: Float[Tensor, "2"]) -> Float[Tensor, "frames views"]:
-            return ends[0] + (ends[1] - ends[0]) * torch.rand(shape, device=device)
+            return ends[0] + (ends[1] - ends[0]) * torch.rand(
+                shape, dtype=torch.float32, device=device
+            )
 
         up = self.up[frames.origin[:, 0]][:, None].expand(*shape, 3)
         distance = between(self.distance.log()).exp()[..., None]
-        level = torch.linalg.cross(up, torch.randn(*shape, 3, device=device))
+        level = torch.linalg.cross(up, torch.randn(*shape, 3, dtype=torch.float32, device=device))
         level = level / level.norm(dim=-1, keepdim=True)
         elevation = between(self.elevation)[..., None]
         center = distance * (elevation.cos() * level + elevation.sin() * up)
@@ -156,7 +158,10 @@ def mix_in_virtual(
 
     Uses the global random number generator.
     """
-    chosen = torch.rand(len(frames), device=frames.image.device) < settings.virtual_share
+    chosen = (
+        torch.rand(len(frames), dtype=torch.float32, device=frames.image.device)
+        < settings.virtual_share
+    )
     return mixed(chosen, cameras.film(frames, skeleton, settings.mixed_limbs), frames)
 
 
@@ -169,7 +174,7 @@ def _detector_errors(frames: Frames, unknowns: int) -> dict[str, Tensor]:
     known = frames.seen & frames.labelled[:, None] & residuals.isfinite().all(dim=-1)
     size = residuals.norm(dim=-1)
     fitted = size < OUTLIER * size[known].median()
-    numbers = COORDINATES * (known & fitted).sum(dim=1, keepdim=True)
+    numbers = COORDINATES * (known & fitted).sum(dim=1, keepdim=True).to(residuals.dtype)
     shrunk = (numbers / (numbers - unknowns).clamp(min=1)).sqrt()
     residuals = torch.where(fitted[..., None], shrunk[..., None] * residuals, residuals)
     return {

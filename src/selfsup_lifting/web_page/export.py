@@ -163,7 +163,7 @@ def _packed(weights: Tensor) -> str:
 def _lifted(
     lifter: Lifter, pixels: Tensor, confidence: Tensor, intrinsics: Tensor
 ) -> Float[Tensor, "poses joints 3"]:
-    rig = Cameras(intrinsics, torch.eye(4).expand(len(pixels), 4, 4))
+    rig = Cameras(intrinsics, torch.eye(4, dtype=torch.float32).expand(len(pixels), 4, 4))
     return lift(lifter, rig, pixels[None], confidence[None])[0]
 
 

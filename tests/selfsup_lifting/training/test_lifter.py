@@ -59,6 +59,13 @@ def test_each_view_is_lifted_alone(scene: Scene, view: int) -> None:
     torch.testing.assert_close(one[:, 0], every[:, view], equal_nan=True)
 
 
+def test_without_views_or_frames_there_are_no_poses() -> None:
+    recording = Scene(views=2, frames=4).recording()
+    cameras, keypoints = recording.cameras, recording.keypoints
+    assert lift(small_lifter(), cameras, keypoints[:0]).shape == (0, 2, 17, 3)
+    assert lift(small_lifter(), cameras.select([]), keypoints[:, :0]).shape == (4, 0, 17, 3)
+
+
 def test_long_tracks_are_lifted_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     lifter, recording = small_lifter(), Scene(views=2, frames=10, missing=0.2).recording()
     arguments = recording.cameras, recording.keypoints, recording.confidence
