@@ -42,6 +42,7 @@ from multiview_geom.camera_files import (
 from multiview_geom.camera_files.file_kinds import text_kind
 from multiview_geom.camera_files.folder_files import MOST_CAMERAS
 from multiview_geom.camera_files.format import CameraFormat as CameraFormat
+from multiview_geom.camera_files.format import METERS_PER_UNIT as METERS_PER_UNIT
 from multiview_geom.camera_files.format import CameraSource as CameraSource
 from multiview_geom.camera_files.place import CameraFileError as CameraFileError
 from multiview_geom.camera_files.place import FilePlace as FilePlace
@@ -81,7 +82,6 @@ CAMERA_FORMATS: tuple[CameraFormat, ...] = (
 DEFAULT_SUBJECT = "S1"
 MOST_COEFFICIENTS = 14
 """How many coefficients OpenCV's largest lens model has."""
-METERS_PER_UNIT = {"mm": 0.001, "cm": 0.01, "m": 1.0}
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,8 @@ def read_camera_file(
     Raises:
         CameraFileError: If the file is no calibration; the sentence says what is wrong where.
         OSError: If there is no such file.
-        ValueError: If there is no format of this name, or `subject` is no text.
+        ValueError: If there is no format of this name, what it reads is no list of
+            `CameraRecord`, or `subject` is no text.
 
     Example:
         >>> import tempfile
@@ -196,6 +197,7 @@ def read_camera_file(
     if subject is not None and not chosen.has_subjects:
         raise source.place.expected(f"a file with subjects, for `subject` {subject}", chosen.title)
     records = chosen.read(source)
+    _require_records(chosen, records)
     if len(records) > MOST_CAMERAS:
         raise source.place.expected(f"at most {MOST_CAMERAS} cameras", f"{len(records)}")
     file = CameraFile(rig_from_records(source.place, records), chosen, _notes(source, records))
@@ -272,6 +274,18 @@ def save_cameras(
             f"{chosen.title} does not keep the name {lost[0]!r}"
         )
     chosen.write(path, rig, subject)
+
+
+def _require_records(format: CameraFormat, records: object) -> None:
+    """Refuse what somebody's format returns that is no list of cameras."""
+    several = isinstance(records, list | tuple)
+    kinds = {type(one) for one in records} if several else {type(records)}  # type: ignore[attr-defined]
+    if not several or not kinds <= {CameraRecord}:
+        got = " and ".join(sorted(kind.__name__ for kind in kinds))
+        raise ValueError(
+            f"`read` of {format} must return a list of CameraRecord, got {got}"
+            f"{'' if several else ' alone'}"
+        )
 
 
 def _notes(source: CameraSource, records: Sequence[CameraRecord]) -> tuple[str, ...]:

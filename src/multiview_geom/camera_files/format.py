@@ -29,6 +29,8 @@ YAML_BEGINS = re.compile(r"%YAML|---\s|(#[^\n]*\n|\s)*[A-Za-z_][\w-]*:(\s|$)")
 """The beginning of YAML: OpenCV's first line, or a key with a colon."""
 LARGEST_FILE = 4 * 2**20
 """Largest size of a text file [bytes]; a thousand cameras need about half a megabyte."""
+METERS_PER_UNIT = {"mm": 0.001, "cm": 0.01, "m": 1.0}
+"""The units of length that a format may fix."""
 MINUS = "\u2212"
 """The minus of books, which word processors write."""
 
@@ -159,6 +161,11 @@ class CameraFormat:
     suffixes: tuple[str, ...] = ()
     files: str = ""
     has_subjects: bool = False
+
+    def __post_init__(self) -> None:
+        if self.unit is not None and self.unit not in METERS_PER_UNIT:
+            known = ", ".join(METERS_PER_UNIT)
+            raise ValueError(f"`unit` must be one of {known}, or None, got {self.unit!r}")
 
     def __repr__(self) -> str:
         return f"CameraFormat({self.name!r})"

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from multiview_geom._validation import require_tensor
 from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.cameras import Cameras
 from multiview_geom.lenses.lens import Lens
 from multiview_geom.rotations import rotation_from_quaternion
 
+SHAPES = {"intrinsics": (3, 3), "rotation": (3, 3), "translation": (3,)}
 ROUND_OFF = 1e-6
 LARGEST = 1e15
 """Larger numbers are damaged: they leave no digits of the others, and their squares overflow."""
@@ -19,6 +21,9 @@ LARGEST = 1e15
 @dataclass(frozen=True)
 class CameraRecord:
     """One camera as a file describes it; `note` says what a reader of its numbers should know.
+
+    Raises:
+        ValueError: If the name is no text, or K, R or t is no tensor of its shape.
 
     Example:
         >>> K, R, t = focal_matrix(500.0, 500.0, 320.0, 240.0), torch.eye(3), torch.zeros(3)
@@ -34,6 +39,16 @@ class CameraRecord:
     image_size: tuple[int, int] | None = None
     lens: Lens = Lens.OPENCV
     note: str = ""
+
+    def __post_init__(self) -> None:
+        is_text = isinstance(self.name, str)
+        if not is_text:
+            raise ValueError(f"`name` must be a text, got {self.name!r}")
+        for part, shape in SHAPES.items():
+            tensor = getattr(self, part)
+            require_tensor(part, tensor)
+            if tuple(tensor.shape) != shape:
+                raise ValueError(f"`{part}` must have shape {shape}, got {tuple(tensor.shape)}")
 
 
 def focal_matrix(fx: float, fy: float, cx: float, cy: float, skew: float = 0.0) -> Tensor:

@@ -42,6 +42,8 @@ WRITABLE = {
     "colmap": "sparse",
     "easymocap": "calib",
 }
+# K, R and t.
+IDENTITY = (torch.eye(3), torch.eye(3), torch.zeros(3))
 every_text = pytest.mark.parametrize("form", FILES)
 every_writable = pytest.mark.parametrize("form", WRITABLE)
 
@@ -395,6 +397,41 @@ def test_a_format_of_ones_own_reads_and_writes(tmp_path: Path) -> None:
     found = read_camera_file(tmp_path / "rig", format=mine)
     assert (found.unit, found.meters_per_unit) == ("m", 1.0)
     assert found.cameras.intrinsics[0, 1, 1] == 700.0
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("returned", "got"),
+    [
+        (None, "NoneType alone"), (CameraRecord("a", *IDENTITY), "CameraRecord alone"),
+        (iter([]), "list_iterator alone"), (["a", 3], "int and str"), ({"a": 1}, "dict alone"),
+    ],
+)  # fmt: skip
+def test_a_format_of_ones_own_returns_a_list_of_cameras(
+    tmp_path: Path, returned: Any, got: str
+) -> None:
+    mine = CameraFormat("mine", "mine", "m", lambda _: False, lambda _: returned)
+    words = rf"`read` of CameraFormat\('mine'\) must return a list of CameraRecord, got {got}"
+    with pytest.raises(ValueError, match=words):
+        read_camera_file(file_of(tmp_path, "a"), format=mine)
+    with pytest.raises(ValueError, match="`unit` must be one of mm, cm, m, or None, got 'pouce'"):
+        CameraFormat("mine", "mine", "pouce", lambda _: False, lambda _: returned)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("name", 3, "`name` must be a text, got 3"),
+        ("intrinsics", np.eye(3), "`intrinsics` must be a tensor, got numpy.ndarray"),
+        ("intrinsics", torch.eye(4), r"`intrinsics` must have shape \(3, 3\), got \(4, 4\)"),
+        ("rotation", torch.zeros(3), r"`rotation` must have shape \(3, 3\), got \(3,\)"),
+        ("translation", torch.zeros(3, 1), r"`translation` must have shape \(3,\), got \(3, 1\)"),
+    ],
+)
+def test_a_record_of_another_kind_is_refused(field: str, value: Any, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        replace(CameraRecord("a", *IDENTITY), **{field: value})
 
 
 def test_every_format_has_its_own_name_and_a_known_unit() -> None:
