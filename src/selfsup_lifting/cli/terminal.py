@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.table import Table
 
 from selfsup_lifting.safe_text import printable
 
@@ -28,7 +29,14 @@ class Terminal(Console):
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """Render as rich does, without the control characters of the text itself."""
+        """Render as rich does, without the control characters of the text itself.
+
+        In a terminal that is narrower than usual, tables would lose words: they are as wide there
+        as in a usual one. A bar of progress has no box, and is not wider than the terminal.
+        """
+        if isinstance(renderable, Table) and renderable.box is not None:
+            options = options or self.options
+            options = options.update(width=max(options.max_width, USUAL_WIDTH))
         for segment in super().render(renderable, options):
             plain = segment.text if segment.control else printable(segment.text)
             yield segment._replace(text=plain)

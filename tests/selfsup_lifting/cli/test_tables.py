@@ -3,6 +3,7 @@
 from io import StringIO
 from math import nan
 
+import pytest
 from rich.console import Console
 
 from selfsup_lifting.cli.tables import ablation_tables, plain_table, result_table
@@ -40,6 +41,15 @@ def test_a_number_that_is_wider_than_the_screen_is_not_cut() -> None:
     cells = ["a name that is long", *(f"123{at}.5 -> 123{at}.5" for at in range(6))]
     Terminal(file=screen, width=80).print(plain_table("", [""] * len(cells), cells))
     assert all(cell in screen.getvalue() for cell in cells)
+
+
+@pytest.mark.parametrize("width", [1, 3, 40])
+def test_a_narrow_terminal_cuts_no_word_of_a_table(width: int) -> None:
+    screen, usual = StringIO(), StringIO()
+    table = plain_table("errors", ["camera", "median [px]", "detected"], ["cam_1", "3.1", "99.1%"])
+    Terminal(file=screen, width=width).print(table)
+    Terminal(file=usual, width=80).print(table)
+    assert screen.getvalue() == usual.getvalue()
 
 
 def test_a_table_in_latex_has_a_caption_rules_and_short_actions() -> None:
