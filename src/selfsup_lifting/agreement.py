@@ -7,7 +7,7 @@ import torch
 
 from multiview_geom import triangulate_dlt_svd
 from selfsup_lifting.disagreement import ROUND_OFF_PX, likeliest_cause, subtle_causes
-from selfsup_lifting.recording import Recording
+from selfsup_lifting.recording import Recording, require_kind
 from selfsup_lifting.sampled_errors import median_error, sampled, subject_size_px
 
 # A cause is only searched above this error, as a share of the subject's size in the image: the
@@ -90,6 +90,7 @@ def camera_agreement(recording: Recording, *, thorough: bool = False) -> Agreeme
     Returns:
         The agreement; None for one camera, or if no joint is seen by two cameras.
     """
+    require_kind("recording", recording, Recording)
     if recording.cameras.views < 2:  # noqa: PLR2004 - one camera agrees with itself
         return None
     sample = sampled(recording)

@@ -13,7 +13,7 @@ from multiview_geom import (
     sampson_distance,
     triangulate_dlt,
 )
-from selfsup_lifting.recording import Recording
+from selfsup_lifting.recording import Recording, require_kind
 from selfsup_lifting.sampled_errors import ideal_pixels, sampled
 
 # Points without one camera need two others.
@@ -47,6 +47,7 @@ def camera_errors(recording: Recording) -> dict[str, CameraErrors]:
     Args:
         recording: Any recording.
     """
+    require_kind("recording", recording, Recording)
     sample = sampled(recording)
     names, P = sample.cameras.names, sample.cameras.projections
     if len(names) == 1:

@@ -136,10 +136,16 @@ def velocity_errors(
 
     It depends on the frame rate.
 
+    Raises:
+        ValueError: If the poses differ in shape, have no axis of frames, or `root` names no joint.
+
     Reference:
         Pavllo et al., 3D human pose estimation in video, CVPR 2019 (MPJVE).
     """
     _require_poses(predicted=predicted, truth=truth)
+    if predicted.dim() < 3:  # noqa: PLR2004 - frames, joints and coordinates
+        shape = tuple(predicted.shape)
+        raise ValueError(f"`predicted` must be of shape (frames, ..., joints, 3), got {shape}")
     steps = centered(predicted, root).diff(dim=0), centered(truth, root).diff(dim=0)
     return _known_mean(joint_errors(*steps))
 

@@ -71,7 +71,8 @@ def train(  # noqa: PLR0913 - what to learn from, where to save, and what to sho
     """Train a lifter from multi-view 2D tracks, and save a checkpoint of it.
 
     Args:
-        config: Every setting of the run.
+        config: Every setting of the run. The commands alone use `data`, `read`, `run`, `overwrite`
+            and `most_disagreement`.
         recordings: The training data, less those that `config.hold_out` names; without names, all
             are learned from. Their ground truth is used only if `config.losses.labels` asks for it.
         run: The folder for checkpoint, metrics and curves. It is created once the recordings are
@@ -114,6 +115,9 @@ def train(  # noqa: PLR0913 - what to learn from, where to save, and what to sho
     require_kind("held_out", held_out, Sequence)
     for one in (*recordings, *held_out):
         require_kind("recordings", one, Recording)
+    require_kind("resume", resume, bool)
+    for name, value in {"progress": progress, "scores": scores, "prepare": prepare}.items():
+        require_kind(name, value, Callable)  # type: ignore[arg-type]
     require_further_files("files", files)
     if config.hold_out:
         recordings = hold_out(recordings, config.hold_out, others=held_out).training

@@ -45,6 +45,8 @@ def hold_out(
     Raises:
         ValueError: If a name matches no recording, or no training data are left.
     """
+    if not recordings:
+        raise ValueError("there is no recording")
     subjects = _subjects(recordings)
     if not names and len(subjects) == 1:
         return _split_in_time(recordings)

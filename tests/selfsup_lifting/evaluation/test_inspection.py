@@ -10,6 +10,7 @@ import torch
 
 from multiview_geom import rigid_transform
 from selfsup_lifting.agreement import camera_agreement
+from selfsup_lifting.camera_errors import camera_errors
 from selfsup_lifting.evaluation.inspection import (
     inspect_calibration,
     inspect_results,
@@ -334,6 +335,8 @@ def test_what_is_no_source_no_result_and_no_file_is_refused(tmp_path: Path) -> N
         (lambda: inspect_results([recording]), "`results` must be ReadResult, got Recording"),  # type: ignore[list-item]
         (lambda: inspect_results([]), "`results` must have one recording or more, got none"),
         (lambda: inspect_calibration(tmp_path), "`file` must be CameraFile, got PosixPath"),  # type: ignore[arg-type]
+        (lambda: camera_agreement([recording]), "`recording` must be Recording, got list"),  # type: ignore[arg-type]
+        (lambda: camera_errors(str(tmp_path)), "`recording` must be Recording, got str"),  # type: ignore[arg-type]
         (lambda: subject_diagonal([recording]), "`recording` must be Recording, got list"),  # type: ignore[arg-type]
     ]
     for call, sentence in refused:

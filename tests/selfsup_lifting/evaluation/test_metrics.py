@@ -197,6 +197,13 @@ def test_a_root_that_is_no_joint_is_refused(root: Any) -> None:
 
 
 @pytest.mark.rejects
+def test_the_velocity_of_one_frame_is_not_that_of_its_joints() -> None:
+    assert velocity_errors(torch.ones(1, 17, 3), torch.ones(1, 17, 3), (0,)).shape == (0,)
+    with pytest.raises(ValueError, match=r"of shape \(frames, ..., joints, 3\), got \(17, 3\)"):
+        velocity_errors(torch.ones(17, 3), torch.ones(17, 3), (0,))
+
+
+@pytest.mark.rejects
 def test_covariances_of_other_poses_are_refused() -> None:
     with pytest.raises(
         ValueError, match=r"must have shape \(9, 17, 3, 3\), as `errors`, got \(9, 1"

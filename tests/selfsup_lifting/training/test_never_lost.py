@@ -343,6 +343,15 @@ def test_scores_are_numbers_with_names_of_their_own(
 
 
 @pytest.mark.rejects
+@pytest.mark.parametrize("name", ["progress", "scores", "prepare"])
+def test_what_is_called_in_a_training_can_be_called(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match=f"`{name}` must be Callable, got float"):
+        train(TINY, recordings(), tmp_path, **{name: 1.5})
+    with pytest.raises(ValueError, match="`resume` must be bool, got str"):
+        train(TINY, recordings(), tmp_path, resume="no")  # type: ignore[arg-type]
+
+
+@pytest.mark.rejects
 def test_of_two_threads_one_trains(tmp_path: Path, whole: Path) -> None:
     with ThreadPoolExecutor(1) as other:
 

@@ -39,6 +39,12 @@ def test_a_name_that_is_nothing_is_refused() -> None:
 
 
 @pytest.mark.rejects
+def test_without_recordings_there_is_no_split() -> None:
+    with pytest.raises(ValueError, match="there is no recording"):
+        hold_out([])
+
+
+@pytest.mark.rejects
 def test_a_recording_of_two_frames_has_none_to_hold_out() -> None:
     with pytest.raises(ValueError, match="which needs more frames than the 2 of S1 walking"):
         hold_out([recording("S1", frames=2)])
