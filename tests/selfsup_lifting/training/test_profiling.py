@@ -12,6 +12,7 @@ from torch.profiler import profile
 
 from selfsup_lifting.cli import main
 from selfsup_lifting.recording_file import save_recording
+from selfsup_lifting.training.distributed import ADDRESS, NUMBERS
 from selfsup_lifting.training.profiling import STEP_PARTS, STEPS, TRACE_FILE, Part, _times
 from tests.selfsup_lifting.strategies import Scene
 
@@ -62,7 +63,8 @@ def test_times_are_those_of_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_profile_is_of_one_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name in (*NUMBERS, *ADDRESS):
+        monkeypatch.setenv(name, "2" if name.endswith("WORLD_SIZE") else "0")
     with pytest.raises(SystemExit):
         main(["train", "--profile", "--run", str(tmp_path / "run")])
     assert "`profile` needs a training in one process" in capsys.readouterr().err
