@@ -174,10 +174,7 @@ def test_the_codes_output_loss_is_its_input_loss_again() -> None:
 def test_the_codes_recipe_trains(tmp_path: Path) -> None:
     folder = str(Human36M(frames=20).write(tmp_path / "data"))
     config = replace(RECIPES["code-compat"](Config()), epochs=3, lifter=TINY.lifter)
-    recordings = [
-        recording
-        for recording in read_recordings([folder], config.read)
-        if recording.subject == "S1"
-    ]
-    lifter = train(config, recordings, tmp_path / "run")
+    recordings = read_recordings([folder], config.read)
+    learned = [one for one in recordings if one.subject == "S1"]
+    lifter = train(config, learned, tmp_path / "run", held_out=recordings)
     assert all(one.isfinite().all() for one in lifter.parameters())
