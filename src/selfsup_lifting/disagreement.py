@@ -51,6 +51,10 @@ SQUEEZES = {
     "three quarters of": 0.75, "4/3 times": 4 / 3, "half": 0.5, "twice": 2.0,
     "two thirds of": 2 / 3, "1.5 times": 1.5,
 }  # fmt: skip
+# Distortion that a calibration without any may lack: k1.
+LOST_DISTORTION = (-0.1, -0.2, -0.3, -0.4, 0.1)
+# A free parameter explains a little of any error.
+LENS_DROP = 0.8
 # Normalized screen coordinates are from -1 to 1, and somewhat beyond outside of the picture.
 LARGEST_SCREEN = 2.0
 # With more cameras, only two of them are exchanged, not all permuted.
@@ -103,6 +107,7 @@ def subtle_causes(recording: Recording, sample: Recording) -> Iterator[tuple[flo
         error = median_error(sample.with_exchanged_sides([name]))
         told = f"the left and right joints of camera {name} are exchanged"
         yield error, f"{told}: --exchange-sides {name} corrects it"
+    yield from _without_lenses(sample)
     move = moved_camera(sample.cameras, ideal_pixels(sample).transpose(0, 1).flatten(1, 2))
     if move is not None:
         name = sample.cameras.names[move.view]
@@ -114,6 +119,22 @@ def subtle_causes(recording: Recording, sample: Recording) -> Iterator[tuple[flo
             if left <= AS_LIKELY * error + AS_LIKELY_PX
         )
         yield error, f"{moved} {move.degrees:.1f} degrees after the calibration{also}"
+
+
+def _without_lenses(sample: Recording) -> Iterator[tuple[float, str]]:
+    """Yield the errors with lens distortion, and the cause, if the calibration has none."""
+    cameras = sample.cameras
+    if cameras.distortion is not None and bool(cameras.distortion.any()):
+        return
+    before = median_error(sample)
+    for k1 in LOST_DISTORTION:
+        distortion = cameras.intrinsics.new_zeros(cameras.views, 5)
+        distortion[:, 0] = k1
+        lenses = replace(cameras, distortion=distortion, lens=Lens.OPENCV)
+        told = f"the calibration lacks the distortion of the lenses (k1 near {k1:g})"
+        error = median_error(replace(sample, cameras=lenses))
+        if error < LENS_DROP * before:
+            yield error, told
 
 
 def _other_pictures(sample: Recording, view: int) -> Iterator[tuple[float, str]]:

@@ -405,3 +405,19 @@ def test_a_copied_file_is_named() -> None:
     pixels[:, 1] = pixels[:, 0]
     cause = found(replace(filmed(3), keypoints=pixels)).cause
     assert cause == "the detections of cam_1 and cam_2 are equal: one file is a copy"
+
+
+@pytest.mark.parametrize("k1", [-0.2, 0.0])
+def test_lens_distortion_that_the_calibration_lacks_is_named(k1: float) -> None:
+    recording = filmed(4)
+    K = recording.cameras.intrinsics.clone()
+    K[:, 0, 0] = K[:, 1, 1] = 500.0
+    pinholes = replace(recording.cameras, intrinsics=K, distortion=None)
+    distortion = K.new_zeros(4, 5)
+    distortion[:, 0] = k1
+    assert recording.truth is not None
+    pixels = replace(pinholes, distortion=distortion).project(recording.truth.double()).pixels
+    noise = torch.randn(pixels.shape, generator=torch.Generator().manual_seed(0))
+    shown = replace(recording, cameras=pinholes, keypoints=pixels.float() + 0.05 * noise)
+    cause = "the calibration lacks the distortion of the lenses (k1 near -0.2)" if k1 else ""
+    assert found(shown).cause == cause

@@ -26,11 +26,11 @@ def read(source: CameraSource) -> list[CameraRecord]:
     """Read the cameras in the order of the chain, named `cam0`, `cam1`, ..."""
     pose = torch.eye(4, dtype=torch.float64)
     records: list[CameraRecord] = []
-    for count, (key, value) in enumerate(source.yaml.items()):
+    for key in (f"cam{count}" for count in range(len(source.yaml))):
+        if key not in source.yaml:  # each pose is that from the camera before it
+            raise source.place.expected(f"the camera {key}", ", ".join(source.yaml))
         place = source.place.at(key)
-        if key != f"cam{count}":  # each pose is that from the camera before it
-            raise place.expected(f"the camera cam{count}", key)
-        camera = table(place, value, *KEYS, optional=(MODEL, LENS))
+        camera = table(place, source.yaml[key], *KEYS, optional=(MODEL, LENS))
         if records:
             table(place, camera, POSE)
             pose = transform(place.at(POSE), _numbers(place.at(POSE), camera[POSE], 4, 4)) @ pose

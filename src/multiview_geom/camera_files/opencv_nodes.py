@@ -54,7 +54,12 @@ def parse_yaml(path: Path, text: str) -> Tree:
 
 def matrix(place: FilePlace, node: object, *shape: int) -> Tensor:
     """Return a matrix node as a float64 tensor of a shape with as many numbers."""
-    return parsed_numbers(place, matrix_values(place, node), *shape)
+    values = matrix_values(place, node)
+    sizes = _sizes(place, table(place, node))
+    if sizes == [*reversed(shape)] != [*shape]:
+        expected, got = (" x ".join(f"{size:g}" for size in one) for one in (shape, sizes))
+        raise place.expected(f"a matrix of {expected}", f"one of {got}: is it transposed?")
+    return parsed_numbers(place, values, *shape)
 
 
 def matrix_values(place: FilePlace, node: object) -> list[object]:
@@ -74,10 +79,14 @@ def matrix_values(place: FilePlace, node: object) -> list[object]:
 def _sizes(place: FilePlace, fields: Tree) -> list[float]:
     """Return the sizes of a matrix of two axes, or of any number of axes."""
     if "sizes" not in fields:
-        return [number(place.at(key), fields.get(key)) for key in ("rows", "cols")]
-    if not isinstance(fields["sizes"], list):
+        sizes = [number(place.at(key), fields.get(key)) for key in ("rows", "cols")]
+    elif isinstance(fields["sizes"], list):
+        sizes = [number(place.at("sizes"), size) for size in fields["sizes"]]
+    else:
         raise place.at("sizes").expected("a list of sizes", fields["sizes"])
-    return [number(place.at("sizes"), size) for size in fields["sizes"]]
+    if min(sizes, default=0) < 0:
+        raise place.expected("sizes of a matrix", " x ".join(f"{size:g}" for size in sizes))
+    return sizes
 
 
 def lens_coefficients(

@@ -5,7 +5,8 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 from signal import SIGINT
@@ -25,6 +26,10 @@ SPINS = "10000"
 # What tools that build packages set.
 BUILD_DATE = "SOURCE_DATE_EPOCH"
 LOGS = "TORCH_LOGS"
+LACK_OF_MEMORY = (
+    "the memory is not enough; a smaller network (--lifter.width), fewer frames in a batch "
+    "(--frames-per-batch) or fewer frames (--frames) need less:"
+)
 # What follows the option that prints completions.
 SHELLS = (["bash"], ["zsh"], ["tcsh"])
 NUMBA_THREADS = "NUMBA_NUM_THREADS"
@@ -56,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         if logging.lastResort is not None:
             logging.lastResort.setFormatter(PlainFormatter())
-        with ending_at_signals():
+        with ending_at_signals(), _naming_lack_of_memory():
             run(options)
     except BrokenPipeError:  # as `| head -1` does: nobody reads further, so nothing is said
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -68,6 +73,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(WRONG_INPUT)
     except KeyboardInterrupt as stopped:
         sys.exit(SIGNALLED + getattr(stopped, "number", SIGINT))
+
+
+@contextmanager
+def _naming_lack_of_memory() -> Iterator[None]:
+    """Convert the errors of Python and PyTorch without memory to one sentence."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not (isinstance(error, MemoryError) or "allocate" in str(error).lower()):
+            raise
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{LACK_OF_MEMORY} {reason}") from error
 
 
 def _require_working_folder() -> None:

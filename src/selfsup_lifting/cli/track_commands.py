@@ -43,6 +43,7 @@ from selfsup_lifting.cli.tables import (
 from selfsup_lifting.config import Method, TriangulationSettings
 from selfsup_lifting.config_toml import load_config
 from selfsup_lifting.evaluation.checked_split import notes_on_comparison, notes_on_recordings
+from selfsup_lifting.evaluation.contradicted_joints import notes_on_joints
 from selfsup_lifting.evaluation.evaluate import (
     Evaluation,
     evaluate_lifter,
@@ -240,6 +241,7 @@ def _triangulated(
     agreement = camera_agreement(recording)
     warnings = [*warnings_about_places(recording), *warnings_about_geometry(recording, agreement)]
     warnings += notes_on_use(recording.name, reconstruction, options.triangulation)
+    warnings += notes_on_joints(recording, reconstruction.residuals)
     if options.triangulation.weighted:
         warnings += warnings_about_weights(recording)
     saved = save_outputs(options, paths, reconstruction.points, recording, reconstruction.quality)

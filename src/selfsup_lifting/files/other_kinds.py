@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from zipfile import is_zipfile
 
 from multiview_geom.camera_files.file_kinds import ENCODED_TWICE, POINTER, TRANSFERRED, ZEROS
 from selfsup_lifting.parse.folders import entries, files_with
@@ -126,7 +125,7 @@ def _kind_of_text(path: Path) -> str:
 
 
 def _kind_of_archive(path: Path) -> str:
-    if not is_zipfile(path):
+    if not array_names(path):
         return "a NumPy archive that is cut off or damaged"
     if path.name.startswith("data_3d_"):
         return "the 3D truth of a dataset; its 2D poses, data_2d_*.npz, are not beside it"

@@ -122,7 +122,10 @@ def _archive(path: Path) -> Iterator[ZipFile]:
             yield archive
     except (ReadError, FileNotFoundError):
         raise
-    except (BadZipFile, zlib.error, NotImplementedError, RuntimeError, *DAMAGED_ARRAY) as error:
+    except BadZipFile as error:
+        cause = f"{error}; likely cause: it was copied as text, or not to its end"
+        raise Place(path).damaged("an npz file", ValueError(cause)) from None
+    except (zlib.error, NotImplementedError, RuntimeError, *DAMAGED_ARRAY) as error:
         raise Place(path).damaged("an npz file", error) from None
 
 

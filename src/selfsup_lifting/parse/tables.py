@@ -85,7 +85,10 @@ def number_in(cell: str) -> float:
 
 def _cells(lines: Sequence[str]) -> list[list[str]]:
     separator = max(SEPARATORS, key=lines[0].count) if lines else ","
-    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
+    rows = [
+        [cell.strip() for cell in row]
+        for row in csv.reader(lines, delimiter=separator, skipinitialspace=True)
+    ]
     if separator == ",":
         return rows
     return [[_with_decimal_point(cell) for cell in row] for row in rows]

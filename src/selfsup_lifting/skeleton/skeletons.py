@@ -1,5 +1,6 @@
 """Skeletons: joints, bones, left and right, root; and the built-in ones."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from numbers import Integral
@@ -200,7 +201,7 @@ def _require_kinds(skeleton: Skeleton) -> None:
 
 
 def _require_distinct_joints(skeleton: Skeleton) -> None:
-    twice = sorted({joint for joint in skeleton.joints if skeleton.joints.count(joint) > 1})
+    twice = sorted(joint for joint, times in Counter(skeleton.joints).items() if times > 1)
     if not skeleton.joints or twice:
         wrong = f"names {', '.join(twice)} twice" if twice else "has no joints"
         raise ValueError(f"skeleton {skeleton.name!r} {wrong}")
@@ -209,12 +210,14 @@ def _require_distinct_joints(skeleton: Skeleton) -> None:
 def _require_one_mirror_image(skeleton: Skeleton) -> None:
     """Refuse a joint in two pairs, or paired with itself: a mirror image must exchange joints."""
     sides = [skeleton.joints[joint] for pair in skeleton.mirrored for joint in pair]
-    twice = sorted({joint for joint in sides if sides.count(joint) > 1})
+    twice = sorted(joint for joint, times in Counter(sides).items() if times > 1)
     if twice:
         raise ValueError(
             f"`mirrored` of skeleton {skeleton.name!r} must name each joint at most once, got "
             f"{', '.join(twice)} twice"
         )
+    if len({*skeleton.root}) < len(skeleton.root):
+        raise ValueError(f"`root` of skeleton {skeleton.name!r} must name each joint once")
 
 
 def _require_encodable(skeleton: Skeleton) -> None:

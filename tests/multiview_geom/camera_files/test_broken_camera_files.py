@@ -127,6 +127,18 @@ BROKEN = {
         ),
         "expected numbers for sizes 1e+09 x 3, got 18 of them",
     ),
+    "yaml negative sizes": (
+        texts.OPENCV_RIG_YAML.replace(
+            "Ks: !!opencv-matrix\n   rows: 2\n   cols: 3", "Ks:\n   rows: -2\n   cols: -3"
+        ),
+        "`Ks`: expected sizes of a matrix, got -2 x -3",
+    ),
+    "yaml transposed": (
+        texts.OPENCV_RIG_YAML.replace(
+            "rvecs: !!opencv-matrix\n   rows: 2\n   cols: 3", "rvecs:\n   rows: 3\n   cols: 2"
+        ),
+        "`rvecs`: expected a matrix of 2 x 3, got one of 3 x 2: is it transposed?",
+    ),
     "yaml sizes in words": (
         texts.OPENCV_RIG_YAML.replace("sizes: [ 2 ]", "sizes: [ two ]"),
         "sizes`: expected a finite number, got two",
@@ -493,7 +505,7 @@ def test_a_chain_without_one_of_its_cameras_is_refused(tmp_path: Path) -> None:
         "  T_cn_cnm1: [[1, 0, 0, 1], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]\n"
     )
     (tmp_path / "camchain.yaml").write_text(f"cam0:{camera}cam2:{camera}")
-    with pytest.raises(CameraFileError, match="`cam2`: expected the camera cam1, got cam2"):
+    with pytest.raises(CameraFileError, match="expected the camera cam1, got cam0, cam2"):
         load_cameras(tmp_path / "camchain.yaml")
 
 

@@ -350,6 +350,12 @@ def test_a_message_of_ros_may_end_with_its_mark(tmp_path: Path) -> None:
     assert_same(found, load_cameras(file_of(tmp_path, texts.ROS_CAMERA_INFO)))
 
 
+def test_the_cameras_of_kalibr_may_stand_in_any_order(tmp_path: Path) -> None:
+    first, second = texts.KALIBR.split("cam1:")
+    found = load_cameras(file_of(tmp_path, f"cam1:{second}\n{first}"))
+    assert_same(found, load_cameras(file_of(tmp_path, texts.KALIBR)))
+
+
 def test_a_blank_line_between_colmaps_images_is_passed_over(tmp_path: Path) -> None:
     written(tmp_path, "colmap")
     rig, path = load_cameras(tmp_path), tmp_path / "images.txt"

@@ -437,6 +437,20 @@ def test_what_cannot_be_meant_is_reported_in_a_sentence(
 
 
 @pytest.mark.rejects
+@pytest.mark.parametrize("error", [MemoryError("x"), RuntimeError("cannot allocate 4 bytes\nC++")])
+def test_a_lack_of_memory_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    def run(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(commands, "run", run)
+    said = refused(["inspect", "synthetic"], capsys)
+    assert "the memory is not enough; a smaller network (--lifter.width)" in said
+    assert "C++" not in said
+
+
+@pytest.mark.rejects
 def test_an_unknown_setting_in_a_file_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

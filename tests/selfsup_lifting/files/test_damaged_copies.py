@@ -122,6 +122,28 @@ def test_an_archive_that_python_cannot_unpack_is_named(
         load_npz(tmp_path / "x.npz")
 
 
+def test_an_archive_that_was_copied_as_text_is_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", eye=np.eye(3))
+    content = (tmp_path / "x.npz").read_bytes()
+    (tmp_path / "x.npz").write_bytes(content.replace(b"\n", b"\r\n"))
+    with pytest.raises(ReadError, match=r"x\.npz is not .*; likely cause: it was copied as text"):
+        load_npz(tmp_path / "x.npz", "eye")
+    (tmp_path / "x.npz").write_bytes(content.decode("utf-8", "replace").encode())
+    assert "a NumPy archive that is cut off or damaged" in said(tmp_path)
+
+
+def test_two_tables_that_were_merged_are_named(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("frame,nose_x_x,nose_y_x,nose_x_y,nose_y_y\n0,1,2,1,2\n")
+    assert "nose is there twice, as if two tables were merged" in said(tmp_path / "x.csv")
+
+
+def test_names_of_a_zip_of_windows_are_named(tmp_path: Path) -> None:
+    folder = session(tmp_path, "plain_csv")
+    for file in files_of(folder, "*"):
+        file.rename(file.with_name(f"take\\{file.name}"))
+    assert "names with \\ are of a zip of Windows" in said(folder)
+
+
 def test_a_filter_of_hdf5_that_is_not_installed_is_named(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "x.h5", "w") as file:
         packing = h5py.h5p.create(h5py.h5p.DATASET_CREATE)

@@ -111,6 +111,7 @@ def test_one_joint_does_not_stand_for_two() -> None:
         ({"parents": [1, 0]}, "close a loop"),
         ({"parents": [-1, 7]}, "`parents` .* must name joints 0 to 1, got 7"),
         ({"mirrored": [[0, 2]]}, "`mirrored` .* got 2"),
+        ({"root": [0, 0]}, "`root` of skeleton .* must name each joint once"),
         ({"mirrored": [[0, 0]]}, "`mirrored` .* at most once, got a twice"),
         ({"mirrored": [[0, 1], [1, 0]]}, "`mirrored` .* at most once, got a, b twice"),
         ({"root": []}, "names no root"),

@@ -15,6 +15,7 @@ from multiview_geom import Cameras, camera_to_world
 from selfsup_lifting.calibration import Rig, read_rig
 from selfsup_lifting.parse.folders import files_with
 from selfsup_lifting.parse.hdf5 import array_at, open_hdf5
+from selfsup_lifting.parse.json_values import LARGEST_NUMBER
 from selfsup_lifting.parse.matlab import matlab_variable
 from selfsup_lifting.parse.npz import array_names, load_npz
 from selfsup_lifting.read_errors import Place, listed
@@ -38,6 +39,8 @@ FPS = 25.0
 FAST = frozenset({("S1", 2), ("S3", 1), ("S3", 2), ("S5", 1), ("S5", 2)})
 MILLIMETER = METERS_PER_UNIT["mm"]
 PIXEL, SPACE = 2, 3
+# A point nearer than this to the plane of the camera has no pixel [m].
+NEAREST = 1e-3
 
 ACTIVITIES: Mapping[int, str] = {
     1: "Standing/Walking", 2: "Exercising", 3: "Sitting", 4: "Reaching/Crouching",
@@ -191,7 +194,9 @@ def _test_recordings(
 def _test_camera(path: Path, test: AnnotatedSequence) -> Cameras:
     """Fit the intrinsics that project the annotated points to the annotated pixels."""
     points = test.universal if test.metric is None else test.metric
-    usable = test.valid & np.isfinite(points).all(axis=(1, 2)) & (points[..., 2] > 0).all(axis=1)
+    both = np.concatenate([points, test.pixels], axis=-1)
+    known = (np.abs(both) < LARGEST_NUMBER).all(axis=-1) & (points[..., 2] > NEAREST)
+    usable = test.valid[:, None] & known
     if not usable.any():
         raise Place(path, test.name).error("expected at least one valid frame, got none")
     intrinsics = torch.from_numpy(_fitted_intrinsics(points[usable], test.pixels[usable]))

@@ -153,6 +153,9 @@ def _require_header(path: Path, header: Sequence[str]) -> None:
     blank = [joint for joint in _joints(header) if joint != joint.strip()]
     wrong += [f"{joint!r} begins or ends with a blank" for joint in blank]
     wrong += ["no column ends in _x"] if len(needed) == 1 else []
+    joints = [one.removesuffix("_x") for one in _joints(header) if one.endswith("_x")]
+    doubled = [one for one in joints if f"{one}_y_x" in header]
+    wrong += [f"{one} is there twice, as if two tables were merged" for one in doubled[:1]]
     if wrong:
         raise Place(path).error(
             "the header must name `frame` and, once each, <joint>_x and <joint>_y; "

@@ -306,10 +306,12 @@ def _lacks_calibration(folder: Path) -> ReadError:
     """Return the error of a session without a calibration; it names files that could be one."""
     files = [one for one in entries(folder) if one.suffix.lower() in SUFFIXES and one.is_file()]
     likely = [one for one in files[:MOST_TRIED] if find_format(one) is None and is_calibration(one)]
-    named = f" {listed(likely)}, whose name does not say that it is one" if likely else " one"
+    named = f"{listed(likely)}, whose name does not say that it is one," if likely else "one"
+    unpacked = any("\\" in one.name for one in files)
+    windows = "; names with \\ are of a zip of Windows, which another program unpacks to folders"
     return Place(folder).error(
-        "expected a calibration (calibration/*.toml or calib*.toml), got none; name"
-        f"{named} with --cameras"
+        "expected a calibration (calibration/*.toml or calib*.toml), got none; name "
+        f"{named} with --cameras{windows * unpacked}"
     )
 
 

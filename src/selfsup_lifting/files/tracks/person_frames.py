@@ -28,6 +28,8 @@ MOST_PEOPLE = 256
 LONG, LEAST_SHARE = 1_000_000, 0.01
 # Between frames, the time usually advances by the same; a step so much longer lacks frames.
 LONG_STEP = 1.5
+# If more of the steps are longer, or zero, and so many, it is the clock that is coarse.
+MANY_STEPS, SEVERAL = 0.1, 5
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,7 @@ def _require_one_joint_count(
 def note_on_lost_frames(path: Path, camera: str, times: Mapping[int, float]) -> Iterator[str]:
     """Yield a note if the time jumps between two frames: the camera lost those between them.
 
-    Times that decrease, or that are all the same, are noted too.
+    Times that decrease, that are all the same, or of a coarse clock are noted too.
 
     Args:
         path: The file.
@@ -227,7 +229,15 @@ def note_on_lost_frames(path: Path, camera: str, times: Mapping[int, float]) -> 
     if usual < 0:
         yield f"{path}: the times decrease from frame to frame: the frames are in reverse order"
     long = [(step, frame) for step, frame in steps if usual > 0 and step > LONG_STEP * usual]
-    if long:
+    still = sum(step == 0 for step, _ in steps)
+    odd = max(len(long), still)
+    if max(SEVERAL, MANY_STEPS * len(steps)) <= odd < len(steps):
+        how = "does not advance" if still == odd else "advances by two usual steps or more"
+        yield (
+            f"{path}: in {odd / len(steps):.0%} of the frames of camera {camera}, the time {how}: "
+            "the clock is coarse, or frames were lost"
+        )
+    elif long:
         step, frame = long[0]
         lost = sum(round(one / usual) - 1 for one, _ in long)
         yield (

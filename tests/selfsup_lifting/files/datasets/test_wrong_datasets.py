@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.io import loadmat, savemat
+from torch.testing import assert_close
 
 from selfsup_lifting.files import ReadError, read_results
 from selfsup_lifting.read_settings import ReadSettings
@@ -293,6 +294,18 @@ def test_an_annotation_without_axes_is_named(tmp_path: Path) -> None:
         folder,
         r"annot_data\.mat, annot2: expected 50 frames of 17 joints of 2 numbers, got array\(5\.\)",
     )
+
+
+@pytest.mark.parametrize("value", [np.nan, 1e300])
+def test_an_annotation_that_is_no_pixel_does_not_change_the_camera(
+    tmp_path: Path, value: float
+) -> None:
+    folder = Judged3DHP(names=("TS1",)).write(tmp_path)
+    sound = read(folder)["TS1 2"].cameras.intrinsics
+    with h5py.File(folder / "TS1" / "annot_data.mat", "a") as file:
+        file["annot2"][:, 0, 3, 0] = value
+        file["annot3"][4, 0, 5, 1] = value
+    assert_close(read(folder)["TS1 2"].cameras.intrinsics, sound, rtol=1e-6, atol=1e-3)
 
 
 def test_an_activity_without_valid_frames_is_left_out(tmp_path: Path) -> None:

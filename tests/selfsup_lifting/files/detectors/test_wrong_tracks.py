@@ -282,6 +282,16 @@ def test_a_table_says_after_which_frame_its_camera_lost_others(tmp_path: Path) -
     )
 
 
+@pytest.mark.parametrize(
+    ("tick", "how"), [(1 / 64, "advances by two usual steps or more"), (1 / 8, "does not advance")]
+)
+def test_a_coarse_clock_is_named(tmp_path: Path, tick: float, how: str) -> None:
+    times = [tick * int(frame / 50 / tick) for frame in range(60)]
+    rows = "".join(f"{frame},{time},1,2\n" for frame, time in enumerate(times))
+    (note,) = read(tmp_path, "a.csv", f"frame,time,nose_x,nose_y\n{rows}").notes
+    assert f"of the frames of camera a, the time {how}: the clock is coarse, or" in note
+
+
 @pytest.mark.rejects
 def test_joints_that_differ_by_blanks_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ReadError, match="'nose ' begins or ends with a blank"):
