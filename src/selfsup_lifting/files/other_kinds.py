@@ -115,7 +115,7 @@ def _kind(path: Path) -> str:
     if path.suffix.lower() == ".npz":
         return _kind_of_archive(path)
     return _kind_of_text(path) or (
-        _kind_of_table(first_cells(path)) if path.suffix.lower() in SUFFIXES else kind or ""
+        _kind_of_table(first_cells(path)) if path.suffix.lower() in SUFFIXES else ""
     )
 
 
