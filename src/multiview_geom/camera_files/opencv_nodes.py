@@ -56,7 +56,7 @@ def matrix(place: FilePlace, node: object, *shape: int) -> Tensor:
     """Return a matrix node as a float64 tensor of a shape with as many numbers."""
     values = matrix_values(place, node)
     sizes = _sizes(place, table(place, node))
-    if sizes == [*reversed(shape)] != [*shape]:
+    if min(shape) > 1 and sizes == [*reversed(shape)] != [*shape]:
         expected, got = (" x ".join(f"{size:g}" for size in one) for one in (shape, sizes))
         raise place.expected(f"a matrix of {expected}", f"one of {got}: is it transposed?")
     return parsed_numbers(place, values, *shape)

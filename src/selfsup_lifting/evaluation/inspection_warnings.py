@@ -125,9 +125,16 @@ def _warnings_about_places(recording: Recording, counts: DetectionCounts) -> Ite
     """Say which cameras have detections where no detector puts any."""
     possible = counts.frames * len(recording.skeleton.joints)
     kinds = (
-        (counts.outside, "far outside of the picture: coordinates in another unit, or codes"),
-        (counts.coded, "at (0, 0) or (-1, -1): codes of some programs"),
-        (counts.on_border, "exactly on the border of its picture: moved there by a program,"),
+        (
+            counts.outside,
+            "far outside of the picture: coordinates in another unit, or codes for missing joints?",
+        ),
+        (counts.coded, "at (0, 0) or (-1, -1): codes of some programs for missing joints?"),
+        (
+            counts.on_border,
+            "exactly on the border of its picture: did a program move joints there that are "
+            "outside of it?",
+        ),
     )
     sizes = recording.cameras.image_size
     for at, name in enumerate(recording.cameras.names):
@@ -141,10 +148,7 @@ def _warnings_about_places(recording: Recording, counts: DetectionCounts) -> Ite
             )
         for found, where in kinds:
             if int(found[at]) > LEAST_ODD_SHARE * possible:
-                yield (
-                    f"{recording.name}: camera {name} has {int(found[at])} detections {where} for "
-                    "missing joints?"
-                )
+                yield f"{recording.name}: camera {name} has {int(found[at])} detections {where}"
 
 
 def _warnings_about_skeleton(recording: Recording) -> Iterator[str]:

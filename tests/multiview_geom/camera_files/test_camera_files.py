@@ -1,5 +1,6 @@
 """Laws of calibration files."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -348,6 +349,15 @@ def test_a_folder_may_hold_one_rig_in_two_formats_but_not_two(tmp_path: Path) ->
 def test_a_message_of_ros_may_end_with_its_mark(tmp_path: Path) -> None:
     found = load_cameras(file_of(tmp_path, texts.ROS_CAMERA_INFO + "---\n"))
     assert_same(found, load_cameras(file_of(tmp_path, texts.ROS_CAMERA_INFO)))
+
+
+def test_the_vectors_of_one_camera_may_be_columns(tmp_path: Path) -> None:
+    save_cameras(tmp_path / "rig.yml", load_cameras(file_of(tmp_path, texts.KALIBR)).select([0]))
+    rig, text = load_cameras(tmp_path / "rig.yml"), (tmp_path / "rig.yml").read_text()
+    sizes = re.compile(r"(rvecs.*?rows:) 1(.*?cols:) 3", re.DOTALL)
+    assert sizes.search(text)
+    (tmp_path / "rig.yml").write_text(sizes.sub(r"\1 3\2 1", text))
+    assert_same(load_cameras(tmp_path / "rig.yml"), rig)
 
 
 def test_the_cameras_of_kalibr_may_stand_in_any_order(tmp_path: Path) -> None:
