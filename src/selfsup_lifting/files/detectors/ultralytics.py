@@ -114,7 +114,8 @@ def _view(path: Path, name: str, files: dict[int, Path], declared: Skeleton | No
 
 
 def _people(file: Path, frame: int, joints: int) -> list[PersonFrame]:
-    lines = enumerate(read_text(file).splitlines(), start=1)
+    text = read_text(file) if file.stat().st_size else ""  # nobody was found in this frame
+    lines = enumerate(text.splitlines(), start=1)
     return [
         _person(Place(file, f"line {count}"), line, frame, joints)
         for count, line in lines

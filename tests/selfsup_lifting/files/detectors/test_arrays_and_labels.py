@@ -110,6 +110,16 @@ def test_a_score_of_the_box_and_a_track_may_follow(tmp_path: Path, after: str) -
     assert_close(read.keypoints, recording.keypoints, rtol=0, atol=1e-3, equal_nan=True)
 
 
+def test_an_empty_label_is_a_frame_without_a_person(tmp_path: Path) -> None:
+    recording = Scene(views=3, frames=5).recording()
+    home = labels_of_all(tmp_path, recording)
+    file = sorted(home.glob("*_3.txt"))[0]
+    file.write_text("")
+    (read,) = read_recordings([str(home)], ReadSettings(detected_skeleton="coco17"))
+    missing = read.keypoints.isnan().all(dim=-1).all(dim=-1)
+    assert missing.nonzero().tolist() == [[2, 0]]
+
+
 def test_labels_without_scores_are_read(tmp_path: Path) -> None:
     recording = Scene(views=1, frames=3).recording()
     home = tmp_path / "labels"
