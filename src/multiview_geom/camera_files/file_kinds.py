@@ -28,6 +28,9 @@ SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"version https://git-lfs", POINTER),
 )
 """Where the first bytes of binary files are what, and what that means."""
+LINK = re.compile(rb"[\w./ -]*/[\w. -]+\.\w{1,5}")
+"""What git writes where the system has no links: a path, without an end of the line."""
+LINKED = "a link that git wrote as text: it names "
 ZIP, PICKLE = b"PK\x03\x04", re.compile(rb"\x80[\x02-\x05]")
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 LONGEST_SIGNATURE = 256
@@ -53,6 +56,8 @@ def binary_kind(beginning: bytes) -> str | None:
             return "a file of torch.save: write the rig with `save_cameras`"
         is_npz = b".npy" in beginning[:LONGEST_SIGNATURE]
         return "a NumPy archive (.npz)" if is_npz else "a zip archive"
+    if len(beginning) < LONGEST_SIGNATURE and LINK.fullmatch(beginning):
+        return f"{LINKED}{beginning.decode()}"
     return "a Python pickle" if PICKLE.match(beginning) else None
 
 

@@ -120,6 +120,8 @@ def _matrix(
     if wanted and name not in wanted:
         return name, None
     shape = struct.unpack(f"{order}{len(sizes) // 4}i", sizes)
+    if min(shape, default=0) < 0:
+        raise ValueError(f"`{name}` has the sizes {shape}")
     return name, _value(flag & 0xFF, shape, values, order, depth - 1)
 
 

@@ -28,6 +28,7 @@ TAGS = {
 DEEPEST = 8
 """Deepest nesting that is read; a matrix in a map has three levels."""
 NUMBERS_PER_LINE = 9
+NEXT_DOCUMENT = re.compile(r"(?m)^%YAML")
 SECOND_DOCUMENT = "but found another document"
 """What the parser says of a file with several."""
 
@@ -46,7 +47,7 @@ def parse_yaml(path: Path, text: str) -> Tree:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}" if mark else ""
         reason = str(getattr(error, "problem", None) or error)
-        if reason == SECOND_DOCUMENT:
+        if reason == SECOND_DOCUMENT or NEXT_DOCUMENT.search(text):
             raise FilePlace(path, where).expected("one document", "a second one") from None
         raise FilePlace(path, where).expected("a calibration in YAML", reason) from None
     return table(FilePlace(path), {} if root is None else _value(path, root, DEEPEST, set()))

@@ -137,7 +137,13 @@ def coefficients(place: FilePlace, row: Sequence[float], lens: Lens) -> tuple[fl
         of = " of a fisheye lens" if lens is Lens.FISHEYE else ""
         wanted = f"{' or '.join(map(str, counts))} coefficients{of}"
         raise place.expected(wanted, f"{len(row)} of them")
+    if any(row) and all(map(_is_whole, row)):
+        raise place.expected("coefficients with decimals", f"{[*row]} (decimal commas?)")
     return tuple(row)
+
+
+def _is_whole(number: float) -> bool:
+    return isinstance(number, int) or (isinstance(number, float) and number.is_integer())
 
 
 def rotation_vector(place: FilePlace, vector: Tensor) -> Tensor:

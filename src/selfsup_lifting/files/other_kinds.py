@@ -4,7 +4,13 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from multiview_geom.camera_files.file_kinds import ENCODED_TWICE, POINTER, TRANSFERRED, ZEROS
+from multiview_geom.camera_files.file_kinds import (
+    ENCODED_TWICE,
+    LINKED,
+    POINTER,
+    TRANSFERRED,
+    ZEROS,
+)
 from selfsup_lifting.parse.folders import entries, files_with
 from selfsup_lifting.parse.npz import array_names
 from selfsup_lifting.parse.tables import SUFFIXES, first_cells
@@ -14,6 +20,7 @@ from selfsup_lifting.read_errors import listed
 from selfsup_lifting.saved_tracks import holds_tracks
 
 UNKNOWN = "in no known format"
+TOLD_BY_BYTES = (POINTER, EMPTY, TRANSFERRED, ZEROS)
 POINTS = "3D points, not the detections of a camera"
 LAYOUT = "expected `frame`, <joint>_x and <joint>_y"
 WORKBOOK = "a workbook: save its sheet as CSV"
@@ -105,9 +112,9 @@ def _kind(path: Path) -> str:
     """Return what a file or folder is; empty if it cannot be told."""
     if path.is_dir():
         return _kind_of_folder(path)
-    kind = kind_of_bytes(path)
-    if kind in {POINTER, EMPTY, TRANSFERRED, ZEROS}:
-        return str(kind)
+    kind = kind_of_bytes(path) if path.is_file() else None
+    if kind is not None and (kind in TOLD_BY_BYTES or kind.startswith(LINKED)):
+        return kind
     if path.suffix.lower() in BY_SUFFIX:
         return BY_SUFFIX[path.suffix.lower()]
     if holds_tracks(path):

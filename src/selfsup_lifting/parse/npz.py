@@ -1,6 +1,7 @@
 """NumPy's files: the arrays of `.npz` archives, even if pickled, and the array of a `.npy`."""
 
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from math import prod
@@ -101,7 +102,10 @@ def map_npz(path: Path, *names: str) -> dict[str, Tensor]:
 
 def _require_usual_packing(path: Path, archive: ZipFile) -> None:
     """Refuse members that other programs encrypt, or pack in a way that Python cannot unpack."""
+    counts = Counter(archive.namelist())
     for member in archive.infolist():
+        if counts[member.filename] > 1:
+            raise Place(path, member.filename).error("the archive has several members of this name")
         if member.flag_bits & ENCRYPTED:
             raise Place(path, member.filename).error(
                 "it is encrypted: unpack it with its password, and pack it without one"
@@ -157,7 +161,9 @@ def load_npy(path: Path) -> NDArray[Any]:
     except (ReadError, FileNotFoundError):
         raise
     except DAMAGED_ARRAY as error:
-        raise Place(path).damaged("a NumPy array", error) from None
+        is_long = "max_header_size" in str(error)  # NumPy's advice would trust the file
+        reason = ValueError("its header is far too long") if is_long else error
+        raise Place(path).damaged("a NumPy array", reason) from None
     return array
 
 

@@ -258,9 +258,11 @@ def _numbers(
         if line.strip()
     ]
     if len(rows) != frames:
+        second = [number for number, row in rows if row[0] in {"HIERARCHY", "MOTION"}]
+        cause = f"in line {second[0]} another motion begins" if second else "the file was edited"
         raise Place(path).error(
-            f"expected {frames} frames as in the header, got {len(rows)} lines; the file is cut "
-            "short or was edited"
+            f"expected {frames} frames as in the header, got {len(rows)} lines; "
+            f"{'the file is cut short' if len(rows) < frames else cause}"
         )
     for frame, (number, row) in enumerate(rows):
         if len(row) != len(names):

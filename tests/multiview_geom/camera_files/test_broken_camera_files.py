@@ -127,6 +127,10 @@ BROKEN = {
         ),
         "expected numbers for sizes 1e+09 x 3, got 18 of them",
     ),
+    "toml decimal commas": (
+        texts.ANIPOSELIB.replace("[ -0.125, 0.0625, 0.001, -0.002, 0.01,]", "[ -0,25, 0,12 ]"),
+        "coefficients with decimals",
+    ),
     "yaml negative sizes": (
         texts.OPENCV_RIG_YAML.replace(
             "Ks: !!opencv-matrix\n   rows: 2\n   cols: 3", "Ks:\n   rows: -2\n   cols: -3"

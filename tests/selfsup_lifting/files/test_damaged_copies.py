@@ -104,7 +104,9 @@ def test_a_header_row_of_deeplabcut_that_was_deleted_is_named(tmp_path: Path, ro
     file.write_text("".join(line for line in lines if not line.startswith(row)))
     sentence = said(folder)
     assert "expected the header rows scorer, bodyparts, coords, got scorer" in sentence
-    assert f"likely cause: the row `{row}` was deleted" in sentence
+    assert f"`{row}` is not there; likely cause: it was deleted" in sentence
+    file.write_text("".join(lines[:1] + lines[3:] + lines[1:3]))
+    assert "has it: the table was sorted" in said(folder)
 
 
 @pytest.mark.parametrize(
@@ -130,6 +132,30 @@ def test_an_archive_that_was_copied_as_text_is_named(tmp_path: Path) -> None:
         load_npz(tmp_path / "x.npz", "eye")
     (tmp_path / "x.npz").write_bytes(content.decode("utf-8", "replace").encode())
     assert "a NumPy archive that is cut off or damaged" in said(tmp_path)
+
+
+def test_an_archive_with_two_members_of_a_name_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", eye=np.eye(2), one=np.eye(2))
+    content = (tmp_path / "x.npz").read_bytes().replace(b"one.npy", b"eye.npy")
+    (tmp_path / "x.npz").write_bytes(content)
+    with pytest.raises(ReadError, match=r"x\.npz, eye\.npy: the archive has several members of th"):
+        load_npz(tmp_path / "x.npz", "eye")
+
+
+def test_edges_of_sleap_that_name_no_node_are_refused(tmp_path: Path) -> None:
+    folder = session(tmp_path, "sleap")
+    with h5py.File(files_of(folder, "*.h5")[0], "a") as file:
+        if "edge_names" in file:
+            del file["edge_names"]
+        file["edge_names"] = np.array([[b"nose", b"tail"]])
+    assert "edge_names: expected nodes of nose, " in said(folder)
+
+
+def test_two_motions_in_a_file_are_named(tmp_path: Path) -> None:
+    text = "HIERARCHY\nROOT a\n{\nOFFSET 0 0 0\nCHANNELS 1 Xposition\n}\nMOTION\nFrames: 1\n"
+    (tmp_path / "x.bvh").write_text(2 * f"{text}Frame Time: 0.02\n1\n")
+    with pytest.raises(ReadError, match=r"got \d+ lines; in line 11 another motion begins"):
+        load_bvh(tmp_path / "x.bvh")
 
 
 def test_two_tables_that_were_merged_are_named(tmp_path: Path) -> None:

@@ -233,6 +233,7 @@ OTHER_KINDS = {
     "s.csv": ("bodyparts,a,a,a\ncoords,x,y,likelihood\n0,1,2,1\n", "a table of DeepLabCut without"),
     "t.json": ("", "an empty file; likely cause: a full disk"),
     "u.csv": ("\0" * 300, "zeros .NUL.: it was not written to its end"),
+    "v.csv": ("../all/cam_2.csv", "a link that git wrote as text: it names ../all/cam_2.csv"),
     "i.trc": ("PathFileType", "3D points.*; `view` shows them"),
 }
 

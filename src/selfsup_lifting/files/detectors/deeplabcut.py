@@ -176,9 +176,11 @@ def _read_csv(path: Path) -> Table:
     names = [row.cells[0] for row in rows[:levels]]
     lacking = [name for name in HEADER if name not in names]
     if lacking:
+        elsewhere = [row.place.entry for row in rows[levels:] if row.cells[0] == lacking[0]]
+        cause = f"{elsewhere[0]} has it: the table was sorted" if elsewhere else "it was deleted"
         raise Place(path).error(
-            f"expected the header rows {', '.join(HEADER)}, got {', '.join(names)}; likely cause: "
-            f"the row `{lacking[0]}` was deleted"
+            f"expected the header rows {', '.join(HEADER)}, got {', '.join(names)}; `{lacking[0]}` "
+            f"is not there; likely cause: {cause}"
         )
     # Labels have one index column, or three: "labeled-data", the video and the picture.
     index = next((at for at, cell in enumerate(rows[0].cells) if at and cell), 1)

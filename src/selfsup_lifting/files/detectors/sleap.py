@@ -28,6 +28,9 @@ def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     with open_hdf5(path, NAME) as file:
         nodes = [text_of(name) for name in array_at(file, "node_names")]
         edges = [(text_of(one), text_of(two)) for one, two in _array(file, "edge_names")]
+        unknown = [node for edge in edges for node in edge if node not in nodes]
+        if unknown:
+            raise Place(path, "edge_names").expected(f"nodes of {', '.join(nodes)}", unknown[0])
         names = tuple(text_of(name) for name in _array(file, "track_names"))
         points, scores = _points_and_scores(Place(path), file, len(nodes))
     numbers = torch.cat([points, scores[..., None]], dim=-1)
@@ -59,7 +62,11 @@ def _points_and_scores(
     scores = torch.from_numpy(array_at(file, "point_scores")).float()
     scores = scores.permute([*map(axes.index, ("frame", "track", "node"))])
     if scores.shape != points.shape[:-1]:
-        raise place.error(f"`point_scores` {tuple(scores.shape)} do not fit `tracks`")
+        raise place.at("point_scores").expected(
+            f"scores of {points.shape[0]} frames, {points.shape[1]} tracks and {points.shape[2]} "
+            "nodes, as `tracks` has",
+            tuple(scores.shape),
+        )
     return points, scores
 
 
