@@ -241,13 +241,13 @@ def _triangulated(
     agreement = camera_agreement(recording)
     warnings = [*warnings_about_places(recording), *warnings_about_geometry(recording, agreement)]
     warnings += notes_on_use(recording.name, reconstruction, options.triangulation)
-    warnings += notes_on_joints(recording, reconstruction.residuals)
+    disagree = agreement is not None and agreement.is_bad
+    warnings += () if disagree else notes_on_joints(recording, reconstruction.residuals)
     if options.triangulation.weighted:
         warnings += warnings_about_weights(recording)
     saved = save_outputs(options, paths, reconstruction.points, recording, reconstruction.quality)
     for line in (*warnings, *saved):
         messages.print(line)
-    disagree = agreement is not None and agreement.is_bad
     summary = expected_error(reconstruction, disagree=disagree)
     if agreement is not None:
         summary = f"{agreement.summary} {summary}"
