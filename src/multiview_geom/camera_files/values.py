@@ -131,19 +131,18 @@ def image_size(place: FilePlace, width: float, height: float) -> tuple[int, int]
 
 
 def coefficients(place: FilePlace, row: Sequence[float], lens: Lens) -> tuple[float, ...]:
-    """Return lens coefficients; refuse a count that the lens does not have."""
+    """Return lens coefficients; refuse a count that the lens does not have, and whole numbers.
+
+    Decimal commas make two whole numbers of each coefficient; `save_cameras` writes 1.0, not 1.
+    """
     counts = (4,) if lens is Lens.FISHEYE else (0, *COEFFICIENT_COUNTS)
     if len(row) not in counts:
         of = " of a fisheye lens" if lens is Lens.FISHEYE else ""
         wanted = f"{' or '.join(map(str, counts))} coefficients{of}"
         raise place.expected(wanted, f"{len(row)} of them")
-    if any(row) and all(map(_is_whole, row)):
+    if any(row) and all(isinstance(one, int) for one in row):
         raise place.expected("coefficients with decimals", f"{[*row]} (decimal commas?)")
     return tuple(row)
-
-
-def _is_whole(number: float) -> bool:
-    return isinstance(number, int) or (isinstance(number, float) and number.is_integer())
 
 
 def rotation_vector(place: FilePlace, vector: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from multiview_geom.camera_files.format import MINUS
 from selfsup_lifting.parse.text import beginning, read_text
 from selfsup_lifting.read_errors import Place
 
@@ -15,8 +16,6 @@ SEPARATORS = (",", ";", "\t")
 BEGINNING = 65_536
 # Spreadsheets write rows of empty cells at the end; they count as blank lines.
 EMPTY_CELLS = ",;\t "
-# The minus of books, which word processors write.
-MINUS = "\u2212"
 # A decimal comma, which spreadsheets write between semicolons or tabs in many countries.
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 

@@ -351,6 +351,14 @@ def test_a_message_of_ros_may_end_with_its_mark(tmp_path: Path) -> None:
     assert_same(found, load_cameras(file_of(tmp_path, texts.ROS_CAMERA_INFO)))
 
 
+@pytest.mark.parametrize("name", ["rig.toml", "rig.json", "rig.yml"])
+def test_coefficients_that_are_whole_are_read_again(tmp_path: Path, name: str) -> None:
+    rig = load_cameras(file_of(tmp_path, texts.KALIBR))
+    whole = replace(rig, distortion=torch.tensor([[1.0, 0, 0, 0]] * rig.views).double())
+    save_cameras(tmp_path / name, whole)
+    assert_same(load_cameras(tmp_path / name), whole)
+
+
 def test_the_vectors_of_one_camera_may_be_columns(tmp_path: Path) -> None:
     save_cameras(tmp_path / "rig.yml", load_cameras(file_of(tmp_path, texts.KALIBR)).select([0]))
     rig, text = load_cameras(tmp_path / "rig.yml"), (tmp_path / "rig.yml").read_text()
