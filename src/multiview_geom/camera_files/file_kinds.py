@@ -28,7 +28,7 @@ SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"version https://git-lfs", POINTER),
 )
 """Where the first bytes of binary files are what, and what that means."""
-LINK = re.compile(rb"[\w./ -]*/[\w. -]+\.\w{1,5}")
+LINK = re.compile(rb"[\w./ -]*/[\w. -]+\.\w{1,5}|\.{1,2}/[\w./ -]+")
 """What git writes where the system has no links: a path, without an end of the line."""
 LINKED = "a link that git wrote as text: it names "
 ZIP, PICKLE = b"PK\x03\x04", re.compile(rb"\x80[\x02-\x05]")

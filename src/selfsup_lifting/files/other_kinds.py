@@ -85,6 +85,7 @@ TEXTS = tuple(
 )  # fmt: skip
 # Columns of a table with one row per joint, in words that programs and people use.
 JOINT_COLUMNS = frozenset({"joint", "keypoint", "bodypart", "marker", "landmark", "part"})
+NUMBER = re.compile(r"-?\d[\d.]*(e[-+]?\d+)?|", re.IGNORECASE)
 # Class and box before what else a line of Ultralytics has.
 BOX = 5
 
@@ -162,6 +163,11 @@ def _kind_of_table(names: Sequence[str]) -> str:
         (
             any(name.startswith("('") for name in names),
             "a table of pandas with one row of headers; DeepLabCut's has three, `scorer` first",
+        ),
+        (
+            len(names) > 1 and all(map(NUMBER.fullmatch, names)),
+            f"a table whose first row has numbers: its header was deleted, or its rows sorted; "
+            f"{LAYOUT}",
         ),
         ("instance.score" in names, "a table of SLEAP: export its analysis as HDF5"),
         (

@@ -163,6 +163,16 @@ def test_two_tables_that_were_merged_are_named(tmp_path: Path) -> None:
     assert "nose is there twice, as if two tables were merged" in said(tmp_path / "x.csv")
 
 
+def test_a_table_whose_header_was_sorted_to_its_end_is_named(tmp_path: Path) -> None:
+    folder = session(tmp_path, "plain_csv")
+    file = files_of(folder, "*.csv")[0]
+    _, header, *rows = file.read_text().splitlines()
+    file.write_text("\n".join([*rows, header]))
+    assert "a table whose first row has numbers: its header was deleted, or its rows" in said(
+        folder
+    )
+
+
 def test_names_of_a_zip_of_windows_are_named(tmp_path: Path) -> None:
     folder = session(tmp_path, "plain_csv")
     for file in files_of(folder, "*"):

@@ -234,6 +234,7 @@ OTHER_KINDS = {
     "t.json": ("", "an empty file; likely cause: a full disk"),
     "u.csv": ("\0" * 300, "zeros .NUL.: it was not written to its end"),
     "v.csv": ("../all/cam_2.csv", "a link that git wrote as text: it names ../all/cam_2.csv"),
+    "x": ("../all/cam_2_json", "a link that git wrote as text: it names ../all/cam_2_json"),
     "i.trc": ("PathFileType", "3D points.*; `view` shows them"),
 }
 

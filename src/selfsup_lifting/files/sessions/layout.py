@@ -149,7 +149,7 @@ def unrecognized_tracks(folder: Path) -> list[Path]:
     files = [path for path in entries(folder) if path.suffix.lower() in TRACK_SUFFIXES]
     rigs = [one for one in calibrations_in(folder) if one != folder]
     unread = [one for one in files if one.is_file() and one not in rigs and not find_format(one)]
-    texts = files_with(folder, ".txt")[:MOST_TEXTS]
+    texts = [one for suffix in (".txt", "") for one in files_with(folder, suffix)][:MOST_TEXTS]
     unread += [path for path in texts if format_of(path) != UNKNOWN and find_format(path) is None]
     inside = [one for folder in folders_in(folder) for one in (folder, folder / LABELS)]
     labels = [one for one in inside if one.is_dir() and find_format(one) is None]
