@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,14 @@ def require_whole_c3d(path: Path) -> int:
         step = struct.unpack_from(f"{order}H", content, end)[0] if name else 0
         at = end + step
     points, analog, first, last = struct.unpack_from(f"{order}4H", content, 2)
-    scale, data = struct.unpack_from(f"{order}fH", content, 12)
+    scale, data, _, rate = struct.unpack_from(f"{order}fHHf", content, 12)
+    for name, value in (("the scale", scale), ("the frame rate", rate)):
+        if not value or not isfinite(value):
+            raise Place(path, "header").expected(f"{name} as a finite number, not zero", value)
+    if BLOCK * (data - 1) < end:
+        raise Place(path, "header").error(
+            f"expected frames after the parameters, from byte {end}, got from {BLOCK * (data - 1)}"
+        )
     bytes_each = 4 if scale < 0 else 2
     bytes_of_frame = (4 * points + analog) * bytes_each
     needed = BLOCK * (data - 1) + max(0, last - first + 1) * bytes_of_frame

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from selfsup_lifting.safe_text import printable
+from selfsup_lifting.safe_text import on_one_line
 
 LONGEST_VALUE, LONGEST_REASON = 60, 300
 # Of a longer sentence, such as one with a name of a whole page, beginning and end are kept.
@@ -20,6 +20,14 @@ def listed(names: Iterable[object], *, most: int = MOST_NAMED) -> str:
     return ", ".join(texts[:most]) + more
 
 
+def one_sentence(text: str) -> str:
+    """Return a text in one line without control characters, and without the middle of a page."""
+    line = on_one_line(text)
+    if len(line) <= LONGEST_SENTENCE:
+        return line
+    return f"{line[: LONGEST_SENTENCE - KEPT_AT_END]} ... {line[-KEPT_AT_END:]}"
+
+
 class ReadError(ValueError):
     """A file cannot be read: one sentence that says what is wrong and where.
 
@@ -28,10 +36,7 @@ class ReadError(ValueError):
     """
 
     def __init__(self, sentence: str, details: str = "") -> None:
-        text = printable(sentence)
-        if len(text) > LONGEST_SENTENCE:
-            text = f"{text[: LONGEST_SENTENCE - KEPT_AT_END]} ... {text[-KEPT_AT_END:]}"
-        super().__init__(text)
+        super().__init__(one_sentence(sentence))
         self.details = details
 
 

@@ -1,5 +1,7 @@
 """Laws of C3D files, read back by ezc3d."""
 
+import math
+import struct
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from selfsup_lifting import c3d_file
 from selfsup_lifting.export import save_tracks
+from selfsup_lifting.read_errors import ReadError
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from selfsup_lifting.upright import UPRIGHT
 from tests.selfsup_lifting.strategies import Scene, scenes
@@ -67,6 +70,27 @@ def test_c3d_says_what_was_done_to_the_tracks(tmp_path: Path) -> None:
     assert remarks["COORDINATES"]["value"] == ["camera"]
     assert remarks["PROCESSING"]["value"] == ["smoothed"]
     assert file["parameters"]["POINT"]["Y_SCREEN"]["value"] == ["-Y"]
+
+
+@with_ezc3d
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("at", "value", "sentence"),
+    [
+        (12, struct.pack("<f", 0.0), "the scale as a finite number, not zero, got 0.0"),
+        (20, struct.pack("<f", math.nan), "the frame rate as a finite number, not zero, got nan"),
+        (16, struct.pack("<H", 2), r"frames after the parameters, from byte \d+, got from 512"),
+    ],
+)
+def test_a_header_that_lies_is_refused(
+    tmp_path: Path, at: int, value: bytes, sentence: str
+) -> None:
+    path = tmp_path / "x.c3d"
+    saved(path, Scene(), Scene().truth())
+    content = path.read_bytes()
+    path.write_bytes(content[:at] + value + content[at + len(value) :])
+    with pytest.raises(ReadError, match=f"x.c3d, header: expected {sentence}"):
+        c3d_file.require_whole_c3d(path)
 
 
 @with_ezc3d

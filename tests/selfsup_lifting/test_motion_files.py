@@ -306,7 +306,7 @@ def test_a_joint_twice_is_refused_with_the_file(tmp_path: Path) -> None:
     path = saved(tmp_path / "twice.bvh")
     names = [line.split()[1] for line in path.read_text().splitlines() if "JOINT" in line]
     path.write_text(path.read_text().replace(f"JOINT {names[1]}\n", f"JOINT {names[0]}\n"))
-    with pytest.raises(ReadError, match=r"twice\.bvh: its joints are no skeleton: .* twice"):
+    with pytest.raises(ReadError, match=r"twice\.bvh, line \d+: expected joints of differ"):
         load_motion(path)
 
 

@@ -69,6 +69,9 @@ def _record(place: FilePlace, key: str, camera: dict[str, object]) -> CameraReco
 def _name(place: FilePlace, key: str, camera: dict[str, object]) -> str:
     """Return `cam_` and the number; of a table without number, its name or the key."""
     number = next((camera[name] for name in NUMBERS if name in camera), None)
+    numbered = key.removeprefix("cam_")
+    if number is not None and numbered.isdigit() and str(number) != numbered:
+        raise place.expected(f"the number {numbered}, as the name of the table says", number)
     if number is None and not key.isdigit():
         return text(place.at("name"), camera.get("name", key))
     return f"cam_{key if number is None else number}"

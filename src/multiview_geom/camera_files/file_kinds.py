@@ -5,6 +5,7 @@ import re
 POINTER = "a pointer of Git LFS: `git lfs pull` fetches the file itself"
 ENCODED_TWICE = "JSON inside a text, as `json.dumps` of a text writes it: encode it once"
 TRANSFERRED = "an HDF5 file that was copied as text, which damaged it: copy it as binary (FTP, git)"
+ARRAY = "a NumPy array (.npy)"
 ZEROS = "zeros (NUL): it was not written to its end"
 SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x89PNG", "a PNG image"),
@@ -24,7 +25,7 @@ SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\xef\xbf\xbdHDF", TRANSFERRED),
     (0, bytes(64), ZEROS),
     (0, b"\x1f\x8b", "a gzip archive"),
-    (0, b"\x93NUMPY", "a NumPy array (.npy)"),
+    (0, b"\x93NUMPY", ARRAY),
     (0, b"version https://git-lfs", POINTER),
 )
 """Where the first bytes of binary files are what, and what that means."""

@@ -19,9 +19,10 @@ POSE, LENS = 6, 9
 
 def read(source: CameraSource) -> list[CameraRecord]:
     """Read the cameras of one subject."""
-    node = parse_xml(source.path, source.text).find(".//w0")
-    words = re.sub(r"[\[\],]", " ", (node.text if node is not None else "") or "").split()
-    place = source.place.at("w0")
+    place, nodes = source.place.at("w0"), parse_xml(source.path, source.text).findall(".//w0")
+    if len(nodes) != 1:
+        raise place.expected("one element <w0>", f"{len(nodes)} of them")
+    words = re.sub(r"[\[\],]", " ", nodes[0].text or "").split()
     cells = len(SUBJECTS) * len(NAMES)
     row = parsed_numbers(place, words, cells * POSE + len(NAMES) * LENS)
     chosen = SUBJECTS.index(one_of(place, "subject", SUBJECTS, source.subject))

@@ -21,30 +21,35 @@ DEEPEST = 4
 """Deepest nesting of cells and structures; one that holds cameras has two levels."""
 MATRIX, COMPRESSED = 14, 15
 CELL, STRUCTURE, TEXT, OPAQUE, NUMBERS = 1, 2, 4, 17, range(6, 16)
-"""Classes of variables; functions, sparse matrices and old objects are passed over."""
+"""Classes of variables that are read, or named; functions and old objects are passed over."""
+NOT_READ = {STRUCTURE: "an array of structures", 5: "a sparse matrix, not a full one"}
 CODES = {1: "b", 2: "B", 3: "h", 4: "H", 5: "i", 6: "I", 7: "f", 9: "d", 12: "q", 13: "Q"}
 """Types of numbers in the file; MATLAB stores whole numbers in the smallest type."""
 
 Element = tuple[int, bytes]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Opaque:
-    """An object of a class of MATLAB, which only MATLAB reads.
+    """A value that is not read, such as an object of a class of MATLAB, which only MATLAB reads.
 
     Attributes:
-        kind: The name of the class.
+        kind: The name of the class, or what it is.
     """
 
     kind: str
+
+    def __repr__(self) -> str:
+        """Return what it is, for the sentence that refuses it."""
+        return self.kind
 
 
 def matlab_variables(path: Path, *wanted: str) -> dict[str, object]:
     """Return those of the wanted variables that a file has, by their names.
 
     Returns:
-        Numbers as matrices in float64, texts, cells as lists, structures as tables, and objects
-        as `Opaque`; without wanted names, all variables.
+        Numbers as matrices in float64, texts, cells as lists, structures as tables, and what
+        is not read as `Opaque`; without wanted names, all variables.
 
     Raises:
         CameraFileError: If it is no MATLAB file of version 5, or is damaged or far too large.
@@ -147,7 +152,7 @@ def _value(
         keys = [name.partition(b"\0")[0].decode("ascii", "replace") for name in known]
         parsed = [_matrix(*field, order, depth)[1] for field in islice(fields, len(keys))]
         return dict(zip(keys, parsed, strict=True))
-    return None
+    return Opaque(NOT_READ[kind]) if kind in NOT_READ else None
 
 
 def _numbers(kind: int, content: bytes, order: str, shape: tuple[int, ...]) -> Tensor:

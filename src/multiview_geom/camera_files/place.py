@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import is_tensor
+
 
 class CameraFileError(ValueError):
     """A calibration file that cannot be read: one sentence with file, place and cause.
@@ -46,7 +48,7 @@ class FilePlace:
     def expected(self, what: str, got: object) -> CameraFileError:
         """Return an error with this place, the expected value and the value in the file."""
         where = f" `{_shortened(self.where)}`:" if self.where else ""
-        text = got if isinstance(got, str) else repr(got)
+        text = got if isinstance(got, str) else repr(got.tolist() if is_tensor(got) else got)
         return CameraFileError(f"{self.path}:{where} expected {what}, got {_shortened(text)}")
 
 

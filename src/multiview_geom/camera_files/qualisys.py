@@ -50,10 +50,16 @@ def _record(name: str, place: FilePlace, camera: Element) -> CameraRecord:
     to_camera = attribute_numbers(
         place, pose, *(f"r{i}{j}" for i in (1, 2, 3) for j in (1, 2, 3))
     ).reshape(3, 3)
-    steps_per_pixel = _steps_per_pixel(place, lens, right - left + 1)
+    width = right - left + 1
+    steps_per_pixel = _steps_per_pixel(place, lens, width)
     focal, center = ("focalLengthU", "focalLengthV"), ("centerPointU", "centerPointV")
     steps = attribute_numbers(place, lens, *focal, *center, "skew")
     fx, fy, cx, cy, skew = (steps / steps_per_pixel).tolist()
+    if steps_per_pixel == 1 and not left - width < cx < right + width:
+        raise place.at("sensorMaxU").expected(
+            "the width of the sensor, in the unit of centerPointU",
+            f"{lens['sensorMaxU']}, with which the principal point is at {cx:g} px",
+        )
     rotation = to_camera * to_camera.new_tensor(AXES)[:, None]
     return CameraRecord(
         name=name,
@@ -61,7 +67,7 @@ def _record(name: str, place: FilePlace, camera: Element) -> CameraRecord:
         rotation=rotation,
         translation=-rotation @ attribute_numbers(place, pose, "x", "y", "z"),
         distortion=tuple(number(place.at(key), lens.get(key, 0.0)) for key in LENS),
-        image_size=image_size(place.at("fov_video"), right - left + 1, bottom - top + 1),
+        image_size=image_size(place.at("fov_video"), width, bottom - top + 1),
         note=_note(camera),
     )
 
@@ -80,6 +86,8 @@ def _steps_per_pixel(place: FilePlace, lens: dict[str, str], video_width: float)
     if "sensorMaxU" not in lens:
         return STEPS_PER_PIXEL
     width = number(place.at("sensorMaxU"), lens["sensorMaxU"])
+    if width <= 0:
+        raise place.at("sensorMaxU").expected("a width above zero", width)
     return STEPS_PER_PIXEL if width > video_width * STEPS_PER_PIXEL / 8 else 1
 
 

@@ -114,6 +114,9 @@ def _require_plausible(place: FilePlace, record: CameraRecord) -> None:
         largest = torch.cat([values, values.new_zeros(1)]).abs().max().item()
         if not largest < LARGEST:
             raise place.at(part).expected(f"numbers below {LARGEST:g}", f"{largest:g}")
+    focal = torch.as_tensor(record.intrinsics).diagonal()[:2].abs().min().item()
+    if focal <= 1 / LARGEST:
+        raise place.at("intrinsics").expected("focal lengths above zero", f"{focal:g} px")
 
 
 def _require_upper_triangle(place: FilePlace, intrinsics: Tensor) -> None:

@@ -8,6 +8,7 @@ of OpenCV's coefficients are fitted to it over the sensor.
 """
 
 from collections.abc import Sequence
+from math import isfinite
 from xml.etree.ElementTree import Element
 
 import torch
@@ -121,9 +122,10 @@ def _fitted(
     unit = torch.eye(3, dtype=torch.float64)[None]
     misfit = focal * float((distort_pixels(unit, found[None], ideal[None]) - distorted).abs().max())
     if not misfit <= LARGEST_MISFIT:
+        differs = f"differs by {misfit:.2g} px" if isfinite(misfit) else "is not finite"
         raise place.expected(
             f"a lens that OpenCV's coefficients describe within {LARGEST_MISFIT} px",
-            f"one that differs by {misfit:.2g} px",
+            f"one that {differs}",
         )
     return tuple(found.tolist())
 

@@ -81,7 +81,11 @@ def save_outputs(
     skeleton = _with_marker_names(recording, options.marker_names)
     unknown = ~tracks.isfinite().all(dim=-1).any(dim=0)
     if paths and unknown.all():
-        raise NoTrackError(f"{recording.name}: no joint is known in any frame: nothing is written")
+        is_seen = isinstance(options, PredictOptions) and recording.keypoints.isfinite().any()
+        cause = "; it has detections: the weights of the model are likely damaged" * bool(is_seen)
+        raise NoTrackError(
+            f"{recording.name}: no joint is known in any frame: nothing is written{cause}"
+        )
     up = options.up or world_up(recording.cameras, recording.skeleton, tracks)
     if paths:
         yield from _doubts(options, paths, recording, up if coordinates == "world" else None)

@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -38,6 +39,8 @@ LONGEST_SHOWN = 60
 # PowerShell begins its output with it.
 BYTE_ORDER_MARK = "\ufeff"
 UTF_16 = "text in UTF-16, as PowerShell writes it: convert it to UTF-8"
+# Characters of a line, which may have hundreds of people; an endless one would fill the memory.
+LONGEST_LINE = 2**24
 # Digits of a coordinate: a tenth of a millimeter.
 DIGITS = 4
 # What a line may have; `frame`, which the answer has too, is counted, not read.
@@ -56,7 +59,8 @@ def predict_stream(options: PredictOptions) -> None:
     lifter, camera = load_lifter(options.run), _camera(options)
     stream = PoseStream(lifter, camera, refine=options.refine)
     torch.set_num_threads(1)
-    for answer in answers(sys.stdin, stream, camera, options.coordinates):
+    lines = iter(partial(sys.stdin.readline, LONGEST_LINE + 1), "")
+    for answer in answers(lines, stream, camera, options.coordinates):
         sys.stdout.write(answer + "\n")
         sys.stdout.flush()
 
@@ -109,6 +113,11 @@ def _decoded(lines: Iterable[str]) -> Iterator[str]:
     try:
         for line in lines:
             count += 1
+            if len(line) > LONGEST_LINE:
+                raise ValueError(
+                    f"{PLACE} {count}: expected at most {LONGEST_LINE} characters, got more: the "
+                    "input is not one JSON object per line"
+                )
             yield line
     except UnicodeDecodeError as error:
         byte = f"the byte 0x{error.object[error.start]:02x}"

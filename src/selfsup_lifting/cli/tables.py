@@ -16,6 +16,7 @@ from selfsup_lifting.evaluation.evaluate import Errors, Evaluation, coverage_sen
 from selfsup_lifting.evaluation.inspection import Inspection, RigInspection
 from selfsup_lifting.evaluation.table_files import ResultTable, format_number
 from selfsup_lifting.residuals import Residuals
+from selfsup_lifting.safe_text import on_one_line
 from selfsup_lifting.training.profiling import Part, StepProfile
 from selfsup_lifting.triangulate import Reconstruction
 
@@ -128,7 +129,9 @@ def plain_table(title: str, headings: Sequence[str], *lines: Sequence[str]) -> T
     Headings take several lines where that makes their column narrower; cells never do, and a table
     with long ones is wider than the terminal.
     """
-    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    table = Table(
+        title=on_one_line(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD
+    )
     for place, heading in enumerate(headings):
         cells = max((len(line[place]) for line in lines if place < len(line)), default=1)
         narrow = max([cells, *map(len, heading.split())])

@@ -8,6 +8,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.table import Table
 
+from selfsup_lifting.read_errors import one_sentence
 from selfsup_lifting.safe_text import printable
 
 # Characters in a line of a terminal of unknown width.
@@ -43,8 +44,8 @@ class Terminal(Console):
 
 
 class PlainFormatter(logging.Formatter):
-    """The message of a log record, without control characters."""
+    """The message of a log record in one line, without control characters."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the message."""
-        return printable(super().format(record))
+        return one_sentence(super().format(record))

@@ -15,6 +15,7 @@ from time import monotonic
 from tomllib import TOMLDecodeError, loads
 from typing import Any
 
+from multiview_geom.camera_files.json_text import parse_json
 from selfsup_lifting.atomic_write import require_place
 from selfsup_lifting.config import Config, LossSettings
 from selfsup_lifting.config_fields import require_bounds
@@ -35,8 +36,9 @@ from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recipes import RECIPES
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.run_files import commit_files, has_commit, read_commit, read_committed
+from selfsup_lifting.training.checkpoint import naming_damaged_file
 from selfsup_lifting.training.loop import train
-from selfsup_lifting.training.run_log import METRICS_FILE, Progress, no_progress
+from selfsup_lifting.training.run_log import Progress, metrics_of, no_progress
 
 _log = logging.getLogger(__name__)
 
@@ -211,8 +213,7 @@ def train_and_evaluate(config: Config, run: Path, progress: Progress = no_progre
         )
         seconds = monotonic() - started
         total = evaluate_lifter(lifter.cpu(), split.held_out).total
-    lines = read_committed(run, METRICS_FILE).splitlines()
-    shares = _means([json.loads(line)["gradient_shares"] for line in lines])
+    shares = _means([row["gradient_shares"] for row in metrics_of(run)])
     outcome = Outcome(total.p_mpjpe_mm, total.mpjpe_mm, shares, seconds)
     last = read_commit(run)
     commit_files(run, last, last, {OUTCOME_FILE: json.dumps(asdict(outcome)).encode()})
@@ -234,7 +235,8 @@ def _saved_outcome(run: Path) -> Outcome | None:
     """Load the outcome of a finished training; None if it is unfinished."""
     if not has_commit(run) or OUTCOME_FILE not in read_commit(run).files:
         return None
-    return Outcome(**json.loads(read_committed(run, OUTCOME_FILE)))
+    with naming_damaged_file(run / OUTCOME_FILE):
+        return Outcome(**parse_json(read_committed(run, OUTCOME_FILE).decode()))
 
 
 def interval(values: Sequence[float]) -> float:

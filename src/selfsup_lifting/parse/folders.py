@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from selfsup_lifting.read_errors import Place
+
 # How the names begin that macOS gives to what it knows about a file.
 BESIDE = "._"
 
@@ -23,6 +25,15 @@ def entries(folder: Path) -> list[Path]:
             or (path.is_dir() and not (path.is_symlink() and path.resolve() in above))
         )
     ]
+
+
+def require_downloaded(folder: Path) -> None:
+    """Raise a ReadError if files of a folder are in a cloud, and only their placeholders here."""
+    waiting = sorted(path.name for path in folder.glob(".*.icloud"))
+    if waiting:
+        raise Place(folder).error(
+            f"{len(waiting)} of its files are in iCloud only, such as {waiting[0]}: download them"
+        )
 
 
 def folders_in(folder: Path) -> list[Path]:

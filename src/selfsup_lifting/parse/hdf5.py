@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,8 @@ def array_at(group: Any, name: str) -> Any:  # noqa: ANN401 - h5py is untyped
         raise place.error("expected an array of this file, got one in another file")
     if array.dtype.kind == "c":
         raise place.error("expected real numbers, got complex ones")
-    require_unpackable(place.path, array.size * array.dtype.itemsize, f"`{name}`")
+    parts = (array.size, prod(array.chunks or ()))  # a chunk may be larger than what it is part of
+    require_unpackable(place.path, max(parts) * array.dtype.itemsize, f"`{name}`")
     values = _values(place, array)
     return values.astype(array.dtype.newbyteorder("=")) if array.dtype.kind in "fiu" else values
 

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from multiview_geom.camera_files.file_kinds import ARRAY, LONGEST_SIGNATURE, binary_kind
 from selfsup_lifting import mapped
 from selfsup_lifting.parse.safe_pickle import unpickle
 from selfsup_lifting.parse.unpacking import require_unpackable
@@ -168,6 +169,10 @@ def load_npy(path: Path) -> NDArray[Any]:
 
 
 def _array(path: Path, archive: ZipFile, member: ZipInfo) -> Any:  # noqa: ANN401 - any content
+    with archive.open(member) as stream:
+        kind = binary_kind(stream.read(LONGEST_SIGNATURE))
+    if kind is not None and kind != ARRAY:
+        raise Place(path, member.filename).expected(ARRAY, kind)
     with archive.open(member) as stream:
         shape, _, dtype = _header(stream)
         if dtype.hasobject:

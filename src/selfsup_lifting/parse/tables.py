@@ -37,9 +37,9 @@ class Row(NamedTuple):
 
 def first_cells(path: Path) -> list[str]:
     """Return the cells of the first row of a table; empty if the file can be none."""
-    lines = beginning(path, *SUFFIXES, characters=BEGINNING).splitlines()
+    lines = beginning(path, *SUFFIXES, characters=BEGINNING).split("\n")
     line = next(filter(_has_cells, lines), "")
-    return _cells([line])[0] if line else []
+    return _cells([line])[0][1] if line else []
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -53,16 +53,23 @@ def read_rows(path: Path) -> list[Row]:
     Raises:
         ReadError: If a row has more or fewer cells than the first, or a cell is too long.
     """
-    written = read_text(path).splitlines()
+    written = read_text(path).split("\n")  # other signs that end a line may stand in a cell
     while written and not written[-1].strip(EMPTY_CELLS):
         written.pop()
     lines = {at: line for at, line in enumerate(written, start=1) if _has_cells(line)}
-    places = [Place(path, f"row {number}") for number in lines]
+    numbers, texts = [*lines], [*lines.values()]
     try:
-        rows = [Row(*row) for row in zip(places, _cells([*lines.values()]), strict=False)]
+        begun = _cells(texts)
     except csv.Error as error:
         raise Place(path).damaged("a table", error) from None
-    for place, cells in rows:
+    rows = [Row(Place(path, f"row {numbers[at]}"), cells) for at, cells in begun]
+    ends = [at for at, _ in begun[1:]]
+    for (place, cells), (at, _), end in zip(rows, begun, [*ends, len(texts)], strict=False):
+        if any(len(inside) == len(cells) for _, inside in _cells(texts[at + 1 : end])):
+            raise place.error(
+                f"a quotation mark ends in row {numbers[end - 1]} only, so that the rows between "
+                "are in one cell; likely cause: a mark of inches, or one of a pair was deleted"
+            )
         if len(cells) != len(rows[0].cells):
             more = len(cells) > len(rows[0].cells)
             cause = "; likely cause: a separator in a cell, such as a decimal comma" if more else ""
@@ -82,15 +89,16 @@ def number_in(cell: str) -> float:
     return float(cell.replace(MINUS, "-")) if cell else float("nan")
 
 
-def _cells(lines: Sequence[str]) -> list[list[str]]:
+def _cells(lines: Sequence[str]) -> list[tuple[int, list[str]]]:
+    """Return the line in which each row begins, and its cells: one may hold several lines."""
     separator = max(SEPARATORS, key=lines[0].count) if lines else ","
-    rows = [
-        [cell.strip() for cell in row]
-        for row in csv.reader(lines, delimiter=separator, skipinitialspace=True)
-    ]
-    if separator == ",":
-        return rows
-    return [[_with_decimal_point(cell) for cell in row] for row in rows]
+    reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
+    rows, begins = [], 0
+    for row in reader:
+        cells = [cell.strip() for cell in row]
+        rows.append((begins, cells if separator == "," else [*map(_with_decimal_point, cells)]))
+        begins = reader.line_num
+    return rows
 
 
 def _with_decimal_point(cell: str) -> str:

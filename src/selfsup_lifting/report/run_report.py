@@ -1,6 +1,5 @@
 """The report of a training: its data, its course, its pseudo-labels and its errors."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,11 +40,10 @@ from selfsup_lifting.report.recording_parts import (
     worst_and_best,
 )
 from selfsup_lifting.report.reproduction import reproduction_section, settings_section
-from selfsup_lifting.run_files import read_committed
 from selfsup_lifting.skeleton.skeletons import root_position
 from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.losses import rotation_part
-from selfsup_lifting.training.run_log import METRICS_FILE
+from selfsup_lifting.training.run_log import METRICS_FILE, metrics_of
 from selfsup_lifting.triangulate import reprojection_errors, triangulate_recording
 
 # One line of metrics.jsonl.
@@ -98,11 +96,6 @@ def save_run_report(
     data = {"before": before.as_dict(), "after": trained.as_dict(), "metrics": rows}
     save_report(run / REPORT_FILE, f"Training run {run.name}", lead, sections, nan_to_none(data))
     return run / REPORT_FILE
-
-
-def metrics_of(run: Path) -> list[Row]:
-    """Read what a run logged of every epoch."""
-    return [json.loads(line) for line in read_committed(run, METRICS_FILE).splitlines()]
 
 
 def _result(before: Evaluation, after: Evaluation) -> str:

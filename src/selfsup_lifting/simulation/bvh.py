@@ -149,6 +149,7 @@ class _Hierarchy:
         )
         self.line = 1
         self.joints: list[Joint] = []
+        self.names: set[str] = set()
 
     def read(self) -> tuple[Joint, ...]:
         if self._next() != "HIERARCHY" or self._next() != "ROOT":
@@ -162,6 +163,9 @@ class _Hierarchy:
 
     def _read_joint(self, parent: int, depth: int) -> None:
         name = self._next()
+        if name in self.names:
+            raise self._error(f"expected joints of different names, got {name} again")
+        self.names.add(name)
         if depth > LONGEST_CHAIN:
             raise self._error(f"expected at most {LONGEST_CHAIN} joints from the root to {name}")
         self._expect("{")

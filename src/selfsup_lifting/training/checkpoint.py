@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -171,7 +171,9 @@ def load_state(run: Path, lifter: Lifter) -> State:
     _require_same_network(run, trained, lifter)
     lifter.load_state_dict(trained.state_dict())
     with naming_damaged_file(run / STATE_FILE):
-        return State(**torch.load(io.BytesIO(content), weights_only=True))
+        state = State(**torch.load(io.BytesIO(content), weights_only=True))
+        _require_sound(state, [*lifter.parameters()])
+    return state
 
 
 def learned_data(run: Path) -> str:
@@ -228,14 +230,15 @@ def _metadata(content: bytes) -> dict[str, str]:
 
 
 @contextmanager
-def naming_damaged_file(path: Path) -> Iterator[None]:
-    """Convert the errors of reading a damaged file to one sentence that names the file."""
+def naming_damaged_file(path: Path, place: str = "") -> Iterator[None]:
+    """Convert the errors of reading a damaged file to one sentence that names file and place."""
     try:
         yield
     except DAMAGE as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         lines = [f"it has no {error}"] if isinstance(error, KeyError) else lines
-        raise ValueError(f"{path} is damaged: {lines[0]}") from None
+        where = f"{path}, {place}," if place else path
+        raise ValueError(f"{where} is damaged: {lines[0]}") from None
 
 
 def _built_from(metadata: Mapping[str, str]) -> Lifter:
@@ -267,6 +270,30 @@ def _require_weights_of(lifter: Lifter, weights: Mapping[str, Tensor]) -> None:
             raise ValueError(f"`{name}` must be {one.dtype}, got {got.dtype}")
         if not got.isfinite().all():
             raise ValueError(f"`{name}` is not finite")
+        if name.endswith("running_var") and (got < 0).any():
+            raise ValueError(f"`{name}` is a variance, and must not be negative")
+
+
+def _require_sound(state: State, parameters: Sequence[Tensor]) -> None:
+    """Refuse counts that contradict the log, and tensors that are not those of this training.
+
+    Hashes say that a file is the one that was written, not who wrote it; a tensor may claim more
+    numbers than it has.
+    """
+    for name, count in {"epoch": state.epoch, "step": state.step}.items():
+        if type(count) is not int or count < 0:
+            raise ValueError(f"`{name}` must be a whole number from 0, got {count!r}")
+    recorded = state.log["steps"]
+    if state.step != (0 if recorded is None else len(recorded)):
+        raise ValueError(f"`step` is {state.step}, but the log has another number of steps")
+    for at, moments in state.optimizer["state"].items():
+        for name, moment in moments.items():
+            shape = () if name == "step" else parameters[at].shape
+            is_plain = isinstance(moment, Tensor) and moment.layout is torch.strided
+            if not is_plain or moment.shape != shape or not moment.is_contiguous():
+                raise ValueError(f"`{name}` of parameter {at} must be a plain tensor like it")
+            if not moment.isfinite().all():
+                raise ValueError(f"`{name}` of parameter {at} is not finite")
 
 
 def _require_same_network(run: Path, trained: Lifter, lifter: Lifter) -> None:

@@ -13,15 +13,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from multiview_geom.camera_files.json_text import parse_json
 from selfsup_lifting.recording import require_kind
-from selfsup_lifting.training.checkpoint import State
+from selfsup_lifting.run_files import read_committed
+from selfsup_lifting.training.checkpoint import State, naming_damaged_file
 from selfsup_lifting.training.curves import Curves
 from selfsup_lifting.training.distributed import mean_over_processes
 
 METRICS_FILE = "metrics.jsonl"
 
 # What every row of that file has.
-COLUMNS = ("epoch", "losses", "gradient_shares")
+COLUMNS = {"epoch": int, "losses": dict, "gradient_shares": dict}
 
 # A loss this many times as large as in the first step has exploded.
 EXPLODED = 1e6
@@ -151,6 +153,25 @@ class RunLog:
         self._unsaved.clear()
         self._curves.flush()
         return (self._curves.path.name,)
+
+
+def metrics_of(run: Path) -> list[dict[str, Any]]:
+    """Read what a run logged of every epoch.
+
+    Raises:
+        ValueError: If the file is damaged; the message names it and the line.
+    """
+    lines = read_committed(run, METRICS_FILE).splitlines()
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        with naming_damaged_file(run / METRICS_FILE, f"line {number}"):
+            row = parse_json(line.decode())
+            for name, kind in COLUMNS.items():
+                require_kind(name, row[name], kind)
+            for numbers in (row["losses"], row["gradient_shares"]):
+                torch.tensor([*numbers.values()], dtype=torch.float64)
+            rows.append(row)
+    return rows
 
 
 def _numbers(scores: object, taken: Collection[str]) -> dict[str, float]:

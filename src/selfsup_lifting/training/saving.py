@@ -27,7 +27,7 @@ from selfsup_lifting.training.distributed import from_first, is_first, largest, 
 from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.model_selection import ModelSelection
 from selfsup_lifting.training.run_folder import OpenRun
-from selfsup_lifting.training.run_log import METRICS_FILE, RunLog
+from selfsup_lifting.training.run_log import METRICS_FILE, RunLog, metrics_of
 from selfsup_lifting.training.stopping import Stopped
 
 _log = logging.getLogger(__name__)
@@ -73,6 +73,7 @@ class Checkpoints:
         folder = self.run.folder
         state = from_first(lambda: load_state(folder, self.lifter))
         metrics = from_first(lambda: read_committed(folder, METRICS_FILE))
+        from_first(lambda: metrics_of(folder))  # which is read again after the training
         if is_first() and state.data not in {"", self.data}:
             _log.warning(
                 "%s: the training data, or how they are read, are others than those that this run "
@@ -81,8 +82,9 @@ class Checkpoints:
         if is_first():
             self.selection.resume(folder)
         self.log.restore(state, metrics, next(self.lifter.parameters()).device)
+        settings = self.optimizer.state_dict()["param_groups"]  # not those of the file
         with naming_damaged_file(folder / STATE_FILE):
-            self.optimizer.load_state_dict(state.optimizer)
+            self.optimizer.load_state_dict({**state.optimizer, "param_groups": settings})
         return state
 
     def step_done(self, step: int) -> None:

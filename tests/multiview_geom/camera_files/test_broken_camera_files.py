@@ -247,6 +247,22 @@ BROKEN = {
         "expected a calibration, got OpenCV's XML: write the same names to a .yml or .json file",
     ),
     "xml short w0": ("<conf><w0>[1 2 3]</w0></conf>", "`w0`: expected 300 numbers, got 3 of them"),
+    "xml w0 twice": (
+        "<conf><w0>1</w0><w0>2</w0></conf>",
+        "`w0`: expected one element <w0>, got 2 of them",
+    ),
+    "xml sensor of no width": (
+        texts.QUALISYS.replace("122816", "0"),
+        "`camera 26578.sensorMaxU`: expected a width above zero, got 0",
+    ),
+    "xml sensor in another unit": (
+        texts.QUALISYS.replace("122816", "1919"),
+        "`camera 26578.sensorMaxU`: expected the width of the sensor, in the unit of centerPoint",
+    ),
+    "xml no focal length in it": (
+        texts.QUALISYS.replace("107648.", "1e-320"),
+        "`26578.intrinsics`: expected focal lengths above zero, got ",
+    ),
     "cal short": ("1 2 3", "expected 22 numbers, got 3 of them"),
     "K alone": (
         "1145.0 0 499.5\n0 1145.0 499.5\n0 0 1\n",
@@ -261,6 +277,10 @@ BROKEN = {
     "caliscope no pose": (
         texts.CALISCOPE.replace("rotation =", "turn ="),
         "expected a camera with `rotation` and `translation`, got none",
+    ),
+    "caliscope two numbers": (
+        texts.CALISCOPE.replace("cam_id = 2", "cam_id = 3"),
+        "`cameras.2`: expected the number 2, as the name of the table says, got 3",
     ),
     "caliscope short rotation": (
         texts.CALISCOPE.replace("[0.1, 0.2, 0.3]", "[0.1, 0.2]"),

@@ -288,8 +288,8 @@ def test_human36m_xml_counts_poses_by_camera_andsubject_of(tmp_path: Path) -> No
     row = np.zeros(300)
     pose = (2 * 11 + 8) * 6
     row[pose : pose + 6] = 0.1, 0.2, 0.3, 1000.0, 2000.0, 3000.0
+    row[264:].reshape(4, 9)[:, :2] = 1145.0
     row[264 + 18 : 264 + 27] = 1145.0, 1143.0, 512.0, 515.0, -0.2, 0.24, -0.003, 1e-3, 2e-3
-    row[264 + np.arange(4) * 9] = 1145.0
     numbers = " ".join(map(str, row.tolist()))
     path = file_of(tmp_path, f"<conf><w0>[{numbers}]</w0></conf>")
     rig = load_cameras(path, subject="S9")

@@ -250,7 +250,7 @@ def test_one_file_of_dannce_holds_all_cameras(*, compressed: bool, tmp_path: Pat
         (texts.dannce_file_of_all("Camera1"), "`camnames`: expected 2 names, got ['Camera1']"),
         (
             texts.dannce_file_of_all("a", "b", params=np.array([[1.0, 2.0]], dtype=object)),
-            "`params.0`: expected a table, got tensor",
+            "`params.0`: expected a table, got [[",
         ),
         (
             texts.dannce_file_of_all("a", "b", params=nested(9)),

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.io import savemat
+from scipy.sparse import csc_array
 from torch import Tensor
 
 from multiview_geom import CameraFileError, load_cameras
@@ -69,6 +70,27 @@ def test_what_scipy_saves_is_read(
     assert as_lists(matlab_variables(path)) == as_lists(variables)
     one = next(iter(variables))
     assert as_lists(matlab_variables(path, one)) == {one: as_lists(variables[one])}
+
+
+def test_what_is_not_read_is_said(tmp_path: Path) -> None:
+    several = np.zeros((1, 2), dtype=[("a", object)])
+    savemat(tmp_path / "x.mat", {"several": several, "sparse": csc_array(np.eye(3))})
+    told = {name: repr(value) for name, value in matlab_variables(tmp_path / "x.mat").items()}
+    assert told == {
+        "several": "an array of structures",
+        "sparse": "a sparse matrix, not a full one",
+    }
+    with pytest.raises(CameraFileError, match="a MATLAB file with several, sparse"):
+        load_cameras(tmp_path / "x.mat")
+
+
+def test_a_number_where_a_text_belongs_is_shown(tmp_path: Path) -> None:
+    camera = {"WorldUnits": np.ones((1, 1))}
+    pair = {"CameraParameters1": camera, "CameraParameters2": camera}
+    turned = {"RotationOfCamera2": np.eye(3), "TranslationOfCamera2": np.ones((1, 3))}
+    savemat(tmp_path / "x.mat", {"p": pair | turned})
+    with pytest.raises(CameraFileError, match=r"WorldUnits`: expected one of .*, got \[\[1\.0\]\]"):
+        load_cameras(tmp_path / "x.mat")
 
 
 def test_the_parameters_of_one_camera_are_no_pair(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import pytest
 import torch
 
 from multiview_geom import save_cameras
-from selfsup_lifting.cli import commands, main, track_commands
+from selfsup_lifting.cli import commands, main, stream_command, track_commands
 from selfsup_lifting.cli.calibrate_command import training_data
 from selfsup_lifting.cli.commands import run as run_command
 from selfsup_lifting.cli.options import TrainOptions
@@ -40,7 +40,7 @@ from selfsup_lifting.read_errors import ReadError
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.recording_file import load_recording, save_recording
-from selfsup_lifting.safe_text import printable
+from selfsup_lifting.safe_text import on_one_line
 from selfsup_lifting.triangulate import reconstruct
 from tests.selfsup_lifting.files.sessions.test_capture import Session
 from tests.selfsup_lifting.strategies import Scene
@@ -611,7 +611,8 @@ def test_a_stopped_ablation_names_the_command_that_continues_it(
 
 def test_a_warning_has_no_control_characters() -> None:
     record = logging.makeLogRecord({"msg": "file %s", "args": ("\x1b[31mred\n",)})
-    assert PlainFormatter().format(record) == printable("file \x1b[31mred\n")
+    assert PlainFormatter().format(record) == on_one_line("file \x1b[31mred\n")
+    assert len(PlainFormatter().format(logging.makeLogRecord({"msg": "x" * 5000}))) < 2010
     assert "\x1b" not in PlainFormatter().format(record)
 
 
@@ -1063,6 +1064,17 @@ def test_a_stream_that_is_closed_is_said(
     monkeypatch.setattr("sys.stdin", None)
     command = ["predict", str(run), "-", "--cameras", str(tmp_path / "rig.toml")]
     assert "needs one that is open, got a closed one" in refused(command, capsys)
+
+
+@pytest.mark.rejects
+def test_a_line_of_a_stream_without_end_is_refused(
+    tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_cameras(tmp_path / "rig.toml", Scene(views=1).recording().cameras)
+    monkeypatch.setattr(stream_command, "LONGEST_LINE", 100)
+    monkeypatch.setattr("sys.stdin", StringIO("\0" * 101))
+    command = ["predict", str(run), "-", "--cameras", str(tmp_path / "rig.toml")]
+    assert "input, line 1: expected at most 100 characters, got" in refused(command, capsys)
 
 
 @pytest.mark.processes

@@ -1,10 +1,12 @@
 """Files that a copy, a full disk or another program damaged: each is one sentence."""
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from zipfile import ZipFile
 
 import h5py
 import numpy as np
@@ -12,6 +14,8 @@ import pytest
 import torch
 
 from multiview_geom import save_cameras
+from selfsup_lifting.cli.tables import plain_table
+from selfsup_lifting.cli.terminal import PlainFormatter
 from selfsup_lifting.export import save_tracks
 from selfsup_lifting.files import read_recordings
 from selfsup_lifting.parse.hdf5 import array_at, open_hdf5
@@ -140,6 +144,90 @@ def test_an_archive_with_two_members_of_a_name_is_refused(tmp_path: Path) -> Non
     (tmp_path / "x.npz").write_bytes(content)
     with pytest.raises(ReadError, match=r"x\.npz, eye\.npy: the archive has several members of th"):
         load_npz(tmp_path / "x.npz", "eye")
+
+
+def test_a_quotation_mark_that_takes_rows_in_is_named(tmp_path: Path) -> None:
+    rows = "".join(f"{at},1,2,{note}\n" for at, note in enumerate(("", '"15 monitor', "", '"', "")))
+    (tmp_path / "x.csv").write_text(f"frame,nose_x,nose_y,note\n{rows}")
+    told = "row 3: a quotation mark ends in row 5 only, so that the rows between are in one cell"
+    assert told in said(tmp_path / "x.csv")
+
+
+def test_a_cell_of_several_lines_keeps_the_places_of_the_rows(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text('frame,nose_x,nose_y,note\n0,1,2,"a\nb"\n1,one,2,\n')
+    assert "row 4, column nose_x: expected a number, got 'one'" in said(tmp_path / "x.csv")
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\x85", "\x0b", "\x0c", "\x1c"])
+def test_signs_of_word_processors_in_a_cell_end_no_row(tmp_path: Path, sign: str) -> None:
+    (tmp_path / "x.csv").write_text(f"frame,note\n0,a{sign}b\n1,c\n")
+    assert [row.cells[0] for row in read_rows(tmp_path / "x.csv")] == ["frame", "0", "1"]
+
+
+@pytest.mark.parametrize(("layout", "suffix"), [("openpose", ".json"), ("ultralytics", ".txt")])
+def test_frames_that_are_in_a_cloud_are_named(tmp_path: Path, layout: str, suffix: str) -> None:
+    file = files_of(session(tmp_path, layout), f"*{suffix}")[1]
+    file.rename(file.with_name(f".{file.name}.icloud"))
+    assert f"1 of its files are in iCloud only, such as .{file.name}.icloud" in said(file.parent)
+
+
+def test_a_copy_of_a_video_of_freemocap_is_named(tmp_path: Path) -> None:
+    recording = Scene(views=1, frames=4, skeleton="blazepose33").recording()
+    write_session(tmp_path / "session", recording, layouts.freemocap)
+    file = files_of(tmp_path, "*.mp4")[0]
+    file.with_name("cam1 (1).mp4").touch()
+    assert "got cam1 (1), by its name a copy of another one: delete it" in said(tmp_path)
+
+
+def test_a_member_of_an_archive_that_is_packed_again_is_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "inner.npz", eye=np.eye(2))
+    with ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.write(tmp_path / "inner.npz", "eye.npy")
+    with pytest.raises(
+        ReadError, match=r"x\.npz, eye\.npy: expected a NumPy array .*, got 'a NumPy a"
+    ):
+        load_npz(tmp_path / "x.npz", "eye")
+
+
+def test_a_chunk_of_hdf5_that_is_larger_than_its_array_takes_no_memory(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("a", (1,), chunks=(2**27,), maxshape=(None,), dtype="u1")
+    with (
+        pytest.raises(ReadError, match=r"`a` would take 134 MB; the file is damaged or made to"),
+        open_hdf5(tmp_path / "x.h5", "any") as file,
+    ):
+        array_at(file, "a")
+
+
+def test_two_joints_of_one_name_in_a_motion_are_named(tmp_path: Path) -> None:
+    joint = "JOINT hip\n{\nOFFSET 0 1 0\nCHANNELS 1 Xrotation\n}\n"
+    text = f"HIERARCHY\nROOT a\n{{\nOFFSET 0 0 0\nCHANNELS 1 Xposition\n{joint}{joint}}}\nMOTION\n"
+    (tmp_path / "x.bvh").write_text(f"{text}Frames: 1\nFrame Time: 0.02\n1 2 3\n")
+    with pytest.raises(
+        ReadError, match="line 11: expected joints of different names, got hip again"
+    ):
+        load_bvh(tmp_path / "x.bvh")
+
+
+def test_columns_of_caliscope_that_contradict_are_named(tmp_path: Path) -> None:
+    columns = "sync_index,cam_id,port,keypoint_id,img_loc_x,img_loc_y"
+    (tmp_path / "xy.csv").write_text(f"{columns}\n0,1,2,3,4,5\n")
+    assert "row 2: expected equal numbers in the columns cam_id and port, got '1, 2'" in said(
+        tmp_path / "xy.csv"
+    )
+
+
+def test_a_key_of_mediapipe_that_is_no_number_is_named(tmp_path: Path) -> None:
+    person = [{"x": 0.5, "y": 0.5, "z": 0.0}] * 33
+    (tmp_path / "x.json").write_text(json.dumps({"0": {"landmarks": person}, "1_2": {}}))
+    assert "expected numbers of frames as keys, got '1_2'" in said(tmp_path / "x.json")
+
+
+def test_a_sentence_stays_in_one_line() -> None:
+    assert str(ReadError("a\nb")) == "a b"
+    assert plain_table("a\nb", ["c"]).title == "a b"
+    record = logging.LogRecord("x", logging.WARNING, "x", 1, "a\nb", None, None)
+    assert PlainFormatter().format(record) == "a b"
 
 
 def test_edges_of_sleap_that_name_no_node_are_refused(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def saved_run(run: Path, settings: LifterSettings = TINY.lifter) -> Lifter:
         WEIGHTS_FILE: lifter_bytes(lifter, TINY),
         STATE_FILE: State(1, 0, optimizer.state_dict(), [], {"steps": None}).as_bytes(),
         CONFIG_FILE: as_toml(TINY).encode(),
-        METRICS_FILE: b'{"epoch": 1}\n',
+        METRICS_FILE: b'{"epoch": 1, "losses": {}, "gradient_shares": {}}\n',
     }
     commit_files(run, None, Commit(1, 0, {}), contents)
     return lifter

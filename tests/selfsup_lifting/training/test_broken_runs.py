@@ -5,6 +5,7 @@ import fcntl
 import io
 import json
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,15 @@ def test_a_damaged_lifter_is_named(
 
 
 @pytest.mark.rejects
+def test_a_variance_that_is_negative_is_named(tmp_path: Path) -> None:
+    lifter = saved_run(tmp_path / "run")
+    name = next(name for name in lifter.state_dict() if name.endswith("running_var"))
+    rewritten(tmp_path / "run", {name: -lifter.state_dict()[name]})
+    with pytest.raises(ValueError, match=f"damaged: `{name}` is a variance, and must not be neg"):
+        load_lifter(tmp_path / "run")
+
+
+@pytest.mark.rejects
 @pytest.mark.parametrize("size", [0, 1, 100, 1000])
 def test_a_truncated_state_is_named(tmp_path: Path, size: int) -> None:
     lifter = saved_run(tmp_path / "run")
@@ -200,6 +210,90 @@ def test_a_state_of_something_else_is_named(tmp_path: Path, state: object) -> No
     committed(tmp_path / "run", "state.pt", buffer.getvalue())
     with pytest.raises(ValueError, match=r"state\.pt is damaged: ."):
         load_state(tmp_path / "run", lifter)
+
+
+def with_state(run: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the state of a run, with its hashes, as somebody who sends a run can."""
+    state = torch.load(io.BytesIO(read_committed(run, "state.pt")), weights_only=True)
+    change(state)
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    committed(run, "state.pt", buffer.getvalue())
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("moment", "report"),
+    [
+        (torch.zeros(1).expand(10**6, 10**6), "must be a plain tensor like it"),
+        (torch.zeros(1).expand(8, 34), "must be a plain tensor like it"),
+        (torch.zeros(8, 34).to_sparse(), "must be a plain tensor like it"),
+        ([0.0], "must be a plain tensor like it"),
+        (torch.full((8, 34), torch.nan), "is not finite"),
+    ],
+    ids=["giant", "expanded", "sparse", "list", "nan"],
+)
+def test_moments_of_another_training_are_refused(
+    tmp_path: Path, moment: object, report: str
+) -> None:
+    lifter = saved_run(tmp_path / "run")
+    assert next(lifter.parameters()).shape == (8, 34)
+    with_state(tmp_path / "run", lambda state: state["optimizer"].update(state={0: {"m": moment}}))
+    with pytest.raises(ValueError, match=rf"state\.pt is damaged: `m` of parameter 0 {report}"):
+        load_state(tmp_path / "run", lifter)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("change", "report"),
+    [
+        ({"epoch": -5}, "`epoch` must be a whole number from 0, got -5"),
+        ({"step": True}, "`step` must be a whole number from 0, got True"),
+        ({"step": 10**15}, "`step` is 1000000000000000, but the log has another number of steps"),
+    ],
+)
+def test_counts_that_contradict_the_log_are_refused(
+    tmp_path: Path, change: dict[str, object], report: str
+) -> None:
+    lifter = saved_run(tmp_path / "run")
+    with_state(tmp_path / "run", lambda state: state.update(change))
+    with pytest.raises(ValueError, match=rf"state\.pt is damaged: {report}"):
+        load_state(tmp_path / "run", lifter)
+
+
+def test_the_settings_of_the_optimizer_are_not_those_of_the_file(tmp_path: Path) -> None:
+    for name, betas in (("sound", (0.9, 0.999)), ("changed", (5.0, 5.0))):
+        train(replace(TINY, epochs=1), recordings(), tmp_path / name)
+        with_state(
+            tmp_path / name,
+            lambda state, betas=betas: state["optimizer"]["param_groups"][0].update(betas=betas),
+        )
+        train(TINY, recordings(), tmp_path / name, resume=True)
+    sound, changed = (load_lifter(tmp_path / name).state_dict() for name in ("sound", "changed"))
+    assert all(torch.equal(weights, changed[name]) for name, weights in sound.items())
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("row", "report"),
+    [
+        (b"[" * 100_000, "its values are nested too deep"),
+        (b'{"epoch": ' + b"1" * 5000 + b"}", "one of its numbers has thousands of digits"),
+        (b"\xff", "'utf-8' codec can't decode"),
+        (b"[]", "list indices must be integers"),
+        (b'{"epoch": 1}', "it has no 'losses'"),
+        (b'{"epoch": 1, "losses": {"a": "b"}, "gradient_shares": {}}', "too many dimensions"),
+    ],
+)
+def test_damaged_metrics_are_named_before_a_training_goes_on(
+    tmp_path: Path, row: bytes, report: str
+) -> None:
+    train(replace(TINY, epochs=1), recordings(), tmp_path / "run")
+    committed(tmp_path / "run", "metrics.jsonl", row)
+    before = contents(tmp_path / "run")
+    with pytest.raises(ValueError, match=rf"metrics\.jsonl, line \d, is damaged: {report}"):
+        train(TINY, recordings(), tmp_path / "run", resume=True)
+    assert contents(tmp_path / "run") == before
 
 
 @pytest.mark.rejects

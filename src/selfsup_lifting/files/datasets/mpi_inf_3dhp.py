@@ -41,6 +41,8 @@ MILLIMETER = METERS_PER_UNIT["mm"]
 PIXEL, SPACE = 2, 3
 # A point nearer than this to the plane of the camera has no pixel [m].
 NEAREST = 1e-3
+# No number of an activity, and no mark of a frame, is larger.
+LARGEST_FLAG = 1e6
 
 ACTIVITIES: Mapping[int, str] = {
     1: "Standing/Walking", 2: "Exercising", 3: "Sitting", 4: "Reaching/Crouching",
@@ -163,7 +165,11 @@ def _points(place: Place, array: Any, frames: int, coordinates: int) -> NDArray[
 def _flags(place: Place, array: Any, frames: int) -> NDArray[Any]:  # noqa: ANN401 - any content of the file
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf" or array.size != frames:
         raise place.expected(f"one number for each of the {frames} frames", array)
-    return array.reshape(frames)
+    flags: NDArray[Any] = array.reshape(frames)
+    if (odd := np.flatnonzero(~(np.abs(flags.astype(float)) <= LARGEST_FLAG))).size:
+        frame = int(odd[0])
+        raise replace(place, frame=frame).expected("a small whole number", float(flags[frame]))
+    return flags
 
 
 def _test_recordings(

@@ -84,16 +84,24 @@ FORMAT = DetectorFormat("caliscope", _recognizes, _read)
 
 
 def _point(place: Place, cells: Mapping[str, str]) -> _Point:
-    camera = next(cells.get(name, "") for name in CAMERA if name in cells)
-    if not camera:
-        raise place.expected("the number of a camera", camera)
-    number = next(name for name in POINT if name in cells)
+    camera, number = (_column(place, cells, kind) for kind in (CAMERA, POINT))
+    if not cells[camera]:
+        raise place.expected("the number of a camera", cells[camera])
     seconds = _number(place, cells, "frame_time") if "frame_time" in cells else torch.nan
     x, y = (_number(place, cells, name) for name in PIXEL)
     on_board = any(cells.get(name) for name in BOARD)
     frame = _whole(place, cells, "sync_index", LARGEST_FRAME)
     point = _whole(place, cells, number, LARGEST_POINT)
-    return _Point(frame, f"cam_{camera}", point, (x, y), seconds, on_board)
+    return _Point(frame, f"cam_{cells[camera]}", point, (x, y), seconds, on_board)
+
+
+def _column(place: Place, cells: Mapping[str, str], names: Sequence[str]) -> str:
+    """Return the column of the camera or of the point; those of both names must be equal."""
+    found = [name for name in names if name in cells]
+    if len({cells[name].removesuffix(".0") for name in found if cells[name]}) > 1:
+        both = ", ".join(cells[name] for name in found)
+        raise place.expected(f"equal numbers in the columns {' and '.join(found)}", both)
+    return found[0]
 
 
 def _body(path: Path, points: Sequence[_Point], declared: Skeleton | None) -> Body:

@@ -4,6 +4,7 @@ The points are MediaPipe's: 33 of the body, then hands and face, which are left 
 is MediaPipe's depth, not a score. Cameras are in the order of the videos, and named after them.
 """
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,12 @@ def _camera_names(file: Path, count: int, frames: int) -> tuple[list[str], tuple
     home = next(filter(Path.is_dir, folders), None)
     found = [] if home is None else sorted(home.iterdir())
     videos = [video.stem for video in found if video.suffix.lower() in VIDEO_SUFFIXES]
+    copies = [name for name in videos if re.sub(r" \(\d+\)$", "", name) in {*videos} - {name}]
+    if copies:
+        raise Place(home or file).error(
+            f"expected one video for each camera, got {listed(copies)}, by its name a copy of "
+            "another one: delete it"
+        )
     if len(videos) == count:
         return videos, ()
     if len(videos) == frames:

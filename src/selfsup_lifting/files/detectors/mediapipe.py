@@ -90,9 +90,12 @@ FORMAT = DetectorFormat("mediapipe", _recognizes, _read)
 
 def _entries(place: Place, content: Mapping[str, Any]) -> list[Any]:
     """Return the frames of an object: those under their numbers, or the only one."""
-    if content and all(map(str.isdecimal, content)):
+    others = [key for key in content if not key.isdecimal()]
+    if content and not others:
         return [_numbered(int(key), entry) for key, entry in content.items()]
     if not {*PEOPLE} & {*content}:
+        if len(others) < len(content):
+            raise place.expected("numbers of frames as keys", others[0])
         raise place.expected("a list of frames, or an object with `frames`", sorted(content))
     return [content]
 

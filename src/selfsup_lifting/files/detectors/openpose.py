@@ -16,7 +16,7 @@ from selfsup_lifting.files.tracks.people_json import (
 )
 from selfsup_lifting.files.tracks.person_frames import PersonFrame, tracks_of_people
 from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, ViewTracks
-from selfsup_lifting.parse.folders import files_with
+from selfsup_lifting.parse.folders import files_with, require_downloaded
 from selfsup_lifting.parse.json_values import load_json
 from selfsup_lifting.parse.text import beginning
 from selfsup_lifting.read_errors import Place, listed
@@ -40,6 +40,7 @@ def _recognizes(path: Path) -> bool:
 
 def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     """Read a folder; the last digits of a file name are the frame number."""
+    require_downloaded(path)
     inside = _frame_files(path)
     names = frames_by_name(path, [file.name for file in inside])
     files = {names[file.name]: file for file in inside}

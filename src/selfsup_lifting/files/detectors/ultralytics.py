@@ -17,7 +17,7 @@ from torch import Tensor
 
 from selfsup_lifting.files.tracks.person_frames import PersonFrame, tracks_of_people
 from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, Scale, ViewTracks
-from selfsup_lifting.parse.folders import files_with
+from selfsup_lifting.parse.folders import files_with, require_downloaded
 from selfsup_lifting.parse.text import beginning, read_text
 from selfsup_lifting.read_errors import Place
 from selfsup_lifting.skeleton.skeletons import Skeleton
@@ -51,6 +51,7 @@ def _recognizes(path: Path) -> bool:
 
 def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
     """Read the frames of every video in the folder."""
+    require_downloaded(path)
     videos: dict[str, dict[int, Path]] = {}
     for file in _frame_files(path):
         match = _FRAME.match(file.stem)

@@ -308,6 +308,15 @@ def test_an_annotation_that_is_no_pixel_does_not_change_the_camera(
     assert_close(read(folder)["TS1 2"].cameras.intrinsics, sound, rtol=1e-6, atol=1e-3)
 
 
+@pytest.mark.parametrize("value", [np.nan, 1e300])
+def test_an_activity_that_is_no_number_is_named(tmp_path: Path, value: float) -> None:
+    folder = Judged3DHP(names=("TS1",)).write(tmp_path)
+    with h5py.File(folder / "TS1" / "annot_data.mat", "a") as file:
+        file["activity_annotation"][7] = value
+    with pytest.raises(ReadError, match="activity_annotation, frame 7: expected a small whole num"):
+        read(folder)
+
+
 def test_an_activity_without_valid_frames_is_left_out(tmp_path: Path) -> None:
     folder = Judged3DHP(names=("TS1",)).write(tmp_path)
     with h5py.File(folder / "TS1" / "annot_data.mat", "a") as file:
