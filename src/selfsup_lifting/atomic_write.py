@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from errno import EDQUOT, ENOSPC
 from pathlib import Path
+from secrets import token_hex
 
 # The commit mark of a training: it names the other files.
 COMMIT_FILE = "checkpoint.json"
@@ -59,18 +60,21 @@ def require_target(path: Path, *, overwrite: bool) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path; when the block ends without an error, it is renamed to the real one.
 
+    It is in a folder of its own, in which nobody else can put a link in its place.
+
     Args:
         path: The file to write; an existing file is replaced.
 
     Yields:
-        A temporary path in the same folder, with the same suffix.
+        A temporary path on the same disk, with the same suffix.
 
     Raises:
         OSError: If the file cannot be written.
         ValueError: If a folder, a pipe or a device has the name of the file.
     """
     _require_file(path)
-    temporary = _temporary_file(path)
+    home = _private_folder(path)
+    temporary = home / f"{token_hex(8)}{path.suffix}"
     try:
         try:
             yield temporary
@@ -78,22 +82,24 @@ def replacing(path: Path) -> Iterator[Path]:
             if error.errno is None or error.filename is not None:
                 raise
             raise OSError(f"{path} cannot be written: {_cause(path, error)}") from error
-        _set_default_permissions(temporary)
         sync_file(temporary)
         replace_file(temporary, path)
         sync_folder(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def write_synced(path: Path, content: bytes) -> None:
-    """Write a file, and wait until it is on the disk; a file that is incomplete is deleted.
+    """Write a new file, and wait until it is on the disk; one that is incomplete is deleted.
+
+    What has its name, such as a link that somebody put there, is deleted first.
 
     Raises:
         OSError: If the file cannot be written; the sentence says how much space is left.
     """
     try:
-        with path.open("wb") as file:
+        path.unlink(missing_ok=True)
+        with path.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -164,20 +170,10 @@ def _cause(path: Path, error: OSError) -> str:
     return f"{error.strerror} ({free / 1e6:.3g} MB are free there)"
 
 
-def _temporary_file(path: Path) -> Path:
+def _private_folder(path: Path) -> Path:
+    """Make a folder beside a file, to which other users have no access."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix
-        )
+        return Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.stem}-"))
     except OSError as error:
         raise OSError(f"{path} cannot be written: {error.strerror}") from error
-    os.close(handle)
-    return Path(name)
-
-
-def _set_default_permissions(path: Path) -> None:
-    """Set the permissions of a new file: `mkstemp` hides its files from other users."""
-    mask = os.umask(0)
-    os.umask(mask)
-    path.chmod(0o666 & ~mask)

@@ -21,6 +21,7 @@ MILLIMETERS = 1000.0
 # The size of a block, the second byte of a file, and the mark of a processor that writes the first
 # byte of a number first.
 BLOCK, C3D_MARK, BIG_ENDIAN = 512, 0x50, b"\x56"
+CUT_OFF = "it was cut off"
 
 
 def require_ezc3d(path: Path) -> None:
@@ -43,21 +44,24 @@ def require_whole_c3d(path: Path) -> int:
     content = read_content(path)
     if len(content) < BLOCK or content[1] != C3D_MARK or content[0] <= 1:
         raise Place(path).error("expected a C3D file, which begins with a header of 512 bytes")
-    start = BLOCK * (content[0] - 1)
+    text, start = _copied_as_text(content), BLOCK * (content[0] - 1)
     order = ">" if content[start + 3 : start + 4] == BIG_ENDIAN else "<"
     at, step = start + 4, 1
     while step:  # a name and the distance to the next; a name or a distance of 0 is the end
         name = struct.unpack_from("b", content, at)[0] if at + 2 <= len(content) else None
         end = at + 2 + abs(name or 0)
         if name is None or end + 2 > len(content):
-            raise Place(path).error("the file ends before its parameters do: it was cut off")
+            raise Place(path).error(f"the file ends before its parameters do: {text or CUT_OFF}")
         step = struct.unpack_from(f"{order}H", content, end)[0] if name else 0
         at = end + step
     points, analog, first, last = struct.unpack_from(f"{order}4H", content, 2)
     scale, data, _, rate = struct.unpack_from(f"{order}fHHf", content, 12)
     for name, value in (("the scale", scale), ("the frame rate", rate)):
         if not value or not isfinite(value):
-            raise Place(path, "header").expected(f"{name} as a finite number, not zero", value)
+            raise Place(path, "header").error(
+                f"expected {name} as a finite number, not zero, got {value}: "
+                f"{text or 'it was damaged'}"
+            )
     if BLOCK * (data - 1) < end:
         raise Place(path, "header").error(
             f"expected frames after the parameters, from byte {end}, got from {BLOCK * (data - 1)}"
@@ -67,11 +71,19 @@ def require_whole_c3d(path: Path) -> int:
     needed = BLOCK * (data - 1) + max(0, last - first + 1) * bytes_of_frame
     if needed > len(content):
         raise Place(path).error(
-            f"expected {needed} bytes for its frames {first} to {last}, got {len(content)}: it was "
-            "cut off"
+            f"expected {needed} bytes for its frames {first} to {last}, got {len(content)}: "
+            f"{text or CUT_OFF}"
         )
     more = len(content) - needed  # less than a block fills the last one
     return int(more // max(1, bytes_of_frame)) if last == MOST_FRAMES and more >= BLOCK else 0
+
+
+def _copied_as_text(content: bytes) -> str:
+    """Return this as a cause if the ends of lines, or U+FFFD, make it likely; else nothing."""
+    ends = content.count(b"\n")
+    if "\ufffd".encode() in content or ends == content.count(b"\r\n") > 1:
+        return "it was copied as text, which damaged it: copy it as binary (FTP, git)"
+    return ""
 
 
 def write_c3d(

@@ -37,7 +37,7 @@ from selfsup_lifting.upright import UPRIGHT
 METERS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254}
 # The lines of a TRC file before its first frame: names of the numbers in the second line, their
 # values in the third, markers in the fourth, axes in the fifth.
-TRC_HEADER = 5
+TRC_HEADER, TRC_BEGINNING = 5, "PathFileType"
 TRC_AXES = "(X/Y/Z)"
 WORLD = "world"
 # Coordinates from here on are damaged [m].
@@ -86,8 +86,8 @@ def load_motion(path: Path) -> SavedTracks:
 def _trc_lines(place: Place) -> list[list[str]]:
     """Return the cells of each line, at least those of a header."""
     lines = [line.split("\t") for line in read_text(place.path).splitlines()]
-    if not lines or not lines[0][0].startswith("PathFileType"):
-        raise place.error("expected a TRC file, which begins with PathFileType")
+    if not lines or not lines[0][0].startswith(TRC_BEGINNING):
+        raise place.error(f"expected a TRC file, which begins with {TRC_BEGINNING}")
     axes = "".join(lines[0][2:3]).strip().upper()
     if axes not in {"", TRC_AXES}:
         raise place.expected(f"the axes {TRC_AXES} in its first line", axes)
@@ -109,6 +109,9 @@ def _load_trc(path: Path) -> SavedTracks:
     _require_axes(place, [cell.strip() for cell in lines[TRC_HEADER - 1] if cell.strip()], names)
     numbered = enumerate(lines[TRC_HEADER:], start=TRC_HEADER + 1)
     rows = {at: line for at, line in numbered if any(cell.strip() for cell in line)}
+    more = next((at for at, line in rows.items() if line[0].startswith(TRC_BEGINNING)), None)
+    if more is not None:
+        raise place.error(f"in line {more} another file begins: write one take to each file")
     counts = {"NumFrames": len(rows), "NumMarkers": len(names)}
     notes = [*_notes_on_counts(place, header, counts)]
     if not header.get("DataRate", "").strip():
@@ -146,7 +149,8 @@ def _require_axes(place: Place, axes: Sequence[str], names: Sequence[str]) -> No
     if [axis[:1].upper() for axis in axes] != ["X", "Y", "Z"] * len(names):
         raise replace(place, entry=f"line {TRC_HEADER}").error(
             f"expected the axes X, Y and Z of each of {len(names)} markers, got {len(axes)} cells: "
-            f"{listed(axes)}; likely cause: a marker without a name, or another order of the axes"
+            f"{listed(axes)}; likely cause: a marker without a name, another order of the axes, or "
+            "the markers of two files side by side"
         )
 
 

@@ -32,6 +32,22 @@ def test_a_file_that_does_not_reach_the_disk_is_deleted(
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"b.txt": "before"}
 
 
+def test_nobody_else_can_put_a_link_in_the_place_of_a_file(tmp_path: Path) -> None:
+    precious = tmp_path / "precious.txt"
+    precious.write_text("mine")
+    with replacing(tmp_path / "a.csv") as temporary:
+        assert temporary.parent.stat().st_mode & 0o777 == 0o700
+        temporary.write_text("1,2\n")
+    (tmp_path / "b.bin").symlink_to(precious)
+    write_synced(tmp_path / "b.bin", b"new")
+    assert (tmp_path / "b.bin").read_bytes() == b"new"
+    assert not (tmp_path / "b.bin").is_symlink()
+    assert precious.read_text() == "mine"
+    (tmp_path / "usual.txt").touch()
+    modes = {(tmp_path / name).stat().st_mode for name in ("usual.txt", "a.csv", "b.bin")}
+    assert len(modes) == 1
+
+
 def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("mine")
     refused = pytest.raises(OSError, match=r"notes/a\.csv cannot be written: (Not a|File exists)")

@@ -2,6 +2,7 @@
 
 import math
 import struct
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ from tests.selfsup_lifting.strategies import Scene, scenes
 with_ezc3d = pytest.mark.skipif(find_spec("ezc3d") is None, reason="needs the extra c3d")
 # Single precision, for lengths of some meters.
 ROUND_OFF_MM = 1e-3
+
+
+def as_utf_8(content: bytes) -> bytes:
+    return content.decode("utf-8", "replace").encode()
 
 
 def saved(path: Path, scene: Scene, tracks: torch.Tensor, **options: Any) -> Any:
@@ -90,6 +95,19 @@ def test_a_header_that_lies_is_refused(
     content = path.read_bytes()
     path.write_bytes(content[:at] + value + content[at + len(value) :])
     with pytest.raises(ReadError, match=f"x.c3d, header: expected {sentence}"):
+        c3d_file.require_whole_c3d(path)
+
+
+@with_ezc3d
+@pytest.mark.rejects
+@pytest.mark.parametrize("as_text", [lambda it: it.replace(b"\n", b"\r\n"), as_utf_8])
+def test_a_file_that_was_copied_as_text_is_named(
+    tmp_path: Path, as_text: Callable[[bytes], bytes]
+) -> None:
+    path = tmp_path / "x.c3d"
+    saved(path, Scene(frames=200), Scene(frames=200).truth())
+    path.write_bytes(as_text(path.read_bytes()))
+    with pytest.raises(ReadError, match=r"x\.c3d.*: it was copied as text, which damag"):
         c3d_file.require_whole_c3d(path)
 
 

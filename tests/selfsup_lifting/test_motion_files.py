@@ -84,6 +84,13 @@ def test_a_file_that_is_cut_short_is_refused(tmp_path: Path, text: str, said: st
         load_motion(tmp_path / "plate.trc")
 
 
+def test_two_takes_in_one_file_are_named(tmp_path: Path) -> None:
+    (tmp_path / "plate.trc").write_text(2 * MARKERS)
+    first = len(MARKERS.splitlines()) + 1
+    with pytest.raises(ReadError, match=rf"plate\.trc: in line {first} another file begins"):
+        load_motion(tmp_path / "plate.trc")
+
+
 @pytest.mark.parametrize("rate", ["1e-320", "1e308", "nan", "-30"])
 def test_a_rate_that_no_camera_has_is_refused(tmp_path: Path, rate: str) -> None:
     (tmp_path / "plate.trc").write_text(MARKERS.replace("100.00", rate))

@@ -52,7 +52,8 @@ def _record(place: FilePlace, name: str, row: Tensor) -> CameraRecord:
     if pose[2, 3] <= 0:
         raise place.expected(
             "the origin of the world in front of the camera",
-            "a mirrored camera; v is likely measured from the bottom, as Argus does",
+            "a mirrored camera; v is likely measured from the bottom, as Argus does, or a "
+            "spreadsheet cut off exponents",
         )
     return CameraRecord(name, K, pose[:3, :3], pose[:3, 3])
 

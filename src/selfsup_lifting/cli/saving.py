@@ -21,6 +21,8 @@ from selfsup_lifting.upright import UPRIGHT, top_of_pictures, world_up
 
 # Files that say which axis points up, or whose axes are turned so that y does.
 Y_UP = (".trc", ".c3d", ".bvh", ".glb")
+# Characters of a recording's name in the name of a file, which may have 255 bytes.
+LONGEST_NAME = 60
 
 
 class NoTrackError(ValueError):
@@ -57,7 +59,8 @@ def outputs_of(
         require_cutoff_below_nyquist(recording.fps, options.smoothing.cutoff_hz)
     if len(recordings) == 1:
         return [(recordings[0], options.out)]
-    names = distinct([re.sub(r"[^\w.-]+", "_", recording.name) for recording in recordings])
+    plain = [re.sub(r"[^\w.-]+", "_", recording.name) for recording in recordings]
+    names = distinct([name[:LONGEST_NAME] for name in plain])
     files = [
         tuple(path.with_name(f"{path.stem}-{name}{path.suffix}") for path in options.out)
         for name in names

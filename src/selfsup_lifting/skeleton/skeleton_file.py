@@ -79,6 +79,8 @@ def _require_one_parent(bones: Sequence[Sequence[str]]) -> None:
     for parent, child in bones:
         parents.setdefault(child, []).append(parent)
     for child, several in parents.items():
+        if len({*several}) < len(several):
+            raise ValueError(f"`bones` must have each bone once, got {several[0]} to {child} again")
         if len(several) > 1:
             raise ValueError(
                 f"`bones` must give each joint one parent, the parent first, got {child} after "

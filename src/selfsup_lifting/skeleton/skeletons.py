@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from numbers import Integral
 from typing import Any
+from unicodedata import normalize
 
 import torch
 from jaxtyping import Bool, Float, Shaped
@@ -201,7 +202,9 @@ def _require_kinds(skeleton: Skeleton) -> None:
 
 
 def _require_distinct_joints(skeleton: Skeleton) -> None:
-    twice = sorted(joint for joint, times in Counter(skeleton.joints).items() if times > 1)
+    """Refuse joints whose names look alike: other programs drop blanks, and spell accents anew."""
+    seen = Counter(normalize("NFC", joint.strip()) for joint in skeleton.joints)
+    twice = sorted(joint for joint, times in seen.items() if times > 1)
     if not skeleton.joints or twice:
         wrong = f"names {', '.join(twice)} twice" if twice else "has no joints"
         raise ValueError(f"skeleton {skeleton.name!r} {wrong}")

@@ -79,7 +79,7 @@ def save_animation(path: Path, scene: Scene, *, done: Callable[[], None] = lambd
             if path.suffix != ".mp4":
                 raise
             raise OSError(f"{path} cannot be written: ffmpeg failed: {_cause(error)}") from error
-        if temporary.stat().st_size == 0:
+        if not temporary.exists() or temporary.stat().st_size == 0:
             raise OSError(f"{path} cannot be written: ffmpeg wrote nothing")
 
 

@@ -170,6 +170,13 @@ def test_a_skeleton_lacking_a_field_is_refused() -> None:
 
 
 @pytest.mark.rejects
+@pytest.mark.parametrize(("one", "other"), [("knee", "knee "), ("caf\xe9", "cafe\u0301")])
+def test_joints_whose_names_look_alike_are_refused(one: str, other: str) -> None:
+    with pytest.raises(ValueError, match=f"skeleton 'x' names {one} twice"):
+        Skeleton("x", (one, other), (-1, 0), (), (0,))
+
+
+@pytest.mark.rejects
 def test_the_left_joint_of_a_pair_is_the_first(tmp_path: Path) -> None:
     dog = tmp_path / "dog.toml"
     joints = 'joints = ["left_ear", "right_ear"]\nroot = ["left_ear"]\n'
@@ -185,4 +192,7 @@ def test_a_bone_with_its_child_first_is_refused(tmp_path: Path) -> None:
     joints = 'joints = ["spine", "neck", "tail"]\nroot = ["spine"]\n'
     dog.write_text(f'{joints}bones = [["neck", "spine"], ["tail", "spine"]]\n')
     with pytest.raises(ValueError, match="the parent first, got spine after neck and tail"):
+        load_skeleton(dog)
+    dog.write_text(f'{joints}bones = [["spine", "neck"], ["spine", "neck"]]\n')
+    with pytest.raises(ValueError, match="must have each bone once, got spine to neck again"):
         load_skeleton(dog)
