@@ -391,6 +391,13 @@ def test_both_sets_have_as_many_points() -> None:
 
 
 @pytest.mark.rejects
+def test_leading_axes_that_do_not_fit_are_named() -> None:
+    one, other = torch.ones(2, 4, 3), torch.ones(3, 4)
+    with pytest.raises(ValueError, match=r"`source` \(2\), `target` \(2\), `weights` \(3\)"):
+        align_rigid(one, one, weights=other)
+
+
+@pytest.mark.rejects
 @pytest.mark.parametrize("weights", [torch.ones(5), torch.ones(4, dtype=torch.int64)])
 def test_weights_are_numbers_one_for_each_pair(weights: Tensor) -> None:
     with pytest.raises(ValueError, match="`weights` must have"):

@@ -158,6 +158,8 @@ def test_what_cannot_be_adjusted_is_refused() -> None:
     pixels = rig.project(cloud(9, 9)).pixels
     with pytest.raises(ValueError, match="`free` must have one or more `CameraParameter`"):
         bundle_adjust(rig, pixels, free=())
+    with pytest.raises(ValueError, match="`steps` must be 0 or more, got -1"):
+        bundle_adjust(rig, pixels, steps=-1)
     with pytest.raises(ValueError, match="start from coefficients of zero"):
         bundle_adjust(rig, pixels, free={LENS})
     with pytest.raises(ValueError, match="different numbers from 0 to 13"):

@@ -401,6 +401,14 @@ def test_qualisys_looks_along_minus_z_and_counts_in_64ths(tmp_path: Path) -> Non
     assert rig.image_size.tolist() == [[1920, 1088]]
 
 
+def test_qualisys_counts_pixels_from_the_corner_of_the_sensor(tmp_path: Path) -> None:
+    part = texts.QUALISYS.replace('left="0"', 'left="64"').replace('top="0"', 'top="32"')
+    rig = load_cameras(file_of(tmp_path, part))
+    assert rig.intrinsics[0, :2, 2].tolist() == [959.5 - 64, 543.5 - 32]
+    assert rig.image_size is not None
+    assert rig.image_size.tolist() == [[1856, 1056]]
+
+
 @pytest.mark.parametrize("form", ["toml", "colmap"])
 def test_a_unit_that_the_format_leaves_open_is_not_made_up(form: str, tmp_path: Path) -> None:
     found = read_camera_file(written(tmp_path, form))
@@ -458,8 +466,9 @@ def test_a_record_of_another_kind_is_refused(field: str, value: Any, sentence: s
         replace(CameraRecord("a", *IDENTITY), **{field: value})
 
 
-def test_every_format_has_its_own_name_and_a_known_unit() -> None:
+def test_every_format_has_its_own_name_and_title_and_a_known_unit() -> None:
     assert len({form.name for form in CAMERA_FORMATS}) == len(CAMERA_FORMATS)
+    assert len({form.title.strip() for form in CAMERA_FORMATS}) == len(CAMERA_FORMATS)
     assert {form.unit for form in CAMERA_FORMATS} <= {None, *METERS_PER_UNIT}
 
 
