@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import torch
 from safetensors import SafetensorError
@@ -34,7 +35,7 @@ SIZE_BYTES = 8
 
 # The errors that reading a damaged file can raise.
 DAMAGE = (
-    *(SafetensorError, UnpicklingError, EOFError, RuntimeError),
+    *(SafetensorError, UnpicklingError, EOFError, RuntimeError, BadZipFile),
     *(ValueError, TypeError, AttributeError, LookupError),
 )
 
@@ -171,7 +172,7 @@ def load_state(run: Path, lifter: Lifter) -> State:
     _require_same_network(run, trained, lifter)
     lifter.load_state_dict(trained.state_dict())
     with naming_damaged_file(run / STATE_FILE):
-        state = State(**torch.load(io.BytesIO(content), weights_only=True))
+        state = State(**_loaded(content))
         _require_sound(state, [*lifter.parameters()])
     return state
 
@@ -186,7 +187,7 @@ def learned_data(run: Path) -> str:
         return ""
     content = read_committed(run, STATE_FILE)
     with naming_damaged_file(run / STATE_FILE):
-        return str(torch.load(io.BytesIO(content), weights_only=True).get("data", ""))
+        return str(_loaded(content).get("data", ""))
 
 
 def random_state(device: torch.device) -> dict[str, Tensor]:
@@ -274,6 +275,14 @@ def _require_weights_of(lifter: Lifter, weights: Mapping[str, Tensor]) -> None:
             raise ValueError(f"`{name}` is a variance, and must not be negative")
 
 
+def _loaded(content: bytes) -> dict[str, Any]:
+    """Load state.pt without running code; refuse one that unpacks to more than its size."""
+    with ZipFile(io.BytesIO(content)) as archive:
+        if sum(member.file_size for member in archive.infolist()) > len(content):
+            raise ValueError("it unpacks to more than its size")
+    return torch.load(io.BytesIO(content), "cpu", weights_only=True)  # type: ignore[no-any-return]
+
+
 def _require_sound(state: State, parameters: Sequence[Tensor]) -> None:
     """Refuse counts that contradict the log, and tensors that are not those of this training.
 
@@ -283,17 +292,30 @@ def _require_sound(state: State, parameters: Sequence[Tensor]) -> None:
     for name, count in {"epoch": state.epoch, "step": state.step}.items():
         if type(count) is not int or count < 0:
             raise ValueError(f"`{name}` must be a whole number from 0, got {count!r}")
-    recorded = state.log["steps"]
-    if state.step != (0 if recorded is None else len(recorded)):
+    steps = state.log["steps"]
+    if state.step != (0 if steps is None else len(steps)):
         raise ValueError(f"`step` is {state.step}, but the log has another number of steps")
+    if steps is not None:
+        count = len(state.log["names"])
+        if (steps.shape[1:], state.log["shares"].shape) != ((count,), (count,)):
+            raise ValueError(f"its log must have a number for each of {count} losses")
     for at, moments in state.optimizer["state"].items():
         for name, moment in moments.items():
-            shape = () if name == "step" else parameters[at].shape
-            is_plain = isinstance(moment, Tensor) and moment.layout is torch.strided
-            if not is_plain or moment.shape != shape or not moment.is_contiguous():
-                raise ValueError(f"`{name}` of parameter {at} must be a plain tensor like it")
-            if not moment.isfinite().all():
-                raise ValueError(f"`{name}` of parameter {at} is not finite")
+            _require_moment(
+                f"`{name}` of parameter {at}",
+                moment,
+                torch.Size() if name == "step" else parameters[at].shape,
+            )
+
+
+def _require_moment(name: str, moment: object, shape: torch.Size) -> None:
+    is_plain = isinstance(moment, Tensor) and moment.layout is torch.strided
+    if not isinstance(moment, Tensor) or not (is_plain and moment.is_contiguous()):
+        raise ValueError(f"{name} must be a plain tensor")
+    if moment.shape != shape:
+        raise ValueError(f"{name} must have shape {tuple(shape)}, got {tuple(moment.shape)}")
+    if not (moment.is_floating_point() and moment.isfinite().all()):
+        raise ValueError(f"{name} must have finite real numbers")
 
 
 def _require_same_network(run: Path, trained: Lifter, lifter: Lifter) -> None:

@@ -79,6 +79,8 @@ class RunLog:
         self, terms: Mapping[str, Tensor], shares: Callable[[], Float[Tensor, "terms"]]
     ) -> None:
         """Record the losses of one batch; the gradient shares are computed once per epoch."""
+        if self._names != list(terms):
+            self._steps.clear()  # a resumed epoch had other losses
         if not self._steps:
             self._names, self._shares = list(terms), shares()
         values = torch.stack([term.detach() for term in terms.values()])

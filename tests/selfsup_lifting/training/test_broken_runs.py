@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 import torch
@@ -24,6 +25,7 @@ from selfsup_lifting.training import loop as training
 from selfsup_lifting.training.checkpoint import (
     BEST_FILE,
     WEIGHTS_FILE,
+    learned_data,
     lifter_bytes,
     load_lifter,
     load_state,
@@ -31,6 +33,7 @@ from selfsup_lifting.training.checkpoint import (
 from selfsup_lifting.training.loop import train, untrained_lifter
 from selfsup_lifting.training.model_selection import ModelSelection
 from selfsup_lifting.training.run_folder import opened_run, planned_run
+from selfsup_lifting.training.run_log import metrics_of
 from selfsup_lifting.training.stopping import Stopped, stop_requests
 from tests.selfsup_lifting.strategies import Scene
 from tests.selfsup_lifting.training.small_runs import (
@@ -225,13 +228,15 @@ def with_state(run: Path, change: Callable[[dict[str, Any]], object]) -> None:
 @pytest.mark.parametrize(
     ("moment", "report"),
     [
-        (torch.zeros(1).expand(10**6, 10**6), "must be a plain tensor like it"),
-        (torch.zeros(1).expand(8, 34), "must be a plain tensor like it"),
-        (torch.zeros(8, 34).to_sparse(), "must be a plain tensor like it"),
-        ([0.0], "must be a plain tensor like it"),
-        (torch.full((8, 34), torch.nan), "is not finite"),
+        (torch.zeros(1).expand(10**6, 10**6), "must be a plain tensor"),
+        (torch.zeros(1).expand(8, 34), "must be a plain tensor"),
+        (torch.zeros(1), r"must have shape \(8, 34\), got \(1,\)"),
+        (torch.zeros(8, 34).to_sparse(), "must be a plain tensor"),
+        (torch.zeros(8, 34, dtype=torch.complex64), "must have finite real numbers"),
+        ([0.0], "must be a plain tensor"),
+        (torch.full((8, 34), torch.nan), "must have finite real numbers"),
     ],
-    ids=["giant", "expanded", "sparse", "list", "nan"],
+    ids=["giant", "expanded", "small", "sparse", "complex", "list", "nan"],
 )
 def test_moments_of_another_training_are_refused(
     tmp_path: Path, moment: object, report: str
@@ -250,6 +255,13 @@ def test_moments_of_another_training_are_refused(
         ({"epoch": -5}, "`epoch` must be a whole number from 0, got -5"),
         ({"step": True}, "`step` must be a whole number from 0, got True"),
         ({"step": 10**15}, "`step` is 1000000000000000, but the log has another number of steps"),
+        (
+            {
+                "step": 1,
+                "log": {"names": ["a"], "steps": torch.ones(1, 1), "shares": torch.ones(9)},
+            },
+            "its log must have a number for each of 1 losses",
+        ),
     ],
 )
 def test_counts_that_contradict_the_log_are_refused(
@@ -259,6 +271,26 @@ def test_counts_that_contradict_the_log_are_refused(
     with_state(tmp_path / "run", lambda state: state.update(change))
     with pytest.raises(ValueError, match=rf"state\.pt is damaged: {report}"):
         load_state(tmp_path / "run", lifter)
+
+
+@pytest.mark.rejects
+def test_a_state_that_unpacks_to_more_than_its_size_is_refused(tmp_path: Path) -> None:
+    lifter = saved_run(tmp_path / "run")
+    packed = io.BytesIO()
+    with (
+        ZipFile(io.BytesIO(read_committed(tmp_path / "run", "state.pt"))) as stored,
+        ZipFile(packed, "w", ZIP_DEFLATED) as archive,
+    ):
+        for name in stored.namelist():
+            archive.writestr(name, stored.read(name))
+        archive.writestr("state/data/99", bytes(10**6))
+    committed(tmp_path / "run", "state.pt", packed.getvalue())
+    for read in (
+        lambda: load_state(tmp_path / "run", lifter),
+        lambda: learned_data(tmp_path / "run"),
+    ):
+        with pytest.raises(ValueError, match=r"state\.pt is damaged: it unpacks to more than its"):
+            read()
 
 
 def test_the_settings_of_the_optimizer_are_not_those_of_the_file(tmp_path: Path) -> None:
@@ -271,6 +303,19 @@ def test_the_settings_of_the_optimizer_are_not_those_of_the_file(tmp_path: Path)
         train(TINY, recordings(), tmp_path / name, resume=True)
     sound, changed = (load_lifter(tmp_path / name).state_dict() for name in ("sound", "changed"))
     assert all(torch.equal(weights, changed[name]) for name, weights in sound.items())
+
+
+def test_an_epoch_that_is_resumed_with_other_losses_is_logged_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = replace(TINY, frames_per_batch=4)
+    before_step(monkeypatch, 0, 2, signalled(signal.SIGTERM))
+    with pytest.raises(Stopped):
+        train(few, recordings(), tmp_path / "run")
+    other = replace(few, losses=replace(few.losses, projection=0.0))
+    train(other, recordings(), tmp_path / "run", resume=True)
+    rows = [sorted(row["losses"]) for row in metrics_of(tmp_path / "run")]
+    assert rows[0] == rows[1]
 
 
 @pytest.mark.rejects
