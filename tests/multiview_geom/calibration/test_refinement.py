@@ -26,6 +26,17 @@ def test_a_moved_camera_and_wrong_focal_lengths_are_repaired_in_spite_of_outlier
     assert found.parameters[-1] == "log_focal"
 
 
+def test_only_the_coefficients_that_are_free_change() -> None:
+    lens = torch.tensor([-0.2, 0.05, 0.001, -0.001, 0.0]).double().expand(4, 5)
+    rig = replace(ring_of_cameras(4, 4.0, 1.0, dtype=torch.float64), distortion=lens)
+    pixels = rig.project(cloud(60, 5)).pixels
+    start = replace(rig, distortion=lens + torch.tensor([0.02, 0.0, 0.0, 0.0, 0.0]))
+    found = refine_calibration(start, pixels, free={CameraParameter.DISTORTION}, coefficients=(0,))
+    assert found.cameras.distortion is not None
+    assert torch.equal(found.cameras.distortion[:, 1:], lens[:, 1:])
+    torch.testing.assert_close(found.cameras.distortion, lens, atol=1e-6, rtol=0)
+
+
 @pytest.mark.rejects
 @pytest.mark.parametrize("case", ["away", "one place", "disjoint", "blind", "no points"])
 def test_cameras_that_agree_on_nothing_are_named(case: str) -> None:
