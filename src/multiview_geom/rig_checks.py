@@ -208,6 +208,9 @@ def _focal_lengths(rig: Cameras) -> Iterator[CameraIssue]:
         if (K[2] - K.new_tensor([0.0, 0.0, 1.0])).abs().max() > 1e-6 * K.abs().max():
             problem = f"the last row of K is {K[2].tolist()}, expected 0, 0, 1: is it transposed?"
             yield _issue(CameraIssueKind.FOCAL_LENGTH, name, problem)
+        elif K[1, 0].abs() > 1e-6 * K.abs().max():
+            problem = f"K has {K[1, 0]:g} below its first diagonal element, expected 0"
+            yield _issue(CameraIssueKind.FOCAL_LENGTH, name, problem)
         elif min(K[0, 0], K[1, 1]) <= 0:
             mirrored = ": mirrored pictures?" if K[0, 0] * K[1, 1] < 0 else ""
             problem = f"focal lengths {K[0, 0]:g} and {K[1, 1]:g} px are not positive{mirrored}"

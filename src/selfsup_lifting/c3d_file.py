@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from math import isfinite
+from math import isfinite, prod
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ MILLIMETERS = 1000.0
 # byte of a number first.
 BLOCK, C3D_MARK, BIG_ENDIAN = 512, 0x50, b"\x56"
 CUT_OFF = "it was cut off"
+MOST_DIMENSIONS = 7
 
 
 def require_ezc3d(path: Path) -> None:
@@ -46,14 +47,9 @@ def require_whole_c3d(path: Path) -> int:
         raise Place(path).error("expected a C3D file, which begins with a header of 512 bytes")
     text, start = _copied_as_text(content), BLOCK * (content[0] - 1)
     order = ">" if content[start + 3 : start + 4] == BIG_ENDIAN else "<"
-    at, step = start + 4, 1
-    while step:  # a name and the distance to the next; a name or a distance of 0 is the end
-        name = struct.unpack_from("b", content, at)[0] if at + 2 <= len(content) else None
-        end = at + 2 + abs(name or 0)
-        if name is None or end + 2 > len(content):
-            raise Place(path).error(f"the file ends before its parameters do: {text or CUT_OFF}")
-        step = struct.unpack_from(f"{order}H", content, end)[0] if name else 0
-        at = end + step
+    end = _end_of_parameters(content, start + 4, order)
+    if end is None:
+        raise Place(path).error(f"the file ends before its parameters do: {text or CUT_OFF}")
     points, analog, first, last = struct.unpack_from(f"{order}4H", content, 2)
     scale, data, _, rate = struct.unpack_from(f"{order}fHHf", content, 12)
     for name, value in (("the scale", scale), ("the frame rate", rate)):
@@ -76,6 +72,34 @@ def require_whole_c3d(path: Path) -> int:
         )
     more = len(content) - needed  # less than a block fills the last one
     return int(more // max(1, bytes_of_frame)) if last == MOST_FRAMES and more >= BLOCK else 0
+
+
+def _end_of_parameters(content: bytes, at: int, order: str) -> int | None:
+    """Return where the list of parameters ends; None if the file ends before, or one is larger."""
+    step = 1
+    while step:  # a name and the distance to the next; a name or a distance of 0 is the end
+        name = struct.unpack_from("b", content, at)[0] if at + 2 <= len(content) else None
+        end: int = at + 2 + abs(name or 0)
+        if name is None or end + 2 > len(content):
+            return None
+        step = struct.unpack_from(f"{order}H", content, end)[0] if name else 0
+        is_group = struct.unpack_from("b", content, at + 1)[0] < 0
+        if name and not is_group and not _fits(content, end + 2):
+            return None
+        at = end + step
+    return end
+
+
+def _fits(content: bytes, at: int) -> bool:
+    """Return whether a parameter's numbers fit into the file: ezc3d makes room for all of them.
+
+    The size of a number, which is -1 for letters, and each dimension are a byte.
+    """
+    if at + 2 > len(content):
+        return False
+    size, count = content[at], content[at + 1]
+    needed = min(size, 256 - size) * prod(content[at + 2 : at + 2 + count])
+    return count <= MOST_DIMENSIONS and needed <= len(content) - at
 
 
 def _copied_as_text(content: bytes) -> str:

@@ -81,14 +81,14 @@ def _changed_file(setting: str, value: object, change: Callable[[Path], Path]) -
 def _from_folder(path: Path, folder: Path) -> Path:
     """Return a path relative to a folder; on another drive of Windows, only its name."""
     try:
-        return Path(os.path.relpath(path.resolve(), folder.resolve()))
+        return Path(os.path.relpath(os.path.realpath(path), os.path.realpath(folder)))
     except ValueError:
         return Path(path.name)
 
 
 def _in_folder(path: Path, folder: Path) -> Path:
     """Return where a path relative to a folder is, relative to the working folder if below it."""
-    found = (folder / path).resolve()
+    found = Path(os.path.realpath(folder / path))  # also where links lead in a circle
     return found.relative_to(Path.cwd()) if found.is_relative_to(Path.cwd()) else found
 
 
@@ -105,10 +105,11 @@ def load_settings(path: Path, defaults: Settings) -> Settings:
     Raises:
         ValueError: If the file is not TOML, or a setting does not exist or cannot have its value.
     """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise ValueError(f"{path}: there is no such settings file") from None
+    if not path.exists():
+        raise ValueError(f"{path}: there is no such settings file")
+    if not path.is_file():
+        raise ValueError(f"{path}: expected a settings file, got a folder, a pipe or a device")
+    content = path.read_bytes()
     return _from_toml(content, defaults, path)
 
 

@@ -85,7 +85,7 @@ def load_motion(path: Path) -> SavedTracks:
 
 def _trc_lines(place: Place) -> list[list[str]]:
     """Return the cells of each line, at least those of a header."""
-    lines = [line.split("\t") for line in read_text(place.path).splitlines()]
+    lines = [line.split("\t") for line in read_text(place.path).split("\n")]
     if not lines or not lines[0][0].startswith(TRC_BEGINNING):
         raise place.error(f"expected a TRC file, which begins with {TRC_BEGINNING}")
     axes = "".join(lines[0][2:3]).strip().upper()

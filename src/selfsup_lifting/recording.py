@@ -109,6 +109,8 @@ class Recording:
     source: Source = Source()
 
     def __post_init__(self) -> None:
+        for name in ("name", "subject", "action"):
+            require_kind(name, getattr(self, name), str)
         require_kind("keypoints", self.keypoints, Tensor)
         require_kind("skeleton", self.skeleton, Skeleton)
         require_kind("cameras", self.cameras, Cameras)
@@ -116,7 +118,7 @@ class Recording:
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"`cameras` must have a name each, got several called {listed(twice)}")
         require_fps(self.fps)
-        frames, joints = self.keypoints.shape[0], len(self.skeleton.joints)
+        frames, joints = (*self.keypoints.shape, 0)[0], len(self.skeleton.joints)
         _require_shape("keypoints", self.keypoints, (frames, self.cameras.views, joints, 2))
         _require_shape("confidence", self.confidence, (frames, self.cameras.views, joints))
         if self.truth is not None:

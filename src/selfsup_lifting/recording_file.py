@@ -100,11 +100,13 @@ def load_recording(path: Path) -> Recording:
         raise Place(path).error(f"expected a file that `save_recording` wrote, got {found}")
     try:
         description = parse_json(str(load_npz(path, "description")["description"]))
+        require_kind("description", description, dict)
         version = description.get("format")
         if version != FORMAT_VERSION:
+            newer = isinstance(version, int) and version > FORMAT_VERSION
+            cause = "; a newer version of this package wrote it" if newer else ""
             raise Place(path).error(
-                f"expected a recording of format {FORMAT_VERSION}, got format {version}; a newer "
-                "version of this package wrote it"
+                f"expected a recording of format {FORMAT_VERSION}, got format {version}{cause}"
             )
         units = description.get("units", UNITS)
         if units != UNITS:
@@ -117,10 +119,12 @@ def load_recording(path: Path) -> Recording:
 
 
 def _recording_of(description: dict[str, Any], tensors: Mapping[str, Tensor]) -> Recording:
+    for name in ("cameras", "lens"):
+        require_kind(name, description[name], list)
     cameras = Cameras(
         tensors["intrinsics"], tensors["camera_from_world"],
         distortion=tensors.get("distortion"), image_size=tensors.get("image_size"),
-        names=tuple(description["cameras"] or ()),
+        names=tuple(description["cameras"]),
         lens=tuple(map(Lens, description["lens"])),
     )  # fmt: skip
     return Recording(

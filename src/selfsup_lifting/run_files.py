@@ -33,6 +33,9 @@ LOCK_FILE = ".lock"
 
 CAUSES = "likely causes: an incomplete copy of the run, a disk error, or an edit by hand"
 
+# A run has seven files of its own, one of each time that it was started, and those of a caller.
+MOST_FILES = 10_000
+
 # A training may commit while another process reads the run.
 ATTEMPTS = 5
 
@@ -105,10 +108,14 @@ def read_commit(run: Path) -> Commit:
         raise ValueError(
             f"{path} is damaged: expected JSON with `epoch`, `step` and `files`; {CAUSES}"
         ) from None
+    if plain.get("format") != FORMAT:
+        raise ValueError(f"{path}: expected the format {FORMAT!r}, got {plain.get('format')!r}")
+    if len(files) > MOST_FILES:
+        raise ValueError(f"{path}: expected at most {MOST_FILES} files, got {len(files)}")
     if found.as_text().encode() != content:
         raise ValueError(f"{path} is damaged: it does not match its own hash; {CAUSES}")
     for name in files:
-        if name != PureWindowsPath(name).name or name in {"", ".."}:
+        if name != PureWindowsPath(name).name or name in {"", ".."} or "\0" in name:
             raise ValueError(f"{path}: expected names of files in its folder, got {name!r}")
     return found
 
@@ -205,6 +212,8 @@ def recover(run: Path) -> list[str]:
         if path.name not in commit.files:
             path.unlink()
             done.append(f"deleted {path}, which belongs to no checkpoint")
+        elif path.is_symlink():
+            raise ValueError(f"{path} is a link, and would be written to: delete it")
         elif path.stat().st_size > commit.files[path.name].size:
             with path.open("r+b") as file:
                 file.truncate(commit.files[path.name].size)
@@ -231,19 +240,24 @@ def _delete_older(run: Path, names: Collection[str]) -> None:
 
 
 def _committed_part(path: Path, expected: Content) -> bytes | None:
-    """Return the content of a file if it is the expected one."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
+    """Return the content of a file if it is the expected one; pipes and devices are not opened."""
+    if not path.is_file() or not _has_size(path, expected):
         return None
-    if path.name.startswith(GROWING):
-        content = content[: expected.size]
+    with path.open("rb") as file:
+        content = file.read(expected.size)
     return content if Content.of(content) == expected else None
+
+
+def _has_size(path: Path, expected: Content) -> bool:
+    size = path.stat().st_size
+    return size >= expected.size if path.name.startswith(GROWING) else size == expected.size
 
 
 def _difference(path: Path, expected: Content) -> str:
     if not path.is_file():
         return f"expected {_described(expected)}, but there is no such file; {CAUSES}"
+    if not _has_size(path, expected):
+        return f"expected {_described(expected)}, got {path.stat().st_size} bytes; {CAUSES}"
     found = Content.of(path.read_bytes())
     return f"expected {_described(expected)}, got {_described(found)}; {CAUSES}"
 

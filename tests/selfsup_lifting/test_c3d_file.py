@@ -100,6 +100,19 @@ def test_a_header_that_lies_is_refused(
 
 @with_ezc3d
 @pytest.mark.rejects
+@pytest.mark.parametrize("sizes", [b"\xfc", b"\x03\xff\xff\xff"])
+def test_a_parameter_that_is_larger_than_the_file_is_refused(tmp_path: Path, sizes: bytes) -> None:
+    path = tmp_path / "x.c3d"
+    saved(path, Scene(), Scene().truth())
+    content = path.read_bytes()
+    at = content.index(b"SCALE") + 8
+    path.write_bytes(content[:at] + sizes + content[at + len(sizes) :])
+    with pytest.raises(ReadError, match=r"x\.c3d: the file ends before its parameters do"):
+        c3d_file.require_whole_c3d(path)
+
+
+@with_ezc3d
+@pytest.mark.rejects
 @pytest.mark.parametrize("as_text", [lambda it: it.replace(b"\n", b"\r\n"), as_utf_8])
 def test_a_file_that_was_copied_as_text_is_named(
     tmp_path: Path, as_text: Callable[[bytes], bytes]

@@ -84,6 +84,11 @@ def test_a_file_that_is_cut_short_is_refused(tmp_path: Path, text: str, said: st
         load_motion(tmp_path / "plate.trc")
 
 
+def test_a_name_may_have_a_sign_that_ends_a_line_for_python(tmp_path: Path) -> None:
+    (tmp_path / "plate.trc").write_text(MARKERS.replace("\tM1\t", "\tM\u20281\t"))
+    assert len(load_motion(tmp_path / "plate.trc").skeleton.joints) > 1
+
+
 def test_two_takes_in_one_file_are_named(tmp_path: Path) -> None:
     (tmp_path / "plate.trc").write_text(2 * MARKERS)
     first = len(MARKERS.splitlines()) + 1

@@ -193,6 +193,8 @@ def read_camera_file(
     """
     _require_subject(subject)
     source = CameraSource(_path(path), subject)
+    if source.path.exists() and not (source.is_folder or source.path.is_file()):
+        raise source.place.expected("a file or a folder", "a pipe or a device")
     chosen = _recognized(source) if format is None else _named(format)
     if subject is not None and not chosen.has_subjects:
         raise source.place.expected(f"a file with subjects, for `subject` {subject}", chosen.title)

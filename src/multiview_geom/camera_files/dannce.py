@@ -47,8 +47,12 @@ def _records(path: Path) -> list[CameraRecord]:
 
 
 def _record(place: FilePlace, name: str, value: object) -> CameraRecord:
-    camera = {key: one for key, one in table(place, value).items() if isinstance(one, Tensor)}
-    table(place, {**camera}, *KEYS)
+    camera = {}
+    for key, one in table(place, value, *KEYS).items():
+        if key in KEYS and not isinstance(one, Tensor):
+            raise place.at(key).expected("a matrix of numbers", one)
+        if isinstance(one, Tensor):
+            camera[key] = one
     K = _matrix(place, camera, "K", 3, 3).mT.clone()
     K[:2, 2] -= FIRST_PIXEL
     return CameraRecord(

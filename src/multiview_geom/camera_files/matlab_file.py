@@ -23,6 +23,8 @@ MATRIX, COMPRESSED = 14, 15
 CELL, STRUCTURE, TEXT, OPAQUE, NUMBERS = 1, 2, 4, 17, range(6, 16)
 """Classes of variables that are read, or named; functions and old objects are passed over."""
 NOT_READ = {STRUCTURE: "an array of structures", 5: "a sparse matrix, not a full one"}
+MARKS = {0x800: "complex numbers", 0x200: "true and false, not numbers"}
+"""Marks of numbers that are not read."""
 CODES = {1: "b", 2: "B", 3: "h", 4: "H", 5: "i", 6: "I", 7: "f", 9: "d", 12: "q", 13: "Q"}
 """Types of numbers in the file; MATLAB stores whole numbers in the smallest type."""
 
@@ -78,6 +80,8 @@ def _found(content: bytes, order: str, wanted: Sequence[str]) -> dict[str, objec
             raise ValueError(f"its variables take more than {LARGEST_FILE} bytes")
         if len(data) < LARGEST_VARIABLE:
             name, value = _matrix(kind, data, order, DEEPEST, wanted)
+            if value is not None and name in found:
+                raise ValueError(f"`{name}` is there twice")
             if value is not None:
                 found[name] = value
     return found
@@ -127,6 +131,9 @@ def _matrix(
     shape = struct.unpack(f"{order}{len(sizes) // 4}i", sizes)
     if min(shape, default=0) < 0:
         raise ValueError(f"`{name}` has the sizes {shape}")
+    for mark, what in MARKS.items():
+        if flag & mark and flag & 0xFF in NUMBERS:
+            return name, Opaque(what)
     return name, _value(flag & 0xFF, shape, values, order, depth - 1)
 
 

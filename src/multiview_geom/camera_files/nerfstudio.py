@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 
 from torch import Tensor
 
+from multiview_geom.camera_files.folder_files import MOST_CAMERAS
 from multiview_geom.camera_files.format import CameraFormat, CameraSource
 from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.camera_files.records import CameraRecord, focal_matrix
@@ -38,6 +39,8 @@ def read(source: CameraSource) -> list[CameraRecord]:
     frames = table(source.place, source.json, "frames")["frames"]
     if not isinstance(frames, list):
         raise place.expected("a list of frames", frames)
+    if len(frames) > MOST_CAMERAS:
+        raise place.expected(f"at most {MOST_CAMERAS} cameras", f"{len(frames)}")
     shared = {key: value for key, value in source.json.items() if key != "frames"}
     places = [place.at(count) for count in range(len(frames))]
     tables = [

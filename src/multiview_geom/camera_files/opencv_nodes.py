@@ -27,6 +27,8 @@ TAGS = {
 }
 DEEPEST = 8
 """Deepest nesting that is read; a matrix in a map has three levels."""
+LONGEST = 1_000_000
+"""Most characters of a file: hundreds of cameras, which are parsed in seconds."""
 NUMBERS_PER_LINE = 9
 NEXT_DOCUMENT = re.compile(r"(?m)^%YAML")
 SECOND_DOCUMENT = "but found another document"
@@ -37,6 +39,8 @@ def parse_yaml(path: Path, text: str) -> Tree:
     """Read the top-level map of a YAML file."""
     import yaml
 
+    if len(text) > LONGEST:
+        raise FilePlace(path).expected(f"at most {LONGEST} characters of YAML", f"{len(text)}")
     # OpenCV's first line, `%YAML:1.0`, is no YAML directive; ROS ends each message with `---`.
     text = re.sub(r"\A%YAML[^\n]*|\n---\s*\Z", "", text)
     try:

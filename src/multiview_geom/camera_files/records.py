@@ -60,6 +60,8 @@ def rotation_of_quaternion(place: FilePlace, quaternion: Tensor) -> Tensor:
     """Return the rotation matrix of a quaternion w, x, y, z, which may have any length but zero."""
     if not quaternion.any():
         raise place.expected("a quaternion that is not zero", quaternion.tolist())
+    if not quaternion.norm().isfinite():
+        raise place.expected("a quaternion of a finite length", quaternion.tolist())
     return rotation_from_quaternion(quaternion)
 
 
@@ -115,7 +117,7 @@ def _require_plausible(place: FilePlace, record: CameraRecord) -> None:
         if not largest < LARGEST:
             raise place.at(part).expected(f"numbers below {LARGEST:g}", f"{largest:g}")
     focal = torch.as_tensor(record.intrinsics).diagonal()[:2].abs().min().item()
-    if focal <= 1 / LARGEST:
+    if 0 < focal <= 1 / LARGEST:  # zero is what a camera may not have, and is refused later
         raise place.at("intrinsics").expected("focal lengths above zero", f"{focal:g} px")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
+from pickle import UnpicklingError
 from signal import SIGINT
 
 from selfsup_lifting.cli.parsing import COMMANDS, COMPLETION, PROGRAM, VERSION, parse_options
@@ -26,6 +27,10 @@ SPINS = "10000"
 # What tools that build packages set.
 BUILD_DATE = "SOURCE_DATE_EPOCH"
 LOGS = "TORCH_LOGS"
+DAMAGED_CACHE = (
+    "the cache of compiled loops is damaged; delete the folder multiview_geom in ~/.cache, or in "
+    "the folder that XDG_CACHE_HOME names:"
+)
 LACK_OF_MEMORY = (
     "the memory is not enough; a smaller network (--lifter.width), fewer frames in a batch "
     "(--frames-per-batch) or fewer frames (--frames) need less:"
@@ -50,8 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _require_threads()
         _require_command(arguments)
         _require_no_blank(arguments)
-        options = parse_options(arguments or ["--help"])
-        require_separate(options)
+        with _in_one_sentence():
+            options = parse_options(arguments or ["--help"])
+            require_separate(options)
         _wait_asleep()
         os.environ["MPLBACKEND"] = "agg"  # pictures are written to files only
         # These import torch, which --help does not need.
@@ -61,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         if logging.lastResort is not None:
             logging.lastResort.setFormatter(PlainFormatter())
-        with ending_at_signals(), _naming_lack_of_memory():
+        with ending_at_signals(), _in_one_sentence():
             run(options)
     except BrokenPipeError:  # as `| head -1` does: nobody reads further, so nothing is said
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -76,15 +82,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 @contextmanager
-def _naming_lack_of_memory() -> Iterator[None]:
-    """Convert the errors of Python and PyTorch without memory to one sentence."""
+def _in_one_sentence() -> Iterator[None]:
+    """Convert errors of libraries that the user can mend: of memory, links and the cache."""
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
-        if not (isinstance(error, MemoryError) or "allocate" in str(error).lower()):
+    except (MemoryError, RuntimeError, UnpicklingError) as error:
+        cause = _cause(error)
+        if cause is None:
             raise
         reason = str(error).partition("\n")[0]
-        raise ValueError(f"{LACK_OF_MEMORY} {reason}") from error
+        raise ValueError(f"{cause} {reason}") from error
+
+
+def _cause(error: Exception) -> str | None:
+    """Return what an error of a library means for the user; None if that is not known."""
+    if isinstance(error, UnpicklingError):
+        return DAMAGED_CACHE
+    if isinstance(error, MemoryError) or "allocate" in str(error).partition("\n")[0].lower():
+        return LACK_OF_MEMORY
+    return "links lead in a circle:" if str(error).startswith("Symlink loop") else None
 
 
 def _require_working_folder() -> None:

@@ -42,6 +42,8 @@ from selfsup_lifting.training.run_log import Progress, metrics_of, no_progress
 
 _log = logging.getLogger(__name__)
 
+# More runs of each variant are a slip of the keyboard.
+MOST_SEEDS = 1_000
 OUTCOME_FILE = "outcome.json"
 
 # P-MPJPE on Human3.6M [mm] (Bouazizi et al., FG 2021, Table IV).
@@ -174,7 +176,7 @@ def ablate(
         ValueError: If the folder holds runs with other settings or a damaged outcome, `seeds` or
             `jobs` is below 1, or a training fails; the others are then stopped, and saved.
     """
-    require_bounds("seeds", seeds, least=1)
+    require_bounds("seeds", seeds, least=1, most=MOST_SEEDS)
     if jobs is not None:
         require_bounds("jobs", jobs, least=1)
     require_place(folder)

@@ -6,7 +6,7 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor
 
-from multiview_geom import align_rigid, triangulate_robust
+from multiview_geom import CameraIssueKind, align_rigid, check_cameras, triangulate_robust
 from selfsup_lifting.calibration import Rig, load_rig, selected
 from selfsup_lifting.config import TriangulationSettings
 from selfsup_lifting.parse.folders import files_with
@@ -18,6 +18,11 @@ from selfsup_lifting.recording_file import load_recording
 
 # Frames that tell where the truth is in the world of other cameras.
 FRAMES_TO_ALIGN = 1000
+# What no camera can be.
+BROKEN = {
+    CameraIssueKind.NOT_FINITE, CameraIssueKind.NOT_RIGID, CameraIssueKind.NOT_A_ROTATION,
+    CameraIssueKind.FOCAL_LENGTH,
+}  # fmt: skip
 
 
 def _recognizes(path: Path) -> bool:
@@ -29,11 +34,19 @@ def _recognizes(path: Path) -> bool:
 
 def _read(path: Path, settings: ReadSettings) -> list[ReadResult]:
     files = files_with(path, ".npz") if path.is_dir() else [path]
-    results = [ReadResult(load_recording(file)) for file in files]
+    results = [_result(file) for file in files]
     if settings.cameras is None:
         return results
     rig = load_rig(settings.cameras, unit=settings.unit)
     return [_filmed_by(result.recording, rig) for result in results]
+
+
+def _result(file: Path) -> ReadResult:
+    """Read a file; a note names each camera that cannot be one."""
+    recording = load_recording(file)
+    issues = check_cameras(recording.cameras)
+    notes = tuple(f"{file}: {issue.message}" for issue in issues if issue.kind in BROKEN)
+    return ReadResult(recording, notes=notes)
 
 
 def _filmed_by(recording: Recording, rig: Rig) -> ReadResult:

@@ -1,6 +1,7 @@
 """Finding the reader of a path, and reading its recordings."""
 
 import logging
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -98,9 +99,9 @@ def read_recordings(
 
 def _require_once(sources: Sequence[str]) -> None:
     """Refuse a source that is named twice, also in two ways: its frames would count twice."""
-    places: dict[Path, str] = {}
+    places: dict[str, str] = {}
     for source in sources:
-        place = Path(source).resolve()
+        place = os.path.realpath(source)  # also where links lead in a circle
         if place in places:
             raise ReadError(f"{source} is given twice, also as {places[place]}")
         places[place] = source

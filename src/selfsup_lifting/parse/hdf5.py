@@ -59,6 +59,8 @@ def array_at(group: Any, name: str) -> Any:  # noqa: ANN401 - h5py is untyped
     if name in group and not _is_own(group, name):
         raise place.error("expected an array of this file, got a link")
     array = group[name]
+    if not hasattr(array, "is_virtual"):
+        raise place.error("expected an array, got a group")
     if array.is_virtual or array.external:
         raise place.error("expected an array of this file, got one in another file")
     if array.dtype.kind == "c":

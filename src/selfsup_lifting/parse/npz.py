@@ -4,6 +4,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
+from lzma import LZMAError
 from math import prod
 from pathlib import Path
 from struct import unpack
@@ -19,7 +20,7 @@ from torch import Tensor
 from multiview_geom.camera_files.file_kinds import ARRAY, LONGEST_SIGNATURE, binary_kind
 from selfsup_lifting import mapped
 from selfsup_lifting.parse.safe_pickle import unpickle
-from selfsup_lifting.parse.unpacking import require_unpackable
+from selfsup_lifting.parse.unpacking import read_content, require_unpackable
 from selfsup_lifting.read_errors import Place, ReadError
 
 # What NumPy raises if an array's header or data are damaged.
@@ -33,6 +34,8 @@ LENGTHS = 26
 Header: TypeAlias = tuple[tuple[int, ...], bool, np.dtype[Any]]
 # What Python can unpack.
 PACKINGS = frozenset({ZIP_STORED, ZIP_DEFLATED, ZIP_BZIP2, ZIP_LZMA})
+# How the end of an archive begins.
+ZIP_END = b"PK\x05\x06"
 # The flag of an encrypted member.
 ENCRYPTED = 1
 # How much is read at once to compare a checksum [bytes].
@@ -103,6 +106,11 @@ def map_npz(path: Path, *names: str) -> dict[str, Tensor]:
 
 def _require_usual_packing(path: Path, archive: ZipFile) -> None:
     """Refuse members that other programs encrypt, or pack in a way that Python cannot unpack."""
+    before = min((member.header_offset for member in archive.infolist()), default=0)
+    if before and ZIP_END in read_content(path)[:before]:
+        raise Place(path).error(
+            f"another archive of {before} bytes stands before this one: two files were joined"
+        )
     counts = Counter(archive.namelist())
     for member in archive.infolist():
         if counts[member.filename] > 1:
@@ -130,7 +138,7 @@ def _archive(path: Path) -> Iterator[ZipFile]:
     except BadZipFile as error:
         cause = f"{error}; likely cause: it was copied as text, or not to its end"
         raise Place(path).damaged("an npz file", ValueError(cause)) from None
-    except (zlib.error, NotImplementedError, RuntimeError, *DAMAGED_ARRAY) as error:
+    except (zlib.error, LZMAError, NotImplementedError, RuntimeError, *DAMAGED_ARRAY) as error:
         raise Place(path).damaged("an npz file", error) from None
 
 

@@ -31,6 +31,9 @@ def require_written(path: Path) -> None:
     What was never written takes no room on the disk, is read as zeros, and takes all of its size
     in memory.
     """
+    if path.exists() and not path.is_file():
+        got = "a folder" if path.is_dir() else "a pipe or a device"
+        raise Place(path).error(f"expected a file, got {got}")
     if path.is_file() and kind_of_bytes(path) == POINTER:
         raise Place(path).error(f"expected a file with data, got {POINTER}")
     size = path.stat().st_size

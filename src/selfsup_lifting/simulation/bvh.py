@@ -14,6 +14,8 @@ from selfsup_lifting.read_errors import Place, ReadError
 
 # More joints in a chain are no body.
 LONGEST_CHAIN = 200
+# No body is so far away, and no joint turns so far; of a larger angle, little is left [degrees].
+LARGEST = 1e9
 # The time from frame to frame: that of any system that captures motion [s].
 SHORTEST_FRAME, LONGEST_FRAME = 1e-4, 1.0
 CHANNELS = frozenset(f"{axis}{kind}" for axis in "XYZ" for kind in ("position", "rotation"))
@@ -280,12 +282,14 @@ def _finite(path: Path, rows: list[tuple[int, list[str]]], names: list[str]) -> 
         numbers = np.array([row for _, row in rows], dtype=np.float64)
     except ValueError:
         numbers = np.array([[_number(word) for word in row] for _, row in rows])
-    wrong = np.argwhere(~np.isfinite(numbers))
+    wrong = np.argwhere(~(np.abs(numbers) < LARGEST))
     if len(wrong):
         frame, channel = wrong[0]
         number, row = rows[frame]
         place = Place(path, f"line {number}", frame=int(frame))
-        raise place.expected(f"a finite number for {names[channel]}", row[channel])
+        is_finite = np.isfinite(numbers[frame, channel])
+        what = f"a number below {LARGEST:g}" if is_finite else "a finite number"
+        raise place.expected(f"{what} for {names[channel]}", row[channel])
     return numbers
 
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -29,6 +30,9 @@ FORMAT = "selfsup-lifting 2"
 WEIGHTS_FILE = "model.safetensors"
 BEST_FILE = "best.safetensors"
 STATE_FILE = "state.pt"
+
+# What Adam keeps of each weight, and the least value of it.
+MOMENTS = {"step": 0.0, "exp_avg": -inf, "exp_avg_sq": 0.0}
 
 # The first bytes of a safetensors file hold the size of its header.
 SIZE_BYTES = 8
@@ -172,7 +176,10 @@ def load_state(run: Path, lifter: Lifter) -> State:
     _require_same_network(run, trained, lifter)
     lifter.load_state_dict(trained.state_dict())
     with naming_damaged_file(run / STATE_FILE):
-        state = State(**_loaded(content))
+        plain = _loaded(content)
+        if unknown := plain.keys() - State.__dataclass_fields__.keys():
+            raise ValueError(f"expected no entry {sorted(unknown)[0]!r}")
+        state = State(**plain)
         _require_sound(state, [*lifter.parameters()])
     return state
 
@@ -300,22 +307,26 @@ def _require_sound(state: State, parameters: Sequence[Tensor]) -> None:
         if (steps.shape[1:], state.log["shares"].shape) != ((count,), (count,)):
             raise ValueError(f"its log must have a number for each of {count} losses")
     for at, moments in state.optimizer["state"].items():
-        for name, moment in moments.items():
-            _require_moment(
-                f"`{name}` of parameter {at}",
-                moment,
-                torch.Size() if name == "step" else parameters[at].shape,
-            )
+        _require_moments(f"of parameter {at}", moments, parameters[at].shape)
 
 
-def _require_moment(name: str, moment: object, shape: torch.Size) -> None:
+def _require_moments(of: str, moments: Mapping[str, object], shape: torch.Size) -> None:
+    if moments.keys() != MOMENTS.keys():
+        raise ValueError(f"expected {', '.join(MOMENTS)} {of}, got {', '.join(moments)}")
+    for name, moment in moments.items():
+        _require_moment(
+            f"`{name}` {of}", moment, torch.Size() if name == "step" else shape, MOMENTS[name]
+        )
+
+
+def _require_moment(name: str, moment: object, shape: torch.Size, least: float) -> None:
     is_plain = isinstance(moment, Tensor) and moment.layout is torch.strided
     if not isinstance(moment, Tensor) or not (is_plain and moment.is_contiguous()):
         raise ValueError(f"{name} must be a plain tensor")
     if moment.shape != shape:
         raise ValueError(f"{name} must have shape {tuple(shape)}, got {tuple(moment.shape)}")
-    if not (moment.is_floating_point() and moment.isfinite().all()):
-        raise ValueError(f"{name} must have finite real numbers")
+    if not (moment.is_floating_point() and moment.isfinite().all() and (moment >= least).all()):
+        raise ValueError(f"{name} must have finite real numbers, from {least:g}")
 
 
 def _require_same_network(run: Path, trained: Lifter, lifter: Lifter) -> None:

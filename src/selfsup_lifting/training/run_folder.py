@@ -1,6 +1,7 @@
 """The output folder of a training: chosen before, locked during the work, cleaned after it."""
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -96,7 +97,7 @@ def opened_run(run: Path, *, resume: bool) -> Iterator[OpenRun]:
         ValueError: If another process writes to the folder, it holds something else than a run,
             or the run to resume is damaged.
     """
-    run = run.resolve()
+    run = Path(os.path.realpath(run))  # also where links lead in a circle
     if not is_first():
         yield OpenRun(run, None)
         return

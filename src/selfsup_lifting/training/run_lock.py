@@ -57,8 +57,9 @@ def locked(run: Path) -> Iterator[None]:
 def _open_and_lock(path: Path) -> int:
     """Lock the file that has this name now: its last owner may delete it at any moment."""
     while True:
-        if path.is_symlink():
-            raise ValueError(f"{path} is a link, and would be written to: delete it")
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            kind = "a link" if path.is_symlink() else "no file"
+            raise ValueError(f"{path} is {kind}, and would be written to: delete it")
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             _lock(handle, path)

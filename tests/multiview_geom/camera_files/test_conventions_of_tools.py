@@ -268,7 +268,7 @@ def test_a_broken_file_of_all_cameras_is_reported(
 
 
 BROKEN_MATLAB = {
-    "no r": (texts.dannce_file(r="text"), "expected the key `r`"),
+    "r as text": (texts.dannce_file(r="text"), "`r`: expected a matrix of numbers, got text"),
     "short t": (texts.dannce_file(t=np.ones((1, 2))), "`t`: expected 3 finite numbers"),
     "nan": (texts.dannce_file(r=np.full((3, 3), np.nan)), "`r`: expected 3 x 3 finite numbers"),
     "one radial": (texts.dannce_file(RDistort=np.ones((1, 1))), "`RDistort`: expected 2 finite"),

@@ -84,6 +84,30 @@ def test_what_is_not_read_is_said(tmp_path: Path) -> None:
         load_cameras(tmp_path / "x.mat")
 
 
+def test_a_variable_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    savemat(tmp_path / "x.mat", {"p": np.eye(2), "q": np.eye(2)}, do_compression=False)
+    content = (tmp_path / "x.mat").read_bytes()
+    at = content.rindex(b"q\0\0\0")
+    (tmp_path / "x.mat").write_bytes(content[:at] + b"p" + content[at + 1 :])
+    with pytest.raises(CameraFileError, match="a damaged one: `p` is there twice"):
+        matlab_variables(tmp_path / "x.mat")
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        (np.eye(3) * 1j, "complex numbers"),
+        (np.eye(3) > 0, "true and false, not numbers"),
+        ("K", "K"),
+    ],
+)
+def test_a_matrix_of_another_kind_is_named(tmp_path: Path, value: object, what: str) -> None:
+    numbers = {"r": np.eye(3), "t": np.ones((1, 3)), "RDistort": np.zeros((1, 2))}
+    savemat(tmp_path / "a_params.mat", {"K": value, **numbers, "TDistort": np.zeros((1, 2))})
+    with pytest.raises(CameraFileError, match=f"`K`: expected a matrix of numbers, got {what}"):
+        load_cameras(tmp_path / "a_params.mat")
+
+
 def test_a_number_where_a_text_belongs_is_shown(tmp_path: Path) -> None:
     camera = {"WorldUnits": np.ones((1, 1))}
     pair = {"CameraParameters1": camera, "CameraParameters2": camera}

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import Field, fields, replace
 from io import StringIO
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -437,17 +438,48 @@ def test_what_cannot_be_meant_is_reported_in_a_sentence(
 
 
 @pytest.mark.rejects
-@pytest.mark.parametrize("error", [MemoryError("x"), RuntimeError("cannot allocate 4 bytes\nC++")])
-def test_a_lack_of_memory_is_one_sentence(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (MemoryError("x"), "the memory is not enough; a smaller network (--lifter.width)"),
+        (RuntimeError("cannot allocate 4 bytes\nC++"), "the memory is not enough; a smaller net"),
+        (RuntimeError("Symlink loop from 'a'"), "links lead in a circle: Symlink loop from 'a'"),
+        (UnpicklingError("pickle data was truncated"), "compiled loops is damaged; delete the fol"),
+    ],
+)
+def test_errors_of_libraries_that_a_user_can_mend_are_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    sentence: str,
 ) -> None:
     def run(_: object) -> None:
         raise error
 
     monkeypatch.setattr(commands, "run", run)
     said = refused(["inspect", "synthetic"], capsys)
-    assert "the memory is not enough; a smaller network (--lifter.width)" in said
+    assert sentence in said
     assert "C++" not in said
+
+
+@pytest.mark.rejects
+def test_pipes_are_not_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    save_recording(tmp_path / "x.npz", Scene().recording())
+    for command, sentence in (
+        (["triangulate", str(tmp_path / "x.npz"), "--cameras"], "got a pipe or a device"),
+        (["train", "--config"], "expected a settings file, got a folder, a pipe or a device"),
+        (["inspect"], "pipe"),
+    ):
+        assert sentence in refused([*command, str(tmp_path / "pipe")], capsys)
+
+
+@pytest.mark.rejects
+def test_more_seeds_than_anybody_waits_for_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["ablate", "--seeds", "1000000000", "--run", str(tmp_path / "run")]
+    assert "`seeds` must be at most 1000" in refused(command, capsys)
 
 
 @pytest.mark.rejects

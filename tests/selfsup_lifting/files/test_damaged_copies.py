@@ -6,7 +6,8 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from zipfile import ZipFile
+from typing import Any
+from zipfile import ZIP_LZMA, ZipFile
 
 import h5py
 import numpy as np
@@ -187,6 +188,101 @@ def test_a_member_of_an_archive_that_is_packed_again_is_named(tmp_path: Path) ->
         ReadError, match=r"x\.npz, eye\.npy: expected a NumPy array .*, got 'a NumPy a"
     ):
         load_npz(tmp_path / "x.npz", "eye")
+
+
+def test_a_group_of_hdf5_is_no_array(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_group("a")
+    with (
+        pytest.raises(ReadError, match=r"x\.h5, a: expected an array, got a group"),
+        open_hdf5(tmp_path / "x.h5", "any") as file,
+    ):
+        array_at(file, "a")
+
+
+def test_an_angle_of_which_no_digit_is_left_is_refused(tmp_path: Path) -> None:
+    text = "HIERARCHY\nROOT a\n{\nOFFSET 0 0 0\nCHANNELS 1 Xrotation\n}\nMOTION\nFrames: 1\n"
+    (tmp_path / "x.bvh").write_text(f"{text}Frame Time: 0.02\n1e17\n")
+    with pytest.raises(ReadError, match=r"frame 0: expected a number below 1e\+09 for Xrotation"):
+        load_bvh(tmp_path / "x.bvh")
+
+
+def test_two_archives_in_one_file_are_refused(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        np.savez(tmp_path / f"{name}.npz", eye=np.eye(2))
+    first = (tmp_path / "a.npz").read_bytes()
+    (tmp_path / "b.npz").write_bytes(first + (tmp_path / "b.npz").read_bytes())
+    with pytest.raises(ReadError, match=rf"b\.npz: another archive of {len(first)} bytes stands"):
+        load_npz(tmp_path / "b.npz", "eye")
+
+
+def test_a_member_whose_packing_is_another_one_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", eye=np.eye(2))
+    content = bytearray((tmp_path / "x.npz").read_bytes())
+    content[8] = content[content.rindex(b"PK\x01\x02") + METHOD] = ZIP_LZMA
+    (tmp_path / "x.npz").write_bytes(content)
+    with pytest.raises(ReadError, match=r"x\.npz is not an npz file, or is damaged: "):
+        load_npz(tmp_path / "x.npz", "eye")
+
+
+def test_tracks_of_sleap_that_are_no_numbers_are_named(tmp_path: Path) -> None:
+    folder = session(tmp_path, "sleap")
+    with h5py.File(files_of(folder, "*.h5")[0], "a") as file:
+        shape = file["tracks"].shape
+        del file["tracks"]
+        file["tracks"] = np.zeros(shape, dtype=bool)
+    assert "tracks: expected numbers, got the type bool" in said(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"subject": ["S1"]}, "`subject` must be str, got list"),
+        ({"cameras": "ab"}, "`cameras` must be list, got str"),
+        ({"format": None}, "expected a recording of format 1, got format None$"),
+        ({"format": 9}, "got format 9; a newer version of this package wrote it"),
+    ],
+)
+def test_a_description_of_another_kind_is_refused(
+    tmp_path: Path, change: dict[str, object], sentence: str
+) -> None:
+    save_recording(tmp_path / "x.npz", TAKE)
+    arrays = dict(np.load(tmp_path / "x.npz"))
+    arrays["description"] = np.array(json.dumps(json.loads(str(arrays["description"])) | change))
+    np.savez(tmp_path / "x.npz", **arrays)
+    with pytest.raises(ReadError, match=sentence):
+        load_recording(tmp_path / "x.npz")
+
+
+def changed_recording(folder: Path, name: str, change: Callable[[Any], Any]) -> Path:
+    save_recording(folder / "x.npz", TAKE)
+    arrays = dict(np.load(folder / "x.npz"))
+    np.savez(folder / "x.npz", **{**arrays, name: change(arrays[name])})
+    return folder / "x.npz"
+
+
+def test_keypoints_without_axes_are_refused(tmp_path: Path) -> None:
+    path = changed_recording(tmp_path, "keypoints", lambda _: np.array(0.0))
+    assert "`keypoints` must have shape" in said(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "sentence"),
+    [
+        ("intrinsics", (0, 1, 0), "K has 77 below its first diagonal element, expected 0"),
+        ("camera_from_world", (0, 3, 0), "the last row of camera_from_world is 77, 0, 0, 1"),
+    ],
+)
+def test_cameras_of_a_recording_that_cannot_be_are_named(
+    tmp_path: Path, name: str, place: tuple[int, ...], sentence: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    def change(array: Any) -> Any:
+        array[place] = 77.0
+        return array
+
+    read_recordings([str(changed_recording(tmp_path, name, change))], ReadSettings())
+    assert sentence in caplog.text
 
 
 def test_a_chunk_of_hdf5_that_is_larger_than_its_array_takes_no_memory(tmp_path: Path) -> None:

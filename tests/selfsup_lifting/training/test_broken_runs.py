@@ -4,9 +4,11 @@ import errno
 import fcntl
 import io
 import json
+import os
 import signal
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
@@ -17,9 +19,9 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 from selfsup_lifting.config import LifterSettings
-from selfsup_lifting.config_toml import load_config
+from selfsup_lifting.config_toml import load_config, load_settings
 from selfsup_lifting.recording import Recording
-from selfsup_lifting.run_files import COMMIT_FILE, read_commit, read_committed
+from selfsup_lifting.run_files import COMMIT_FILE, read_commit, read_committed, recover
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from selfsup_lifting.training import loop as training
 from selfsup_lifting.training.checkpoint import (
@@ -46,6 +48,7 @@ from tests.selfsup_lifting.training.small_runs import (
     signalled,
 )
 
+SMALL = {"size": 0, "sha256": ""}
 DIVERGING = replace(TINY, learning_rate=1e18)
 
 
@@ -185,6 +188,65 @@ def test_a_damaged_lifter_is_named(
 
 
 @pytest.mark.rejects
+@pytest.mark.parametrize("name", ["model.safetensors", "state.pt", "config.toml", "metrics.jsonl"])
+def test_pipes_in_a_run_are_not_opened(tmp_path: Path, name: str) -> None:
+    saved_run(tmp_path / "run")
+    (tmp_path / "run" / name).unlink()
+    os.mkfifo(tmp_path / "run" / name)
+    with pytest.raises(ValueError, match=f"{name} is damaged: expected .* there is no such file"):
+        train(TINY, recordings(), tmp_path / "run", resume=True)
+
+
+def test_a_pipe_among_what_a_killed_training_left_is_deleted(tmp_path: Path) -> None:
+    saved_run(tmp_path / "run")
+    os.mkfifo(tmp_path / "run" / "state.pt.next")
+    recover(tmp_path / "run")
+    assert not (tmp_path / "run" / "state.pt.next").exists()
+
+
+@pytest.mark.rejects
+def test_events_that_are_a_link_are_not_cut_off(tmp_path: Path) -> None:
+    saved_run(tmp_path / "run")
+    committed(tmp_path / "run", "events.1", b"1")
+    (tmp_path / "mine").write_bytes(b"123")
+    (tmp_path / "run" / "events.1").unlink()
+    (tmp_path / "run" / "events.1").symlink_to(tmp_path / "mine")
+    with pytest.raises(ValueError, match=r"events\.1 is a link, and would be written to"):
+        recover(tmp_path / "run")
+    assert (tmp_path / "mine").read_bytes() == b"123"
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("change", "report"),
+    [
+        ({"format": "selfsup-lifting run 9"}, "expected the format 'selfsup-lifting run 1', got '"),
+        ({"files": {str(at): SMALL for at in range(10_001)}}, "at most 10000 files, got 10001"),
+        ({"files": {"a\0b": SMALL}}, "expected names of files in its folder, got 'a"),
+    ],
+    ids=["format", "count", "name"],
+)
+def test_a_checkpoint_that_claims_more_than_a_run_has_is_refused(
+    tmp_path: Path, change: dict[str, object], report: str
+) -> None:
+    saved_run(tmp_path / "run")
+    path = tmp_path / "run" / COMMIT_FILE
+    plain = {**json.loads(path.read_text()), **change}
+    del plain["sha256"]
+    own = sha256(json.dumps(plain).encode()).hexdigest()
+    path.write_text(json.dumps({**plain, "sha256": own}, indent=1) + "\n")
+    with pytest.raises(ValueError, match=rf"checkpoint\.json: .*{report}"):
+        read_commit(tmp_path / "run")
+
+
+def test_settings_may_name_a_link_that_leads_in_a_circle(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    (tmp_path / "config.toml").write_text('data = ["a"]\n')
+    assert Path(load_settings(tmp_path / "config.toml", TINY).data[0]).name in {"a", "b"}
+
+
+@pytest.mark.rejects
 def test_a_variance_that_is_negative_is_named(tmp_path: Path) -> None:
     lifter = saved_run(tmp_path / "run")
     name = next(name for name in lifter.state_dict() if name.endswith("running_var"))
@@ -215,6 +277,12 @@ def test_a_state_of_something_else_is_named(tmp_path: Path, state: object) -> No
         load_state(tmp_path / "run", lifter)
 
 
+def moments(**changed: object) -> dict[str, object]:
+    """Return what Adam keeps of the first weights of a small run."""
+    zeros = torch.zeros(8, 34)
+    return {"step": torch.tensor(1.0), "exp_avg": zeros, "exp_avg_sq": zeros, **changed}
+
+
 def with_state(run: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """Change the state of a run, with its hashes, as somebody who sends a run can."""
     state = torch.load(io.BytesIO(read_committed(run, "state.pt")), weights_only=True)
@@ -243,8 +311,34 @@ def test_moments_of_another_training_are_refused(
 ) -> None:
     lifter = saved_run(tmp_path / "run")
     assert next(lifter.parameters()).shape == (8, 34)
-    with_state(tmp_path / "run", lambda state: state["optimizer"].update(state={0: {"m": moment}}))
-    with pytest.raises(ValueError, match=rf"state\.pt is damaged: `m` of parameter 0 {report}"):
+    with_state(
+        tmp_path / "run",
+        lambda state: state["optimizer"].update(state={0: moments(exp_avg=moment)}),
+    )
+    with pytest.raises(
+        ValueError, match=rf"state\.pt is damaged: `exp_avg` of parameter 0 {report}"
+    ):
+        load_state(tmp_path / "run", lifter)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("kept", "report"),
+    [
+        (
+            {"step": torch.tensor(1.0)},
+            "expected step, exp_avg, exp_avg_sq of parameter 0, got",
+        ),
+        (moments(step=torch.tensor(-1.0)), "`step` of parameter 0 must have .* numbers, from 0"),
+        (moments(exp_avg_sq=torch.full((8, 34), -1.0)), "`exp_avg_sq` of parameter 0 must have"),
+    ],
+)
+def test_moments_that_adam_does_not_keep_are_refused(
+    tmp_path: Path, kept: dict[str, object], report: str
+) -> None:
+    lifter = saved_run(tmp_path / "run")
+    with_state(tmp_path / "run", lambda state: state["optimizer"].update(state={0: kept}))
+    with pytest.raises(ValueError, match=rf"state\.pt is damaged: {report}"):
         load_state(tmp_path / "run", lifter)
 
 
@@ -252,6 +346,7 @@ def test_moments_of_another_training_are_refused(
 @pytest.mark.parametrize(
     ("change", "report"),
     [
+        ({"evil": 1}, "expected no entry 'evil'"),
         ({"epoch": -5}, "`epoch` must be a whole number from 0, got -5"),
         ({"step": True}, "`step` must be a whole number from 0, got True"),
         ({"step": 10**15}, "`step` is 1000000000000000, but the log has another number of steps"),

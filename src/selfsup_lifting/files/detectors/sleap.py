@@ -50,7 +50,7 @@ def _points_and_scores(
     nodes: int,
 ) -> tuple[Float[Tensor, "frames people joints 2"], Float[Tensor, "frames people joints"]]:
     axes = _axes(file["tracks"], MATLAB_AXES)
-    tracks = torch.from_numpy(array_at(file, "tracks")).float()
+    tracks = _numbers(place, file, "tracks")
     if tracks.dim() != len(MATLAB_AXES) or set(axes) != set(MATLAB_AXES):
         raise place.at("tracks").expected(f"the axes {', '.join(MATLAB_AXES)}", tracks)
     points = tracks.permute([*map(axes.index, ("frame", "track", "node", "xy"))])
@@ -59,7 +59,7 @@ def _points_and_scores(
     if "point_scores" not in file:
         return points, torch.full(points.shape[:-1], torch.nan)
     axes = _axes(file["point_scores"], tuple(axis for axis in axes if axis != "xy"))
-    scores = torch.from_numpy(array_at(file, "point_scores")).float()
+    scores = _numbers(place, file, "point_scores")
     scores = scores.permute([*map(axes.index, ("frame", "track", "node"))])
     if scores.shape != points.shape[:-1]:
         raise place.at("point_scores").expected(
@@ -68,6 +68,12 @@ def _points_and_scores(
             tuple(scores.shape),
         )
     return points, scores
+
+
+def _numbers(place: Place, file: Any, name: str) -> Tensor:  # noqa: ANN401 - h5py is untyped
+    if file[name].dtype.kind not in "fiuc":
+        raise place.at(name).error(f"expected numbers, got the type {file[name].dtype}")
+    return torch.from_numpy(array_at(file, name)).float()
 
 
 def _axes(dataset: Any, default: tuple[str, ...]) -> tuple[str, ...]:  # noqa: ANN401 - h5py is untyped
