@@ -96,8 +96,6 @@ class Cameras:
         if not self.names:
             object.__setattr__(self, "names", default_names(self.views))
         views = {name: tensors[name].shape[-1 - AXES_PER_VIEW[name]] for name in tensors}
-        if isinstance(self.lens, tuple):
-            views["lens"] = len(self.lens)
         require_same_size("views", **views, names=len(self.names))
         batches = {name: tensors[name].shape[: -1 - AXES_PER_VIEW[name]] for name in tensors}
         broadcast_axes(**batches)
@@ -396,7 +394,10 @@ class Cameras:
 
     def _merge_equal_lenses(self) -> None:
         """Replace a tuple of equal models by the model; fisheyes alone have four coefficients."""
-        if not isinstance(self.lens, tuple) or len(set(self.lens)) != 1:
+        if not isinstance(self.lens, tuple):
+            return
+        require_same_size("views", intrinsics=self.views, lens=len(self.lens))
+        if len(set(self.lens)) != 1:
             return
         lens = self.lens[0]
         object.__setattr__(self, "lens", lens)

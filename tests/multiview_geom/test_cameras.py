@@ -399,6 +399,8 @@ def test_a_rig_has_as_many_lenses_as_views() -> None:
     k = torch.zeros(rig.views, 4, dtype=torch.float64)
     with pytest.raises(ValueError, match="views"):
         replace(rig, distortion=k, lens=(Lens.OPENCV, Lens.FISHEYE) * rig.views)
+    with pytest.raises(ValueError, match=r"`lens` must have as many views as `intrinsics` \(4\)"):
+        replace(rig, lens=(Lens.OPENCV,) * 3)
 
 
 @at_most(6)
