@@ -15,6 +15,8 @@ from secrets import token_hex
 COMMIT_FILE = "checkpoint.json"
 # The page about a training, which is written after its last checkpoint.
 REPORT_FILE = "report.html"
+# Characters of a file's name that a temporary folder has: with more, it may be too long.
+SHOWN = 32
 # `a.csv,b.trc`: the end of a file's name before a comma.
 _SEVERAL = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}[,;]")
 # `https:/host/file`, as `Path` writes it, `C:\\file` and `~/file`.
@@ -174,6 +176,6 @@ def _private_folder(path: Path) -> Path:
     """Make a folder beside a file, to which other users have no access."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.stem}-"))
+        return Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.stem[:SHOWN]}-"))
     except OSError as error:
         raise OSError(f"{path} cannot be written: {error.strerror}") from error

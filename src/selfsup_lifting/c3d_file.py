@@ -22,6 +22,7 @@ MILLIMETERS = 1000.0
 # byte of a number first.
 BLOCK, C3D_MARK, BIG_ENDIAN = 512, 0x50, b"\x56"
 CUT_OFF = "it was cut off"
+# Of a parameter.
 MOST_DIMENSIONS = 7
 
 

@@ -48,6 +48,12 @@ def test_nobody_else_can_put_a_link_in_the_place_of_a_file(tmp_path: Path) -> No
     assert len(modes) == 1
 
 
+def test_a_name_may_be_as_long_as_the_system_allows(tmp_path: Path) -> None:
+    with replacing(tmp_path / ("n" * 255)) as temporary:
+        temporary.write_text("mine")
+    assert [len(path.name) for path in tmp_path.iterdir()] == [255]
+
+
 def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("mine")
     refused = pytest.raises(OSError, match=r"notes/a\.csv cannot be written: (Not a|File exists)")
