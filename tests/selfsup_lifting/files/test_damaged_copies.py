@@ -357,6 +357,14 @@ def test_a_table_whose_header_was_sorted_to_its_end_is_named(tmp_path: Path) -> 
     )
 
 
+def test_a_hidden_file_is_not_named_among_those_that_are_not_read(tmp_path: Path) -> None:
+    (tmp_path / ".gitkeep").touch()
+    (tmp_path / "cam_1").write_text("../all/cam_1_json")
+    told = said(tmp_path)
+    assert "cam_1: in no known format (a link that git wrote as text" in told
+    assert "gitkeep" not in told
+
+
 def test_names_of_a_zip_of_windows_are_named(tmp_path: Path) -> None:
     folder = session(tmp_path, "plain_csv")
     for file in files_of(folder, "*"):
