@@ -65,7 +65,8 @@ def read_rows(path: Path) -> list[Row]:
     rows = [Row(Place(path, f"row {numbers[at]}"), cells) for at, cells in begun]
     ends = [at for at, _ in begun[1:]]
     for (place, cells), (at, _), end in zip(rows, begun, [*ends, len(texts)], strict=False):
-        if any(len(inside) == len(cells) for _, inside in _cells(texts[at + 1 : end])):
+        more_lines = texts[at + 1 : end]
+        if more_lines and any(len(inside) == len(cells) for _, inside in _cells(more_lines)):
             raise place.error(
                 f"a quotation mark ends in row {numbers[end - 1]} only, so that the rows between "
                 "are in one cell; likely cause: a mark of inches, or one of a pair was deleted"
