@@ -121,6 +121,17 @@ def test_mapped_is_a_loop(name: str, one: Scene, other: Scene) -> None:
     assert_all_close(mapped, looped)
 
 
+@given(one=scenes, other=scenes)
+def test_a_rig_for_each_frame_need_not_be_mapped(one: Scene, other: Scene) -> None:
+    kernel, arguments = KERNELS["triangulate_dlt"]
+    frames = zip(arguments(one), arguments(other), strict=True)
+    projections, *sightings = (torch.stack(both) for both in frames)
+    swapped = [torch.stack([each, each.flip(0)]) for each in sightings]
+    mapped = torch.func.vmap(kernel, (None, 0, 0))(projections, *swapped)
+    looped = [kernel(projections, *each) for each in zip(*swapped, strict=True)]
+    assert_all_close(mapped, [torch.stack(both) for both in zip(*looped, strict=True)])
+
+
 @every_kernel
 @given(scene=scenes)
 def test_both_modes_of_differentiation_agree(name: str, scene: Scene) -> None:
