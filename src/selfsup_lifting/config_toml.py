@@ -107,8 +107,8 @@ def load_settings(path: Path, defaults: Settings) -> Settings:
     """
     if not path.exists():
         raise ValueError(f"{path}: there is no such settings file")
-    if not path.is_file():
-        raise ValueError(f"{path}: expected a settings file, got a folder, a pipe or a device")
+    if not (path.is_file() or path.is_dir()):
+        raise ValueError(f"{path}: expected a settings file, got a pipe or a device")
     content = path.read_bytes()
     return _from_toml(content, defaults, path)
 

@@ -468,7 +468,7 @@ def test_pipes_are_not_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[
     save_recording(tmp_path / "x.npz", Scene().recording())
     for command, sentence in (
         (["triangulate", str(tmp_path / "x.npz"), "--cameras"], "got a pipe or a device"),
-        (["train", "--config"], "expected a settings file, got a folder, a pipe or a device"),
+        (["train", "--config"], "expected a settings file, got a pipe or a device"),
         (["inspect"], "pipe"),
     ):
         assert sentence in refused([*command, str(tmp_path / "pipe")], capsys)
