@@ -118,7 +118,8 @@ class Recording:
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"`cameras` must have a name each, got several called {listed(twice)}")
         require_fps(self.fps)
-        frames, joints = (*self.keypoints.shape, 0)[0], len(self.skeleton.joints)
+        frames = len(self.keypoints) if self.keypoints.dim() else 0
+        joints = len(self.skeleton.joints)
         _require_shape("keypoints", self.keypoints, (frames, self.cameras.views, joints, 2))
         _require_shape("confidence", self.confidence, (frames, self.cameras.views, joints))
         if self.truth is not None:

@@ -33,7 +33,7 @@ LOCK_FILE = ".lock"
 
 CAUSES = "likely causes: an incomplete copy of the run, a disk error, or an edit by hand"
 
-# A run has seven files of its own, one of each time that it was started, and those of a caller.
+# A run has seven files of its own, one for each time that it was started, and those of a caller.
 MOST_FILES = 10_000
 
 # A training may commit while another process reads the run.

@@ -47,12 +47,8 @@ def _records(path: Path) -> list[CameraRecord]:
 
 
 def _record(place: FilePlace, name: str, value: object) -> CameraRecord:
-    camera = {}
-    for key, one in table(place, value, *KEYS).items():
-        if key in KEYS and not isinstance(one, Tensor):
-            raise place.at(key).expected("a matrix of numbers", one)
-        if isinstance(one, Tensor):
-            camera[key] = one
+    found = table(place, value, *KEYS)
+    camera = {key: _tensor(place.at(key), found[key]) for key in KEYS}
     K = _matrix(place, camera, "K", 3, 3).mT.clone()
     K[:2, 2] -= FIRST_PIXEL
     return CameraRecord(
@@ -62,6 +58,12 @@ def _record(place: FilePlace, name: str, value: object) -> CameraRecord:
         translation=_matrix(place, camera, "t", 3),
         distortion=_coefficients(place, camera),
     )
+
+
+def _tensor(place: FilePlace, value: object) -> Tensor:
+    if not isinstance(value, Tensor):
+        raise place.expected("a matrix of numbers", value)
+    return value
 
 
 def _coefficients(place: FilePlace, found: dict[str, Tensor]) -> tuple[float, ...]:

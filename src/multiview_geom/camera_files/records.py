@@ -117,8 +117,9 @@ def _require_plausible(place: FilePlace, record: CameraRecord) -> None:
         if not largest < LARGEST:
             raise place.at(part).expected(f"numbers below {LARGEST:g}", f"{largest:g}")
     focal = torch.as_tensor(record.intrinsics).diagonal()[:2].abs().min().item()
-    if 0 < focal <= 1 / LARGEST:  # zero is what a camera may not have, and is refused later
-        raise place.at("intrinsics").expected("focal lengths above zero", f"{focal:g} px")
+    if 0 < focal <= 1 / LARGEST:  # `check_cameras` finds zero
+        least = f"focal lengths above {1 / LARGEST:g} px"
+        raise place.at("intrinsics").expected(least, f"{focal:g} px")
 
 
 def _require_upper_triangle(place: FilePlace, intrinsics: Tensor) -> None:

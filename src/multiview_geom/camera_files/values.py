@@ -109,7 +109,7 @@ def one_of(place: FilePlace, name: str, known: Sequence[str], wanted: str | None
         if not known:
             raise place.expected(f"cameras of a {name}", "none")
         if wanted is None:
-            one = f"the cameras of one {name}, as `load_cameras` reads them with `{name}`"
+            one = f"the cameras of one {name}: give `load_cameras` a `{name}`"
             raise place.expected(one, f"those of {', '.join(known)}")
         got = f"`{name}` {wanted!r}"
         raise place.expected(f"`{name}` to be one of {', '.join(known)}", got)

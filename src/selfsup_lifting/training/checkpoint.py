@@ -4,7 +4,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from math import inf
 from pathlib import Path
 from pickle import UnpicklingError
@@ -177,7 +177,7 @@ def load_state(run: Path, lifter: Lifter) -> State:
     lifter.load_state_dict(trained.state_dict())
     with naming_damaged_file(run / STATE_FILE):
         plain = _loaded(content)
-        if unknown := plain.keys() - State.__dataclass_fields__.keys():
+        if unknown := plain.keys() - {one.name for one in fields(State)}:
             raise ValueError(f"expected no entry {sorted(unknown)[0]!r}")
         state = State(**plain)
         _require_sound(state, [*lifter.parameters()])
@@ -304,7 +304,8 @@ def _require_sound(state: State, parameters: Sequence[Tensor]) -> None:
         raise ValueError(f"`step` is {state.step}, but the log has another number of steps")
     if steps is not None:
         count = len(state.log["names"])
-        if (steps.shape[1:], state.log["shares"].shape) != ((count,), (count,)):
+        shapes = steps.shape[1:], state.log["shares"].shape
+        if shapes != ((count,), (count,)) or not steps.is_contiguous():
             raise ValueError(f"its log must have a number for each of {count} losses")
     for at, moments in state.optimizer["state"].items():
         _require_moments(f"of parameter {at}", moments, parameters[at].shape)
@@ -320,8 +321,9 @@ def _require_moments(of: str, moments: Mapping[str, object], shape: torch.Size) 
 
 
 def _require_moment(name: str, moment: object, shape: torch.Size, least: float) -> None:
-    is_plain = isinstance(moment, Tensor) and moment.layout is torch.strided
-    if not isinstance(moment, Tensor) or not (is_plain and moment.is_contiguous()):
+    if not isinstance(moment, Tensor) or moment.layout is not torch.strided:
+        raise ValueError(f"{name} must be a plain tensor")
+    if not moment.is_contiguous():  # it may claim more numbers than it has
         raise ValueError(f"{name} must be a plain tensor")
     if moment.shape != shape:
         raise ValueError(f"{name} must have shape {tuple(shape)}, got {tuple(moment.shape)}")

@@ -12,7 +12,12 @@ import torch
 from selfsup_lifting.config import Config
 from selfsup_lifting.recording import Recording, as_path, require_kind
 from selfsup_lifting.skeleton.skeletons import Skeleton
-from selfsup_lifting.training.checkpoint import State, restore_random_state
+from selfsup_lifting.training.checkpoint import (
+    STATE_FILE,
+    State,
+    naming_damaged_file,
+    restore_random_state,
+)
 from selfsup_lifting.training.dataset import (
     Frames,
     batch_count,
@@ -184,7 +189,8 @@ def _run_epoch(
     torch.manual_seed(own_seed(seed))
     first = resumed.step if resumed is not None else 0
     if resumed is not None and first > 0:
-        restore_random_state(own_part(resumed.random), dataset.image.device)
+        with naming_damaged_file(checkpoints.run.folder / STATE_FILE):
+            restore_random_state(own_part(resumed.random), dataset.image.device)
     for group in checkpoints.optimizer.param_groups:
         group["lr"] = config.learning_rate_at(log.done / epochs)
     batches = dataset.batches(config.frames_per_batch, seed if config.shuffle else None)

@@ -170,8 +170,9 @@ def metrics_of(run: Path) -> list[dict[str, Any]]:
             row = parse_json(line.decode())
             for name, kind in COLUMNS.items():
                 require_kind(name, row[name], kind)
-            for numbers in (row["losses"], row["gradient_shares"]):
-                torch.tensor([*numbers.values()], dtype=torch.float64)
+            for name, value in (row["losses"] | row["gradient_shares"]).items():
+                if not _is_number(value):
+                    raise ValueError(f"expected a number of `{name}`, got {value!r}")
             rows.append(row)
     return rows
 
@@ -185,7 +186,10 @@ def _numbers(scores: object, taken: Collection[str]) -> dict[str, float]:
             raise ValueError(
                 f"`scores` returns {name!r}, which {METRICS_FILE} has already: give it another name"
             )
-        is_number = isinstance(value, Real) and not isinstance(value, bool)
-        if not is_number:
+        if not _is_number(value):
             raise ValueError(f"`scores` must return numbers by name, got {value!r} for {name!r}")
     return {name: float(value) for name, value in scores.items()}  # type: ignore[attr-defined]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)

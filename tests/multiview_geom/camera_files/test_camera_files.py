@@ -24,9 +24,12 @@ from multiview_geom import (
     load_cameras,
     read_camera_file,
     ring_of_cameras,
+    rotation_from_vector,
     save_cameras,
 )
 from multiview_geom.camera_files import CAMERA_FORMATS, METERS_PER_UNIT
+from multiview_geom.camera_files.folder_files import MOST_CAMERAS
+from multiview_geom.camera_files.opencv_nodes import LONGEST
 from tests.multiview_geom.camera_files import calibration_texts as texts
 from tests.multiview_geom.camera_files import texts_of_tools as tools
 from tests.multiview_geom.camera_files.calibration_texts import FILES, file_of, subject_of, written
@@ -470,6 +473,23 @@ def test_every_format_has_its_own_name_and_title_and_a_known_unit() -> None:
     assert len({form.name for form in CAMERA_FORMATS}) == len(CAMERA_FORMATS)
     assert len({form.title.strip() for form in CAMERA_FORMATS}) == len(CAMERA_FORMATS)
     assert {form.unit for form in CAMERA_FORMATS} <= {None, *METERS_PER_UNIT}
+
+
+def test_as_many_cameras_as_are_read_fit_into_yaml(tmp_path: Path) -> None:
+    drawn = torch.Generator().manual_seed(0)
+    views = 20
+    rotations, centers = torch.randn(2, views, 3, generator=drawn, dtype=torch.float64)
+    intrinsics = torch.tensor([1145.0, 1143.0, 1.0]).double().diag() / 3
+    intrinsics[2, 2] = 1.0
+    rig = Cameras.from_krt(
+        intrinsics.expand(views, 3, 3), rotation_from_vector(rotations), centers,
+        distortion=torch.randn(views, 5, generator=drawn, dtype=torch.float64) / 100,
+        image_size=torch.full((views, 2), 1000),
+    )  # fmt: skip
+    save_cameras(tmp_path / "easymocap", rig, format="easymocap")
+    save_cameras(tmp_path / "rig.yml", rig, format="opencv-yaml")
+    longest = max(len(file.read_text()) for file in tmp_path.rglob("*.yml"))
+    assert longest * MOST_CAMERAS / views < LONGEST
 
 
 @pytest.mark.rejects

@@ -56,6 +56,12 @@ def said(folder: Path) -> str:
     return str(caught.value)
 
 
+def said_of_array(path: Path) -> str:
+    with pytest.raises(ReadError) as caught, open_hdf5(path, "any") as file:
+        array_at(file, "a")
+    return str(caught.value)
+
+
 @pytest.mark.skipif(not STATUS.exists(), reason="only Linux has such files")
 def test_no_more_is_read_than_the_size_of_a_file() -> None:
     with pytest.raises(ReadError, match="got an empty file; likely cause: a full disk"):
@@ -193,11 +199,7 @@ def test_a_member_of_an_archive_that_is_packed_again_is_named(tmp_path: Path) ->
 def test_a_group_of_hdf5_is_no_array(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file.create_group("a")
-    with (
-        pytest.raises(ReadError, match=r"x\.h5, a: expected an array, got a group"),
-        open_hdf5(tmp_path / "x.h5", "any") as file,
-    ):
-        array_at(file, "a")
+    assert "x.h5, a: expected an array, got a group" in said_of_array(tmp_path / "x.h5")
 
 
 def test_an_angle_of_which_no_digit_is_left_is_refused(tmp_path: Path) -> None:
@@ -288,11 +290,7 @@ def test_cameras_of_a_recording_that_cannot_be_are_named(
 def test_a_chunk_of_hdf5_that_is_larger_than_its_array_takes_no_memory(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file.create_dataset("a", (1,), chunks=(2**27,), maxshape=(None,), dtype="u1")
-    with (
-        pytest.raises(ReadError, match=r"`a` would take 134 MB; the file is damaged or made to"),
-        open_hdf5(tmp_path / "x.h5", "any") as file,
-    ):
-        array_at(file, "a")
+    assert "`a` would take 134 MB; the file is damaged or" in said_of_array(tmp_path / "x.h5")
 
 
 def test_two_joints_of_one_name_in_a_motion_are_named(tmp_path: Path) -> None:
