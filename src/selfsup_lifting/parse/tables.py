@@ -20,6 +20,10 @@ EMPTY_CELLS = ",;\t "
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 
 
+class LongCellError(Exception):
+    """A row has a longer cell than Python's csv reads; its argument is the row's line."""
+
+
 class Row(NamedTuple):
     """The cells of a row, and its place in the file."""
 
@@ -60,8 +64,12 @@ def read_rows(path: Path) -> list[Row]:
     numbers, texts = [*lines], [*lines.values()]
     try:
         begun = _cells(texts)
-    except csv.Error as error:
-        raise Place(path).damaged("a table", error) from None
+    except LongCellError as error:
+        place = Place(path, f"row {numbers[error.args[0]]}")
+        raise place.error(
+            f"a cell of more than {csv.field_size_limit():,} characters; likely cause: it is no "
+            "table, or a quotation mark has no second one"
+        ) from None
     rows = [Row(Place(path, f"row {numbers[at]}"), cells) for at, cells in begun]
     ends = [at for at, _ in begun[1:]]
     for (place, cells), (at, _), end in zip(rows, begun, [*ends, len(texts)], strict=False):
@@ -95,10 +103,13 @@ def _cells(lines: Sequence[str]) -> list[tuple[int, list[str]]]:
     separator = max(SEPARATORS, key=lines[0].count) if lines else ","
     reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
     rows, begins = [], 0
-    for row in reader:
-        cells = [cell.strip() for cell in row]
-        rows.append((begins, cells if separator == "," else [*map(_with_decimal_point, cells)]))
-        begins = reader.line_num
+    try:
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            rows.append((begins, cells if separator == "," else [*map(_with_decimal_point, cells)]))
+            begins = reader.line_num
+    except csv.Error:
+        raise LongCellError(begins) from None
     return rows
 
 

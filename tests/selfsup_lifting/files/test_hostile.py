@@ -156,7 +156,7 @@ def test_a_cell_is_no_longer_than_that_of_a_table(tmp_path: Path) -> None:
     lines = file.read_text().splitlines()
     lines[2] = '"' + "9" * (csv.field_size_limit() + 1) + '",' + lines[2]
     file.write_text("\n".join(lines))
-    refused(folder, r"\.csv is not a table, or is damaged: field larger than field limit")
+    refused(folder, r"\.csv, row 3: a cell of more than 131,072 characters")
 
 
 def test_a_crowd_is_refused(tmp_path: Path) -> None:
