@@ -15,6 +15,9 @@ from tyro.conf import arg
 WRONG_OPTIONS = 2
 UNKNOWN = "Unrecognized options: "
 TYPOGRAPHIC_DASHES = tuple("\u2010\u2011\u2012\u2013\u2014\u2015\u2212")
+# The commands that write a run, and what people call its option.
+WRITE_RUNS = {"train", "ablate"}
+OUTPUT = re.compile(r"--out(put)?([-_](dir|folder|path))?")
 # The parser breaks longer words into two lines.
 LONG_WORD = 40
 # What a value must be, by the parser's name of its kind.
@@ -74,16 +77,19 @@ def _sentence(
     unknown = said.removeprefix(UNKNOWN).split(", ")
     if options := [one.partition("=")[0] for one in unknown if one.startswith("--")]:
         close = re.findall(r"^ {5}(--[\w.-]+)", "\n".join(lines), re.MULTILINE)
-        hint = _hint(options[0], [*dict.fromkeys(close)], commands)
+        hint = _hint(command, options[0], [*dict.fromkeys(close)], commands)
         return f"`{command}` has no option {' and '.join(options)}{hint}"
     return _about_arguments(unknown, command, arguments)
 
 
-def _hint(option: str, close: Sequence[str], commands: Mapping[str, type]) -> str:
+def _hint(command: str, option: str, close: Sequence[str], commands: Mapping[str, type]) -> str:
     """Return the part of a sentence that names the commands of an option, or a similar option."""
+    if command in WRITE_RUNS and OUTPUT.fullmatch(option):
+        return "; did you mean --run, its output folder?"
     owners = [name for name, kind in commands.items() if option in option_names(kind)]
     if owners:
-        return f"; {' and '.join(owners)} {'have' if len(owners) > 1 else 'has'} it"
+        *others, last = owners
+        return f"; {', '.join(others)} and {last} have it" if others else f"; {last} has it"
     return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
