@@ -8,7 +8,12 @@ import torch
 from multiview_geom import triangulate_dlt_svd
 from selfsup_lifting.disagreement import ROUND_OFF_PX, likeliest_cause, subtle_causes
 from selfsup_lifting.recording import Recording, require_kind
-from selfsup_lifting.sampled_errors import median_error, sampled, subject_size_px
+from selfsup_lifting.sampled_errors import (
+    median_error,
+    sampled,
+    subject_size_px,
+    with_compared_cameras,
+)
 
 # A cause is only searched above this error, as a share of the subject's size in the image: the
 # errors of detectors and usual calibrations.
@@ -84,7 +89,8 @@ def camera_agreement(recording: Recording, *, thorough: bool = False) -> Agreeme
     """Measure how well the cameras agree, and search the cause if they do not.
 
     Args:
-        recording: Any recording.
+        recording: Any recording. Of more than 32 cameras, 32 that are spread over the rig are
+            compared.
         thorough: Whether causes are searched in usual errors too, which takes a second or more.
 
     Returns:
@@ -93,6 +99,7 @@ def camera_agreement(recording: Recording, *, thorough: bool = False) -> Agreeme
     require_kind("recording", recording, Recording)
     if recording.cameras.views < 2:  # noqa: PLR2004 - one camera agrees with itself
         return None
+    recording = with_compared_cameras(recording)
     sample = sampled(recording)
     median = median_error(sample, triangulate_dlt_svd)
     if not median < torch.inf:

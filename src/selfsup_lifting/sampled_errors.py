@@ -12,11 +12,25 @@ from selfsup_lifting.triangulate import reprojection_errors
 
 # Frames that are compared: bounds the time for long recordings.
 MOST_FRAMES = 40
+# Cameras that are compared with each other: bounds the time, which is the square of their number.
+MOST_CAMERAS = 32
 
 
 def sampled(recording: Recording) -> Recording:
     """Return some frames, spread over the recording."""
     return recording.without_truth().frames(slice(0, None, frame_step(recording)))
+
+
+def compared_cameras(recording: Recording) -> list[int]:
+    """Return the cameras that are compared with each other: of many some, spread over the rig."""
+    views = recording.cameras.views
+    return torch.linspace(0, views - 1, min(views, MOST_CAMERAS)).round().long().tolist()
+
+
+def with_compared_cameras(recording: Recording) -> Recording:
+    """Return the recording of the cameras that are compared with each other."""
+    names, chosen = recording.cameras.names, compared_cameras(recording)
+    return recording.select_views([names[at] for at in chosen])
 
 
 def frame_step(recording: Recording) -> int:

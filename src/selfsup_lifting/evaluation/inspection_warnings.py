@@ -18,7 +18,13 @@ from selfsup_lifting.evaluation.subject_size import diagonal, is_person, usual_s
 from selfsup_lifting.read_errors import listed
 from selfsup_lifting.reader import ReadResult
 from selfsup_lifting.recording import Recording, require_kind
-from selfsup_lifting.sampled_errors import is_mostly_behind, sampled, subject_size_px
+from selfsup_lifting.sampled_errors import (
+    compared_cameras,
+    is_mostly_behind,
+    sampled,
+    subject_size_px,
+    with_compared_cameras,
+)
 from selfsup_lifting.self_calibration.body import LEFT_FOR_RIGHT, find_vertical, rightness
 from selfsup_lifting.skeleton.infer import USUAL, body_by_count, skeleton_by_anatomy
 from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton
@@ -107,6 +113,12 @@ def _warnings_about_cameras(recording: Recording, agreement: Agreement | None) -
     for issue in check_cameras(recording.cameras):
         if not (agree and issue.kind is CameraIssueKind.UNIT_MISMATCH):
             yield issue.message
+    views, compared = recording.cameras.views, len(compared_cameras(recording))
+    if compared < views:
+        yield (
+            f"{recording.name}: only {compared} of its {views} cameras, spread over the rig, are "
+            "searched for what is wrong"
+        )
 
 
 def _warnings_about_gaps(recording: Recording, counts: DetectionCounts) -> Iterator[str]:
@@ -278,7 +290,7 @@ def _warnings_about_times(
     part = replace(
         some, keypoints=some.keypoints[wrong], confidence=some.confidence[wrong], truth=None
     )
-    alone = "".join(f", camera {name} alone" for _, name in odd_camera(part))
+    alone = "".join(f", camera {name} alone" for _, name in odd_camera(with_compared_cameras(part)))
     return [
         f"{recording.name}: in {share:.0%} of the frames the cameras disagree, first in frame "
         f"{first}{alone}: does a camera follow another person there, or did it move?"

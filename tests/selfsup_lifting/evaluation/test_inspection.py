@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from multiview_geom import rigid_transform
+from selfsup_lifting import sampled_errors
 from selfsup_lifting.agreement import camera_agreement
 from selfsup_lifting.camera_errors import camera_errors
 from selfsup_lifting.evaluation.inspection import (
@@ -87,6 +88,17 @@ def test_each_camera_is_measured_against_the_others(tmp_path: Path) -> None:
     two = inspected(tmp_path, recording.select_views(["cam_1", "cam_2"]))["camera_errors"]
     assert two["cam_1"]["left_out_px"] is None
     assert two["cam_1"]["epipolar_px"]["cam_2"] < 0.01
+
+
+def test_of_many_cameras_some_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampled_errors, "MOST_CAMERAS", 4)
+    recording = Scene(views=7, frames=20).recording()
+    report = inspected(tmp_path, recording)
+    assert any("only 4 of its 7 cameras" in warning for warning in report["warnings"])
+    errors = report["camera_errors"]
+    assert {*errors} == {*recording.cameras.names}, "each camera is measured"
+    assert {*errors["cam_1"]["epipolar_px"]} == {"cam_3", "cam_5", "cam_7"}
+    assert {*errors["cam_2"]["epipolar_px"]} == {"cam_1", "cam_3", "cam_5", "cam_7"}
 
 
 def test_a_camera_near_the_origin_of_the_world_is_no_wrong_unit(tmp_path: Path) -> None:
