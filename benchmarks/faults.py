@@ -30,12 +30,11 @@ from selfsup_lifting import ReadSettings, read_recordings, run_files
 from selfsup_lifting.config import Config, LifterSettings
 from selfsup_lifting.config_toml import load_config
 from selfsup_lifting.recording import Recording
-from selfsup_lifting.run_files import has_commit, read_commit, require_undamaged
+from selfsup_lifting.run_files import METRICS_FILE, has_commit, read_commit, require_undamaged
 from selfsup_lifting.training import saving
 from selfsup_lifting.training.checkpoint import load_lifter
 from selfsup_lifting.training.loop import train
 from selfsup_lifting.training.run_folder import opened_run, planned_run
-from selfsup_lifting.training.run_log import METRICS_FILE
 
 # The functions that change files of a run.
 OPERATIONS = ("write_synced", "sync_file", "sync_folder", "replace_file")

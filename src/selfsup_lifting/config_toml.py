@@ -13,11 +13,10 @@ import tomli_w
 
 from selfsup_lifting.config import Config
 from selfsup_lifting.config_fields import described
-from selfsup_lifting.run_files import read_committed
+from selfsup_lifting.run_files import CONFIG_FILE, read_committed
 
 Settings = TypeVar("Settings")
 
-CONFIG_FILE = "config.toml"
 # Options of `train` that are no settings of a run.
 COMMAND_LINE = ("recipe", "preset", "noise_level", "config", "resume", "calibrate", "profile")
 
@@ -28,12 +27,14 @@ def as_toml(settings: object, folder: Path | None = None) -> str:
     Args:
         settings: The settings.
         folder: The folder of the file. Paths are written relative to it, so that they name no
-            folders of a user's above those that both have; without it, they stay as they are.
+            folders of a user's above those that both have, and where the run is and that it
+            replaced another one are left out; without it, all stays as it is.
     """
     plain = as_plain(settings)
     if folder is not None:
         plain = change_paths(plain, lambda path: _from_folder(path, folder))
-        plain.pop("run", None)
+        for name in ("run", "overwrite"):
+            plain.pop(name, None)
     return tomli_w.dumps(plain)
 
 

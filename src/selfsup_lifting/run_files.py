@@ -8,6 +8,7 @@ describes complete files, wherever the writer is killed: they have their names, 
 """
 
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -22,11 +23,22 @@ from selfsup_lifting.atomic_write import (
     write_synced,
 )
 
+WEIGHTS_FILE = "model.safetensors"
+BEST_FILE = "best.safetensors"
+STATE_FILE = "state.pt"
+CONFIG_FILE = "config.toml"
+METRICS_FILE = "metrics.jsonl"
+# The files of every run, beside its curves.
+OWN_FILES = (
+    WEIGHTS_FILE, BEST_FILE, STATE_FILE, CONFIG_FILE, METRICS_FILE, COMMIT_FILE, REPORT_FILE,
+)  # fmt: skip
+
 NEXT = ".next"
 FORMAT = "selfsup-lifting run 1"
 
 # TensorBoard appends to these files, so only their committed beginning is checked.
 GROWING = "events"
+_CURVES = re.compile(rf"{GROWING}\.out\.tfevents\.\d{{16,}}\.\d+")
 
 # Locked by the process that writes to the run.
 LOCK_FILE = ".lock"
@@ -192,10 +204,22 @@ def grown_files(run: Path, names: Sequence[str]) -> dict[str, Content]:
     return {name: Content.of((run / name).read_bytes()) for name in names}
 
 
-def is_leftover(path: Path) -> bool:
-    """Return whether a killed training may have left this file in a folder without checkpoint."""
-    name = path.name
-    return name == LOCK_FILE or name.endswith(NEXT) or name.startswith(GROWING)
+def is_own(name: str) -> bool:
+    """Return whether a run may itself write a file of this name, in capitals or not."""
+    plain = name.lower()
+    return plain in {*OWN_FILES, LOCK_FILE} or plain.endswith(NEXT) or plain.startswith(GROWING)
+
+
+def is_leftover(name: str, committed: Collection[str] = ()) -> bool:
+    """Return whether a killed training may have left a file of this name; others are a user's.
+
+    Args:
+        name: The name.
+        committed: The files of the last checkpoint.
+    """
+    if name.endswith(NEXT):
+        return name.removesuffix(NEXT) in {*OWN_FILES, *committed}
+    return name == LOCK_FILE or (name not in committed and bool(_CURVES.fullmatch(name)))
 
 
 def recover(run: Path) -> list[str]:
@@ -207,11 +231,14 @@ def recover(run: Path) -> list[str]:
         A sentence for each thing that was done.
     """
     commit = read_commit(run) if has_commit(run) else Commit(0, 0, {})
-    done = [_resolve(path, commit) for path in sorted(run.glob(f"*{NEXT}"))]
+    left = [path for path in sorted(run.iterdir()) if is_leftover(path.name, commit.files)]
+    done = [_resolve(path, commit) for path in left if path.name.endswith(NEXT)]
     for path in sorted(run.glob(f"{GROWING}*")):
-        if path.name not in commit.files:
+        if path in left:
             path.unlink()
             done.append(f"deleted {path}, which belongs to no checkpoint")
+        elif path.name not in commit.files:
+            continue
         elif path.is_symlink():
             raise ValueError(f"{path} is a link, and would be written to: delete it")
         elif path.stat().st_size > commit.files[path.name].size:

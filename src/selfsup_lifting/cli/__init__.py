@@ -14,7 +14,7 @@ from signal import SIGINT
 
 from selfsup_lifting.cli.parsing import COMMANDS, COMPLETION, PROGRAM, VERSION, parse_options
 from selfsup_lifting.cli.separate_files import require_separate
-from selfsup_lifting.cli.standard_error import forgive_a_full_disk
+from selfsup_lifting.cli.standard_streams import forgive_a_full_disk, occupy_closed_streams
 from selfsup_lifting.safe_text import printable
 
 # The exit status after a signal is this plus its number, as in a shell.
@@ -45,6 +45,7 @@ LONGEST_BEGINNING, LONGEST_ENDING = 1500, 300
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; wrong input ends it with one sentence on stderr and exit status 2."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    occupy_closed_streams()
     forgive_a_full_disk()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a terminal of ASCII shows other letters as escapes

@@ -55,13 +55,14 @@ from selfsup_lifting.read_errors import listed
 from selfsup_lifting.recipes import PRESETS, RECIPES
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.report.run_report import save_run_report
-from selfsup_lifting.run_files import has_commit, read_commit, require_undamaged
-from selfsup_lifting.training.checkpoint import (
+from selfsup_lifting.run_files import (
     BEST_FILE,
     WEIGHTS_FILE,
-    learned_data,
-    load_lifter,
+    has_commit,
+    read_commit,
+    require_undamaged,
 )
+from selfsup_lifting.training.checkpoint import learned_data, load_lifter
 from selfsup_lifting.training.dataset import Frames, fingerprint
 from selfsup_lifting.training.devices import training_device
 from selfsup_lifting.training.distributed import (

@@ -34,6 +34,7 @@ from selfsup_lifting.cli.options import (
 )
 from selfsup_lifting.cli.parser_errors import in_one_sentence
 from selfsup_lifting.cli.short_help import short_help
+from selfsup_lifting.cli.standard_streams import standard_output
 from selfsup_lifting.cli.unused_options import require_effect
 from selfsup_lifting.config import Config
 from selfsup_lifting.config_toml import change_paths, load_config, load_settings, setting_values
@@ -74,7 +75,7 @@ def parse_options(arguments: Sequence[str]) -> Options:
     """
     name, *rest = arguments
     if VERSION in arguments:
-        sys.stdout.write(f"{PROGRAM} {version('multiview-geom')}\n")
+        standard_output().write(f"{PROGRAM} {version('multiview-geom')}\n")
         sys.exit(0)
     if name not in COMMANDS:
         plain = ["--tyro-print-completion" if one == COMPLETION else one for one in arguments]
@@ -83,7 +84,7 @@ def parse_options(arguments: Sequence[str]) -> Options:
             config=(tyro.conf.EnumChoicesFromValues,), registry=_registry,
         )  # fmt: skip
     if "-h" in rest or "--help" in rest:
-        sys.stdout.write(short_help(PROGRAM, name, COMMANDS[name]))
+        standard_output().write(short_help(PROGRAM, name, COMMANDS[name]))
         sys.exit(0)
     rest = ["--help" if one == ALL_OPTIONS else one for one in rest]
     _require_once(rest)
@@ -260,6 +261,11 @@ def _settings_before_options(
     if first.config is None:
         return config
     settings = load_settings(first.config, config)
+    if settings.overwrite:  # a file of somebody else must not delete
+        raise ValueError(
+            f"{first.config}: `overwrite` must be given on the command line, as --overwrite, and "
+            "not in a file"
+        )
     try:
         require_effect(TrainOptions(settings=settings), [config, *_settings_of_recipes()])
     except ValueError as error:

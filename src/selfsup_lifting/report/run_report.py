@@ -11,7 +11,7 @@ from torch import Tensor
 from multiview_geom import transform_points
 from selfsup_lifting.atomic_write import REPORT_FILE
 from selfsup_lifting.config import Config
-from selfsup_lifting.config_toml import CONFIG_FILE, load_config
+from selfsup_lifting.config_toml import load_config
 from selfsup_lifting.evaluation.evaluate import (
     Errors,
     Evaluation,
@@ -40,10 +40,11 @@ from selfsup_lifting.report.recording_parts import (
     worst_and_best,
 )
 from selfsup_lifting.report.reproduction import reproduction_section, settings_section
+from selfsup_lifting.run_files import CONFIG_FILE, METRICS_FILE
 from selfsup_lifting.skeleton.skeletons import root_position
 from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.losses import rotation_part
-from selfsup_lifting.training.run_log import METRICS_FILE, metrics_of
+from selfsup_lifting.training.run_log import metrics_of
 from selfsup_lifting.triangulate import reprojection_errors, triangulate_recording
 
 # One line of metrics.jsonl.

@@ -20,16 +20,20 @@ from torch import Tensor
 from selfsup_lifting.config import Config, LifterSettings
 from selfsup_lifting.config_toml import as_plain, change_paths, from_plain
 from selfsup_lifting.recording import as_path
-from selfsup_lifting.run_files import has_commit, read_commit, read_committed
+from selfsup_lifting.run_files import (
+    BEST_FILE,
+    STATE_FILE,
+    WEIGHTS_FILE,
+    has_commit,
+    read_commit,
+    read_committed,
+)
 from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.training.lifter import Lifter
 
 # The number grows when the same weights would give another result. Since 2, a confidence that is an
 # input is scaled to the size of the coordinates.
 FORMAT = "selfsup-lifting 2"
-WEIGHTS_FILE = "model.safetensors"
-BEST_FILE = "best.safetensors"
-STATE_FILE = "state.pt"
 
 # What Adam keeps of each weight, and the least value of it.
 MOMENTS = {"step": 0.0, "exp_avg": -inf, "exp_avg_sq": 0.0}

@@ -11,13 +11,9 @@ import torch
 
 from selfsup_lifting.config import Config
 from selfsup_lifting.recording import Recording, as_path, require_kind
+from selfsup_lifting.run_files import STATE_FILE
 from selfsup_lifting.skeleton.skeletons import Skeleton
-from selfsup_lifting.training.checkpoint import (
-    STATE_FILE,
-    State,
-    naming_damaged_file,
-    restore_random_state,
-)
+from selfsup_lifting.training.checkpoint import State, naming_damaged_file, restore_random_state
 from selfsup_lifting.training.dataset import (
     Frames,
     batch_count,

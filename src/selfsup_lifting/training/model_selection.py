@@ -8,8 +8,8 @@ import torch
 
 from selfsup_lifting.config import Config
 from selfsup_lifting.recording import Recording
-from selfsup_lifting.run_files import read_commit
-from selfsup_lifting.training.checkpoint import BEST_FILE, lifter_bytes, saved_number
+from selfsup_lifting.run_files import BEST_FILE, read_commit
+from selfsup_lifting.training.checkpoint import lifter_bytes, saved_number
 from selfsup_lifting.training.dataset import Frames, build_dataset, centered_image, pair_mask
 from selfsup_lifting.training.lifter import Lifter, in_evaluation
 from selfsup_lifting.training.losses import poses_in_views, projection_loss

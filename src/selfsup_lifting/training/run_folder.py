@@ -153,7 +153,7 @@ def _create(run: Path, *, overwrite: bool) -> None:
 def _require_replaceable(run: Path) -> None:
     """Refuse a folder that is neither a run nor empty: it is not replaced."""
     paths = list(run.iterdir()) if run.is_dir() else [run]
-    if not has_commit(run) and not all(is_leftover(path) for path in paths):
+    if not has_commit(run) and not all(is_leftover(path.name) for path in paths):
         raise ValueError(f"{run} exists and is no run folder, so it is not overwritten")
 
 

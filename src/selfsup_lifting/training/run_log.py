@@ -15,12 +15,10 @@ from torch import Tensor
 
 from multiview_geom.camera_files.json_text import parse_json
 from selfsup_lifting.recording import require_kind
-from selfsup_lifting.run_files import read_committed
+from selfsup_lifting.run_files import METRICS_FILE, read_committed
 from selfsup_lifting.training.checkpoint import State, naming_damaged_file
 from selfsup_lifting.training.curves import Curves
 from selfsup_lifting.training.distributed import mean_over_processes
-
-METRICS_FILE = "metrics.jsonl"
 
 # What every row of that file has.
 COLUMNS = {"epoch": int, "losses": dict, "gradient_shares": dict}

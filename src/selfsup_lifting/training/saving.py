@@ -3,20 +3,23 @@
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import monotonic
 
 import torch
 
-from selfsup_lifting.atomic_write import COMMIT_FILE, REPORT_FILE
 from selfsup_lifting.config import Config
-from selfsup_lifting.config_toml import CONFIG_FILE, as_toml
+from selfsup_lifting.config_toml import as_toml
 from selfsup_lifting.recording import require_kind
-from selfsup_lifting.run_files import has_commit, is_leftover, read_committed
-from selfsup_lifting.training.checkpoint import (
-    BEST_FILE,
+from selfsup_lifting.run_files import (
+    CONFIG_FILE,
+    METRICS_FILE,
     STATE_FILE,
     WEIGHTS_FILE,
+    has_commit,
+    is_own,
+    read_committed,
+)
+from selfsup_lifting.training.checkpoint import (
     State,
     lifter_bytes,
     load_state,
@@ -27,18 +30,13 @@ from selfsup_lifting.training.distributed import from_first, is_first, largest, 
 from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.model_selection import ModelSelection
 from selfsup_lifting.training.run_folder import OpenRun
-from selfsup_lifting.training.run_log import METRICS_FILE, RunLog, metrics_of
+from selfsup_lifting.training.run_log import RunLog, metrics_of
 from selfsup_lifting.training.stopping import Stopped
 
 _log = logging.getLogger(__name__)
 
 # A crash loses at most this much work [s].
 SAVE_EVERY = 60.0
-
-# The files of every run, beside those that `is_leftover` knows.
-OWN_FILES = (
-    WEIGHTS_FILE, BEST_FILE, STATE_FILE, CONFIG_FILE, METRICS_FILE, COMMIT_FILE, REPORT_FILE,
-)  # fmt: skip
 
 
 @dataclass
@@ -150,6 +148,6 @@ def require_further_files(name: str, files: object) -> None:
                 f"`{name}` must have names of files in the run folder, got {file!r}: a folder in "
                 "it is not created, and nothing is written elsewhere"
             )
-        if file.lower() in OWN_FILES or is_leftover(Path(file.lower())):
+        if is_own(file):
             raise ValueError(f"`{name}` must not have {file!r}, a file that the run writes itself")
         require_kind(f"{name}[{file!r}]", content, bytes)

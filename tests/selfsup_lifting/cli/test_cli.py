@@ -32,7 +32,7 @@ from selfsup_lifting.cli.terminal import PlainFormatter, Terminal
 from selfsup_lifting.cli.track_commands import notes_on_use
 from selfsup_lifting.cli.view_commands import page_of, view
 from selfsup_lifting.config import Config, TriangulationSettings
-from selfsup_lifting.config_toml import CONFIG_FILE, load_config
+from selfsup_lifting.config_toml import load_config
 from selfsup_lifting.evaluation import evaluate
 from selfsup_lifting.evaluation.ablation import Row, varied
 from selfsup_lifting.files import read_results
@@ -41,6 +41,7 @@ from selfsup_lifting.read_errors import ReadError
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.recording_file import load_recording, save_recording
+from selfsup_lifting.run_files import CONFIG_FILE
 from selfsup_lifting.safe_text import on_one_line
 from selfsup_lifting.triangulate import reconstruct
 from tests.selfsup_lifting.files.sessions.test_capture import Session
@@ -1129,6 +1130,40 @@ main(["predict", {str(run)!r}, "-", "--cameras", {str(tmp_path / "rig.toml")!r}]
     assert ended.stderr == ""
 
 
+@pytest.mark.processes
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell of Unix closes the streams")
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("inspect nowhere 2>&-", ""),
+        ("inspect nowhere <&- >&- 2>&-", ""),
+        ("--version >&-", "the answer is written to standard output, which is closed"),
+    ],
+)
+def test_a_closed_stream_ends_no_command_in_a_trace(command: str, said: str) -> None:
+    python = f"{sys.executable} -m selfsup_lifting"
+    ended = subprocess.run(
+        ["bash", "-c", f"{python} {command}"], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.processes
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell of Unix closes the streams")
+def test_no_file_gets_the_place_of_a_closed_stream(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from selfsup_lifting.cli.standard_streams import occupy_closed_streams\n"
+        "occupy_closed_streams()\n"
+        f"with open({str(tmp_path / 'result')!r}, 'w') as file:\n"
+        "    file.write(str(file.fileno()))\n"
+    )
+    subprocess.run(["bash", "-c", f"{sys.executable} {script} <&- >&- 2>&-"], check=True)
+    assert int((tmp_path / "result").read_text()) > 2
+
+
 @pytest.mark.rejects
 def test_a_calibration_alone_is_inspected_in_its_unit(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -1195,6 +1230,8 @@ def test_a_threshold_beside_a_method_that_removes_nothing_is_refused(
         ("inspect synthetic --noise.drift-frames 9", "`noise.drift_frames` is how long a drift"),
         ("train --noise.outlier-share 0 --noise.outlier-px 9", "`noise.outlier_px` is the size"),
         ("train --config FILE", "settings.toml: `losses.output_share` is for L_out"),
+        ("train --config DELETES --run RUN", "deletes.toml: `overwrite` must be given on the com"),
+        ("ablate --config DELETES", "deletes.toml: `overwrite` must be given on the command line"),
         ("ablate --vary threshold_px=9,20 --method dlt", "`threshold_px` removes outliers"),
         ("ablate --vary steps=1,2 --epochs 3", "`steps` has no effect beside `epochs`"),
         ("ablate --overwrite", "`overwrite` replaces no training of an ablation"),
@@ -1209,7 +1246,9 @@ def test_an_option_without_effect_beside_the_others_is_refused(
 ) -> None:
     file = tmp_path / "settings.toml"
     file.write_text("[losses]\noutput = 0.0\noutput_share = 0.42\n")
-    known = {"RUN": str(trained), "FILE": str(file)}
+    deletes = tmp_path / "deletes.toml"
+    deletes.write_text("overwrite = true\n")
+    known = {"RUN": str(trained), "FILE": str(file), "DELETES": str(deletes)}
     with pytest.raises(ValueError, match=sentence):
         parse_options([known.get(word, word) for word in command.split()])
 

@@ -8,14 +8,21 @@ import pytest
 import torch
 
 from selfsup_lifting.config import Config, LifterSettings, LossSettings
-from selfsup_lifting.config_toml import CONFIG_FILE, as_toml
-from selfsup_lifting.run_files import Commit, commit_files, read_commit
+from selfsup_lifting.config_toml import as_toml
+from selfsup_lifting.run_files import (
+    CONFIG_FILE,
+    METRICS_FILE,
+    STATE_FILE,
+    WEIGHTS_FILE,
+    Commit,
+    commit_files,
+    read_commit,
+)
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from selfsup_lifting.training import loop
-from selfsup_lifting.training.checkpoint import STATE_FILE, WEIGHTS_FILE, State, lifter_bytes
+from selfsup_lifting.training.checkpoint import State, lifter_bytes
 from selfsup_lifting.training.dataset import Frames
 from selfsup_lifting.training.lifter import Lifter
-from selfsup_lifting.training.run_log import METRICS_FILE
 from selfsup_lifting.training.step import Evaluated, TrainingStep
 
 TINY = Config(epochs=2, frames_per_batch=8, lifter=LifterSettings(width=8, blocks=1, dropout=0.0))

@@ -21,17 +21,17 @@ from safetensors.torch import save
 from selfsup_lifting.config import LifterSettings
 from selfsup_lifting.config_toml import load_config, load_settings
 from selfsup_lifting.recording import Recording
-from selfsup_lifting.run_files import COMMIT_FILE, read_commit, read_committed, recover
+from selfsup_lifting.run_files import (
+    BEST_FILE,
+    COMMIT_FILE,
+    WEIGHTS_FILE,
+    read_commit,
+    read_committed,
+    recover,
+)
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from selfsup_lifting.training import loop as training
-from selfsup_lifting.training.checkpoint import (
-    BEST_FILE,
-    WEIGHTS_FILE,
-    learned_data,
-    lifter_bytes,
-    load_lifter,
-    load_state,
-)
+from selfsup_lifting.training.checkpoint import learned_data, lifter_bytes, load_lifter, load_state
 from selfsup_lifting.training.loop import train, untrained_lifter
 from selfsup_lifting.training.model_selection import ModelSelection
 from selfsup_lifting.training.run_folder import opened_run, planned_run

@@ -11,7 +11,8 @@ from selfsup_lifting.cli import main
 from selfsup_lifting.config import Config, LifterSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.recording_file import save_recording
-from selfsup_lifting.training.checkpoint import BEST_FILE, load_lifter, saved_number
+from selfsup_lifting.run_files import BEST_FILE
+from selfsup_lifting.training.checkpoint import load_lifter, saved_number
 from selfsup_lifting.training.dataset import build_dataset
 from selfsup_lifting.training.loop import train, untrained_lifter
 from selfsup_lifting.training.model_selection import ModelSelection, reprojection_error

@@ -20,7 +20,7 @@ from selfsup_lifting.config import AugmentationSettings, Labels, LossSettings
 from selfsup_lifting.config_toml import load_config
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.recording_file import save_recording
-from selfsup_lifting.run_files import has_commit, read_commit, require_undamaged
+from selfsup_lifting.run_files import has_commit, read_commit, recover, require_undamaged
 from selfsup_lifting.training import run_folder, saving
 from selfsup_lifting.training.checkpoint import load_lifter
 from selfsup_lifting.training.loop import train
@@ -221,11 +221,28 @@ def test_leftovers_of_a_killed_training_are_reported_and_deleted(
 ) -> None:
     run = tmp_path / "run"
     run.mkdir()
-    for name in ("state.pt.next", "events.1", ".lock"):
+    curves = "events.out.tfevents.1795908834725359809.11093"
+    for name in ("state.pt.next", curves, ".lock"):
         (run / name).write_bytes(b"left")
     train(CONFIG, recordings(), run)
     assert ["deleted" in sentence for sentence in warnings] == [True, True]
     assert len(list(run.iterdir())) == len(list(whole.iterdir()))
+
+
+def test_files_of_a_user_with_names_like_those_of_a_run_stay(tmp_path: Path) -> None:
+    saved_run(tmp_path / "run")
+    names = {"thesis.next", "my.safetensors.next", ".hidden.next", "events_of_the_day.csv"}
+    for name in names:
+        (tmp_path / "run" / name).write_text("mine")
+    (tmp_path / "run" / "weights.next").mkdir()
+    assert not recover(tmp_path / "run")
+    assert names | {"weights.next"} < {path.name for path in (tmp_path / "run").iterdir()}
+
+
+def test_a_folder_with_such_files_alone_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "thesis.next").write_text("mine")
+    with pytest.raises(ValueError, match="exists and is no run folder, so it is not overwritten"):
+        train(replace(CONFIG, overwrite=True), recordings(), tmp_path)
 
 
 @pytest.mark.rejects

@@ -19,11 +19,12 @@ from torch.testing import assert_close
 from multiview_geom import from_homogeneous, save_cameras, to_homogeneous
 from selfsup_lifting.cli import main
 from selfsup_lifting.config import Config, LifterSettings
-from selfsup_lifting.config_toml import CONFIG_FILE, as_toml
+from selfsup_lifting.config_toml import as_toml
 from selfsup_lifting.evaluation.evaluate import evaluate_lifter
 from selfsup_lifting.inference import lift, lift_covariances
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.recording_file import save_recording
+from selfsup_lifting.run_files import CONFIG_FILE
 from selfsup_lifting.skeleton.skeletons import SKELETONS, root_in_image
 from selfsup_lifting.training import ellipsoids
 from selfsup_lifting.training.augmentation import mirrored

@@ -1,8 +1,9 @@
-"""Standard error, on which a full disk ends no work."""
+"""Standard streams that are closed, and standard error, on which a full disk ends no work."""
 
+import os
 import sys
 from io import BufferedWriter, FileIO, TextIOWrapper
-from typing import Any
+from typing import Any, TextIO
 
 
 class _LossyFile(FileIO):
@@ -16,6 +17,25 @@ class _LossyFile(FileIO):
             raise
         except OSError:
             return memoryview(content).nbytes
+
+
+def occupy_closed_streams() -> None:
+    """Put the null device where a standard stream is closed, so that no result file gets its place.
+
+    Messages are lost then. Standard input and output stay None, and whoever needs them says so.
+    """
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if stream is None:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    if sys.stderr is None:
+        sys.stderr = TextIOWrapper(BufferedWriter(FileIO(os.devnull, "w")))
+
+
+def standard_output() -> TextIO:
+    """Return standard output; raise a ValueError if it is closed."""
+    if sys.stdout is None:
+        raise ValueError("the answer is written to standard output, which is closed")
+    return sys.stdout
 
 
 def forgive_a_full_disk() -> None:
