@@ -1,6 +1,7 @@
 """Human3.6M's `cameras.h5`, in millimeters: X_camera = R (X_world - T), R stored transposed."""
 
 import re
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 
 from multiview_geom.camera_files.format import CameraFormat, CameraSource
+from multiview_geom.camera_files.hdf5_chunks import LARGEST_CHUNK, SOUND_CHUNKS, oversized_chunk
 from multiview_geom.camera_files.place import FilePlace
 from multiview_geom.camera_files.records import CameraRecord, five_coefficients, focal_matrix
 from multiview_geom.camera_files.values import one_of, parsed_numbers
@@ -99,6 +101,12 @@ def _array(place: FilePlace, group: "h5py.Group", name: str, size: int | None) -
     if not fits or member.dtype.kind not in "fiu":
         got = f"{member.size} values of {member.dtype}"
         raise place.expected(f"{size or f'at most {LONGEST_NAME}'} numbers", got)
+    chunk = prod(member.chunks or ()) * member.dtype.itemsize
+    if chunk > LARGEST_CHUNK:
+        most = f"a chunk of at most {LARGEST_CHUNK / 1e6:.0f} MB"
+        raise place.expected(most, f"one of {chunk / 1e6:.0f} MB")
+    if wrong := oversized_chunk(member):
+        raise place.expected(SOUND_CHUNKS, wrong)
     return parsed_numbers(place, member[()].flatten().tolist(), member.size)
 
 

@@ -6,6 +6,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from multiview_geom.camera_files.hdf5_chunks import SOUND_CHUNKS, oversized_chunk
 from selfsup_lifting.parse.hdf5_heaps import require_sound_heaps
 from selfsup_lifting.parse.unpacking import require_unpackable
 from selfsup_lifting.read_errors import Place, ReadError
@@ -67,6 +68,8 @@ def array_at(group: Any, name: str) -> Any:  # noqa: ANN401 - h5py is untyped
         raise place.error("expected real numbers, got complex ones")
     parts = (array.size, prod(array.chunks or ()))  # a chunk may be larger than what it is part of
     require_unpackable(place.path, max(parts) * array.dtype.itemsize, f"`{name}`")
+    if wrong := oversized_chunk(array):
+        raise place.error(f"expected {SOUND_CHUNKS}, got {wrong}")
     values = _values(place, array)
     return values.astype(array.dtype.newbyteorder("=")) if array.dtype.kind in "fiu" else values
 

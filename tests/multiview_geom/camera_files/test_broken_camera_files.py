@@ -2,6 +2,7 @@
 
 import json
 import re
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -495,6 +496,50 @@ def test_a_hostile_h5_is_reported_in_one_sentence(
         group["k"], group["p"] = np.zeros((3, 1)), np.zeros((2, 1))
         spoil(group)
     assert "`subject1.camera1.R`: expected" in said_by(path)
+
+
+PACKED = "expected chunks that are packed once, and unpack to their size, got "
+
+
+@pytest.mark.parametrize(
+    ("filters", "stored", "sentence"),
+    [
+        ([1], zlib.compress(bytes(2**27)), f"{PACKED}one that unpacks to more than 67 MB"),
+        ([1, 1], zlib.compress(zlib.compress(bytes(2**27))), f"{PACKED}some that are packed again"),
+        ([1], zlib.compress(bytes(72)), "expected a rotation, got zeros alone"),
+        ([1, 3], zlib.compress(bytes(72)) + bytes(4), "expected an HDF5 file"),
+        ([1], np.random.default_rng(0).bytes(2**17), "expected an HDF5 file"),
+    ],
+    ids=["large", "packed twice", "sound", "with a wrong checksum", "no stream"],
+)
+def test_a_chunk_of_an_h5_that_unpacks_to_more_than_its_size_is_named(
+    filters: list[int], stored: bytes, sentence: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "cameras.h5"
+    save_cameras(path, ring_of_cameras(2, radius=4.0, height=1.0))
+    with h5py.File(path, "r+") as file:
+        del file["subject1/camera1/R"]
+        packing = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        packing.set_chunk((3, 3))
+        for number in filters:
+            packing.set_filter(number, 0, (9,) if number == 1 else ())
+        space = h5py.h5s.create_simple((3, 3))
+        array = h5py.h5d.create(
+            file.id, b"subject1/camera1/R", h5py.h5t.NATIVE_DOUBLE, space, packing
+        )
+        array.write_direct_chunk((0, 0), stored)
+    assert sentence in said_by(path)
+
+
+def test_a_chunk_of_an_h5_that_is_larger_than_its_array_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "cameras.h5"
+    save_cameras(path, ring_of_cameras(2, radius=4.0, height=1.0))
+    with h5py.File(path, "r+") as file:
+        del file["subject1/camera1/T"]
+        file["subject1/camera1"].create_dataset("T", (3,), "f4", maxshape=(None,), chunks=(2**27,))
+    assert "`subject1.camera1.T`: expected a chunk of at most 67 MB, got one of 537 MB" in said_by(
+        path
+    )
 
 
 @pytest.mark.parametrize("link", [h5py.ExternalLink("/etc/hostname", "/"), h5py.SoftLink("/")])

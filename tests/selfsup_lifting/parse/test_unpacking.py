@@ -1,6 +1,7 @@
 """Packed files: what they unpack to is bounded, and lies in them."""
 
 import os
+import zlib
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
 
@@ -65,6 +66,22 @@ def test_an_hdf5_file_that_ends_in_its_header_is_damaged(tmp_path: Path, end: by
     reason = "the texts of this HDF5 file are damaged" if end else "not an HDF5 file in the layout"
     with pytest.raises(ReadError, match=reason), open_hdf5(tmp_path / "x.h5", "a test"):
         raise AssertionError
+
+
+def test_a_chunk_of_hdf5_that_unpacks_to_more_than_its_size_is_named(tmp_path: Path) -> None:
+    numbers = np.random.default_rng(0).random((4, 2**15))
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        array = file.create_dataset(
+            "tracks", data=numbers, chunks=(1, 2**15), compression="gzip", fletcher32=True
+        )
+    with open_hdf5(tmp_path / "x.h5", "a test") as file:
+        np.testing.assert_array_equal(array_at(file, "tracks"), numbers)
+    with h5py.File(tmp_path / "x.h5", "r+") as file:
+        array = file["tracks"].id
+        array.write_direct_chunk((3, 0), zlib.compress(bytes(ZEROS)), filter_mask=2)
+    sentence = r"x\.h5, tracks: expected chunks that .* got one that unpacks to more than 67 MB"
+    with pytest.raises(ReadError, match=sentence), open_hdf5(tmp_path / "x.h5", "a test") as file:
+        array_at(file, "tracks")
 
 
 def test_where_the_system_knows_no_holes_a_file_with_one_is_read(
