@@ -111,7 +111,12 @@ def write_synced(path: Path, content: bytes) -> None:
 
 
 def replace_file(source: Path, target: Path) -> None:
-    """Rename a file of the same folder; an older target is replaced in one step."""
+    """Rename a file of the same disk; an older target is replaced in one step.
+
+    Whoever could read the older one can read the new one, and nobody else.
+    """
+    if target.is_file():
+        shutil.copymode(target, source)
     source.replace(target)
 
 

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,16 @@ def test_nobody_else_can_put_a_link_in_the_place_of_a_file(tmp_path: Path) -> No
     (tmp_path / "usual.txt").touch()
     modes = {(tmp_path / name).stat().st_mode for name in ("usual.txt", "a.csv", "b.bin")}
     assert len(modes) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other rights")
+def test_who_may_read_a_file_stays_as_it_is(tmp_path: Path) -> None:
+    private = tmp_path / "private.csv"
+    private.touch(mode=0o600)
+    with replacing(private) as temporary:
+        temporary.write_text("mine")
+    assert private.read_text() == "mine"
+    assert stat.S_IMODE(private.stat().st_mode) == 0o600
 
 
 def test_a_name_may_be_as_long_as_the_system_allows(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from inspect import unwrap
 from math import sqrt
 from pathlib import Path
+from stat import S_IWOTH
 from types import FunctionType, ModuleType
 from typing import Any, Literal
 
@@ -235,13 +236,13 @@ def _cache_folder(numba: ModuleType) -> Iterator[bool]:
     Numba looks at the file of a function only, not at those of the functions that it calls.
     """
     folder, before = _loops_folder(), numba.config.CACHE_DIR
-    usable = _is_writable(folder)
-    if usable:
-        numba.config.CACHE_DIR = str(folder)
+    obstacle = _obstacle_to_keeping(folder)
+    if obstacle:
+        _warn_of_compiling(folder, obstacle)
     else:
-        _warn_of_compiling(folder)
+        numba.config.CACHE_DIR = str(folder)
     try:
-        yield usable
+        yield not obstacle
     finally:
         numba.config.CACHE_DIR = before
 
@@ -254,11 +255,20 @@ def _loops_folder() -> Path:
     return caches / "multiview_geom" / sha256(text).hexdigest()[:16]
 
 
-def _is_writable(folder: Path) -> bool:
-    """Tell whether a folder can be written, and create it."""
+def _obstacle_to_keeping(folder: Path) -> str:
+    """Create a folder; return why loops cannot be kept in it, or nothing if they can.
+
+    What is kept in it is executed, so nobody else may write to it.
+    """
     with suppress(OSError, RuntimeError):
-        folder.mkdir(parents=True, exist_ok=True)
-    return os.access(folder, os.W_OK)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        return "cannot be written"
+    if not hasattr(os, "getuid"):  # as on Windows
+        return ""
+    found = folder.stat()
+    is_own = found.st_uid in {0, os.getuid()} and not found.st_mode & S_IWOTH
+    return "" if is_own else "belongs to another user, or can be written by all"
 
 
 def is_first_use() -> bool:
@@ -266,7 +276,7 @@ def is_first_use() -> bool:
     if not _has("numba") or _is_compiling_switched_off():
         return False
     folder = _loops_folder()
-    return _is_writable(folder) and not any(folder.iterdir())
+    return not _obstacle_to_keeping(folder) and not any(folder.iterdir())
 
 
 def _home() -> Path:
@@ -278,12 +288,13 @@ def _home() -> Path:
 
 
 @cache
-def _warn_of_compiling(folder: Path) -> None:
+def _warn_of_compiling(folder: Path, obstacle: str) -> None:
     """Say once why this process, and every other one, is slow."""
     _log.warning(
-        "%s cannot be written: loops are compiled in every process, which takes up to a minute; "
-        "set XDG_CACHE_HOME to a folder that can be written",
+        "%s %s: loops are compiled in every process, which takes up to a minute; set "
+        "XDG_CACHE_HOME to a folder of your own",
         folder,
+        obstacle,
     )
 
 

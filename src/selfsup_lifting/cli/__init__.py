@@ -38,6 +38,8 @@ LACK_OF_MEMORY = (
 # What follows the option that prints completions.
 SHELLS = (["bash"], ["zsh"], ["tcsh"])
 NUMBA_THREADS = "NUMBA_NUM_THREADS"
+# Numba reads its settings from the working folder.
+NUMBA_SETTINGS = Path(".numba_config.yaml")
 # Of a longer sentence, as one with thousands of names, this much from its beginning and its end.
 LONGEST_BEGINNING, LONGEST_ENDING = 1500, 300
 
@@ -54,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _require_working_folder()
         _require_date()
         _require_threads()
+        _require_no_numba_settings()
         _require_command(arguments)
         _require_no_blank(arguments)
         with _in_one_sentence():
@@ -128,6 +131,15 @@ def _require_threads() -> None:
     if re.fullmatch(r"-\d+|0+", threads):
         raise ValueError(
             f"the environment variable {NUMBA_THREADS} must be 1 or more, got {threads!r}"
+        )
+
+
+def _require_no_numba_settings() -> None:
+    """Refuse a working folder with settings of Numba, which came perhaps with somebody's data."""
+    if NUMBA_SETTINGS.exists():
+        raise ValueError(
+            f"{NUMBA_SETTINGS} in the working folder would change how loops are compiled; start in "
+            "another folder, or set the variables of Numba in the environment"
         )
 
 

@@ -1,6 +1,7 @@
 """Laws of the engines: whichever computes, the points and their gradients are the same."""
 
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -412,7 +413,28 @@ def test_compiling_without_a_folder_that_can_be_written_is_said_once(
         with engines._cache_folder(import_module("numba")) as keep:
             assert not keep
     (said,) = caplog.messages
-    assert said.endswith("set XDG_CACHE_HOME to a folder that can be written")
+    assert said.endswith("set XDG_CACHE_HOME to a folder of your own")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other rights")
+@pytest.mark.parametrize("spoil", ["open to all", "of another user"])
+def test_loops_are_not_kept_where_others_can_put_code(
+    spoil: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = engines._loops_folder()
+    with engines._cache_folder(import_module("numba")) as keep:
+        assert keep
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    if spoil == "open to all":
+        folder.chmod(0o777)
+    else:
+        if os.getuid() == 0:  # root trusts itself
+            os.chown(folder, 1, -1)
+        monkeypatch.setattr(os, "getuid", lambda: 2**31 - 2)
+    with engines._cache_folder(import_module("numba")) as keep:
+        assert not keep
+    assert not engines.is_first_use()
 
 
 def test_without_numbas_compiler_the_reference_computes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1188,6 +1188,16 @@ def test_an_environment_without_a_thread_for_numba_is_named(
 
 
 @pytest.mark.rejects
+def test_settings_of_numba_beside_the_data_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(".numba_config.yaml").write_text("disable_jit: 1\n")
+    said = refused(["inspect", "."], capsys)
+    assert ".numba_config.yaml in the working folder would change how loops" in said
+
+
+@pytest.mark.rejects
 @pytest.mark.parametrize("command", ["triangulate", "view"])
 def test_a_threshold_beside_a_method_that_removes_nothing_is_refused(
     command: str, capsys: pytest.CaptureFixture[str]
