@@ -18,7 +18,7 @@ from selfsup_lifting.parse.hdf5 import array_at, open_hdf5
 from selfsup_lifting.parse.json_values import LARGEST_NUMBER
 from selfsup_lifting.parse.matlab import matlab_variable
 from selfsup_lifting.parse.npz import array_names, load_npz
-from selfsup_lifting.read_errors import Place, listed
+from selfsup_lifting.read_errors import Place, ReadError, listed
 from selfsup_lifting.read_settings import METERS_PER_UNIT, ReadSettings
 from selfsup_lifting.reader import Reader, ReadResult
 from selfsup_lifting.recording import Recording, Source
@@ -27,7 +27,8 @@ from selfsup_lifting.skeleton.skeletons import SKELETONS
 NAME = "mpi_inf_3dhp"
 SKELETON = SKELETONS["mpi_inf_3dhp17"]
 TEST_FILE, TRAIN_FILE, CALIBRATION = "annot_data.mat", "annot.mat", "camera.calibration"
-# The cameras at chest height, among fourteen: those usually used for training.
+ALL_CAMERAS = 14
+# The cameras at chest height among all: those usually used for training.
 USUAL_CAMERAS = (0, 1, 2, 4, 5, 6, 7, 8)
 ALL_JOINTS = 28
 # The 17 joints of the test set among the 28 of the training set.
@@ -41,7 +42,7 @@ MILLIMETER = METERS_PER_UNIT["mm"]
 PIXEL, SPACE = 2, 3
 # A point nearer than this to the plane of the camera has no pixel [m].
 NEAREST = 1e-3
-# No number of an activity, and no mark of a frame, is larger.
+# No number of an activity or of a video, and no mark of a frame, is larger.
 LARGEST_FLAG = 1e6
 
 ACTIVITIES: Mapping[int, str] = {
@@ -259,24 +260,12 @@ def _read_training(file: Path, settings: ReadSettings) -> ReadResult:
 
 
 def _filmed(file: Path, count: int, rig: Rig) -> tuple[list[int], Cameras]:
-    """Return which cells are read, and the cameras that filmed them.
-
-    `cameras` of the file says which video each cell is of, and so which camera. Without it, every
-    camera has a cell.
-    """
-    views = rig.cameras.views
-    numbers = matlab_variable(file, "cameras", default=np.arange(max(count, views))).ravel()
-    if numbers.dtype.kind not in "iuf" or not all(float(one).is_integer() for one in numbers):
-        raise Place(file, "cameras").expected("whole numbers of videos", numbers)
-    if (named := len({*numbers.tolist()})) != count:
-        raise Place(file, "annot2").error(
-            f"expected a cell for each of the {named} cameras that `cameras`, or else the "
-            f"calibration, names, got {count}"
-        )
-    videos = [int(one) for one in numbers]
-    if videos == [*range(1, views + 1)]:  # counted as MATLAB does
-        videos = [*range(views)]
+    """Return which cells are read, and the cameras that filmed them."""
+    views, videos = rig.cameras.views, _videos(file, count, rig.cameras.views)
+    known = {*map(str, range(ALL_CAMERAS)), *rig.cameras.names}
     few = count <= len(USUAL_CAMERAS)
+    if not few and (odd := [video for video in videos if str(video) not in known]):
+        raise _no_cameras(file, rig, odd)
     kept = [cell for cell, video in enumerate(videos) if few or video in USUAL_CAMERAS]
     filmed = [videos[cell] for cell in kept]
     names = [str(video) for video in filmed]
@@ -286,7 +275,35 @@ def _filmed(file: Path, count: int, rig: Rig) -> tuple[list[int], Cameras]:
         return kept, rig.cameras.select(filmed)
     if len(kept) == views:
         return kept, rig.cameras
-    raise Place(file, "cameras").error(
+    raise _no_cameras(file, rig, videos)
+
+
+def _videos(file: Path, count: int, views: int) -> list[int]:
+    """Return the video of each cell, and so its camera, as `cameras` of the file says.
+
+    Without it, every camera has a cell.
+    """
+    numbers = matlab_variable(file, "cameras", default=np.arange(max(count, views))).ravel()
+    for one in numbers.tolist():
+        is_number = isinstance(one, int | float) and abs(one) < LARGEST_FLAG
+        if not is_number or not float(one).is_integer():
+            raise Place(file, "cameras").expected("whole numbers of videos", one)
+    videos = [int(one) for one in numbers]
+    if twice := sorted({video for video in videos if videos.count(video) > 1}):
+        raise Place(file, "cameras").error(
+            f"expected different videos, got {listed(twice)} more than once"
+        )
+    if len(videos) != count:
+        raise Place(file, "annot2").error(
+            f"expected a cell for each of the {len(videos)} cameras that `cameras`, or else the "
+            f"calibration, names, got {count}"
+        )
+    counted_from_one = videos == [*range(1, views + 1)]  # as MATLAB does
+    return [*range(views)] if counted_from_one else videos
+
+
+def _no_cameras(file: Path, rig: Rig, videos: Sequence[int]) -> ReadError:
+    return Place(file, "cameras").error(
         f"expected cameras of {rig.path}, {listed(rig.cameras.names)}, got {listed(videos)}"
     )
 

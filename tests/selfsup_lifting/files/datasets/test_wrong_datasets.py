@@ -409,8 +409,12 @@ def test_cells_belong_to_the_cameras_that_the_file_names(
             [0, 1, 14],
             r"expected cameras of /\S*camera\.calibration, 0, 1, 2, 3 and 10 more, got 0, 1, 14",
         ),
+        ([0, 1, 99, *range(3, 14)], r"expected cameras of .* 10 more, got 99$"),
+        ([0, 1, -1, *range(3, 14)], r"expected cameras of .* 10 more, got -1$"),
+        ([0, 1, 1e300, *range(3, 14)], r"expected whole numbers of videos, got 1e\+300$"),
+        ([0, 1, 1, *range(3, 14)], r"expected different videos, got 1 more than once$"),
         ([*range(20, 29)], "expected cameras of .*, got 20, 21, 22, 23 and 5 more"),
-        ([0, 1.5, np.nan], "expected whole numbers of videos, got .*"),
+        ([0, 1.5, np.nan], r"expected whole numbers of videos, got 1\.5$"),
     ],
 )
 def test_cells_of_videos_without_a_camera_are_refused(
