@@ -137,6 +137,8 @@ def _from_toml(content: bytes, defaults: Settings, path: Path) -> Settings:
     try:
         is_utf_16 = content[:2] in UTF_16_MARKS  # as PowerShell writes
         plain = parse_toml(content.decode("utf-16" if is_utf_16 else "utf-8-sig"))
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: not a TOML file: it is no text in UTF-8") from None
     except ValueError as error:
         raise ValueError(f"{path}: not a TOML file: {error}") from None
     try:

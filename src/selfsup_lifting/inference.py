@@ -12,7 +12,7 @@ from torch import Tensor
 from multiview_geom import Cameras
 from selfsup_lifting.files.tracks.view_tracks import LARGEST_CONFIDENCE
 from selfsup_lifting.read_errors import listed
-from selfsup_lifting.recording import require_kind
+from selfsup_lifting.recording import require_kind, require_shape
 from selfsup_lifting.training.lifter import Lifter, require_lifter
 from selfsup_lifting.triangulate import normalized_image
 
@@ -125,10 +125,10 @@ def _in_chunks(
     require_lifter(lifter)
     require_kind("cameras", cameras, Cameras)
     require_kind("keypoints", keypoints, Tensor)
-    shape = (len(keypoints), cameras.views, len(lifter.skeleton.joints))
-    _require_shape("keypoints", keypoints, (*shape, 2))
+    shape = (*keypoints.shape[:1], cameras.views, len(lifter.skeleton.joints))
+    require_shape("keypoints", keypoints, (*shape, 2))
     if confidence is not None:
-        _require_shape("confidence", confidence, shape)
+        require_shape("confidence", confidence, shape)
         odd = (confidence < 0) | (confidence > LARGEST_CONFIDENCE)
         if (found := confidence[odd & keypoints.isfinite().all(dim=-1)]).numel():
             raise ValueError(f"`confidence` must be from 0 to 1, got {found[0].item():g}")
@@ -190,12 +190,6 @@ def _detected(
 ) -> Bool[Tensor, "*people joints"]:
     seen = keypoints.isfinite().all(dim=-1)
     return seen if confidence is None else seen & (confidence > 0).to(seen.device)
-
-
-def _require_shape(name: str, tensor: Tensor, expected: tuple[int, ...]) -> None:
-    if not isinstance(tensor, Tensor) or tuple(tensor.shape) != expected:
-        got = tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
-        raise ValueError(f"`{name}` must be a tensor of shape {expected}, got {got}")
 
 
 @contextmanager

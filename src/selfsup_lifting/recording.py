@@ -120,10 +120,10 @@ class Recording:
         require_fps(self.fps)
         frames = len(self.keypoints) if self.keypoints.dim() else 0
         joints = len(self.skeleton.joints)
-        _require_shape("keypoints", self.keypoints, (frames, self.cameras.views, joints, 2))
-        _require_shape("confidence", self.confidence, (frames, self.cameras.views, joints))
+        require_shape("keypoints", self.keypoints, (frames, self.cameras.views, joints, 2))
+        require_shape("confidence", self.confidence, (frames, self.cameras.views, joints))
         if self.truth is not None:
-            _require_shape("truth", self.truth, (frames, joints, 3))
+            require_shape("truth", self.truth, (frames, joints, 3))
         if frames <= PART_FRAMES:  # a long recording may be mapped from a file, and stays there
             self._require_confidences(slice(None))
 
@@ -373,9 +373,11 @@ def _seen(keypoints: Tensor) -> Tensor:
     return keypoints.isfinite().all(dim=-1)
 
 
-def _require_shape(name: str, tensor: Tensor, expected: tuple[int, ...]) -> None:
+def require_shape(name: str, tensor: Tensor, expected: tuple[int, ...]) -> None:
+    """Refuse what is no dense tensor of real numbers, or has another shape, with a ValueError."""
     require_kind(name, tensor, Tensor)
     if tuple(tensor.shape) != expected:
         raise ValueError(f"`{name}` must have shape {expected}, got {tuple(tensor.shape)}")
-    if not tensor.is_floating_point():
-        raise ValueError(f"`{name}` must be floating point, got {tensor.dtype}")
+    if not tensor.is_floating_point() or tensor.layout is not torch.strided:
+        kind = tensor.dtype if tensor.layout is torch.strided else tensor.layout
+        raise ValueError(f"`{name}` must be floating point and dense, got {kind}")

@@ -23,7 +23,7 @@ from multiview_geom import (
 from selfsup_lifting.config import Method, TriangulationSettings
 from selfsup_lifting.mapped import collect
 from selfsup_lifting.point_quality import PointQuality, point_quality
-from selfsup_lifting.recording import PART_FRAMES, Recording, require_kind
+from selfsup_lifting.recording import PART_FRAMES, Recording, require_kind, require_shape
 from selfsup_lifting.residuals import Residuals, median, noise, summarize_residuals
 
 DEFAULTS = TriangulationSettings()
@@ -175,10 +175,7 @@ def reprojection_errors(
         ValueError: If the points are not those of every frame and joint.
     """
     require_kind("recording", recording, Recording)
-    expected = (recording.frame_count, len(recording.skeleton.joints), 3)
-    if not isinstance(points, Tensor) or points.shape != expected:
-        got = tuple(points.shape) if isinstance(points, Tensor) else type(points).__name__
-        raise ValueError(f"`points` must be a tensor of shape {expected}, got {got}")
+    require_shape("points", points, (recording.frame_count, len(recording.skeleton.joints), 3))
     projected = recording.cameras.project(points).pixels
     return (projected - recording.keypoints).square().sum(dim=-1).sqrt()
 

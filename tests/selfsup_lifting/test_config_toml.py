@@ -114,6 +114,13 @@ def test_what_cannot_be_meant_is_refused_by_name(tmp_path: Path, text: str, mess
 
 
 @pytest.mark.rejects
+def test_a_settings_file_that_is_no_text_is_said(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_bytes(b"\x08\x09\xa5\xff")
+    with pytest.raises(ValueError, match=r"mine\.toml: not a TOML file: it is no text in UTF-8"):
+        load_settings(tmp_path / "mine.toml", Config())
+
+
+@pytest.mark.rejects
 def test_a_bound_that_is_not_kept_is_named() -> None:
     with pytest.raises(ValueError, match=r"setting `learning_rate` must be above 0, got 0\.0"):
         Config(learning_rate=0.0)

@@ -367,10 +367,18 @@ def test_a_lifter_that_is_being_trained_lifts_as_an_evaluated_one() -> None:
 def test_shapes_of_poses_are_checked() -> None:
     single = walking(2)
     lifter = lifter_of(single)
-    with pytest.raises(ValueError, match=r"`keypoints` must be a tensor of shape \(2, 1, 17, 2\)"):
+    with pytest.raises(ValueError, match=r"`keypoints` must have shape \(2, 1, 17, 2\)"):
         lift(lifter, single.cameras, single.keypoints[:, :, :5])
-    with pytest.raises(ValueError, match=r"`confidence` must be a tensor of shape \(2, 1, 17\)"):
+    with pytest.raises(ValueError, match=r"`confidence` must have shape \(2, 1, 17\)"):
         lift(lifter, single.cameras, single.keypoints, torch.ones(3))
+    with pytest.raises(ValueError, match=r"must have shape \(1, 17, 2\), got \(\)"):
+        lift(lifter, single.cameras, torch.tensor(1.0))
+    sound = single.keypoints.nan_to_num()
+    for odd in (sound > 0, sound.to(torch.complex64), sound.to_sparse()):
+        with pytest.raises(ValueError, match="`keypoints` must be floating point and dense, got"):
+            lift(lifter, single.cameras, odd)
+    with pytest.raises(ValueError, match="`confidence` must be floating point and dense, got tor"):
+        lift(lifter, single.cameras, sound, torch.ones(2, 1, 17, dtype=torch.complex64))
     for odd in (90.0, -1.0):
         with pytest.raises(ValueError, match=f"`confidence` must be from 0 to 1, got {odd:g}"):
             lift(lifter, single.cameras, single.keypoints, torch.full((2, 1, 17), odd))

@@ -138,7 +138,7 @@ def test_arguments_of_another_kind_are_named() -> None:
     with pytest.raises(ValueError, match="`recording` must be Recording, got Tensor"):
         reprojection_errors(points, one)  # type: ignore[arg-type]
     for other in (points[:1], points[0], points[:, :5]):
-        with pytest.raises(ValueError, match=r"`points` must be a tensor of shape \(3, 17, 3\)"):
+        with pytest.raises(ValueError, match=r"`points` must have shape \(3, 17, 3\)"):
             reprojection_errors(one, other)
     with pytest.raises(ValueError, match="`cameras` must be Cameras, got Tensor"):
         normalized_image(one.keypoints, one.cameras)  # type: ignore[arg-type]

@@ -39,6 +39,7 @@ MATRIX = re.compile(r"\s*([-+.\deE]+[\s,;]+){8}[-+.\deE]+\s*")
 """Nine numbers: a 3 x 3 matrix, in one line or three."""
 OPENCV_XML = "<opencv_storage"
 MARKUPS = {"[": "JSON", "{": "JSON", "<": "XML"}
+HTML = re.compile(r"<(!doctype )?html\b", re.IGNORECASE)
 TABLE_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 
@@ -78,4 +79,5 @@ def text_kind(text: str) -> str:
         return ENCODED_TWICE
     tables = (f"a table with {name}" for mark, name in TABLE_SEPARATORS.items() if mark in line)
     kind = MARKUPS.get(line[:1]) or next(tables, "text")
+    kind = "a page in HTML" if HTML.match(line) else kind
     return f"{kind} that begins with {line}"

@@ -35,7 +35,13 @@ from selfsup_lifting.read_errors import listed
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recipes import RECIPES
 from selfsup_lifting.recording import Recording
-from selfsup_lifting.run_files import commit_files, has_commit, read_commit, read_committed
+from selfsup_lifting.run_files import (
+    METRICS_FILE,
+    commit_files,
+    has_commit,
+    read_commit,
+    read_committed,
+)
 from selfsup_lifting.training.checkpoint import naming_damaged_file
 from selfsup_lifting.training.loop import train
 from selfsup_lifting.training.run_log import Progress, metrics_of, no_progress
@@ -215,8 +221,7 @@ def train_and_evaluate(config: Config, run: Path, progress: Progress = no_progre
         )
         seconds = monotonic() - started
         total = evaluate_lifter(lifter.cpu(), split.held_out).total
-    shares = _means([row["gradient_shares"] for row in metrics_of(run)])
-    outcome = Outcome(total.p_mpjpe_mm, total.mpjpe_mm, shares, seconds)
+    outcome = Outcome(total.p_mpjpe_mm, total.mpjpe_mm, _shares(run), seconds)
     last = read_commit(run)
     commit_files(run, last, last, {OUTCOME_FILE: json.dumps(asdict(outcome)).encode()})
     return outcome
@@ -237,8 +242,16 @@ def _saved_outcome(run: Path) -> Outcome | None:
     """Load the outcome of a finished training; None if it is unfinished."""
     if not has_commit(run) or OUTCOME_FILE not in read_commit(run).files:
         return None
+    content = read_committed(run, OUTCOME_FILE)
     with naming_damaged_file(run / OUTCOME_FILE):
-        return Outcome(**parse_json(read_committed(run, OUTCOME_FILE).decode()))
+        outcome = Outcome(**parse_json(content.decode()))
+        if outcome.gradient_shares != _shares(run):
+            raise ValueError(f"its `gradient_shares` are not those of {METRICS_FILE}")
+    return outcome
+
+
+def _shares(run: Path) -> dict[str, float]:
+    return _means([row["gradient_shares"] for row in metrics_of(run)])
 
 
 def interval(values: Sequence[float]) -> float:

@@ -22,6 +22,7 @@ from selfsup_lifting.config_toml import as_plain, change_paths, from_plain
 from selfsup_lifting.recording import as_path
 from selfsup_lifting.run_files import (
     BEST_FILE,
+    CONFIG_FILE,
     STATE_FILE,
     WEIGHTS_FILE,
     has_commit,
@@ -116,8 +117,9 @@ def saved_number(run: Path, name: str) -> float:
     Raises:
         ValueError: If the file is damaged or has no such number.
     """
+    content = read_committed(run, BEST_FILE)
     with naming_damaged_file(run / BEST_FILE):
-        return float(_metadata(read_committed(run, BEST_FILE))[name])
+        return float(_metadata(content)[name])
 
 
 def load_lifter(run: Path | str) -> Lifter:
@@ -159,6 +161,10 @@ def load_lifter(run: Path | str) -> Lifter:
             lifter = _built_from(metadata)
         _require_weights_of(lifter, weights)
         lifter.load_state_dict(weights, assign=True)
+    if path.name == BEST_FILE and has_commit(path.parent):
+        _require_same_network(
+            f"{path} is of another network than {WEIGHTS_FILE}", load_lifter(path.parent), lifter
+        )
     return lifter.eval()
 
 
@@ -177,7 +183,11 @@ def load_state(run: Path, lifter: Lifter) -> State:
     """
     content = read_committed(run, STATE_FILE)
     trained = load_lifter(run)
-    _require_same_network(run, trained, lifter)
+    _require_same_network(
+        f"{run} cannot be resumed with another network, by an option or its {CONFIG_FILE}",
+        trained,
+        lifter,
+    )
     lifter.load_state_dict(trained.state_dict())
     with naming_damaged_file(run / STATE_FILE):
         plain = _loaded(content)
@@ -335,13 +345,13 @@ def _require_moment(name: str, moment: object, shape: torch.Size, least: float) 
         raise ValueError(f"{name} must have finite real numbers, from {least:g}")
 
 
-def _require_same_network(run: Path, trained: Lifter, lifter: Lifter) -> None:
+def _require_same_network(refusal: str, trained: Lifter, lifter: Lifter) -> None:
     """Refuse weights of other settings; only dropout may change, as no weight depends on it."""
     before, now = (_described(one) for one in (trained, lifter))
     changed = [name for name in before if before[name] != now[name]]
     changes = [f"`{name}` was {before[name]} and is now {now[name]}" for name in changed]
     if changes:
-        raise ValueError(f"{run} cannot be resumed with another network: {'; '.join(changes)}")
+        raise ValueError(f"{refusal}: {'; '.join(changes)}")
 
 
 def _described(lifter: Lifter) -> dict[str, object]:

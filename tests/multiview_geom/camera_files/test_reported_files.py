@@ -176,6 +176,7 @@ def test_a_transposed_intrinsic_matrix_is_refused(text: str, tmp_path: Path) -> 
         (b"frame;nose_x\n0;1", "a table with semicolons that begins with frame;nose_x"),
         (b"just words", "text that begins with just words"),
         (b"[[1, 2]]", "JSON that begins with"),
+        (b"<!DOCTYPE html>\n<p>", "a page in HTML that begins with <!DOCTYPE html>"),
         (b"\n<svg>\n</svg>", "XML that begins with <svg>"),
     ],
 )

@@ -15,10 +15,19 @@ from scipy.stats import ttest_1samp
 from selfsup_lifting.cli import main
 from selfsup_lifting.cli.tables import ablation_cells, gain
 from selfsup_lifting.config import Config, LifterSettings, LossSettings
-from selfsup_lifting.evaluation.ablation import Row, _naming, ablate, interval, loss_steps, varied
+from selfsup_lifting.evaluation.ablation import (
+    OUTCOME_FILE,
+    Row,
+    _naming,
+    ablate,
+    interval,
+    loss_steps,
+    varied,
+)
 from selfsup_lifting.recipes import RECIPES
 from selfsup_lifting.recording_file import load_recording, save_recording
 from tests.selfsup_lifting.strategies import Scene
+from tests.selfsup_lifting.training.small_runs import committed
 
 TINY = Config(
     epochs=2,
@@ -179,8 +188,19 @@ def test_a_damaged_outcome_is_named(tiny: Config, tmp_path: Path) -> None:
     ablate(varied(tiny, "cameras=2"), 1, tmp_path / "runs")
     outcome = tmp_path / "runs" / "cameras-2" / "seed-0" / "outcome.json"
     outcome.write_text(outcome.read_text().replace("1", "2"))
-    with pytest.raises(ValueError, match=r"seed-0.outcome\.json is damaged"):
+    with pytest.raises(ValueError, match=r"seed-0.outcome\.json is damaged: expected"):
         ablate(varied(tiny, "cameras=2"), 1, tmp_path / "runs")
+
+
+@pytest.mark.rejects
+def test_outcomes_that_were_exchanged_are_named(tiny: Config, tmp_path: Path) -> None:
+    ablate(varied(tiny, "losses.input-norm=l1,squared_l2"), 1, tmp_path / "runs")
+    folders = sorted((tmp_path / "runs").glob("*/seed-0"))
+    outcomes = [(folder / OUTCOME_FILE).read_bytes() for folder in folders]
+    for folder, outcome in zip(folders, reversed(outcomes), strict=True):
+        committed(folder, OUTCOME_FILE, outcome)
+    with pytest.raises(ValueError, match=r"its `gradient_shares` are not those of metrics\.jsonl"):
+        ablate(varied(tiny, "losses.input-norm=l1,squared_l2"), 1, tmp_path / "runs")
 
 
 @pytest.mark.rejects

@@ -32,6 +32,7 @@ from selfsup_lifting.run_files import (
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 from selfsup_lifting.training import loop as training
 from selfsup_lifting.training.checkpoint import learned_data, lifter_bytes, load_lifter, load_state
+from selfsup_lifting.training.lifter import Lifter
 from selfsup_lifting.training.loop import train, untrained_lifter
 from selfsup_lifting.training.model_selection import ModelSelection
 from selfsup_lifting.training.run_folder import opened_run, planned_run
@@ -581,6 +582,19 @@ def test_a_second_ctrl_c_interrupts_at_once() -> None:
 def test_a_run_without_best_weights_says_what_keeps_them(tmp_path: Path) -> None:
     saved_run(tmp_path / "run")
     with pytest.raises(ValueError, match="has no best weights, which a training with --select-on"):
+        load_lifter(tmp_path / "run" / BEST_FILE)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("other", [{"width": 16}, {"output_unit": 0.001}])
+def test_best_weights_of_another_network_are_refused(
+    tmp_path: Path, other: dict[str, object]
+) -> None:
+    lifter = saved_run(tmp_path / "run")
+    best = Lifter(lifter.skeleton, replace(lifter.settings, **other))
+    committed(tmp_path / "run", BEST_FILE, lifter_bytes(best, TINY, score=1.0))
+    name = f"lifter.{next(iter(other))}"
+    with pytest.raises(ValueError, match=rf"best\.safetensors is of another network .*`{name}`"):
         load_lifter(tmp_path / "run" / BEST_FILE)
 
 
