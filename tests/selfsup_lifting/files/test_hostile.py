@@ -219,7 +219,7 @@ def test_complex_numbers_are_refused(tmp_path: Path, name: str) -> None:
     refused(tmp_path / "x.npz", rf"`{name}` must .*, got torch\.complex128")
 
 
-@pytest.mark.parametrize("seconds", ["1e-320", "1e300", "-1", "nan"])
+@pytest.mark.parametrize("seconds", ["1e-320", "1e12", "-1", "nan"])
 def test_a_frame_rate_that_no_camera_has_is_unknown(tmp_path: Path, seconds: str) -> None:
     folder = session(tmp_path, "plain_csv")
     for file in folder.glob("cam*.csv"):

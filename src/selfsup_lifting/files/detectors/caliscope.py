@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import torch
 
-from selfsup_lifting.files.tracks.person_frames import frame_range, frame_rate
+from selfsup_lifting.files.tracks.person_frames import LATEST, frame_range, frame_rate
 from selfsup_lifting.files.tracks.view_tracks import DetectorFormat, ViewTracks, view_tracks
 from selfsup_lifting.parse.json_values import LARGEST_FRAME
 from selfsup_lifting.parse.tables import first_cells, number_in, read_rows
@@ -88,6 +88,8 @@ def _point(place: Place, cells: Mapping[str, str]) -> _Point:
     if not cells[camera]:
         raise place.expected("the number of a camera", cells[camera])
     seconds = _number(place, cells, "frame_time") if "frame_time" in cells else torch.nan
+    if abs(seconds) >= LATEST:
+        raise place.expected("seconds in the column frame_time", cells["frame_time"])
     x, y = (_number(place, cells, name) for name in PIXEL)
     on_board = any(cells.get(name) for name in BOARD)
     frame = _whole(place, cells, "sync_index", LARGEST_FRAME)

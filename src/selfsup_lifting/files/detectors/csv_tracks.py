@@ -20,6 +20,7 @@ from typing import NamedTuple
 import torch
 
 from selfsup_lifting.files.tracks.person_frames import (
+    LATEST,
     PersonFrame,
     arrange_people,
     frame_range,
@@ -86,6 +87,13 @@ class _Row(NamedTuple):
             raise self.place.expected("a frame number", self.cells["frame"])
         return int(number)
 
+    def time(self) -> float:
+        """Return the time [s]; NaN if the cell is empty or absent."""
+        seconds = self.number("time")
+        if abs(seconds) >= LATEST:
+            raise self.place.expected("a time in seconds", self.cells["time"])
+        return seconds
+
 
 def _view(
     path: Path, camera: str, joints: Sequence[str], declared: Skeleton | None, rows: Sequence[_Row]
@@ -93,7 +101,7 @@ def _view(
     people = [_person(row, joints) for row in rows]
     _require_distinct(path, people, can_be_unnamed="person" in rows[0].cells)
     present = [person.frame for person in people]
-    times = {row.frame(): row.number("time") for row in rows}
+    times = {row.frame(): row.time() for row in rows}
     frames = frame_range(path, present)
     numbers, names = arrange_people(path, people, frames)
     body = body_by_names(path, joints, declared=declared, numbers=numbers)
@@ -104,7 +112,7 @@ def _view(
     view = view_tracks(
         camera, path, NAME, body, numbers, first_frame=frames.start, people=names, notes=notes
     )
-    first = min(rows, key=_Row.frame).number("time")
+    first = min(rows, key=_Row.frame).time()
     first_time = None if isnan(first) else first
     return replace(view, fps=frame_rate(times), first_time=first_time, every_frame=False)
 

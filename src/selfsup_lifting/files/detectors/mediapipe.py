@@ -10,7 +10,7 @@ left out, and so are points that MediaPipe guesses outside of the picture.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from math import isnan, nan
+from math import inf, isfinite, nan
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from selfsup_lifting.files.tracks.people_json import note_on_unread_keys
 from selfsup_lifting.files.tracks.person_frames import (
+    LATEST,
     PersonFrame,
     frame_rate,
     note_on_lost_frames,
@@ -41,9 +42,8 @@ from selfsup_lifting.skeleton.skeletons import SKELETONS, Skeleton
 
 NAME = "MediaPipe"
 PEOPLE = ("pose_landmarks", "poseLandmarks", "landmarks")
-# What an application wrote beside the landmarks, in any unit; nothing is later than `LATEST`.
+# What an application wrote beside the landmarks, in any unit.
 TIMES = ("timestamp_ms", "timestampMs", "timestamp", "time")
-LATEST = 1e18
 # The score of a landmark, the better one first: is it visible, or at least in the picture?
 SCORES = ("visibility", "presence")
 FRAME = ("frame", "frame_index", "frameIndex")
@@ -113,10 +113,12 @@ def _frame(place: Place, at: int, entry: object) -> tuple[int, list[Float[Tensor
     fields: Mapping[str, Any] = {} if entry is None else object_at(place, entry)
     numbered = [name for name in FRAME if name in fields]
     frame = whole_number_at(place.at(numbered[0]), fields[numbered[0]]) if numbered else at
-    key = next((name for name in PEOPLE if fields.get(name)), None)
-    if key is None:
+    keys = [name for name in PEOPLE if fields.get(name)]
+    if not keys:
         return frame, []
-    place, people = place.at(key), fields[key]
+    if any(fields[name] != fields[keys[0]] for name in keys):
+        raise place.error(f"expected equal landmarks in {' and '.join(keys)}, got different ones")
+    place, people = place.at(keys[0]), fields[keys[0]]
     if _is_one_person(people):
         return frame, [_person(place, people)]
     return frame, [_person(place.at(at), one) for at, one in enumerate(list_at(place, people))]
@@ -129,18 +131,22 @@ def _numbered(frame: int, entry: object) -> dict[str, object]:
 
 
 def _seconds(entries: Mapping[int, object]) -> dict[int, float]:
-    """Return the time of each frame [s], NaN if unknown; steps above 1 are milliseconds."""
+    """Return the time of each frame [s], NaN if unknown, infinite if it is none.
+
+    Steps above 1 are milliseconds.
+    """
     times = {frame: _time(entry) for frame, entry in entries.items()}
-    known = [time for time in times.values() if not isnan(time)]
+    known = [time for time in times.values() if isfinite(time)]
     scale = 1e-3 if known and max(known) - min(known) > len(known) else 1.0
     return {frame: scale * time for frame, time in times.items()}
 
 
 def _time(entry: object) -> float:
     fields = entry if isinstance(entry, dict) else {}
-    times = (fields.get(name) for name in TIMES)
-    known = (one for one in times if isinstance(one, int | float) and abs(one) < LATEST)
-    return next((float(one) for one in known), nan)
+    given = [fields[name] for name in TIMES if fields.get(name) is not None]
+    numbers = [one for one in given if isinstance(one, int | float) and not isinstance(one, bool)]
+    known = (one for one in numbers if not abs(one) >= LATEST)  # also NaN
+    return next((float(one) for one in known), inf if given else nan)
 
 
 def _is_one_person(people: object) -> bool:

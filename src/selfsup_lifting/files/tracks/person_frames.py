@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import isfinite
+from math import isfinite, isnan
 from pathlib import Path
 from statistics import median
 
@@ -26,6 +26,8 @@ MOST_IDENTITIES = 32
 MOST_PEOPLE = 256
 # Of so many frames, at least this share must be in the file: else the numbers are damaged.
 LONG, LEAST_SHARE = 1_000_000, 0.01
+# No time is later, in any unit.
+LATEST = 1e18
 # Between frames, the time usually advances by the same; a step so much longer lacks frames.
 LONG_STEP = 1.5
 # If more of the steps are longer, or zero, and so many, it is the clock that is coarse.
@@ -213,11 +215,17 @@ def note_on_lost_frames(path: Path, camera: str, times: Mapping[int, float]) -> 
     Args:
         path: The file.
         camera: The name of the camera.
-        times: The time of each frame [s], NaN where unknown.
+        times: The time of each frame [s], NaN where unknown, infinite where it is none.
 
     Yields:
         The note.
     """
+    untimed = [frame for frame, time in times.items() if not (isfinite(time) or isnan(time))]
+    if untimed:
+        yield (
+            f"{path}: the time of frame {listed(untimed, most=1)} of camera {camera} is no number "
+            f"below {LATEST:g}, and counts as unknown"
+        )
     timed = sorted((frame, time) for frame, time in times.items() if isfinite(time))
     steps = [
         ((later - time) / (after - frame), frame)

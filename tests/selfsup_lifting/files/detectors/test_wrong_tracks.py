@@ -347,8 +347,42 @@ def test_times_that_are_all_the_same_are_named(tmp_path: Path) -> None:
     assert not read(tmp_path, "b.csv", "frame,time,nose_x,nose_y\n0,0,1,2\n").notes
 
 
+PIXEL = {"x": 0.5, "y": 0.5, "visibility": 0.9}
+
+
+@pytest.mark.parametrize("odd", [10**400, 2**63, "40", True, [40], -1e308])
+def test_a_time_of_mediapipe_that_is_none_is_named(tmp_path: Path, odd: object) -> None:
+    times = (0, 20, odd, None, 80, odd)
+    frames = [{"timestamp_ms": time, "landmarks": [[PIXEL] * 33]} for time in times]
+    view = read(tmp_path, "a.json", json.dumps(frames))
+    assert view.fps == pytest.approx(50)
+    assert view.notes == (
+        f"{tmp_path / 'a.json'}: the time of frame 2 and 1 more of camera a is no number below "
+        "1e+18, and counts as unknown",
+    )
+
+
+@pytest.mark.rejects
+def test_landmarks_of_mediapipe_that_contradict_are_refused(tmp_path: Path) -> None:
+    frame = {"landmarks": [[PIXEL] * 33], "poseLandmarks": [[PIXEL] * 33]}
+    assert len(read(tmp_path, "a.json", json.dumps([frame])).confidence) == 1
+    frame["poseLandmarks"] = [[{**PIXEL, "x": 0.25}] * 33]
+    sentence = r"a\.json, \[1\]: expected equal landmarks in poseLandmarks and landmarks, got diff"
+    with pytest.raises(ReadError, match=sentence):
+        read(tmp_path, "a.json", json.dumps([{}, frame]))
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("odd", ["1e308", "inf", "-1e18"])
+def test_a_time_of_a_table_that_is_none_is_refused(tmp_path: Path, odd: str) -> None:
+    with pytest.raises(ReadError, match=rf"a\.csv, row 3: expected a time in seconds, got '{odd}'"):
+        read(tmp_path, "a.csv", f"frame,time,nose_x,nose_y\n0,0,1,2\n1,{odd},1,2\n")
+    with pytest.raises(ReadError, match=rf"row 2: expected seconds in the column .*, got '{odd}'"):
+        read(tmp_path, "b.csv", f"{CALISCOPE}\n0,1,{odd},1,2,3,,\n")
+
+
 def test_times_of_mediapipe_that_jump_are_named(tmp_path: Path) -> None:
-    person = [{"x": 0.5, "y": 0.5, "visibility": 0.9}] * 33
+    person = [PIXEL] * 33
     frames = [{"timestamp_ms": time, "landmarks": [person]} for time in (0, 33, 66, 166, 200)]
     view = read(tmp_path, "a.json", json.dumps(frames))
     assert "lost about 2 frames: after frame 2, the time advances by 0.1 s" in view.notes[0]
@@ -360,9 +394,6 @@ def test_times_of_mediapipe_that_jump_are_named(tmp_path: Path) -> None:
     numbered = {"0": {"landmarks": [person]}, "1": person, "2": None}
     view = read(tmp_path, "c.json", json.dumps(numbered))
     assert view.confidence[:, 0, 0].bool().tolist() == [True, True, False]
-    times = (0, 10**400, 1, 2, 3)
-    endless = [{"time": time, "landmarks": [person]} for time in times]
-    assert not read(tmp_path, "d.json", json.dumps(endless)).notes
 
 
 def test_the_joints_of_mmpose_are_put_in_order_by_their_names(tmp_path: Path) -> None:
