@@ -7,9 +7,11 @@ from pathlib import Path
 from time import monotonic
 
 from selfsup_lifting.cli.progress import show_progress
+from selfsup_lifting.config_fields import differing
 from selfsup_lifting.files import read_recordings as read_silently
 from selfsup_lifting.files.reading import USUAL
 from selfsup_lifting.parse.files_read import on_file_read
+from selfsup_lifting.read_errors import ReadError, listed
 from selfsup_lifting.read_settings import ReadSettings
 from selfsup_lifting.recording import Recording
 from selfsup_lifting.training.distributed import is_first
@@ -21,9 +23,17 @@ PATIENCE = 3.0
 def read_recordings(
     sources: Sequence[str], settings: ReadSettings, usual: ReadSettings = USUAL
 ) -> list[Recording]:
-    """Read recordings, and show the progress."""
-    with reading(sources):
-        return read_silently(sources, settings, usual)
+    """Read recordings, and show the progress; an error tells which of its words a run says."""
+    try:
+        with reading(sources):
+            return read_silently(sources, settings, usual)
+    except ReadError as error:
+        kept = {*differing(usual, USUAL)} - {*differing(settings, usual)}
+        named = {name: str(getattr(usual, name)) for name in sorted(kept)}
+        told = [f"`{name}` {value}" for name, value in named.items() if f"'{value}'" in str(error)]
+        if not told:
+            raise
+        raise ReadError(f"{error}; {listed(told)} is a setting of the run") from error
 
 
 @contextmanager

@@ -280,6 +280,22 @@ def test_a_run_whose_settings_have_no_effect_on_its_data_goes_on(run: Path) -> N
 
 
 @pytest.mark.rejects
+def test_a_setting_of_the_run_that_does_not_fit_is_said_to_be_one(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = (run / CONFIG_FILE).read_text()
+    kept = settings.replace("[read]", '[read]\ndetected_skeleton = "coco17"')
+    committed(run, CONFIG_FILE, kept.encode())
+    session = tmp_path / "session"
+    session.mkdir()
+    rows = ["frame,pelvis_x,pelvis_y,neck_x,neck_y", *(f"{frame},1,2,3,4" for frame in range(9))]
+    (session / "cam_1.csv").write_text("\n".join(rows))
+    save_cameras(session / "calibration.toml", Scene(views=1).recording().cameras)
+    said = refused(["evaluate", str(run), "--data", str(session)], capsys)
+    assert "`detected_skeleton` coco17 is a setting of the run" in said
+
+
+@pytest.mark.rejects
 def test_a_damaged_run_is_refused_before_its_data_are_read(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
