@@ -298,7 +298,8 @@ def test_points_with_a_negative_confidence_are_said_to_be_missing(tmp_path: Path
 @pytest.mark.parametrize(
     ("seconds", "note"),
     [
-        ([33.0, 33.0], "the frame rate is 0.0303 per s, usually 1 to 10000; likely cause: times"),
+        ([33.0, 33.0], "v, usually 1 to 10000; likely cause: times in another unit than seconds"),
+        ([33.0, 33.0], "the frame rate is 0.0303 per s by the times in cam1.csv, usually 1 to"),
         ([1 / 30, 1 / 25], "different frame rates are stated, 25 per s by the times in "),
     ],
 )
@@ -316,6 +317,15 @@ def test_times_in_another_unit_and_different_rates_are_noted(
         with file.open("w", newline="") as stream:
             csv.writer(stream).writerows([[*header, "time"], *rows])
     assert any(note in one for one in noted(folder))
+
+
+def test_an_odd_frame_rate_of_a_configuration_is_no_fault_of_times(tmp_path: Path) -> None:
+    folder = session(tmp_path, "mmpose")
+    (folder / "Config.toml").write_text("[project]\nframe_rate = 20000\n")
+    (note,) = [one for one in noted(folder) if "frame rate" in one]
+    assert note.endswith(
+        "the frame rate is 2e+04 per s by the project's configuration, usually 1 to 10000"
+    )
 
 
 @pytest.mark.parametrize(

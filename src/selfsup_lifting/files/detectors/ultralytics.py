@@ -30,7 +30,8 @@ JOINTS = 17
 FARTHEST = 10.0
 # A box, and a box that is turned, have fewer numbers than a person of so many joints.
 FEWEST_OTHER = 2
-_FRAME = re.compile(r"^(.*?)[_-]?(\d{1,12})$")
+MOST_DIGITS = 12
+_FRAME = re.compile(r"^(.*?)[_-]?([0-9]+)$")
 
 
 def _recognizes(path: Path) -> bool:
@@ -57,6 +58,9 @@ def _read(path: Path, declared: Skeleton | None) -> list[ViewTracks]:
         match = _FRAME.match(file.stem)
         if match is None:
             raise Place(file).error("expected a frame number at the end of the name, got none")
+        if len(match[2]) > MOST_DIGITS:
+            most = f"at most {MOST_DIGITS} digits at the end of the name"
+            raise Place(file).expected(f"a frame number of {most}", match[2])
         frames = videos.setdefault(match[1], {})
         if int(match[2]) in frames:
             raise Place(file).error(f"{frames[int(match[2])].name} contains this frame too")

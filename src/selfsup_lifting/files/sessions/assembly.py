@@ -22,6 +22,7 @@ from selfsup_lifting.skeleton.infer import skeleton_by_anatomy, skeletons_of_cou
 # The frame rate of files that do not state one [1/s].
 USUAL_FPS = 60.0
 # Frame rates of cameras that film motion, slow motion included [1/s].
+TIMED = "the times in"
 USUAL_RATES = (1.0, 10_000.0)
 # Frames of one number may be apart by this share of a frame without a note.
 MOST_APART = 0.25
@@ -62,7 +63,7 @@ def assemble(
     notes += _notes_on_sizes(name, views, cameras)
     notes += chain.from_iterable(view.notes for view in aligned)
     by = [(fps, "the project's configuration")]
-    by += [(view.fps, f"the times in {view.source.name}") for view in aligned]
+    by += [(view.fps, f"{TIMED} {view.source.name}") for view in aligned]
     by.append((settings.source_fps, "--source-fps"))
     stated = [(one, where) for one, where in by if one is not None]
     rates = [one for one, _ in stated if LOWEST_FPS <= one <= HIGHEST_FPS]
@@ -112,7 +113,7 @@ def _note_on_times(name: str, views: Sequence[ViewTracks], rate: float) -> Itera
 
 def _notes_on_rates(name: str, stated: Sequence[tuple[float, str]]) -> Iterator[str]:
     """Yield what looks wrong with the frame rates that files and the user state, and where."""
-    first = next(iter(stated), (USUAL_FPS, ""))[0]
+    first, source = next(iter(stated), (USUAL_FPS, ""))
     # Of several places that state the same rate, the first is named.
     different = {f"{rate:.3g}": where for rate, where in reversed(stated)}
     if len(different) > 1:
@@ -123,9 +124,11 @@ def _notes_on_rates(name: str, stated: Sequence[tuple[float, str]]) -> Iterator[
         )
     low, high = USUAL_RATES
     if not low <= first <= high:
+        is_timed = source.startswith(TIMED)
+        cause = "; likely cause: times in another unit than seconds" if is_timed else ""
         yield (
-            f"{name}: the frame rate is {first:.3g} per s, usually {low:g} to {high:g}; likely "
-            "cause: times in another unit than seconds"
+            f"{name}: the frame rate is {first:.3g} per s by {source}, usually {low:g} to "
+            f"{high:g}{cause}"
         )
 
 

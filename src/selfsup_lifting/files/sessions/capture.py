@@ -160,7 +160,8 @@ class _Session:
         """Read the detections of a camera; refuse a file that says it is of another one."""
         views = read_tracks(source.path, declared)
         if len(views) > 1:
-            raise Place(source.path).error(f"expected one camera, got {len(views)}")
+            cameras = listed(view.camera for view in views)
+            raise Place(source.path).error(f"expected one camera, got {len(views)}: {cameras}")
         stated = views[0].camera
         match = None if self.declared else match_camera(self.rig.cameras.names, stated)
         if match is not None and match[0] != camera and stated != source.path.stem:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from selfsup_lifting.calibration import Rig, calibration_file, load_rig
 from selfsup_lifting.files.detectors import find_format
 from selfsup_lifting.parse.text import read_text
 from selfsup_lifting.read_errors import Place, ReadError
-from selfsup_lifting.read_settings import ReadSettings
+from selfsup_lifting.read_settings import HIGHEST_FPS, LOWEST_FPS, ReadSettings
 from selfsup_lifting.reader import ReadResult
 from selfsup_lifting.skeleton.skeletons import SKELETONS
 
@@ -82,7 +83,8 @@ class Project:
     def fps(self) -> float | None:
         """The frames per second in the configuration [1/s]."""
         rate = self._value("project", "frame_rate")
-        return float(rate) if type(rate) in {int, float} and rate > 0 else None
+        known = type(rate) in {int, float} and LOWEST_FPS <= rate <= HIGHEST_FPS
+        return float(rate) if known else None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -98,7 +100,8 @@ class Project:
         rate, model = values["frame_rate"], values["pose_model"]
         no_rate = rate not in {None, "auto"} if isinstance(rate, str | None) else self.fps is None
         odd = {
-            "frame_rate": no_rate and "must be a number above zero or 'auto'",
+            "frame_rate": no_rate
+            and f"must be a number from {LOWEST_FPS:g} to {HIGHEST_FPS:g} or 'auto'",
             "frame_range": isinstance(values["frame_range"], list)
             and "is not applied: all frames are read",
             "exclude_from_batch": "is not applied: all trials are read",
@@ -109,7 +112,7 @@ class Project:
             and f"is no regular expression: {fault}",
         }
         return tuple(
-            f"{self.file}: `{key}` of the project, {values[key]!r}, {what}"
+            f"{self.file}: `{key}` of the project, {shortened(values[key])}, {what}"
             for key, what in odd.items()
             if what and values[key] not in (None, [], "")
         )

@@ -326,6 +326,20 @@ def test_twelve_joints_of_three_numbers_are_not_seventeen_of_two(tmp_path: Path)
     assert read_tracks(labels, None)[0].frame_count == 1
 
 
+@pytest.mark.rejects
+@pytest.mark.parametrize("digits", [13, 200])
+def test_a_frame_number_of_ultralytics_that_is_too_long_is_named(
+    tmp_path: Path, digits: int
+) -> None:
+    for name in ("a_1", "a_" + "9" * digits):
+        (tmp_path / f"{name}.txt").write_text(" ".join(["0"] + ["0.5"] * 38))
+    sentence = (
+        r"/a_9+\.txt: expected a frame number of at most 12 digits at the end of the name, got"
+    )
+    with pytest.raises(ReadError, match=sentence):
+        read_tracks(tmp_path, None)
+
+
 def test_labeled_pictures_of_two_cameras_have_frames_of_their_own(tmp_path: Path) -> None:
     text = DLC.format("nose", "nose", "x", "y")
     for name, frames in {"a": (1, 7), "b": (3, 9)}.items():

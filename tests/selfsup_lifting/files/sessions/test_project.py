@@ -1,6 +1,7 @@
 """Laws of projects in the layouts of other tools."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -318,12 +319,40 @@ def test_a_trial_has_the_configuration_of_its_batch(tmp_path: Path) -> None:
     assert (project.fps, project.skeleton, project.notes) == (50.0, "coco17", ())
 
 
-@pytest.mark.parametrize("rate", ["'60 fps'", "[60]", "-30", "0", "true"])
+@pytest.mark.parametrize(
+    "rate",
+    [
+        "'60 fps'",
+        "[60]",
+        "-30",
+        "0",
+        "true",
+        "inf",
+        "nan",
+        "1e308",
+        "5e-324",
+        "9223372036854775807",
+    ],
+)
 def test_a_frame_rate_that_is_none_is_named(tmp_path: Path, rate: str) -> None:
     (tmp_path / "Config.toml").write_text(f"[project]\nframe_rate = {rate}\n")
-    assert "/Config.toml: `frame_rate` of the project, " in Project.of(tmp_path).notes[0]
+    project = Project.of(tmp_path)
+    assert project.fps is None
+    (note,) = project.notes
+    assert re.fullmatch(
+        r"/\S*/Config\.toml: `frame_rate` of the project, .*, must be a number from 1e-06 to "
+        r"1e\+06 or 'auto'",
+        note,
+    )
     (tmp_path / "Config.toml").write_text("[project]\nframe_rate = 'auto'\n")
     assert Project.of(tmp_path).notes == ()
+
+
+def test_a_long_name_of_a_model_is_cut(tmp_path: Path) -> None:
+    (tmp_path / "Config.toml").write_text(f"[pose]\npose_model = '{'A' * 5000}'\n")
+    (note,) = Project.of(tmp_path).notes
+    assert "AA...AA" in note
+    assert len(note) < 300 + len(str(tmp_path))
 
 
 def test_the_models_that_pose2sim_runs_are_known_by_its_names(tmp_path: Path) -> None:
