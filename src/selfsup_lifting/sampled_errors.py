@@ -30,6 +30,8 @@ def compared_cameras(recording: Recording) -> list[int]:
 def with_compared_cameras(recording: Recording) -> Recording:
     """Return the recording of the cameras that are compared with each other."""
     names, chosen = recording.cameras.names, compared_cameras(recording)
+    if len(chosen) == len(names):  # a long recording stays in its file
+        return recording
     return recording.select_views([names[at] for at in chosen])
 
 

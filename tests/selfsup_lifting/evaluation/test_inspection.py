@@ -101,6 +101,11 @@ def test_of_many_cameras_some_are_compared(tmp_path: Path, monkeypatch: pytest.M
     assert {*errors["cam_2"]["epipolar_px"]} == {"cam_1", "cam_3", "cam_5", "cam_7"}
 
 
+def test_few_cameras_are_compared_without_a_copy() -> None:
+    recording = Scene(views=3, frames=5).recording()
+    assert sampled_errors.with_compared_cameras(recording) is recording
+
+
 def test_a_camera_near_the_origin_of_the_world_is_no_wrong_unit(tmp_path: Path) -> None:
     recording = Scene(views=4, frames=30).recording()
     # The world that a bundle adjustment leaves: the first camera is 3 mm from the origin.
