@@ -53,6 +53,16 @@ def test_zero_points(solve: Callable[..., Tensor]) -> None:
 
 
 @every_triangulation
+def test_zero_points_of_a_rig_per_frame_have_a_gradient_of_zero(
+    solve: Callable[..., Tensor],
+) -> None:
+    K = RIG.intrinsics.repeat(2, 1, 1, 1).requires_grad_()
+    found = solve(mg.Cameras(K, RIG.camera_from_world.repeat(2, 1, 1, 1)), torch.zeros(2, 4, 0, 2))
+    assert found.shape == (2, 0, 3)
+    assert torch.equal(*torch.autograd.grad(found.sum(), K), torch.zeros_like(K))
+
+
+@every_triangulation
 def test_zero_views(solve: Callable[..., Tensor]) -> None:
     found = solve(NO_VIEWS, torch.zeros(0, 7, 2))
     assert found.shape == (7, 3)

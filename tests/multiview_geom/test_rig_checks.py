@@ -128,6 +128,14 @@ def test_a_focal_length_that_is_not_positive_is_found() -> None:
     assert check_cameras(rig)[0].message.endswith("px are not positive: mirrored pictures?")
 
 
+def test_a_number_below_the_first_focal_length_is_found() -> None:
+    rig = Ring().cameras()
+    rig.intrinsics[1, 1, 0] = 77.0
+    (issue,) = check_cameras(rig)
+    assert issue.kind is CameraIssueKind.FOCAL_LENGTH
+    assert issue.message == "cam_2: K has 77 below its first diagonal element, expected 0"
+
+
 def test_focal_lengths_that_do_not_fit_together_are_found() -> None:
     rig = Ring().cameras()
     rig.intrinsics[0, 0, 0] = 1e-300

@@ -1,7 +1,9 @@
 """Laws of calibration files that are broken, or made to do harm."""
 
 import json
+import os
 import re
+import sys
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -95,6 +97,10 @@ BROKEN = {
     "toml key of 33 parts": ("a." * 32 + "a = 1", "got a key has more than 32 parts"),
     "toml of a number": ("cam_0 = 1", "`cam_0`: expected a table, got 1"),
     "empty": ("", "expected at least one camera, got none"),
+    "no subjects": (
+        '{"intrinsics": {}, "extrinsics": {}}',
+        "`extrinsics`: expected cameras of a subject, got none",
+    ),
     "no subject": (texts.HUMAN36M_JSON.replace("S1", "S5"), "to be one of S5, S51, got `subject`"),
     "yaml alias": ("%YAML:1.0\n---\nK: &a [1]\nD: *a\n", "`line 3`: expected a plain value"),
     "yaml tag": ("%YAML:1.0\nK: !!python/object/apply:os.system [ls]\n", "expected a plain value"),
@@ -335,6 +341,10 @@ BROKEN = {
         texts.ROS_CAMERA_INFO.replace("319.5", "wide"),
         "`camera_matrix`: expected a finite number, got wide",
     ),
+    "ros one number": (
+        texts.ROS_CAMERA_INFO.replace("data: [500.0", "data: 500.0 # [", 1),
+        "`camera_matrix`: expected a list of numbers in `data`, got 500",
+    ),
     "ros binning": (
         texts.ROS_CAMERA_INFO + "binning_x: 2\n",
         "`binning_x`: expected pictures of the calibrated size, got binning 2",
@@ -375,6 +385,13 @@ def test_a_broken_file_is_reported_in_one_sentence(text: str, said: str, tmp_pat
     path = file_of(tmp_path, text)
     subject = "S1" if '"extrinsics"' in text or text.startswith("<conf") else None
     assert said in said_by(path, subject=subject)
+
+
+def test_a_file_of_several_subjects_wants_one(tmp_path: Path) -> None:
+    assert said_by(file_of(tmp_path, texts.HUMAN36M_JSON)) == (
+        ": `extrinsics`: expected the cameras of one subject: give `load_cameras` a `subject`, "
+        "got those of S1, S11"
+    )
 
 
 def test_a_subject_of_a_file_without_subjects_is_refused(tmp_path: Path) -> None:
@@ -440,6 +457,13 @@ def test_noise_is_refused(content: bytes, tmp_path_factory: pytest.TempPathFacto
         load_cameras(path)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="has no pipes in folders")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "rig.toml")
+    told = said_by(tmp_path / "rig.toml")
+    assert told == ": expected a file or a folder, got a pipe or a device"
+
+
 def test_a_binary_file_is_told_from_text(tmp_path: Path) -> None:
     (tmp_path / "rig.cal").write_bytes(b"1\x82\x00\x10")
     assert said_by(tmp_path / "rig.cal").endswith("got a byte 0x82 at 1, as binary files have")
@@ -453,10 +477,19 @@ def test_a_file_far_larger_than_a_calibration_is_not_read(tmp_path: Path) -> Non
     assert "expected at most 4194304 bytes, got 10000000000 bytes" in said_by(path)
 
 
-def test_more_cameras_than_any_rig_has_are_refused(tmp_path: Path) -> None:
-    camera = json.loads(tools.VOXELPOSE)["0"]
-    path = file_of(tmp_path, json.dumps({str(number): camera for number in range(2_001)}))
-    assert said_by(path) == ": expected at most 2000 cameras, got 2001"
+@pytest.mark.parametrize(
+    ("cameras", "place"),
+    [
+        (dict.fromkeys(map(str, range(2_001)), json.loads(tools.VOXELPOSE)["0"]), ""),
+        ({"frames": 2_001 * [{"transform_matrix": []}]}, " `frames`:"),
+    ],
+    ids=["voxelpose", "nerfstudio"],
+)
+def test_more_cameras_than_any_rig_has_are_refused(
+    cameras: dict[str, object], place: str, tmp_path: Path
+) -> None:
+    path = file_of(tmp_path, json.dumps(cameras))
+    assert said_by(path) == f":{place} expected at most 2000 cameras, got 2001"
 
 
 def test_a_folder_of_more_files_than_any_rig_has_is_refused(tmp_path: Path) -> None:

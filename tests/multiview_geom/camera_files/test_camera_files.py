@@ -204,12 +204,15 @@ def test_opencvs_single_camera_stands_at_the_origin(tmp_path: Path) -> None:
     assert_close(rig.camera_from_world[0], torch.eye(4).double(), atol=0)
 
 
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [("fisheye_model: 0", "fisheye_model: 1"), ("flags: 2", "distortion_model: equidistant")],
-)
-def test_opencvs_single_camera_may_be_a_fisheye(old: str, new: str, tmp_path: Path) -> None:
-    text = texts.OPENCV_SINGLE_YAML.replace(old, new)
+def test_opencvs_single_camera_may_have_no_image_size(tmp_path: Path) -> None:
+    text = re.sub("image_.*\n", "", texts.OPENCV_SINGLE_YAML)
+    assert load_cameras(file_of(tmp_path, text)).image_size is None
+
+
+@pytest.mark.parametrize("K", ["camera_matrix", "cameraMatrix", "K"])
+@pytest.mark.parametrize("lens", ["fisheye_model: 1", "distortion_model: equidistant"])
+def test_opencvs_single_camera_may_be_a_fisheye(lens: str, K: str, tmp_path: Path) -> None:
+    text = texts.OPENCV_SINGLE_YAML.replace("fisheye_model: 0", lens).replace("camera_matrix", K)
     text = text.replace("rows: 5", "rows: 4").replace(", 0., 0., 0. ]", ", 0., 0. ]")
     assert load_cameras(file_of(tmp_path, text)).lenses == (Lens.FISHEYE,)
 
@@ -319,7 +322,8 @@ def test_a_folder_of_humanevas_cameras_is_a_rig_in_the_order_of_numbers(tmp_path
 
 
 def test_mpi_inf_3dhps_cameras_are_read(tmp_path: Path) -> None:
-    rig = load_cameras(file_of(tmp_path, texts.MPI_INF_3DHP))
+    text = texts.MPI_INF_3DHP.replace("name          10", "\n\nname          10")
+    rig = load_cameras(file_of(tmp_path, text))
     assert rig.names == ("0", "10")
     assert rig.camera_from_world[0, :3, 3].tolist() == [-560.5, 1398.25, 3852.5]
     assert rig.distortion is None
@@ -342,7 +346,7 @@ def test_a_folder_may_hold_one_rig_in_two_formats_but_not_two(tmp_path: Path) ->
     shift = torch.tensor([[1e-3]] * 3 + [[0.0]]).double()
     moved = replace(rig, camera_from_world=rig.camera_from_world + shift)
     curved = replace(rig, distortion=torch.full((3, 5), 1e-2).double())
-    for other in (moved, curved):
+    for other in (moved, curved, replace(rig, names=("a", "b", "c"))):
         save_cameras(tmp_path, other, format="easymocap")
         with pytest.raises(CameraFileError, match=r"got COLMAP text and EasyMocap .* that differ"):
             load_cameras(tmp_path)

@@ -283,6 +283,10 @@ BROKEN_MATLAB = {
         texts.dannce_file(compressed=False).replace(pack("<ii", 3, 3), pack("<ii", 3, 4), 1),
         "got a damaged one: a matrix of (3, 4) has 9 numbers",
     ),
+    "negative sizes": (
+        texts.dannce_file(compressed=False).replace(pack("<ii", 3, 3), pack("<ii", 3, -3), 1),
+        "got a damaged one: `K` has the sizes (3, -3)",
+    ),
     "a bomb": (texts.dannce_file(r=np.zeros((1000, 1000))), "expected the key `r`, got only K,"),
     "complete nonsense": (texts.dannce_file()[:128] + bytes(range(200)), "a damaged one"),
 }

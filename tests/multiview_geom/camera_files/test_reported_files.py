@@ -175,6 +175,8 @@ def test_a_transposed_intrinsic_matrix_is_refused(text: str, tmp_path: Path) -> 
         (b"frame,nose_x,nose_y\n0,1,2", "a table with commas that begins with frame,nose_x"),
         (b"frame;nose_x\n0;1", "a table with semicolons that begins with frame;nose_x"),
         (b"just words", "text that begins with just words"),
+        (b"../all/rig.toml", r"a link that git wrote as text: it names \.\./all/rig\.toml"),
+        (b'"{\\"Ks\\": []}"', "JSON inside a text, as `json.dumps` .* writes it: encode it once"),
         (b"[[1, 2]]", "JSON that begins with"),
         (b"<!DOCTYPE html>\n<p>", "a page in HTML that begins with <!DOCTYPE html>"),
         (b"\n<svg>\n</svg>", "XML that begins with <svg>"),

@@ -90,6 +90,18 @@ def test_frames_views_and_strides_find_their_lens(engine: str, scales: int) -> N
             assert_close(found[frame, [v]], alone, atol=1e-9)
 
 
+@every_engine
+@interpreted
+@pytest.mark.parametrize("shape", [(1, 0, 2), (0, 1, 5, 2), (0, 5, 2)], ids=str)
+def test_zero_pixels_have_ideal_ones_and_gradients(engine: str, shape: tuple[int, ...]) -> None:
+    pixels = torch.zeros(shape, dtype=torch.float64, requires_grad=True)
+    K, k = (each[: shape[-3]] for each in (BARREL.intrinsics(), BARREL.distortion()))
+    with computed_by(engine):
+        ideal = undistort_pixels(K, k, pixels).pixels
+        (gradient,) = torch.autograd.grad(ideal.sum(), pixels)
+    assert ideal.shape == gradient.shape == shape
+
+
 @given(seed=st.integers(0, 100))
 def test_the_number_of_threads_does_not_matter(seed: int) -> None:
     draw, before = torch.Generator().manual_seed(seed), torch.get_num_threads()

@@ -13,6 +13,7 @@ from multiview_geom import (
     triangulate_iterative,
     triangulate_robust,
 )
+from multiview_geom._kernels.triangulation import cuda_launch
 from multiview_geom.triangulation import robust
 from tests.multiview_geom.kernels.engine_choice import (
     ENGINES,
@@ -98,6 +99,37 @@ def test_the_same_inliers_are_selected(engine: str, views: int, max_pairs: int) 
     assert by_tensors.inliers.any()
     assert torch.equal(found.inliers, by_tensors.inliers)
     assert_close(found.points, by_tensors.points, atol=POINT_ROUND_OFF)
+
+
+@every_engine
+@pytest.mark.parametrize("frames", [None, 0, 2], ids=["no points", "no frames", "a rig per frame"])
+def test_zero_points_have_zero_gradients_and_launch_nothing(
+    engine: str, frames: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = _with_outliers(3, points=5 if frames == 0 else 0)
+    batch = () if frames is None else (frames,)
+    rig, pixels, weights = (each.expand(*batch, *each.shape).requires_grad_() for each in given)
+    monkeypatch.setattr(cuda_launch, "launch", None)
+    monkeypatch.setattr(cuda_launch, "launch_on_grid", None)
+    with computed_by(engine):
+        points = triangulate_iterative(rig, pixels, weights=weights)
+        gradients = torch.autograd.grad(points.sum(), (rig, pixels, weights))
+        inliers = triangulate_robust(rig, pixels, weights=weights, threshold=THRESHOLD).inliers
+    assert points.shape == (*batch, given[1].shape[1], 3)
+    assert inliers.shape == (*batch, *given[2].shape)
+    assert [each.shape for each in gradients] == [each.shape for each in (rig, pixels, weights)]
+    assert not gradients[0].any()
+
+
+@every_engine
+@interpreted
+def test_the_selection_passes_no_gradient(engine: str) -> None:
+    rigs, frames, weights = (each[None].requires_grad_() for each in _with_outliers(3, points=50))
+    with computed_by(engine):
+        (found,) = robust._inlier_kernel(rigs, frames, weights, THRESHOLD, 1)
+        gradients = torch.autograd.grad(found.sum(), (rigs, frames, weights), allow_unused=True)
+    assert found.any()
+    assert gradients == (None, None, None)
 
 
 def test_a_gpu_leaves_very_many_views_to_tensor_operations() -> None:

@@ -60,10 +60,10 @@ def gradients_to_fill(
     """
     projections, pixels, _ = inputs
     points, chunk = _sizes(*inputs)
-    chunks = -(-points // chunk) if wanted[0] and chunk else 0
+    chunks = -(-points // chunk) if len(projections) == 1 else len(projections)
     of_pixels = pixels.new_empty(pixels.shape)
     of_weights = pixels.new_empty(pixels.shape[:-1] if wanted[2] else (0,))
-    sums = torch.zeros(chunks, *projections.shape[1:], dtype=torch.float64)
+    sums = torch.zeros(chunks if wanted[0] else 0, *projections.shape[1:], dtype=torch.float64)
     arrays = (of_pixels.view(-1).numpy(), of_weights.view(-1).numpy(), sums.numpy())
     return (of_pixels, of_weights, sums), arrays
 
