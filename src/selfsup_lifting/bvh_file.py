@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from selfsup_lifting.bone_motion import BoneMotion, bone_motion
+from selfsup_lifting.safe_text import distinct_as
 from selfsup_lifting.skeleton.skeletons import Skeleton
 
 CENTIMETERS = 100.0
@@ -31,9 +32,11 @@ def write_bvh(
         fps: Frame rate [1/s].
 
     Raises:
-        ValueError: If a position is unknown in some frames only, or no joint is known.
+        ValueError: If a position is unknown in some frames only, no joint is known, or two names
+            differ in blanks and braces only.
     """
     motion = bone_motion(points, skeleton)
+    distinct_as(_word, [node.name for node in motion.nodes])
     angles = _angles(motion.rotations).flatten(1)
     rows = torch.cat([CENTIMETERS * motion.root, angles], dim=1).tolist()
     lines = [

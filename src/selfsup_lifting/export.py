@@ -18,13 +18,12 @@ from selfsup_lifting.c3d_file import require_ezc3d, write_c3d
 from selfsup_lifting.gltf_file import write_gltf
 from selfsup_lifting.mapped import release_pages
 from selfsup_lifting.npz_file import write_npz
+from selfsup_lifting.parse.description import FORMAT_VERSION, read_description
 from selfsup_lifting.point_quality import PointQuality
 from selfsup_lifting.recording import PART_FRAMES, require_fps, require_kind
-from selfsup_lifting.safe_text import for_spreadsheet, on_one_line
+from selfsup_lifting.safe_text import distinct_as, for_spreadsheet, on_one_line
 from selfsup_lifting.skeleton.skeletons import Skeleton
 from selfsup_lifting.upright import UPRIGHT, y_up
-
-FORMAT_VERSION = 1
 
 # The axes of each coordinate frame.
 AXES: Mapping[str, str] = {
@@ -102,8 +101,8 @@ def save_tracks(  # noqa: PLR0913 - what a file says about its tracks
     Raises:
         FileExistsError: If the file exists and must not be replaced.
         ValueError: If the suffix, the coordinate frame or the axis is unknown, or the number of
-            joints is not the skeleton's; if a `.bvh` or `.glb` file would have
-            gaps.
+            joints is not the skeleton's; if a name has half a surrogate pair; if a `.bvh` or
+            `.glb` file would have gaps.
 
     Note:
         A `.trc` file is y up, as OpenSim requires: camera coordinates (x, y, z) are written as
@@ -128,22 +127,12 @@ def save_tracks(  # noqa: PLR0913 - what a file says about its tracks
             f"`tracks` must have shape (frames, {len(skeleton.joints)}, 3), "
             f"got {tuple(tracks.shape)}"
         )
+    content = _Tracks(
+        tracks.detach().cpu(), skeleton, fps, coordinates, up, fill, processing, quality, covariance
+    )
+    read_description(path, json.dumps(_description(content)), "3D tracks")  # names are text
     with replacing(path) as temporary:
-        _WRITERS[path.suffix](
-            temporary,
-            _Tracks(
-                tracks.detach().cpu(),
-                skeleton,
-                fps,
-                coordinates,
-                up,
-                fill,
-                processing,
-                quality,
-                covariance,
-            ),
-            path.name,
-        )
+        _WRITERS[path.suffix](temporary, content, path.name)
 
 
 def require_writable(path: Path, *, overwrite: bool = False) -> None:
@@ -179,7 +168,7 @@ def _write_csv(path: Path, tracks: _Tracks, _: str) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         file.write(f"# {described}\n")
         rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["frame", "time", *map(for_spreadsheet, columns)])
+        rows.writerow(["frame", "time", *distinct_as(for_spreadsheet, columns)])
         for frame, numbers in _rows(tracks.points, *measures):
             time = f"{frame / tracks.fps:.6f}"
             rows.writerow([frame, time, *map(format, numbers, formats)])
@@ -205,7 +194,7 @@ def _rows(
 
 def _write_trc(path: Path, tracks: _Tracks, name: str) -> None:
     points = _upright(tracks)
-    joints = [on_one_line(joint) for joint in tracks.skeleton.joints]
+    joints = distinct_as(on_one_line, tracks.skeleton.joints)
     frames, rate = len(points), f"{tracks.fps:g}"
     axes = [f"{axis}{marker + 1}" for marker in range(len(joints)) for axis in "XYZ"]
     header = ["DataRate", "CameraRate", "NumFrames", "NumMarkers", "Units"]

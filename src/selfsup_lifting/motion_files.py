@@ -79,8 +79,16 @@ def load_motion(path: Path) -> SavedTracks:
     if not low <= motion.fps <= high:
         note = f"{path}: the frame rate is {motion.fps:.3g} per s, usually {low:g} to {high:g}"
         motion = replace(motion, notes=(*motion.notes, note))
-    known = motion.points.abs() < FARTHEST  # also False of NaN
-    return replace(motion, points=torch.where(known, motion.points, torch.nan))
+    far = motion.points.abs() >= FARTHEST  # False of NaN
+    if far.any():
+        frame, joint, _ = far.nonzero()[0].tolist()
+        place = Place(path, frame=frame, joint=motion.skeleton.joints[joint])
+        note = (
+            f"{place}: a coordinate is {motion.points[frame, joint].abs().max():.3g} m; taken as "
+            f"missing, as all from {FARTHEST:g} m on, of {int(far.any(dim=-1).sum())} points"
+        )
+        motion = replace(motion, notes=(*motion.notes, note))
+    return replace(motion, points=motion.points.masked_fill(far, torch.nan))
 
 
 def _trc_lines(place: Place) -> list[list[str]]:
@@ -137,8 +145,8 @@ def _notes_on_counts(
         said = _cell(replace(place, entry=f"line 3, {key}"), stated)
         if said > count:
             raise place.error(
-                f"expected {stated} as in the header ({key}), got {count}; the file is cut short "
-                "or was edited"
+                f"expected {said:.15g} as in the header ({key}), got {count}; the file is cut "
+                "short or was edited"
             )
         if stated and said != count:
             yield f"{place.path}: its header has {key} {stated}, but {count} are there and read"
@@ -146,12 +154,20 @@ def _notes_on_counts(
 
 def _require_axes(place: Place, axes: Sequence[str], names: Sequence[str]) -> None:
     """Refuse a header whose axes are not X, Y and Z of each marker that it names."""
-    if [axis[:1].upper() for axis in axes] != ["X", "Y", "Z"] * len(names):
+    triples = [axes[at : at + 3] for at in range(0, len(axes), 3)]
+    if len(triples) != len(names) or not all(map(_is_xyz, triples)):
+        odd = next((triple for triple in triples if not _is_xyz(triple)), axes)
         raise replace(place, entry=f"line {TRC_HEADER}").error(
             f"expected the axes X, Y and Z of each of {len(names)} markers, got {len(axes)} cells: "
-            f"{listed(axes)}; likely cause: a marker without a name, another order of the axes, or "
+            f"{listed(odd)}; likely cause: a marker without a name, another order of the axes, or "
             "the markers of two files side by side"
         )
+
+
+def _is_xyz(axes: Sequence[str]) -> bool:
+    """Return whether the cells are X, Y and Z of one marker, such as X2, Y2 and Z2."""
+    same = len({axis[1:] for axis in axes}) == 1
+    return same and [axis[:1].upper() for axis in axes] == ["X", "Y", "Z"]
 
 
 def _meters(place: Place, key: str, unit: str) -> float:

@@ -61,11 +61,20 @@ class Source:
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "Source":
         """Build the source that `as_dict` wrote."""
-        known = str(plain.get("format", cls.format))
-        markers = tuple((str(joint), str(name)) for joint, name in plain.get("markers", ()))
+        require_kind("source", plain, Mapping)
+        for key in ("path", "calibration", "dataset"):
+            require_kind(f"source.{key}", plain.get(key), str | None)
+        known, markers = plain.get("format", cls.format), plain.get("markers", ())
+        require_kind("source.format", known, str)
+        if not isinstance(markers, list | tuple) or not all(map(_is_pair, markers)):
+            raise ValueError(
+                "`source.markers` must be a list of pairs, joint and its name in the files, got "
+                f"{markers!r:.60}"
+            )
+        pairs = tuple((joint, name) for joint, name in markers)
         found = (plain.get(key) for key in ("path", "calibration"))
         path, calibration = (None if one is None else Path(one) for one in found)
-        return cls(known, path, plain.get("dataset"), markers, calibration)
+        return cls(known, path, plain.get("dataset"), pairs, calibration)
 
 
 @dataclass(frozen=True)
@@ -367,6 +376,13 @@ def require_fps(fps: float | int) -> None:
     if not LOWEST_FPS <= fps <= HIGHEST_FPS:
         limits = f"{LOWEST_FPS:g} to {HIGHEST_FPS:g}"
         raise ValueError(f"`fps` must be {limits} frames per second, got {fps}")
+
+
+def _is_pair(value: object) -> bool:
+    """Return whether a value is two texts."""
+    if not isinstance(value, list | tuple) or len(value) != 2:  # noqa: PLR2004 - a pair
+        return False
+    return all(isinstance(one, str) for one in value)
 
 
 def _seen(keypoints: Tensor) -> Tensor:

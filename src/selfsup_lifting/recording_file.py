@@ -10,15 +10,14 @@ import numpy as np
 from torch import Tensor
 
 from multiview_geom import Cameras, Lens
-from multiview_geom.camera_files.json_text import parse_json
 from selfsup_lifting.atomic_write import replacing
 from selfsup_lifting.npz_file import write_npz
+from selfsup_lifting.parse.description import FORMAT_VERSION, read_description
 from selfsup_lifting.parse.npz import load_npz, map_npz
 from selfsup_lifting.read_errors import Place, ReadError
 from selfsup_lifting.recording import Recording, Source, as_path, require_kind
 from selfsup_lifting.skeleton.skeletons import Skeleton
 
-FORMAT_VERSION = 1
 # The tensors of the cameras that a file contains.
 TENSORS = ("keypoints", "confidence", "truth")
 UNITS = {"keypoints": "px", "truth": "m", "cameras": "m"}
@@ -35,8 +34,8 @@ def save_recording(path: Path, recording: Recording) -> None:
         recording: The recording. Gradients are not saved.
 
     Raises:
-        ValueError: If its tensors were changed after it was made, so that it could not be read
-            again.
+        ValueError: If it could not be read again: its tensors were changed after it was made, or a
+            name has half a surrogate pair.
 
     Example:
         >>> import tempfile
@@ -65,7 +64,9 @@ def save_recording(path: Path, recording: Recording) -> None:
     known: dict[str, Any] = {
         name: array.detach().cpu().numpy() for name, array in arrays.items() if array is not None
     }
-    known["description"] = np.array(json.dumps(description))
+    text = json.dumps(description)
+    read_description(Path(path), text, "a recording")
+    known["description"] = np.array(text)
     with replacing(Path(path)) as temporary:
         write_npz(temporary, known, compressed=False)
 
@@ -99,15 +100,8 @@ def load_recording(path: Path) -> Recording:
         found = "a folder" if path.is_dir() else "nothing of this name"
         raise Place(path).error(f"expected a file that `save_recording` wrote, got {found}")
     try:
-        description = parse_json(str(load_npz(path, "description")["description"]))
-        require_kind("description", description, dict)
-        version = description.get("format")
-        if version != FORMAT_VERSION:
-            newer = isinstance(version, int) and version > FORMAT_VERSION
-            cause = "; a newer version of this package wrote it" if newer else ""
-            raise Place(path).error(
-                f"expected a recording of format {FORMAT_VERSION}, got format {version}{cause}"
-            )
+        written = load_npz(path, "description")["description"]
+        description = read_description(path, written, "a recording")
         units = description.get("units", UNITS)
         if units != UNITS:
             raise Place(path, "units").expected(f"{UNITS}, as `save_recording` writes", units)
@@ -135,5 +129,5 @@ def _recording_of(description: dict[str, Any], tensors: Mapping[str, Tensor]) ->
         keypoints=tensors["keypoints"],
         confidence=tensors["confidence"],
         truth=tensors.get("truth"),
-        source=Source.from_dict(description.get("source") or {}),
+        source=Source.from_dict(description.get("source", {})),
     )  # fmt: skip

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 # A cell that begins with one of these is a formula to a spreadsheet.
@@ -74,6 +74,27 @@ def for_spreadsheet(text: str) -> str:
     """Put an apostrophe before what a spreadsheet would take for a formula."""
     plain = on_one_line(text)
     return f"'{plain}" if plain.startswith(_FORMULAS) else plain
+
+
+def distinct_as(written: Callable[[str], str], names: Sequence[str]) -> list[str]:
+    r"""Return names as a file has them.
+
+    Raises:
+        ValueError: If two of them become one.
+
+    Example:
+        >>> distinct_as(on_one_line, ["left\nknee", "nose"])
+        ['left knee', 'nose']
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        if (word := written(name)) in found:
+            raise ValueError(
+                f"the names {found[word]!r} and {name!r} would both be {word!r} in the file: "
+                "rename one"
+            )
+        found[word] = name
+    return [*found]
 
 
 def _controls(character: str) -> bool:

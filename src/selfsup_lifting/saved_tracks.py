@@ -1,6 +1,8 @@
 """Read the 3D tracks that `save_tracks` wrote as NPZ or CSV."""
 
 import csv
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,10 +15,10 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from multiview_geom.camera_files.json_text import parse_json
-from selfsup_lifting.parse.npz import load_npz
+from selfsup_lifting.parse.description import read_description
+from selfsup_lifting.parse.npz import array_names, load_npz
 from selfsup_lifting.parse.tables import Row, read_rows
-from selfsup_lifting.parse.text import beginning
+from selfsup_lifting.parse.text import beginning, encoding_of
 from selfsup_lifting.parse.unpacking import require_written
 from selfsup_lifting.read_errors import Place, ReadError, listed
 from selfsup_lifting.safe_text import for_spreadsheet
@@ -57,13 +59,11 @@ class SavedTracks:
 def holds_tracks(path: Path) -> bool:
     """Return whether a file holds 3D tracks that `save_tracks` wrote as NPZ or CSV.
 
-    A damaged table that begins as theirs does holds some too: reading it says what is wrong.
+    A damaged file that begins as theirs does holds some too: reading it says what is wrong.
     """
-    try:
-        suffix = path.suffix.lower()
-        return path.is_file() and suffix in _READERS and _READERS[suffix](path) != {}
-    except DAMAGE:
-        return path.suffix.lower() == ".csv" and beginning(path, ".csv").startswith(DESCRIPTION)
+    if path.suffix.lower() == ".npz":
+        return {"description", "tracks"} <= array_names(path)
+    return beginning(path, ".csv").startswith(DESCRIPTION)
 
 
 def load_tracks(path: Path) -> SavedTracks:
@@ -85,12 +85,12 @@ def load_tracks(path: Path) -> SavedTracks:
         if not found:
             raise ReadError(f"{path}: expected 3D tracks that this package wrote")
         skeleton, fps = Skeleton.from_dict(found["skeleton"]), float(found["fps"])
-        points, coordinates = torch.from_numpy(found["tracks"]).double(), str(found["coordinates"])
+        points, coordinates = _points(path, found["tracks"]), str(found["coordinates"])
     except DAMAGE as error:
         if isinstance(error, ReadError | FileNotFoundError):
             raise
         raise Place(path).damaged("3D tracks", error) from error
-    if points.shape[1:] != (len(skeleton.joints), 3):
+    if not len(points) or points.shape[1:] != (len(skeleton.joints), 3):
         raise Place(path).expected(f"frames x {len(skeleton.joints)} joints x 3", found["tracks"])
     for key, known in (("unit", ("m",)), ("coordinates", COORDINATES)):
         if found.get(key, known[0]) not in known:
@@ -128,7 +128,17 @@ def notes_on_rows(
             "that follow each other"
         )
     known = [(at, time) for at, time in enumerate(times) if isfinite(time)]
-    if odd or len(known) < 2 or not fps > 0:  # noqa: PLR2004 - two ends
+    if known and len(known) < len(times):
+        at = next(at for at, time in enumerate(times) if not isfinite(time))
+        yield f"{path}: the time of frame {frames[at]:g} is {times[at]:g}, no time"
+    back = next((pair for pair in pairwise(known) if pair[1][1] < pair[0][1]), None)
+    if back:
+        (one, before), (other, after) = back
+        yield (
+            f"{path}: the time goes back from {before:g} s in frame {frames[one]:g} to {after:g} s "
+            f"in frame {frames[other]:g}; rows are taken for frames that follow each other"
+        )
+    if odd or back or len(known) < 2 or not fps > 0:  # noqa: PLR2004 - two ends
         return
     rows, seconds = known[-1][0] - known[0][0], known[-1][1] - known[0][1]
     if abs(seconds - rows / fps) > (0.25 + 0.01 * rows) / fps + ROUNDED:
@@ -150,25 +160,32 @@ def note_on_first_frame(path: Path, number: float, first: int) -> str:
 def _read_npz(path: Path) -> dict[str, Any]:
     """Return the description of a file and its tracks; empty if it holds other arrays."""
     found = load_npz(path, "description", "tracks")
-    if "tracks" not in found:
+    if found.keys() < {"description", "tracks"}:
         return {}
-    return {**parse_json(str(found["description"])), "tracks": found["tracks"]}
+    written = found.pop("description")
+    return {**read_description(path, written, "3D tracks"), **found}
+
+
+def _points(path: Path, tracks: object) -> Float64[Tensor, "..."]:
+    if not isinstance(tracks, np.ndarray) or tracks.dtype.kind not in "fiu":
+        raise Place(path, "tracks").expected("an array of numbers", tracks)
+    return torch.from_numpy(tracks.astype(np.float64))
 
 
 def _read_csv(path: Path) -> dict[str, Any]:
     """Return the description of a file and its tracks; empty if it is another table."""
     require_written(path)
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding=encoding_of(path)) as file:
         first = file.readline()
         if not first.startswith(DESCRIPTION):
             return {}
         names = next(csv.reader([file.readline()]), [])
-        description = parse_json(first.removeprefix("# ").rstrip(";\t\n"))
+        text = first.removeprefix("# ").rstrip(";\t\n")
+        description = read_description(path, text, "3D tracks")
         joints = Skeleton.from_dict(description["skeleton"]).joints
         if len(names) > 1:
             columns = [*_positions(path, names, joints), *_of_rows(names)]
-            rows = _whole_rows(path, file, len(names))
-            values = np.loadtxt(rows, delimiter=",", usecols=columns, ndmin=2)
+            values = _Rows(path, names).numbers(file, columns)
         else:
             names, values = _of_spreadsheet(path, joints)
     wanted = 3 * len(joints)
@@ -183,15 +200,41 @@ def _read_csv(path: Path) -> dict[str, Any]:
     }
 
 
-def _whole_rows(path: Path, lines: Iterable[str], count: int) -> Iterator[str]:
-    """Yield the rows of a table; refuse one with fewer cells than the columns that it names."""
-    for number, line in enumerate(lines, start=3):
-        cells = line.count(",") + 1
-        if cells < count and line.partition("#")[0].strip():
-            raise Place(path, f"line {number}").error(
-                f"expected {count} cells, got {cells}; likely cause: the file is cut off"
-            )
-        yield line
+@dataclass
+class _Rows:
+    """The rows of a table with commas, and the line that was read last."""
+
+    path: Path
+    names: Sequence[str]
+    number: int = 0
+    line: str = ""
+
+    def numbers(
+        self, lines: Iterable[str], columns: Sequence[int]
+    ) -> Float64[np.ndarray, "frames columns"]:
+        """Read columns; a ReadError names the line and the column of what is no number."""
+        try:
+            return np.loadtxt(self._whole(lines), delimiter=",", usecols=columns, ndmin=2)
+        except ValueError as error:
+            column = re.search(r" to float64 at row \d+, column (\d+)", str(error))
+            if isinstance(error, ReadError) or column is None:
+                raise
+            at = int(column[1]) - 1
+            place = Place(self.path, f"line {self.number}, column {self.names[at].strip()}")
+            raise place.expected("a number", self.line.split(",")[at].strip()) from None
+
+    def _whole(self, lines: Iterable[str]) -> Iterator[str]:
+        """Yield the rows; refuse one with fewer or more cells than the columns have names."""
+        count = len(self.names)
+        for self.number, self.line in enumerate(lines, start=3):
+            row = self.line.partition("#")[0].strip()
+            cells = row.count(",") + 1
+            if row and cells != count:
+                cause = "a comma in a number" if cells > count else "the file is cut off"
+                raise Place(self.path, f"line {self.number}").error(
+                    f"expected {count} cells, got {cells}; likely cause: {cause}"
+                )
+            yield self.line
 
 
 def _of_spreadsheet(
@@ -217,15 +260,18 @@ def _of_rows(names: Sequence[str]) -> list[int]:
 def _positions(path: Path, names: Sequence[str], joints: Sequence[str]) -> list[int]:
     """Return the columns of the joints' coordinates, in the order of the joints."""
     places = {name.strip(): at for at, name in enumerate(names)}
-    lacking = [name for name in _columns_of(joints) if name not in places]
-    if len(lacking) == 3 * len(joints):
+    counts, wanted = Counter(map(str.strip, names)), _columns_of(joints)
+    if twice := [name for name in (*TIMELINE, *wanted) if counts[name] > 1]:
+        raise Place(path).error(f"several of its columns have the same name: {listed(twice)}")
+    lacking = [name for name in wanted if name not in places]
+    if len(lacking) == len(wanted):
         raise Place(path).expected("the columns <joint>_x, _y and _z", listed(names))
     if lacking:
         raise Place(path).error(
             f"expected the columns of the joints in its first line, but {listed(lacking)} are "
             "lacking"
         )
-    return [places[name] for name in _columns_of(joints)]
+    return [places[name] for name in wanted]
 
 
 def _note_on_columns(path: Path, names: Sequence[str], joints: Sequence[str]) -> tuple[str, ...]:

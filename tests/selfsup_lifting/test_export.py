@@ -1,6 +1,8 @@
 """Laws of exported tracks."""
 
 import json
+import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -239,3 +241,30 @@ def test_wrong_arguments_are_refused(
         save_tracks(
             tmp_path / name, Scene().truth(), skeleton=SKELETONS[body], fps=1.0, coordinates=frame
         )
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("suffix", "names", "word"),
+    [
+        (".bvh", ("a b", "a_b"), "a_b"),
+        (".trc", ("a b", "a\nb"), "a b"),
+        (".csv", ("=a", "'=a"), "'=a_x"),
+    ],
+)
+def test_names_that_a_file_does_not_keep_replace_nothing(
+    tmp_path: Path, suffix: str, names: tuple[str, str], word: str
+) -> None:
+    path = tmp_path / f"walk{suffix}"
+    path.write_text("old")
+    pair = Skeleton("pair", names, (-1, 0), (), (0,))
+    with pytest.raises(ValueError, match=re.escape(word)):
+        save_tracks(
+            path, torch.rand(2, 2, 3), skeleton=pair, fps=1.0, coordinates="camera", overwrite=True
+        )
+    odd = replace(SKELETONS["h36m17"], name="\ud800x")
+    with pytest.raises(ValueError, match="expected text, without half a surrogate pair"):
+        save_tracks(
+            path, Scene().truth(), skeleton=odd, fps=1.0, coordinates="camera", overwrite=True
+        )
+    assert path.read_text() == "old"

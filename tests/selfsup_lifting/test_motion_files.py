@@ -181,6 +181,8 @@ def test_files_of_motion_are_shown_alone(tmp_path: Path) -> None:
         ("\t2\t3\tmm", "\tmany\t3\tmm", "line 3, NumFrames: expected a number, got 'many'"),
         ("middle", "", "line 5: expected the axes X, Y and Z of each of 2 markers, got 9 cells"),
         ("Y2\tZ2", "Z2\tY2", "line 5: expected the axes X, Y and Z of each of 3 markers"),
+        ("Y2\tZ2", "Y7\tZ2", "of each of 3 markers, got 9 cells: X2, Y7, Z2; likely cause"),
+        ("\t2\t3\tmm", f"\t2\t{'9' * 5000}\tmm", ": expected inf as in the header (NumMarkers)"),
         ("\t200\t1000\t0", "\t200\t1000\t0\t7", "line 7: expected 9 numbers of 3 markers, got 10"),
         ("1100", "1_100", "line 8: expected a number, got '1_100'"),
         ("100.00", "0", "expected markers, frames and a frame rate, got 3, 2 and 0"),
@@ -208,6 +210,10 @@ def test_a_trc_without_tabs_is_named(tmp_path: Path) -> None:
         ("2\t3\tmm", "2\t2\tmm", "its header has NumMarkers 2, but 3 are there and read"),
         ("100.00\t100.00\t2", "50.00\t100.00\t2",
          "a row takes 0.01 s, by the frame rate it states, 50 per s, 0.02 s"),
+        ("2\t0.010", "2\tnan", "plate.trc: the time of frame 2 is nan, no time"),
+        ("1\t0.000", "1\t0.011", "the time goes back from 0.011 s in frame 1 to 0.01 s in frame 2"),
+        ("\t1100\t", "\t1e308\t",
+         "plate.trc, frame 1, joint left: a coordinate is 1e+305 m; taken as missing"),
         ("2\t0.010", "7\t0.010", "frame 7 follows frame 1; rows are taken for frames that follow"),
         ("0\t1100\t0\t100\t1100", "0\t0\t0\t100\t1100",
          "1 points are exactly at the origin, first left in frame 1"),
@@ -409,8 +415,46 @@ def test_a_table_of_tracks_that_is_cut_off_within_a_row_is_named(tmp_path: Path)
 
 @pytest.mark.rejects
 @pytest.mark.parametrize(
+    ("column", "cell", "said"),
+    [
+        ("nose_x", "-", r"walk\.csv, line 5, column nose_x: expected a number, got '-'"),
+        ("time", "soon", r"walk\.csv, line 5, column time: expected a number, got 'soon'"),
+        ("nose_y", "1,5", r"walk\.csv, line 5: expected 53 cells, got 54; .* a comma in a number"),
+    ],
+)
+def test_a_cell_that_is_no_number_is_named_with_its_line_and_column(
+    tmp_path: Path, column: str, cell: str, said: str
+) -> None:
+    path = saved(tmp_path / "walk.csv")
+    lines = path.read_text().splitlines()
+    row = lines[4].split(",")
+    row[lines[1].split(",").index(column)] = cell
+    path.write_text("\n".join([*lines[:4], ",".join(row), *lines[5:]]))
+    with pytest.raises(ReadError, match=said):
+        load_motion(path)
+
+
+@pytest.mark.parametrize("name", ["nose_x", " nose_x ", "time"])
+def test_a_column_twice_is_refused(tmp_path: Path, name: str) -> None:
+    path = saved(tmp_path / "walk.csv")
+    remark, header, *rows = path.read_text().splitlines()
+    path.write_text("\n".join([remark, f"{header},{name}", *(f"{row},1.5" for row in rows)]))
+    with pytest.raises(ReadError, match=f"several of its columns .* same name: {name.strip()}$"):
+        load_motion(path)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
     ("change", "said"),
     [
+        ({"format": 2}, "expected 3D tracks of format 1, got format 2; a newer version of this"),
+        ({"format": "1"}, "expected 3D tracks of format 1, got format '1'$"),
+        ({"fps": None}, r"description\.fps: expected a number, got None"),
+        ({"skeleton": []}, r"description\.skeleton: expected an object, got \[\]"),
+        (
+            {"skeleton": {"name": "\ud800x"}},
+            r"description: expected text, without half a .*\\ud800x",
+        ),
         ({"unit": "mm"}, r"description\.unit: expected m, got 'mm'"),
         ({"coordinates": "hip"}, r"description\.coordinates: expected world or camera or root"),
         ({}, r"expected frames x 17 joints x 3, got float32 of shape \(6, 3, 17\)"),

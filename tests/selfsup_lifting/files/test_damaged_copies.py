@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from zipfile import ZIP_LZMA, ZipFile
@@ -26,6 +27,7 @@ from selfsup_lifting.parse.tables import number_in, read_rows
 from selfsup_lifting.parse.text import read_text
 from selfsup_lifting.read_errors import Place, ReadError
 from selfsup_lifting.read_settings import ReadSettings
+from selfsup_lifting.recording import Source
 from selfsup_lifting.recording_file import load_recording, save_recording
 from selfsup_lifting.saved_tracks import holds_tracks, load_tracks
 from selfsup_lifting.simulation.bvh import load_bvh
@@ -241,6 +243,19 @@ def test_tracks_of_sleap_that_are_no_numbers_are_named(tmp_path: Path) -> None:
     [
         ({"subject": ["S1"]}, "`subject` must be str, got list"),
         ({"cameras": "ab"}, "`cameras` must be list, got str"),
+        (
+            {"cameras": ["a", "\ud800x"]},
+            r"x\.npz, description: .* half a surrogate pair, got .*ud800x",
+        ),
+        ({"name": "\ud800x"}, "half a surrogate pair, got .*ud800x"),
+        ({"fps": True}, r"x\.npz, description\.fps: expected a number, got True"),
+        ({"source": [1]}, "`source` must be Mapping, got list"),
+        (
+            {"source": {"markers": ["abc"]}},
+            r"`source\.markers` must be a list of pairs, .* \['abc'\]",
+        ),
+        ({"source": {"path": 5}}, r"`source\.path` must be str | None, got int"),
+        ({"source": {"calibration": {}}}, r"`source\.calibration` must be str | None, got dict"),
         ({"format": None}, "expected a recording of format 1, got format None$"),
         ({"format": 9}, "got format 9; a newer version of this package wrote it"),
     ],
@@ -254,6 +269,55 @@ def test_a_description_of_another_kind_is_refused(
     np.savez(tmp_path / "x.npz", **arrays)
     with pytest.raises(ReadError, match=sentence):
         load_recording(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize("name", ["take.npz", "tracks.npz"])
+@pytest.mark.parametrize(
+    ("written", "sentence"),
+    [
+        ("", "is not JSON, or is damaged: Expecting value"),
+        ("[]", r": expected an object, got \[\]"),
+        (b"{}", r": expected one text, got array\(b'\{\}'"),
+        (["{}", "{}"], r": expected one text, got <U2 of shape \(2,\)"),
+        (
+            np.array(["{}"]).view("u4") + 0x110000,
+            r"is not text, or is damaged: .* code point not in",
+        ),
+    ],
+)
+def test_a_damaged_description_is_named(
+    tmp_path: Path, name: str, written: object, sentence: str
+) -> None:
+    save_recording(tmp_path / "take.npz", TAKE)
+    save_tracks(
+        tmp_path / "tracks.npz", torch.zeros(2, 17, 3), skeleton=TAKE.skeleton, fps=30.0,
+        coordinates="world",
+    )  # fmt: skip
+    arrays = dict(np.load(tmp_path / name))
+    array = np.array(written)
+    arrays["description"] = array.view("U2").reshape(()) if array.dtype == "u4" else array
+    np.savez(tmp_path / name, **arrays)
+    with pytest.raises(ReadError, match=rf"{name}, description ?{sentence}"):
+        (load_recording if name == "take.npz" else load_tracks)(tmp_path / name)
+    assert holds_tracks(tmp_path / name) == (name == "tracks.npz")
+
+
+def test_a_recording_whose_names_are_no_text_is_not_saved(tmp_path: Path) -> None:
+    names = replace(TAKE.cameras, names=("a", "\ud800x"))
+    with pytest.raises(ValueError, match="without half a surrogate pair"):
+        save_recording(tmp_path / "x.npz", replace(TAKE, cameras=names))
+    assert not list(tmp_path.iterdir())
+    folder = replace(TAKE, name="\udce4", source=Source(path=Path("\udce4")))  # not UTF-8
+    save_recording(tmp_path / "x.npz", folder)
+    assert load_recording(tmp_path / "x.npz").source == folder.source
+
+
+def test_lists_of_objects_are_no_tracks(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    save_tracks(path, torch.zeros(2, 17, 3), skeleton=TAKE.skeleton, fps=30.0, coordinates="world")
+    np.savez(path, **{**np.load(path), "tracks": np.zeros((2, 17, 3)).astype(object)})
+    with pytest.raises(ReadError, match=r"x\.npz, tracks: expected an array of numbers, got \[\["):
+        load_tracks(path)
 
 
 def changed_recording(folder: Path, name: str, change: Callable[[Any], Any]) -> Path:
@@ -437,7 +501,7 @@ def test_a_description_that_python_cannot_read_is_named(
         np.savez(tmp_path / name, description=np.array(text), **arrays)
     for name in ("x.csv", "x.npz", "take.npz"):
         read: Callable[[Path], object] = load_recording if name == "take.npz" else load_tracks
-        with pytest.raises(ReadError, match=rf"{name} is not .*, or is damaged: {reason}"):
+        with pytest.raises(ReadError, match=rf"{name}.* is not .*, or is damaged: {reason}"):
             read(tmp_path / name)
     assert not holds_tracks(tmp_path / "take.npz")
 

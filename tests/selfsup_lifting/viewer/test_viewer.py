@@ -243,7 +243,7 @@ def test_a_video_without_ffmpeg_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
     [
         ("a.txt", "", "a.txt: 3D tracks are read from .npz, .csv files"),
         ("a.csv", "frame,nose_x\n0,1\n", "a.csv: expected 3D tracks that this package wrote"),
-        ("a.csv", "# {\nframe,nose_x\n0,1\n", "a.csv is not 3D tracks, or is damaged: Expecting"),
+        ("a.csv", "# {\nframe,nose_x\n0,1\n", "a.csv, description is not JSON, or is damaged: Exp"),
         ("a.npz", "text", "a.npz is not an npz file, or is damaged: File is not a zip file"),
     ],
 )
