@@ -13,7 +13,7 @@ from selfsup_lifting.atomic_write import require_target
 from selfsup_lifting.cli.options import frame_slice
 from selfsup_lifting.cli.parsing import PROGRAM
 from selfsup_lifting.cli.progress import show_progress
-from selfsup_lifting.cli.standard_streams import standard_output
+from selfsup_lifting.cli.standard_streams import write_out
 from selfsup_lifting.cli.terminal import Terminal
 from selfsup_lifting.evaluation.evaluate import (
     nan_to_none,
@@ -36,7 +36,7 @@ def part_progress(parts: int, unit: str, steps: int = 1) -> Iterator[Callable[[]
 
 def print_json(report: Mapping[str, Any]) -> None:
     """Print one JSON object on one line; numbers that are not finite are null."""
-    standard_output().write(json.dumps(nan_to_none(report), allow_nan=False) + "\n")
+    write_out(json.dumps(nan_to_none(report), allow_nan=False) + "\n")
 
 
 def frames_of(recording: Recording, frames: str) -> Recording:

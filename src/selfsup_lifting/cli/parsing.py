@@ -34,7 +34,7 @@ from selfsup_lifting.cli.options import (
 )
 from selfsup_lifting.cli.parser_errors import in_one_sentence
 from selfsup_lifting.cli.short_help import short_help
-from selfsup_lifting.cli.standard_streams import standard_output
+from selfsup_lifting.cli.standard_streams import write_out
 from selfsup_lifting.cli.unused_options import require_effect
 from selfsup_lifting.config import Config
 from selfsup_lifting.config_toml import change_paths, load_config, load_settings, setting_values
@@ -75,7 +75,7 @@ def parse_options(arguments: Sequence[str]) -> Options:
     """
     name, *rest = arguments
     if VERSION in arguments:
-        standard_output().write(f"{PROGRAM} {version('multiview-geom')}\n")
+        write_out(f"{PROGRAM} {version('multiview-geom')}\n")
         sys.exit(0)
     if name not in COMMANDS:
         plain = ["--tyro-print-completion" if one == COMPLETION else one for one in arguments]
@@ -84,7 +84,7 @@ def parse_options(arguments: Sequence[str]) -> Options:
             config=(tyro.conf.EnumChoicesFromValues,), registry=_registry,
         )  # fmt: skip
     if "-h" in rest or "--help" in rest:
-        standard_output().write(short_help(PROGRAM, name, COMMANDS[name]))
+        write_out(short_help(PROGRAM, name, COMMANDS[name]))
         sys.exit(0)
     rest = ["--help" if one == ALL_OPTIONS else one for one in rest]
     _require_once(rest)

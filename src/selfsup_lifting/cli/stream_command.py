@@ -18,7 +18,7 @@ from multiview_geom.camera_files.file_kinds import binary_kind
 from multiview_geom.camera_files.json_text import parse_json
 from selfsup_lifting.calibration import load_rig, selected
 from selfsup_lifting.cli.options import PredictOptions, choose
-from selfsup_lifting.cli.standard_streams import standard_output
+from selfsup_lifting.cli.standard_streams import write_out
 from selfsup_lifting.config_fields import differing
 from selfsup_lifting.config_toml import load_config
 from selfsup_lifting.evaluation.evaluate import nan_to_none
@@ -60,11 +60,10 @@ def predict_stream(options: PredictOptions) -> None:
     lifter, camera = load_lifter(options.run), _camera(options)
     stream = PoseStream(lifter, camera, refine=options.refine)
     torch.set_num_threads(1)
-    output = standard_output()
+    write_out("")  # says before anything is read that nobody could be answered
     lines = iter(partial(sys.stdin.readline, LONGEST_LINE + 1), "")
     for answer in answers(lines, stream, camera, options.coordinates):
-        output.write(answer + "\n")
-        output.flush()
+        write_out(answer + "\n")
 
 
 def answers(
