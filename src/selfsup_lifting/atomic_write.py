@@ -113,7 +113,7 @@ def write_synced(path: Path, content: bytes) -> None:
 def replace_file(source: Path, target: Path) -> None:
     """Rename a file of the same disk; an older target is replaced in one step.
 
-    Whoever could read the older one can read the new one, and nobody else.
+    The new file has the rights of the older one: what was private stays private.
     """
     if target.is_file():
         shutil.copymode(target, source)

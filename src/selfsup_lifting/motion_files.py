@@ -145,7 +145,7 @@ def _notes_on_counts(
         said = _cell(replace(place, entry=f"line 3, {key}"), stated)
         if said > count:
             raise place.error(
-                f"expected {said:.15g} as in the header ({key}), got {count}; the file is cut "
+                f"expected {stated:.20} as in the header ({key}), got {count}; the file is cut "
                 "short or was edited"
             )
         if stated and said != count:

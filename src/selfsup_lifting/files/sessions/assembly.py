@@ -21,8 +21,9 @@ from selfsup_lifting.skeleton.infer import skeleton_by_anatomy, skeletons_of_cou
 
 # The frame rate of files that do not state one [1/s].
 USUAL_FPS = 60.0
-# Frame rates of cameras that film motion, slow motion included [1/s].
+# How a frame rate is said to come from times, and not from a statement.
 TIMED = "the times in"
+# Frame rates of cameras that film motion, slow motion included [1/s].
 USUAL_RATES = (1.0, 10_000.0)
 # Frames of one number may be apart by this share of a frame without a note.
 MOST_APART = 0.25
